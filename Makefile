@@ -1,0 +1,57 @@
+# Two commands do everything, set-up included: `make demo` and `make test`. `make lint` is what a change must pass besides.
+# Everything is built in the release profile, because RocksDB takes long to build and once is enough, and into a folder outside the
+# clone, so that a second clone uses it again. CARGO_TARGET_DIR names another.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/softstake
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+TOOLS := $(CACHE)/tools
+DENY_VERSION := 0.20.2
+DENY := $(TOOLS)/bin/cargo-deny
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+
+.PHONY: help setup build demo test lint fmt bench kill-test clean
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
+
+setup: ## the system packages that the build needs
+	@packages=""; \
+	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages="$$packages build-essential"; \
+	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \
+	ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages="$$packages clang"; \
+	command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }; \
+	if [ -n "$$packages" ]; then \
+	  echo "installing$$packages"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages; \
+	fi
+
+build: setup ## the program, at $CARGO_TARGET_DIR/release/softstake
+	cargo build --release --locked
+
+demo: build ## real market data into sealed distributions
+	"$(CARGO_TARGET_DIR)/release/softstake" demo
+
+test: setup ## all tests
+	cargo test --release --locked
+
+lint: setup $(DENY) ## formatting, clippy with warnings as errors, licences and sources of all dependencies
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	"$(DENY)" --locked check licenses bans sources
+
+$(DENY):
+	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --root "$(TOOLS)"
+
+fmt: ## formats everything
+	cargo fmt
+
+bench: setup ## throughput against parsing alone, and the store's write paths
+	cargo bench --locked
+
+kill-test: setup ## the kill test at length: 500 rounds
+	TEST_KILL_ROUNDS=500 cargo test --release --locked --test kill -- --nocapture
+
+clean: ## what this project has built
+	cargo clean

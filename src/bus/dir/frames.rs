@@ -1,0 +1,175 @@
+//! Inner topics: binary records in frames `[length][checksum][value]`, an offset being the byte at which a frame begins.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crc32fast::Hasher;
+
+use crate::bus::{Batch, BusError, Mark, Reader, TopicPartition};
+
+use super::disk::{at_most, read_at, to_u64};
+use super::tail::{Bound, changed};
+
+const HEADER: usize = 8;
+
+/// Adds `value` as a frame.
+pub(super) fn encode(to: TopicPartition, value: &[u8], buffer: &mut Vec<u8>) -> Result<(), BusError> {
+    let len = u32::try_from(value.len()).map_err(|_| BusError::Refused {
+        partition: to,
+        what: format!("it has {} bytes, and 4294967295 are the most", value.len()),
+    })?;
+    let len = len.to_le_bytes();
+    buffer.extend_from_slice(&len);
+    buffer.extend_from_slice(&checksum(len, value).to_le_bytes());
+    buffer.extend_from_slice(value);
+    Ok(())
+}
+
+/// The length is covered too: eight zero bytes, as a file system may leave behind, are no frame.
+fn checksum(len: [u8; 4], value: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&len);
+    hasher.update(value);
+    hasher.finalize()
+}
+
+/// A frame's value at the start of `bytes`.
+enum Frame {
+    /// It goes on for so many bytes in all.
+    Partial(usize),
+    /// It ends here.
+    Whole(usize),
+    Damaged,
+}
+
+fn parse(bytes: &[u8]) -> Frame {
+    let Some((len, rest)) = bytes.split_first_chunk::<4>() else {
+        return Frame::Partial(HEADER);
+    };
+    let Some((sum, rest)) = rest.split_first_chunk::<4>() else {
+        return Frame::Partial(HEADER);
+    };
+    // 32 bits fit, and a frame is far smaller than the address space.
+    let value = at_most(u64::from(u32::from_le_bytes(*len)), usize::MAX - HEADER);
+    match rest.get(..value) {
+        None => Frame::Partial(HEADER + value),
+        Some(value) if checksum(*len, value) == u32::from_le_bytes(*sum) => Frame::Whole(HEADER + value.len()),
+        Some(_) => Frame::Damaged,
+    }
+}
+
+/// Reads the frames of one file.
+pub(super) struct FrameReader {
+    partition: TopicPartition,
+    path: PathBuf,
+    bound: Bound,
+    file: Option<File>,
+    mark: Mark,
+}
+
+impl FrameReader {
+    pub(super) fn open(partition: TopicPartition, path: PathBuf, bound: Bound, from: &Mark) -> Result<Self, BusError> {
+        let mut reader = Self {
+            partition,
+            path,
+            bound,
+            file: None,
+            mark: from.clone(),
+        };
+        let end = reader.end()?;
+        if from.offset > end {
+            return Err(changed(
+                partition,
+                &reader.path,
+                from.offset,
+                format!("ends at byte {end},"),
+            ));
+        }
+        Ok(reader)
+    }
+
+    /// Bytes that may be read now.
+    fn end(&mut self) -> Result<u64, BusError> {
+        if self.file.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(BusError::io("open", &self.path)(error)),
+            }
+        }
+        match (&self.bound, &self.file) {
+            (Bound::Committed(shared), _) => Ok(shared.end(self.partition).bytes),
+            (Bound::File, None) => Ok(0),
+            (Bound::File, Some(file)) => {
+                let metadata = file.metadata();
+                Ok(metadata.map_err(BusError::io("look at", &self.path))?.len())
+            }
+        }
+    }
+
+    fn damaged(&self, at: u64, what: &str) -> BusError {
+        BusError::Damaged {
+            file: self.path.clone(),
+            at,
+            what: what.to_owned(),
+        }
+    }
+
+    /// Reads up to `len` bytes at `at`, all of which were committed.
+    fn fill(&self, bytes: &mut Vec<u8>, at: u64, len: usize) -> Result<(), BusError> {
+        let read = match &self.file {
+            Some(file) => read_at(file, &self.path, bytes, at, len)?,
+            None => 0,
+        };
+        if read < len {
+            return Err(self.damaged(at + to_u64(read), "it ends here, though more bytes were committed"));
+        }
+        Ok(())
+    }
+}
+
+impl Reader for FrameReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        let start = self.mark.offset;
+        let mut bytes = Vec::new();
+        let mut records = Vec::new();
+        let end = self.end()?;
+        if start >= until || start >= end {
+            return Ok(Batch::new(bytes, records, self.mark.clone()));
+        }
+        let there = at_most(end - start, usize::MAX);
+        let want = there.min(limit.max(HEADER));
+        self.fill(&mut bytes, start, want)?;
+        let mut done = 0;
+        while done < there && start + to_u64(done) < until {
+            let at = start + to_u64(done);
+            match parse(&bytes[done..]) {
+                Frame::Whole(len) => {
+                    records.push((at, done + HEADER..done + len));
+                    done += len;
+                }
+                Frame::Damaged => return Err(self.damaged(at, "a record does not check")),
+                Frame::Partial(len) if len > there - done => {
+                    // Beside a running writer, the end of the file may be in the middle of what it is writing.
+                    if matches!(self.bound, Bound::File) {
+                        break;
+                    }
+                    return Err(self.damaged(at, "a record is longer than the file"));
+                }
+                Frame::Partial(len) if records.is_empty() => {
+                    let more = len - bytes.len();
+                    let from = start + to_u64(bytes.len());
+                    self.fill(&mut bytes, from, more)?;
+                }
+                Frame::Partial(_) => break,
+            }
+        }
+        self.mark.offset = start + to_u64(done);
+        Ok(Batch::new(bytes, records, self.mark.clone()))
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
+}

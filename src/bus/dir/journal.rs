@@ -1,0 +1,378 @@
+//! The journal: one line that says whose it is, a snapshot of all that was committed before, then a frame for each commit since.
+//! `docs/bus-directory.md` gives the layout byte by byte.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crc32fast::Hasher;
+use memchr::memmem;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::bus::{BusError, Position, TopicPartition};
+
+use super::disk::{Disk, at_most, read_at, to_u64};
+use super::layout::Layout;
+
+const NAME: &str = "softstake-journal";
+const VERSION: u32 = 1;
+/// The first line is far shorter.
+const MAX_LINE: usize = 128;
+
+/// Begins every frame.
+const MAGIC: [u8; 4] = *b"\xf5SJ\n";
+/// Magic, checksum, length of the body, sequence number.
+const HEADER: usize = 4 + 4 + 8 + 8;
+
+/// How much of an output or inner file is committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct End {
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+}
+
+/// All that was committed: how far each file reaches, and where each task stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    pub(super) ends: BTreeMap<TopicPartition, End>,
+    pub(super) positions: BTreeMap<String, Position>,
+}
+
+/// Bytes that belong at byte `at` of a partition's file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Append<'a> {
+    pub(super) to: TopicPartition,
+    pub(super) at: u64,
+    pub(super) records: u64,
+    #[serde(serialize_with = "raw")]
+    pub(super) bytes: &'a [u8],
+}
+
+/// As one piece; serde would take a slice byte by byte.
+fn raw<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+/// What one frame commits: `P` is a position, owned when read and borrowed when written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Commit<'a, P> {
+    #[serde(borrow)]
+    pub(super) positions: Vec<(&'a str, P)>,
+    #[serde(borrow)]
+    pub(super) appends: Vec<Append<'a>>,
+}
+
+/// The journal being written.
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+    identity: String,
+    sequence: u64,
+    len: u64,
+    /// Bytes up to the end of the snapshot.
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl Journal {
+    /// Replaces the journal, if there is one, by a new one that begins with `snapshot`, in one step that is durable when this returns.
+    pub(super) fn start(
+        disk: &dyn Disk,
+        layout: &Layout,
+        identity: &str,
+        sequence: u64,
+        snapshot: &Snapshot,
+    ) -> Result<Self, BusError> {
+        let draft = layout.next_journal();
+        let path = layout.journal();
+        let mut buffer = format!("{NAME} {VERSION} {identity}\n").into_bytes();
+        let frame = frame(Vec::new(), identity, sequence, snapshot, &path)?;
+        buffer.extend_from_slice(&frame);
+        let file = disk.create(&draft)?;
+        disk.write(&file, &draft, &buffer, 0)?;
+        disk.sync(&file, &draft)?;
+        disk.rename(&draft, &path)?;
+        disk.sync_folder(&layout.own())?;
+        let len = to_u64(buffer.len());
+        Ok(Self {
+            file,
+            path,
+            identity: identity.to_owned(),
+            sequence,
+            len,
+            start: len,
+            buffer,
+        })
+    }
+
+    /// The journal that `reader` has read to its end, to be continued.
+    pub(super) fn resume(disk: &dyn Disk, reader: &JournalReader) -> Result<Self, BusError> {
+        Ok(Self {
+            file: disk.open(&reader.path)?,
+            path: reader.path.clone(),
+            identity: reader.identity.clone(),
+            sequence: reader.sequence,
+            len: reader.at,
+            start: reader.at,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Adds one frame, by one write. Durable when this returns, if `sync`.
+    pub(super) fn append(
+        &mut self,
+        disk: &dyn Disk,
+        commit: &Commit<'_, &Position>,
+        sync: bool,
+    ) -> Result<(), BusError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let sequence = self.sequence + 1;
+        self.buffer = frame(buffer, &self.identity, sequence, commit, &self.path)?;
+        disk.write(&self.file, &self.path, &self.buffer, self.len)?;
+        if sync {
+            disk.sync(&self.file, &self.path)?;
+        }
+        self.sequence = sequence;
+        self.len += to_u64(self.buffer.len());
+        Ok(())
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Bytes of commits that the snapshot does not hold.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        self.len - self.start
+    }
+}
+
+/// A frame with `body`, built in `buffer`.
+fn frame(
+    mut buffer: Vec<u8>,
+    identity: &str,
+    sequence: u64,
+    body: &impl Serialize,
+    path: &std::path::Path,
+) -> Result<Vec<u8>, BusError> {
+    buffer.clear();
+    buffer.resize(HEADER, 0);
+    let mut buffer = postcard::to_extend(body, buffer)
+        .map_err(|error| BusError::io("write to", path)(std::io::Error::new(ErrorKind::InvalidData, error)))?;
+    let len = to_u64(buffer.len() - HEADER).to_le_bytes();
+    let sequence = sequence.to_le_bytes();
+    let checksum = checksum(identity, len, sequence, &buffer[HEADER..]);
+    buffer[0..4].copy_from_slice(&MAGIC);
+    buffer[4..8].copy_from_slice(&checksum.to_le_bytes());
+    buffer[8..16].copy_from_slice(&len);
+    buffer[16..24].copy_from_slice(&sequence);
+    Ok(buffer)
+}
+
+/// It begins with the identity, so that a frame copied from elsewhere, or forged inside a record's bytes, does not check.
+fn checksum(identity: &str, len: [u8; 8], sequence: [u8; 8], body: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(identity.as_bytes());
+    hasher.update(&len);
+    hasher.update(&sequence);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+struct Header {
+    checksum: u32,
+    len: [u8; 8],
+    sequence: [u8; 8],
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk::<4>()?;
+        let (checksum, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (sequence, _) = rest.split_first_chunk()?;
+        (*magic == MAGIC).then_some(Self {
+            checksum: u32::from_le_bytes(*checksum),
+            len: *len,
+            sequence: *sequence,
+        })
+    }
+
+    fn body_len(&self) -> u64 {
+        u64::from_le_bytes(self.len)
+    }
+
+    fn checks(&self, identity: &str, body: &[u8]) -> bool {
+        checksum(identity, self.len, self.sequence, body) == self.checksum
+    }
+}
+
+/// Reads a journal from its start. A journal that a running process adds to can be read; what it adds meanwhile is not seen.
+pub(super) struct JournalReader {
+    file: File,
+    path: PathBuf,
+    identity: String,
+    /// Of the last frame read.
+    sequence: u64,
+    at: u64,
+    size: u64,
+    frame: Vec<u8>,
+}
+
+impl JournalReader {
+    /// Opens the journal and reads its snapshot; `None` if there is no journal.
+    pub(super) fn open(layout: &Layout) -> Result<Option<(Self, Snapshot)>, BusError> {
+        let path = layout.journal();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(BusError::io("open", path)(error)),
+        };
+        let size = file.metadata().map_err(BusError::io("look at", &path))?.len();
+        let mut reader = Self {
+            file,
+            path,
+            identity: String::new(),
+            sequence: 0,
+            at: 0,
+            size,
+            frame: Vec::new(),
+        };
+        reader.first_line()?;
+        let Some(sequence) = reader.whole_frame()? else {
+            return Err(reader.damaged("the snapshot does not check"));
+        };
+        let snapshot = postcard::from_bytes(&reader.frame[HEADER..])
+            .map_err(|error| reader.damaged(&format!("the snapshot cannot be decoded ({error})")))?;
+        reader.passed(sequence);
+        Ok(Some((reader, snapshot)))
+    }
+
+    fn first_line(&mut self) -> Result<(), BusError> {
+        let mut start = Vec::new();
+        read_at(&self.file, &self.path, &mut start, 0, MAX_LINE)?;
+        let line = memchr::memchr(b'\n', &start)
+            .and_then(|end| std::str::from_utf8(&start[..end]).ok())
+            .unwrap_or_default();
+        let mut words = line.split(' ');
+        let version = match (words.next(), words.next().map(str::parse)) {
+            (Some(NAME), Some(Ok(version))) => version,
+            _ => return Err(self.damaged("its first line is not that of a softstake journal")),
+        };
+        if version != VERSION {
+            return Err(BusError::Version {
+                file: self.path.clone(),
+                found: version,
+                known: VERSION,
+            });
+        }
+        match (words.next(), words.next()) {
+            (Some(identity), None) if uuid::Uuid::parse_str(identity).is_ok() => {
+                identity.clone_into(&mut self.identity);
+            }
+            _ => return Err(self.damaged("its first line holds no identity")),
+        }
+        self.at = to_u64(line.len() + 1);
+        Ok(())
+    }
+
+    /// Reads the frame at `at`; returns its sequence number if it is whole.
+    fn whole_frame(&mut self) -> Result<Option<u64>, BusError> {
+        self.frame.clear();
+        read_at(&self.file, &self.path, &mut self.frame, self.at, HEADER)?;
+        let Some(header) = Header::parse(&self.frame) else {
+            return Ok(None);
+        };
+        let left = self.size.saturating_sub(self.at + to_u64(HEADER));
+        if header.body_len() > left {
+            return Ok(None);
+        }
+        let len = at_most(header.body_len(), usize::MAX);
+        let body = self.at + to_u64(HEADER);
+        read_at(&self.file, &self.path, &mut self.frame, body, len)?;
+        let whole = header.checks(&self.identity, &self.frame[HEADER..]);
+        Ok(whole.then_some(u64::from_le_bytes(header.sequence)))
+    }
+
+    fn passed(&mut self, sequence: u64) {
+        self.sequence = sequence;
+        self.at += to_u64(self.frame.len());
+    }
+
+    /// The next commit, or `None` where the journal ends, whole or torn.
+    pub(super) fn next(&mut self) -> Result<Option<Commit<'_, Position>>, BusError> {
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        let Some(sequence) = self.whole_frame()? else {
+            self.expect_torn()?;
+            return Ok(None);
+        };
+        if sequence != self.sequence + 1 {
+            let what = format!("frame {sequence} follows frame {}", self.sequence);
+            return Err(self.damaged(&what));
+        }
+        let at = self.at;
+        self.passed(sequence);
+        match postcard::from_bytes(&self.frame[HEADER..]) {
+            Ok(commit) => Ok(Some(commit)),
+            Err(error) => Err(BusError::Damaged {
+                file: self.path.clone(),
+                at,
+                what: format!("frame {sequence} cannot be decoded ({error})"),
+            }),
+        }
+    }
+
+    /// A frame is written only when those before it are whole. So one that is not, with a whole one behind it, was not torn
+    /// by a crash but damaged later: what it committed is known to be lost, and going on would hide that.
+    fn expect_torn(&self) -> Result<(), BusError> {
+        let mut rest = Vec::new();
+        let len = at_most(self.size - self.at, usize::MAX);
+        read_at(&self.file, &self.path, &mut rest, self.at, len)?;
+        for start in memmem::find_iter(&rest, &MAGIC).filter(|start| *start > 0) {
+            let bytes = &rest[start..];
+            let Some(header) = Header::parse(bytes) else {
+                continue;
+            };
+            let body = &bytes[HEADER..];
+            let body = &body[..at_most(header.body_len(), body.len())];
+            if header.checks(&self.identity, body) {
+                return Err(self.damaged("a frame does not check, and later ones do"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing follows what was read, not even a torn frame.
+    pub(super) fn at_end(&self) -> bool {
+        self.at == self.size
+    }
+
+    /// Makes durable what was read: it may never have reached the disk, if the process that wrote it was stopped.
+    pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), BusError> {
+        disk.sync(&self.file, &self.path)
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// An error about the frame at hand.
+    pub(super) fn damaged(&self, what: &str) -> BusError {
+        BusError::Damaged {
+            file: self.path.clone(),
+            at: self.at,
+            what: what.to_owned(),
+        }
+    }
+}

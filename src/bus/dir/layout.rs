@@ -1,0 +1,122 @@
+//! Where things lie under a bus directory.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::bus::{BusError, Kind, Topic, TopicPartition};
+
+/// The paths of one bus directory.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the bus at `root`, which must be a folder.
+    pub(super) fn of(root: &Path) -> Result<Self, BusError> {
+        if !root.is_dir() {
+            return Err(BusError::Missing {
+                path: root.to_path_buf(),
+            });
+        }
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of what is the program's own.
+    pub(super) fn own(&self) -> PathBuf {
+        self.root.join(".softstake")
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.own().join("lock")
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.own().join("journal")
+    }
+
+    /// A journal being written; it counts from the moment it is renamed.
+    pub(super) fn next_journal(&self) -> PathBuf {
+        self.own().join("journal.new")
+    }
+
+    pub(super) fn folder(&self, topic: Topic) -> PathBuf {
+        self.root.join(topic.name())
+    }
+
+    pub(super) fn file(&self, partition: TopicPartition) -> PathBuf {
+        let suffix = suffix(partition.topic);
+        self.folder(partition.topic)
+            .join(format!("{}{suffix}", partition.partition))
+    }
+
+    /// The partitions of `topic` that have a file, ascending.
+    pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+        let folder = self.folder(topic);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(BusError::io("list", folder)(error)),
+        };
+        let mut partitions = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(BusError::io("list", &folder))?;
+            let name = entry.file_name();
+            let Some(number) = name.to_str().and_then(|name| number(name, suffix(topic))) else {
+                continue;
+            };
+            let kind = entry.file_type().map_err(BusError::io("look at", entry.path()))?;
+            if !kind.is_dir() {
+                partitions.push(number);
+            }
+        }
+        partitions.sort_unstable();
+        Ok(partitions)
+    }
+}
+
+const fn suffix(topic: Topic) -> &'static str {
+    match topic.kind() {
+        Kind::Input | Kind::Output => ".jsonl",
+        Kind::Inner => ".log",
+    }
+}
+
+/// The partition a file name stands for. `01.jsonl` stands for none: two names for one partition would be two logs.
+fn number(name: &str, suffix: &str) -> Option<u32> {
+    let digits = name.strip_suffix(suffix)?;
+    let number: u32 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names() {
+        for (name, expected) in [
+            ("0.jsonl", Some(0)),
+            ("17.jsonl", Some(17)),
+            ("4294967295.jsonl", Some(u32::MAX)),
+            ("4294967296.jsonl", None),
+            ("01.jsonl", None),
+            ("+1.jsonl", None),
+            ("-1.jsonl", None),
+            (".jsonl", None),
+            ("1.json", None),
+            ("1.jsonl.gz", None),
+            ("1.log", None),
+            ("a.jsonl", None),
+        ] {
+            assert_eq!(number(name, ".jsonl"), expected, "{name}");
+        }
+    }
+}

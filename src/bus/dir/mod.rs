@@ -1,0 +1,222 @@
+//! The bus in a directory: files that need no broker, a lock, and a journal that makes a commit all or nothing.
+//! `docs/bus-directory.md` tells the layout and the protocol.
+
+mod commits;
+mod disk;
+mod frames;
+mod frontier;
+mod journal;
+mod layout;
+mod lock;
+mod shared;
+mod tail;
+mod watch;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, Topic, TopicPartition};
+
+use commits::Commits;
+use disk::{Disk, RealDisk};
+use frames::FrameReader;
+use frontier::Frontiers;
+use journal::JournalReader;
+use layout::Layout;
+use shared::Shared;
+use tail::{Bound, LineReader};
+use watch::Watch;
+use writer::{Pending, Writer};
+
+/// How often the files are looked at while a task waits for something to read.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How a bus is worked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether a commit is made durable before it counts. Without it, a commit survives the end of the process however it ends, but after a
+    /// power failure the bus may have to be restored from a copy.
+    pub sync: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sync: true }
+    }
+}
+
+/// What the tests set as well.
+#[derive(Debug, Clone, Copy)]
+struct Tuning {
+    sync: bool,
+    /// Bytes of commits after which the journal is started anew.
+    journal_bytes: u64,
+}
+
+/// A bus directory, worked on by this process alone or only read.
+pub struct DirBus {
+    layout: Layout,
+    identity: String,
+    shared: Arc<Shared>,
+    frontiers: Frontiers,
+    watch: Watch,
+    /// None if the bus is only read.
+    commits: Option<Commits>,
+}
+
+impl DirBus {
+    /// Opens the bus at `path` for this process alone, and brings it to its last commit.
+    ///
+    /// # Errors
+    /// `Missing` if `path` is no folder, `Locked` if another process has the bus (nothing is written then), `Version` and `Damaged` if the files
+    /// are not what a softstake of this version left there.
+    pub fn open(path: &Path, options: Options) -> Result<Self, BusError> {
+        let tuning = Tuning {
+            sync: options.sync,
+            journal_bytes: 64 << 20,
+        };
+        Self::open_on(Box::new(RealDisk), path, tuning)
+    }
+
+    fn open_on(disk: Box<dyn Disk>, path: &Path, tuning: Tuning) -> Result<Self, BusError> {
+        let layout = Layout::of(path)?;
+        let lock = lock::take(&layout)?;
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::recover(disk, layout.clone(), tuning, Arc::clone(&shared))?;
+        Ok(Self {
+            identity: writer.identity().to_owned(),
+            commits: Some(Commits::new(path.to_path_buf(), writer, lock)),
+            frontiers: Frontiers::default(),
+            watch: Watch::new(false),
+            layout,
+            shared,
+        })
+    }
+
+    /// Opens the bus at `path` to look at it, beside a running process or without one. Takes no lock, writes and repairs nothing.
+    ///
+    /// A record can be read once it stands in its file, which after a crash may be later than its commit: at the next `open`.
+    /// The identity is empty if no softstake ever worked on this bus.
+    ///
+    /// # Errors
+    /// `Missing`, `Version` and `Damaged` as in `open`.
+    pub fn open_for_reading(path: &Path) -> Result<Self, BusError> {
+        let layout = Layout::of(path)?;
+        let journal = JournalReader::open(&layout)?;
+        Ok(Self {
+            identity: journal.map_or_else(String::new, |(journal, _)| journal.identity().to_owned()),
+            commits: None,
+            shared: Arc::default(),
+            frontiers: Frontiers::default(),
+            watch: Watch::new(true),
+            layout,
+        })
+    }
+
+    /// Ends the work on the bus in good order; dropping it does the same, but cannot tell of an error.
+    ///
+    /// # Errors
+    /// When the output files cannot be made durable, or an earlier commit failed. Nothing committed is lost: the next `open` recovers it.
+    pub fn close(self) -> Result<(), BusError> {
+        self.commits.as_ref().map_or(Ok(()), Commits::close)
+    }
+
+    fn bound(&self, topic: Topic) -> Bound {
+        if self.commits.is_some() && topic.kind() != Kind::Input {
+            Bound::Committed(Arc::clone(&self.shared))
+        } else {
+            Bound::File
+        }
+    }
+}
+
+impl Bus for DirBus {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+        self.layout.partitions(topic)
+    }
+
+    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        let kind = partition.topic.kind();
+        match self.bound(partition.topic) {
+            Bound::Committed(shared) if kind == Kind::Inner => Ok(shared.end(partition).bytes),
+            Bound::Committed(shared) => Ok(shared.end(partition).records),
+            Bound::File if kind == Kind::Inner => {
+                let mut reader = self.open(partition, &Mark::default())?;
+                while !reader.read(tail::CHUNK, u64::MAX)?.is_empty() {}
+                Ok(reader.mark().offset)
+            }
+            Bound::File => {
+                let frontier = self.frontiers.of(partition);
+                let path = self.layout.file(partition);
+                shared::lock(&frontier).lines(partition, &path)
+            }
+        }
+    }
+
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+        let path = self.layout.file(partition);
+        let bound = self.bound(partition.topic);
+        if partition.topic.kind() == Kind::Inner {
+            let reader = FrameReader::open(partition, path, bound, from)?;
+            return Ok(Box::new(reader));
+        }
+        let frontier = self.frontiers.of(partition);
+        let reader = LineReader::open(partition, path, bound, frontier, from)?;
+        Ok(Box::new(reader))
+    }
+
+    fn committed(&self, task: &str) -> Result<Option<Position>, BusError> {
+        if self.commits.is_some() {
+            return Ok(self.shared.position(task));
+        }
+        let Some((mut journal, mut snapshot)) = JournalReader::open(&self.layout)? else {
+            return Ok(None);
+        };
+        let mut position = snapshot.positions.remove(task);
+        while let Some(commit) = journal.next()? {
+            let mut ours = commit.positions.into_iter().rev();
+            let last = ours.find(|(name, _)| *name == task);
+            position = last.map(|(_, position)| position).or(position);
+        }
+        Ok(position)
+    }
+
+    fn commit(&self, task: &str, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        let Some(commits) = &self.commits else {
+            return Err(BusError::ReadOnly {
+                path: self.layout.root().to_path_buf(),
+            });
+        };
+        commits.commit(Pending::new(task, outputs, position)?)
+    }
+
+    fn version(&self) -> u64 {
+        self.shared.version()
+    }
+
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+        let start = Instant::now();
+        let mut age = Duration::ZERO;
+        loop {
+            if self.watch.look(&self.layout, age)? {
+                self.shared.bump();
+            }
+            // The first look is ours; from then on one thread's look serves all who wait.
+            age = LOOK_EVERY;
+            let left = at_most.saturating_sub(start.elapsed());
+            let version = self.shared.wait(seen, left.min(LOOK_EVERY));
+            if version > seen || start.elapsed() >= at_most {
+                return Ok(version);
+            }
+        }
+    }
+}

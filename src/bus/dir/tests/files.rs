@@ -1,0 +1,322 @@
+//! Outputs, the lock, and what is found when a bus is opened.
+
+use super::*;
+
+const EPOCHS: &str = "softstake.epochs/0.jsonl";
+const LEDGER: &str = "softstake.ledger/0.log";
+const JOURNAL: &str = ".softstake/journal";
+
+fn epochs() -> TopicPartition {
+    Topic::Epochs.partition(0)
+}
+
+fn ledger() -> TopicPartition {
+    Topic::Ledger.partition(0)
+}
+
+/// A bus with two commits, closed in good order or left as a killed process leaves it.
+fn place(closed: bool) -> Place {
+    let place = Place::quick();
+    let disk = faulty::Faulty::new(place.path());
+    let tuning = Tuning {
+        sync: true,
+        journal_bytes: 1 << 20,
+    };
+    let bus = DirBus::open_on(Box::new(disk.clone()), place.path(), tuning).unwrap();
+    for value in [&b"first"[..], b"second"] {
+        let mut outputs = Outputs::default();
+        outputs.push(epochs(), b"", value);
+        outputs.push(ledger(), b"", value);
+        bus.commit("task", &outputs, &Position::default()).unwrap();
+    }
+    if !closed {
+        disk.stop_after(0, 0);
+    }
+    drop(bus);
+    place
+}
+
+#[test]
+fn the_files_hold_what_was_committed() {
+    let place = place(true);
+    assert_eq!(fs::read_to_string(place.file(EPOCHS)).unwrap(), "first\nsecond\n");
+    let bus = place.open().unwrap();
+    assert_eq!(bus.end(epochs()).unwrap(), 2);
+    assert_eq!(bus.end(ledger()).unwrap(), 13 + 14);
+    assert_eq!(bus.partitions(Topic::Ledger).unwrap(), [0]);
+    assert_eq!(bus.partitions(Topic::Inbox).unwrap(), []);
+    let expected = [(0, b"first".to_vec()), (13, b"second".to_vec())];
+    assert_eq!(read_all(&bus, ledger()), expected);
+    let mark = Mark {
+        offset: 13,
+        evidence: Vec::new(),
+    };
+    let mut reader = bus.open(ledger(), &mark).unwrap();
+    assert_eq!(
+        reader.read(1, u64::MAX).unwrap().iter().next().unwrap().value,
+        b"second"
+    );
+    let mark = Mark {
+        offset: 28,
+        evidence: Vec::new(),
+    };
+    assert!(error(bus.open(ledger(), &mark)).contains("ends at byte 27, before offset 28"));
+}
+
+#[test]
+fn refused_records() {
+    let place = Place::new();
+    let bus = place.open().unwrap();
+    assert!(error(commit(&bus, epochs(), b"a\nb")).contains("line feed"));
+    assert!(error(commit(&bus, Topic::Trades.partition(0), b"a")).contains("softstake only reads it"));
+    commit(&bus, ledger(), b"a\nb").unwrap();
+    assert_eq!(bus.partitions(Topic::Epochs).unwrap(), []);
+    let reading = DirBus::open_for_reading(place.path()).unwrap();
+    assert!(matches!(
+        commit(&reading, ledger(), b"a"),
+        Err(BusError::ReadOnly { .. })
+    ));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let place = Place::new();
+    assert!(matches!(
+        DirBus::open(&place.path().join("not there"), Options::default()),
+        Err(BusError::Missing { .. })
+    ));
+    let bus = place.open().unwrap();
+    let before = fs::read(place.file(JOURNAL)).unwrap();
+    assert!(matches!(place.open(), Err(BusError::Locked { .. })));
+    assert_eq!(fs::read(place.file(JOURNAL)).unwrap(), before);
+    let identity = bus.identity().to_owned();
+    let reading = DirBus::open_for_reading(place.path()).unwrap();
+    assert_eq!(reading.identity(), identity);
+    bus.close().unwrap();
+    assert_eq!(place.open().unwrap().identity(), identity);
+}
+
+#[test]
+fn reading_beside_a_running_process() {
+    let place = Place::new();
+    let reading = DirBus::open_for_reading(place.path()).unwrap();
+    assert_eq!(reading.identity(), "");
+    assert_eq!(reading.end(epochs()).unwrap(), 0);
+    assert_eq!(reading.committed("task").unwrap(), None);
+    assert!(
+        fs::read_dir(place.path()).unwrap().next().is_none(),
+        "something was written"
+    );
+    let bus = place.open().unwrap();
+    let mut reader = reading.open(epochs(), &Mark::default()).unwrap();
+    let seen = reading.version();
+    for n in 1..4 {
+        commit(&bus, epochs(), b"a line").unwrap();
+        commit(&bus, ledger(), b"a frame").unwrap();
+        assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 1);
+        assert_eq!(reading.end(epochs()).unwrap(), n);
+        assert_eq!(reading.end(ledger()).unwrap(), n * 15);
+        assert_eq!(reading.committed("task").unwrap(), Some(Position::default()));
+    }
+    assert!(reading.wait(seen, Duration::ZERO).unwrap() > seen);
+    // In the middle of what the other process is writing.
+    place.append(EPOCHS, "half a li");
+    place.append(LEDGER, [9, 0, 0, 0, 1, 2, 3, 4, 5]);
+    assert!(reader.read(100, u64::MAX).unwrap().is_empty());
+    assert_eq!(reading.end(ledger()).unwrap(), 45);
+    assert_eq!(read_all(&reading, ledger()).len(), 3);
+}
+
+/// What is done to the files of a bus, and the error with which it is opened then: of one closed in good order, of one left by a kill.
+#[test]
+fn damage() {
+    type Change = fn(&Place);
+    type Outcome = Result<(), &'static str>;
+    fn cut(place: &Place, name: &str, by: u64) {
+        let file = OpenOptions::new().write(true).open(place.file(name)).unwrap();
+        let len = file.metadata().unwrap().len();
+        file.set_len(len - by).unwrap();
+    }
+    fn flip(place: &Place, name: &str, at: usize) {
+        let mut bytes = fs::read(place.file(name)).unwrap();
+        bytes[at] ^= 1;
+        place.write(name, bytes);
+    }
+    let cases: [(&str, Change, Outcome, Outcome); 12] = [
+        ("nothing", |_| {}, Ok(()), Ok(())),
+        (
+            "a line added",
+            |place| place.append(EPOCHS, "alien\n"),
+            Err("0.jsonl is damaged at byte 13: it holds 6 bytes that softstake did not write"),
+            Err("it holds 6 bytes that softstake did not write"),
+        ),
+        (
+            "a file added",
+            |place| place.write("softstake.ledger/7.log", "x"),
+            Err("7.log is damaged at byte 0: it holds 1 bytes"),
+            Err("7.log is damaged at byte 0: it holds 1 bytes"),
+        ),
+        (
+            "other files added",
+            |place| place.write("softstake.ledger/07.log", "x"),
+            Ok(()),
+            Ok(()),
+        ),
+        (
+            "an output cut",
+            |place| cut(place, EPOCHS, 1),
+            Err("at byte 12: it ends here, though 13 bytes were committed"),
+            Ok(()),
+        ),
+        (
+            "an output removed",
+            |place| fs::remove_file(place.file(EPOCHS)).unwrap(),
+            Err("at byte 0: it ends here"),
+            Ok(()),
+        ),
+        (
+            "an output changed",
+            |place| flip(place, EPOCHS, 8),
+            Ok(()),
+            Err("at byte 8: it holds other bytes than were committed"),
+        ),
+        (
+            "the journal removed",
+            |place| fs::remove_file(place.file(JOURNAL)).unwrap(),
+            Err("bytes that softstake did not write"),
+            Err("bytes that softstake did not write"),
+        ),
+        (
+            "the journal emptied",
+            |place| place.write(JOURNAL, ""),
+            Err("first line"),
+            Err("first line"),
+        ),
+        (
+            "the snapshot damaged",
+            |place| flip(place, JOURNAL, 60),
+            Err("journal is damaged at byte 57: the snapshot does not check"),
+            Err("the snapshot does not check"),
+        ),
+        (
+            "the identity changed",
+            |place| flip(place, JOURNAL, 25),
+            Err("journal is damaged"),
+            Err("journal is damaged"),
+        ),
+        (
+            "from the future",
+            |place| flip(place, JOURNAL, 18),
+            Err("format version 0, this softstake reads 1"),
+            Err("format version 0, this softstake reads 1"),
+        ),
+    ];
+    for (name, change, after_close, after_kill) in cases {
+        for (closed, expected) in [(true, after_close), (false, after_kill)] {
+            let place = place(closed);
+            change(&place);
+            let outcome = place.open().map(|bus| read_all(&bus, ledger()).len());
+            match (outcome, expected) {
+                (Ok(records), Ok(())) => assert_eq!(records, 2, "{name}"),
+                (Err(error), Err(expected)) => {
+                    let error = error.to_string();
+                    assert!(error.contains(expected), "{name}, closed {closed}: {error}");
+                }
+                (outcome, _) => panic!("{name}, closed {closed}: {outcome:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_journal_damaged_in_the_middle_is_not_a_torn_one() {
+    let magic = b"\xf5SJ\n";
+    let frames = |place: &Place| {
+        let bytes = fs::read(place.file(JOURNAL)).unwrap();
+        memchr::memmem::find_iter(&bytes, magic).collect::<Vec<_>>()
+    };
+    // The snapshot and two commits. Every byte of the first commit's frame:
+    let [_, first, second] = frames(&place(false))[..] else {
+        panic!()
+    };
+    for at in first..second {
+        let place = place(false);
+        let mut bytes = fs::read(place.file(JOURNAL)).unwrap();
+        bytes[at] ^= 0x40;
+        place.write(JOURNAL, bytes);
+        let error = error(place.open());
+        let expected = format!("journal is damaged at byte {first}: a frame does not check, and later ones do");
+        assert!(error.contains(&expected), "{at}: {error}");
+    }
+    // The last frame may be torn; but what it committed was in the output files already.
+    let place = place(false);
+    let mut bytes = fs::read(place.file(JOURNAL)).unwrap();
+    bytes[second + 30] ^= 0x40;
+    place.write(JOURNAL, bytes);
+    assert!(error(place.open()).contains("bytes that softstake did not write"));
+}
+
+#[test]
+fn a_damaged_frame_names_its_place() {
+    for at in 13..27 {
+        let place = place(true);
+        let mut bytes = fs::read(place.file(LEDGER)).unwrap();
+        bytes[at] ^= 1;
+        place.write(LEDGER, bytes);
+        let bus = place.open().unwrap();
+        let mut reader = bus.open(ledger(), &Mark::default()).unwrap();
+        reader.read(13, u64::MAX).unwrap();
+        let error = error(reader.read(13, u64::MAX));
+        assert!(error.contains("0.log is damaged at byte 13"), "{at}: {error}");
+    }
+}
+
+#[test]
+fn many_threads_commit() {
+    const THREADS: u32 = 8;
+    const EACH: u32 = 50;
+    let place = Place::new();
+    let bus = DirBus::open(place.path(), Options::default()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let bus = &bus;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let mut outputs = Outputs::default();
+                    outputs.push(epochs(), b"", format!("{thread} {n}").as_bytes());
+                    let mut position = Position::default();
+                    position.cursor.job = n;
+                    let task = format!("task {thread}");
+                    bus.commit(&task, &outputs, &position).unwrap();
+                    assert_eq!(bus.committed(&task).unwrap(), Some(position));
+                }
+            });
+        }
+    });
+    let lines = values(&bus, epochs());
+    for thread in 0..THREADS {
+        let prefix = format!("{thread} ");
+        let ours: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix(&prefix)).collect();
+        let expected: Vec<_> = (0..EACH).map(|n| n.to_string()).collect();
+        assert_eq!(ours, expected);
+    }
+    bus.close().unwrap();
+    assert_eq!(values(&place.open().unwrap(), epochs()), lines);
+}
+
+#[test]
+fn more_partitions_than_open_files() {
+    let place = Place::new();
+    let bus = place.open().unwrap();
+    for value in [&b"a"[..], b"b"] {
+        let mut outputs = Outputs::default();
+        for partition in 0..600 {
+            outputs.push(Topic::Ledger.partition(partition), b"", value);
+        }
+        bus.commit("task", &outputs, &Position::default()).unwrap();
+    }
+    bus.close().unwrap();
+    let bus = place.open().unwrap();
+    assert_eq!(bus.partitions(Topic::Ledger).unwrap(), (0..600).collect::<Vec<_>>());
+    assert_eq!(values(&bus, Topic::Ledger.partition(599)), ["a", "b"]);
+}

@@ -1,0 +1,245 @@
+//! A bus in memory, for tests: what it does is what the other buses do.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Batch, Bus, BusError, Kind, Mark, Outputs, Position, Reader, Topic, TopicPartition};
+
+/// The records of one partition.
+#[derive(Default)]
+struct Log {
+    bytes: Vec<u8>,
+    /// The offset of each record, and where in `bytes` it lies.
+    records: Vec<(u64, Range<usize>)>,
+    end: u64,
+}
+
+impl Log {
+    fn push(&mut self, kind: Kind, value: &[u8]) {
+        let blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        let start = self.bytes.len();
+        if kind == Kind::Inner || !blank {
+            self.bytes.extend_from_slice(value);
+        }
+        self.records.push((self.end, start..self.bytes.len()));
+        // Offsets of inner topics are not dense, as on every real bus.
+        self.end += match kind {
+            Kind::Inner => 8 + value.len() as u64,
+            Kind::Input | Kind::Output => 1,
+        };
+    }
+}
+
+#[derive(Default)]
+struct State {
+    logs: BTreeMap<TopicPartition, Log>,
+    positions: BTreeMap<String, Position>,
+    version: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    identity: String,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A bus in memory. A clone is another handle on the same bus.
+#[derive(Clone)]
+pub struct MemoryBus {
+    inner: Arc<Inner>,
+}
+
+impl Default for MemoryBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryBus {
+    /// An empty bus.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                identity: uuid::Uuid::new_v4().to_string(),
+                ..Inner::default()
+            }),
+        }
+    }
+
+    /// Appends a record from outside; on a topic of lines, one for each line if `bytes` holds line feeds. Empty `bytes` on a topic of lines
+    /// are a blank line. Returns the end after it.
+    pub fn append(&self, to: TopicPartition, bytes: &[u8]) -> u64 {
+        let kind = to.topic.kind();
+        self.change(|state| {
+            let log = state.logs.entry(to).or_default();
+            if kind == Kind::Inner {
+                log.push(kind, bytes);
+            } else {
+                for line in bytes.split(|byte| *byte == b'\n') {
+                    log.push(kind, line);
+                }
+            }
+            log.end
+        })
+    }
+
+    /// Makes a partition that holds nothing yet.
+    pub fn create(&self, partition: TopicPartition) {
+        self.change(|state| {
+            state.logs.entry(partition).or_default();
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A test that panicked elsewhere shall not hide behind a second panic here.
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        state.version += 1;
+        self.inner.changed.notify_all();
+        result
+    }
+}
+
+impl Bus for MemoryBus {
+    fn identity(&self) -> &str {
+        &self.inner.identity
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+        let state = self.lock();
+        let range = topic.partition(0)..=topic.partition(u32::MAX);
+        Ok(state.logs.range(range).map(|(key, _)| key.partition).collect())
+    }
+
+    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        Ok(self.lock().logs.get(&partition).map_or(0, |log| log.end))
+    }
+
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+        let end = self.end(partition)?;
+        if from.offset > end {
+            return Err(BusError::SourceChanged {
+                partition,
+                file: partition.to_string().into(),
+                offset: from.offset,
+                what: format!("ends at offset {end},"),
+            });
+        }
+        Ok(Box::new(MemoryReader {
+            bus: self.clone(),
+            partition,
+            mark: from.clone(),
+        }))
+    }
+
+    fn committed(&self, task: &str) -> Result<Option<Position>, BusError> {
+        Ok(self.lock().positions.get(task).cloned())
+    }
+
+    fn commit(&self, task: &str, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        crate::bus::check(outputs)?;
+        self.change(|state| {
+            for (to, _key, value) in outputs.iter() {
+                state.logs.entry(to).or_default().push(to.topic.kind(), value);
+            }
+            state.positions.insert(task.to_owned(), position.clone());
+        });
+        Ok(())
+    }
+
+    fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+        let not_yet = |state: &mut State| state.version <= seen;
+        let (state, _) = self
+            .inner
+            .changed
+            .wait_timeout_while(self.lock(), at_most, not_yet)
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(state.version)
+    }
+}
+
+struct MemoryReader {
+    bus: MemoryBus,
+    partition: TopicPartition,
+    mark: Mark,
+}
+
+impl Reader for MemoryReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        let state = self.bus.lock();
+        let mut bytes = Vec::new();
+        let mut records = Vec::new();
+        if let Some(log) = state.logs.get(&self.partition) {
+            let first = log.records.partition_point(|(offset, _)| *offset < self.mark.offset);
+            let left = log.records[first..].iter().enumerate();
+            for (index, (offset, range)) in left {
+                if *offset >= until || (!records.is_empty() && bytes.len() + range.len() > limit) {
+                    break;
+                }
+                let start = bytes.len();
+                bytes.extend_from_slice(&log.bytes[range.clone()]);
+                records.push((*offset, start..bytes.len()));
+                let next = log.records.get(first + index + 1);
+                self.mark.offset = next.map_or(log.end, |(offset, _)| *offset);
+            }
+        }
+        Ok(Batch::new(bytes, records, self.mark.clone()))
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(batch: &Batch) -> Vec<(u64, &[u8])> {
+        batch.iter().map(|record| (record.offset, record.value)).collect()
+    }
+
+    #[test]
+    fn lines_and_frames() {
+        let bus = MemoryBus::new();
+        let (trades, ledger) = (Topic::Trades.partition(0), Topic::Ledger.partition(0));
+        assert_eq!(bus.append(trades, b"one\n \ntwo"), 3);
+        assert_eq!(bus.append(ledger, b"a\nb"), 11);
+        assert_eq!(bus.append(ledger, b""), 19);
+        let mut reader = bus.open(trades, &Mark::default()).unwrap();
+        assert_eq!(values(&reader.read(4, 9).unwrap()), [(0, &b"one"[..]), (1, b"")]);
+        assert!(reader.read(4, 2).unwrap().is_empty());
+        assert_eq!(values(&reader.read(0, 9).unwrap()), [(2, &b"two"[..])]);
+        let mut reader = bus.open(ledger, &Mark::default()).unwrap();
+        assert_eq!(values(&reader.read(9, 99).unwrap()), [(0, &b"a\nb"[..]), (11, b"")]);
+        assert_eq!(reader.mark().offset, bus.end(ledger).unwrap());
+    }
+
+    #[test]
+    fn a_commit_is_seen_by_every_handle() {
+        let bus = MemoryBus::new();
+        let other = bus.clone();
+        let seen = other.version();
+        let mut outputs = Outputs::default();
+        outputs.push(Topic::Epochs.partition(0), b"key", b"value");
+        bus.commit("task", &outputs, &Position::default()).unwrap();
+        assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
+        assert_eq!(other.committed("task").unwrap(), Some(Position::default()));
+        assert!(other.wait(seen, Duration::ZERO).unwrap() > seen);
+        outputs.push(Topic::Epochs.partition(0), b"key", b"two\nlines");
+        assert!(bus.commit("task", &outputs, &Position::default()).is_err());
+        assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
+    }
+}

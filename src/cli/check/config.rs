@@ -1,0 +1,62 @@
+//! `softstake check --config`: what is in force, and where each value came from.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::Outcome;
+use crate::cli::query::write_json;
+use crate::cli::table::Table;
+use crate::config::{Key, Loaded};
+
+pub(super) fn check(file: Option<&Path>, json: bool, out: &mut dyn Write) -> Outcome {
+    show(&Loaded::of_process(file, &[])?, json, out)
+}
+
+fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
+    let settings = Key::ALL
+        .into_iter()
+        .map(|key| (key, key.shown(&loaded.config), loaded.origin(key).to_string()));
+    if json {
+        let setting = |(key, value, from): (Key, Option<String>, String)| {
+            (key.name().to_owned(), json!({ "value": value, "from": from }))
+        };
+        return write_json(&Value::Object(settings.map(setting).collect::<Map<_, _>>()), out);
+    }
+    let mut table = Table::new(&["setting", "value", "from", "variable", "flag"]);
+    for (key, value, from) in settings {
+        let value = value.unwrap_or_else(|| "(not set)".into());
+        table.row([key.name(), &value, &from, &key.variable(), &key.flag()]);
+    }
+    table.write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_values_and_where_they_came_from() {
+        let variables = [("SOFTSTAKE_LOG__FORMAT".into(), "json".into())];
+        let flags = [(Key::Partitions, "16".into())];
+        let loaded = Loaded::from(None, Path::new("/nowhere/softstake.toml"), variables, &flags).unwrap();
+        let mut out = Vec::new();
+        show(&loaded, true, &mut out).unwrap();
+        let shown: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(shown["bus"], json!({ "value": null, "from": "default" }));
+        assert_eq!(
+            shown["log.format"],
+            json!({ "value": "json", "from": "SOFTSTAKE_LOG__FORMAT" })
+        );
+        assert_eq!(shown["partitions"], json!({ "value": "16", "from": "--partitions" }));
+        let mut out = Vec::new();
+        show(&loaded, false, &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        assert_eq!(
+            table.lines().filter(|line| line.contains("SOFTSTAKE_")).count(),
+            Key::ALL.len(),
+            "{table}"
+        );
+    }
+}

@@ -1,0 +1,380 @@
+//! `softstake check --programme`: what a listing means, in words and with an example.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use ethnum::I256;
+use ruint::aliases::U512;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
+use crate::cli::query::write_json;
+use crate::cli::table::Table;
+use crate::core::amount::{self, MULTIPLIER_DECIMALS, RATE_DECIMALS};
+use crate::core::decision::Offsets;
+use crate::core::event::{Envelope, Type};
+use crate::core::fault::Fault;
+use crate::core::json::time;
+use crate::core::messages::{AssetEpoch, Settlement};
+use crate::core::name::escape_for_terminal;
+use crate::core::output::timestamp;
+use crate::core::programme::{Enrolment, LatePolicy, Listing, Mode};
+use crate::core::refusal::{Code, Refusal};
+use crate::core::row::Row;
+use crate::core::settle::{self, Holding, Rules, Standing};
+
+/// What the accounts of an example share, in whole units of the asset.
+const EXAMPLE_POOL: u128 = 100;
+
+pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        fs::read(file).map(|read| bytes = read)
+    };
+    read.map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))?;
+    let listing = match listing(&bytes) {
+        Ok(listing) => listing,
+        Err(refusal) => {
+            if json {
+                write_json(
+                    &json!({ "refused": { "code": refusal.code, "reason": refusal.reason } }),
+                    out,
+                )?;
+            } else {
+                writeln!(
+                    out,
+                    "Refused. {}: {}",
+                    refusal.code,
+                    escape_for_terminal(&refusal.reason)
+                )?;
+            }
+            return Err(Failure::Found);
+        }
+    };
+    let example =
+        example(&listing).map_err(|fault| Failure::Failed(format!("the example cannot be worked out: {fault}")))?;
+    if json {
+        return write_json(&json!({ "listing": listing.to_value(), "example": example }), out);
+    }
+    for line in words(&listing) {
+        writeln!(out, "{line}")?;
+    }
+    show(&listing, &example, out)
+}
+
+/// Reads a whole event, or only its data.
+fn listing(bytes: &[u8]) -> Result<Listing, Refusal> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Code::InvalidJson.because(format!("the file is not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| Code::InvalidJson.because(format!("the file is not JSON: {error}")))?;
+    if value.get("data").is_none() && value.get("specversion").is_none() {
+        return Listing::read(text.trim());
+    }
+    let envelope = Envelope::read(bytes)?;
+    if Type::of(&envelope.kind)? != Type::Listing {
+        return Err(Code::InvalidEvent.because("`type` is not softstake.asset.v1: this event lists nothing"));
+    }
+    time(envelope.time, "time")?;
+    Listing::read(envelope.data)
+}
+
+/// The listing in sentences.
+fn words(listing: &Listing) -> Vec<String> {
+    let Listing { terms, programme } = listing;
+    let (asset, calendar) = (terms.asset, &terms.calendar);
+    let units = |units: u128| format!("{} {asset}", amount::format_units(units, terms.decimals));
+    // A rate is at most 1000 * 10^18.
+    let per_cent = |rate: u128| format!("{} %", amount::format_units(rate * 100, RATE_DECIMALS));
+    let from = programme.from_epoch;
+    let mut words = vec![
+        format!(
+            "{asset} has {} decimals. Its epochs last {}; epoch 0 starts at {}.",
+            terms.decimals,
+            duration(calendar.length_ms() / 1_000),
+            timestamp(i128::from(calendar.anchor().get()))
+        ),
+        format!(
+            "These rules are in force from epoch {from} on, which starts at {}{}.",
+            timestamp(calendar.start_ms(from)),
+            if from == 0 {
+                ""
+            } else {
+                "; the asset must be listed before, and this is a change"
+            }
+        ),
+        match programme.mode {
+            Mode::Pool => format!(
+                "Pool: the pot given with each close and the validators' rewards are shared by weight, after a commission of {}.",
+                per_cent(programme.commission_rate)
+            ),
+            Mode::Apr { rate } => format!(
+                "Rate: weight earns {} a year, by 365 days; the sum is what has to be funded.",
+                per_cent(rate)
+            ),
+        },
+    ];
+    words.push(match (programme.min_balance, programme.max_balance) {
+        (0, None) => "Every balance counts, on average over the epoch.".into(),
+        (0, Some(most)) => format!("Of an average balance, at most {} counts.", units(most)),
+        (least, None) => format!("An average balance below {} earns nothing.", units(least)),
+        (least, Some(most)) => format!(
+            "An average balance below {} earns nothing; above {}, the excess does not count.",
+            units(least),
+            units(most)
+        ),
+    });
+    let multiplier = |multiplier: u64| amount::format_units(u128::from(multiplier), MULTIPLIER_DECIMALS);
+    if let [only] = &programme.tiers[..] {
+        words.push(format!("All of it weighs {}.", multiplier(only.multiplier)));
+    } else {
+        words.push("Each part of the balance has its own weight:".into());
+        let mut below = 0;
+        for tier in &programme.tiers {
+            let part = match tier.up_to {
+                Some(bound) => format!("from {} to {}", units(below), units(bound)),
+                None => format!("above {}", units(below)),
+            };
+            words.push(format!("  {part}: {}", multiplier(tier.multiplier)));
+            below = tier.up_to.unwrap_or(below);
+        }
+    }
+    words.push(format!(
+        "Rewards are cut to multiples of {}; {}.",
+        units(programme.grain(terms.decimals)),
+        match programme.min_payout {
+            0 => "whatever there is, is paid".into(),
+            least => format!("less than {} is withheld until it adds up", units(least)),
+        }
+    ));
+    words.push(
+        match programme.enrolment {
+            Enrolment::Automatic => "Everybody takes part who has not opted out and is not excluded.",
+            Enrolment::OptIn => "Only those take part who are enrolled when the epoch starts.",
+        }
+        .into(),
+    );
+    words.push(
+        match programme.late_policy {
+            LatePolicy::Carry => {
+                "Late postings count with their true time: what was missed is made good in the oldest open epoch."
+            }
+            LatePolicy::Forfeit => "Late postings count from the start of the oldest open epoch: the past is not paid.",
+        }
+        .into(),
+    );
+    words
+}
+
+/// One account of the example, all in the asset.
+#[derive(Debug, Serialize)]
+struct Line {
+    held: String,
+    counted: String,
+    weight: String,
+    reward: String,
+    paid: String,
+}
+
+/// Balances on both sides of every bound.
+fn balances(listing: &Listing) -> Vec<u128> {
+    let programme = &listing.programme;
+    let bounds = programme.tiers.iter().filter_map(|tier| tier.up_to);
+    let mut balances: Vec<u128> = bounds
+        .chain([programme.min_balance])
+        .chain(programme.max_balance)
+        .collect();
+    balances.push(programme.min_balance / 2);
+    // None of them is above 10^30.
+    balances.extend(balances.iter().max().map(|most| most * 2));
+    balances.retain(|balance| *balance > 0);
+    if balances.is_empty() {
+        let one = 10u128.pow(u32::from(listing.terms.decimals));
+        balances.extend([one, 10 * one, 100 * one]);
+    }
+    balances.sort_unstable();
+    balances.dedup();
+    balances
+}
+
+fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
+    let settlement = Settlement {
+        at: AssetEpoch { number: 0, epoch: 0 },
+        terms: listing.terms.clone(),
+        programme: listing.programme.clone(),
+        cut: Offsets::default(),
+    };
+    let rules = Rules::new(&settlement)?;
+    let decimals = u32::from(listing.terms.decimals);
+    let length = U512::from(listing.terms.calendar.length_ms());
+    let mut measured = Vec::new();
+    let mut total = U512::ZERO;
+    for balance in balances(listing) {
+        // At most 2 * 10^30.
+        let opening = I256::from(balance);
+        let holding = Holding {
+            opening,
+            withheld: U512::ZERO,
+            row: Row::default(),
+            barred: false,
+        };
+        let (counted, weight) = match rules.measure(&holding)?.standing {
+            Standing::Eligible { counted, weight } => (counted, weight),
+            _ => (U512::ZERO, U512::ZERO),
+        };
+        total = total.checked_add(weight).ok_or(Fault::Overflow("the total weight"))?;
+        measured.push((balance, counted, weight));
+    }
+    let pool = U512::from(EXAMPLE_POOL * 10u128.pow(decimals));
+    let split = settle::split(pool, listing.programme.commission_rate, U512::ZERO)?;
+    let mut lines = Vec::new();
+    for (balance, counted, weight) in measured {
+        let reward = rules.share(weight, split.to_share, total)?;
+        let (paid, _) = rules.pay(reward, U512::ZERO)?;
+        let each = |sum: U512| sum.checked_div(length).unwrap_or_default();
+        lines.push(Line {
+            held: rules.amount(U512::from(balance)),
+            counted: rules.amount(each(counted)),
+            weight: amount::format_units_wide(false, each(weight), decimals + u32::from(MULTIPLIER_DECIMALS)),
+            reward: rules.amount(reward),
+            paid: rules.amount(paid),
+        });
+    }
+    Ok(lines)
+}
+
+fn show(listing: &Listing, example: &[Line], out: &mut dyn Write) -> Outcome {
+    let asset = listing.terms.asset;
+    match listing.programme.mode {
+        Mode::Pool => writeln!(
+            out,
+            "\nExample: these accounts share {EXAMPLE_POOL} {asset}, each holding the same all epoch long"
+        )?,
+        Mode::Apr { .. } => writeln!(
+            out,
+            "\nExample: one epoch's reward for who holds the same all the while, in {asset}"
+        )?,
+    }
+    let mut table = Table::new(&[">held", ">counts", ">weighs", ">reward", ">paid at once"]);
+    for line in example {
+        table.row([&line.held, &line.counted, &line.weight, &line.reward, &line.paid]);
+    }
+    table.write(out)
+}
+
+/// Seconds in the largest unit that divides them.
+fn duration(seconds: u64) -> String {
+    let (number, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")]
+        .into_iter()
+        .find(|(length, _)| seconds.is_multiple_of(*length))
+        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: &str = r#"{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,
+     "programme":{"from_epoch":0,"mode":"pool","min_balance":"0.5","max_balance":"10000",
+       "commission_rate":"0.10","tiers":[{"up_to":"100","multiplier":"1"},{"up_to":null,"multiplier":"1.5"}],
+       "min_payout":"0.1","payout_decimals":4}}"#;
+
+    fn checked(text: &str, json: bool) -> (Outcome, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("programme.json");
+        fs::write(&file, text).unwrap();
+        let mut out = Vec::new();
+        let outcome = check(&file, json, &mut out);
+        (outcome, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_pool_in_words_and_figures() {
+        let (outcome, text) = checked(POOL, false);
+        assert_eq!(outcome, Ok(()));
+        for expected in [
+            "ATOM has 6 decimals. Its epochs last 1 day; epoch 0 starts at 2026-11-01T00:00:00.000Z.",
+            "after a commission of 10 %.",
+            "below 0.5 ATOM earns nothing; above 10000 ATOM, the excess does not count.",
+            "  from 0 ATOM to 100 ATOM: 1\n  above 100 ATOM: 1.5\n",
+            "multiples of 0.0001 ATOM; less than 0.1 ATOM is withheld",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+        let (_, text) = checked(POOL, true);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let line = |index: usize| {
+            let line = &json["example"][index];
+            ["held", "counted", "weight", "reward", "paid"].map(|name| line[name].as_str().unwrap().to_owned())
+        };
+        // 0.5 + 100 + 2 * (100 + 9900 * 1.5) weigh 30000.5 in all; 90 are shared.
+        assert_eq!(line(0), ["0.25", "0", "0", "0", "0"]);
+        assert_eq!(line(1), ["0.5", "0.5", "0.5", "0.0014", "0"]);
+        assert_eq!(line(2), ["100", "100", "100", "0.2999", "0.2999"]);
+        assert_eq!(line(3), ["10000", "10000", "14950", "44.8492", "44.8492"]);
+        assert_eq!(line(4), ["20000", "10000", "14950", "44.8492", "44.8492"]);
+    }
+
+    #[test]
+    fn a_rate_in_a_whole_event() {
+        let data = r#"{"asset":"SOL","decimals":9,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":3600,"programme":{"from_epoch":2,"mode":"apr","apr":"0.0365","enrolment":"opt_in","late_policy":"forfeit"}}"#;
+        let event = format!(
+            r#" {{"specversion":"1.0","id":"1","source":"/t","type":"softstake.asset.v1","time":"2026-10-31T00:00:00Z","data":{data}}}"#
+        );
+        let (outcome, text) = checked(&event, false);
+        assert_eq!(outcome, Ok(()));
+        for expected in [
+            "earns 3.65 % a year",
+            "epochs last 1 hour",
+            "from epoch 2 on, which starts at 2026-11-01T02:00:00.000Z; the asset must be listed before",
+            "Only those take part",
+            "the past is not paid",
+            // 100 * 0.0365 / 8760
+            "0.000416666",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_refused_is_a_failed_check() {
+        for (text, expected) in [
+            ("{", "Refused. invalid_json: "),
+            ("[]", "Refused. invalid_event: "),
+            (
+                &POOL.replace("\"0.10\"", "\"1.10\""),
+                "Refused. invalid_programme: `commission_rate` must be at most 1\n",
+            ),
+            (
+                r#"{"specversion":"1.0","id":"1","source":"/t","type":"exchange.deposit.v1","time":"","data":{}}"#,
+                "Refused. invalid_event: `type`",
+            ),
+        ] {
+            let (outcome, said) = checked(text, false);
+            assert_eq!(outcome, Err(Failure::Found));
+            assert!(said.starts_with(expected), "{said}");
+        }
+        let nowhere = check(Path::new("/nowhere/p.json"), false, &mut Vec::new());
+        assert!(matches!(nowhere, Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn durations() {
+        for (seconds, expected) in [
+            (60, "1 minute"),
+            (86_400, "1 day"),
+            (604_800, "7 days"),
+            (5_400, "90 minutes"),
+            (61, "61 seconds"),
+        ] {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+}

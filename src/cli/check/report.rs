@@ -1,0 +1,357 @@
+//! `softstake check --bus`: every source and control record, read as a run would read it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::bus::dir::DirBus;
+use crate::bus::{Bus, Topic, TopicPartition};
+use crate::cli::failure::Failure;
+use crate::cli::table::{Table, count};
+use crate::cli::{Outcome, bus, progress, query, records};
+use crate::config::BusAddress;
+use crate::core::event::Envelope;
+use crate::core::fingerprint;
+use crate::core::name::{Asset, escape_for_terminal};
+use crate::core::refusal::{Code, Refusal};
+
+use super::control::Listings;
+use super::files::{self, Findings};
+use super::source::{self, Verdict};
+
+/// So many examples of each code are shown.
+const EXAMPLES: usize = 3;
+
+/// What was found on a bus.
+#[derive(Debug, Serialize)]
+struct Report {
+    bus: String,
+    topics: Vec<TopicReport>,
+    /// By code.
+    refused: BTreeMap<&'static str, Refused>,
+    /// Postings ignored, by asset.
+    unlisted: BTreeMap<Asset, u64>,
+    /// What keeps records from being read.
+    problems: Vec<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct TopicReport {
+    topic: &'static str,
+    partitions: usize,
+    records: u64,
+    blank: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Refused {
+    count: u64,
+    examples: Vec<Example>,
+}
+
+#[derive(Debug, Serialize)]
+struct Example {
+    file: String,
+    /// From 1.
+    line: u64,
+    reason: String,
+}
+
+/// What a partition's records have in common: the ids seen there, and what has been counted of its topic.
+struct Reading<'a> {
+    partition: TopicPartition,
+    topic: &'a mut TopicReport,
+    refused: &'a mut BTreeMap<&'static str, Refused>,
+    /// Fingerprints of what was applied, by identity: some 50 bytes for each event of one partition.
+    seen: HashMap<[u8; 16], u128>,
+}
+
+pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Outcome {
+    let opened = bus::open_for_reading(address)?;
+    let BusAddress::Dir(root) = address;
+    let report = read(&opened, address, files::look(root)?)?;
+    if json {
+        query::write_json(&report, out)?;
+    } else {
+        show(&report, out)?;
+    }
+    if report.refused.is_empty() && report.problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
+}
+
+fn read(bus: &DirBus, address: &BusAddress, findings: Findings) -> Result<Report, Failure> {
+    let mut report = Report {
+        bus: address.to_string(),
+        topics: Vec::new(),
+        refused: BTreeMap::new(),
+        unlisted: BTreeMap::new(),
+        problems: findings.problems,
+        notes: findings.notes,
+    };
+    let bar = progress::bar("records", 0);
+    // The control topic first, as in a run: it says what is listed.
+    let mut listings = Listings::default();
+    for topic in [Topic::Control].into_iter().chain(Topic::SOURCES) {
+        let mut partitions = bus.partitions(topic)?;
+        if topic == Topic::Control {
+            partitions.retain(|partition| *partition == 0);
+        }
+        let mut counts = TopicReport {
+            topic: topic.name(),
+            partitions: partitions.len(),
+            ..TopicReport::default()
+        };
+        for number in partitions {
+            let partition = topic.partition(number);
+            bar.inc_length(bus.end(partition)?);
+            let mut reading = Reading {
+                partition,
+                topic: &mut counts,
+                refused: &mut report.refused,
+                seen: HashMap::new(),
+            };
+            reading.all(bus, &bar, &mut listings, &mut report.unlisted)?;
+        }
+        report.topics.push(counts);
+    }
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+impl Reading<'_> {
+    fn all(
+        &mut self,
+        bus: &DirBus,
+        bar: &ProgressBar,
+        listings: &mut Listings,
+        unlisted: &mut BTreeMap<Asset, u64>,
+    ) -> Outcome {
+        records::each_raw(bus, self.partition, |offset, value| {
+            bar.inc(1);
+            self.topic.records += 1;
+            if value.is_empty() {
+                self.topic.blank += 1;
+                return Ok(());
+            }
+            if let Err(refusal) = self.one(value, listings, unlisted) {
+                self.refuse(offset, refusal);
+            }
+            Ok(())
+        })
+    }
+
+    fn one(
+        &mut self,
+        value: &[u8],
+        listings: &mut Listings,
+        unlisted: &mut BTreeMap<Asset, u64>,
+    ) -> Result<(), Refusal> {
+        let envelope = Envelope::read(value)?;
+        let print = envelope.fingerprint();
+        let vacant = match self.seen.entry(fingerprint::identity(&envelope.id, &envelope.source)) {
+            Entry::Occupied(seen) if *seen.get() == print => {
+                self.topic.duplicates += 1;
+                return Ok(());
+            }
+            Entry::Occupied(_) => {
+                let reason = "an event with this `id` and `source` stands before it, with another type, time or data";
+                return Err(Code::ConflictingDuplicate.because(reason));
+            }
+            Entry::Vacant(vacant) => vacant,
+        };
+        let verdict = if self.partition.topic == Topic::Control {
+            listings.judge(&envelope).map(|()| Verdict::Applied)?
+        } else {
+            source::judge(&envelope, listings, unlisted)?
+        };
+        if matches!(verdict, Verdict::Applied) {
+            vacant.insert(print);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, offset: u64, refusal: Refusal) {
+        self.topic.refused += 1;
+        let refused = self.refused.entry(refusal.code.name()).or_default();
+        refused.count += 1;
+        if refused.examples.len() < EXAMPLES {
+            refused.examples.push(Example {
+                file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
+                line: offset + 1,
+                reason: refusal.reason,
+            });
+        }
+    }
+}
+
+fn show(report: &Report, out: &mut dyn Write) -> Outcome {
+    let mut table = Table::new(&[
+        "topic",
+        ">partitions",
+        ">records",
+        ">blank",
+        ">duplicates",
+        ">would be refused",
+    ]);
+    for topic in &report.topics {
+        table.row([
+            topic.topic,
+            &topic.partitions.to_string(),
+            &count(topic.records),
+            &count(topic.blank),
+            &count(topic.duplicates),
+            &count(topic.refused),
+        ]);
+    }
+    table.write(out)?;
+    for (code, refused) in &report.refused {
+        writeln!(out, "\n{code}: {}", count(refused.count))?;
+        for Example { file, line, reason } in &refused.examples {
+            writeln!(out, "  {file}:{line}  {}", escape_for_terminal(reason))?;
+        }
+    }
+    if !report.unlisted.is_empty() {
+        writeln!(out, "\nPostings ignored, as their asset is not listed:")?;
+        for (asset, postings) in &report.unlisted {
+            writeln!(out, "  {asset} {}", count(*postings))?;
+        }
+    }
+    for (title, findings) in [("Problems", &report.problems), ("Notes", &report.notes)] {
+        if !findings.is_empty() {
+            writeln!(out, "\n{title}:")?;
+        }
+        for finding in findings {
+            writeln!(out, "  {}", escape_for_terminal(finding))?;
+        }
+    }
+    let verdict = if report.refused.is_empty() && report.problems.is_empty() {
+        "All of it would be read, and nothing refused"
+    } else {
+        "Not all is right"
+    };
+    writeln!(
+        out,
+        "\n{verdict}. What depends on when things are read (too_old, listing_too_late) only a run can tell."
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const LISTING: &str = r#"{"specversion":"1.0","id":"l","source":"/t","type":"softstake.asset.v1","time":"2026-10-31T00:00:00Z","data":{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{"from_epoch":0,"mode":"pool"}}}"#;
+
+    fn deposit(id: &str, asset: &str, amount: &str) -> String {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/d","type":"exchange.deposit.v1","time":"2026-11-01T08:00:00Z","data":{{"account":"a","asset":"{asset}","amount":"{amount}"}}}}"#
+        )
+    }
+
+    fn close(id: &str, epoch: u64, time: &str) -> String {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"softstake.epoch_close.v1","time":"{time}","data":{{"asset":"ATOM","epoch":{epoch}}}}}"#
+        )
+    }
+
+    fn put(root: &Path, topic: &str, lines: &[String]) {
+        let folder = root.join(topic);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0.jsonl"), lines.concat()).unwrap();
+    }
+
+    fn checked(root: &Path) -> (Outcome, String) {
+        let mut out = Vec::new();
+        let outcome = check(&BusAddress::Dir(root.to_path_buf()), false, &mut out);
+        (outcome, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_right_bus_is_right() {
+        let root = tempfile::tempdir().unwrap();
+        put(
+            root.path(),
+            "softstake.control",
+            &[format!("{LISTING}\n"), close("c", 0, "2026-11-02T00:00:00Z") + "\n"],
+        );
+        let lines = [
+            deposit("1", "ATOM", "1.5"),
+            deposit("1", "ATOM", "1.5"),
+            " ".into(),
+            deposit("2", "DOGE", "0.1234567"),
+        ];
+        put(root.path(), "exchange.deposits", &lines.map(|line| line + "\n"));
+        let (outcome, text) = checked(root.path());
+        assert_eq!(outcome, Ok(()), "{text}");
+        assert!(
+            text.contains("  DOGE 1\n") && text.contains("nothing refused"),
+            "{text}"
+        );
+        let json: serde_json::Value = {
+            let mut out = Vec::new();
+            check(&BusAddress::Dir(root.path().to_path_buf()), true, &mut out).unwrap();
+            serde_json::from_slice(&out).unwrap()
+        };
+        let deposits = &json["topics"][1];
+        assert_eq!(deposits["topic"], "exchange.deposits");
+        assert_eq!(
+            (&deposits["records"], &deposits["blank"], &deposits["duplicates"]),
+            (&4.into(), &1.into(), &1.into())
+        );
+    }
+
+    #[test]
+    fn what_would_be_refused_is_shown_with_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let control = [
+            LISTING.to_owned(),
+            LISTING.replace(r#""id":"l""#, r#""id":"l2""#),
+            close("c1", 1, "2026-12-01T00:00:00Z"),
+            close("c2", 0, "2026-11-01T23:59:59.999Z"),
+            close("c3", 0, "2026-11-02T00:00:00Z"),
+            close("c4", 0, "2026-11-02T00:00:00Z"),
+            close("c5", 1, "2026-11-03T00:00:00Z").replace("ATOM", "DOGE"),
+            deposit("x", "ATOM", "1"),
+        ];
+        put(root.path(), "softstake.control", &control.map(|line| line + "\n"));
+        let deposits = [
+            deposit("1", "ATOM", "1.5"),
+            deposit("1", "ATOM", "1.6"),
+            deposit("2", "ATOM", "0.0000001"),
+            "{".into(),
+            deposit("3", "ATOM", "1").replace("2026-11-01", "2028-11-01"),
+            deposit("4", "ATOM", "1").replace("2026-11-01", "2026-13-01"),
+            LISTING.to_owned(),
+        ];
+        put(root.path(), "exchange.deposits", &deposits.map(|line| line + "\n"));
+        let (outcome, text) = checked(root.path());
+        assert_eq!(outcome, Err(Failure::Found));
+        for expected in [
+            "invalid_programme: 1\n  softstake.control/0.jsonl:2  ",
+            "epoch_out_of_order: 1\n  softstake.control/0.jsonl:3  ",
+            "epoch_not_over: 1\n  softstake.control/0.jsonl:4  ",
+            "epoch_already_closed: 1\n  softstake.control/0.jsonl:6  ",
+            "unknown_asset: 1\n  softstake.control/0.jsonl:7  ",
+            "wrong_topic: 2\n  softstake.control/0.jsonl:8  ",
+            "conflicting_duplicate: 1\n  exchange.deposits/0.jsonl:2  ",
+            "invalid_amount: 1\n  exchange.deposits/0.jsonl:3  `amount` ",
+            "invalid_json: 1\n  exchange.deposits/0.jsonl:4  ",
+            "too_far_ahead: 1\n  exchange.deposits/0.jsonl:5  ",
+            "invalid_time: 1\n  exchange.deposits/0.jsonl:6  ",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The demo's own audit: it recomputes from what was published that money was conserved, in exact arithmetic.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use crate::cli::Outcome;
+use crate::cli::exact::Exact;
+use crate::cli::failure::Failure;
+use crate::cli::records::{Distribution, Seal};
+use crate::core::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
+use crate::core::name::{BUCKETS, bucket};
+
+/// Two sums that must be equal, part by part.
+#[derive(Debug, PartialEq, Eq)]
+struct Balance<'a> {
+    given: Vec<(&'a str, &'static str)>,
+    used: Vec<(&'a str, &'static str)>,
+}
+
+impl Seal {
+    /// `P + carried_in + withheld_before = commission + distributed + withheld_after + carried_out`; of an epoch that pays a rate, the
+    /// rewards take the place of the pot, and what is carried is not touched.
+    fn balance(&self) -> Balance<'_> {
+        let before = (self.withheld_before.as_str(), "withheld before");
+        let paid = [
+            (self.distributed.as_str(), "distributed"),
+            (self.withheld_after.as_str(), "withheld after"),
+        ];
+        if self.mode == "apr" {
+            return Balance {
+                given: vec![(&self.rewarded, "rewarded"), before],
+                used: paid.to_vec(),
+            };
+        }
+        let mut used = vec![(self.commission.as_str(), "commission")];
+        used.extend(paid);
+        used.push((&self.carried_out, "carried out"));
+        Balance {
+            given: vec![(&self.reward_pool, "pool"), (&self.carried_in, "carried in"), before],
+            used,
+        }
+    }
+}
+
+impl Balance<'_> {
+    fn holds(&self) -> bool {
+        let sum = |parts: &[(&str, &str)]| {
+            parts
+                .iter()
+                .try_fold(Exact::default(), |sum, (amount, _)| sum.plus(Exact::parse(amount)?))
+        };
+        let given = sum(&self.given);
+        given.is_some() && given == sum(&self.used)
+    }
+
+    fn line(&self) -> String {
+        let side = |parts: &[(&str, &str)]| {
+            parts
+                .iter()
+                .map(|(amount, what)| format!("{amount} {what}"))
+                .collect::<Vec<_>>()
+                .join(" + ")
+        };
+        format!("{} = {}", side(&self.given), side(&self.used))
+    }
+}
+
+/// What the distributions of an epoch add up to.
+#[derive(Default)]
+struct Tally {
+    count: u64,
+    /// None if an amount is no amount.
+    sum: Option<Exact>,
+    /// The leaves of the Merkle tree, by bucket and account.
+    leaves: BTreeMap<(u16, Vec<u8>), String>,
+}
+
+impl Tally {
+    fn of<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Self {
+        let mut tally = Self {
+            sum: Some(Exact::default()),
+            ..Self::default()
+        };
+        for Distribution {
+            account,
+            asset,
+            epoch,
+            amount,
+            ..
+        } in distributions
+        {
+            tally.count += 1;
+            tally.sum = tally.sum.and_then(|sum| sum.plus(Exact::parse(amount)?));
+            let leaf = format!("{asset}:{epoch}:{account}|{amount}");
+            tally
+                .leaves
+                .insert((bucket(account), account.as_bytes().to_vec()), leaf);
+        }
+        tally
+    }
+
+    fn root(&self) -> String {
+        let mut buckets: BTreeMap<u16, BucketTree> = BTreeMap::new();
+        for ((bucket, _), leaf) in &self.leaves {
+            buckets.entry(*bucket).or_default().push(leaf.as_bytes());
+        }
+        let root = epoch_root((0..BUCKETS).map(|bucket| buckets.get(&bucket).map_or(EMPTY_ROOT, BucketTree::root)));
+        root.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string never fails.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+/// Writes the check of every seal; whether all of them hold.
+pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
+    writeln!(out, "Is money conserved? Recomputed from what was published, exactly:")?;
+    let mut all_hold = !seals.is_empty();
+    for seal in seals {
+        all_hold &= one(seal, distributions, out)?;
+    }
+    writeln!(out)?;
+    Ok(all_hold)
+}
+
+fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
+    let balance = seal.balance();
+    let tally = Tally::of(
+        distributions
+            .iter()
+            .filter(|paid| (&paid.asset, paid.epoch) == (&seal.asset, seal.epoch)),
+    );
+    let paid = tally.count == seal.distributions && tally.sum.is_some() && tally.sum == Exact::parse(&seal.distributed);
+    let root = tally.root() == seal.root;
+    let mark = |holds: bool| if holds { "✓" } else { "✗ DOES NOT HOLD" };
+    let line = |out: &mut dyn Write, what: String, holds: bool| -> Outcome {
+        Ok(writeln!(out, "    {what}  {}", mark(holds))?)
+    };
+    writeln!(out, "  {} epoch {}", seal.asset, seal.epoch)?;
+    line(out, balance.line(), balance.holds())?;
+    line(
+        out,
+        format!(
+            "{} distributions add up to {}",
+            tally.count,
+            tally.sum.unwrap_or_default()
+        ),
+        paid,
+    )?;
+    line(
+        out,
+        format!("Merkle root {}", super::super::query::short(&seal.root)),
+        root,
+    )?;
+    Ok(balance.holds() && paid && root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::records::Ineligible;
+
+    fn paid(account: &str, amount: &str) -> Distribution {
+        Distribution {
+            account: account.into(),
+            asset: "ATOM".into(),
+            epoch: 0,
+            epoch_start: String::new(),
+            epoch_end: String::new(),
+            amount: amount.into(),
+            balance_seconds: String::new(),
+            average_balance: String::new(),
+            programme_from_epoch: 0,
+        }
+    }
+
+    /// The worked example of the contract.
+    fn example() -> (Seal, Vec<Distribution>) {
+        let seal = Seal {
+            asset: "ATOM".into(),
+            epoch: 0,
+            epoch_start: String::new(),
+            epoch_end: String::new(),
+            mode: "pool".into(),
+            reward_pool: "12.5".into(),
+            commission: "1.25".into(),
+            carried_in: "0".into(),
+            carried_out: "0.0001".into(),
+            rewarded: "11.2499".into(),
+            distributed: "11.2499".into(),
+            withheld_before: "0".into(),
+            withheld_after: "0".into(),
+            distributions: 3,
+            ineligible: Ineligible {
+                status: 1,
+                negative: 0,
+                below_minimum: 0,
+            },
+            eligible_balance_seconds: "97120583.25".into(),
+            closing_balance: "2461.29".into(),
+            programme_from_epoch: 0,
+            cut: serde_json::Value::Null,
+            root: "91c3653106b9783e93bc1fbcb4339a3956a4b1ad2072dcf3fbb7e85874bbe788".into(),
+        };
+        (
+            seal,
+            vec![paid("alice", "0.9007"), paid("bob", "10.0081"), paid("carol", "0.3411")],
+        )
+    }
+
+    fn holds(seal: &Seal, distributions: &[Distribution]) -> bool {
+        show(std::slice::from_ref(seal), distributions, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn the_worked_example_holds() {
+        let (seal, mut distributions) = example();
+        assert_eq!(
+            seal.balance().line(),
+            "12.5 pool + 0 carried in + 0 withheld before = 1.25 commission + 11.2499 distributed + 0 withheld after + 0.0001 carried out"
+        );
+        assert!(holds(&seal, &distributions));
+        distributions.reverse();
+        assert!(holds(&seal, &distributions), "the order means nothing");
+    }
+
+    #[test]
+    fn one_unit_too_much_is_noticed() {
+        let (right, distributions) = example();
+        for change in [
+            |seal: &mut Seal| seal.carried_out = "0.000100000000000001".into(),
+            |seal: &mut Seal| seal.withheld_before = "0.000001".into(),
+            |seal: &mut Seal| seal.commission = "-1.25".into(),
+            |seal: &mut Seal| seal.distributions = 4,
+            |seal: &mut Seal| seal.root.replace_range(0..1, "a"),
+        ] {
+            let mut seal = right.clone();
+            change(&mut seal);
+            assert!(!holds(&seal, &distributions), "{seal:?}");
+        }
+        let mut moved = distributions.clone();
+        (moved[0].amount, moved[2].amount) = ("0.9008".into(), "0.3410".into());
+        assert!(!holds(&right, &moved), "the sum is right, the root is not");
+        assert!(!holds(&right, &distributions[..2]));
+        assert!(
+            !show(&[], &[], &mut Vec::new()).unwrap(),
+            "no seal at all proves nothing"
+        );
+    }
+
+    #[test]
+    fn a_rate_has_no_pot() {
+        let (mut seal, distributions) = example();
+        seal.mode = "apr".into();
+        (seal.carried_in, seal.carried_out) = ("5".into(), "5".into());
+        assert_eq!(
+            seal.balance().line(),
+            "11.2499 rewarded + 0 withheld before = 11.2499 distributed + 0 withheld after"
+        );
+        assert!(holds(&seal, &distributions));
+    }
+}

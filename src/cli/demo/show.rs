@@ -1,0 +1,194 @@
+//! The demo's tables.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+
+use crate::cli::Outcome;
+use crate::cli::exact::Exact;
+use crate::cli::query::short;
+use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
+use crate::cli::table::{Table, count};
+use crate::core::ingest::Counts;
+
+use super::Results;
+
+/// So many of the largest payouts of an asset are shown.
+const TOP: usize = 5;
+
+/// A column for each seal: there are more fields than a terminal is wide.
+pub(super) fn seals(results: &Results, out: &mut dyn Write) -> Outcome {
+    writeln!(out, "The seals: an epoch each, settled and checked")?;
+    let epoch = |seal: &Seal| format!(">{} epoch {}", seal.asset, seal.epoch);
+    let columns: Vec<_> = ["".to_owned()]
+        .into_iter()
+        .chain(results.seals.iter().map(epoch))
+        .collect();
+    let mut table = Table::new(&columns);
+    let mut field = |name: &str, value: fn(&Seal) -> Cow<'_, str>| {
+        table.row([Cow::Borrowed(name)].into_iter().chain(results.seals.iter().map(value)));
+    };
+    field("ended", |seal| seal.epoch_end.as_str().into());
+    field("mode", |seal| seal.mode.as_str().into());
+    field("reward pool", |seal| seal.reward_pool.as_str().into());
+    field("commission", |seal| seal.commission.as_str().into());
+    field("carried in", |seal| seal.carried_in.as_str().into());
+    field("rewarded", |seal| seal.rewarded.as_str().into());
+    field("distributed", |seal| seal.distributed.as_str().into());
+    field("withheld before", |seal| seal.withheld_before.as_str().into());
+    field("withheld after", |seal| seal.withheld_after.as_str().into());
+    field("carried out", |seal| seal.carried_out.as_str().into());
+    field("distributions", |seal| count(seal.distributions).into());
+    field("barred by status", |seal| count(seal.ineligible.status).into());
+    field("balance negative", |seal| count(seal.ineligible.negative).into());
+    field("below the minimum", |seal| count(seal.ineligible.below_minimum).into());
+    field("rules from epoch", |seal| seal.programme_from_epoch.to_string().into());
+    field("root", |seal| short(&seal.root).into());
+    table.write(out)?;
+    Ok(writeln!(out)?)
+}
+
+/// The largest distributions of an asset; of equal ones, in the order of epochs and accounts.
+fn top<'a>(distributions: &'a [Distribution], asset: &str) -> Vec<&'a Distribution> {
+    let mut top: Vec<_> = distributions.iter().filter(|paid| paid.asset == asset).collect();
+    top.sort_by_cached_key(|paid| (Reverse(Exact::parse(&paid.amount)), paid.epoch, &paid.account));
+    top.truncate(TOP);
+    top
+}
+
+fn assets(results: &Results) -> BTreeSet<&str> {
+    results.distributions.iter().map(|paid| paid.asset.as_str()).collect()
+}
+
+pub(super) fn payouts(results: &Results, out: &mut dyn Write) -> Outcome {
+    writeln!(out, "The largest payouts")?;
+    let mut table = Table::new(&["asset", ">epoch", "account", ">amount", ">average balance"]);
+    for asset in assets(results) {
+        for paid in top(&results.distributions, asset) {
+            table.row([
+                asset,
+                &paid.epoch.to_string(),
+                &paid.account,
+                &paid.amount,
+                &paid.average_balance,
+            ]);
+        }
+    }
+    table.write(out)?;
+    Ok(writeln!(out)?)
+}
+
+pub(super) fn refused(results: &Results, counts: &Counts, out: &mut dyn Write) -> Outcome {
+    writeln!(
+        out,
+        "Source records: {} applied; {} second copies dropped; {} ignored, being of assets not listed or before their anchor; the rest refused:",
+        count(counts.applied),
+        count(counts.duplicates),
+        count(counts.ignored)
+    )?;
+    let mut codes: BTreeMap<&str, (u64, &DeadLetter)> = BTreeMap::new();
+    for letter in &results.dead_letters {
+        codes.entry(&letter.code).or_insert((0, letter)).0 += 1;
+    }
+    let mut table = Table::new(&["dead letters", ">count", "the first one", "why"]);
+    for (code, (number, first)) in codes {
+        let place = format!("{}/{}.jsonl:{}", first.topic, first.partition, first.offset + 1);
+        table.row([
+            code,
+            &count(number),
+            &place,
+            &crate::core::event::shortened(&first.reason),
+        ]);
+    }
+    table.write(out)?;
+    Ok(writeln!(out)?)
+}
+
+pub(super) fn late(results: &Results, out: &mut dyn Write) -> Outcome {
+    writeln!(
+        out,
+        "Late postings: what came after its epoch was closed went, on record, into the oldest one open"
+    )?;
+    let mut table = Table::new(&[
+        "event",
+        "account",
+        "asset",
+        ">change",
+        "happened at",
+        ">missed epoch",
+        ">applied to",
+        "policy",
+    ]);
+    for LatePosting {
+        event_id,
+        account,
+        asset,
+        delta,
+        event_time,
+        missed_epoch,
+        applied_epoch,
+        policy,
+    } in &results.late
+    {
+        let (missed, applied) = (missed_epoch.to_string(), applied_epoch.to_string());
+        table.row([event_id, account, asset, delta, event_time, &missed, &applied, policy]);
+    }
+    table.write(out)?;
+    Ok(writeln!(out)?)
+}
+
+/// What to look at next, ready to be copied.
+pub(super) fn next(results: &Results, folder: &Path, out: &mut dyn Write) -> Outcome {
+    let program = std::env::args_os()
+        .next()
+        .map_or_else(|| "softstake".into(), |name| name.to_string_lossy().into_owned());
+    let program = quoted(&program);
+    let path = |inner: &str| quoted(&folder.join(inner).to_string_lossy()).into_owned();
+    let bus = quoted(&format!("dir:{}", folder.join("bus").to_string_lossy())).into_owned();
+    let state = path("state");
+    let star = assets(results)
+        .into_iter()
+        .find_map(|asset| top(&results.distributions, asset).first().copied());
+    writeln!(out, "To look further:")?;
+    if let Some(Distribution { account, asset, .. }) = star {
+        let account = quoted(account);
+        writeln!(out, "  {program} query distributions {account} --bus {bus}")?;
+        writeln!(out, "  {program} query account {account} --state {state}")?;
+        writeln!(out, "  {program} query epochs {asset} --bus {bus}")?;
+    }
+    writeln!(out, "  {program} check --bus {bus}")?;
+    writeln!(out, "  head -n 3 {}", path("bus/softstake.distributions/0.jsonl"))?;
+    writeln!(out, "  cat {}", path("bus/softstake.decisions/0.jsonl"))?;
+    writeln!(out, "  {program} run --bus {bus} --state {state} --until-idle")?;
+    writeln!(out, "  rm -r {}", quoted(&folder.to_string_lossy()))?;
+    Ok(())
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-+,@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        for (word, expected) in [
+            ("/tmp/a-b", "/tmp/a-b"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What ends a command without success, and with which exit status.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::bus::BusError;
+use crate::config::ConfigError;
+use crate::generate::GenerateError;
+use crate::task::TaskError;
+
+use super::Outcome;
+
+/// Why a command did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It was called or configured wrongly. Status 2.
+    Usage(String),
+    /// It was tried and failed. Status 1.
+    Failed(String),
+    /// A check found something, and has said so. Status 1.
+    Found,
+    /// What it is has been logged already. Its own status.
+    Logged(Box<Self>),
+    /// Whoever read the results has gone, as `head` does; so nobody misses the rest. Status 0.
+    Unread,
+}
+
+/// The exit status of an outcome, after saying what was wrong.
+pub(super) fn exit(outcome: Outcome) -> ExitCode {
+    if let Err(Failure::Usage(message) | Failure::Failed(message)) = &outcome {
+        eprintln!("error: {message}");
+    }
+    ExitCode::from(status(&outcome))
+}
+
+fn status(outcome: &Outcome) -> u8 {
+    match outcome {
+        Ok(()) | Err(Failure::Unread) => 0,
+        Err(Failure::Failed(_) | Failure::Found) => 1,
+        Err(Failure::Usage(_)) => 2,
+        Err(Failure::Logged(failure)) => status(&Err((**failure).clone())),
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<BusError> for Failure {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Missing { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<TaskError> for Failure {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Bus(error) => error.into(),
+            TaskError::Fixed { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<GenerateError> for Failure {
+    fn from(error: GenerateError) -> Self {
+        match &error {
+            GenerateError::Setting {
+                setting,
+                value,
+                expected,
+            } => {
+                let flag = setting.replace('_', "-");
+                Self::Usage(format!("--{flag} is {value}; it has to be {expected}"))
+            }
+            GenerateError::NotEmpty { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Of writing results; errors of files have been given their path before.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Failed(format!("cannot write the results: {error}")),
+        }
+    }
+}
+
+/// Of writing results as JSON.
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Key;
+
+    #[test]
+    fn statuses() {
+        let missing = BusError::Missing { path: "nowhere".into() };
+        let locked = BusError::Locked { path: "here".into() };
+        let fixed = TaskError::Fixed {
+            name: "partitions",
+            given: "4".into(),
+            recorded: "8".into(),
+            hint: "",
+        };
+        let setting = GenerateError::Setting {
+            setting: "epoch_seconds",
+            value: "1".into(),
+            expected: "more",
+        };
+        let broken = io::Error::from(io::ErrorKind::BrokenPipe);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (failure, expected) in [
+            (missing.into(), 2),
+            (TaskError::Bus(BusError::Missing { path: "a".into() }).into(), 2),
+            (locked.into(), 1),
+            (fixed.into(), 2),
+            (setting.into(), 2),
+            (GenerateError::EmptyTape.into(), 1),
+            (ConfigError::Missing(Key::Bus).into(), 2),
+            (Failure::Found, 1),
+            (Failure::Logged(Box::new(Failure::Usage(String::new()))), 2),
+            (broken.into(), 0),
+            (full.into(), 1),
+        ] {
+            assert_eq!(status(&Err(Failure::clone(&failure))), expected, "{failure:?}");
+        }
+        assert_eq!(status(&Ok(())), 0);
+    }
+}

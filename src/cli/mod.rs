@@ -1,0 +1,128 @@
+//! The command line. Results go to stdout; everything said to people beside them goes to stderr.
+
+mod bus;
+mod check;
+mod completions;
+mod demo;
+mod exact;
+mod failure;
+mod flags;
+mod generate;
+mod progress;
+mod query;
+mod records;
+mod run;
+mod signals;
+mod table;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// What a command comes to.
+type Outcome = Result<(), Failure>;
+
+/// Exact, replayable soft-staking rewards from an exchange's event log.
+#[derive(Debug, Parser)]
+#[command(name = "softstake", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Settings come from softstake.toml, SOFTSTAKE_* variables and flags, each above the one before; \
+`softstake check --config` shows what is in force.
+Exit status: 0 right, 1 a failed check or run, 2 usage or configuration.
+
+Example:
+  softstake demo";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Demo(demo::Demo),
+    Gen(generate::Gen),
+    Query(query::Query),
+    Check(check::Check),
+    Completions(completions::Completions),
+}
+
+/// Does what the process was called for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. If nobody listens, the exit status still tells.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let outcome = match cli.command {
+        Command::Run(run) => run.run(),
+        Command::Demo(demo) => demo.run(&mut out),
+        Command::Gen(generate) => generate.run(),
+        Command::Query(query) => query.run(&mut out),
+        Command::Check(check) => check.run(&mut out),
+        Command::Completions(completions) => completions.run(&mut out),
+    };
+    // What was found out before a failure is worth seeing, too.
+    let flushed = out.flush().map_err(Failure::from);
+    failure::exit(outcome.and(flushed))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn walk(command: &clap::Command) {
+            if command.get_name() != "help" {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{} has none", command.get_name());
+                command.get_subcommands().for_each(walk);
+            }
+        }
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn wrong_usage_is_status_2() {
+        for line in [
+            "softstake",
+            "softstake stake",
+            "softstake run --partition 4",
+            "softstake check",
+            "softstake check --config --bus dir:a",
+            "softstake gen --events 5",
+            "softstake gen --bus kafka:a",
+            "softstake gen --bus dir:a --stage 1 --stages 1..2",
+            "softstake gen --bus dir:a --trades f",
+            "softstake gen --bus dir:a --trades f --pair XRP/ETH --late 0.5",
+            "softstake query account",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        for line in ["softstake --help", "softstake --version", "softstake run --help"] {
+            assert_eq!(
+                Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(),
+                0,
+                "{line}"
+            );
+        }
+    }
+}

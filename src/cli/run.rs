@@ -1,0 +1,163 @@
+//! `softstake run`: works a deployment, until it is told to stop or nothing is left to do.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use indicatif::MultiProgress;
+
+use crate::bus::Bus;
+use crate::config::{Config, Loaded, LogFormat};
+use crate::task::TaskError;
+use crate::task::run::{Deployment, End, STEP_BYTES, run};
+use crate::task::stats::Stats;
+use crate::task::stores::StateDirectory;
+
+use super::failure::Failure;
+use super::flags::Settings;
+use super::table::{count, counted};
+use super::{Outcome, bus, progress, signals};
+
+/// Read the bus, add up, settle what is closed, and go on watching
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It may be killed at any instant: started again, it goes on as if it had never stopped.
+Ctrl-C or SIGTERM stops it cleanly; a second one stops it at once.
+
+Example:
+  softstake run --bus dir:bus --state state --until-idle")]
+pub(super) struct Run {
+    #[command(flatten)]
+    settings: Settings,
+    /// End with status 0 once everything on the bus is processed and every accepted close is sealed
+    #[arg(long)]
+    until_idle: bool,
+}
+
+impl Run {
+    pub(super) fn run(&self) -> Outcome {
+        let loaded = self.settings.load()?;
+        let bars = MultiProgress::new();
+        crate::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
+        self.work(&loaded, &bars)
+            .map_err(|failure| match (loaded.config.log.format, &failure) {
+                // Who asks for JSON gets nothing else on stderr.
+                (LogFormat::Json, Failure::Usage(error) | Failure::Failed(error)) => {
+                    tracing::error!(error, "ended");
+                    Failure::Logged(Box::new(failure))
+                }
+                _ => failure,
+            })
+    }
+
+    fn work(&self, loaded: &Loaded, bars: &MultiProgress) -> Outcome {
+        let config = &loaded.config;
+        let state = loaded.state()?;
+        let bus = bus::open(loaded.bus()?, config.dir.sync)?;
+        let deployment = deployment(config, Arc::clone(&bus) as Arc<dyn Bus>, state)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        signals::stop_on_signals(Arc::clone(&stop))
+            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let stats = Arc::new(Stats::default());
+        let started = Instant::now();
+        let end = progress::watched(&stats, bars, config.log.format, || {
+            run(&deployment, self.until_idle, &stop, &stats)
+        });
+        if end.is_ok() || stats.records.load(Relaxed) > 0 {
+            tell(&stats, started.elapsed().as_secs(), config.log.format);
+        }
+        let end = end?;
+        drop(deployment);
+        bus::close(bus)?;
+        match end {
+            End::Idle => Ok(()),
+            End::Stopped if !self.until_idle => Ok(()),
+            End::Stopped => Err(Failure::Failed(
+                "stopped before everything was processed; start it again to go on".into(),
+            )),
+            End::Alarmed(alarms) => Err(alarmed(&alarms)),
+        }
+    }
+}
+
+/// The deployment that a configuration describes, its state directory taken.
+pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Result<Deployment, TaskError> {
+    Ok(Deployment {
+        bus,
+        stores: Box::new(StateDirectory::open(state, config.cache_bytes())?),
+        partitions: config.partitions,
+        dedup_epochs: config.dedup_epochs,
+        threads: config.threads,
+        step_bytes: STEP_BYTES,
+    })
+}
+
+/// What to say of epochs whose settlement a failed check stopped.
+pub(super) fn alarmed(alarms: &[String]) -> Failure {
+    let epochs = counted(alarms.len() as u64, "epoch was", "epochs were");
+    Failure::Failed(format!(
+        "all is processed, but {epochs} stopped by a failed check; nothing was sealed there and nothing may be paid:\n  {}",
+        alarms.join("\n  ")
+    ))
+}
+
+/// The closing lines.
+fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
+    let [records, distributions, seals] =
+        [&stats.records, &stats.distributions, &stats.seals].map(|counter| counter.load(Relaxed));
+    let all = stats.counts();
+    if format == LogFormat::Json {
+        tracing::info!(
+            records,
+            distributions,
+            seals,
+            seconds,
+            total_applied = all.applied,
+            total_postings = all.postings,
+            total_late = all.late,
+            total_duplicates = all.duplicates,
+            total_dead_letters = all.dead_letters,
+            total_unlisted = all.unlisted,
+            total_before_anchor = all.before_anchor,
+            total_ignored = all.ignored,
+            total_blank = all.blank,
+            "totals"
+        );
+        return;
+    }
+    eprintln!(
+        "This run: {} read in {}, {} and {} written.",
+        counted(records, "record", "records"),
+        counted(seconds, "second", "seconds"),
+        counted(distributions, "distribution", "distributions"),
+        counted(seals, "seal", "seals"),
+    );
+    eprintln!("Source records since this deployment began:");
+    for (name, what) in [
+        (
+            "applied",
+            format!(
+                "{} with {} (late: {})",
+                count(all.applied),
+                counted(all.postings, "posting", "postings"),
+                count(all.late)
+            ),
+        ),
+        ("duplicates", count(all.duplicates)),
+        ("dead letters", count(all.dead_letters)),
+        (
+            "ignored",
+            format!(
+                "{} altogether (postings ignored: {} of assets not listed, {} before their anchor)",
+                count(all.ignored),
+                count(all.unlisted),
+                count(all.before_anchor)
+            ),
+        ),
+        ("blank", count(all.blank)),
+    ] {
+        eprintln!("  {name:<13} {what}");
+    }
+}

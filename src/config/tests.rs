@@ -1,0 +1,186 @@
+use super::*;
+
+fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("softstake.toml");
+    if let Some(text) = file {
+        fs::write(&path, text).unwrap();
+    }
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    let folder = format!("{}/", folder.path().display());
+    Loaded::from(None, &path, variables, &flags).map_err(|error| error.to_string().replace(&folder, ""))
+}
+
+#[track_caller]
+fn refused(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)], expected: &str) {
+    let error = load(file, variables, flags).unwrap_err();
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn each_layer_covers_the_one_below() {
+    let file = "bus = \"dir:/file\"\nthreads = 3\ncache_mb = 1_000\n\n[log]\nlevel = \"debug\"\nformat = \"json\"\n";
+    let variables = [
+        ("SOFTSTAKE_THREADS", "4"),
+        ("SOFTSTAKE_LOG__LEVEL", "warn"),
+        ("HOME", "/root"),
+    ];
+    let loaded = load(
+        Some(file),
+        &variables,
+        &[(Key::LogLevel, "error"), (Key::Partitions, "16")],
+    )
+    .unwrap();
+    let shown: Vec<_> = Key::ALL
+        .into_iter()
+        .map(|key| {
+            let origin = match loaded.origin(key) {
+                Origin::File(_, line) => format!("line {line}"),
+                other => other.to_string(),
+            };
+            (key.name(), key.shown(&loaded.config).unwrap_or_default(), origin)
+        })
+        .filter(|(_, _, origin)| origin != "default")
+        .collect();
+    let expected = [
+        ("bus", "dir:/file", "line 1"),
+        ("partitions", "16", "--partitions"),
+        ("threads", "4", "SOFTSTAKE_THREADS"),
+        ("cache_mb", "1000", "line 3"),
+        ("log.format", "json", "line 7"),
+        ("log.level", "error", "--log-level"),
+    ];
+    assert_eq!(
+        shown,
+        expected.map(|(key, value, origin)| (key, value.to_owned(), origin.to_owned()))
+    );
+    assert_eq!(loaded.config.dedup_epochs, 7);
+    assert!(loaded.config.dir.sync);
+}
+
+#[test]
+fn nothing_given_is_all_defaults() {
+    let loaded = load(None, &[], &[]).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(
+        loaded.state().unwrap_err().to_string(),
+        "`state` is not set: give --state, set SOFTSTAKE_STATE, or put it into softstake.toml"
+    );
+}
+
+#[test]
+fn what_is_unknown_is_refused() {
+    refused(
+        Some("bus = \"dir:a\"\n\npartitons = 4\n"),
+        &[],
+        &[],
+        "softstake.toml:3: there is no setting `partitons`; ",
+    );
+    refused(
+        Some("[dir]\nsink = true\n"),
+        &[],
+        &[],
+        "softstake.toml:2: there is no setting `dir.sink`; ",
+    );
+    refused(
+        Some("[kafka]\nbrokers = \"a\"\n"),
+        &[],
+        &[],
+        "softstake.toml:1: there is no setting `kafka`; ",
+    );
+    refused(
+        Some("[bus]\npath = \"a\"\n"),
+        &[],
+        &[],
+        "softstake.toml:1: `bus` must be a string in quotes, not a table",
+    );
+    refused(
+        None,
+        &[("SOFTSTAKE_PARTITION", "4")],
+        &[],
+        "SOFTSTAKE_PARTITION: there is no setting",
+    );
+    refused(
+        None,
+        &[("SOFTSTAKE_LOG_LEVEL", "4")],
+        &[],
+        "SOFTSTAKE_LOG_LEVEL: there is no setting",
+    );
+    let linked = load(None, &[("SOFTSTAKE_SERVICE_HOST", "10.0.0.1")], &[]).unwrap_err();
+    assert!(linked.contains("enableServiceLinks"), "{linked}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    for (file, expected) in [
+        (
+            "partitions = 3",
+            "softstake.toml:1: `partitions` must be a power of two from 1 to 4096, not 3",
+        ),
+        (
+            "partitions = 8192",
+            "softstake.toml:1: `partitions` must be a whole number from 1 to 4096, not 8192",
+        ),
+        (
+            "partitions = \"4\"",
+            "softstake.toml:1: `partitions` must be a whole number from 1 to 4096, not a string",
+        ),
+        (
+            "threads = 0",
+            "softstake.toml:1: `threads` must be a whole number from 1 to 1024, not 0",
+        ),
+        (
+            "threads = -1",
+            "softstake.toml:1: `threads` must be a whole number from 1 to 1024, not -1",
+        ),
+        (
+            "dir.sync = \"yes\"",
+            "softstake.toml:1: `dir.sync` must be true or false, not a string",
+        ),
+        (
+            "bus = \"kafka:a:9092\"",
+            "softstake.toml:1: `bus` names a Kafka bus, which is not in this version yet",
+        ),
+        ("bus = \"/a\"", "softstake.toml:1: `bus` must be `dir:PATH`, not \"/a\""),
+        ("bus = \"dir:\"", "softstake.toml:1: `bus` must name a directory"),
+        ("\nbus = ", "softstake.toml:2: this is no TOML: "),
+        (
+            "bus = \"dir:a\"\nbus = \"dir:b\"",
+            "softstake.toml:2: this is no TOML: duplicate key",
+        ),
+        ("log.level = \"inffo\"", "softstake.toml:1: `log.level` must be"),
+    ] {
+        refused(Some(file), &[], &[], expected);
+    }
+    refused(
+        None,
+        &[("SOFTSTAKE_DIR__SYNC", "1")],
+        &[],
+        "SOFTSTAKE_DIR__SYNC: `dir.sync` must be true or false, not \"1\"",
+    );
+    refused(
+        None,
+        &[],
+        &[(Key::CacheMb, "lots")],
+        "--cache-mb: `cache_mb` must be a whole number from 1 to 1048576, not \"lots\"",
+    );
+    refused(
+        None,
+        &[("SOFTSTAKE_CONFIG", "nowhere.toml")],
+        &[],
+        "cannot read the configuration nowhere.toml: ",
+    );
+}
+
+#[test]
+fn a_value_that_is_covered_is_judged_all_the_same() {
+    refused(
+        Some("threads = \"two\""),
+        &[("SOFTSTAKE_THREADS", "2")],
+        &[],
+        "softstake.toml:1: `threads`",
+    );
+}

@@ -1,0 +1,414 @@
+//! What the exchange says (contract, section 3): the envelope of a record, and the events of the source topics.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fingerprint::{Part, fingerprint};
+use super::json::{self, Amount, Field, fields};
+use super::name::Asset;
+use super::refusal::{Code, Refusal};
+
+/// The envelope of a record, CloudEvents 1.0 in structured mode, before anything inside is judged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// Identifies the event together with `source`.
+    pub id: Cow<'a, str>,
+    /// Who said it.
+    pub source: Cow<'a, str>,
+    /// The event's type and version.
+    pub kind: Cow<'a, str>,
+    /// The event time, as raw JSON.
+    pub time: &'a str,
+    /// The event's fields, a raw JSON object.
+    pub data: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(default, borrow, deserialize_with = "json::raw")]
+    specversion: Field<'a>,
+    #[serde(default, borrow, deserialize_with = "json::raw")]
+    id: Field<'a>,
+    #[serde(default, borrow, deserialize_with = "json::raw")]
+    source: Field<'a>,
+    #[serde(default, borrow, deserialize_with = "json::raw", rename = "type")]
+    kind: Field<'a>,
+    #[serde(default, borrow, deserialize_with = "json::raw")]
+    time: Field<'a>,
+    #[serde(default, borrow, deserialize_with = "json::raw")]
+    data: Field<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope of a record's bytes.
+    ///
+    /// # Errors
+    /// `invalid_json`, `invalid_event`.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
+        })?;
+        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| json::explain(text, "the record", &error))?;
+        let specversion = json::text(wire.specversion, "specversion")?;
+        if specversion != "1.0" {
+            return Err(Code::InvalidEvent.because("`specversion` must be \"1.0\""));
+        }
+        let id = filled(wire.id, "id")?;
+        let source = filled(wire.source, "source")?;
+        let kind = filled(wire.kind, "type")?;
+        let data = json::required(wire.data, "data")?;
+        if !data.starts_with('{') {
+            return Err(Code::InvalidEvent.because("`data` must be a JSON object"));
+        }
+        let time = json::required(wire.time, "time")?;
+        Ok(Self {
+            id,
+            source,
+            kind,
+            time,
+            data,
+        })
+    }
+
+    /// The fingerprint by which an identical copy is told from a conflicting one.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        fingerprint(&self.kind, Some(Part::Json(self.time)), Some(Part::Json(self.data)))
+    }
+}
+
+/// A required string that is not empty.
+fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, Refusal> {
+    let text = json::text(field, name)?;
+    if text.is_empty() {
+        return Err(Code::InvalidEvent.because(format!("`{name}` is empty")));
+    }
+    Ok(text)
+}
+
+/// The types of events that Softstake takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `exchange.deposit.v1`
+    Deposit,
+    /// `exchange.opening_balance.v1`
+    OpeningBalance,
+    /// `exchange.withdrawal.v1`
+    Withdrawal,
+    /// `exchange.trade.v1`
+    Trade,
+    /// `exchange.transfer.v1`
+    Transfer,
+    /// `exchange.balance_adjustment.v1`
+    BalanceAdjustment,
+    /// `exchange.account_status.v1`
+    AccountStatus,
+    /// `softstake.asset.v1`
+    Listing,
+    /// `softstake.validator_reward.v1`
+    ValidatorReward,
+    /// `softstake.epoch_close.v1`
+    EpochClose,
+}
+
+impl Type {
+    /// The type of this name.
+    ///
+    /// # Errors
+    /// `unsupported_type`.
+    pub fn of(name: &str) -> Result<Self, Refusal> {
+        Ok(match name {
+            "exchange.deposit.v1" => Self::Deposit,
+            "exchange.opening_balance.v1" => Self::OpeningBalance,
+            "exchange.withdrawal.v1" => Self::Withdrawal,
+            "exchange.trade.v1" => Self::Trade,
+            "exchange.transfer.v1" => Self::Transfer,
+            "exchange.balance_adjustment.v1" => Self::BalanceAdjustment,
+            "exchange.account_status.v1" => Self::AccountStatus,
+            "softstake.asset.v1" => Self::Listing,
+            "softstake.validator_reward.v1" => Self::ValidatorReward,
+            "softstake.epoch_close.v1" => Self::EpochClose,
+            _ => {
+                return Err(Code::UnsupportedType.because(format!(
+                    "`type` is \"{}\", which this version does not know",
+                    super::name::escape_for_terminal(&shortened(name))
+                )));
+            }
+        })
+    }
+
+    /// Whether it belongs on the control topic; all others belong on source topics.
+    #[must_use]
+    pub const fn is_control(self) -> bool {
+        matches!(self, Self::Listing | Self::ValidatorReward | Self::EpochClose)
+    }
+}
+
+/// At most 100 characters of a text, for a message.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(100) {
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// An event of a source topic, its fields checked for syntax; what depends on the assets is not judged yet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Money in.
+    Deposit {
+        account: Cow<'a, str>,
+        asset: Asset,
+        amount: Amount<'a>,
+    },
+    /// The balance held when the asset's programme starts; counts at its anchor.
+    OpeningBalance {
+        account: Cow<'a, str>,
+        asset: Asset,
+        amount: Amount<'a>,
+    },
+    /// Money out, the fee on top.
+    Withdrawal {
+        account: Cow<'a, str>,
+        asset: Asset,
+        amount: Amount<'a>,
+        fee: Option<Fee<'a>>,
+    },
+    /// A trade between two accounts.
+    Trade(Box<Trade<'a>>),
+    /// Money from one account to another.
+    Transfer {
+        from: Cow<'a, str>,
+        to: Cow<'a, str>,
+        asset: Asset,
+        amount: Amount<'a>,
+    },
+    /// A correction; `negative` says which way.
+    Adjustment {
+        account: Cow<'a, str>,
+        asset: Asset,
+        negative: bool,
+        amount: Amount<'a>,
+    },
+    /// From the event's time on, the account's status is this.
+    Status { account: Cow<'a, str>, status: Status },
+}
+
+/// A fee, always a debit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fee<'a> {
+    /// In which asset it is taken.
+    pub asset: Asset,
+    /// How much.
+    pub amount: Amount<'a>,
+}
+
+/// A trade: the buyer gets base and gives quote.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trade<'a> {
+    /// What is bought.
+    pub base: Asset,
+    /// What it is paid in.
+    pub quote: Asset,
+    /// Quote per base.
+    pub price: Amount<'a>,
+    /// How much base.
+    pub quantity: Amount<'a>,
+    /// How much quote; without it, `price * quantity`.
+    pub quote_quantity: Option<Amount<'a>>,
+    /// Who buys.
+    pub buyer: Party<'a>,
+    /// Who sells.
+    pub seller: Party<'a>,
+}
+
+/// One side of a trade.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Party<'a> {
+    /// The account.
+    pub account: Cow<'a, str>,
+    /// What it pays for the trade.
+    pub fee: Option<Fee<'a>>,
+}
+
+/// An account's status (contract, section 3). The order breaks ties between statuses of the same time and id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Status {
+    /// Earns.
+    Enrolled = 0,
+    /// Has chosen not to earn.
+    OptedOut = 1,
+    /// May not earn.
+    Excluded = 2,
+}
+
+impl Status {
+    /// The status with this stored number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Enrolled),
+            1 => Some(Self::OptedOut),
+            2 => Some(Self::Excluded),
+            _ => None,
+        }
+    }
+}
+
+fields!(BalanceFields { account, asset, amount });
+fields!(WithdrawalFields {
+    account,
+    asset,
+    amount,
+    fee
+});
+fields!(TradeFields {
+    base_asset,
+    quote_asset,
+    price,
+    quantity,
+    quote_quantity,
+    buyer,
+    seller
+});
+fields!(PartyFields { account, fee });
+fields!(FeeFields { asset, amount });
+fields!(TransferFields {
+    from_account,
+    to_account,
+    asset,
+    amount
+});
+fields!(AdjustmentFields {
+    account,
+    asset,
+    delta,
+    reason
+});
+fields!(StatusFields { account, status });
+
+impl<'a> Event<'a> {
+    /// Reads `data`, a raw JSON object, as an event of type `kind`.
+    ///
+    /// # Errors
+    /// `invalid_event`, `invalid_amount`; `wrong_topic` for a control event.
+    pub fn read(kind: Type, data: &'a str) -> Result<Self, Refusal> {
+        match kind {
+            Type::Deposit | Type::OpeningBalance => {
+                let fields: BalanceFields = json::object(data, "data")?;
+                let account = json::account(fields.account, "account")?;
+                let asset = json::asset(fields.asset, "asset")?;
+                let amount = json::amount(fields.amount, "amount")?;
+                Ok(if kind == Type::Deposit {
+                    Self::Deposit { account, asset, amount }
+                } else {
+                    Self::OpeningBalance { account, asset, amount }
+                })
+            }
+            Type::Withdrawal => {
+                let fields: WithdrawalFields = json::object(data, "data")?;
+                Ok(Self::Withdrawal {
+                    account: json::account(fields.account, "account")?,
+                    asset: json::asset(fields.asset, "asset")?,
+                    amount: json::amount(fields.amount, "amount")?,
+                    fee: fee(fields.fee, ["fee", "fee.asset", "fee.amount"])?,
+                })
+            }
+            Type::Trade => {
+                let fields: TradeFields = json::object(data, "data")?;
+                Ok(Self::Trade(Box::new(Trade {
+                    base: json::asset(fields.base_asset, "base_asset")?,
+                    quote: json::asset(fields.quote_asset, "quote_asset")?,
+                    price: json::amount(fields.price, "price")?,
+                    quantity: json::amount(fields.quantity, "quantity")?,
+                    quote_quantity: match fields.quote_quantity {
+                        None => None,
+                        given => Some(json::amount(given, "quote_quantity")?),
+                    },
+                    buyer: party(
+                        fields.buyer,
+                        [
+                            "buyer",
+                            "buyer.account",
+                            "buyer.fee",
+                            "buyer.fee.asset",
+                            "buyer.fee.amount",
+                        ],
+                    )?,
+                    seller: party(
+                        fields.seller,
+                        [
+                            "seller",
+                            "seller.account",
+                            "seller.fee",
+                            "seller.fee.asset",
+                            "seller.fee.amount",
+                        ],
+                    )?,
+                })))
+            }
+            Type::Transfer => {
+                let fields: TransferFields = json::object(data, "data")?;
+                Ok(Self::Transfer {
+                    from: json::account(fields.from_account, "from_account")?,
+                    to: json::account(fields.to_account, "to_account")?,
+                    asset: json::asset(fields.asset, "asset")?,
+                    amount: json::amount(fields.amount, "amount")?,
+                })
+            }
+            Type::BalanceAdjustment => {
+                let fields: AdjustmentFields = json::object(data, "data")?;
+                let account = json::account(fields.account, "account")?;
+                let asset = json::asset(fields.asset, "asset")?;
+                let (negative, amount) = json::signed_amount(fields.delta, "delta")?;
+                json::text(fields.reason, "reason")?;
+                Ok(Self::Adjustment {
+                    account,
+                    asset,
+                    negative,
+                    amount,
+                })
+            }
+            Type::AccountStatus => {
+                let fields: StatusFields = json::object(data, "data")?;
+                let account = json::account(fields.account, "account")?;
+                let status = match json::text(fields.status, "status")?.as_ref() {
+                    "enrolled" => Status::Enrolled,
+                    "opted_out" => Status::OptedOut,
+                    "excluded" => Status::Excluded,
+                    _ => {
+                        return Err(
+                            Code::InvalidEvent.because("`status` must be \"enrolled\", \"opted_out\" or \"excluded\"")
+                        );
+                    }
+                };
+                Ok(Self::Status { account, status })
+            }
+            Type::Listing | Type::ValidatorReward | Type::EpochClose => Err(Code::WrongTopic
+                .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),
+        }
+    }
+}
+
+/// An optional fee; `names` are those of the fee and of its two fields.
+fn fee<'a>(field: Field<'a>, names: [&str; 3]) -> Result<Option<Fee<'a>>, Refusal> {
+    let Some(raw) = field else { return Ok(None) };
+    let fields: FeeFields = json::object(raw.get(), names[0])?;
+    Ok(Some(Fee {
+        asset: json::asset(fields.asset, names[1])?,
+        amount: json::amount(fields.amount, names[2])?,
+    }))
+}
+
+/// A required side of a trade; `names` are those of the side, its account, its fee and the fee's fields.
+fn party<'a>(field: Field<'a>, names: [&str; 5]) -> Result<Party<'a>, Refusal> {
+    let raw = json::required(field, names[0])?;
+    let fields: PartyFields = json::object(raw, names[0])?;
+    Ok(Party {
+        account: json::account(fields.account, names[1])?,
+        fee: fee(fields.fee, [names[2], names[3], names[4]])?,
+    })
+}

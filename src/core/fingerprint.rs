@@ -1,0 +1,813 @@
+//! What tells an identical copy of an event from a conflicting one, and one event from another.
+//!
+//! # The scheme
+//!
+//! Fingerprints are stored, so what follows never changes. `H(seed, bytes)` is XXH3-128 with that seed; `a ‖ b` puts
+//! 128-bit hashes side by side, little-endian.
+//!
+//! | JSON value | hash |
+//! |---|---|
+//! | `null`, `true`, `false` | `H(1, the word)` |
+//! | string | `H(2, its characters in UTF-8)`, once unescaped; a lone surrogate as the three bytes UTF-8 would give it |
+//! | number | `H(3, canonical text)`: `-` if below zero, the digits from the first to the last that is not zero, `e`, and the exponent of the last digit in decimal; `0e0` for zero |
+//! | array | fold from 0: `acc = H(4, acc ‖ element)`; then `H(5, acc ‖ number of elements)` |
+//! | object | wrapping sum of `H(6, name as a string ‖ value)`; then `H(7, sum ‖ number of members)` |
+//!
+//! The sum makes the order of members irrelevant, and members of equal names a multiset. The fingerprint is
+//! `H(8, type as a string ‖ time ‖ data ‖ presence)`, where an absent part is 0 and `presence` is 1 for a time plus 2
+//! for data.
+//!
+//! It stands between copies made by a producer that retries, and is no defence against one who looks for collisions.
+
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+const WORD: u64 = 1;
+const STRING: u64 = 2;
+const NUMBER: u64 = 3;
+const ELEMENT: u64 = 4;
+const ARRAY: u64 = 5;
+const MEMBER: u64 = 6;
+const OBJECT: u64 = 7;
+const EVENT: u64 = 8;
+
+/// A JSON value of an event, as it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// JSON text, known to be valid.
+    Json(&'a str),
+    /// The characters of a string, such as a `ce_time` header: equal to the JSON string of those characters.
+    Text(&'a str),
+}
+
+/// The fingerprint of what two copies of an event must agree in (contract, section 3): its type, time and data. Events
+/// whose parts are the same JSON values have the same fingerprint; all others differ but for the chance of a 128-bit
+/// hash.
+///
+/// The time taken is linear in the text, whatever its nesting; the memory, in the nesting. Text that is not valid JSON
+/// has some fingerprint, too.
+pub fn fingerprint(kind: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -> u128 {
+    let mut scratch = Vec::new();
+    let mut hash = |part: Option<Part<'_>>| match part {
+        None => 0,
+        Some(Part::Text(text)) => hash_bytes(STRING, text.as_bytes()),
+        Some(Part::Json(text)) => hash_json(text.as_bytes(), &mut scratch),
+    };
+    let presence = u128::from(time.is_some()) | u128::from(data.is_some()) << 1;
+    let hashes = [hash(Some(Part::Text(kind))), hash(time), hash(data), presence];
+    let mut bytes = [0; 64];
+    for (slot, hash) in bytes.chunks_exact_mut(16).zip(hashes) {
+        slot.copy_from_slice(&hash.to_le_bytes());
+    }
+    xxh3_128_with_seed(&bytes, EVENT)
+}
+
+/// What identifies an event within its topic partition: the first 16 bytes of SHA-256 over the length of `id` in bytes
+/// (32 bits, little-endian), `id` and `source`.
+pub fn identity(id: &str, source: &str) -> [u8; 16] {
+    // No record comes near 4 GiB.
+    let length = u32::try_from(id.len()).unwrap_or(u32::MAX);
+    let hash = Sha256::new()
+        .chain_update(length.to_le_bytes())
+        .chain_update(id)
+        .chain_update(source)
+        .finalize();
+    let [identity @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(hash);
+    identity
+}
+
+/// An array or object that is not closed yet.
+struct Open {
+    is_object: bool,
+    /// How many values it has so far.
+    count: u64,
+    /// The array's fold or the object's sum so far.
+    hash: u128,
+    /// In an object, whether a name was read whose value comes next, and the name's hash.
+    is_named: bool,
+    name: u128,
+}
+
+impl Open {
+    const fn new(is_object: bool) -> Open {
+        Open {
+            is_object,
+            count: 0,
+            hash: 0,
+            is_named: false,
+            name: 0,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, value: u128) {
+        self.count = self.count.wrapping_add(1);
+        if self.is_object {
+            self.is_named = false;
+            self.hash = self.hash.wrapping_add(hash_pair(MEMBER, self.name, value));
+        } else {
+            self.hash = hash_pair(ELEMENT, self.hash, value);
+        }
+    }
+
+    #[inline]
+    fn close(&self) -> u128 {
+        hash_pair(
+            if self.is_object { OBJECT } else { ARRAY },
+            self.hash,
+            u128::from(self.count),
+        )
+    }
+}
+
+/// The hash of the first JSON value of a text. The stack is on the heap: nesting is up to the sender.
+fn hash_json(text: &[u8], scratch: &mut Vec<u8>) -> u128 {
+    let mut outer: Vec<Open> = Vec::new();
+    let mut current: Option<Open> = None;
+    let mut rest = text;
+    while let [byte, tail @ ..] = rest {
+        let value = match byte {
+            // Separators carry no meaning where the text is known to be valid.
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => {
+                rest = tail;
+                continue;
+            }
+            b'{' | b'[' => {
+                rest = tail;
+                outer.extend(current.replace(Open::new(*byte == b'{')));
+                continue;
+            }
+            b'}' | b']' => {
+                rest = tail;
+                let closed = current.take().map_or(0, |open| open.close());
+                current = outer.pop();
+                closed
+            }
+            b'"' => {
+                let (string, after) = hash_string(tail, scratch);
+                rest = after;
+                match &mut current {
+                    Some(open) if open.is_object && !open.is_named => {
+                        (open.is_named, open.name) = (true, string);
+                        continue;
+                    }
+                    _ => string,
+                }
+            }
+            _ => {
+                let (token, after) = split_token(rest);
+                rest = after;
+                match byte {
+                    b'-' | b'0'..=b'9' => hash_number(token, scratch),
+                    _ => hash_bytes(WORD, token),
+                }
+            }
+        };
+        match &mut current {
+            Some(open) => open.add(value),
+            None => return value,
+        }
+    }
+    // Only a text that is not valid JSON ends within a value.
+    0
+}
+
+#[inline]
+fn hash_bytes(seed: u64, bytes: &[u8]) -> u128 {
+    xxh3_128_with_seed(bytes, seed)
+}
+
+#[inline]
+fn hash_pair(seed: u64, left: u128, right: u128) -> u128 {
+    let mut bytes = [0; 32];
+    for (slot, hash) in bytes.chunks_exact_mut(16).zip([left, right]) {
+        slot.copy_from_slice(&hash.to_le_bytes());
+    }
+    xxh3_128_with_seed(&bytes, seed)
+}
+
+/// A number or word up to what may follow one; never empty.
+#[inline]
+fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
+    let ends = |byte: &u8| {
+        matches!(
+            byte,
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b']' | b'}' | b'[' | b'{' | b'"'
+        )
+    };
+    let length = text.iter().position(ends).unwrap_or(text.len());
+    text.split_at_checked(length).unwrap_or((text, &[]))
+}
+
+/// The hash of a string, from behind its opening quote, and what follows the closing one.
+#[inline]
+fn hash_string<'a>(text: &'a [u8], scratch: &mut Vec<u8>) -> (u128, &'a [u8]) {
+    let special = find_quote_or_backslash(text);
+    match text.split_at_checked(special) {
+        Some((string, [b'"', rest @ ..])) => (hash_bytes(STRING, string), rest),
+        Some((start, escaped)) => {
+            scratch.clear();
+            scratch.extend_from_slice(start);
+            let rest = unescape(escaped, scratch);
+            (hash_bytes(STRING, scratch), rest)
+        }
+        None => (0, &[]),
+    }
+}
+
+/// Where the first quote or backslash is; the length if there is none.
+#[inline]
+fn find_quote_or_backslash(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // The lowest bit set marks the lowest byte that is zero; bits above it may be false.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & ONES << 7;
+    let (words, tail) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ u64::from_le_bytes([b'"'; 8])) | zeros(word ^ u64::from_le_bytes([b'\\'; 8]));
+        if found != 0 {
+            return i * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let in_tail = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    words.len() * 8 + in_tail.unwrap_or(tail.len())
+}
+
+/// Appends the characters of a string up to its closing quote, and returns what follows that. Escapes JSON does not know
+/// stay as they are.
+#[cold]
+fn unescape<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    loop {
+        let (plain, special) = text
+            .split_at_checked(find_quote_or_backslash(text))
+            .unwrap_or((text, &[]));
+        out.extend_from_slice(plain);
+        text = match special {
+            [b'"', rest @ ..] => return rest,
+            [b'\\', b'u', rest @ ..] => match code_unit(rest) {
+                Some((unit, rest)) => push_code_unit(unit, rest, out),
+                None => {
+                    out.extend_from_slice(b"\\u");
+                    rest
+                }
+            },
+            [b'\\', escape, rest @ ..] => {
+                match escape {
+                    b'"' | b'\\' | b'/' => out.push(*escape),
+                    b'b' => out.push(0x08),
+                    b'f' => out.push(0x0c),
+                    b'n' => out.push(b'\n'),
+                    b'r' => out.push(b'\r'),
+                    b't' => out.push(b'\t'),
+                    other => out.extend_from_slice(&[b'\\', *other]),
+                }
+                rest
+            }
+            _ => return &[],
+        };
+    }
+}
+
+/// Four hexadecimal digits.
+fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    let mut unit = 0;
+    for digit in digits {
+        unit = unit << 4 | char::from(*digit).to_digit(16)?;
+    }
+    Some((unit, rest))
+}
+
+/// Appends the character of an escaped UTF-16 code unit, joined with the one escaped next if they are a pair, and
+/// returns what follows.
+fn push_code_unit<'a>(unit: u32, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    if let 0xd800..=0xdbff = unit
+        && let [b'\\', b'u', next @ ..] = rest
+        && let Some((low @ 0xdc00..=0xdfff, after)) = code_unit(next)
+        && let Some(character) = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+    {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        return after;
+    }
+    match char::from_u32(unit) {
+        Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        // A lone surrogate: 1110xxxx 10xxxxxx 10xxxxxx, as for any other unit of 16 bits.
+        None => out.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|byte| byte as u8)),
+    }
+    rest
+}
+
+/// The hash of a number, `-?digits(.digits)?([eE][+-]?digits)?`.
+fn hash_number(token: &[u8], scratch: &mut Vec<u8>) -> u128 {
+    let (negative, unsigned) = strip_sign(token);
+    let (mantissa, exponent) = split_around(unsigned, |byte| matches!(byte, b'e' | b'E'));
+    let (whole, fraction) = split_around(mantissa, |byte| byte == b'.');
+
+    scratch.clear();
+    // Room for the exponent's digits in nearly every case.
+    scratch.reserve(token.len().saturating_add(40));
+    if negative {
+        scratch.push(b'-');
+    }
+    let first_digit = scratch.len();
+    let whole = trim_start_zeros(whole);
+    scratch.extend_from_slice(whole);
+    scratch.extend_from_slice(if whole.is_empty() {
+        trim_start_zeros(fraction)
+    } else {
+        fraction
+    });
+    let untrimmed = scratch.len();
+    while scratch.len() > first_digit && scratch.last() == Some(&b'0') {
+        scratch.pop();
+    }
+    if scratch.len() == first_digit {
+        return hash_bytes(NUMBER, b"0e0");
+    }
+    // Texts are shorter than 2^63, so these fit, and so does their difference.
+    let shift = (untrimmed - scratch.len()) as i128 - fraction.len() as i128;
+    scratch.push(b'e');
+    push_exponent(exponent, shift, scratch);
+    hash_bytes(NUMBER, scratch)
+}
+
+/// Appends `exponent + shift` in decimal. The exponent is any number of digits with an optional sign, or nothing.
+fn push_exponent(exponent: &[u8], shift: i128, out: &mut Vec<u8>) {
+    // 10^36 and a shift below 2^64 are far from the bounds of an i128.
+    const EXACT_DIGITS: usize = 36;
+    let (negative, digits) = strip_sign(exponent);
+    let digits = trim_start_zeros(digits);
+    if digits.len() <= EXACT_DIGITS {
+        let magnitude = digits
+            .iter()
+            .fold(0i128, |value, digit| value * 10 + i128::from(digit & 0x0f));
+        let sum = if negative { shift - magnitude } else { shift + magnitude };
+        if sum < 0 {
+            out.push(b'-');
+        }
+        push_decimal(sum.unsigned_abs(), out);
+        return;
+    }
+    // The exponent outweighs the shift by far: the sign stays, and the shift is added digit by digit from the right.
+    let mut carry = if negative { -shift } else { shift };
+    let mut sum: Vec<u8> = Vec::with_capacity(digits.len().saturating_add(1));
+    for digit in digits.iter().rev() {
+        carry += i128::from(digit & 0x0f);
+        sum.push(b'0' + carry.rem_euclid(10) as u8);
+        carry = carry.div_euclid(10);
+    }
+    // What is left is 0 or 1.
+    if carry > 0 {
+        sum.push(b'1');
+    }
+    while sum.last() == Some(&b'0') {
+        sum.pop();
+    }
+    if negative {
+        out.push(b'-');
+    }
+    out.extend(sum.iter().rev());
+}
+
+fn push_decimal(mut number: u128, out: &mut Vec<u8>) {
+    let mut digits = [0; 39];
+    let mut used = 0usize;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits.iter().skip(digits.len() - used));
+}
+
+/// Whether there is a leading `-`, and the text without its sign.
+fn strip_sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    }
+}
+
+/// The text before and after the first such byte; all of it and nothing if there is none.
+fn split_around(text: &[u8], separator: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let at = text.iter().position(|byte| separator(*byte)).unwrap_or(text.len());
+    (
+        text.get(..at).unwrap_or(text),
+        text.get(at.saturating_add(1)..).unwrap_or_default(),
+    )
+}
+
+fn trim_start_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [b'0', rest @ ..] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json(text: &str) -> u128 {
+        fingerprint("t", None, Some(Part::Json(text)))
+    }
+
+    #[test]
+    fn spellings_of_one_value() {
+        let thousand_zeros = format!("1{}", "0".repeat(1000));
+        let big = format!("1{}", "0".repeat(36));
+        let nines = format!("1e{}", "9".repeat(37));
+        let ten_to_nines = format!("0.1e1{}", "0".repeat(37));
+        let long_negative = format!("1e-1{}", "0".repeat(37));
+        let long_negative_shifted = format!("100e-1{}2", "0".repeat(36));
+        let classes: &[&[&str]] = &[
+            &[
+                "1",
+                "1.0",
+                "1e0",
+                "10e-1",
+                "1E+0",
+                "0.1e1",
+                "100.000e-2",
+                "1e00000000000000000000000000000000000000000",
+            ],
+            &[
+                "0",
+                "-0",
+                "0.0",
+                "-0e99999999999999999999999999999999999999999999",
+                "0e-7",
+                "0E5",
+            ],
+            &["-1", "-10e-1", "-1.0"],
+            &["12.5", "125e-1", "0.125E2", "12.50"],
+            &["1e1000", &thousand_zeros, "10e999"],
+            &[
+                "1e999999999999999999999",
+                "10e999999999999999999998",
+                "0.01E1000000000000000000001",
+            ],
+            &[
+                "1e-999999999999999999999",
+                "10e-1000000000000000000000",
+                "0.1e-999999999999999999998",
+            ],
+            &[&nines, &ten_to_nines],
+            &[&long_negative, &long_negative_shifted],
+            &["1e400"],
+            &["-1e400"],
+            &["1e-400"],
+            &[&big, "1e36"],
+            &["null"],
+            &["true"],
+            &["false"],
+            &[r#""""#],
+            &[r#""1""#, r#""\u0031""#],
+            &[r#""null""#],
+            &[
+                r#""a/b\n\"""#,
+                r#""a\/b\u000a\u0022""#,
+                r#""\u0061\u002f\u0062\u000A\"""#,
+            ],
+            &["\"é\"", r#""\u00e9""#, r#""\u00E9""#],
+            &["\"🦀\"", r#""\ud83e\udd80""#, r#""\uD83E\uDD80""#],
+            &[r#""\ud83e""#],
+            &[r#""\udd80""#],
+            &[r#""\udd80\ud83e""#],
+            &[r#""\ud83e\ud83e\udd80""#, "\"\\ud83e🦀\""],
+            &[r#""\ud83e\\udd80""#],
+            &[r#""\ud83ex""#],
+            &[r#""\u0000""#],
+            &["{}", " { } "],
+            &["[]", "[ \n\t\r]"],
+            &["[{}]"],
+            &["[[]]"],
+            &["[[],[]]"],
+            &["[[[]]]"],
+            &["{\"\":[]}"],
+            &["[1,2]", " [1.0 ,\t2 ] "],
+            &["[2,1]"],
+            &["[12]"],
+            &["[1,[2]]"],
+            &["[[1],2]"],
+            &["[[1,2]]"],
+            &[
+                r#"{"a":1,"b":2}"#,
+                r#"{"b":2,"a":1}"#,
+                r#" { "\u0062" : 20e-1 , "a" : 1.0 } "#,
+            ],
+            &[r#"{"a":2,"b":1}"#],
+            &[r#"{"a":1,"b":1}"#],
+            &[r#"{"a":"b"}"#],
+            &[r#"["a","b"]"#],
+            &[r#"{"b":"a"}"#],
+            &[r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#],
+            &[r#"{"a":1}"#],
+            &[r#"{"a":1,"a":1}"#],
+            &[r#"{"a":{"b":1},"c":{"d":2}}"#, r#"{"c":{"d":2},"a":{"b":1}}"#],
+            &[r#"{"a":{"d":2},"c":{"b":1}}"#],
+            &[r#"{"a":{"b":1,"c":{"d":2}}}"#],
+            &[r#"{"a":{"b":1},"c":{"d":2,"e":null}}"#],
+            &[r#"{"a":null}"#],
+        ];
+        let mut seen: Vec<(u128, &str)> = Vec::new();
+        for class in classes {
+            for text in *class {
+                assert_eq!(json(text), json(class[0]), "{text} and {}", class[0]);
+            }
+            let hash = json(class[0]);
+            assert!(
+                seen.iter().all(|(other, _)| *other != hash),
+                "{} and {seen:?}",
+                class[0]
+            );
+            seen.push((hash, class[0]));
+        }
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let (one, two) = (Some(Part::Json("1")), Some(Part::Json("2")));
+        let null = Some(Part::Json("null"));
+        let events = [
+            fingerprint("a", one, two),
+            fingerprint("b", one, two),
+            fingerprint("a", two, one),
+            fingerprint("a", one, one),
+            fingerprint("a", None, one),
+            fingerprint("a", one, None),
+            fingerprint("a", None, None),
+            fingerprint("a", null, one),
+            fingerprint("a", one, null),
+            fingerprint("", None, None),
+        ];
+        for (i, event) in events.iter().enumerate() {
+            assert!(!events[..i].contains(event), "{i}");
+        }
+        let text = Some(Part::Text("2026-11-22T08:00:00Z"));
+        assert_eq!(
+            fingerprint("a", text, one),
+            fingerprint("a", Some(Part::Json(r#""2026-11-22T08:\u00300:00Z""#)), one)
+        );
+    }
+
+    /// Fingerprints are stored: these values are for ever. They were worked out by other implementations of XXH3 and
+    /// SHA-256, step by step as the scheme says.
+    #[test]
+    fn pinned() {
+        let data = r#"{"account":"u-42","asset":"ATOM","amount":"12.5","n":-12.50,"x":[true,null,{}]}"#;
+        let time = Some(Part::Json(r#""2026-11-22T08:00:00.123Z""#));
+        let event = fingerprint("exchange.deposit.v1", time, Some(Part::Json(data)));
+        assert_eq!(format!("{event:032x}"), "dabe39e5aba3640847b56b9466d16ad6");
+        assert_eq!(
+            format!("{:032x}", fingerprint("", None, None)),
+            "88f2bfe2195f5d857abb453f455ee2b5"
+        );
+        let identity = identity("dep-000017", "/exchange/deposits");
+        assert_eq!(
+            identity.map(|byte| format!("{byte:02x}")).concat(),
+            "9acea5a0eb51d20e6a242414f794ed27"
+        );
+    }
+
+    #[test]
+    fn identities_keep_id_and_source_apart() {
+        assert_ne!(identity("ab", "c"), identity("a", "bc"));
+        assert_ne!(identity("", "a"), identity("a", ""));
+    }
+
+    #[test]
+    fn a_million_brackets() {
+        let depth = 1_000_000;
+        let arrays = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let spaced = format!("{} {}", "[".repeat(depth), " ]".repeat(depth));
+        assert_eq!(json(&arrays), json(&spaced));
+        assert_ne!(json(&arrays), json(&arrays[1..arrays.len() - 1]));
+        let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        assert_ne!(json(&objects), json(&arrays));
+        // Never closed, or never opened.
+        json(&"[".repeat(depth));
+        json(&"]".repeat(depth));
+    }
+
+    #[test]
+    fn long_tokens() {
+        let digits = "7".repeat(5_000_000);
+        assert_eq!(
+            json(&format!("{digits}e{digits}")),
+            json(&format!("{digits}.0e{digits}"))
+        );
+        let text = "\\u0061".repeat(1_000_000);
+        assert_eq!(
+            json(&format!("\"{text}\"")),
+            json(&format!("\"{}\"", "a".repeat(1_000_000)))
+        );
+    }
+
+    #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+    enum Value {
+        Null,
+        Bool(bool),
+        /// Coefficient and exponent of ten; equal numbers are equal only once normalized.
+        Number(i64, i32),
+        String(String),
+        Array(Vec<Value>),
+        Object(Vec<(String, Value)>),
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            (-200i64..200, -3..3).prop_map(|(coefficient, exponent)| Value::Number(coefficient, exponent)),
+            (any::<i64>(), -400..400).prop_map(|(coefficient, exponent)| Value::Number(coefficient, exponent)),
+            "[ab\"\\\\\n/é🦀]{0,4}".prop_map(Value::String),
+            any::<String>().prop_map(Value::String),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+                prop::collection::vec(("[ab\"é]{0,2}", inner), 0..6).prop_map(Value::Object),
+            ]
+        })
+    }
+
+    /// Equal JSON values, and only those, have the same normal form.
+    fn normalize(value: Value) -> Value {
+        match value {
+            Value::Number(0, _) => Value::Number(0, 0),
+            Value::Number(coefficient, exponent) if coefficient % 10 == 0 => {
+                normalize(Value::Number(coefficient / 10, exponent + 1))
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(normalize).collect()),
+            Value::Object(members) => {
+                let mut members: Vec<_> = members
+                    .into_iter()
+                    .map(|(name, value)| (name, normalize(value)))
+                    .collect();
+                members.sort();
+                Value::Object(members)
+            }
+            other => other,
+        }
+    }
+
+    /// A small generator (splitmix64) that chooses among the spellings of a value.
+    struct Choices(u64);
+
+    impl Choices {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((mixed ^ mixed >> 27) >> 11) as usize % bound
+        }
+    }
+
+    fn render(value: &Value, choices: &mut Choices, out: &mut String) {
+        let space =
+            |choices: &mut Choices, out: &mut String| out.push_str(["", "", "", " ", "\n", "\t\r "][choices.below(6)]);
+        space(choices, out);
+        match value {
+            Value::Null => out.push_str("null"),
+            Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Value::Number(coefficient, exponent) => render_number(*coefficient, *exponent, choices, out),
+            Value::String(text) => render_string(text, choices, out),
+            Value::Array(items) => {
+                out.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    out.push_str(if i > 0 { "," } else { "" });
+                    render(item, choices, out);
+                }
+                out.push(']');
+            }
+            Value::Object(members) => {
+                let mut left: Vec<_> = members.iter().collect();
+                out.push('{');
+                while !left.is_empty() {
+                    let (name, value) = left.swap_remove(choices.below(left.len()));
+                    space(choices, out);
+                    render_string(name, choices, out);
+                    space(choices, out);
+                    out.push(':');
+                    render(value, choices, out);
+                    out.push_str(if left.is_empty() { "" } else { "," });
+                }
+                out.push('}');
+            }
+        }
+        space(choices, out);
+    }
+
+    fn render_number(coefficient: i64, exponent: i32, choices: &mut Choices, out: &mut String) {
+        let zeros = choices.below(4);
+        let digits = format!(
+            "{}{}",
+            coefficient.unsigned_abs(),
+            "0".repeat(if coefficient == 0 { 0 } else { zeros })
+        );
+        let exponent = if coefficient == 0 {
+            exponent
+        } else {
+            exponent - zeros as i32
+        };
+        out.push_str(if coefficient < 0 || (coefficient == 0 && choices.below(2) == 0) {
+            "-"
+        } else {
+            ""
+        });
+        let point = choices.below(digits.len() + 1);
+        let moved = (digits.len() - point) as i32;
+        match point {
+            0 => out.push_str(&format!("0.{digits}e{}", exponent + moved)),
+            _ if coefficient == 0 || moved == 0 => {
+                let exponent = match exponent {
+                    0 if choices.below(2) == 0 => String::new(),
+                    0.. => format!("E+0{exponent}"),
+                    _ => format!("e{exponent}"),
+                };
+                out.push_str(&format!("{digits}{exponent}"));
+            }
+            _ => out.push_str(&format!(
+                "{}.{}0e{}",
+                &digits[..point],
+                &digits[point..],
+                exponent + moved
+            )),
+        }
+    }
+
+    fn render_string(text: &str, choices: &mut Choices, out: &mut String) {
+        out.push('"');
+        for character in text.chars() {
+            if choices.below(3) == 0 {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let escape = if choices.below(2) == 0 {
+                        format!("\\u{unit:04x}")
+                    } else {
+                        format!("\\u{unit:04X}")
+                    };
+                    out.push_str(&escape);
+                }
+                continue;
+            }
+            match character {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '/' => out.push_str(["/", "\\/"][choices.below(2)]),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\r' => out.push_str("\\r"),
+                '\u{8}' => out.push_str("\\b"),
+                '\u{c}' => out.push_str("\\f"),
+                '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", character as u32)),
+                other => out.push(other),
+            }
+        }
+        out.push('"');
+    }
+
+    fn rendered(value: &Value, seed: u64) -> String {
+        let mut out = String::new();
+        render(value, &mut Choices(seed), &mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn two_spellings_of_a_value_agree(value in value(), one: u64, two: u64) {
+            let (left, right) = (rendered(&value, one), rendered(&value, two));
+            for text in [&left, &right] {
+                let valid = serde_json::from_str::<serde::de::IgnoredAny>(text);
+                prop_assert!(valid.is_ok(), "{}: {:?}", text, valid);
+            }
+            prop_assert_eq!(json(&left), json(&right), "{} and {}", left, right);
+        }
+
+        #[test]
+        fn two_values_agree_only_if_equal(one in value(), two in value(), seed: u64) {
+            let equal = json(&rendered(&one, seed)) == json(&rendered(&two, !seed));
+            prop_assert_eq!(equal, normalize(one) == normalize(two));
+        }
+
+        #[test]
+        fn any_bytes_have_a_hash(text: String, structure in "[\\[\\]{}\",:\\\\u0de.+\\- n]{0,40}") {
+            json(&text);
+            json(&structure);
+        }
+
+        #[test]
+        fn exponents_add_up(coefficient in 1u32..1000, exponent: i128, zeros in 0usize..50) {
+            let exponent = exponent / 16;
+            let moved = exponent - zeros as i128;
+            let padded = format!("{coefficient}{}e{moved}", "0".repeat(zeros));
+            prop_assert_eq!(json(&format!("{coefficient}e{exponent}")), json(&padded));
+            let shifted = format!("0.{}{coefficient:03}e{}", "0".repeat(zeros), exponent + zeros as i128 + 3);
+            prop_assert_eq!(json(&format!("{coefficient}e{exponent}")), json(&shifted));
+        }
+    }
+}

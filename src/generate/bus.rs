@@ -1,0 +1,114 @@
+//! Appending to a directory bus: a folder per topic, a file per partition, a record a line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::GenerateError;
+
+/// The source topics, in the order in which this module numbers them.
+pub(super) const SOURCE_TOPICS: [&str; 5] = [
+    "exchange.deposits",
+    "exchange.withdrawals",
+    "exchange.trades",
+    "exchange.transfers",
+    "exchange.accounts",
+];
+pub(super) const DEPOSITS: usize = 0;
+pub(super) const WITHDRAWALS: usize = 1;
+pub(super) const TRADES: usize = 2;
+pub(super) const TRANSFERS: usize = 3;
+pub(super) const ACCOUNTS: usize = 4;
+
+const CONTROL_TOPIC: &str = "softstake.control";
+
+struct Partition {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Partition {
+    fn open(root: &Path, topic: &str, partition: u32) -> Result<Self, GenerateError> {
+        let folder = root.join(topic);
+        fs::create_dir_all(&folder).map_err(|error| GenerateError::io(&folder, error))?;
+        let path = folder.join(format!("{partition}.jsonl"));
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(|error| GenerateError::io(&path, error))?;
+        Ok(Self {
+            path,
+            file: BufWriter::with_capacity(1 << 16, file),
+        })
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), GenerateError> {
+        let written = self.file.write_all(line);
+        let written = written.and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|error| GenerateError::io(&self.path, error))
+    }
+
+    fn flush(&mut self) -> Result<(), GenerateError> {
+        let flushed = self.file.flush();
+        flushed.map_err(|error| GenerateError::io(&self.path, error))
+    }
+}
+
+/// The files of all input topics, open for appending.
+pub(super) struct Bus {
+    sources: Vec<Vec<Partition>>,
+    control: Partition,
+    /// Bytes appended so far, line ends included.
+    pub(super) bytes: u64,
+}
+
+impl Bus {
+    /// Opens the files, creating what is not there. With `fresh`, a file that already holds something is an error: the
+    /// first stage, or a tape, appended to an older bus would only be a heap of duplicates.
+    pub(super) fn open(root: &Path, partitions: u32, fresh: bool) -> Result<Self, GenerateError> {
+        let mut sources = Vec::new();
+        for topic in SOURCE_TOPICS {
+            let files: Result<Vec<_>, _> = (0..partitions)
+                .map(|partition| Partition::open(root, topic, partition))
+                .collect();
+            sources.push(files?);
+        }
+        let control = Partition::open(root, CONTROL_TOPIC, 0)?;
+        let bus = Self {
+            sources,
+            control,
+            bytes: 0,
+        };
+        if fresh {
+            for partition in bus.sources.iter().flatten().chain([&bus.control]) {
+                let length = partition.file.get_ref().metadata();
+                let length = length.map_err(|error| GenerateError::io(&partition.path, error))?.len();
+                if length > 0 {
+                    return Err(GenerateError::NotEmpty {
+                        path: partition.path.clone(),
+                    });
+                }
+            }
+        }
+        Ok(bus)
+    }
+
+    /// Appends a line to partition `partition` (modulo their number) of source topic `topic`.
+    pub(super) fn source(&mut self, topic: usize, partition: u32, line: &[u8]) -> Result<(), GenerateError> {
+        let files = &mut self.sources[topic];
+        let at = partition as usize % files.len();
+        self.bytes += line.len() as u64 + 1;
+        files[at].line(line)
+    }
+
+    pub(super) fn control(&mut self, line: &[u8]) -> Result<(), GenerateError> {
+        self.bytes += line.len() as u64 + 1;
+        self.control.line(line)
+    }
+
+    pub(super) fn flush_sources(&mut self) -> Result<(), GenerateError> {
+        self.sources.iter_mut().flatten().try_for_each(Partition::flush)
+    }
+
+    pub(super) fn flush_control(&mut self) -> Result<(), GenerateError> {
+        self.control.flush()
+    }
+}

@@ -1,0 +1,102 @@
+//! Seeded draws. Everything is built on the raw words of ChaCha8, not on a library's ranges and shuffles, whose
+//! results may change from one release to the next: a seed has to give the same bytes for ever.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What a family of streams is used for, so that no two uses share their draws.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    Records = 1,
+    Control = 2,
+    Tape = 3,
+}
+
+/// A family of independent streams, one per record.
+#[derive(Debug, Clone)]
+pub(super) struct Streams(ChaCha8Rng);
+
+impl Streams {
+    pub(super) fn new(seed: u64, stage: u64, purpose: Purpose) -> Self {
+        let words = [seed, stage, purpose as u64, u64::from_le_bytes(*b"softstak")];
+        let mut key = [0_u8; 32];
+        for (part, word) in key.chunks_exact_mut(8).zip(words) {
+            part.copy_from_slice(&word.to_le_bytes());
+        }
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// The draws of record `index`: the same ones whenever and how often they are asked for.
+    pub(super) fn at(&self, index: u64) -> Draws {
+        let mut rng = self.0.clone();
+        rng.set_stream(index);
+        Draws(rng)
+    }
+}
+
+/// One stream of draws.
+#[derive(Debug, Clone)]
+pub(super) struct Draws(ChaCha8Rng);
+
+impl Draws {
+    /// A number in `0..limit`; 0 if `limit` is 0. Its bias, below `limit / 2^64`, does not matter here.
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        let wide = u128::from(self.0.next_u64()) * u128::from(limit);
+        u64::try_from(wide >> 64).unwrap_or(0)
+    }
+
+    pub(super) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+
+    pub(super) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    /// A number in `[0, 1)`.
+    pub(super) fn unit(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
+        let word = (self.0.next_u64() >> 11) as f64;
+        word / 9_007_199_254_740_992.0
+    }
+
+    /// A rank in `0..count`, rank r about as likely as 1 / (r + 1): an octave first, then a rank within it, which takes
+    /// no logarithm. A quarter of the draws are even, so that no account is left out.
+    pub(super) fn skewed(&mut self, count: u64) -> u64 {
+        if count == 0 || self.one_in(4) {
+            return self.below(count);
+        }
+        let octave = 1_u64 << self.below(u64::from(u64::BITS - count.leading_zeros()));
+        let rank = octave - 1 + self.below(octave);
+        if rank < count { rank } else { self.below(count) }
+    }
+
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            items.swap(end, self.index(end + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_these_words_for_ever() {
+        let mut draws = Streams::new(1, 0, Purpose::Records).at(7);
+        let first: Vec<u64> = (0..4).map(|_| draws.below(1_000_000)).collect();
+        assert_eq!(first, [6_021, 795_394, 471_520, 386_311]);
+    }
+
+    #[test]
+    fn skewed_ranks_cover_the_range_and_favour_the_first() {
+        let mut draws = Streams::new(1, 0, Purpose::Records).at(0);
+        let mut hits = [0_u32; 100];
+        for _ in 0..20_000 {
+            hits[usize::try_from(draws.skewed(100)).unwrap()] += 1;
+        }
+        assert!(hits.iter().all(|&count| count > 0));
+        assert!(hits[0] > 10 * hits[99]);
+    }
+}

@@ -1,0 +1,338 @@
+//! Valid source events of the synthetic exchange.
+
+use super::accounts::account_name;
+use super::bus::{ACCOUNTS, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
+use super::catalogue::{Asset, Coin};
+use super::draws::Draws;
+use super::json::{Json, Text};
+use super::text::{decimal, power_of_ten, spell_amount, spell_time};
+
+/// An event on its way to a partition.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    /// Index into the source topics.
+    pub(super) topic: usize,
+    /// Modulo the number of partitions.
+    pub(super) partition: u32,
+    pub(super) json: Json,
+}
+
+/// What the exchange deals in.
+#[derive(Debug, Clone)]
+pub(super) struct Market {
+    pub(super) assets: Vec<Asset>,
+    pub(super) unlisted: Vec<Coin>,
+    pub(super) accounts: u64,
+}
+
+/// Where an event stands: it gives the event its id and its time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) stage: u32,
+    pub(super) index: u64,
+    pub(super) time_ms: i64,
+}
+
+/// A CloudEvents envelope.
+pub(super) fn envelope(
+    id: impl Into<Text>,
+    source: impl Into<Text>,
+    kind: &'static str,
+    time: String,
+    data: Json,
+) -> Json {
+    Json::object([
+        ("specversion", Json::text("1.0")),
+        ("id", Json::Text(id.into())),
+        ("source", Json::Text(source.into())),
+        ("type", Json::text(kind)),
+        ("time", Json::text(time)),
+        ("data", data),
+    ])
+}
+
+impl Market {
+    fn listed<'a>(&'a self, draws: &mut Draws) -> &'a Coin {
+        &self.assets[draws.index(self.assets.len())].coin
+    }
+
+    /// Listed, but for one draw in `every`.
+    fn coin<'a>(&'a self, draws: &mut Draws, every: u64) -> &'a Coin {
+        if draws.one_in(every) {
+            &self.unlisted[draws.index(self.unlisted.len())]
+        } else {
+            self.listed(draws)
+        }
+    }
+
+    fn account(&self, draws: &mut Draws) -> u64 {
+        draws.skewed(self.accounts)
+    }
+
+    /// Any event but an opening balance.
+    pub(super) fn regular(&self, place: Place, draws: &mut Draws) -> Event {
+        match draws.below(1_000) {
+            0..330 => self.deposit(place, draws),
+            330..520 => self.withdrawal(place, draws),
+            520..850 => self.trade(place, draws),
+            850..920 => self.transfer(place, draws),
+            920..980 => self.adjustment(place, draws),
+            _ => self.status(place, draws),
+        }
+    }
+
+    /// The balance that an account starts with. Busy accounts start with more, so that few fall below zero.
+    pub(super) fn opening(&self, place: Place, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> Event {
+        let coin = &self.assets[asset % self.assets.len()].coin;
+        let value = value(draws) + 4_000_000_000 * busy.isqrt() * draws.below(4);
+        let data = holding(account, coin, amount(coin, value, draws));
+        let kind = "exchange.opening_balance.v1";
+        event(place, DEPOSITS, "open", "/ledger/opening", kind, account, data, draws)
+    }
+
+    pub(super) fn deposit(&self, place: Place, draws: &mut Draws) -> Event {
+        let (account, coin) = (self.account(draws), self.coin(draws, 25));
+        // More comes in than goes out.
+        let value = value(draws) * 3;
+        let data = holding(account, coin, amount(coin, value, draws));
+        let kind = "exchange.deposit.v1";
+        event(place, DEPOSITS, "dep", "/exchange/deposits", kind, account, data, draws)
+    }
+
+    pub(super) fn withdrawal(&self, place: Place, draws: &mut Draws) -> Event {
+        let (account, coin) = (self.account(draws), self.coin(draws, 25));
+        let value = value(draws);
+        let mut data = holding(account, coin, amount(coin, value, draws));
+        if draws.one_in(2) {
+            // Some networks are paid in a coin of their own.
+            let fee = if draws.one_in(6) { self.coin(draws, 2) } else { coin };
+            data.push("fee", fee_of(fee, 500_000 + draws.below(1_000_000), draws));
+        }
+        let kind = "exchange.withdrawal.v1";
+        event(
+            place,
+            WITHDRAWALS,
+            "wd",
+            "/exchange/withdrawals",
+            kind,
+            account,
+            data,
+            draws,
+        )
+    }
+
+    pub(super) fn trade(&self, place: Place, draws: &mut Draws) -> Event {
+        let base = self.coin(draws, 12);
+        let mut quote = self.coin(draws, 2);
+        if quote == base {
+            quote = &self.unlisted[0];
+        }
+        self.trade_of(base, quote, place, draws)
+    }
+
+    fn trade_of(&self, base: &Coin, quote: &Coin, place: Place, draws: &mut Draws) -> Event {
+        let value = value(draws);
+        // Digits are split between quantity and price so that their product is exact in the quote's units.
+        let quantity_digits = base.decimals.min(quote.decimals / 2).min(6);
+        let price_digits = (quote.decimals - quantity_digits).min(10);
+        let quantity = u128::from(value) * power_of_ten(u32::from(quantity_digits)) / u128::from(base.price);
+        let percent = u128::from(95 + draws.below(11));
+        let price = |digits: u8| {
+            u128::from(base.price) * percent * power_of_ten(u32::from(digits)) / (u128::from(quote.price) * 100)
+        };
+        // A price of few digits would be far off; then the quote amount is given beside it.
+        let given = price(price_digits) < 100 || draws.one_in(4);
+        let digits = if given { 12 } else { price_digits };
+        let price = spell_amount(decimal(price(digits).max(1), digits), draws);
+        let quantity = spell_amount(decimal(quantity.max(1), quantity_digits), draws);
+        let mut data = Json::object([
+            ("base_asset", Json::text(base.symbol.clone())),
+            ("quote_asset", Json::text(quote.symbol.clone())),
+            ("price", Json::text(price)),
+            ("quantity", Json::text(quantity)),
+        ]);
+        if given {
+            data.push("quote_quantity", amount(quote, value, draws));
+        }
+        let buyer = self.account(draws);
+        let seller = self.other_account(buyer, draws);
+        for (side, account) in [("buyer", buyer), ("seller", seller)] {
+            let mut party = Json::object([("account", Json::Text(account_name(account)))]);
+            if !draws.one_in(3) {
+                let fee = match draws.below(10) {
+                    0..4 => base,
+                    4..8 => quote,
+                    _ => self.coin(draws, 3),
+                };
+                party.push("fee", fee_of(fee, value / 1_000, draws));
+            }
+            data.push(side, party);
+        }
+        let source = format!("/markets/{}{}", base.symbol, quote.symbol);
+        event(place, TRADES, "tr", source, "exchange.trade.v1", buyer, data, draws)
+    }
+
+    /// Another account, or once in a while the same one: people do trade with themselves.
+    fn other_account(&self, account: u64, draws: &mut Draws) -> u64 {
+        let other = self.account(draws);
+        if other == account && !draws.one_in(50) {
+            (account + 1) % self.accounts
+        } else {
+            other
+        }
+    }
+
+    pub(super) fn transfer(&self, place: Place, draws: &mut Draws) -> Event {
+        let (from, coin) = (self.account(draws), self.coin(draws, 25));
+        let mut to = self.other_account(from, draws);
+        let value = value(draws);
+        let mut sent = amount(coin, value, draws);
+        if draws.one_in(2_000) {
+            // The greatest amount there may be, sent to oneself so that nobody's share is upset by it.
+            to = from;
+            sent = Json::text(decimal(power_of_ten(30), coin.decimals));
+        }
+        let data = Json::object([
+            ("from_account", Json::Text(account_name(from))),
+            ("to_account", Json::Text(account_name(to))),
+            ("asset", Json::text(coin.symbol.clone())),
+            ("amount", sent),
+        ]);
+        event(
+            place,
+            TRANSFERS,
+            "tf",
+            "/ledger",
+            "exchange.transfer.v1",
+            from,
+            data,
+            draws,
+        )
+    }
+
+    pub(super) fn adjustment(&self, place: Place, draws: &mut Draws) -> Event {
+        let (account, coin) = (self.account(draws), self.coin(draws, 25));
+        let value = value(draws) / 4;
+        let plain = spell_amount(decimal(coin.units(value, draws), coin.decimals), draws);
+        let (sign, reason) = match draws.below(20) {
+            0..8 => ("-", "order_hold"),
+            8..15 => ("", "order_release"),
+            15 => ("+", "order_release"),
+            16 => ("-", "wallet_move"),
+            17 => ("", "wallet_move"),
+            18 => ("-", "correction"),
+            _ => ("+", "correction"),
+        };
+        let data = Json::object([
+            ("account", Json::Text(account_name(account))),
+            ("asset", Json::text(coin.symbol.clone())),
+            ("delta", Json::text(format!("{sign}{plain}"))),
+            ("reason", Json::text(reason)),
+        ]);
+        let kind = "exchange.balance_adjustment.v1";
+        event(place, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
+    }
+
+    pub(super) fn status(&self, place: Place, draws: &mut Draws) -> Event {
+        // Even, or else every busy account would be shut out before long.
+        let account = draws.below(self.accounts);
+        let status = match draws.below(20) {
+            0..14 => "enrolled",
+            14..18 => "opted_out",
+            _ => "excluded",
+        };
+        let data = Json::object([
+            ("account", Json::Text(account_name(account))),
+            ("status", Json::text(status)),
+        ]);
+        let kind = "exchange.account_status.v1";
+        event(place, ACCOUNTS, "st", "/crm", kind, account, data, draws)
+    }
+}
+
+/// A value in millionths of a dollar, from a dollar to sixteen thousand; small ones are as frequent as large ones.
+fn value(draws: &mut Draws) -> u64 {
+    (1 << draws.below(14)) * (1_000_000 + draws.below(1_000_000))
+}
+
+fn amount(coin: &Coin, value: u64, draws: &mut Draws) -> Json {
+    let units = coin.units(value, draws);
+    Json::text(spell_amount(decimal(units, coin.decimals), draws))
+}
+
+fn holding(account: u64, coin: &Coin, amount: Json) -> Json {
+    Json::object([
+        ("account", Json::Text(account_name(account))),
+        ("asset", Json::text(coin.symbol.clone())),
+        ("amount", amount),
+    ])
+}
+
+fn fee_of(coin: &Coin, value: u64, draws: &mut Draws) -> Json {
+    let amount = amount(coin, value, draws);
+    Json::object([("asset", Json::text(coin.symbol.clone())), ("amount", amount)])
+}
+
+#[expect(clippy::too_many_arguments, reason = "the fields of one envelope")]
+fn event(
+    place: Place,
+    topic: usize,
+    prefix: &str,
+    source: impl Into<Text>,
+    kind: &'static str,
+    account: u64,
+    mut data: Json,
+    draws: &mut Draws,
+) -> Event {
+    let Place { stage, index, time_ms } = place;
+    let id = if draws.one_in(200) {
+        format!("évt \"{prefix}\" \\{stage}|{index}:🦀")
+    } else {
+        format!("{prefix}-{stage}-{index:07}")
+    };
+    if draws.one_in(40) {
+        add_unknown_field(&mut data, index, draws);
+    }
+    let time = spell_time(time_ms, draws);
+    let mut json = envelope(id, source, kind, time, data);
+    if draws.one_in(60) {
+        json.push("datacontenttype", Json::text("application/json"));
+        json.push("subject", Json::text("spot/main"));
+    }
+    // A producer keys by account, mostly; and it may use any source topic.
+    let partition = if draws.one_in(8) {
+        draws.below(1 << 16)
+    } else {
+        account % (1 << 16)
+    };
+    let topic = if draws.one_in(200) { draws.index(5) } else { topic };
+    let partition = u32::try_from(partition).unwrap_or(0);
+    Event { topic, partition, json }
+}
+
+/// A field that no reader knows, and none may stumble over.
+fn add_unknown_field(data: &mut Json, index: u64, draws: &mut Draws) {
+    match draws.below(5) {
+        0 => data.push("sequence", Json::Number(index)),
+        1 => data.push("memo", Json::text("naïve \u{7f}\n\t\"quoted\" \u{1f980}")),
+        2 => data.push("flags", Json::Raw("[true,false,null,-0.5e-3,{}]".into())),
+        3 if draws.one_in(60) => {
+            // Deeper than most parsers go unless told to.
+            data.push(
+                "nest",
+                Json::Raw(format!("{}{}", "[".repeat(200), "]".repeat(200)).into()),
+            );
+        }
+        _ => {
+            let inner = Json::object([
+                ("amount", Json::text("not an amount")),
+                ("attempt", Json::Number(draws.below(9))),
+                (
+                    "tags",
+                    Json::Array(vec![Json::text("a"), Json::Number(1), Json::text("")]),
+                ),
+            ]);
+            data.push("meta", inner);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Softstake works out soft-staking rewards from an exchange's event log: exact to the last unit, exactly once, and the same on every replay.
+//!
+//! `docs/architecture.md` is the map. Data flows through the modules in this order: [`bus`] brings records, [`task`] drives the folds of
+//! [`core`], [`store`] keeps what they derive, [`cli`] is how people run it.
+
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod core;
+pub mod generate;
+pub mod logging;
+pub mod store;
+pub mod task;

@@ -1,0 +1,369 @@
+use std::path::Path;
+
+use super::StoreError;
+use super::row::{self, Sum};
+use crate::core::row::Row;
+
+/// Changes to commit in one step, in the order they were made.
+///
+/// A later `put` or `delete` of a key supersedes what came before; an `add` adds to whatever the key holds by then; a
+/// `delete_range` removes what is in the store and what came before it here. Keys begin with a byte other than zero.
+///
+/// Everything lies in one buffer: an operation costs no allocation of its own.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Of each operation its verb, the lengths of key and value, then both.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    ranges: Vec<Deletion>,
+}
+
+/// An operation, by what sorting needs: small, and compared without a look at the buffer in nearly all cases.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    /// The key's first 16 bytes: the first 8 alone are a table, an asset and an epoch, alike in most keys.
+    prefix: u128,
+    /// Where it is in the buffer. It grows with every operation, so it also tells the order they came in.
+    start: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Deletion {
+    start: usize,
+    to: usize,
+    end: usize,
+}
+
+const PUT: u8 = 0;
+const DELETE: u8 = 1;
+const ADD: u8 = 2;
+
+/// Where the parts of an operation are, from its start.
+const KEY_LEN: usize = 1;
+const VALUE_LEN: usize = KEY_LEN + size_of::<usize>();
+const KEY: usize = VALUE_LEN + size_of::<usize>();
+
+/// What is to become of one key, once all that was asked for it is combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    Put(&'a [u8]),
+    Delete,
+    /// An encoded row, to be added to what the store holds.
+    Add(&'a [u8]),
+}
+
+impl Changes {
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.push(PUT, key, |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// Removes `key`.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.push(DELETE, key, |_| ());
+    }
+
+    /// Adds `row` to the row at `key`; a key that is not there counts as zero.
+    pub fn add(&mut self, key: &[u8], row: Row) {
+        self.push(ADD, key, |bytes| row::encode(&row, bytes));
+    }
+
+    /// Removes all keys from `from` (included) to `to` (excluded).
+    pub fn delete_range(&mut self, from: &[u8], to: &[u8]) {
+        if from >= to {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(from);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(to);
+        self.ranges.push(Deletion {
+            start,
+            to: middle,
+            end: self.bytes.len(),
+        });
+    }
+
+    /// How many operations there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len() + self.ranges.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes they take up.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Drops them all and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+        self.ranges.clear();
+    }
+
+    fn push(&mut self, verb: u8, key: &[u8], write_value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        let mut head = [0; KEY];
+        head[0] = verb;
+        head[KEY_LEN..VALUE_LEN].copy_from_slice(&key.len().to_ne_bytes());
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(key);
+        let value = self.bytes.len();
+        write_value(&mut self.bytes);
+        let value_len = self.bytes.len() - value;
+        self.bytes[start + VALUE_LEN..start + KEY].copy_from_slice(&value_len.to_ne_bytes());
+        self.items.push(Item {
+            prefix: prefix(key),
+            start,
+        });
+    }
+
+    /// The ranges to remove from the store, before the rest is applied.
+    pub(super) fn deletions(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.ranges.iter().map(|range| range.bounds(&self.bytes))
+    }
+
+    /// Calls `each` with every key that changes, ascending, once. `path` is for errors.
+    pub(super) fn combined(
+        &mut self,
+        path: &Path,
+        mut each: impl FnMut(&[u8], Change<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.sort();
+        let bytes = &self.bytes;
+        let least = self.items.first().map(|item| item.key(bytes));
+        for key in least.into_iter().chain(self.deletions().map(|(from, _)| from)) {
+            if matches!(key.first(), None | Some(0)) {
+                return Err(StoreError::reserved(path, key));
+            }
+        }
+        let mut scratch = Vec::with_capacity(row::MAX_LEN);
+        for group in self
+            .items
+            .chunk_by(|a, b| a.prefix == b.prefix && a.key(bytes) == b.key(bytes))
+        {
+            let key = group[0].key(bytes);
+            let alive = self.after_deletions(key, group);
+            let change = match alive {
+                [] => continue,
+                [only] => only.change(bytes),
+                several => combine(several, bytes, &mut scratch).ok_or_else(|| StoreError::sum(path, key))?,
+            };
+            each(key, change)?;
+        }
+        Ok(())
+    }
+
+    /// Sorts by key, then by order of arrival.
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        // One comparison of two integers without a branch; the few keys alike in their prefix are set right afterwards.
+        self.items.sort_unstable_by_key(|item| item.prefix);
+        for alike in self.items.chunk_by_mut(|a, b| a.prefix == b.prefix) {
+            if alike.len() > 1 {
+                alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)).then(a.start.cmp(&b.start)));
+            }
+        }
+    }
+
+    /// The operations of `group`, all on `key`, that no later deletion of a range undoes.
+    fn after_deletions<'a>(&self, key: &[u8], group: &'a [Item]) -> &'a [Item] {
+        let last = self
+            .ranges
+            .iter()
+            .filter(|range| {
+                let (from, to) = range.bounds(&self.bytes);
+                from <= key && key < to
+            })
+            .map(|range| range.start)
+            .next_back();
+        match last {
+            None => group,
+            Some(deleted) => &group[group.partition_point(|item| item.start < deleted)..],
+        }
+    }
+}
+
+/// What `items`, all on one key, come to; `None` if a sum does not work out.
+fn combine<'a>(items: &[Item], bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Change<'a>> {
+    let mut base = None;
+    let mut sum: Option<Sum> = None;
+    for item in items {
+        match item.change(bytes) {
+            Change::Add(row) => {
+                let sum = match (&mut sum, base) {
+                    (Some(sum), _) => sum,
+                    (none, Some(Change::Put(value))) => none.insert(Sum::decode(value)?),
+                    (none, _) => none.insert(Sum::default()),
+                };
+                sum.add(row)?;
+            }
+            change => {
+                base = Some(change);
+                sum = None;
+            }
+        }
+    }
+    let Some(sum) = sum else {
+        return base;
+    };
+    scratch.clear();
+    sum.encode(scratch);
+    Some(match base {
+        None => Change::Add(scratch),
+        Some(_) => Change::Put(scratch),
+    })
+}
+
+fn prefix(key: &[u8]) -> u128 {
+    if let Some(head) = key.first_chunk() {
+        return u128::from_be_bytes(*head);
+    }
+    let mut head = [0; 16];
+    head[..key.len()].copy_from_slice(key);
+    u128::from_be_bytes(head)
+}
+
+impl Item {
+    fn len(&self, at: usize, bytes: &[u8]) -> usize {
+        let mut len = [0; size_of::<usize>()];
+        let from = self.start + at;
+        len.copy_from_slice(&bytes[from..from + size_of::<usize>()]);
+        usize::from_ne_bytes(len)
+    }
+
+    fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let from = self.start + KEY;
+        &bytes[from..from + self.len(KEY_LEN, bytes)]
+    }
+
+    fn change<'a>(&self, bytes: &'a [u8]) -> Change<'a> {
+        let from = self.start + KEY + self.len(KEY_LEN, bytes);
+        let value = &bytes[from..from + self.len(VALUE_LEN, bytes)];
+        match bytes[self.start] {
+            PUT => Change::Put(value),
+            ADD => Change::Add(value),
+            // Only `delete` pushes another verb.
+            _ => Change::Delete,
+        }
+    }
+}
+
+impl Deletion {
+    fn bounds<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        (&bytes[self.start..self.to], &bytes[self.to..self.end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ethnum::I256;
+
+    use super::*;
+
+    fn one(delta: i128) -> Row {
+        Row {
+            delta: I256::new(delta),
+            weighted: I256::ZERO,
+        }
+    }
+
+    /// `"k=v"` puts, `"k-"` deletes, `"k+1"` adds, `"a..b"` deletes a range; the result in the same words, `"k:=1"` for a put row.
+    fn check(operations: &str, expected: &str) {
+        let mut changes = Changes::default();
+        for operation in operations.split_whitespace() {
+            if let Some((from, to)) = operation.split_once("..") {
+                changes.delete_range(from.as_bytes(), to.as_bytes());
+            } else if let Some((key, value)) = operation.split_once(":=") {
+                let mut encoded = Vec::new();
+                row::encode(&one(value.parse().unwrap()), &mut encoded);
+                changes.put(key.as_bytes(), &encoded);
+            } else if let Some((key, value)) = operation.split_once('=') {
+                changes.put(key.as_bytes(), value.as_bytes());
+            } else if let Some((key, value)) = operation.split_once('+') {
+                changes.add(key.as_bytes(), one(value.parse().unwrap()));
+            } else {
+                changes.delete(operation.trim_end_matches('-').as_bytes());
+            }
+        }
+        let mut found = Vec::new();
+        let outcome = changes.combined(Path::new("test"), |key, change| {
+            let key = str::from_utf8(key).unwrap();
+            found.push(match change {
+                Change::Delete => format!("{key}-"),
+                Change::Add(sum) => format!("{key}+{}", row::decode(sum).unwrap().delta),
+                Change::Put(value) => match row::decode(value) {
+                    Some(sum) => format!("{key}:={}", sum.delta),
+                    None => format!("{key}={}", str::from_utf8(value).unwrap()),
+                },
+            });
+            Ok(())
+        });
+        let found = match outcome {
+            Ok(()) => found.join(" "),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{operations}");
+    }
+
+    #[test]
+    fn operations_on_one_key_combine() {
+        check("", "");
+        check("b=x a=y c-", "a=y b=x c-");
+        check("a=x a=y", "a=y");
+        check("a=x a-", "a-");
+        check("a- a=x", "a=x");
+        check("a+1 b+5 a+2 a+-7", "a+-4 b+5");
+        check("a:=10 a+1 a+2", "a:=13");
+        check("a+1 a:=10 a+2", "a:=12");
+        check("a- a+1", "a:=1");
+        check("a+1 a-", "a-");
+        check("a+1 a- a+2 a+3", "a:=5");
+    }
+
+    #[test]
+    fn a_range_deletes_what_came_before_it() {
+        check("a=1 b=2 c=3 a..c", "c=3");
+        check("a=1 a..c a+2 b+3", "a+2 b+3");
+        check("a+1 a..b a+2 a..b a+4 a+8", "a+12");
+        check("c..a a=1", "a=1");
+        check("a+1 a..a", "a+1");
+    }
+
+    #[test]
+    fn long_keys_sort_by_all_their_bytes() {
+        check(
+            "0123456789abcdefz=1 0123456789abcdef=2 0123456789abcdefa=3 0123456789abcde=4",
+            "0123456789abcde=4 0123456789abcdef=2 0123456789abcdefa=3 0123456789abcdefz=1",
+        );
+        check("ab\0=1 ab=2 ab\0\0=3", "ab=2 ab\0=1 ab\0\0=3");
+    }
+
+    #[test]
+    fn keys_of_the_store_itself_are_refused() {
+        let refusal = |key: &str| {
+            format!(
+                "key {key} is reserved for the store at test itself: keys begin with a byte other than zero; nothing was committed"
+            )
+        };
+        check("a=1 \0p=1", &refusal("0070"));
+        check("a=1 =1", &refusal(""));
+        check("a=1 \0..b", &refusal("00"));
+    }
+
+    #[test]
+    fn adding_to_what_is_no_row_is_refused() {
+        check(
+            "a=x a+1",
+            "cannot add to key 61 of the store at test: what is there is no row, or the sum does not fit; nothing was committed",
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! How a [`Row`] is stored, and the arithmetic on stored rows.
+//!
+//! For the delta, then for the weighted sum: one length byte, then that many bytes of little-endian two's complement, as few
+//! as the number needs; none for zero, 32 at most. There is one encoding of every row, and nothing else is decoded.
+
+use ethnum::I256;
+
+use crate::core::row::Row;
+
+/// The length of the longest encoded row.
+pub const MAX_LEN: usize = 2 * (1 + 32);
+
+/// Appends the encoding of `row` to `out`.
+pub fn encode(row: &Row, out: &mut Vec<u8>) {
+    Number::from(row.delta).write(out);
+    Number::from(row.weighted).write(out);
+}
+
+/// The row that `bytes` encode; `None` if they are not the encoding of one.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Row> {
+    let sum = Sum::decode(bytes)?;
+    Some(Row {
+        delta: sum.delta.wide(),
+        weighted: sum.weighted.wide(),
+    })
+}
+
+/// The encoding of the sum of two encoded rows; `None` if one is not a row or the sum does not fit.
+#[must_use]
+pub fn add_encoded(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
+    sum_encoded([a, b])
+}
+
+/// The encoding of the sum of encoded rows, as `add_encoded`.
+pub(super) fn sum_encoded<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut sum = Sum::default();
+    for row in rows {
+        sum.add(row)?;
+    }
+    let mut out = Vec::with_capacity(MAX_LEN);
+    sum.encode(&mut out);
+    Some(out)
+}
+
+/// A running sum of encoded rows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sum {
+    delta: Number,
+    weighted: Number,
+}
+
+impl Sum {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (delta, rest) = Number::read(bytes)?;
+        let (weighted, rest) = Number::read(rest)?;
+        rest.is_empty().then_some(Self { delta, weighted })
+    }
+
+    /// Adds an encoded row; on `None` the sum is no longer of use.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Option<()> {
+        let other = Self::decode(bytes)?;
+        self.delta = self.delta.add(other.delta)?;
+        self.weighted = self.weighted.add(other.weighted)?;
+        Some(())
+    }
+
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        self.delta.write(out);
+        self.weighted.write(out);
+    }
+}
+
+/// A number that is kept in 128 bits where it fits: nearly all do, and they add up and decode several times as fast.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Narrow(i128),
+    Wide(I256),
+}
+
+impl Default for Number {
+    fn default() -> Self {
+        Self::Narrow(0)
+    }
+}
+
+impl From<I256> for Number {
+    fn from(value: I256) -> Self {
+        i128::try_from(value).map_or(Self::Wide(value), Self::Narrow)
+    }
+}
+
+impl Number {
+    fn wide(self) -> I256 {
+        match self {
+            Self::Narrow(value) => I256::new(value),
+            Self::Wide(value) => value,
+        }
+    }
+
+    fn add(self, other: Self) -> Option<Self> {
+        if let (Self::Narrow(a), Self::Narrow(b)) = (self, other)
+            && let Some(sum) = a.checked_add(b)
+        {
+            return Some(Self::Narrow(sum));
+        }
+        self.wide().checked_add(other.wide()).map(Self::Wide)
+    }
+
+    /// The first number of `bytes`, and what follows it.
+    fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&len, rest) = bytes.split_first()?;
+        let len = usize::from(len);
+        let (digits, rest) = rest.split_at_checked(len)?;
+        let number = match digits {
+            [] => Self::Narrow(0),
+            [0] => return None,
+            [.., before, last] if redundant(*before, *last) => return None,
+            [.., last] => {
+                let sign = if last & 0x80 == 0 { 0x00 } else { 0xff };
+                if len <= 16 {
+                    let mut buffer = [sign; 16];
+                    buffer[..len].copy_from_slice(digits);
+                    Self::Narrow(i128::from_le_bytes(buffer))
+                } else {
+                    let mut buffer = [sign; 32];
+                    buffer.get_mut(..len)?.copy_from_slice(digits);
+                    Self::Wide(I256::from_le_bytes(buffer))
+                }
+            }
+        };
+        Some((number, rest))
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Narrow(value) => {
+                let magnitude_bits = 128 - (value ^ (value >> 127)).leading_zeros();
+                write_digits(value == 0, magnitude_bits, value.to_le_bytes(), out);
+            }
+            Self::Wide(value) => {
+                let folded: I256 = value ^ (value >> 255_u32);
+                let magnitude_bits = 256 - folded.leading_zeros();
+                write_digits(value == I256::ZERO, magnitude_bits, value.to_le_bytes(), out);
+            }
+        }
+    }
+}
+
+/// Whether the last byte of a number only repeats the sign of the one before.
+fn redundant(before: u8, last: u8) -> bool {
+    last == if before & 0x80 == 0 { 0x00 } else { 0xff }
+}
+
+/// Writes the length and the low bytes that hold `magnitude_bits` and the sign bit.
+fn write_digits<const N: usize>(zero: bool, magnitude_bits: u32, digits: [u8; N], out: &mut Vec<u8>) {
+    // At most 255 magnitude bits, so 32 bytes at most.
+    let len = if zero { 0 } else { (magnitude_bits / 8 + 1) as u8 };
+    out.push(len);
+    // Copying all and taking some back is faster than copying a number of bytes known only now.
+    let end = out.len() + usize::from(len);
+    out.extend_from_slice(&digits);
+    out.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(delta: I256, weighted: I256) -> Row {
+        Row { delta, weighted }
+    }
+
+    fn encoded(row: &Row) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(row, &mut out);
+        out
+    }
+
+    fn number() -> impl Strategy<Value = I256> {
+        (any::<i128>(), any::<i128>(), 0_u32..256).prop_map(|(high, low, shift)| I256::from_words(high, low) >> shift)
+    }
+
+    #[test]
+    fn encodings_of_note() {
+        let check = |number: i128, digits: &[u8]| {
+            let mut expected = vec![digits.len() as u8];
+            expected.extend_from_slice(digits);
+            expected.push(0);
+            assert_eq!(encoded(&row(I256::new(number), I256::ZERO)), expected, "{number}");
+        };
+        check(0, &[]);
+        check(1, &[1]);
+        check(-1, &[0xff]);
+        check(127, &[0x7f]);
+        check(128, &[0x80, 0]);
+        check(-128, &[0x80]);
+        check(-129, &[0x7f, 0xff]);
+        check(i128::MAX, &i128::MAX.to_le_bytes());
+        check(i128::MIN, &i128::MIN.to_le_bytes());
+        assert_eq!(encoded(&row(I256::MIN, I256::MAX)).len(), MAX_LEN);
+    }
+
+    #[test]
+    fn refuses_what_is_no_encoding() {
+        for bytes in [
+            &[][..],
+            &[0],
+            &[1, 1],
+            &[0, 0, 0],
+            &[1, 0, 0],
+            &[2, 1, 0, 0],
+            &[2, 0xff, 0xff, 0],
+            &[33; 67],
+            &[2, 1],
+        ] {
+            assert_eq!(decode(bytes), None, "{bytes:?}");
+            assert_eq!(add_encoded(bytes, &[0, 0]), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_is_refused() {
+        let most = encoded(&row(I256::ZERO, I256::MAX));
+        let one = encoded(&row(I256::ZERO, I256::ONE));
+        assert_eq!(add_encoded(&most, &one), None);
+        assert_eq!(add_encoded(&most, &[0, 0]), Some(most));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip_and_sum(a in number(), b in number(), c in number(), d in number()) {
+            let (x, y) = (row(a, b), row(c, d));
+            prop_assert_eq!(decode(&encoded(&x)), Some(x));
+            prop_assert_eq!(
+                add_encoded(&encoded(&x), &encoded(&y)),
+                x.checked_add(y).map(|sum| encoded(&sum))
+            );
+        }
+
+        #[test]
+        fn whatever_decodes_is_canonical(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            if let Some(row) = decode(&bytes) {
+                prop_assert_eq!(encoded(&row), bytes);
+            }
+        }
+    }
+}

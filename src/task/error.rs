@@ -1,0 +1,73 @@
+use crate::bus::BusError;
+use crate::core::fault::Fault;
+use crate::store::StoreError;
+
+/// What stops a task.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The fold.
+    #[error("{at}: {fault}")]
+    Fault {
+        /// Which task, and where it stood.
+        at: String,
+        /// What happened.
+        fault: Fault,
+    },
+    /// The store belongs to a bus that is ahead of this one.
+    #[error(
+        "{task}: its store has read {partition} to offset {stored}, but the bus ends at {end}: one of the two was restored from an older \
+         copy; bring back the matching one, or delete the state directory, which is then built anew from the bus"
+    )]
+    Ahead {
+        /// The task.
+        task: String,
+        /// Which input.
+        partition: crate::bus::TopicPartition,
+        /// How far the store is.
+        stored: u64,
+        /// Where the bus ends.
+        end: u64,
+    },
+    /// A setting that cannot change was changed.
+    #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
+    Fixed {
+        /// Which setting.
+        name: &'static str,
+        /// What was asked for.
+        given: String,
+        /// What is in force.
+        recorded: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Another process works on this state.
+    #[error(
+        "the state directory {path} is in use by another softstake process: stop that one first, or name another directory"
+    )]
+    Locked {
+        /// The directory.
+        path: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// All is idle, but something is not finished.
+    #[error("nothing is left to do, but {what}")]
+    Unfinished {
+        /// What is not.
+        what: String,
+    },
+}

@@ -1,0 +1,135 @@
+//! The shell of the ingest fold: one source partition, and the decisions.
+
+use std::sync::Arc;
+
+use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::core::decision::Decision;
+use crate::core::ingest::{Decoded, Ingest, Passed};
+use crate::core::messages;
+use crate::core::name::{Asset, Partitions};
+use crate::store::{Changes, Store};
+
+use super::TaskError;
+use super::harness::{Context, Fold, Stop};
+use super::keys;
+use super::remembered::{self, Remembered};
+use super::stats::Stats;
+
+const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
+const CONTROL: TopicPartition = Topic::Control.partition(0);
+/// Decisions first: nothing is read from the source that a decision known by then concerns.
+const FROM_SOURCE: usize = 1;
+
+/// The ingest task of a source partition.
+pub struct IngestTask {
+    ingest: Ingest,
+    inputs: [TopicPartition; 2],
+    memory: Remembered,
+    stats: Arc<Stats>,
+    /// The end of the source partition that the statistics know of.
+    known_end: Option<u64>,
+}
+
+impl IngestTask {
+    /// The name of the task of `source`.
+    pub fn name(source: TopicPartition) -> String {
+        format!("ingest {source}")
+    }
+
+    /// Takes the task up from its store.
+    pub fn new(
+        source: TopicPartition,
+        dedup_epochs: u64,
+        partitions: Partitions,
+        store: &dyn Store,
+        stats: Arc<Stats>,
+    ) -> Result<Self, TaskError> {
+        let state = remembered::state(store, "the state of an ingest task")?.unwrap_or_default();
+        let passed = passed(store).map_err(|stop| stop.of(&Self::name(source)))?;
+        let ingest = Ingest::new(source, dedup_epochs, partitions, state, passed);
+        stats.note(source, ingest.state().counts);
+        Ok(Self {
+            ingest,
+            inputs: [DECISIONS, source],
+            memory: Remembered::default(),
+            stats,
+            known_end: None,
+        })
+    }
+}
+
+/// What was passed over of assets not listed.
+fn passed(store: &dyn Store) -> Result<Vec<(Asset, Passed)>, Stop> {
+    let (from, to) = keys::all_passed();
+    let mut scan = store.scan(&from, &to)?;
+    let mut all = Vec::new();
+    while let Some((key, value)) = scan.next()? {
+        all.push((
+            keys::passed_asset(key)?,
+            messages::decode(value, "a passed-over asset")?,
+        ));
+    }
+    Ok(all)
+}
+
+impl Fold for IngestTask {
+    fn inputs(&self) -> &[TopicPartition] {
+        &self.inputs
+    }
+
+    fn limit(&mut self, input: usize, offset: u64, bus: &dyn Bus) -> Result<u64, Stop> {
+        if input != FROM_SOURCE {
+            return Ok(u64::MAX);
+        }
+        // What is published by now, and only then a look at control: a listing published before these records is waited for.
+        let published = bus.end(self.ingest.source())?;
+        let known = self.known_end.replace(published).unwrap_or(offset);
+        Stats::add(&self.stats.known, published.saturating_sub(known));
+        if self.ingest.control_read() < bus.end(CONTROL)? {
+            return Ok(offset);
+        }
+        Ok(published.min(self.ingest.limit(offset)))
+    }
+
+    fn apply(&mut self, input: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop> {
+        let source = self.ingest.source();
+        if input != FROM_SOURCE {
+            let offset = context.at.offset(source);
+            for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
+                let decision = Decision::read(record.value)?;
+                let end = match &decision {
+                    Decision::CloseAccepted { .. } if !context.muted => Some(context.bus.end(source)?),
+                    _ => None,
+                };
+                self.ingest.decide(&decision, offset, end, context.outputs)?;
+            }
+            return Ok(batch.len());
+        }
+        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
+        self.memory
+            .look_up(decoded.iter().filter_map(Decoded::identity), context.store)?;
+        for (record, decoded) in batch.iter().zip(&decoded) {
+            self.ingest
+                .record(record.offset, record.value, decoded, &mut self.memory, context.outputs)?;
+        }
+        self.ingest.finish(batch.next.offset, context.outputs)?;
+        if !context.muted {
+            Stats::add(&self.stats.records, batch.len() as u64);
+        }
+        self.stats.note(source, self.ingest.state().counts);
+        Ok(batch.len())
+    }
+
+    fn unwritten(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
+        self.memory.write(changes);
+        for (asset, passed) in self.ingest.take_passed() {
+            changes.put(&keys::passed(asset), &messages::encode(&passed)?);
+        }
+        changes.put(&keys::STATE, &messages::encode(self.ingest.state())?);
+        Ok(())
+    }
+}

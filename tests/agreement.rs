@@ -1,0 +1,106 @@
+//! The program against the naive model, from outside: a bus goes in, and every record that comes out has to be the model's.
+
+mod common;
+mod model;
+
+use std::path::Path;
+
+use common::{Place, setting};
+use softstake::generate::{Synthetic, write};
+
+/// For how many epochs duplicates are recognised unless the configuration says otherwise.
+const DEDUP_EPOCHS: u64 = 7;
+
+/// Lets the program work on a synthetic bus, with a run after each stage, so that late records are really late.
+fn work(place: &Place, spec: &Synthetic, partitions: u32) {
+    for stage in 0..spec.epochs {
+        write(&place.bus(), spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        place.run(Some(partitions));
+    }
+}
+
+/// Holds what came out against the model.
+fn judge(bus: &Path, what: &str) -> model::Outputs {
+    let expected = model::expected(bus, DEDUP_EPOCHS).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let published = model::published(bus).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let differences = model::differences(&expected, &published);
+    assert!(differences.is_empty(), "{what}: {}", differences.join("\n"));
+    published
+}
+
+#[test]
+fn a_hundred_thousand_events_on_1_and_on_16_partitions() {
+    let spec = Synthetic {
+        events: setting("TEST_EVENTS", 100_000),
+        accounts: 2_000,
+        assets: 4,
+        partitions: 2,
+        epochs: 5,
+        seed: 7,
+        duplicates: 0.03,
+        late: 0.03,
+        bad: 0.03,
+        ..Synthetic::default()
+    };
+    let mut roots = Vec::new();
+    for partitions in [1, 16] {
+        let place = Place::new();
+        work(&place, &spec, partitions);
+        let published = judge(&place.bus(), &format!("{partitions} ledger partitions"));
+        assert_eq!(published.seals.len(), 20, "4 assets, 5 epochs");
+        assert!(
+            published.late_postings.len() > 1000,
+            "{} late postings",
+            published.late_postings.len()
+        );
+        assert!(
+            published.dead_letters.len() > 3000,
+            "{} dead letters",
+            published.dead_letters.len()
+        );
+        roots.push(place.outcome());
+    }
+    assert_eq!(roots[0], roots[1], "the number of partitions is no part of any result");
+}
+
+#[test]
+fn two_hundred_small_buses() {
+    let seeds = setting("TEST_SEEDS", 200);
+    let first = setting("TEST_FIRST_SEED", 1);
+    for seed in first..first + seeds {
+        let spec = Synthetic {
+            events: 300 + seed % 7 * 100,
+            accounts: 5 + seed % 40,
+            assets: 1 + u32::try_from(seed % 6).expect("small"),
+            partitions: 1 + u32::try_from(seed % 3).expect("small"),
+            epochs: if seed % 10 == 0 {
+                12
+            } else {
+                1 + u32::try_from(seed % 5).expect("small")
+            },
+            epoch_seconds: [60, 3600, 86_400, 2_678_400][usize::try_from(seed % 4).expect("small")],
+            seed,
+            duplicates: 0.05,
+            late: 0.08,
+            bad: 0.1,
+        };
+        let place = Place::new();
+        work(&place, &spec, 1 << (seed % 7));
+        judge(&place.bus(), &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_bus_written_at_once() {
+    let spec = Synthetic {
+        events: 20_000,
+        accounts: 500,
+        seed: 42,
+        late: 0.05,
+        ..Synthetic::default()
+    };
+    let place = Place::new();
+    write(&place.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    place.run(None);
+    judge(&place.bus(), "all stages at once");
+}

@@ -1,0 +1,94 @@
+//! The directory bus, read whole (contract, section 7).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::event::Refusal;
+
+pub const SOURCE_TOPICS: [&str; 5] = [
+    "exchange.deposits",
+    "exchange.withdrawals",
+    "exchange.trades",
+    "exchange.transfers",
+    "exchange.accounts",
+];
+pub const CONTROL_TOPIC: &str = "softstake.control";
+
+/// Where a record stands.
+#[derive(Debug, Clone)]
+pub struct Position {
+    pub topic: &'static str,
+    pub partition: u32,
+    pub offset: u64,
+}
+
+impl Position {
+    /// The id of what is reported about the record there.
+    pub fn id(&self) -> String {
+        format!("{}:{}:{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// One partition: the lines that are there, and what follows the last newline.
+#[derive(Debug, Clone, Default)]
+pub struct Partition {
+    pub records: Vec<Vec<u8>>,
+    pub unfinished: Vec<u8>,
+}
+
+/// The partitions of a topic; a missing topic is empty.
+pub fn read_topic(bus: &Path, topic: &str) -> Result<BTreeMap<u32, Partition>, String> {
+    let folder = bus.join(topic);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(format!("{}: {error}", folder.display())),
+    };
+    let mut partitions = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_suffix(".jsonl").and_then(|stem| stem.parse::<u32>().ok());
+        // Only the number's plain spelling is a partition's name.
+        let Some(number) = number.filter(|number| name == format!("{number}.jsonl")) else {
+            continue;
+        };
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut records: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        let unfinished = records.pop().unwrap_or_default();
+        partitions.insert(number, Partition { records, unfinished });
+    }
+    Ok(partitions)
+}
+
+/// A line that is an offset and nothing more.
+pub fn is_blank(record: &[u8]) -> bool {
+    record.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+}
+
+/// The envelope of every output but a dead letter, whose time is left open here.
+pub fn output(kind: &str, id: &str, time: &str, data: Value) -> Value {
+    let mut envelope = json!({"specversion": "1.0", "id": id, "source": "/softstake", "type": kind, "time": time});
+    envelope["data"] = data;
+    envelope
+}
+
+pub fn dead_letter(position: &Position, record: &[u8], refusal: &Refusal) -> Value {
+    let mut data = json!({
+        "code": refusal.code, "reason": refusal.reason,
+        "topic": position.topic, "partition": position.partition, "offset": position.offset,
+    });
+    match std::str::from_utf8(record) {
+        Ok(text) => data["payload"] = json!(text),
+        Err(_) => data["payload_base64"] = json!(STANDARD.encode(record)),
+    }
+    json!({
+        "specversion": "1.0", "id": position.id(), "source": "/softstake", "type": "softstake.dead_letter.v1", "data": data,
+    })
+}

@@ -1,0 +1,54 @@
+//! The root of an epoch's distributions (contract, section 8; RFC 6962, section 2.1).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+type Hash = [u8; 32];
+
+const BUCKETS: usize = 4096;
+
+/// The root over `account -> id|amount`, in lower-case hex.
+pub fn root(leaf_by_account: &BTreeMap<String, String>) -> String {
+    let mut buckets: Vec<Vec<&[u8]>> = vec![Vec::new(); BUCKETS];
+    // A map of strings is in the order of their bytes.
+    for (account, leaf) in leaf_by_account {
+        buckets[bucket(account)].push(leaf.as_bytes());
+    }
+    let bucket_roots: Vec<Hash> = buckets.iter().map(|leaves| tree_hash(leaves)).collect();
+    let top_leaves: Vec<&[u8]> = bucket_roots.iter().map(<Hash>::as_slice).collect();
+    tree_hash(&top_leaves).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // writing to a string cannot fail
+        hex
+    })
+}
+
+/// The first 12 bits of the account's hash.
+fn bucket(account: &str) -> usize {
+    let hash = sha256(&[account.as_bytes()]);
+    (usize::from(hash[0]) << 4) | usize::from(hash[1] >> 4)
+}
+
+pub fn tree_hash(leaves: &[&[u8]]) -> Hash {
+    match leaves {
+        [] => sha256(&[]),
+        [leaf] => sha256(&[&[0x00], leaf]),
+        _ => {
+            let mut split = 1; // the largest power of two below the number of leaves
+            while split * 2 < leaves.len() {
+                split *= 2;
+            }
+            let (left, right) = leaves.split_at(split);
+            sha256(&[&[0x01], &tree_hash(left), &tree_hash(right)])
+        }
+    }
+}
+
+fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}

@@ -25,11 +25,11 @@ macro_rules! fields {
     ($(#[$meta:meta])* $name:ident { $($(#[$rename:meta])* $field:ident),* $(,)? }) => {
         $(#[$meta])*
         #[derive(serde::Deserialize)]
-        pub struct $name<'a> {
+        struct $name<'a> {
             $(
                 $(#[$rename])*
                 #[serde(default, borrow, deserialize_with = "crate::core::json::raw")]
-                pub $field: $crate::core::json::Field<'a>,
+                $field: $crate::core::json::Field<'a>,
             )*
         }
     };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::*;
@@ -213,8 +214,9 @@ fn every_bad_kind_appears_and_is_json_or_not_as_its_code_says() {
         let Some((name, code)) = found.max_by_key(|(name, _)| name.len()) else {
             continue;
         };
-        let parsed = serde_json::from_slice::<Value>(line);
-        assert_eq!(parsed.is_err(), code == "invalid_json", "{name}: {text}");
+        // Whether it is JSON by the grammar; half a surrogate pair is, though no value can hold it.
+        let parsed = std::str::from_utf8(line).ok().and_then(|text| serde_json::from_str::<IgnoredAny>(text).ok());
+        assert_eq!(parsed.is_none(), code == "invalid_json", "{name}: {text}");
         seen.insert(name);
     }
     // Some kinds leave nothing of the id to be recognised by.

@@ -91,6 +91,11 @@ impl FrameReader {
 
     /// Bytes that may be read now.
     fn end(&mut self) -> Result<u64, BusError> {
+        // Before the file is looked for: what is committed by now is in it by then.
+        let committed = match &self.bound {
+            Bound::Committed(shared) => Some(shared.end(self.partition).bytes),
+            Bound::File => None,
+        };
         if self.file.is_none() {
             match File::open(&self.path) {
                 Ok(file) => self.file = Some(file),
@@ -98,10 +103,10 @@ impl FrameReader {
                 Err(error) => return Err(BusError::io("open", &self.path)(error)),
             }
         }
-        match (&self.bound, &self.file) {
-            (Bound::Committed(shared), _) => Ok(shared.end(self.partition).bytes),
-            (Bound::File, None) => Ok(0),
-            (Bound::File, Some(file)) => {
+        match (committed, &self.file) {
+            (Some(committed), _) => Ok(committed),
+            (None, None) => Ok(0),
+            (None, Some(file)) => {
                 let metadata = file.metadata();
                 Ok(metadata.map_err(BusError::io("look at", &self.path))?.len())
             }

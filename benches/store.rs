@@ -26,6 +26,10 @@ enum Way {
     ReadAndPut,
 }
 
+fn slices(keys: &[Vec<u8>]) -> Vec<&[u8]> {
+    keys.iter().map(Vec::as_slice).collect()
+}
+
 /// SplitMix64: the same keys in every run.
 struct Random(u64);
 
@@ -131,7 +135,7 @@ fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &
             let mut keys: Vec<_> = rows.keys().cloned().collect();
             keys.sort_unstable();
             let mut value = Vec::new();
-            for (key, old) in keys.iter().zip(store.get_many(&keys)?) {
+            for (key, old) in keys.iter().zip(store.get_many(&slices(&keys))?) {
                 let old = old
                     .map_or(Some(Row::default()), |old| row::decode(&old))
                     .ok_or("not a row")?;
@@ -188,7 +192,7 @@ fn ids(batch: usize, ids: usize, shared: &Shared) -> Outcome {
     let keys: Vec<Vec<Vec<u8>>> = (0..20).map(|_| (0..10_000).map(|_| id(2)).collect()).collect();
     let clock = Clock::start();
     for keys in &keys {
-        if store.get_many(keys)?.iter().any(Option::is_some) {
+        if store.get_many(&slices(keys))?.iter().any(Option::is_some) {
             return Err("found an id that is not there".into());
         }
     }
@@ -196,7 +200,7 @@ fn ids(batch: usize, ids: usize, shared: &Shared) -> Outcome {
     store.compact();
     let clock = Clock::start();
     for keys in &keys {
-        store.get_many(keys)?;
+        store.get_many(&slices(keys))?;
     }
     let compacted = clock.per(200_000).0;
     println!(

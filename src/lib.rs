@@ -3,6 +3,8 @@
 //! `docs/architecture.md` is the map. Data flows through the modules in this order: [`bus`] brings records, [`task`] drives the folds of
 //! [`core`], [`store`] keeps what they derive, [`cli`] is how people run it.
 
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+
 pub mod bus;
 pub mod cli;
 pub mod config;

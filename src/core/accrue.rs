@@ -50,7 +50,7 @@ enum Stage {
     /// The subtotal is sent.
     Summed { weight: U512 },
     /// The total is known; distributions go out.
-    Sharing(Sharing),
+    Sharing(Box<Sharing>),
 }
 
 /// An emission under way.
@@ -74,7 +74,7 @@ pub enum Job {
 }
 
 /// An account of an epoch that is being settled: all that is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// Its bucket.
     pub bucket: u16,
@@ -136,13 +136,13 @@ impl Accrue {
                 let Stage::Summed { weight: expected } = settling.stage else {
                     return Err(impossible("a total of an epoch that has not been summed"));
                 };
-                settling.stage = Stage::Sharing(Sharing {
+                settling.stage = Stage::Sharing(Box::new(Sharing {
                     to_share,
                     total: weight,
                     expected,
                     emitted: Emitted::default(),
                     roots: Vec::new(),
-                });
+                }));
             }
         }
         Ok(())
@@ -227,7 +227,7 @@ impl Accrue {
             programme_from_epoch: settlement.programme.from_epoch,
             start: timestamp(calendar.start_ms(epoch)),
             end: timestamp(calendar.end_ms(epoch)),
-            sharing: sharing.clone(),
+            sharing: Sharing::clone(sharing),
             pooled: matches!(settlement.programme.mode, super::programme::Mode::Pool),
             bucket: None,
         })
@@ -244,7 +244,7 @@ impl Accrue {
             .settling
             .get_mut(&emitting.at)
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
-        settling.stage = Stage::Sharing(emitting.sharing.clone());
+        settling.stage = Stage::Sharing(Box::new(emitting.sharing.clone()));
         Ok(())
     }
 

@@ -158,42 +158,54 @@ pub fn shortened(text: &str) -> Cow<'_, str> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// Money in.
-    Deposit {
-        account: Cow<'a, str>,
-        asset: Asset,
-        amount: Amount<'a>,
-    },
+    Deposit(Balance<'a>),
     /// The balance held when the asset's programme starts; counts at its anchor.
-    OpeningBalance {
-        account: Cow<'a, str>,
-        asset: Asset,
-        amount: Amount<'a>,
-    },
-    /// Money out, the fee on top.
+    OpeningBalance(Balance<'a>),
+    /// Money out.
     Withdrawal {
-        account: Cow<'a, str>,
-        asset: Asset,
-        amount: Amount<'a>,
+        /// How much, and whose.
+        balance: Balance<'a>,
+        /// On top.
         fee: Option<Fee<'a>>,
     },
     /// A trade between two accounts.
     Trade(Box<Trade<'a>>),
     /// Money from one account to another.
     Transfer {
+        /// Who gives.
         from: Cow<'a, str>,
+        /// Who gets.
         to: Cow<'a, str>,
+        /// What.
         asset: Asset,
+        /// How much.
         amount: Amount<'a>,
     },
-    /// A correction; `negative` says which way.
+    /// A correction.
     Adjustment {
-        account: Cow<'a, str>,
-        asset: Asset,
+        /// Whether it takes.
         negative: bool,
-        amount: Amount<'a>,
+        /// How much, and whose.
+        balance: Balance<'a>,
     },
     /// From the event's time on, the account's status is this.
-    Status { account: Cow<'a, str>, status: Status },
+    Status {
+        /// Whose.
+        account: Cow<'a, str>,
+        /// The status.
+        status: Status,
+    },
+}
+
+/// An amount of an asset that comes to an account or leaves it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Balance<'a> {
+    /// Whose.
+    pub account: Cow<'a, str>,
+    /// Of what.
+    pub asset: Asset,
+    /// How much.
+    pub amount: Amount<'a>,
 }
 
 /// A fee, always a debit.
@@ -297,23 +309,15 @@ impl<'a> Event<'a> {
     /// `invalid_event`, `invalid_amount`; `wrong_topic` for a control event.
     pub fn read(kind: Type, data: &'a str) -> Result<Self, Refusal> {
         match kind {
-            Type::Deposit | Type::OpeningBalance => {
-                let fields: BalanceFields = json::object(data, "data")?;
+            Type::Deposit => balance(data).map(Self::Deposit),
+            Type::OpeningBalance => balance(data).map(Self::OpeningBalance),
+            Type::Withdrawal => {
+                let fields: WithdrawalFields = json::object(data, "data")?;
                 let account = json::account(fields.account, "account")?;
                 let asset = json::asset(fields.asset, "asset")?;
                 let amount = json::amount(fields.amount, "amount")?;
-                Ok(if kind == Type::Deposit {
-                    Self::Deposit { account, asset, amount }
-                } else {
-                    Self::OpeningBalance { account, asset, amount }
-                })
-            }
-            Type::Withdrawal => {
-                let fields: WithdrawalFields = json::object(data, "data")?;
                 Ok(Self::Withdrawal {
-                    account: json::account(fields.account, "account")?,
-                    asset: json::asset(fields.asset, "asset")?,
-                    amount: json::amount(fields.amount, "amount")?,
+                    balance: Balance { account, asset, amount },
                     fee: fee(fields.fee, ["fee", "fee.asset", "fee.amount"])?,
                 })
             }
@@ -366,10 +370,8 @@ impl<'a> Event<'a> {
                 let (negative, amount) = json::signed_amount(fields.delta, "delta")?;
                 json::text(fields.reason, "reason")?;
                 Ok(Self::Adjustment {
-                    account,
-                    asset,
                     negative,
-                    amount,
+                    balance: Balance { account, asset, amount },
                 })
             }
             Type::AccountStatus => {
@@ -391,6 +393,16 @@ impl<'a> Event<'a> {
                 .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),
         }
     }
+}
+
+/// A deposit or an opening balance.
+fn balance(data: &str) -> Result<Balance<'_>, Refusal> {
+    let fields: BalanceFields = json::object(data, "data")?;
+    Ok(Balance {
+        account: json::account(fields.account, "account")?,
+        asset: json::asset(fields.asset, "asset")?,
+        amount: json::amount(fields.amount, "amount")?,
+    })
 }
 
 /// An optional fee; `names` are those of the fee and of its two fields.

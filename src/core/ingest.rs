@@ -26,7 +26,7 @@ pub use apply::Decoded;
 pub use seen::{Memory, Seen};
 
 /// The most epochs a posting may lie ahead of the oldest open one (contract, section 4).
-const MAX_EPOCHS_AHEAD: u64 = 400;
+pub const MAX_EPOCHS_AHEAD: u64 = 400;
 
 /// The state of an ingest task.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ pub mod messages;
 pub mod name;
 pub mod output;
 pub mod outputs;
+pub mod posting;
 pub mod programme;
 pub mod refusal;
 pub mod row;

@@ -215,7 +215,9 @@ fn every_bad_kind_appears_and_is_json_or_not_as_its_code_says() {
             continue;
         };
         // Whether it is JSON by the grammar; half a surrogate pair is, though no value can hold it.
-        let parsed = std::str::from_utf8(line).ok().and_then(|text| serde_json::from_str::<IgnoredAny>(text).ok());
+        let parsed = std::str::from_utf8(line)
+            .ok()
+            .and_then(|text| serde_json::from_str::<IgnoredAny>(text).ok());
         assert_eq!(parsed.is_none(), code == "invalid_json", "{name}: {text}");
         seen.insert(name);
     }

@@ -63,9 +63,9 @@ impl Store for MemoryStore {
         Ok(self.contents.lock().rows.get(key).cloned())
     }
 
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let state = self.contents.lock();
-        Ok(keys.iter().map(|key| state.rows.get(key).cloned()).collect())
+        Ok(keys.iter().map(|key| state.rows.get(*key).cloned()).collect())
     }
 
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {

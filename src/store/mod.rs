@@ -23,7 +23,7 @@ pub trait Store: Send {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The values of `keys`, in their order. Made for many keys of which few exist.
-    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+    fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
     /// Walks over the keys from `from` (included) to `to` (excluded), ascending, as they stood when the walk began.
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError>;

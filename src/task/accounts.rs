@@ -80,24 +80,21 @@ impl<'a> Accounts<'a> {
         })
     }
 
-    /// The next account that holds or held something; those with nothing but a status are passed over.
-    pub fn next(&mut self) -> Result<Option<Account>, Stop> {
+    /// Brings the next account that holds or held something into `account`; `false` at the end. Those with nothing but a status are passed over.
+    pub fn next(&mut self, account: &mut Account) -> Result<bool, Stop> {
         let next = match (self.rows.place()?, self.openings.place()?) {
             (Some(row), Some(opening)) => row.min(opening),
             (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => return Ok(None),
+            (None, None) => return Ok(false),
         };
         self.place.clear();
         self.place.extend_from_slice(next);
         let (bucket, name) = keys::split_place(&self.place)?;
-        let mut account = Account {
-            bucket,
-            name: name.to_owned(),
-            opening: I256::ZERO,
-            withheld: U512::ZERO,
-            row: Row::default(),
-            statuses: Vec::new(),
-        };
+        account.bucket = bucket;
+        account.name.clear();
+        account.name.push_str(name);
+        account.statuses.clear();
+        account.row = Row::default();
         if self.rows.stands_at(&self.place)? {
             account.row = encoding::decode(&self.rows.value).ok_or_else(|| Fault::Undecodable {
                 what: "a row",
@@ -105,6 +102,7 @@ impl<'a> Accounts<'a> {
             })?;
             self.rows.advance()?;
         }
+        (account.opening, account.withheld) = (I256::ZERO, U512::ZERO);
         if self.openings.stands_at(&self.place)? {
             (account.opening, account.withheld) = keys::read_opening(&self.openings.value)?;
             self.openings.advance()?;
@@ -121,6 +119,6 @@ impl<'a> Accounts<'a> {
             }
             self.statuses.advance()?;
         }
-        Ok(Some(account))
+        Ok(true)
     }
 }

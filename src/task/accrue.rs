@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ethnum::I256;
 
 use crate::bus::{Batch, Bus, Topic, TopicPartition};
-use crate::core::accrue::{Accrue, Job, Rows};
+use crate::core::accrue::{Account, Accrue, Job, Rows};
 use crate::core::ledger::StatusEntry;
 use crate::core::messages::{self, AssetEpoch};
 use crate::core::name::{BUCKETS, Partitions};
@@ -60,7 +60,8 @@ impl AccrueTask {
     fn sum(&mut self, at: AssetEpoch, context: &mut Context<'_>) -> Result<JobStep, Stop> {
         let mut summing = self.accrue.summing(at)?;
         let mut accounts = Accounts::from(context.store, at, 0)?;
-        while let Some(account) = accounts.next()? {
+        let mut account = Account::default();
+        while accounts.next(&mut account)? {
             summing.account(&account)?;
         }
         self.accrue
@@ -84,7 +85,8 @@ impl AccrueTask {
         let mut emitting = self.accrue.emitting(at)?;
         let mut accounts = Accounts::from(context.store, at, first)?;
         let mut current = None;
-        while let Some(account) = accounts.next()? {
+        let mut account = Account::default();
+        while accounts.next(&mut account)? {
             if current != Some(account.bucket) {
                 if let Some(done) = current
                     && (account.bucket >= last || context.outputs.bytes() >= CHUNK_BYTES)

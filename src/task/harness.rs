@@ -16,8 +16,8 @@ use super::{Progress, Task, TaskError};
 
 /// How many bytes of input one step takes, about, unless it is told otherwise.
 pub const STEP_BYTES: usize = 1 << 20;
-/// How many bytes of changes may wait in memory, for one task.
-const CHANGES_BYTES: usize = 24 << 20;
+/// How many bytes of changes may wait in memory, for all tasks of a process together.
+pub const CHANGES_BYTES: usize = 448 << 20;
 /// How long changes may wait in memory while there is nothing else to do.
 const PERSIST_AFTER: Duration = Duration::from_secs(1);
 
@@ -132,7 +132,16 @@ pub struct Harness<F> {
     outputs: Outputs,
     persisted: Instant,
     dirty: bool,
-    step_bytes: usize,
+    limits: Limits,
+}
+
+/// How much a task takes on at a time. No part of any result.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of input one step takes, about.
+    pub step_bytes: usize,
+    /// Bytes of changes that may wait in memory.
+    pub changes_bytes: usize,
 }
 
 impl<F: Fold> Harness<F> {
@@ -145,7 +154,7 @@ impl<F: Fold> Harness<F> {
         fold: F,
         bus: Arc<dyn Bus>,
         store: Box<dyn Store>,
-        step_bytes: usize,
+        limits: Limits,
     ) -> Result<Self, TaskError> {
         let at = store.position().clone();
         let said = bus.committed(&name)?.filter(|said| is_before(&at, said));
@@ -179,7 +188,7 @@ impl<F: Fold> Harness<F> {
             outputs: Outputs::default(),
             persisted: Instant::now(),
             dirty: false,
-            step_bytes,
+            limits,
         })
     }
 
@@ -197,7 +206,7 @@ impl<F: Fold> Harness<F> {
             self.bus.commit(&self.name, &self.outputs, &self.at)?;
             self.outputs.clear();
         }
-        if self.changes.bytes() + self.fold.unwritten() > CHANGES_BYTES {
+        if self.changes.bytes() + self.fold.unwritten() > self.limits.changes_bytes {
             self.persist()?;
         }
         Ok(())
@@ -288,7 +297,7 @@ impl<F: Fold> Harness<F> {
             if limit <= offset {
                 return Ok(false);
             }
-            let batch = self.readers[input].read(self.step_bytes, limit)?;
+            let batch = self.readers[input].read(self.limits.step_bytes, limit)?;
             if batch.is_empty() && batch.next.offset == offset {
                 return Ok(false);
             }

@@ -39,7 +39,7 @@ pub struct Remembered {
     /// What the store knows of the batch at hand; with `all`, all that it knows.
     known: ByIdentity,
     all: bool,
-    keys: Vec<Vec<u8>>,
+    keys: Vec<[u8; 17]>,
 }
 
 impl Remembered {
@@ -70,13 +70,12 @@ impl Remembered {
         self.keys.extend(
             identities
                 .filter(|identity| !self.recent.contains_key(*identity))
-                .map(|identity| keys::seen(identity).to_vec()),
+                .map(keys::seen),
         );
-        // In order, neighbours share the blocks they are looked for in.
-        self.keys.sort_unstable();
-        for (key, value) in self.keys.iter().zip(store.get_many(&self.keys)?) {
-            if let (Some(value), Some(identity)) = (value, key.get(1..).and_then(|key| key.try_into().ok())) {
-                self.known.insert(identity, Seen::read(&value)?);
+        let wanted: Vec<&[u8]> = self.keys.iter().map(<[u8; 17]>::as_slice).collect();
+        for (key, value) in self.keys.iter().zip(store.get_many(&wanted)?) {
+            if let (Some(value), Some(identity)) = (value, key.last_chunk()) {
+                self.known.insert(*identity, Seen::read(&value)?);
             }
         }
         Ok(())

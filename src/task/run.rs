@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::bus::{Bus, Cursor, Outputs, Position, TopicPartition};
+use crate::bus::{Bus, Cursor, Outputs, Position, Topic, TopicPartition};
 use crate::core::name::Partitions;
 use crate::store::Store;
 
 use super::accrue::AccrueTask;
 use super::coordinate::{self, CoordinateTask, Open};
-use super::harness::Harness;
 pub use super::harness::STEP_BYTES;
+use super::harness::{CHANGES_BYTES, Harness, Limits};
 use super::ingest::IngestTask;
 use super::pool::{Pool, Stopped};
 use super::sequence::SequenceTask;
@@ -108,16 +108,28 @@ struct Opened<'a> {
     partitions: Partitions,
     open: Arc<Mutex<Open>>,
     stats: Arc<Stats>,
+    limits: Limits,
 }
 
 impl<'a> Opened<'a> {
     fn new(deployment: &'a Deployment, stats: Arc<Stats>) -> Result<Self, TaskError> {
         let partitions = fixed(deployment)?;
+        let mut tasks = usize::from(partitions.count()) + 1;
+        for topic in Topic::SOURCES {
+            tasks += deployment.bus.partitions(topic)?.len();
+        }
+        // Large batches are cheaper, but so many tasks may each have one; far more tasks than usual make do with little.
+        let changes_bytes = (CHANGES_BYTES / tasks).max(1 << 20);
+        let limits = Limits {
+            step_bytes: deployment.step_bytes,
+            changes_bytes,
+        };
         Ok(Self {
             deployment,
             partitions,
             open: Arc::default(),
             stats,
+            limits,
         })
     }
 
@@ -139,7 +151,7 @@ impl<'a> Opened<'a> {
             fold,
             bus,
             store,
-            self.deployment.step_bytes,
+            self.limits,
         )?))
     }
 
@@ -148,13 +160,7 @@ impl<'a> Opened<'a> {
         let store = self.store(Owner::Accrue(partition))?;
         let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(
-            name,
-            fold,
-            bus,
-            store,
-            self.deployment.step_bytes,
-        )?))
+        Ok(Box::new(Harness::new(name, fold, bus, store, self.limits)?))
     }
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
@@ -169,13 +175,7 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(
-            name,
-            fold,
-            bus,
-            store,
-            self.deployment.step_bytes,
-        )?))
+        Ok(Box::new(Harness::new(name, fold, bus, store, self.limits)?))
     }
 }
 

@@ -1,24 +1,23 @@
 //! What an ingest task does with a record.
 
-use std::borrow::Cow;
-
 use arrayvec::ArrayVec;
 
 use super::super::amount;
-use super::super::event::{Envelope, Event, Fee, Type};
+use super::super::event::{Envelope, Event, Type};
 use super::super::fault::Fault;
 use super::super::fingerprint;
-use super::super::json::{self, Amount};
+use super::super::json;
 use super::super::ledger::{Posting, StatusEntry};
 use super::super::messages::AssetEpoch;
 use super::super::name::{self, Asset};
 use super::super::output::{DeadLetter, LatePosting, timestamp};
 use super::super::outputs::Outputs;
+use super::super::posting::{Leg, MAX_POSTINGS, legs};
 use super::super::programme::LatePolicy;
 use super::super::refusal::{Code, Refusal};
 use super::super::time::TimeMs;
 use super::super::topic::Topic;
-use super::seen::{MAX_POSTINGS, Memory, Seen};
+use super::seen::{Memory, Seen};
 use super::{Ingest, MAX_EPOCHS_AHEAD};
 
 /// A record as far as it can be read without knowing anything else.
@@ -29,7 +28,7 @@ pub enum Decoded<'a> {
     /// No envelope.
     Refused(Refusal),
     /// An envelope, and the identity under which the event would be remembered.
-    Event(Box<Envelope<'a>>, [u8; 16]),
+    Event(Envelope<'a>, [u8; 16]),
 }
 
 impl<'a> Decoded<'a> {
@@ -42,7 +41,7 @@ impl<'a> Decoded<'a> {
         match Envelope::read(value) {
             Ok(envelope) => {
                 let identity = fingerprint::identity(&envelope.id, &envelope.source);
-                Self::Event(Box::new(envelope), identity)
+                Self::Event(envelope, identity)
             }
             Err(refusal) => Self::Refused(refusal),
         }
@@ -56,22 +55,6 @@ impl<'a> Decoded<'a> {
             Self::Blank | Self::Refused(_) => None,
         }
     }
-}
-
-/// A posting before its asset is looked up.
-struct Leg<'e> {
-    account: &'e str,
-    asset: Asset,
-    negative: bool,
-    amount: LegAmount<'e>,
-    /// The field the amount comes from, for a message.
-    field: &'static str,
-}
-
-enum LegAmount<'e> {
-    Plain(&'e Amount<'e>),
-    /// Price times quantity.
-    Product(&'e Amount<'e>, &'e Amount<'e>),
 }
 
 /// A posting that may be applied.
@@ -205,7 +188,7 @@ impl Ingest {
             return Ok(Ok(()));
         }
 
-        let opening = matches!(event, Event::OpeningBalance { .. });
+        let opening = matches!(event, Event::OpeningBalance(_));
         let legs = legs(&event);
         let mut planned: ArrayVec<Planned<'_>, MAX_POSTINGS> = ArrayVec::new();
         let mut passed: ArrayVec<Asset, MAX_POSTINGS> = ArrayVec::new();
@@ -287,13 +270,7 @@ impl Ingest {
         else {
             return Ok(Verdict::Unlisted);
         };
-        let units = match &leg.amount {
-            LegAmount::Plain(amount) => amount.units(listed.decimals),
-            LegAmount::Product(price, quantity) => price.product_units(quantity, listed.decimals),
-        }
-        .map_err(|error| json::bad_amount(leg.field, &error))?;
-        // At most 10^30.
-        let units = i128::try_from(units).map_err(|_| json::bad_amount(leg.field, &amount::AmountError::TooLarge))?;
+        let delta = leg.delta(listed.decimals)?;
         let calendar = &listed.calendar;
         let time = if opening { calendar.anchor() } else { time };
         let Some(epoch) = calendar.epoch_of(time) else {
@@ -338,7 +315,7 @@ impl Ingest {
             account: leg.account,
             asset,
             at: AssetEpoch { number, epoch },
-            delta: if leg.negative { -units } else { units },
+            delta,
             before_end_ms,
             late,
         }))
@@ -396,74 +373,4 @@ fn read<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, Event<'a>), Refusal> {
     }
     let time = json::time(envelope.time, "time")?;
     Ok((time, Event::read(kind, envelope.data)?))
-}
-
-/// The postings of an event, in the contract's order.
-fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_POSTINGS> {
-    let mut legs = ArrayVec::new();
-    let mut leg = |account: &'e Cow<'_, str>, asset, negative, amount, field| {
-        // Six at most: a trade with two fees.
-        legs.push(Leg {
-            account: account.as_ref(),
-            asset,
-            negative,
-            amount,
-            field,
-        });
-    };
-    let plain = LegAmount::Plain;
-    match event {
-        Event::Deposit { account, asset, amount } | Event::OpeningBalance { account, asset, amount } => {
-            leg(account, *asset, false, plain(amount), "amount");
-        }
-        Event::Withdrawal {
-            account,
-            asset,
-            amount,
-            fee,
-        } => {
-            leg(account, *asset, true, plain(amount), "amount");
-            if let Some(Fee { asset, amount }) = fee {
-                leg(account, *asset, true, plain(amount), "fee.amount");
-            }
-        }
-        Event::Trade(trade) => {
-            let quote = || match &trade.quote_quantity {
-                Some(amount) => (LegAmount::Plain(amount), "quote_quantity"),
-                None => (LegAmount::Product(&trade.price, &trade.quantity), "price * quantity"),
-            };
-            let (buyer, seller) = (&trade.buyer.account, &trade.seller.account);
-            leg(buyer, trade.base, false, plain(&trade.quantity), "quantity");
-            let (amount, field) = quote();
-            leg(buyer, trade.quote, true, amount, field);
-            leg(seller, trade.base, true, plain(&trade.quantity), "quantity");
-            let (amount, field) = quote();
-            leg(seller, trade.quote, false, amount, field);
-            if let Some(fee) = &trade.buyer.fee {
-                leg(buyer, fee.asset, true, plain(&fee.amount), "buyer.fee.amount");
-            }
-            if let Some(fee) = &trade.seller.fee {
-                leg(seller, fee.asset, true, plain(&fee.amount), "seller.fee.amount");
-            }
-        }
-        Event::Transfer {
-            from,
-            to,
-            asset,
-            amount,
-        } => {
-            leg(from, *asset, true, plain(amount), "amount");
-            leg(to, *asset, false, plain(amount), "amount");
-        }
-        Event::Adjustment {
-            account,
-            asset,
-            negative,
-            amount,
-        } => {
-            leg(account, *asset, *negative, plain(amount), "delta");
-        }
-        Event::Status { .. } => {}
-    }
-    legs
 }

@@ -4,9 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::super::fault::Fault;
 use super::super::messages::AssetEpoch;
-
-/// The most postings an event has: a trade with two fees.
-pub const MAX_POSTINGS: usize = 6;
+use super::super::posting::MAX_POSTINGS;
 
 /// An applied event, remembered by its id and source.
 #[derive(Debug, Clone, PartialEq, Eq)]

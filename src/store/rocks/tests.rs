@@ -234,7 +234,7 @@ fn what_cannot_be_added_is_refused_and_never_guessed() {
         for key in [1, 2] {
             let error = store.get(&[key]).unwrap_err();
             assert!(matches!(error, StoreError::Rocks { .. }), "{error}");
-            assert!(store.get_many(&[vec![key]]).is_err());
+            assert!(store.get_many(&[&[key]]).is_err());
             assert!(store.scan(&[key], &[key + 1]).unwrap().next().is_err());
         }
     }
@@ -409,6 +409,7 @@ proptest! {
                         .flat_map(|table| (4..9).flat_map(move |a| (0..3).map(move |b| vec![table, a, b])))
                         .rev()
                         .collect();
+                    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
                     let values = disk.get_many(&keys).unwrap();
                     prop_assert_eq!(&values, &memory.get_many(&keys).unwrap());
                     for (key, value) in keys.iter().zip(values) {

@@ -44,7 +44,7 @@ fn the_files_hold_what_was_committed() {
     assert_eq!(bus.end(epochs()).unwrap(), 2);
     assert_eq!(bus.end(ledger()).unwrap(), 13 + 14);
     assert_eq!(bus.partitions(Topic::Ledger).unwrap(), [0]);
-    assert_eq!(bus.partitions(Topic::Inbox).unwrap(), []);
+    assert_eq!(bus.partitions(Topic::Inbox).unwrap(), [0u32; 0]);
     let expected = [(0, b"first".to_vec()), (13, b"second".to_vec())];
     assert_eq!(read_all(&bus, ledger()), expected);
     let mark = Mark {
@@ -70,7 +70,7 @@ fn refused_records() {
     assert!(error(commit(&bus, epochs(), b"a\nb")).contains("line feed"));
     assert!(error(commit(&bus, Topic::Trades.partition(0), b"a")).contains("softstake only reads it"));
     commit(&bus, ledger(), b"a\nb").unwrap();
-    assert_eq!(bus.partitions(Topic::Epochs).unwrap(), []);
+    assert_eq!(bus.partitions(Topic::Epochs).unwrap(), [0u32; 0]);
     let reading = DirBus::open_for_reading(place.path()).unwrap();
     assert!(matches!(
         commit(&reading, ledger(), b"a"),

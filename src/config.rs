@@ -79,7 +79,8 @@ impl Default for Config {
             bus: None,
             state: None,
             partitions: None,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            // Two for each core: while one waits for the disk, another works.
+            threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().saturating_mul(2)),
             dedup_epochs: 7,
             cache_mb: 256,
             dir: DirConfig { sync: true },

@@ -80,6 +80,14 @@ impl Batch {
         Self { bytes, records, next }
     }
 
+    /// Its memory, emptied: for the next batch.
+    #[must_use]
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<(u64, Range<usize>)>) {
+        self.bytes.clear();
+        self.records.clear();
+        (self.bytes, self.records)
+    }
+
     /// The records, in offset order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.records.iter().map(|(offset, range)| Record {
@@ -164,4 +172,7 @@ pub trait Reader: Send {
 
     /// Where the reader stands.
     fn mark(&self) -> &Mark;
+
+    /// Takes a batch back that is done with, to use its memory again.
+    fn recycle(&mut self, _batch: Batch) {}
 }

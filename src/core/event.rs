@@ -50,6 +50,10 @@ impl<'a> Envelope<'a> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
+        // A derived reader would take an array for an object, field by field.
+        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+            return Err(json::not_an_object(text, "the record"));
+        }
         let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| json::explain(text, "the record", &error))?;
         let specversion = json::text(wire.specversion, "specversion")?;
         if specversion != "1.0" {

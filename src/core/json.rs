@@ -44,14 +44,20 @@ pub fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Re
     serde_json::from_str(text).map_err(|error| Code::InvalidEvent.because(format!("`{what}`: {error}")))
 }
 
+/// Why `text`, which does not begin as an object, is none.
+#[must_use]
+pub fn not_an_object(text: &str, what: &str) -> Refusal {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
+        Ok(_) => Code::InvalidEvent.because(format!("{what} must be a JSON object, not {}", kind(text.trim_start()))),
+    }
+}
+
 /// Why `text` could not be read as an object of known fields.
 #[must_use]
 pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Refusal {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
-        Ok(_) if !text.trim_start().starts_with('{') => {
-            Code::InvalidEvent.because(format!("{what} must be a JSON object, not {}", kind(text.trim_start())))
-        }
         Ok(_) => Code::InvalidEvent.because(format!("{what}: {error}")),
     }
 }

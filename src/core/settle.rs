@@ -7,7 +7,7 @@ use super::amount::format_units_wide;
 use super::fault::{Fault, impossible};
 use super::messages::{Emitted, Settlement, Subtotal};
 use super::programme::{MULTIPLIER_ONE, Mode, RATE_ONE};
-use super::row::Row;
+use super::row::{Row, scaled};
 
 /// The days of the year that an `apr` is spread over, in milliseconds.
 const YEAR_MS: u64 = 365 * 86_400_000;
@@ -60,7 +60,7 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub struct Rules {
     length_ms: U512,
-    length_signed: I256,
+    length: u64,
     least: U512,
     most: Option<U512>,
     /// Upper bound in unit-milliseconds and multiplier of each tier.
@@ -112,7 +112,7 @@ impl Rules {
             .collect::<Result<_, Fault>>()?;
         Ok(Self {
             length_ms,
-            length_signed: I256::from(length),
+            length,
             least: scaled(programme.min_balance)?,
             most: programme.max_balance.map(scaled).transpose()?,
             tiers,
@@ -128,9 +128,7 @@ impl Rules {
     /// # Errors
     /// An overflow, which no accepted input comes near.
     pub fn measure(&self, holding: &Holding) -> Result<Measure, Fault> {
-        let held = holding
-            .opening
-            .checked_mul(self.length_signed)
+        let held = scaled(holding.opening, self.length)
             .and_then(|whole| whole.checked_add(holding.row.weighted))
             .ok_or(Fault::Overflow("an account's balance-milliseconds"))?;
         let closing = holding

@@ -171,6 +171,10 @@ impl<F: Fold> Harness<F> {
                 });
             }
             readers.push(bus.open(*input, &mark)?);
+            // What was read further than the store goes has to be there still, as it was: it is read once more.
+            if let Some(mark) = said.as_ref().and_then(|said| said.inputs.get(input)) {
+                drop(bus.open(*input, mark)?);
+            }
         }
         if let Some(said) = &said {
             tracing::info!(task = %name, "going through what was published before: {}", distance(&at, said));
@@ -330,6 +334,8 @@ impl<F: Fold> Harness<F> {
         self.at.cursor = Cursor::default();
         if applied < batch.len() {
             self.held[input] = Some((batch, applied));
+        } else {
+            self.readers[input].recycle(batch);
         }
         self.publish()?;
         Ok(true)

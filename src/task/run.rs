@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::bus::{Bus, Cursor, Outputs, Position, Topic, TopicPartition};
+use crate::bus::{Bus, Cursor, Mark, Outputs, Position, Topic, TopicPartition};
+use crate::core::decision::Decision;
 use crate::core::name::Partitions;
 use crate::store::Store;
 
@@ -63,7 +64,9 @@ pub fn run(deployment: &Deployment, until_idle: bool, stop: &AtomicBool, stats: 
         pool.add(opened.accrue(partition)?);
     }
     // One whose file is gone from the bus is started all the same, and says so.
-    let started: Mutex<BTreeSet<_>> = Mutex::new(deployment.stores.sources()?.into_iter().collect());
+    let mut known = announced(deployment.bus.as_ref())?;
+    known.extend(deployment.stores.sources()?);
+    let started = Mutex::new(known);
     for source in started.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
         pool.add(opened.ingest(*source)?);
     }
@@ -99,6 +102,23 @@ pub fn run(deployment: &Deployment, until_idle: bool, stop: &AtomicBool, stats: 
             Err(TaskError::Unfinished { what: format!("these closed epochs have no seal: {}", open.unsealed.join(", ")) })
         }
         Stopped::Idle => Ok(End::Idle),
+    }
+}
+
+/// The source partitions on record: even with all stores lost, one that was read has to be there.
+fn announced(bus: &dyn Bus) -> Result<BTreeSet<TopicPartition>, TaskError> {
+    let mut known = BTreeSet::new();
+    let mut reader = bus.open(Topic::Decisions.partition(0), &Mark::default())?;
+    loop {
+        let batch = reader.read(STEP_BYTES, u64::MAX)?;
+        if batch.is_empty() {
+            return Ok(known);
+        }
+        for record in batch.iter().filter(|record| !record.value.is_empty()) {
+            if let Decision::SourcesAdded { sources } = Decision::read(record.value).map_err(fault)? {
+                known.extend(sources);
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crc32fast::Hasher;
@@ -66,6 +67,8 @@ pub(super) struct FrameReader {
     bound: Bound,
     file: Option<File>,
     mark: Mark,
+    /// The memory of a batch that is done with.
+    spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
 }
 
 impl FrameReader {
@@ -76,6 +79,7 @@ impl FrameReader {
             bound,
             file: None,
             mark: from.clone(),
+            spare: Default::default(),
         };
         let end = reader.end()?;
         if from.offset > end {
@@ -137,12 +141,11 @@ impl FrameReader {
 impl Reader for FrameReader {
     fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
         let start = self.mark.offset;
-        let mut bytes = Vec::new();
-        let mut records = Vec::new();
         let end = self.end()?;
         if start >= until || start >= end {
-            return Ok(Batch::new(bytes, records, self.mark.clone()));
+            return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
+        let (mut bytes, mut records) = std::mem::take(&mut self.spare);
         let there = at_most(end - start, usize::MAX);
         let want = there.min(limit.max(HEADER));
         self.fill(&mut bytes, start, want)?;
@@ -176,5 +179,9 @@ impl Reader for FrameReader {
 
     fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    fn recycle(&mut self, batch: Batch) {
+        self.spare = batch.into_parts();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -127,6 +128,8 @@ pub(super) struct LineReader {
     known: u64,
     /// So many bytes after `done` are known to hold no line feed.
     searched: u64,
+    /// The memory of a batch that is done with.
+    spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
 }
 
 impl LineReader {
@@ -147,6 +150,7 @@ impl LineReader {
             mark: Mark::default(),
             known: 0,
             searched: 0,
+            spare: Default::default(),
         };
         reader.look()?;
         if from.offset > 0 {
@@ -297,7 +301,7 @@ impl LineReader {
 
     /// Bytes from where the reader stands to a line's end: about `limit`, but a line at least; none if there is no whole line.
     fn lines(&mut self, limit: usize) -> Result<Vec<u8>, BusError> {
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.spare.0);
         let mut want = limit.max(1);
         if self.searched > 0 {
             let Some(line) = self.finished()? else {
@@ -337,10 +341,10 @@ fn is_blank(line: &[u8]) -> bool {
 
 impl Reader for LineReader {
     fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
-        let mut records = Vec::new();
         if self.mark.offset >= until {
-            return Ok(Batch::new(Vec::new(), records, self.mark.clone()));
+            return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
+        let mut records = std::mem::take(&mut self.spare.1);
         if self.done.bytes + self.searched >= self.known {
             self.look()?;
         }
@@ -366,5 +370,9 @@ impl Reader for LineReader {
 
     fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    fn recycle(&mut self, batch: Batch) {
+        self.spare = batch.into_parts();
     }
 }

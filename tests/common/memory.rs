@@ -1,0 +1,93 @@
+//! The program's tasks in this process, on a bus and stores in memory.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value;
+use softstake::bus::memory::MemoryBus;
+use softstake::bus::{Bus, Kind, Mark, Topic, TopicPartition};
+use softstake::task::run::{Deployment, End, run};
+use softstake::task::stats::Stats;
+use softstake::task::stores::InMemory;
+
+/// What no result may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub partitions: u32,
+    pub threads: usize,
+    pub step_bytes: usize,
+}
+
+pub struct Memory {
+    bus: MemoryBus,
+    deployment: Deployment,
+}
+
+impl Memory {
+    pub fn new(shape: Shape, dedup_epochs: u64) -> Self {
+        let bus = MemoryBus::new();
+        let deployment = Deployment {
+            bus: Arc::new(bus.clone()),
+            stores: Box::new(InMemory::default()),
+            partitions: Some(shape.partitions),
+            dedup_epochs,
+            threads: shape.threads,
+            step_bytes: shape.step_bytes,
+        };
+        Self { bus, deployment }
+    }
+
+    pub fn append(&self, to: TopicPartition, line: &str) {
+        self.bus.append(to, line.as_bytes());
+    }
+
+    /// Works until nothing is left to do, and stops.
+    pub fn run(&self) {
+        let end = run(
+            &self.deployment,
+            true,
+            &AtomicBool::new(false),
+            &Arc::new(Stats::default()),
+        );
+        assert_eq!(end.expect("a run without an error"), End::Idle);
+    }
+
+    pub fn records(&self, topic: Topic) -> Vec<Value> {
+        self.lines(topic)
+            .into_iter()
+            .flat_map(|(_, lines)| lines)
+            .map(|line| serde_json::from_slice(&line).expect("an output record is JSON"))
+            .collect()
+    }
+
+    fn lines(&self, topic: Topic) -> Vec<(u32, Vec<Vec<u8>>)> {
+        let numbers = self.bus.partitions(topic).expect("partitions");
+        let read = |number| {
+            let mut reader = self
+                .bus
+                .open(topic.partition(number), &Mark::default())
+                .expect("a reader");
+            let batch = reader.read(usize::MAX, u64::MAX).expect("records");
+            (number, batch.iter().map(|record| record.value.to_vec()).collect())
+        };
+        numbers.into_iter().map(read).collect()
+    }
+
+    /// Writes everything that others can read as a directory bus.
+    pub fn save(&self, root: &Path) {
+        for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() != Kind::Inner) {
+            for (number, lines) in self.lines(topic) {
+                let folder = root.join(topic.name());
+                std::fs::create_dir_all(&folder).expect("a topic's folder");
+                let bytes: Vec<u8> = lines
+                    .into_iter()
+                    .flat_map(|line| [line, vec![b'\n']].concat())
+                    .collect();
+                std::fs::write(folder.join(format!("{number}.jsonl")), bytes).expect("a partition's file");
+            }
+        }
+    }
+}

@@ -28,7 +28,7 @@ pub(super) struct Settings {
     /// Ledger partitions, a power of two up to 4096; set once, when a deployment is begun
     #[arg(long, value_name = "N")]
     partitions: Option<String>,
-    /// Threads that work; one for each core if not given
+    /// Threads that work; two for each core if not given
     #[arg(long, value_name = "N")]
     threads: Option<String>,
     /// Epochs for which duplicates are recognised; older events are refused [default: 7]

@@ -98,8 +98,8 @@ pub enum Decision {
         asset: Asset,
         /// The epoch whose pool it went into.
         epoch: u64,
-        /// How much, in units.
-        units: String,
+        /// How much.
+        amount: String,
     },
     /// The epoch closes; every source partition fixes its part of the cut.
     CloseAccepted {

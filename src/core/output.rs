@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::decision::Offsets;
 use super::fault::Fault;
 use super::name::Asset;
+use super::outputs::Outputs;
 use super::refusal::Refusal;
 use super::time::TimeMs;
-use super::topic::TopicPartition;
+use super::topic::{Topic, TopicPartition};
 
 /// The `source` of all our events.
 const SOURCE: &str = "/softstake";
@@ -197,11 +198,20 @@ impl DeadLetter<'_> {
         format!("{}:{}", self.from, self.offset)
     }
 
-    /// Appends the record to `out`.
+    /// Puts the record on the dead letters, under its id.
     ///
     /// # Errors
     /// None in practice.
-    pub fn write(&self, out: &mut Vec<u8>, id: &str) -> Result<(), Fault> {
+    pub fn bury(&self, out: &mut Outputs) -> Result<(), Fault> {
+        let id = self.id();
+        let mut written = Ok(());
+        out.push_with(Topic::DeadLetters.partition(0), id.as_bytes(), |record| {
+            written = self.write(record, &id)
+        });
+        written
+    }
+
+    fn write(&self, out: &mut Vec<u8>, id: &str) -> Result<(), Fault> {
         let payload = std::str::from_utf8(self.payload).ok();
         let data = DeadLetterData {
             code: self.refusal.code.name(),

@@ -10,7 +10,7 @@ pub const DEDUP_EPOCHS: u64 = 7;
 
 /// Holds all that was published against the model, and each record against its schema.
 pub fn judge(place: &Place) -> model::Outputs {
-    for topic in OUTPUTS {
+    for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
         for record in place.records(topic) {
             schemas::check_record(&record).unwrap_or_else(|fault| panic!("{topic}: {fault}: {record}"));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrayvec::ArrayVec;
 use ruint::aliases::U512;
 
+use super::super::amount;
 use super::super::control::Control;
 use super::super::decision::{Decision, Offsets};
 use super::super::event::{Envelope, Type};
@@ -109,19 +110,14 @@ impl Coordinator {
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let letter = DeadLetter {
+        DeadLetter {
             from: Topic::Control.partition(0),
             offset,
             payload,
             refusal,
             time,
-        };
-        let id = letter.id();
-        let mut written = Ok(());
-        out.push_with(Topic::DeadLetters.partition(0), id.as_bytes(), |record| {
-            written = letter.write(record, &id)
-        });
-        written
+        }
+        .bury(out)
     }
 
     fn judge(
@@ -158,6 +154,7 @@ impl Coordinator {
                     .calendar
                     .epoch_of(time)
                     .map_or(oldest, |epoch| epoch.max(oldest));
+                let amount = amount::format_units(units, listed.terms.decimals);
                 let pot = listed.rewards.entry(epoch).or_default();
                 *pot = pot
                     .checked_add(U512::from(units))
@@ -166,7 +163,7 @@ impl Coordinator {
                     control_offset: offset,
                     asset,
                     epoch,
-                    units: units.to_string(),
+                    amount,
                 };
                 self.decide(&added, out)?;
                 Ok(Ok(Outcome::Done))

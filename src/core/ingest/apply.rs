@@ -127,19 +127,14 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         self.state.counts.dead_letters += 1;
-        let letter = DeadLetter {
+        DeadLetter {
             from: self.source,
             offset,
             payload,
             refusal,
             time,
-        };
-        let id = letter.id();
-        let mut written = Ok(());
-        out.push_with(Topic::DeadLetters.partition(0), id.as_bytes(), |record| {
-            written = letter.write(record, &id)
-        });
-        written
+        }
+        .bury(out)
     }
 
     /// Applies an event, or says why not; a fault is the outer error.

@@ -1,12 +1,14 @@
 //! Throughput of `softstake run --until-idle` against parsing the same files with `serde_json` into borrowed structs on one thread,
-//! in the same run, and the peak memory of the first.
+//! in the same run, and the peak memory of the first; then the peak memory with five million accounts that all hold something, settled twice.
 //!
-//! `cargo bench --bench throughput`; settings: EVENTS (5,000,000), ACCOUNTS (1,000,000), ASSETS (4), EPOCHS (2: each is settled, which is
-//! work the parser does not have), PARTITIONS (4), LEDGER (4), ROUNDS (3).
+//! `cargo bench --bench throughput`; settings: EVENTS (5,000,000), ACCOUNTS (1,000,000), ASSETS (4), EPOCHS (5: each is settled, which is
+//! work the parser does not have), PARTITIONS (4), LEDGER (4), ROUNDS (3),
+//! HOLDERS (5,000,000).
 //! Rounds alternate, so that what else the machine does falls on both; take the ratio, not the rates.
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -181,6 +183,45 @@ fn main() {
         );
         fs::remove_dir_all(&place).expect("room for the next");
     }
+    let holders = setting("HOLDERS", 5_000_000);
+    let (bus, state) = (folder.path().join("holders"), folder.path().join("state"));
+    hold(&bus, holders, u64::from(partitions)).expect("a bus of holders");
+    let (whole, peak) = run(&bus, &state, setting("LEDGER", 4));
+    println!(
+        "{holders} holders, each paid twice: {whole:.1?}, peak memory {} MB",
+        peak >> 20
+    );
+}
+
+/// A bus on which every account holds something, with two closes.
+fn hold(bus: &Path, holders: u64, partitions: u64) -> std::io::Result<()> {
+    let (deposits, control) = (bus.join("exchange.deposits"), bus.join("softstake.control"));
+    fs::create_dir_all(&deposits)?;
+    fs::create_dir_all(&control)?;
+    for partition in 0..partitions {
+        let mut file = BufWriter::new(fs::File::create(deposits.join(format!("{partition}.jsonl")))?);
+        for holder in (partition..holders).step_by(usize::try_from(partitions).unwrap_or(1)) {
+            let (hour, minute, amount) = (holder % 24, holder % 60, holder % 1000 + 1);
+            writeln!(
+                file,
+                r#"{{"specversion":"1.0","id":"d-{holder}","source":"/deposits","type":"exchange.deposit.v1","time":"2026-11-01T{hour:02}:{minute:02}:00Z","data":{{"account":"u-{holder:07}","asset":"ATOM","amount":"{amount}.5"}}}}"#
+            )?;
+        }
+        file.flush()?;
+    }
+    let mut file = BufWriter::new(fs::File::create(control.join("0.jsonl"))?);
+    writeln!(
+        file,
+        r#"{{"specversion":"1.0","id":"list","source":"/treasury","type":"softstake.asset.v1","time":"2026-10-31T12:00:00Z","data":{{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{{"from_epoch":0,"mode":"pool","commission_rate":"0.1"}}}}}}"#
+    )?;
+    for epoch in 0..2 {
+        let day = epoch + 2;
+        writeln!(
+            file,
+            r#"{{"specversion":"1.0","id":"close-{epoch}","source":"/treasury","type":"softstake.epoch_close.v1","time":"2026-11-{day:02}T00:05:00Z","data":{{"asset":"ATOM","epoch":{epoch},"reward_pool":"100000"}}}}"#
+        )?;
+    }
+    file.flush()
 }
 
 /// A bus of hard links to another's files: the same records without copying them.

@@ -196,6 +196,11 @@ impl Ingest {
             .collect()
     }
 
+    /// The oldest epoch open here of each asset, by number: what an event is forgotten by.
+    pub fn oldest_open(&self) -> impl Iterator<Item = u32> {
+        self.state.assets.iter().map(|asset| asset.oldest_open)
+    }
+
     /// The source partition.
     #[must_use]
     pub const fn source(&self) -> TopicPartition {

@@ -12,7 +12,7 @@ use crate::store::{Changes, Store};
 use super::TaskError;
 use super::harness::{Context, Fold, Stop};
 use super::keys;
-use super::remembered::{self, Remembered};
+use super::remembered::{self, Horizon, Remembered};
 use super::stats::Stats;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
@@ -25,6 +25,7 @@ pub struct IngestTask {
     ingest: Ingest,
     inputs: [TopicPartition; 2],
     memory: Remembered,
+    horizon: Arc<Horizon>,
     stats: Arc<Stats>,
     /// The end of the source partition that the statistics know of.
     known_end: Option<u64>,
@@ -42,16 +43,19 @@ impl IngestTask {
         dedup_epochs: u64,
         partitions: Partitions,
         store: &dyn Store,
+        horizon: Arc<Horizon>,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let state = remembered::state(store, "the state of an ingest task")?.unwrap_or_default();
         let passed = passed(store).map_err(|stop| stop.of(&Self::name(source)))?;
         let ingest = Ingest::new(source, dedup_epochs, partitions, state, passed);
         stats.note(source, ingest.state().counts);
+        horizon.set(ingest.oldest_open());
         Ok(Self {
             ingest,
             inputs: [DECISIONS, source],
             memory: Remembered::default(),
+            horizon,
             stats,
             known_end: None,
         })
@@ -130,6 +134,7 @@ impl Fold for IngestTask {
             changes.put(&keys::passed(asset), &messages::encode(&passed)?);
         }
         changes.put(&keys::STATE, &messages::encode(self.ingest.state())?);
+        self.horizon.set(self.ingest.oldest_open());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{PoisonError, RwLock};
 
 use crate::core::fault::Fault;
 use crate::core::ingest::{Memory, Seen};
@@ -27,6 +28,45 @@ impl Hasher for FirstBytes {
 
     // An array's length comes before its bytes and is always the same.
     fn write_usize(&mut self, _: usize) {}
+}
+
+/// How far the memory of events reaches: what lies behind may vanish from the store whenever RocksDB compacts it.
+///
+/// A remembered event that is behind is never asked for: whoever finds it treats it as forgotten, and whoever does not find it does the same.
+#[derive(Debug)]
+pub struct Horizon {
+    dedup_epochs: u64,
+    /// The oldest open epoch of each asset, by number, as of the last persist.
+    oldest_open: RwLock<Vec<u32>>,
+}
+
+impl Horizon {
+    /// A horizon behind which nothing is yet.
+    pub fn new(dedup_epochs: u64) -> Self {
+        Self {
+            dedup_epochs,
+            oldest_open: RwLock::default(),
+        }
+    }
+
+    /// Moves it.
+    pub fn set(&self, oldest_open: impl Iterator<Item = u32>) {
+        let mut known = self.oldest_open.write().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
+        known.extend(oldest_open);
+    }
+
+    /// Whether an entry of the store is a remembered event that lies behind.
+    pub fn hides(&self, key: &[u8], value: &[u8]) -> bool {
+        let oldest_open = self.oldest_open.read().unwrap_or_else(PoisonError::into_inner);
+        keys::is_seen(key)
+            && Seen::read(value).is_ok_and(|seen| {
+                seen.postings.iter().any(|at| {
+                    let oldest = oldest_open.get(usize::from(at.number)).copied().unwrap_or(0);
+                    u64::from(at.epoch).saturating_add(self.dedup_epochs) < u64::from(oldest)
+                })
+            })
+    }
 }
 
 type ByIdentity = HashMap<[u8; 16], Seen, BuildHasherDefault<FirstBytes>>;
@@ -121,4 +161,42 @@ pub fn state<T: serde::de::DeserializeOwned>(
     crate::core::messages::decode(&value, what)
         .map(Some)
         .map_err(|fault: Fault| super::TaskError::Fault { at: what.into(), fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::messages::AssetEpoch;
+
+    use super::*;
+
+    fn entry(epochs: &[(u16, u32)]) -> ([u8; 17], Vec<u8>) {
+        let postings = epochs
+            .iter()
+            .map(|(number, epoch)| AssetEpoch {
+                number: *number,
+                epoch: *epoch,
+            })
+            .collect();
+        let mut value = Vec::new();
+        Seen {
+            fingerprint: 1,
+            postings,
+        }
+        .write(&mut value);
+        (keys::seen(&[7; 16]), value)
+    }
+
+    #[test]
+    fn the_horizon_hides_just_what_would_be_too_old() {
+        let horizon = Horizon::new(7);
+        let (key, value) = entry(&[(0, 2), (1, 9)]);
+        assert!(!horizon.hides(&key, &value), "nothing is closed");
+        horizon.set([9, 9].into_iter());
+        assert!(!horizon.hides(&key, &value), "seven epochs behind is recognised");
+        horizon.set([10, 9].into_iter());
+        assert!(horizon.hides(&key, &value), "eight is not, in one asset suffices");
+        let (key, value) = entry(&[]);
+        assert!(!horizon.hides(&key, &value), "a status is never forgotten");
+        assert!(!horizon.hides(&keys::STATE, &value), "what is no event stays");
+    }
 }

@@ -8,6 +8,7 @@ use crate::bus::{Bus, Cursor, Mark, Outputs, Position, Topic, TopicPartition};
 use crate::core::decision::Decision;
 use crate::core::name::Partitions;
 use crate::store::Store;
+use crate::store::rocks::Expired;
 
 use super::accrue::AccrueTask;
 use super::coordinate::{self, CoordinateTask, Open};
@@ -15,6 +16,7 @@ pub use super::harness::STEP_BYTES;
 use super::harness::{CHANGES_BYTES, Harness, Limits};
 use super::ingest::IngestTask;
 use super::pool::{Pool, Stopped};
+use super::remembered::Horizon;
 use super::sequence::SequenceTask;
 use super::stats::Stats;
 use super::stores::{Owner, Stores};
@@ -153,12 +155,14 @@ impl<'a> Opened<'a> {
         })
     }
 
-    fn store(&self, owner: Owner) -> Result<Box<dyn Store>, TaskError> {
-        self.deployment.stores.open(owner, self.deployment.bus.identity())
+    fn store(&self, owner: Owner, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
+        self.deployment
+            .stores
+            .open(owner, self.deployment.bus.identity(), expired)
     }
 
     fn coordinate(&self) -> Result<Box<dyn Task>, TaskError> {
-        let store = self.store(Owner::Coordinate)?;
+        let store = self.store(Owner::Coordinate, None)?;
         let fold = CoordinateTask::new(
             u32::from(self.partitions.count()),
             store.as_ref(),
@@ -177,7 +181,7 @@ impl<'a> Opened<'a> {
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
         let name = AccrueTask::name(partition);
-        let store = self.store(Owner::Accrue(partition))?;
+        let store = self.store(Owner::Accrue(partition), None)?;
         let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
         let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(name, fold, bus, store, self.limits)?))
@@ -185,13 +189,17 @@ impl<'a> Opened<'a> {
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
         let name = IngestTask::name(source);
-        let store = self.store(Owner::Ingest(source))?;
         let dedup_epochs = self.deployment.dedup_epochs;
+        let horizon = Arc::new(Horizon::new(dedup_epochs));
+        let hidden = Arc::clone(&horizon);
+        let expired: Expired = Arc::new(move |key, value| hidden.hides(key, value));
+        let store = self.store(Owner::Ingest(source), Some(expired))?;
         let fold = IngestTask::new(
             source,
             dedup_epochs,
             self.partitions,
             store.as_ref(),
+            horizon,
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::bus::{Topic, TopicPartition};
 use crate::store::Store;
 use crate::store::memory::{Contents, MemoryStore};
-use crate::store::rocks::{Kind, Limits, RocksStore, Settings, Shared};
+use crate::store::rocks::{Expired, Kind, Limits, RocksStore, Settings, Shared};
 
 use super::TaskError;
 
@@ -26,7 +26,8 @@ pub enum Owner {
 /// The stores of a deployment.
 pub trait Stores: Send + Sync {
     /// Opens the store of a task of the bus `bus`, or makes a new one.
-    fn open(&self, owner: Owner, bus: &str) -> Result<Box<dyn Store>, TaskError>;
+    /// Keys of which `expired` says so may vanish at any time.
+    fn open(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError>;
 
     /// The source partitions there are stores of.
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError>;
@@ -76,13 +77,16 @@ pub(super) fn folder(state: &Path, owner: Owner) -> PathBuf {
 const INGEST: &str = "ingest";
 
 impl Stores for StateDirectory {
-    fn open(&self, owner: Owner, bus: &str) -> Result<Box<dyn Store>, TaskError> {
+    fn open(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
         let (kind, name) = match owner {
             Owner::Coordinate => (Kind::Coordinate, "the coordinator".to_owned()),
             Owner::Ingest(source) => (Kind::Ingest, format!("ingest of {source}")),
             Owner::Accrue(partition) => (Kind::Accrue, format!("ledger partition {partition}")),
         };
-        let settings = Settings::new(self.shared.clone(), format!("{name}, bus {bus}"));
+        let settings = Settings {
+            expired,
+            ..Settings::new(self.shared.clone(), format!("{name}, bus {bus}"))
+        };
         Ok(Box::new(RocksStore::open(&folder(&self.path, owner), kind, settings)?))
     }
 
@@ -137,7 +141,7 @@ fn lock(state: &Path) -> Result<File, TaskError> {
 pub struct InMemory(Mutex<BTreeMap<Owner, Contents>>);
 
 impl Stores for InMemory {
-    fn open(&self, owner: Owner, _bus: &str) -> Result<Box<dyn Store>, TaskError> {
+    fn open(&self, owner: Owner, _bus: &str, _expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(MemoryStore::open(all.entry(owner).or_default())))
     }

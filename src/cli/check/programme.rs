@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ethnum::I256;
 use ruint::aliases::U512;
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
 
@@ -91,7 +92,14 @@ fn words(listing: &Listing) -> Vec<String> {
     let (asset, calendar) = (terms.asset, &terms.calendar);
     let units = |units: u128| format!("{} {asset}", amount::format_units(units, terms.decimals));
     // A rate is at most 1000 * 10^18.
-    let per_cent = |rate: u128| format!("{} %", amount::format_units(rate * 100, RATE_DECIMALS));
+    // A rate is at most 1000 * 10^18: with the two places more that per cent have, 24 digits, of which a decimal holds 28.
+    let per_cent = |rate: u128| {
+        let places = u32::from(RATE_DECIMALS) - 2;
+        let rate = i128::try_from(rate)
+            .ok()
+            .and_then(|rate| Decimal::try_from_i128_with_scale(rate, places).ok());
+        format!("{} %", rate.unwrap_or(Decimal::MAX).normalize())
+    };
     let from = programme.from_epoch;
     let mut words = vec![
         format!(

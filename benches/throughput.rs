@@ -149,7 +149,7 @@ fn main() {
     let (events, accounts) = (setting("EVENTS", 5_000_000), setting("ACCOUNTS", 1_000_000));
     let partitions = u32::try_from(setting("PARTITIONS", 4)).expect("few partitions");
     let count = |name, default| u32::try_from(setting(name, default)).expect("a small number");
-    let (assets, epochs) = (count("ASSETS", 4), count("EPOCHS", 2));
+    let (assets, epochs) = (count("ASSETS", 4), count("EPOCHS", 5));
     let spec = Synthetic {
         events,
         accounts,

@@ -21,6 +21,10 @@ setup: ## the system packages that the build needs
 	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages="$$packages build-essential"; \
 	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \
 	ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages="$$packages clang"; \
+	command -v pkg-config >/dev/null || packages="$$packages pkg-config"; \
+	for library in libssl:libssl-dev libcurl:libcurl4-openssl-dev zlib:zlib1g-dev; do \
+	  pkg-config --exists "$${library%%:*}" 2>/dev/null || packages="$$packages $${library##*:}"; \
+	done; \
 	command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }; \
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \

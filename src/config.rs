@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::bus::kafka::{Settings as KafkaConfig, settings};
+
 pub use address::BusAddress;
 use value::Value;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub cache_mb: u64,
     /// The directory bus.
     pub dir: DirConfig,
+    /// The Kafka bus.
+    pub kafka: KafkaConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -84,6 +88,7 @@ impl Default for Config {
             dedup_epochs: 7,
             cache_mb: 256,
             dir: DirConfig { sync: true },
+            kafka: KafkaConfig::default(),
             log: LogConfig {
                 format: LogFormat::Human,
                 level: "info".into(),
@@ -118,6 +123,12 @@ pub enum Key {
     CacheMb,
     /// `dir.sync`
     DirSync,
+    /// `kafka.brokers`
+    KafkaBrokers,
+    /// `kafka.deployment`
+    KafkaDeployment,
+    /// `kafka.instance`
+    KafkaInstance,
     /// `log.format`
     LogFormat,
     /// `log.level`
@@ -126,7 +137,7 @@ pub enum Key {
 
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -134,6 +145,9 @@ impl Key {
         Self::DedupEpochs,
         Self::CacheMb,
         Self::DirSync,
+        Self::KafkaBrokers,
+        Self::KafkaDeployment,
+        Self::KafkaInstance,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -149,6 +163,9 @@ impl Key {
             Self::DedupEpochs => "dedup_epochs",
             Self::CacheMb => "cache_mb",
             Self::DirSync => "dir.sync",
+            Self::KafkaBrokers => "kafka.brokers",
+            Self::KafkaDeployment => "kafka.deployment",
+            Self::KafkaInstance => "kafka.instance",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -177,6 +194,9 @@ impl Key {
             Self::DedupEpochs => Some(config.dedup_epochs.to_string()),
             Self::CacheMb => Some(config.cache_mb.to_string()),
             Self::DirSync => Some(config.dir.sync.to_string()),
+            Self::KafkaBrokers => Some(config.kafka.brokers.clone()),
+            Self::KafkaDeployment => Some(config.kafka.deployment.clone()),
+            Self::KafkaInstance => config.kafka.instance.clone(),
             Self::LogFormat => Some(config.log.format.name().into()),
             Self::LogLevel => Some(config.log.level.clone()),
         }
@@ -201,6 +221,12 @@ impl Key {
             Self::DedupEpochs => config.dedup_epochs = value.whole(0, 1_000_000)?,
             Self::CacheMb => config.cache_mb = value.whole(1, 1 << 20)?,
             Self::DirSync => config.dir.sync = value.truth()?,
+            Self::KafkaBrokers => match value.text()? {
+                "" => return Err("must name a broker, as host:port, or several by commas".into()),
+                brokers => brokers.clone_into(&mut config.kafka.brokers),
+            },
+            Self::KafkaDeployment => config.kafka.deployment = name(value.text()?)?,
+            Self::KafkaInstance => config.kafka.instance = Some(name(value.text()?)?),
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,
@@ -291,6 +317,16 @@ pub enum ConfigError {
         /// What it must be.
         what: String,
     },
+    /// A property of librdkafka that cannot be.
+    #[error("{origin}: kafka property `{name}` {what}")]
+    Property {
+        /// Where it was given.
+        origin: Origin,
+        /// Which.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A setting without which there is nothing to do.
     #[error("`{}` is not set: give {}, set {}, or put it into {DEFAULT_FILE}", .0.name(), .0.flag(), .0.variable())]
     Missing(Key),
@@ -302,6 +338,7 @@ pub struct Loaded {
     /// What is in force.
     pub config: Config,
     origins: BTreeMap<Key, Origin>,
+    properties: BTreeMap<String, Origin>,
 }
 
 impl Loaded {
@@ -348,6 +385,68 @@ impl Loaded {
         self.origins.get(&key).unwrap_or(&Origin::Default)
     }
 
+    /// The properties of librdkafka that are set: name, value, and where it came from. The value of a secret is not among what is shown.
+    pub fn properties(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
+        let kafka = &self.config.kafka;
+        let shown = |name: &str| match (kafka.properties.get(name), kafka.files.get(name)) {
+            (_, Some(path)) => format!("(in {})", path.display()),
+            (Some(_), None) if settings::is_secret(name) => "(set, not shown)".into(),
+            (value, None) => value.cloned().unwrap_or_default(),
+        };
+        self.properties
+            .iter()
+            .map(move |(name, origin)| (name.as_str(), shown(name), origin))
+    }
+
+    fn put_property(&mut self, table: Properties, name: &str, value: &Value<'_>, origin: Origin) -> Result<(), ConfigError> {
+        let kafka = &mut self.config.kafka;
+        let put = settings::check_property(name).and_then(|()| {
+            let value = value.plain()?;
+            match table {
+                Properties::Values => {
+                    kafka.files.remove(name);
+                    kafka.properties.insert(name.to_owned(), value);
+                }
+                Properties::Files => {
+                    kafka.properties.remove(name);
+                    kafka.files.insert(name.to_owned(), value.into());
+                }
+            }
+            Ok(())
+        });
+        match put {
+            Ok(()) => {
+                self.properties.insert(name.to_owned(), origin);
+                Ok(())
+            }
+            Err(what) => Err(ConfigError::Property {
+                origin,
+                name: name.to_owned(),
+                what,
+            }),
+        }
+    }
+
+    /// The properties in a table of the file. `"sasl.password"` and `sasl.password` are the same name.
+    fn add_properties(
+        &mut self,
+        table: Properties,
+        values: &DeTable<'_>,
+        at: &dyn Fn(usize) -> Origin,
+    ) -> Result<(), ConfigError> {
+        let mut tables = vec![(String::new(), values)];
+        while let Some((prefix, values)) = tables.pop() {
+            for (name, value) in values {
+                let full = format!("{prefix}{}", name.get_ref());
+                match value.get_ref() {
+                    DeValue::Table(inner) => tables.push((format!("{full}."), inner)),
+                    value => self.put_property(table, &full, &Value::Toml(value), at(name.span().start))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The bus, which must be set.
     ///
     /// # Errors
@@ -381,6 +480,14 @@ impl Loaded {
         let origin = Origin::Variable(name.to_owned());
         if let Some(key) = Key::ALL.into_iter().find(|key| key.variable() == name) {
             return self.put(key, &Value::Text(value), origin);
+        }
+        for table in [Properties::Values, Properties::Files] {
+            let prefix = format!("SOFTSTAKE_{}__", table.name().replace('.', "__").to_ascii_uppercase());
+            if let Some(property) = name.strip_prefix(&prefix).filter(|property| !property.is_empty()) {
+                // Names of librdkafka have points where a variable has underscores.
+                let property = property.to_ascii_lowercase().replace('_', ".");
+                return self.put_property(table, &property, &Value::Text(value), origin);
+            }
         }
         // Kubernetes puts such variables into every pod beside a service that is called softstake.
         let linked = ["SOFTSTAKE_SERVICE_", "SOFTSTAKE_PORT"]
@@ -416,6 +523,12 @@ impl Loaded {
                 }
                 let inner = format!("{full}.");
                 match value.get_ref() {
+                    DeValue::Table(values) if full == Properties::Values.name() => {
+                        self.add_properties(Properties::Values, values, &at)?;
+                    }
+                    DeValue::Table(values) if full == Properties::Files.name() => {
+                        self.add_properties(Properties::Files, values, &at)?;
+                    }
                     DeValue::Table(table) if Key::ALL.iter().any(|key| key.name().starts_with(&inner)) => {
                         tables.push((inner, table));
                     }
@@ -433,6 +546,35 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// A table of librdkafka's properties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Properties {
+    /// With their values.
+    Values,
+    /// With the files that hold their values.
+    Files,
+}
+
+impl Properties {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Values => "kafka.properties",
+            Self::Files => "kafka.files",
+        }
+    }
+}
+
+/// A name that is part of Kafka's: of a group, a member, a transactional id.
+fn name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > 200 || !text.bytes().all(allowed) {
+        return Err(format!(
+            "must be 1 to 200 letters, digits, points, underscores and hyphens, not \"{text}\""
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

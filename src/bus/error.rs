@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::TopicPartition;
+use super::{TaskId, Topic, TopicPartition};
 
 /// What can go wrong on a bus. Each message says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,107 @@ pub enum BusError {
         /// How the first one failed.
         why: String,
     },
+    /// The bus cannot be reached now. It goes on by itself once it can.
+    #[error("cannot {action} now: {why}; trying again")]
+    Unavailable {
+        /// What was tried.
+        action: String,
+        /// Why it did not work.
+        why: String,
+    },
+    /// The brokers do not let us.
+    #[error("not allowed to {action}: {why}; grant it with: {grant}")]
+    Unauthorised {
+        /// What was tried.
+        action: String,
+        /// What the broker said.
+        why: String,
+        /// The access control entry that is missing, as `kafka-acls.sh` takes it.
+        grant: String,
+    },
+    /// The brokers do not know us.
+    #[error("the brokers at {brokers} refused this client: {why}; correct the sasl.* and ssl.* properties of [kafka.properties]")]
+    Unauthenticated {
+        /// Who refused.
+        brokers: String,
+        /// What they said.
+        why: String,
+    },
+    /// A topic that has to be there is not.
+    #[error("topic {topic} is not there: {hint}")]
+    NoTopic {
+        /// The topic.
+        topic: Topic,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// What a task still has to read is gone from the log.
+    #[error(
+        "{partition} starts at offset {start} now, but has to be read from {wanted} on: what lies between was deleted by the topic's retention; \
+         restore it under the same offsets, or a state directory that has read it; nothing was skipped"
+    )]
+    Retained {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset of the first record that is there.
+        start: u64,
+        /// The offset the task needs.
+        wanted: u64,
+    },
+    /// The position of a task is not on the bus any more.
+    #[error(
+        "the bus has lost the position of {task}: {why}; restore the committed offsets of group {group}, or begin a new deployment on new topics; \
+         nothing was published"
+    )]
+    PositionLost {
+        /// Which task.
+        task: TaskId,
+        /// The consumer group that should have it.
+        group: String,
+        /// How that is known.
+        why: String,
+    },
+    /// A record larger than the brokers take.
+    #[error("a record for {topic} is larger than the brokers take: raise max.message.bytes of that topic to {bytes} or more (`softstake topics` shows it)")]
+    TooLarge {
+        /// Its topic.
+        topic: Topic,
+        /// How much it needs.
+        bytes: usize,
+    },
+    /// The task has gone to another process, or is about to.
+    #[error("{task} is not run by this process any more")]
+    NotOurs {
+        /// Which task.
+        task: TaskId,
+    },
+    /// A commit of which only the bus knows whether it took place.
+    #[error("whether the last commit of {task} took place has to be looked up: {why}")]
+    Unsettled {
+        /// Which task.
+        task: TaskId,
+        /// What happened.
+        why: String,
+    },
+    /// Another process has taken this one's place.
+    #[error(
+        "another process works as instance {instance} of deployment {deployment} and has taken the place of this one: give each instance its own \
+         `kafka.instance`, and each deployment its own `kafka.deployment`"
+    )]
+    Replaced {
+        /// The instance.
+        instance: String,
+        /// The deployment.
+        deployment: String,
+    },
+    /// Kafka refused, for a reason that waiting does not mend.
+    #[error("cannot {action}: {why}")]
+    Kafka {
+        /// What was tried.
+        action: String,
+        /// What it said.
+        why: String,
+    },
     /// The operating system refused.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -91,7 +192,33 @@ pub enum BusError {
     },
 }
 
+/// What is to be done about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// Leave off: the task is somebody else's now.
+    LeaveOff,
+    /// Take the task up again from its store after a while: what was in the way passes.
+    TryAgain,
+    /// Stop the task: somebody has to mend something first. Other tasks go on.
+    StopTask,
+    /// End the process: it has no part in the deployment any more.
+    EndProcess,
+}
+
 impl BusError {
+    /// What is to be done about it.
+    #[must_use]
+    pub const fn reaction(&self) -> Reaction {
+        match self {
+            Self::NotOurs { .. } => Reaction::LeaveOff,
+            Self::Unavailable { .. } | Self::Unsettled { .. } | Self::Unauthorised { .. } | Self::NoTopic { .. } => {
+                Reaction::TryAgain
+            }
+            Self::Replaced { .. } | Self::Unauthenticated { .. } => Reaction::EndProcess,
+            _ => Reaction::StopTask,
+        }
+    }
+
     /// For `map_err`: an input/output error on `path`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

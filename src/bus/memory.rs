@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Batch, Bus, BusError, Kind, Mark, Outputs, Position, Reader, Topic, TopicPartition};
+use super::{Batch, Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 
 /// The records of one partition.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Log {
 #[derive(Default)]
 struct State {
     logs: BTreeMap<TopicPartition, Log>,
-    positions: BTreeMap<String, Position>,
+    positions: BTreeMap<TaskId, Position>,
     version: u64,
 }
 
@@ -140,17 +140,17 @@ impl Bus for MemoryBus {
         }))
     }
 
-    fn committed(&self, task: &str) -> Result<Option<Position>, BusError> {
-        Ok(self.lock().positions.get(task).cloned())
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+        Ok(self.lock().positions.get(&task).cloned())
     }
 
-    fn commit(&self, task: &str, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
         crate::bus::check(outputs)?;
         self.change(|state| {
             for (to, _key, value) in outputs.iter() {
                 state.logs.entry(to).or_default().push(to.topic.kind(), value);
             }
-            state.positions.insert(task.to_owned(), position.clone());
+            state.positions.insert(task, position.clone());
         });
         Ok(())
     }
@@ -234,12 +234,12 @@ mod tests {
         let seen = other.version();
         let mut outputs = Outputs::default();
         outputs.push(Topic::Epochs.partition(0), b"key", b"value");
-        bus.commit("task", &outputs, &Position::default()).unwrap();
+        bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
         assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
-        assert_eq!(other.committed("task").unwrap(), Some(Position::default()));
+        assert_eq!(other.committed(TaskId::COORDINATE).unwrap(), Some(Position::default()));
         assert!(other.wait(seen, Duration::ZERO).unwrap() > seen);
         outputs.push(Topic::Epochs.partition(0), b"key", b"two\nlines");
-        assert!(bus.commit("task", &outputs, &Position::default()).is_err());
+        assert!(bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).is_err());
         assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
     }
 }

@@ -4,9 +4,11 @@
 mod error;
 
 pub mod dir;
+pub mod kafka;
 pub mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -14,7 +16,56 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::core::outputs::Outputs;
 pub use crate::core::topic::{Kind, Topic, TopicPartition};
-pub use error::BusError;
+pub use error::{BusError, Reaction};
+
+/// A task, as the bus knows it: by the partition it follows, with which it moves from one process to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(TopicPartition);
+
+impl TaskId {
+    /// The sequencer, which follows the control topic.
+    pub const SEQUENCE: Self = Self(Topic::Control.partition(0));
+    /// The coordinator, which follows the inbox.
+    pub const COORDINATE: Self = Self(Topic::Inbox.partition(0));
+    /// No task: under this name the bus keeps what a deployment was begun with, beside its decisions.
+    pub const DEPLOYMENT: Self = Self(Topic::Decisions.partition(0));
+
+    /// The accrue task of ledger partition `partition`.
+    #[must_use]
+    pub const fn accrue(partition: u16) -> Self {
+        Self(Topic::Ledger.partition(partition as u32))
+    }
+
+    /// The ingest task of source partition `source`.
+    #[must_use]
+    pub const fn ingest(source: TopicPartition) -> Self {
+        Self(source)
+    }
+
+    /// The task that follows `home`.
+    #[must_use]
+    pub const fn following(home: TopicPartition) -> Self {
+        Self(home)
+    }
+
+    /// The partition it follows.
+    #[must_use]
+    pub const fn home(self) -> TopicPartition {
+        self.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.topic {
+            Topic::Control => f.write_str("sequence"),
+            Topic::Inbox => f.write_str("coordinate"),
+            Topic::Decisions => f.write_str("deployment"),
+            Topic::Ledger => write!(f, "accrue {}", self.0.partition),
+            _ => write!(f, "ingest {}", self.0),
+        }
+    }
+}
 
 /// Where a reader stands in one partition: the next offset to read, and the bus's own evidence of what came before it.
 ///
@@ -142,8 +193,22 @@ pub trait Bus: Send + Sync {
     /// The partitions of `topic` that exist now, ascending; none if the topic is missing.
     fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError>;
 
+    /// From now on, what is asked about partitions is looked up anew: what exists now is seen.
+    fn refresh(&self) {}
+
+    /// The first offset of `partition` that is there: what lay before it was deleted, as a log of limited retention does.
+    fn start(&self, _partition: TopicPartition) -> Result<u64, BusError> {
+        Ok(0)
+    }
+
     /// One past the offset of the last record of `partition` that can be read now; 0 if it is missing.
     fn end(&self, partition: TopicPartition) -> Result<u64, BusError>;
+
+    /// One past the offset of the last record of `partition` that anybody has written by now, whether it can be read yet or not: a cut is
+    /// never behind it.
+    fn written(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        self.end(partition)
+    }
 
     /// A reader that stands at `from`.
     ///
@@ -151,11 +216,43 @@ pub trait Bus: Send + Sync {
     /// When what lies before `from` is no longer what it was (`BusError::SourceChanged`), or is gone.
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError>;
 
+    /// Holds a mark against what is there, as far as that can be told without reading on from it.
+    ///
+    /// # Errors
+    /// As [`Bus::open`].
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), BusError> {
+        self.open(partition, mark).map(drop)
+    }
+
     /// The position `task` committed last, or `None` if it never did.
-    fn committed(&self, task: &str) -> Result<Option<Position>, BusError>;
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError>;
 
     /// Appends `outputs` and moves `task` to `position`, both or neither. When this returns, both are durable and can be read.
-    fn commit(&self, task: &str, outputs: &Outputs, position: &Position) -> Result<(), BusError>;
+    ///
+    /// # Errors
+    /// `NotOurs` if the task has gone to another process, `Unsettled` if nothing is known but that the task must be taken up again.
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError>;
+
+    /// The tasks this process is to run, where a deployment spreads over several; `None` where one process runs them all.
+    ///
+    /// # Errors
+    /// If this process has no part in the deployment any more.
+    fn assigned(&self) -> Result<Option<BTreeSet<TaskId>>, BusError> {
+        Ok(None)
+    }
+
+    /// A number that grows whenever [`Bus::assigned`] changes.
+    fn assignment(&self) -> u64 {
+        0
+    }
+
+    /// Takes a task for this process; `false` if it is not assigned to it. Until [`Bus::let_go`] no other process is given it.
+    fn take_up(&self, _task: TaskId) -> bool {
+        true
+    }
+
+    /// Gives back a task that was taken; nothing of it runs any more.
+    fn let_go(&self, _task: TaskId) {}
 
     /// A number that grows whenever there may be something new to read.
     fn version(&self) -> u64;
@@ -169,6 +266,11 @@ pub trait Reader: Send {
     /// The next records: about `limit` bytes of them (always at least one record if there is one), none at or past the offset `until`.
     /// An empty batch whose mark has not moved means that nothing is there now.
     fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError>;
+
+    /// Whether a read may find anything: `false` only if there is nothing to read now, whatever the limits.
+    fn has_news(&mut self) -> Result<bool, BusError> {
+        Ok(true)
+    }
 
     /// Where the reader stands.
     fn mark(&self) -> &Mark;

@@ -1,24 +1,68 @@
 //! Opening the bus that was named.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crate::bus::BusError;
 use crate::bus::dir::{DirBus, Options};
-use crate::config::BusAddress;
+use crate::bus::kafka::KafkaBus;
+use crate::bus::{Bus, BusError};
+use crate::config::{BusAddress, Config};
 
-/// Opens a bus for this process alone.
-pub(super) fn open(address: &BusAddress, sync: bool) -> Result<Arc<DirBus>, BusError> {
-    let BusAddress::Dir(path) = address;
-    DirBus::open(path, Options { sync }).map(Arc::new)
+use super::failure::Failure;
+
+/// A bus that this process works on.
+pub(super) enum Opened {
+    Dir(Arc<DirBus>),
+    Kafka(Arc<KafkaBus>),
+}
+
+impl Opened {
+    /// The bus, as the tasks see it.
+    pub(super) fn bus(&self) -> Arc<dyn Bus> {
+        match self {
+            Self::Dir(bus) => Arc::clone(bus) as Arc<dyn Bus>,
+            Self::Kafka(bus) => Arc::clone(bus) as Arc<dyn Bus>,
+        }
+    }
+
+    /// Ends the work on a bus that no one else holds any more.
+    pub(super) fn close(self) -> Result<(), BusError> {
+        match self {
+            Self::Dir(bus) => Arc::into_inner(bus).map_or(Ok(()), DirBus::close),
+            Self::Kafka(bus) => {
+                bus.close();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Opens a bus to work on it: a directory for this process alone, a place in the deployment on Kafka. `None` if it was told to stop before.
+pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>) -> Result<Option<Opened>, BusError> {
+    match address {
+        BusAddress::Dir(path) => {
+            let options = Options { sync: config.dir.sync };
+            DirBus::open(path, options).map(|bus| Some(Opened::Dir(Arc::new(bus))))
+        }
+        BusAddress::Kafka => {
+            let bus = KafkaBus::open(config.kafka.clone(), stop)?;
+            Ok(bus.map(|bus| Opened::Kafka(Arc::new(bus))))
+        }
+    }
+}
+
+/// The directory that an address names, for commands that work on files alone.
+pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
+    match address {
+        BusAddress::Dir(path) => Ok(path),
+        BusAddress::Kafka => Err(Failure::Usage(
+            "this command works on a directory bus: name it as --bus dir:PATH".into(),
+        )),
+    }
 }
 
 /// Opens a bus to look at it, beside whoever works on it.
-pub(super) fn open_for_reading(address: &BusAddress) -> Result<DirBus, BusError> {
-    let BusAddress::Dir(path) = address;
-    DirBus::open_for_reading(path)
-}
-
-/// Ends the work on a bus that no one else holds any more.
-pub(super) fn close(bus: Arc<DirBus>) -> Result<(), BusError> {
-    Arc::into_inner(bus).map_or(Ok(()), DirBus::close)
+pub(super) fn open_for_reading(address: &BusAddress) -> Result<DirBus, Failure> {
+    Ok(DirBus::open_for_reading(directory(address)?)?)
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use flate2::read::MultiGzDecoder;
 use indicatif::MultiProgress;
 
-use crate::bus::{Bus, Topic};
+use crate::bus::Topic;
 use crate::config::{BusAddress, Config, LogConfig, LogFormat};
 use crate::generate::{self, Tape};
 use crate::task::run::{End, run};
@@ -135,17 +135,19 @@ fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 /// Runs until nothing is left to do.
-fn settle(root: &Path, state: &Path, stop: &AtomicBool, stats: &Arc<Stats>, bars: &MultiProgress) -> Outcome {
-    let bus = bus::open(&BusAddress::Dir(root.to_path_buf()), true)?;
+fn settle(root: &Path, state: &Path, stop: &Arc<AtomicBool>, stats: &Arc<Stats>, bars: &MultiProgress) -> Outcome {
     let config = Config {
         partitions: Some(4),
         cache_mb: 64,
         ..Config::default()
     };
-    let deployment = super::run::deployment(&config, Arc::clone(&bus) as Arc<dyn Bus>, state)?;
+    let Some(opened) = bus::open(&BusAddress::Dir(root.to_path_buf()), &config, stop)? else {
+        return Err(Failure::Failed("stopped".into()));
+    };
+    let deployment = super::run::deployment(&config, opened.bus(), state)?;
     let end = progress::watched(stats, bars, LogFormat::Human, || run(&deployment, true, stop, stats))?;
     drop(deployment);
-    bus::close(bus)?;
+    opened.close()?;
     match end {
         End::Idle => Ok(()),
         End::Stopped => Err(Failure::Failed("stopped".into())),

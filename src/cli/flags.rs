@@ -12,8 +12,8 @@ pub(super) struct Places {
     /// Configuration to read instead of ./softstake.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The event bus, as dir:PATH
-    #[arg(long, value_name = "dir:PATH")]
+    /// The event bus: dir:PATH, or kafka, whose brokers stand under [kafka]
+    #[arg(long, value_name = "dir:PATH|kafka")]
     bus: Option<String>,
     /// Where the stores are
     #[arg(long, value_name = "DIR")]
@@ -40,12 +40,39 @@ pub(super) struct Settings {
     /// Whether each commit on a directory bus is made durable [default: true]
     #[arg(long, value_name = "BOOL")]
     dir_sync: Option<String>,
+    #[command(flatten)]
+    kafka: Kafka,
     /// human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
     /// off, error, warn, info, debug or trace; also by target, as info,softstake::bus=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+}
+
+/// Where the brokers are, and who this process is to them.
+#[derive(Debug, Args)]
+pub(super) struct Kafka {
+    /// The brokers, as host:port by commas [default: localhost:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka_brokers: Option<String>,
+    /// The deployment: the consumer group, and the start of transactional ids [default: softstake]
+    #[arg(long, value_name = "NAME")]
+    kafka_deployment: Option<String>,
+    /// This instance's name, kept over restarts
+    #[arg(long, value_name = "NAME")]
+    kafka_instance: Option<String>,
+}
+
+impl Kafka {
+    /// What these flags set.
+    pub(super) fn given(&self) -> Vec<(Key, String)> {
+        given([
+            (Key::KafkaBrokers, &self.kafka_brokers),
+            (Key::KafkaDeployment, &self.kafka_deployment),
+            (Key::KafkaInstance, &self.kafka_instance),
+        ])
+    }
 }
 
 impl Places {
@@ -72,6 +99,7 @@ impl Settings {
             (Key::LogFormat, &self.log_format),
             (Key::LogLevel, &self.log_level),
         ]));
+        flags.extend(self.kafka.given());
         Loaded::of_process(self.places.config.as_deref(), &flags)
     }
 }

@@ -109,7 +109,7 @@ fn stages(text: &str) -> Result<Range<u32>, String> {
 
 impl Gen {
     pub(super) fn run(&self) -> Outcome {
-        let BusAddress::Dir(root) = &self.bus;
+        let root = super::bus::directory(&self.bus)?;
         match (&self.trades, &self.pair) {
             (Some(file), Some((base, quote))) => self.tape(root, file, *base, *quote),
             _ => self.synthetic(root),

@@ -9,11 +9,13 @@ mod failure;
 mod flags;
 mod generate;
 mod progress;
+mod publish;
 mod query;
 mod records;
 mod run;
 mod signals;
 mod table;
+mod topics;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Command {
     Gen(generate::Gen),
     Query(query::Query),
     Check(check::Check),
+    Topics(topics::Topics),
+    Publish(publish::Publish),
     Completions(completions::Completions),
 }
 
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Gen(generate) => generate.run(),
         Command::Query(query) => query.run(&mut out),
         Command::Check(check) => check.run(&mut out),
+        Command::Topics(topics) => topics.run(&mut out),
+        Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),
     };
     // What was found out before a failure is worth seeing, too.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use indicatif::MultiProgress;
 
 use crate::bus::Bus;
-use crate::config::{Config, Loaded, LogFormat};
+use crate::config::{BusAddress, Config, Loaded, LogFormat};
 use crate::task::TaskError;
 use crate::task::run::{Deployment, End, STEP_BYTES, run};
 use crate::task::stats::Stats;
@@ -55,11 +55,19 @@ impl Run {
     fn work(&self, loaded: &Loaded, bars: &MultiProgress) -> Outcome {
         let config = &loaded.config;
         let state = loaded.state()?;
-        let bus = bus::open(loaded.bus()?, config.dir.sync)?;
-        let deployment = deployment(config, Arc::clone(&bus) as Arc<dyn Bus>, state)?;
+        let address = loaded.bus()?;
+        if self.until_idle && *address == BusAddress::Kafka {
+            return Err(Failure::Usage(
+                "--until-idle is for a directory bus: on Kafka nobody can tell that nothing more will come; stop it with SIGTERM".into(),
+            ));
+        }
         let stop = Arc::new(AtomicBool::new(false));
         signals::stop_on_signals(Arc::clone(&stop))
             .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let Some(opened) = bus::open(address, config, &stop)? else {
+            return Ok(());
+        };
+        let deployment = deployment(config, opened.bus(), state)?;
         let stats = Arc::new(Stats::default());
         let started = Instant::now();
         let end = progress::watched(&stats, bars, config.log.format, || {
@@ -70,7 +78,7 @@ impl Run {
         }
         let end = end?;
         drop(deployment);
-        bus::close(bus)?;
+        opened.close()?;
         match end {
             End::Idle => Ok(()),
             End::Stopped if !self.until_idle => Ok(()),
@@ -90,7 +98,11 @@ pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Re
         partitions: config.partitions,
         dedup_epochs: config.dedup_epochs,
         threads: config.threads,
-        step_bytes: STEP_BYTES,
+        step_bytes: match config.bus {
+            // A block must fit into a record that brokers take, and a transaction be short.
+            Some(BusAddress::Kafka) => STEP_BYTES / 4,
+            _ => STEP_BYTES,
+        },
     })
 }
 

@@ -9,12 +9,15 @@ use std::str::FromStr;
 pub enum BusAddress {
     /// `dir:PATH`: a directory of files.
     Dir(PathBuf),
+    /// `kafka`: the brokers under `[kafka]`.
+    Kafka,
 }
 
 impl fmt::Display for BusAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
+            Self::Kafka => f.write_str("kafka"),
         }
     }
 }
@@ -27,8 +30,9 @@ impl FromStr for BusAddress {
         match text.split_once(':').unwrap_or((text, "")) {
             ("dir", "") => Err("must name a directory after `dir:`".into()),
             ("dir", path) => Ok(Self::Dir(path.into())),
-            ("kafka", _) => Err("names a Kafka bus, which is not in this version yet: use `dir:PATH`".into()),
-            _ => Err(format!("must be `dir:PATH`, not \"{text}\"")),
+            ("kafka", "") => Ok(Self::Kafka),
+            ("kafka", _) => Err("must be `kafka` alone: the brokers are named by `kafka.brokers`".into()),
+            _ => Err(format!("must be `dir:PATH` or `kafka`, not \"{text}\"")),
         }
     }
 }

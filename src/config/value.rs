@@ -20,6 +20,17 @@ impl Value<'_> {
         }
     }
 
+    /// A text, number or truth, as text: for what is passed on as it is.
+    pub(super) fn plain(&self) -> Result<String, String> {
+        match self {
+            Self::Text(text) => Ok((*text).to_owned()),
+            Self::Toml(DeValue::String(text)) => Ok(text.to_string()),
+            Self::Toml(DeValue::Integer(number)) => Ok(number.to_string()),
+            Self::Toml(DeValue::Boolean(truth)) => Ok(truth.to_string()),
+            Self::Toml(other) => Err(format!("must be a string, a whole number, true or false, not {}", kind(other))),
+        }
+    }
+
     /// A whole number.
     pub(super) fn whole(&self, least: u64, most: u64) -> Result<u64, String> {
         let number = match self {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::topic::TopicPartition;
 
 /// Records to append, packed into one buffer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Outputs {
     bytes: Vec<u8>,
     items: Vec<(TopicPartition, Range<usize>, Range<usize>)>,

@@ -85,6 +85,18 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
+    /// The disk is nearly full. Nothing was published or committed since.
+    #[error(
+        "only {free_mb} MB are free where the store at {path} is, and {needed_mb} MB have to be: make room there; nothing is lost, and it goes on by itself"
+    )]
+    Full {
+        /// The store.
+        path: PathBuf,
+        /// What is free, in mebibytes.
+        free_mb: u64,
+        /// What has to be, in mebibytes.
+        needed_mb: u64,
+    },
     /// RocksDB refused.
     #[error("cannot {action} the store at {path}: {source}")]
     Rocks {
@@ -108,6 +120,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk is full: RocksDB says so in words, the operating system by its code.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Rocks { source, .. } => source.as_ref().contains("No space left on device"),
+            Self::Io { source, .. } => matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: an error of RocksDB at `path`.
     pub(super) fn rocks(action: &'static str, path: &Path) -> impl FnOnce(rocksdb::Error) -> Self {
         let path = path.to_owned();

@@ -19,6 +19,14 @@ pub trait Store: Send {
     /// The position that came with the newest commit; the default one for a new store.
     fn position(&self) -> &Position;
 
+    /// Refuses while there is too little room for the commits to come, so that nothing is published that cannot be kept.
+    ///
+    /// # Errors
+    /// `Full`, until there is room again.
+    fn has_room(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The value of `key`.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 

@@ -90,7 +90,11 @@ pub struct RocksStore {
     writing: Option<Writing>,
 }
 
+/// How much has to be free for a task to go on: what may wait in memory, and what RocksDB needs to compact.
+const ROOM_BYTES: u64 = 256 << 20;
+
 struct Writing {
+    shared: Shared,
     file_options: Options,
     file_from: usize,
 }
@@ -103,6 +107,7 @@ impl RocksStore {
     pub fn open(path: &Path, kind: Kind, settings: Settings) -> Result<Self, StoreError> {
         let incoming = path.join(INCOMING);
         fs::create_dir_all(&incoming).map_err(StoreError::io("create", &incoming))?;
+        check_room(&settings.shared, path)?;
         let mut options = options::options(kind, &settings.shared, settings.expired);
         options.create_if_missing(true);
         let db = DB::open_cf_descriptors(&options, path, [default_family(&options)])
@@ -144,6 +149,7 @@ impl RocksStore {
             owner,
             position,
             writing: Some(Writing {
+                shared: settings.shared.clone(),
                 file_options: options::file_options(&options),
                 file_from: settings.file_from,
             }),
@@ -272,6 +278,13 @@ impl Store for RocksStore {
         &self.position
     }
 
+    fn has_room(&self) -> Result<(), StoreError> {
+        match &self.writing {
+            Some(writing) => check_room(&writing.shared, &self.path),
+            None => Ok(()),
+        }
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.db.get(key).map_err(StoreError::rocks("read from", &self.path))
     }
@@ -328,6 +341,18 @@ impl Store for RocksStore {
         changes.clear();
         Ok(())
     }
+}
+
+fn check_room(shared: &Shared, path: &Path) -> Result<(), StoreError> {
+    let free = shared.free_bytes(path)?;
+    if free >= ROOM_BYTES {
+        return Ok(());
+    }
+    Err(StoreError::Full {
+        path: path.to_owned(),
+        free_mb: free >> 20,
+        needed_mb: ROOM_BYTES >> 20,
+    })
 }
 
 struct RocksScan<'a> {

@@ -33,11 +33,6 @@ pub struct AccrueTask {
 }
 
 impl AccrueTask {
-    /// The name of the task of ledger partition `partition`.
-    pub fn name(partition: u16) -> String {
-        format!("accrue {partition}")
-    }
-
     /// Takes the task up from its store.
     pub fn new(
         partition: u16,

@@ -13,9 +13,6 @@ use super::keys;
 use super::remembered::{self, Remembered};
 use super::stats::Stats;
 
-/// The name of the coordinator's task.
-pub const NAME: &str = "coordinate";
-
 const INPUTS: [TopicPartition; 1] = [Topic::Inbox.partition(0)];
 
 /// What is not finished, for those who wait for it.
@@ -47,7 +44,7 @@ impl CoordinateTask {
     ) -> Result<Self, TaskError> {
         let coordinator =
             remembered::state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
-        let memory = Remembered::all(store).map_err(|stop| stop.of(NAME))?;
+        let memory = Remembered::all(store).map_err(|stop| stop.of("coordinate"))?;
         let task = Self {
             coordinator,
             memory,

@@ -1,4 +1,4 @@
-use crate::bus::BusError;
+use crate::bus::{BusError, Reaction, TaskId};
 use crate::core::fault::Fault;
 use crate::store::StoreError;
 
@@ -33,6 +33,19 @@ pub enum TaskError {
         stored: u64,
         /// Where the bus ends.
         end: u64,
+    },
+    /// The store of a task knows more than the bus has committed.
+    #[error(
+        "{task}: its store is at {stored}, but the bus has {committed} as its position: the topic was made anew, the committed offsets have expired, or \
+         the bus was restored from an older copy; bring back the matching state, or a bus with its positions; nothing was published"
+    )]
+    Lost {
+        /// The task.
+        task: TaskId,
+        /// Where the store is.
+        stored: String,
+        /// What the bus has.
+        committed: String,
     },
     /// A setting that cannot change was changed.
     #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
@@ -70,4 +83,16 @@ pub enum TaskError {
         /// What is not.
         what: String,
     },
+}
+
+impl TaskError {
+    /// What is to be done about it, where a deployment spreads over several processes.
+    #[must_use]
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            Self::Bus(error) => error.reaction(),
+            Self::Store(error) if error.is_full() => Reaction::TryAgain,
+            _ => Reaction::StopTask,
+        }
+    }
 }

@@ -4,11 +4,14 @@
 //! whenever enough has come together. So the store is never ahead of what was published. After a crash the task starts from the store's
 //! position and goes through what follows once more, *muted*, up to the position the bus has: the fold is the same, and its outputs, which are
 //! there already, are dropped.
+//!
+//! The position that a store persists is always one that the bus has committed, so that whichever process takes the task up next goes on behind
+//! it: two stores of one task never know of different futures.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bus::{Batch, Bus, Cursor, Mark, Outputs, Position, Reader, TopicPartition};
+use crate::bus::{Batch, Bus, BusError, Cursor, Mark, Outputs, Position, Reader, TaskId, TopicPartition};
 use crate::core::fault::Fault;
 use crate::store::{Changes, Store, StoreError};
 
@@ -118,7 +121,7 @@ pub trait Fold: Send {
 
 /// A task: a fold with its store and its place on the bus.
 pub struct Harness<F> {
-    name: String,
+    task: TaskId,
     fold: F,
     bus: Arc<dyn Bus>,
     store: Box<dyn Store>,
@@ -126,6 +129,8 @@ pub struct Harness<F> {
     /// What was read and not applied yet, by input: the batch, and how much of it is applied.
     held: Vec<Option<(Batch, usize)>>,
     at: Position,
+    /// What the bus has as the position of this task.
+    committed: Option<Position>,
     /// Up to here everything was said before.
     said: Option<Position>,
     changes: Changes,
@@ -150,43 +155,61 @@ impl<F: Fold> Harness<F> {
     /// # Errors
     /// If the store or an input is not what it was.
     pub fn new(
-        name: String,
+        task: TaskId,
         fold: F,
         bus: Arc<dyn Bus>,
         store: Box<dyn Store>,
         limits: Limits,
     ) -> Result<Self, TaskError> {
         let at = store.position().clone();
-        let said = bus.committed(&name)?.filter(|said| is_before(&at, said));
+        let committed = bus.committed(task)?;
+        let said = committed.clone().filter(|said| is_before(&at, said));
         let mut readers = Vec::new();
         for input in fold.inputs() {
             let mark = at.inputs.get(input).cloned().unwrap_or_default();
             let end = bus.end(*input)?;
             if mark.offset > end && input.topic.kind() != crate::core::topic::Kind::Input {
                 return Err(TaskError::Ahead {
-                    task: name,
+                    task: task.to_string(),
                     partition: *input,
                     stored: mark.offset,
                     end,
                 });
             }
-            readers.push(bus.open(*input, &mark)?);
             // What was read further than the store goes has to be there still, as it was: it is read once more.
-            if let Some(mark) = said.as_ref().and_then(|said| said.inputs.get(input)) {
-                drop(bus.open(*input, mark)?);
+            if let Some(reached) = said.as_ref().and_then(|said| said.inputs.get(input)) {
+                bus.check(*input, reached)?;
+                let start = bus.start(*input)?;
+                if mark.offset < start && reached.offset > mark.offset {
+                    return Err(TaskError::Bus(BusError::Retained {
+                        partition: *input,
+                        start,
+                        wanted: mark.offset,
+                    }));
+                }
             }
+            readers.push(bus.open(*input, &mark)?);
+        }
+        // What the store holds was committed before: a bus that has less has lost it, and nobody knows what else was published.
+        if said.is_none() && !committed.as_ref().is_some_and(|known| !is_before(known, &at)) && at != Position::default() {
+            return Err(TaskError::Lost {
+                task,
+                stored: describe(&at),
+                committed: committed.as_ref().map_or_else(|| "nothing".into(), describe),
+            });
         }
         if let Some(said) = &said {
-            tracing::info!(task = %name, "going through what was published before: {}", distance(&at, said));
+            tracing::info!(%task, "going through what was published before: {}", distance(&at, said));
         }
         Ok(Self {
             held: readers.iter().map(|_| None).collect(),
-            name,
+            task,
             fold,
             bus,
             store,
             readers,
             at,
+            committed,
             said,
             changes: Changes::default(),
             outputs: Outputs::default(),
@@ -197,7 +220,7 @@ impl<F: Fold> Harness<F> {
     }
 
     fn stopped(&self, stop: Stop) -> TaskError {
-        stop.of(&format!("{} at {}", self.name, describe(&self.at)))
+        stop.of(&format!("{} at {}", self.task, describe(&self.at)))
     }
 
     /// Ends a step in which the task came to `self.at`.
@@ -207,8 +230,7 @@ impl<F: Fold> Harness<F> {
             self.outputs.clear();
             self.unmute();
         } else if !self.outputs.is_empty() {
-            self.bus.commit(&self.name, &self.outputs, &self.at)?;
-            self.outputs.clear();
+            self.commit()?;
         }
         if self.changes.bytes() + self.fold.unwritten() > self.limits.changes_bytes {
             self.persist()?;
@@ -216,16 +238,28 @@ impl<F: Fold> Harness<F> {
         Ok(())
     }
 
+    /// Publishes what there is to say, and the position.
+    fn commit(&mut self) -> Result<(), TaskError> {
+        self.bus.commit(self.task, &self.outputs, &self.at)?;
+        self.outputs.clear();
+        self.committed = Some(self.at.clone());
+        Ok(())
+    }
+
     /// Ends the going through once everything that was said is behind.
     fn unmute(&mut self) {
         if self.said.as_ref().is_some_and(|said| !is_before(&self.at, said)) {
-            tracing::info!(task = %self.name, "caught up with what was published before");
+            tracing::info!(task = %self.task, "caught up with what was published before");
             self.said = None;
         }
     }
 
     fn persist(&mut self) -> Result<(), TaskError> {
         if self.dirty {
+            // What was said before was committed before; the rest is now, even if there was nothing to say.
+            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) {
+                self.commit()?;
+            }
             self.fold
                 .write_state(&mut self.changes)
                 .map_err(|stop| self.stopped(stop))?;
@@ -291,12 +325,17 @@ impl<F: Fold> Harness<F> {
         let partition = self.fold.inputs()[input];
         let offset = self.at.offset(partition);
         if self.held[input].is_none() {
+            if !self.readers[input].has_news()? {
+                return Ok(false);
+            }
             let limit = match &self.said {
                 Some(said) => said.offset(partition),
-                None => self
-                    .fold
-                    .limit(input, offset, self.bus.as_ref())
-                    .map_err(|stop| self.stopped(stop))?,
+                None => match self.fold.limit(input, offset, self.bus.as_ref()) {
+                    Ok(limit) => limit,
+                    // Nothing has been changed yet: it is asked again in a while.
+                    Err(Stop::Other(TaskError::Bus(BusError::Unavailable { .. }))) => return Ok(false),
+                    Err(stop) => return Err(self.stopped(stop)),
+                },
             };
             if limit <= offset {
                 return Ok(false);
@@ -343,11 +382,12 @@ impl<F: Fold> Harness<F> {
 }
 
 impl<F: Fold> Task for Harness<F> {
-    fn name(&self) -> &str {
-        &self.name
+    fn id(&self) -> TaskId {
+        self.task
     }
 
     fn step(&mut self) -> Result<Progress, TaskError> {
+        self.store.has_room()?;
         if self.fold.has_job() {
             self.job()?;
             return Ok(Progress::Worked);

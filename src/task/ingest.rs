@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::bus::{Batch, Bus, TaskId, Topic, TopicPartition};
 use crate::core::decision::Decision;
 use crate::core::ingest::{Decoded, Ingest, Passed};
 use crate::core::messages;
@@ -27,16 +27,11 @@ pub struct IngestTask {
     memory: Remembered,
     horizon: Arc<Horizon>,
     stats: Arc<Stats>,
-    /// The end of the source partition that the statistics know of.
+    /// The end of the source partition that was looked up last, and after which all of control was found to be known.
     known_end: Option<u64>,
 }
 
 impl IngestTask {
-    /// The name of the task of `source`.
-    pub fn name(source: TopicPartition) -> String {
-        format!("ingest {source}")
-    }
-
     /// Takes the task up from its store.
     pub fn new(
         source: TopicPartition,
@@ -47,7 +42,7 @@ impl IngestTask {
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let state = remembered::state(store, "the state of an ingest task")?.unwrap_or_default();
-        let passed = passed(store).map_err(|stop| stop.of(&Self::name(source)))?;
+        let passed = passed(store).map_err(|stop| stop.of(&TaskId::ingest(source).to_string()))?;
         let ingest = Ingest::new(source, dedup_epochs, partitions, state, passed);
         stats.note(source, ingest.state().counts);
         horizon.set(ingest.oldest_open());
@@ -85,12 +80,16 @@ impl Fold for IngestTask {
         if input != FROM_SOURCE {
             return Ok(u64::MAX);
         }
-        // What is published by now, and only then a look at control: a listing published before these records is waited for.
-        let published = bus.end(self.ingest.source())?;
-        let known = self.known_end.replace(published).unwrap_or(offset);
-        Stats::add(&self.stats.known, published.saturating_sub(known));
-        if self.ingest.control_read() < bus.end(CONTROL)? {
-            return Ok(offset);
+        let known = self.known_end.unwrap_or(offset);
+        let mut published = known;
+        if known <= offset {
+            // What is published by now, and only then a look at control: a listing published before these records is waited for.
+            published = bus.end(self.ingest.source())?;
+            if self.ingest.control_read() < bus.end(CONTROL)? {
+                return Ok(offset);
+            }
+            Stats::add(&self.stats.known, published.saturating_sub(known));
+            self.known_end = Some(published);
         }
         Ok(published.min(self.ingest.limit(offset)))
     }
@@ -102,7 +101,7 @@ impl Fold for IngestTask {
             for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
                 let decision = Decision::read(record.value)?;
                 let end = match &decision {
-                    Decision::CloseAccepted { .. } if !context.muted => Some(context.bus.end(source)?),
+                    Decision::CloseAccepted { .. } if !context.muted => Some(context.bus.written(source)?),
                     _ => None,
                 };
                 self.ingest.decide(&decision, offset, end, context.outputs)?;

@@ -17,7 +17,7 @@ pub mod view;
 
 pub use error::TaskError;
 
-use crate::bus::TopicPartition;
+use crate::bus::TaskId;
 
 /// What came of one step of a task.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub enum Progress {
     /// Something was done; there may be more.
     Worked,
     /// Source partitions were found for which tasks have to be started.
-    Found(Vec<TopicPartition>),
+    Found,
 }
 
 /// A task as the pool of threads sees it.
 pub trait Task: Send {
-    /// Its name, as it stands in logs and as the bus knows it.
-    fn name(&self) -> &str;
+    /// Which task it is.
+    fn id(&self) -> TaskId;
 
     /// Does a bounded piece of work.
     ///

@@ -1,17 +1,18 @@
 //! A deployment in one process: its tasks on a few threads, from the state that is there to the end of the bus.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::bus::{Bus, Cursor, Mark, Outputs, Position, Topic, TopicPartition};
+use crate::bus::{Bus, BusError, Cursor, Mark, Outputs, Position, Reaction, TaskId, Topic, TopicPartition};
 use crate::core::decision::Decision;
 use crate::core::name::Partitions;
 use crate::store::Store;
 use crate::store::rocks::Expired;
 
 use super::accrue::AccrueTask;
-use super::coordinate::{self, CoordinateTask, Open};
+use super::coordinate::{CoordinateTask, Open};
 pub use super::harness::STEP_BYTES;
 use super::harness::{CHANGES_BYTES, Harness, Limits};
 use super::ingest::IngestTask;
@@ -57,38 +58,18 @@ pub enum End {
 /// # Errors
 /// Whatever stopped a task. Everything committed is safe; a later run goes on from there.
 pub fn run(deployment: &Deployment, until_idle: bool, stop: &AtomicBool, stats: &Arc<Stats>) -> Result<End, TaskError> {
-    let opened = Opened::new(deployment, Arc::clone(stats))?;
-    let mut pool = Pool::default();
-    let control: Box<dyn Task> = Box::new(SequenceTask::new(Arc::clone(&deployment.bus))?);
-    pool.add(control);
-    pool.add(opened.coordinate()?);
-    for partition in 0..opened.partitions.count() {
-        pool.add(opened.accrue(partition)?);
-    }
-    // One whose file is gone from the bus is started all the same, and says so.
-    let mut known = announced(deployment.bus.as_ref())?;
-    known.extend(deployment.stores.sources()?);
-    let started = Mutex::new(known);
-    for source in started.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-        pool.add(opened.ingest(*source)?);
-    }
-    let found = |sources: Vec<TopicPartition>| {
-        let mut started = started.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut tasks = Vec::new();
-        for source in sources {
-            if started.insert(source) {
-                tasks.push(opened.ingest(source)?);
-            }
-        }
-        Ok(tasks)
+    let Some(opened) = Opened::new(deployment, Arc::clone(stats), stop)? else {
+        return Ok(End::Stopped);
     };
-    let stopped = pool.run(
-        deployment.bus.as_ref(),
-        deployment.threads.max(1),
+    let pool = Pool {
+        bus: deployment.bus.as_ref(),
+        threads: deployment.threads.max(1),
         until_idle,
         stop,
-        &found,
-    )?;
+        wanted: &|| opened.wanted(),
+        start: &|task| opened.start(task),
+    };
+    let stopped = pool.run()?;
     let open = opened
         .open
         .lock()
@@ -131,11 +112,21 @@ struct Opened<'a> {
     open: Arc<Mutex<Open>>,
     stats: Arc<Stats>,
     limits: Limits,
+    /// Source partitions that were on the bus before: one whose file is gone is started all the same, and says so.
+    known: BTreeSet<TopicPartition>,
 }
 
 impl<'a> Opened<'a> {
-    fn new(deployment: &'a Deployment, stats: Arc<Stats>) -> Result<Self, TaskError> {
-        let partitions = fixed(deployment)?;
+    /// `None` if it was asked to stop meanwhile.
+    fn new(deployment: &'a Deployment, stats: Arc<Stats>, stop: &AtomicBool) -> Result<Option<Self>, TaskError> {
+        let Some(partitions) = fixed(deployment, stop)? else {
+            return Ok(None);
+        };
+        let mut known = BTreeSet::new();
+        if deployment.bus.assigned()?.is_none() {
+            known = announced(deployment.bus.as_ref())?;
+            known.extend(deployment.stores.sources()?);
+        }
         let mut tasks = usize::from(partitions.count()) + 1;
         for topic in Topic::SOURCES {
             tasks += deployment.bus.partitions(topic)?.len();
@@ -146,13 +137,50 @@ impl<'a> Opened<'a> {
             step_bytes: deployment.step_bytes,
             changes_bytes,
         };
-        Ok(Self {
+        Ok(Some(Self {
             deployment,
             partitions,
             open: Arc::default(),
             stats,
             limits,
-        })
+            known,
+        }))
+    }
+
+    /// The tasks that this process is to run now.
+    fn wanted(&self) -> Result<BTreeSet<TaskId>, TaskError> {
+        if let Some(mut assigned) = self.deployment.bus.assigned()? {
+            // What a deployment was begun with has no task.
+            assigned.remove(&TaskId::DEPLOYMENT);
+            return Ok(assigned);
+        }
+        let mut all = BTreeSet::from([TaskId::SEQUENCE, TaskId::COORDINATE]);
+        all.extend((0..self.partitions.count()).map(TaskId::accrue));
+        all.extend(self.known.iter().copied().map(TaskId::ingest));
+        for topic in Topic::SOURCES {
+            let numbers = self.deployment.bus.partitions(topic)?;
+            all.extend(numbers.into_iter().map(|number| TaskId::ingest(topic.partition(number))));
+        }
+        Ok(all)
+    }
+
+    /// Takes a task up from its store.
+    fn start(&self, task: TaskId) -> Result<Box<dyn Task>, TaskError> {
+        let home = task.home();
+        match home.topic {
+            Topic::Control => Ok(Box::new(SequenceTask::new(Arc::clone(&self.deployment.bus))?)),
+            Topic::Inbox => self.coordinate(),
+            Topic::Ledger => match u16::try_from(home.partition) {
+                Ok(partition) if partition < self.partitions.count() => self.accrue(partition),
+                _ => Err(TaskError::Fixed {
+                    name: "partitions",
+                    given: format!("{} or more, going by topic {}", home.partition + 1, home.topic),
+                    recorded: self.partitions.count().to_string(),
+                    hint: "a ledger never grows: remove the deployment's topics and begin anew, or restore the topic as it was",
+                }),
+            },
+            _ => self.ingest(home),
+        }
     }
 
     fn store(&self, owner: Owner, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
@@ -170,25 +198,17 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(
-            coordinate::NAME.into(),
-            fold,
-            bus,
-            store,
-            self.limits,
-        )?))
+        Ok(Box::new(Harness::new(TaskId::COORDINATE, fold, bus, store, self.limits)?))
     }
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
-        let name = AccrueTask::name(partition);
         let store = self.store(Owner::Accrue(partition), None)?;
         let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(name, fold, bus, store, self.limits)?))
+        Ok(Box::new(Harness::new(TaskId::accrue(partition), fold, bus, store, self.limits)?))
     }
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
-        let name = IngestTask::name(source);
         let dedup_epochs = self.deployment.dedup_epochs;
         let horizon = Arc::new(Horizon::new(dedup_epochs));
         let hidden = Arc::clone(&horizon);
@@ -203,23 +223,95 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(name, fold, bus, store, self.limits)?))
+        Ok(Box::new(Harness::new(TaskId::ingest(source), fold, bus, store, self.limits)?))
     }
 }
 
-/// Under this name the bus keeps what a deployment was begun with.
+/// Whose name errors about what a deployment was begun with go under.
 const FIXED: &str = "deployment";
 
+/// How long to wait before looking again whether another process has begun the deployment.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Agrees on the settings that results or the ledger's layout rest on: what the bus has on record, or what is asked for if it has nothing.
-fn fixed(deployment: &Deployment) -> Result<Partitions, TaskError> {
-    let recorded = deployment.bus.committed(FIXED)?.map(|position| position.cursor.place);
+/// Where several processes run a deployment, one of them begins it and the others wait for that. `None` if it was asked to stop meanwhile.
+fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option<Partitions>, TaskError> {
+    let bus = deployment.bus.as_ref();
+    loop {
+        if let Some(position) = settled(bus.committed(TaskId::DEPLOYMENT))? {
+            return agreed(deployment, Some(&position.cursor.place)).map(Some);
+        }
+        let ours = bus
+            .assigned()?
+            .is_none_or(|assigned| assigned.contains(&TaskId::DEPLOYMENT));
+        if ours && bus.take_up(TaskId::DEPLOYMENT) {
+            break;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    let begun = begin(deployment);
+    bus.let_go(TaskId::DEPLOYMENT);
+    match begun {
+        // It was taken from us, or whether it was done has to be looked up.
+        Err(TaskError::Bus(error)) if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) => {
+            tracing::warn!("{error}");
+            std::thread::sleep(LOOK_AGAIN);
+            fixed(deployment, stop)
+        }
+        begun => begun.map(Some),
+    }
+}
+
+/// What the bus answered; nothing while it cannot be reached.
+fn settled<T>(answer: Result<Option<T>, BusError>) -> Result<Option<T>, BusError> {
+    match answer {
+        Err(error @ BusError::Unavailable { .. }) => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        answer => answer,
+    }
+}
+
+/// Begins the deployment, with what this process was told.
+fn begin(deployment: &Deployment) -> Result<Partitions, TaskError> {
+    let bus = deployment.bus.as_ref();
+    if bus.end(Topic::Decisions.partition(0))? > 0 {
+        return Err(BusError::PositionLost {
+            task: TaskId::DEPLOYMENT,
+            group: bus.identity().to_owned(),
+            why: format!("{} has decisions, but nothing says what the deployment was begun with", Topic::Decisions),
+        }
+        .into());
+    }
+    let partitions = agreed(deployment, None)?;
+    let record = (u32::from(partitions.count()), deployment.dedup_epochs);
+    let place = crate::core::messages::encode(&record).map_err(fault)?;
+    let position = Position {
+        cursor: Cursor { job: 0, place },
+        ..Position::default()
+    };
+    bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &position)?;
+    Ok(partitions)
+}
+
+/// What is in force, if what this process was told does not contradict it.
+fn agreed(deployment: &Deployment, recorded: Option<&[u8]>) -> Result<Partitions, TaskError> {
     let recorded: Option<(u32, u64)> = recorded
-        .as_deref()
         .map(|record| crate::core::messages::decode(record, "the deployment's record on the bus"))
         .transpose()
         .map_err(fault)?;
+    // Where the ledger is there already, it has as many partitions as it has.
+    let ledger = if deployment.bus.assigned()?.is_some() {
+        u32::try_from(deployment.bus.partitions(Topic::Ledger)?.len()).ok()
+    } else {
+        None
+    };
     let (count, dedup_epochs) = recorded.unwrap_or((
-        deployment.partitions.unwrap_or(DEFAULT_PARTITIONS),
+        ledger.or(deployment.partitions).unwrap_or(DEFAULT_PARTITIONS),
         deployment.dedup_epochs,
     ));
     if let Some(given) = deployment.partitions.filter(|given| *given != count) {
@@ -228,6 +320,14 @@ fn fixed(deployment: &Deployment) -> Result<Partitions, TaskError> {
             given: given.to_string(),
             recorded: count.to_string(),
             hint: "leave it out to go on with what is in force",
+        });
+    }
+    if let Some(found) = ledger.filter(|found| *found != count) {
+        return Err(TaskError::Fixed {
+            name: "partitions",
+            given: format!("{found}, going by topic {}", Topic::Ledger),
+            recorded: count.to_string(),
+            hint: "a ledger never grows: restore the topic as it was, or begin a new deployment on new topics",
         });
     }
     if deployment.dedup_epochs != dedup_epochs {
@@ -244,14 +344,6 @@ fn fixed(deployment: &Deployment) -> Result<Partitions, TaskError> {
         recorded: error.to_string(),
         hint: "name a power of two from 1 to 4096",
     })?;
-    if recorded.is_none() {
-        let place = crate::core::messages::encode(&(count, dedup_epochs)).map_err(fault)?;
-        let position = Position {
-            cursor: Cursor { job: 0, place },
-            ..Position::default()
-        };
-        deployment.bus.commit(FIXED, &Outputs::default(), &position)?;
-    }
     Ok(partitions)
 }
 

@@ -5,14 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::bus::{Bus, Outputs, Position, Reader, Topic, TopicPartition};
+use crate::bus::{Batch, Bus, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 use crate::core::messages::{self, Inbox};
 
 use super::harness::Stop;
 use super::{Progress, Task, TaskError};
 
-/// The sequencer's name.
-const NAME: &str = "sequence";
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
 /// How many bytes of control records go into one record of the inbox, about.
@@ -28,7 +26,7 @@ pub struct SequenceTask {
 impl SequenceTask {
     /// Takes the task up where the bus left it.
     pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
-        let position = bus.committed(NAME)?.unwrap_or_default();
+        let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
         let reader = bus.open(CONTROL, &position.inputs.get(&CONTROL).cloned().unwrap_or_default())?;
         Ok(Self {
             bus,
@@ -37,53 +35,67 @@ impl SequenceTask {
         })
     }
 
-    fn commit(&self, message: &Inbox) -> Result<(), TaskError> {
+    fn commit(&self, message: &Inbox, at: &Mark) -> Result<(), TaskError> {
         let mut outputs = Outputs::default();
-        let record = messages::encode(message).map_err(|fault| Stop::Fault(fault).of(NAME))?;
+        let record = messages::encode(message).map_err(|fault| Stop::Fault(fault).of("sequence"))?;
         outputs.push(INBOX, &[], &record);
         let mut position = Position::default();
-        position.inputs.insert(CONTROL, self.reader.mark().clone());
-        Ok(self.bus.commit(NAME, &outputs, &position)?)
+        position.inputs.insert(CONTROL, at.clone());
+        Ok(self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?)
     }
 
-    fn found(&self) -> Result<Vec<TopicPartition>, TaskError> {
+    /// Puts the source partitions into the inbox that are new; whether there were any.
+    fn name_sources(&mut self, at: &Mark) -> Result<bool, TaskError> {
         let mut found = Vec::new();
         for topic in Topic::SOURCES {
             let partitions = self.bus.partitions(topic)?;
             found.extend(partitions.into_iter().map(|partition| topic.partition(partition)));
         }
         found.retain(|source| !self.named.contains(source));
+        if found.is_empty() {
+            return Ok(false);
+        }
+        self.commit(&Inbox::Sources(found.clone()), at)?;
+        self.named.extend(found);
+        Ok(true)
+    }
+
+    fn put(&mut self, batch: &Batch, before: &Mark) -> Result<bool, TaskError> {
+        // Partitions before the records: what exists when a close is read is named before the close is.
+        self.bus.refresh();
+        let found = self.name_sources(before)?;
+        let records = batch
+            .iter()
+            .filter(|record| !record.value.is_empty())
+            .map(|record| (record.offset, record.value.to_vec()));
+        let message = Inbox::Control {
+            records: records.collect(),
+            read_to: batch.next.offset,
+        };
+        self.commit(&message, &batch.next)?;
         Ok(found)
     }
 }
 
 impl Task for SequenceTask {
-    fn name(&self) -> &str {
-        NAME
+    fn id(&self) -> TaskId {
+        TaskId::SEQUENCE
     }
 
     fn step(&mut self) -> Result<Progress, TaskError> {
-        // Partitions before the records: what exists when a close is read is known before the close is.
-        let found = self.found()?;
-        if !found.is_empty() {
-            self.commit(&Inbox::Sources(found.clone()))?;
-            self.named.extend(&found);
-            return Ok(Progress::Found(found));
-        }
-        let before = self.reader.mark().offset;
+        let before = self.reader.mark().clone();
         let batch = self.reader.read(STEP_BYTES, u64::MAX)?;
-        if batch.is_empty() && batch.next.offset == before {
-            return Ok(Progress::Idle);
-        }
-        let records = batch
-            .iter()
-            .filter(|record| !record.value.is_empty())
-            .map(|record| (record.offset, record.value.to_vec()));
-        self.commit(&Inbox::Control {
-            records: records.collect(),
-            read_to: batch.next.offset,
-        })?;
-        Ok(Progress::Worked)
+        let read = !batch.is_empty() || batch.next.offset != before.offset;
+        let found = if read {
+            self.put(&batch, &before)?
+        } else {
+            self.name_sources(&before)?
+        };
+        Ok(match (found, read) {
+            (true, _) => Progress::Found,
+            (false, true) => Progress::Worked,
+            (false, false) => Progress::Idle,
+        })
     }
 
     fn close(&mut self) -> Result<(), TaskError> {

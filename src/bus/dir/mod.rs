@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, Topic, TopicPartition};
+use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 
 use commits::Commits;
 use disk::{Disk, RealDisk};
@@ -174,14 +174,15 @@ impl Bus for DirBus {
         Ok(Box::new(reader))
     }
 
-    fn committed(&self, task: &str) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+        let task = task.to_string();
         if self.commits.is_some() {
-            return Ok(self.shared.position(task));
+            return Ok(self.shared.position(&task));
         }
         let Some((mut journal, mut snapshot)) = JournalReader::open(&self.layout)? else {
             return Ok(None);
         };
-        let mut position = snapshot.positions.remove(task);
+        let mut position = snapshot.positions.remove(&task);
         while let Some(commit) = journal.next()? {
             let mut ours = commit.positions.into_iter().rev();
             let last = ours.find(|(name, _)| *name == task);
@@ -190,13 +191,13 @@ impl Bus for DirBus {
         Ok(position)
     }
 
-    fn commit(&self, task: &str, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
         let Some(commits) = &self.commits else {
             return Err(BusError::ReadOnly {
                 path: self.layout.root().to_path_buf(),
             });
         };
-        commits.commit(Pending::new(task, outputs, position)?)
+        commits.commit(Pending::new(&task.to_string(), outputs, position)?)
     }
 
     fn version(&self) -> u64 {

@@ -22,12 +22,20 @@ fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
         let setting = |(key, value, from): (Key, Option<String>, String)| {
             (key.name().to_owned(), json!({ "value": value, "from": from }))
         };
-        return write_json(&Value::Object(settings.map(setting).collect::<Map<_, _>>()), out);
+        let mut shown: Map<_, _> = settings.map(setting).collect();
+        for (name, value, from) in loaded.properties() {
+            let name = format!("kafka.properties.{name}");
+            shown.insert(name, json!({ "value": value, "from": from.to_string() }));
+        }
+        return write_json(&Value::Object(shown), out);
     }
     let mut table = Table::new(&["setting", "value", "from", "variable", "flag"]);
     for (key, value, from) in settings {
         let value = value.unwrap_or_else(|| "(not set)".into());
         table.row([key.name(), &value, &from, &key.variable(), &key.flag()]);
+    }
+    for (name, value, from) in loaded.properties() {
+        table.row([&format!("kafka.properties.{name}"), &value, &from.to_string(), "", ""]);
     }
     table.write(out)
 }

@@ -74,7 +74,7 @@ struct Reading<'a> {
 
 pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Outcome {
     let opened = bus::open_for_reading(address)?;
-    let BusAddress::Dir(root) = address;
+    let root = bus::directory(address)?;
     let report = read(&opened, address, files::look(root)?)?;
     if json {
         query::write_json(&report, out)?;

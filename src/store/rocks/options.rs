@@ -1,7 +1,8 @@
 //! How RocksDB is set up.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, MergeOperands, Options, WriteBufferManager};
@@ -56,7 +57,12 @@ pub struct Shared {
     buffers: WriteBufferManager,
     env: Env,
     limits: Limits,
+    /// What was free on the disk, and when that was looked at.
+    free: Arc<Mutex<Option<(Instant, u64)>>>,
 }
+
+/// How long is believed what was free on the disk.
+const FREE_FOR: Duration = Duration::from_millis(500);
 
 impl Shared {
     /// Sets up what the stores share.
@@ -74,7 +80,22 @@ impl Shared {
             cache,
             env,
             limits,
+            free: Arc::default(),
         })
+    }
+
+    /// Bytes that are free on the disk of the stores.
+    pub(super) fn free_bytes(&self, path: &Path) -> Result<u64, StoreError> {
+        let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, free)) = *known
+            && at.elapsed() < FREE_FOR
+        {
+            return Ok(free);
+        }
+        let found = rustix::fs::statvfs(path).map_err(|error| StoreError::io("look at the disk of", path)(error.into()))?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        *known = Some((Instant::now(), free));
+        Ok(free)
     }
 
     fn open_files_per_store(&self) -> u16 {

@@ -16,7 +16,7 @@ const PARTITIONS: [TopicPartition; 6] = [
     Topic::Ledger.partition(0),
     Topic::Ledger.partition(1),
 ];
-const TASKS: [&str; 3] = ["a", "b", "c"];
+const TASKS: [TaskId; 3] = [TaskId::COORDINATE, TaskId::SEQUENCE, TaskId::accrue(0)];
 
 #[derive(Debug, Clone)]
 enum Step {

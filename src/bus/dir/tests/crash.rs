@@ -7,7 +7,7 @@ use super::faulty::{Faulty, Loss};
 use super::*;
 
 const COMMITS: usize = 5;
-const TASKS: [&str; 2] = ["ingest", "accrue"];
+const TASKS: [TaskId; 2] = [TaskId::COORDINATE, TaskId::accrue(0)];
 
 /// Small, so that the journal is started anew in the middle.
 const TUNING: Tuning = Tuning {
@@ -52,7 +52,7 @@ fn seen(bus: &DirBus) -> Seen {
         .into_iter()
         .map(|partition| read_all(bus, partition))
         .collect();
-    let positions = TASKS.iter().map(|task| bus.committed(task).unwrap()).collect();
+    let positions = TASKS.iter().map(|task| bus.committed(*task).unwrap()).collect();
     (logs, positions)
 }
 

@@ -27,7 +27,7 @@ fn place(closed: bool) -> Place {
         let mut outputs = Outputs::default();
         outputs.push(epochs(), b"", value);
         outputs.push(ledger(), b"", value);
-        bus.commit("task", &outputs, &Position::default()).unwrap();
+        bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
     }
     if !closed {
         disk.stop_after(0, 0);
@@ -102,7 +102,7 @@ fn reading_beside_a_running_process() {
     let reading = DirBus::open_for_reading(place.path()).unwrap();
     assert_eq!(reading.identity(), "");
     assert_eq!(reading.end(epochs()).unwrap(), 0);
-    assert_eq!(reading.committed("task").unwrap(), None);
+    assert_eq!(reading.committed(TaskId::COORDINATE).unwrap(), None);
     assert!(
         fs::read_dir(place.path()).unwrap().next().is_none(),
         "something was written"
@@ -116,7 +116,7 @@ fn reading_beside_a_running_process() {
         assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 1);
         assert_eq!(reading.end(epochs()).unwrap(), n);
         assert_eq!(reading.end(ledger()).unwrap(), n * 15);
-        assert_eq!(reading.committed("task").unwrap(), Some(Position::default()));
+        assert_eq!(reading.committed(TaskId::COORDINATE).unwrap(), Some(Position::default()));
     }
     assert!(reading.wait(seen, Duration::ZERO).unwrap() > seen);
     // In the middle of what the other process is writing.
@@ -286,9 +286,9 @@ fn many_threads_commit() {
                     outputs.push(epochs(), b"", format!("{thread} {n}").as_bytes());
                     let mut position = Position::default();
                     position.cursor.job = n;
-                    let task = format!("task {thread}");
-                    bus.commit(&task, &outputs, &position).unwrap();
-                    assert_eq!(bus.committed(&task).unwrap(), Some(position));
+                    let task = TaskId::accrue(u16::try_from(thread).unwrap());
+                    bus.commit(task, &outputs, &position).unwrap();
+                    assert_eq!(bus.committed(task).unwrap(), Some(position));
                 }
             });
         }
@@ -313,7 +313,7 @@ fn more_partitions_than_open_files() {
         for partition in 0..600 {
             outputs.push(Topic::Ledger.partition(partition), b"", value);
         }
-        bus.commit("task", &outputs, &Position::default()).unwrap();
+        bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
     }
     bus.close().unwrap();
     let bus = place.open().unwrap();

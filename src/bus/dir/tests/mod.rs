@@ -75,7 +75,7 @@ impl Place {
 fn commit(bus: &DirBus, to: TopicPartition, value: &[u8]) -> Result<(), BusError> {
     let mut outputs = Outputs::default();
     outputs.push(to, b"key", value);
-    bus.commit("task", &outputs, &Position::default())
+    bus.commit(TaskId::COORDINATE, &outputs, &Position::default())
 }
 
 fn error<T>(result: Result<T, BusError>) -> String {

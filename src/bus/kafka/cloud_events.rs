@@ -1,0 +1,138 @@
+//! CloudEvents 1.0 in Kafka: structured mode is the record's value as it stands; in binary mode the attributes are headers (`ce_*`) and the value is
+//! `data`. The tasks know structured mode alone.
+
+use rdkafka::message::{BorrowedHeaders, Headers};
+use serde_json::value::RawValue;
+
+/// The start of a header that holds an attribute.
+const PREFIX: &str = "ce_";
+/// The start of the content type of structured mode.
+const STRUCTURED: &[u8] = b"application/cloudevents";
+
+/// Appends the event that a record holds, in structured mode. `headers` may be missing; without an attribute among them the value is the event.
+///
+/// A binary-mode value that is no JSON is appended alone: it is refused for that, whatever its headers say.
+pub(super) fn append_structured(headers: Option<&BorrowedHeaders>, value: &[u8], to: &mut Vec<u8>) {
+    let Some(headers) = headers else {
+        to.extend_from_slice(value);
+        return;
+    };
+    let pairs: Vec<(&str, &[u8])> = headers
+        .iter()
+        .map(|header| (header.key, header.value.unwrap_or_default()))
+        .collect();
+    append(&pairs, value, to);
+}
+
+fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
+    let structured = headers.iter().any(|(name, value)| {
+        let start = value.get(..STRUCTURED.len());
+        name.eq_ignore_ascii_case("content-type") && start.is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
+    });
+    let attributes = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, *value)));
+    if structured || attributes.clone().next().is_none() {
+        to.extend_from_slice(value);
+        return;
+    }
+    // A value is data only if it is one JSON value, or what stands in it could end the event early.
+    let data = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+    if data.is_none() && !value.is_empty() {
+        to.extend_from_slice(value);
+        return;
+    }
+    to.push(b'{');
+    for (index, (name, value)) in attributes.enumerate() {
+        if index > 0 {
+            to.push(b',');
+        }
+        append_string(name.as_bytes(), to);
+        to.push(b':');
+        append_string(value, to);
+    }
+    // An event without a value is one without data, which is refused for that.
+    if let Some(data) = data {
+        to.extend_from_slice(b",\"data\":");
+        to.extend_from_slice(data.as_bytes());
+    }
+    to.push(b'}');
+}
+
+/// Appends a JSON string. Bytes that are not UTF-8 stay as they are, so that the record is refused for them and not mended in silence.
+fn append_string(text: &[u8], to: &mut Vec<u8>) {
+    to.push(b'"');
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => to.extend_from_slice(&[b'\\', *byte]),
+            0..0x20 => to.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => to.push(*byte),
+        }
+    }
+    to.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn structured(headers: &[(&str, &[u8])], value: &[u8]) -> Vec<u8> {
+        let mut to = Vec::new();
+        append(headers, value, &mut to);
+        to
+    }
+
+    #[test]
+    fn binary_mode_becomes_structured() {
+        let headers: [(&str, &[u8]); 5] = [
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"a\"\n"),
+            ("ce_type", b"exchange.deposit.v1"),
+            ("trace", b"x"),
+        ];
+        let event: Value = serde_json::from_slice(&structured(&headers, b" {\"account\":\"u\"} ")).unwrap();
+        assert_eq!(
+            event,
+            json!({ "specversion": "1.0", "id": "a\"\n", "type": "exchange.deposit.v1", "data": { "account": "u" } })
+        );
+    }
+
+    #[test]
+    fn structured_mode_stays_as_it_is() {
+        let value = b"{\"specversion\":\"1.0\"}";
+        let typed: [(&str, &[u8]); 2] = [("Content-Type", b"application/cloudevents+json; charset=utf-8"), ("ce_id", b"x")];
+        assert_eq!(structured(&typed, value), value);
+        assert_eq!(structured(&[("trace", b"x")], value), value);
+        assert_eq!(structured(&[], b""), b"");
+    }
+
+    #[test]
+    fn a_value_that_is_no_json_cannot_break_out() {
+        let headers: [(&str, &[u8]); 1] = [("ce_id", b"x")];
+        for value in [&b"1},\"id\":\"other\",\"data\":{"[..], b"{", b"\xff", b"1 2"] {
+            assert_eq!(structured(&headers, value), value);
+        }
+        assert_eq!(structured(&headers, b""), b"{\"id\":\"x\"}");
+    }
+
+    #[test]
+    fn an_attribute_that_is_no_utf8_is_not_mended() {
+        let headers: [(&str, &[u8]); 1] = [("ce_id", b"\xff")];
+        assert!(std::str::from_utf8(&structured(&headers, b"{}")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn attributes_come_back_whatever_they_hold(id in any::<String>(), data in any::<i64>()) {
+            let headers = [("ce_id", id.as_bytes())];
+            let event: Value = serde_json::from_slice(&structured(&headers, data.to_string().as_bytes())).unwrap();
+            prop_assert_eq!(event, json!({ "id": id, "data": data }));
+        }
+    }
+}

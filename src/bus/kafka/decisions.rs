@@ -1,0 +1,102 @@
+//! The decisions, read once for all tasks of a process: each of them needs all of them, from a place of its own on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::bus::{Batch, BusError, Mark, Reader, Topic, TopicPartition};
+
+use super::Brokers;
+use super::reader::KafkaReader;
+
+const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
+/// How many bytes are taken from the bus at a time.
+const CHUNK: usize = 1 << 20;
+
+/// The decisions so far. They stay in memory: a few hundred bytes each, a few a day for each asset.
+#[derive(Default)]
+struct Log {
+    records: BTreeMap<u64, Vec<u8>>,
+    reader: Option<KafkaReader>,
+}
+
+/// The decisions of a deployment.
+pub(super) struct Decisions {
+    brokers: Arc<Brokers>,
+    log: Mutex<Log>,
+}
+
+impl Decisions {
+    pub(super) fn new(brokers: Arc<Brokers>) -> Self {
+        Self {
+            brokers,
+            log: Mutex::default(),
+        }
+    }
+
+    /// Takes what is new.
+    fn follow(&self) -> Result<MutexGuard<'_, Log>, BusError> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = match log.reader.take() {
+            Some(reader) => reader,
+            None => {
+                // From the start once more, after an error too: nothing may be missing.
+                log.records.clear();
+                KafkaReader::open(Arc::clone(&self.brokers), DECISIONS, &Mark::default())?
+            }
+        };
+        loop {
+            let batch = reader.read(CHUNK, u64::MAX)?;
+            if batch.is_empty() {
+                break;
+            }
+            for record in batch.iter() {
+                log.records.insert(record.offset, record.value.to_vec());
+            }
+        }
+        log.reader = Some(reader);
+        Ok(log)
+    }
+}
+
+/// A reader of the decisions.
+pub(super) struct DecisionsReader {
+    decisions: Arc<Decisions>,
+    mark: Mark,
+}
+
+impl DecisionsReader {
+    pub(super) fn open(decisions: Arc<Decisions>, from: &Mark) -> Result<Self, BusError> {
+        decisions.brokers.check_place(DECISIONS, from.offset)?;
+        Ok(Self {
+            decisions,
+            mark: from.clone(),
+        })
+    }
+}
+
+impl Reader for DecisionsReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        let log = self.decisions.follow()?;
+        let mut bytes = Vec::new();
+        let mut records = Vec::new();
+        for (offset, value) in log.records.range(self.mark.offset..until.max(self.mark.offset)) {
+            if !records.is_empty() && bytes.len() >= limit {
+                break;
+            }
+            let from = bytes.len();
+            bytes.extend_from_slice(value);
+            records.push((*offset, from..bytes.len()));
+            self.mark.offset = offset.saturating_add(1);
+        }
+        Ok(Batch::new(bytes, records, self.mark.clone()))
+    }
+
+    fn has_news(&mut self) -> Result<bool, BusError> {
+        let log = self.decisions.follow()?;
+        Ok(log.records.range(self.mark.offset..).next().is_some())
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
+}

@@ -1,0 +1,180 @@
+//! Puts the source and control records of a directory bus onto Kafka: for demonstrations, tests and moves.
+//!
+//! Line `n` of a file becomes offset `n` of the partition of that number, and what is there already is not written again, so it may be stopped
+//! and started as one likes, and lines may be added in between.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+
+use crate::bus::dir::DirBus;
+use crate::bus::{Bus, BusError, Mark, Topic, TopicPartition};
+
+use super::client::Told;
+use super::failure::{self, Attempt};
+use super::settings::Settings;
+use super::sources::place;
+
+/// How many bytes are read from a file at a time.
+const CHUNK: usize = 1 << 20;
+/// How long deliveries are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How many records were written to each partition.
+pub type Written = BTreeMap<TopicPartition, u64>;
+
+/// Writes what Kafka does not have yet of the records of the directory bus at `root`: the control records up to the first close, then all sources,
+/// then the rest of control. So listings come before what they cover, and closes after it.
+///
+/// # Errors
+/// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
+pub fn load(settings: &Settings, root: &Path) -> Result<Written, BusError> {
+    let files = DirBus::open_for_reading(root)?;
+    let attempt = Attempt::new("write to the source topics", &settings.brokers, "--operation Write --topic 'exchange.…'");
+    let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
+    let mut config = settings.client()?;
+    config
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "20")
+        .set("compression.type", "lz4");
+    let context = Deliveries::default();
+    let failed = Arc::clone(&context.failed);
+    let producer: ThreadedProducer<Deliveries> = config
+        .create_with_context(context)
+        .map_err(|error| attempt.failed(&error))?;
+    let mut loader = Loader {
+        files,
+        asker,
+        producer,
+        failed,
+        attempt,
+        written: Written::new(),
+    };
+    let control = Topic::Control.partition(0);
+    let closes = loader.first_close(control)?;
+    loader.partition(control, closes)?;
+    loader.flush()?;
+    for topic in Topic::SOURCES {
+        for number in loader.files.partitions(topic)? {
+            loader.partition(topic.partition(number), u64::MAX)?;
+        }
+    }
+    loader.flush()?;
+    loader.partition(control, u64::MAX)?;
+    loader.flush()?;
+    Ok(loader.written)
+}
+
+/// Remembers the first record that could not be delivered.
+#[derive(Default)]
+struct Deliveries {
+    told: Told,
+    failed: Arc<Mutex<Option<(String, KafkaError)>>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.told.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.told.error(&error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            use rdkafka::Message;
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (format!("{}:{}", message.topic(), message.partition()), error.clone()));
+        }
+    }
+}
+
+struct Loader<'a> {
+    files: DirBus,
+    asker: BaseConsumer,
+    producer: ThreadedProducer<Deliveries>,
+    failed: Arc<Mutex<Option<(String, KafkaError)>>>,
+    attempt: Attempt<'a>,
+    written: Written,
+}
+
+impl Loader<'_> {
+    /// The offset of the first close on the control topic.
+    fn first_close(&self, control: TopicPartition) -> Result<u64, BusError> {
+        let mut reader = self.files.open(control, &Mark::default())?;
+        loop {
+            let batch = reader.read(CHUNK, u64::MAX)?;
+            if batch.is_empty() {
+                return Ok(u64::MAX);
+            }
+            let close = batch
+                .iter()
+                .find(|record| memchr::memmem::find(record.value, b"softstake.epoch_close.").is_some());
+            if let Some(close) = close {
+                return Ok(close.offset);
+            }
+        }
+    }
+
+    /// Writes the lines of one file below `until` that Kafka does not have.
+    fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), BusError> {
+        let (topic, number) = place(to);
+        let (_, end) = super::range(&self.asker, to).map_err(|error| match error.rdkafka_error_code() {
+            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) => self.attempt.refused(format!(
+                "{to} is not there: `softstake topics --create --source-partitions N` makes the topics"
+            )),
+            _ => self.attempt.failed(&error),
+        })?;
+        let lines = self.files.end(to)?;
+        if end > lines {
+            return Err(self.attempt.refused(format!(
+                "{to} has {end} records on Kafka and {lines} in its file: they are not the same log"
+            )));
+        }
+        let mut reader = self.files.open(to, &Mark::default())?;
+        let mut count = 0;
+        loop {
+            let batch = reader.read(CHUNK, until)?;
+            if batch.is_empty() {
+                break;
+            }
+            for record in batch.iter().filter(|record| record.offset >= end) {
+                let mut out = BaseRecord::<[u8], [u8]>::to(topic).partition(number).payload(record.value);
+                loop {
+                    match self.producer.send(out) {
+                        Ok(()) => break,
+                        Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                            out = back;
+                            std::thread::sleep(Duration::from_millis(1));
+                        }
+                        Err((error, _)) => return Err(self.attempt.failed(&error)),
+                    }
+                }
+                count += 1;
+            }
+        }
+        *self.written.entry(to).or_default() += count;
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), BusError> {
+        self.producer.flush(PATIENCE).map_err(|error| self.attempt.failed(&error))?;
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some((to, error)) => Err(self.attempt.refused(format!("{to}: {}", failure::text(&error)))),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! This process as a member of the deployment's consumer group: which partitions it follows, and until when.
+//!
+//! The group's consumer fetches nothing; readers are consumers of their own. What it is for is the assignment, and its generation: a transaction
+//! that commits a position carries it, and the brokers refuse one of a generation that has passed (KIP-447). So whatever a process tries that was
+//! away too long, it cannot land.
+//!
+//! Each time a partition is assigned it is a *grant* with a number of its own. A task holds the grant it was started under; once that one is gone,
+//! nothing of the task is committed any more, even if the same partition has come back meanwhile under another grant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::bus::{BusError, TaskId, Topic, TopicPartition};
+
+use super::client::{Seldom, Signal, Told};
+use super::failure::Attempt;
+use super::settings::Settings;
+
+/// How long tasks are waited for that have to be closed, before their partitions are given away all the same: the brokers would do it soon.
+const CLOSE_WITHIN: Duration = Duration::from_secs(120);
+/// How long one poll of the group's consumer takes at most.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What is known about the assignment. Everything about it is asked and changed under one lock.
+#[derive(Debug, Default)]
+struct Grants {
+    granted: BTreeMap<TopicPartition, Grant>,
+    /// The tasks that run here, and the grant each was started under.
+    held: BTreeMap<TopicPartition, u64>,
+    next: u64,
+    /// Why this process has no part in the deployment any more.
+    ended: Option<Ended>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Grant {
+    number: u64,
+    /// Asked back: the task is to close, and may still commit what it has done.
+    leaving: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Ended {
+    Replaced,
+    Refused(String),
+}
+
+/// The assignment, shared by the group's consumer and everybody else.
+#[derive(Debug, Default)]
+pub(super) struct Assignment {
+    grants: Mutex<Grants>,
+    changed: Condvar,
+    version: AtomicU64,
+}
+
+impl Assignment {
+    fn lock(&self) -> MutexGuard<'_, Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, signal: &Signal) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_all();
+        signal.raise();
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The tasks to run now: what is granted and not asked back. A task of an earlier grant has to be closed first, so it is not among them.
+    fn wanted(grants: &Grants) -> BTreeSet<TaskId> {
+        grants
+            .granted
+            .iter()
+            .filter(|(home, grant)| {
+                !grant.leaving && grants.held.get(home).is_none_or(|number| *number == grant.number)
+            })
+            .map(|(home, _)| TaskId::following(*home))
+            .collect()
+    }
+
+    pub(super) fn take_up(&self, task: TaskId) -> bool {
+        let mut grants = self.lock();
+        let home = task.home();
+        match grants.granted.get(&home) {
+            Some(grant) if !grant.leaving && !grants.held.contains_key(&home) => {
+                let number = grant.number;
+                grants.held.insert(home, number);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn let_go(&self, task: TaskId, signal: &Signal) {
+        if self.lock().held.remove(&task.home()).is_some() {
+            self.change(signal);
+        }
+    }
+
+    fn may_commit(grants: &Grants, home: TopicPartition) -> bool {
+        match (grants.granted.get(&home), grants.held.get(&home)) {
+            (Some(grant), Some(number)) => grant.number == *number,
+            _ => false,
+        }
+    }
+
+    fn grant(&self, homes: &[TopicPartition], signal: &Signal) {
+        let mut grants = self.lock();
+        for home in homes {
+            grants.next += 1;
+            let number = grants.next;
+            grants.granted.insert(*home, Grant { number, leaving: false });
+        }
+        drop(grants);
+        self.change(signal);
+    }
+
+    /// Asks partitions back and waits until their tasks are closed.
+    fn ask_back(&self, homes: &[TopicPartition], signal: &Signal) {
+        let mut grants = self.lock();
+        for home in homes {
+            if let Some(grant) = grants.granted.get_mut(home) {
+                grant.leaving = true;
+            }
+        }
+        drop(grants);
+        self.change(signal);
+        let running = |grants: &mut Grants| homes.iter().any(|home| grants.held.contains_key(home));
+        let (mut grants, late) = self
+            .changed
+            .wait_timeout_while(self.lock(), CLOSE_WITHIN, running)
+            .unwrap_or_else(PoisonError::into_inner);
+        if late.timed_out() {
+            tracing::warn!("tasks did not close within {} s; they can commit nothing any more", CLOSE_WITHIN.as_secs());
+        }
+        for home in homes {
+            grants.granted.remove(home);
+        }
+        drop(grants);
+        self.change(signal);
+    }
+
+    /// Takes partitions away that are somebody else's already.
+    fn take_away(&self, signal: &Signal) {
+        self.lock().granted.clear();
+        self.change(signal);
+    }
+
+    fn end(&self, why: Ended, signal: &Signal) {
+        let mut grants = self.lock();
+        grants.granted.clear();
+        grants.ended.get_or_insert(why);
+        drop(grants);
+        self.change(signal);
+    }
+}
+
+/// What the group's consumer tells.
+pub(super) struct MemberContext {
+    told: Told,
+    assignment: Arc<Assignment>,
+    signal: Arc<Signal>,
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.told.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // A fatal error comes with the next poll as well.
+        if error.rdkafka_error_code() != Some(Code::Fatal) {
+            self.told.error(&error, reason);
+        }
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let homes: Vec<TopicPartition> = partitions.elements().iter().filter_map(|element| home(element.topic(), element.partition())).collect();
+        let names = || homes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let outcome = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                tracing::info!("assigned: {}", names());
+                // It fetches nothing, so where it would start does not matter; a place spares it the look-up.
+                let mut paused = TopicPartitionList::new();
+                for element in partitions.elements() {
+                    // A partition with an offset of 0 can be added to any list.
+                    let _ = paused.add_partition_offset(element.topic(), element.partition(), Offset::Offset(0));
+                }
+                let assigned = consumer.incremental_assign(&paused).and_then(|()| consumer.pause(&paused));
+                self.assignment.grant(&homes, &self.signal);
+                assigned
+            }
+            _ => {
+                if consumer.assignment_lost() {
+                    tracing::warn!("lost, as this process was away too long: {}", names());
+                    self.assignment.take_away(&self.signal);
+                } else {
+                    tracing::info!("asked back: {}", names());
+                    self.assignment.ask_back(&homes, &self.signal);
+                }
+                consumer.incremental_unassign(partitions)
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::error!("the group's consumer did not take its assignment: {error}");
+        }
+    }
+}
+
+fn home(topic: &str, partition: i32) -> Option<TopicPartition> {
+    Some(Topic::from_name(topic)?.partition(u32::try_from(partition).ok()?))
+}
+
+/// This process in its group.
+pub(super) struct Member {
+    consumer: Arc<BaseConsumer<MemberContext>>,
+    assignment: Arc<Assignment>,
+    signal: Arc<Signal>,
+    settings: Arc<Settings>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    /// Makes the group's consumer; it joins with [`Member::join`].
+    pub(super) fn new(settings: Arc<Settings>, signal: Arc<Signal>) -> Result<Self, BusError> {
+        let assignment = Arc::new(Assignment::default());
+        let context = MemberContext {
+            told: Told::default(),
+            assignment: Arc::clone(&assignment),
+            signal: Arc::clone(&signal),
+        };
+        let consumer: BaseConsumer<MemberContext> = settings
+            .member()?
+            .create_with_context(context)
+            .map_err(|error| attempt(&settings).failed(&error))?;
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            assignment,
+            signal,
+            settings,
+            stop: Arc::new(AtomicBool::new(false)),
+            thread: None,
+        })
+    }
+
+    /// Joins the group. From here on there are assignments.
+    pub(super) fn join(&mut self) -> Result<(), BusError> {
+        let topics: Vec<&str> = FOLLOWED.iter().map(|topic| topic.name()).collect();
+        self.consumer
+            .subscribe(&topics)
+            .map_err(|error| attempt(&self.settings).failed(&error))?;
+        let (consumer, assignment) = (Arc::clone(&self.consumer), Arc::clone(&self.assignment));
+        let (signal, stop) = (Arc::clone(&self.signal), Arc::clone(&self.stop));
+        let settings = Arc::clone(&self.settings);
+        let thread = std::thread::Builder::new().name("kafka member".into()).spawn(move || {
+            let seldom = Seldom::default();
+            let mut last = Instant::now();
+            while !stop.load(Ordering::Relaxed) {
+                // After a stop of the whole process the clock has jumped: what was assigned may be somebody else's, and commits will tell.
+                if last.elapsed() > Duration::from_secs(5) {
+                    tracing::warn!("this process stood still for {} s", last.elapsed().as_secs());
+                }
+                last = Instant::now();
+                if let Some(Err(error)) = consumer.poll(POLL) {
+                    trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
+                }
+            }
+        });
+        self.thread = Some(thread.map_err(BusError::io("start a thread for", "the consumer group"))?);
+        Ok(())
+    }
+
+    pub(super) fn assignment(&self) -> &Assignment {
+        &self.assignment
+    }
+
+    /// The tasks to run now.
+    pub(super) fn wanted(&self) -> Result<BTreeSet<TaskId>, BusError> {
+        let grants = self.assignment.lock();
+        match &grants.ended {
+            None => Ok(Assignment::wanted(&grants)),
+            Some(ended) => Err(self.error(ended)),
+        }
+    }
+
+    /// Whether all of these tasks may commit, and the group's generation under which they may; or the first that may not.
+    pub(super) fn generation(&self, homes: &[TopicPartition]) -> Result<ConsumerGroupMetadata, TopicPartition> {
+        // Under the lock: a grant that goes after this goes with its generation.
+        let grants = self.assignment.lock();
+        let first = homes.first().copied().unwrap_or(TaskId::DEPLOYMENT.home());
+        match homes.iter().find(|home| !Assignment::may_commit(&grants, **home)) {
+            Some(home) => Err(*home),
+            None => self.consumer.group_metadata().ok_or(first),
+        }
+    }
+
+    /// A consumer that sees ends as they are written.
+    pub(super) fn consumer(&self) -> &BaseConsumer<MemberContext> {
+        &self.consumer
+    }
+
+    fn error(&self, ended: &Ended) -> BusError {
+        match ended {
+            Ended::Replaced => BusError::Replaced {
+                instance: self.settings.instance.clone().unwrap_or_else(|| "(unnamed)".into()),
+                deployment: self.settings.deployment.clone(),
+            },
+            Ended::Refused(why) => attempt(&self.settings).refused(why.clone()),
+        }
+    }
+
+    /// Leaves off following partitions; whoever is a static member keeps its place until the session ends.
+    pub(super) fn leave(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It ends within a poll; a panic in it has been told by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The topics whose partitions tasks follow, and decisions: the group keeps the position of each.
+const FOLLOWED: [Topic; 9] = [
+    Topic::Deposits,
+    Topic::Withdrawals,
+    Topic::Trades,
+    Topic::Transfers,
+    Topic::Accounts,
+    Topic::Control,
+    Topic::Decisions,
+    Topic::Ledger,
+    Topic::Inbox,
+];
+
+fn attempt(settings: &Settings) -> Attempt<'_> {
+    let group = &settings.deployment;
+    Attempt::new(
+        format!("work in consumer group {group}"),
+        &settings.brokers,
+        format!("--operation Read --group {group}"),
+    )
+}
+
+/// What the group's consumer cannot do.
+fn trouble(
+    error: &KafkaError,
+    consumer: &BaseConsumer<MemberContext>,
+    assignment: &Assignment,
+    signal: &Signal,
+    settings: &Settings,
+    seldom: &Seldom,
+) {
+    let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+    let code = match error.rdkafka_error_code() {
+        Some(Code::Fatal) => consumer.client().fatal_error().map(|(code, _)| code),
+        code => code,
+    };
+    match code {
+        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.end(Ended::Replaced, signal),
+        // A source topic may come later; of ours, whoever needs it says so.
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
+        // It reads nothing: where its paused partitions would start is no matter.
+        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {}
+        Some(Code::InconsistentGroupProtocol) => {
+            let why = format!(
+                "{error}: members of group {} that are no softstake, or one with other settings; give this deployment a name of its own",
+                settings.deployment
+            );
+            assignment.end(Ended::Refused(why), signal);
+        }
+        _ if fatal => {
+            let why = consumer.client().fatal_error().map_or_else(|| error.to_string(), |(_, why)| why);
+            assignment.end(Ended::Refused(why), signal);
+        }
+        _ => {
+            let said = match error.rdkafka_error_code() {
+                Some(code @ Code::TopicAuthorizationFailed) => {
+                    Attempt::new("follow the topics", &settings.brokers, "--operation Read --operation Describe --topic …")
+                        .failed(&KafkaError::Global(code))
+                }
+                _ => attempt(settings).failed(error),
+            };
+            if seldom.now(&said.to_string()) {
+                tracing::warn!("{said}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn homes() -> [TopicPartition; 2] {
+        [Topic::Trades.partition(3), Topic::Ledger.partition(1)]
+    }
+
+    fn may_commit(assignment: &Assignment, home: TopicPartition) -> bool {
+        Assignment::may_commit(&assignment.lock(), home)
+    }
+
+    fn wanted(assignment: &Assignment) -> Vec<TopicPartition> {
+        Assignment::wanted(&assignment.lock()).into_iter().map(TaskId::home).collect()
+    }
+
+    #[test]
+    fn a_task_commits_under_its_own_grant_only() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        let task = TaskId::following(trades);
+        assert!(!assignment.take_up(task), "nothing is granted");
+        assignment.grant(&[trades, ledger], &signal);
+        assert_eq!(wanted(&assignment), [trades, ledger]);
+        assert!(!may_commit(&assignment, trades), "it is not taken up");
+        assert!(assignment.take_up(task) && !assignment.take_up(task));
+        assert!(may_commit(&assignment, trades));
+        // Taken away and granted anew while the task still runs: it is the old grant's.
+        assignment.take_away(&signal);
+        assert!(!may_commit(&assignment, trades));
+        assignment.grant(&[trades], &signal);
+        assert!(!may_commit(&assignment, trades));
+        assert_eq!(wanted(&assignment), [], "the old task has to be closed first");
+        assignment.let_go(task, &signal);
+        assert_eq!(wanted(&assignment), [trades]);
+        assert!(assignment.take_up(task) && may_commit(&assignment, trades));
+    }
+
+    #[test]
+    fn asking_back_waits_for_the_task_which_may_commit_until_then() {
+        let assignment = Arc::new(Assignment::default());
+        let signal = Arc::new(Signal::default());
+        let [trades, ledger] = homes();
+        let task = TaskId::following(trades);
+        assignment.grant(&[trades, ledger], &signal);
+        assert!(assignment.take_up(task));
+        let seen = assignment.version();
+        let asking = std::thread::spawn({
+            let (assignment, signal) = (Arc::clone(&assignment), Arc::clone(&signal));
+            move || assignment.ask_back(&homes(), &signal)
+        });
+        while assignment.version() == seen {
+            std::thread::yield_now();
+        }
+        assert_eq!(wanted(&assignment), []);
+        assert!(!assignment.take_up(TaskId::following(ledger)), "it is asked back");
+        assert!(may_commit(&assignment, trades) && !asking.is_finished());
+        assignment.let_go(task, &signal);
+        asking.join().unwrap();
+        assert!(!may_commit(&assignment, trades));
+    }
+}

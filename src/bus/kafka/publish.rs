@@ -1,0 +1,478 @@
+//! Transactions: the outputs of many tasks, and their positions, in one.
+//!
+//! One thread has the producer. Whoever commits hands its outputs over and waits; what came together meanwhile goes into one transaction, up to a
+//! size, so that commits share what a transaction costs and no reader is held back long.
+//!
+//! What became of a transaction is never guessed. An error that asks for an abort is answered by one, and the transaction is made again if the tasks are
+//! still ours. Where only the brokers know, the producer is dropped; a new one under the same transactional id makes them finish what was begun, and the
+//! committed positions then tell.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::{ClientContext, Message, TopicPartitionList};
+
+use crate::bus::{BusError, Kind, Outputs, Position, TaskId, Topic, TopicPartition};
+
+use super::client::{Seldom, Told};
+use super::failure::{self, Attempt};
+use super::member::Member;
+use super::sources::place;
+use super::{Brokers, position};
+
+/// A transaction takes on more commits until it has this many bytes.
+const TRANSACTION_BYTES: usize = 8 << 20;
+/// How long one request of a transaction is waited for before it is asked again; a stop is noticed that soon.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the brokers are left alone after a transaction that failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What is to be committed, and who waits for it.
+struct Request {
+    task: TaskId,
+    outputs: Outputs,
+    position: Position,
+    metadata: String,
+    answer: SyncSender<Result<(), BusError>>,
+}
+
+/// Commits, from many threads.
+pub(super) struct Publisher {
+    /// `None` once it is closed.
+    requests: Mutex<Option<Sender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Publisher {
+    /// Starts the thread that has the producer.
+    pub(super) fn new(brokers: Arc<Brokers>, member: Arc<Member>, stop: Arc<AtomicBool>) -> Result<Self, BusError> {
+        let (requests, queue) = channel();
+        let worker = Worker {
+            transactional_id: brokers.transactional_id.clone(),
+            brokers,
+            member,
+            producer: None,
+            stop,
+            seldom: Seldom::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("kafka publisher".into())
+            .spawn(move || worker.work(&queue))
+            .map_err(BusError::io("start a thread for", "kafka transactions"))?;
+        Ok(Self {
+            requests: Mutex::new(Some(requests)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Appends `outputs` and moves `task` to `position`; returns when both are done, or nothing is.
+    pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        let closed = || BusError::NotOurs { task };
+        let (answer, outcome) = sync_channel(1);
+        let request = Request {
+            task,
+            metadata: position::write(task, position)?,
+            outputs: outputs.clone(),
+            position: position.clone(),
+            answer,
+        };
+        {
+            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())?;
+        }
+        outcome.recv().map_err(|_| closed())?
+    }
+
+    /// Finishes what is under way.
+    pub(super) fn close(&self) {
+        drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic in it has been told by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the producer tells: which record could not be delivered, above all.
+#[derive(Default)]
+struct Delivery {
+    told: Told,
+    failed: Mutex<Option<(Option<Topic>, usize, KafkaError)>>,
+}
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.told.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(Code::Fatal) {
+            self.told.error(&error, reason);
+        }
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Delivery {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            // What an abort swept away is no failure of its own.
+            if matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight)) {
+                return;
+            }
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (Topic::from_name(message.topic()), message.payload_len(), error.clone()));
+        }
+    }
+}
+
+type Transactional = ThreadedProducer<Delivery>;
+
+/// How an attempt at a transaction ended without success.
+enum Failed {
+    /// Nothing was done, and it can be tried again.
+    Again(String),
+    /// Nothing was done; the task of this partition is not ours any more.
+    NotOurs(TopicPartition),
+    /// Nothing was done, and trying again does not help.
+    Refused(BusError),
+    /// Nobody here knows.
+    Unsettled(String),
+}
+
+struct Worker {
+    transactional_id: String,
+    brokers: Arc<Brokers>,
+    member: Arc<Member>,
+    producer: Option<Transactional>,
+    stop: Arc<AtomicBool>,
+    seldom: Seldom,
+}
+
+impl Worker {
+    fn work(mut self, queue: &Receiver<Request>) {
+        while let Ok(first) = queue.recv() {
+            let mut bytes = first.outputs.bytes();
+            let mut group = vec![first];
+            while bytes < TRANSACTION_BYTES
+                && let Ok(next) = queue.try_recv()
+            {
+                bytes += next.outputs.bytes();
+                group.push(next);
+            }
+            self.settle(group);
+        }
+    }
+
+    /// Brings a group of commits to an end, each with its answer.
+    fn settle(&mut self, mut group: Vec<Request>) {
+        let began = Instant::now();
+        while !group.is_empty() {
+            if self.stop.load(Ordering::Relaxed) && began.elapsed() > PATIENCE {
+                // Whether it took place is looked up by whoever has the tasks next.
+                self.producer = None;
+                answer(group, |task| BusError::Unsettled {
+                    task,
+                    why: "the process was told to stop".into(),
+                });
+                return;
+            }
+            match self.attempt(&group) {
+                Ok(()) => {
+                    for request in group {
+                        // Whoever asked may have gone.
+                        let _ = request.answer.send(Ok(()));
+                    }
+                    return;
+                }
+                Err(Failed::Again(why)) => {
+                    if self.seldom.now(&why) {
+                        tracing::warn!("a transaction was not committed and is made again: {why}");
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(Failed::NotOurs(home)) => {
+                    let (gone, rest) = group.into_iter().partition(|request| request.task.home() == home);
+                    group = rest;
+                    answer(gone, |task| BusError::NotOurs { task });
+                }
+                Err(Failed::Refused(error)) => {
+                    if group.len() > 1 {
+                        // One of them is the cause; the others need not suffer for it.
+                        for request in group {
+                            self.settle(vec![request]);
+                        }
+                        return;
+                    }
+                    let mut error = Some(error);
+                    for request in group {
+                        let refused = error.take().unwrap_or(BusError::NotOurs { task: request.task });
+                        let _ = request.answer.send(Err(refused));
+                    }
+                    return;
+                }
+                Err(Failed::Unsettled(why)) => {
+                    tracing::warn!("whether a transaction was committed is looked up: {why}");
+                    self.producer = None;
+                    self.look_up(group, &why);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes the brokers finish what was begun, and reads from the committed positions what came of it.
+    fn look_up(&mut self, group: Vec<Request>, why: &str) {
+        while let Err(failed) = self.producer() {
+            if self.stop.load(Ordering::Relaxed) {
+                return answer(group, |task| BusError::Unsettled {
+                    task,
+                    why: why.to_owned(),
+                });
+            }
+            let (Failed::Again(said) | Failed::Unsettled(said)) = failed else {
+                // Not ours, or refused for good: whoever takes the tasks up next finds out.
+                break;
+            };
+            if self.seldom.now(&said) {
+                tracing::warn!("{said}");
+            }
+            std::thread::sleep(PAUSE);
+        }
+        for request in group {
+            let task = request.task;
+            let outcome = match self.brokers.committed(task) {
+                Ok(Some(position)) if position == request.position => {
+                    tracing::info!(%task, "the transaction had been committed");
+                    Ok(())
+                }
+                _ => Err(BusError::Unsettled {
+                    task,
+                    why: why.to_owned(),
+                }),
+            };
+            let _ = request.answer.send(outcome);
+        }
+    }
+
+    /// The producer, made and known to the brokers.
+    fn producer(&mut self) -> Result<&Transactional, Failed> {
+        if self.producer.is_none() {
+            let attempt = self.attempt_of("start a producer");
+            let config = self
+                .brokers
+                .settings
+                .producer(&self.transactional_id)
+                .map_err(Failed::Refused)?;
+            let producer: Transactional = config
+                .create_with_context(Delivery::default())
+                .map_err(|error| Failed::Refused(attempt.failed(&error)))?;
+            loop {
+                match producer.init_transactions(PATIENCE) {
+                    Ok(()) => break,
+                    Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.stop.load(Ordering::Relaxed) => {
+                        if self.seldom.now(&error.string()) {
+                            tracing::warn!("the producer is not ready yet: {error}");
+                        }
+                    }
+                    Err(error) => {
+                        return Err(match attempt.failed(&error) {
+                            BusError::Kafka { why, .. } => Failed::Again(why),
+                            BusError::Unavailable { why, .. } => Failed::Again(why),
+                            other => Failed::Refused(other),
+                        });
+                    }
+                }
+            }
+            self.producer = Some(producer);
+        }
+        self.producer
+            .as_ref()
+            .ok_or_else(|| Failed::Again("there is no producer".into()))
+    }
+
+    fn attempt_of(&self, action: &str) -> Attempt<'static> {
+        let id = &self.transactional_id;
+        Attempt {
+            action: action.to_owned(),
+            brokers: "[kafka] brokers",
+            needs: format!("--operation Write --operation Describe --transactional-id {id}, --operation Write --topic 'softstake.…', --operation Read --group …"),
+        }
+    }
+
+    /// One transaction with all of the group.
+    fn attempt(&mut self, group: &[Request]) -> Result<(), Failed> {
+        let producer = self.producer()?;
+        producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(error) = producer.begin_transaction() {
+            // Nothing of this transaction went out.
+            let why = error.to_string();
+            self.producer = None;
+            return Err(Failed::Again(why));
+        }
+        match self.fill(group) {
+            Ok(()) => Ok(()),
+            Err(Failed::Unsettled(why)) => Err(Failed::Unsettled(why)),
+            Err(failed) => {
+                self.abort();
+                Err(failed)
+            }
+        }
+    }
+
+    /// Everything after the begin. Whatever comes back but `Unsettled` leaves a transaction to abort.
+    fn fill(&self, group: &[Request]) -> Result<(), Failed> {
+        let Some(producer) = &self.producer else {
+            return Err(Failed::Again("there is no producer".into()));
+        };
+        for request in group {
+            for (to, key, value) in request.outputs.iter() {
+                send(producer, to, key, value, &self.stop)?;
+            }
+        }
+        let homes: Vec<TopicPartition> = group.iter().map(|request| request.task.home()).collect();
+        let mut offsets = TopicPartitionList::new();
+        for request in group {
+            let home = request.task.home();
+            let offset = i64::try_from(request.position.offset(home)).unwrap_or(i64::MAX);
+            let (topic, number) = place(home);
+            let mut element = offsets.add_partition(topic, number);
+            element
+                .set_offset(Offset::Offset(offset))
+                .map_err(|error| Failed::Again(error.to_string()))?;
+            element.set_metadata(&request.metadata);
+        }
+        loop {
+            // What is asked under the newest generation must be ours under it.
+            let generation = self.member.generation(&homes).map_err(Failed::NotOurs)?;
+            match producer.send_offsets_to_transaction(&offsets, &generation, PATIENCE) {
+                Ok(()) => break,
+                Err(error) => self.failed(producer, &error, "commit positions", false)?,
+            }
+        }
+        loop {
+            match producer.commit_transaction(rdkafka::util::Timeout::Never) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.failed(producer, &error, "commit a transaction", true)?,
+            }
+        }
+    }
+
+    /// Judges an error of a transaction: `Ok` to ask again.
+    fn failed(&self, producer: &Transactional, error: &KafkaError, action: &str, committing: bool) -> Result<(), Failed> {
+        let KafkaError::Transaction(inner) = error else {
+            return Err(Failed::Unsettled(error.to_string()));
+        };
+        if inner.is_retriable() {
+            return if self.stop.load(Ordering::Relaxed) {
+                Err(Failed::Unsettled("the process was told to stop".into()))
+            } else {
+                Ok(())
+            };
+        }
+        let why = format!("{action}: {}", inner.string());
+        if inner.txn_requires_abort() && !inner.is_fatal() {
+            let first = producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((topic, bytes, error)) = first {
+                return Err(self.undelivered(topic, bytes, &error));
+            }
+            return Err(match self.attempt_of(action).failed(error) {
+                error @ BusError::Unauthorised { .. } => Failed::Refused(error),
+                _ => Failed::Again(why),
+            });
+        }
+        if inner.is_fatal() && !committing {
+            // The commit was not asked for: what was begun is aborted by whoever uses the id next.
+            return Err(Failed::Again(why));
+        }
+        Err(Failed::Unsettled(why))
+    }
+
+    fn undelivered(&self, topic: Option<Topic>, bytes: usize, error: &KafkaError) -> Failed {
+        match (topic, error.rdkafka_error_code()) {
+            (Some(topic), Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge)) => {
+                Failed::Refused(BusError::TooLarge { topic, bytes })
+            }
+            (Some(topic), Some(code)) if failure::is_authorisation(code) => {
+                let mut attempt = self.attempt_of(&format!("write to {topic}"));
+                attempt.needs = format!("--operation Write --topic {topic}");
+                Failed::Refused(attempt.failed(error))
+            }
+            (Some(topic), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)) => {
+                Failed::Refused(BusError::NoTopic {
+                    topic,
+                    hint: "run `softstake topics --create`",
+                })
+            }
+            _ => Failed::Again(failure::text(error)),
+        }
+    }
+
+    /// Aborts what was begun; if that does not work, a new producer does.
+    fn abort(&mut self) {
+        let Some(producer) = &self.producer else { return };
+        let mut outcome = producer.abort_transaction(PATIENCE);
+        while let Err(KafkaError::Transaction(error)) = &outcome
+            && error.is_retriable()
+            && !self.stop.load(Ordering::Relaxed)
+        {
+            outcome = producer.abort_transaction(PATIENCE);
+        }
+        if let Err(error) = outcome {
+            tracing::debug!("a transaction could not be aborted, a new producer does it: {error}");
+            self.producer = None;
+        }
+    }
+}
+
+fn answer(group: Vec<Request>, error: impl Fn(TaskId) -> BusError) {
+    for request in group {
+        let _ = request.answer.send(Err(error(request.task)));
+    }
+}
+
+/// Hands a record to the producer.
+fn send(producer: &Transactional, to: TopicPartition, key: &[u8], value: &[u8], stop: &AtomicBool) -> Result<(), Failed> {
+    let (topic, number) = place(to);
+    let mut record = BaseRecord::<[u8], [u8]>::to(topic).payload(value);
+    if !key.is_empty() {
+        record = record.key(key);
+    }
+    // What others read by key goes where the key says; what only we read, and the decisions' one order, where we say.
+    let by_key = to.topic.kind() == Kind::Output && to.topic != Topic::Decisions && !key.is_empty();
+    if !by_key {
+        record = record.partition(number);
+    }
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(Code::QueueFull), back)) if !stop.load(Ordering::Relaxed) => {
+                record = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err((KafkaError::MessageProduction(Code::MessageSizeTooLarge), _)) => {
+                return Err(Failed::Refused(BusError::TooLarge {
+                    topic: to.topic,
+                    bytes: value.len() + key.len(),
+                }));
+            }
+            Err((error, _)) => return Err(Failed::Again(failure::text(&error))),
+        }
+    }
+}

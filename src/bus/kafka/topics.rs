@@ -1,0 +1,374 @@
+//! The topics a deployment needs: made where they are missing, and held against what they should be where they are there.
+//!
+//! Nothing that exists is changed: retention or replication that somebody chose is theirs to change, and the report says in words what is wrong.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::{IsError, KafkaError};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use serde::Serialize;
+
+use crate::bus::{BusError, Topic};
+
+use super::client::Quiet;
+use super::failure::Attempt;
+use super::settings::{MAX_RECORD_BYTES, Settings};
+
+/// How long one request is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long a group's positions have to be kept at least while nobody works: a week's outage must not lose them.
+const OFFSETS_RETENTION_MINUTES: i64 = 30 * 24 * 60;
+
+/// How many partitions and replicas topics are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Ledger partitions; `None` for what the ledger has, or for 8.
+    pub ledger: Option<u32>,
+    /// Partitions of each source topic.
+    pub sources: u32,
+    /// Partitions of each output topic that is read by key.
+    pub outputs: u32,
+    /// Replicas; `None` for three, or as many as there are brokers.
+    pub replication: Option<u32>,
+}
+
+/// What is to be said of a topic, or of the brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The topic; `None` for the brokers.
+    pub topic: Option<&'static str>,
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// How many replicas the least replicated of them has.
+    pub replication: usize,
+    /// Whether it was made just now.
+    pub created: bool,
+    /// What cannot stay so.
+    pub wrong: Vec<String>,
+    /// What can, but somebody should know.
+    pub doubtful: Vec<String>,
+}
+
+/// What a topic should be.
+struct Wanted {
+    topic: Topic,
+    partitions: u32,
+}
+
+impl Wanted {
+    /// Settings that it is made with, and, if they are ours to hold it to, is checked for.
+    fn configs(&self, replication: u32) -> Vec<(&'static str, String)> {
+        let mut configs = vec![
+            ("cleanup.policy", "delete".to_owned()),
+            // The log is the truth: what is derived from it is rebuilt from its start.
+            ("retention.ms", "-1".to_owned()),
+            ("retention.bytes", "-1".to_owned()),
+            ("min.insync.replicas", if replication > 2 { "2" } else { "1" }.to_owned()),
+            ("unclean.leader.election.enable", "false".to_owned()),
+        ];
+        if !self.is_input() {
+            configs.push(("max.message.bytes", MAX_RECORD_BYTES.to_string()));
+        }
+        configs
+    }
+
+    fn is_input(&self) -> bool {
+        self.topic.kind() == crate::bus::Kind::Input
+    }
+}
+
+fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
+    Topic::ALL
+        .into_iter()
+        .map(|topic| Wanted {
+            topic,
+            partitions: match topic {
+                Topic::Ledger => ledger,
+                Topic::Control | Topic::Decisions | Topic::Inbox | Topic::Epochs => 1,
+                Topic::Distributions | Topic::DeadLetters | Topic::LatePostings => sizes.outputs,
+                Topic::Deposits | Topic::Withdrawals | Topic::Trades | Topic::Transfers | Topic::Accounts => sizes.sources,
+            },
+        })
+        .collect()
+}
+
+/// Looks at every topic; with `create`, makes those that are missing.
+///
+/// # Errors
+/// If the brokers cannot be asked.
+pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Finding>, BusError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(BusError::io("start", "the admin client"))?;
+    let attempt = Attempt::new("look at the topics", &settings.brokers, "--operation Describe --operation DescribeConfigs --topic '*'");
+    let admin: AdminClient<Quiet> = settings
+        .client()?
+        .create_with_context(Quiet::default())
+        .map_err(|error| attempt.failed(&error))?;
+    runtime.block_on(Look { admin, settings, attempt }.all(sizes, create))
+}
+
+struct Look<'a> {
+    admin: AdminClient<Quiet>,
+    settings: &'a Settings,
+    attempt: Attempt<'a>,
+}
+
+impl Look<'_> {
+    fn metadata(&self) -> Result<Metadata, BusError> {
+        self.admin
+            .inner()
+            .fetch_metadata(None, PATIENCE)
+            .map_err(|error| self.attempt.failed(&error))
+    }
+
+    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<Finding>, BusError> {
+        let before = self.metadata()?;
+        let brokers = u32::try_from(before.brokers().len()).unwrap_or(1).max(1);
+        let replication = sizes.replication.unwrap_or_else(|| brokers.min(3));
+        let has = |metadata: &Metadata, topic: Topic| partitions(metadata, topic).map(|(count, _)| count);
+        let ledger = sizes
+            .ledger
+            .or(has(&before, Topic::Ledger).and_then(|count| u32::try_from(count).ok()))
+            .unwrap_or(8);
+        let wanted = wanted(sizes, ledger);
+        let missing: Vec<&Wanted> = wanted.iter().filter(|wanted| has(&before, wanted.topic).is_none()).collect();
+        if create && !missing.is_empty() {
+            self.create(&missing, replication).await?;
+        }
+        // What was made just now is not everywhere at once.
+        let mut after = self.metadata()?;
+        let mut tries = 0;
+        while create && tries < 100 && wanted.iter().any(|wanted| has(&after, wanted.topic) .is_none()) {
+            std::thread::sleep(Duration::from_millis(100));
+            after = self.metadata()?;
+            tries += 1;
+        }
+        let mut findings = Vec::new();
+        for wanted in &wanted {
+            let created = create && missing.iter().any(|missing| missing.topic == wanted.topic);
+            findings.push(self.topic(wanted, &after, brokers, created, sizes.ledger).await?);
+        }
+        if let Some(broker) = after.brokers().first() {
+            findings.push(self.brokers(broker.id()).await?);
+        }
+        Ok(findings)
+    }
+
+    async fn create(&self, missing: &[&Wanted], replication: u32) -> Result<(), BusError> {
+        let attempt = |topic: &str| {
+            Attempt::new(
+                format!("create topic {topic}"),
+                &self.settings.brokers,
+                format!("--operation Create --topic {topic}"),
+            )
+        };
+        let configs: Vec<Vec<(&str, String)>> = missing.iter().map(|wanted| wanted.configs(replication)).collect();
+        let topics: Vec<NewTopic<'_>> = missing
+            .iter()
+            .zip(&configs)
+            .map(|(wanted, configs)| {
+                let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+                let replication = TopicReplication::Fixed(number(replication));
+                let topic = NewTopic::new(wanted.topic.name(), number(wanted.partitions), replication);
+                configs.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+            })
+            .collect();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let made = self.admin.create_topics(&topics, &options).await;
+        for outcome in made.map_err(|error| attempt("softstake.*").failed(&error))? {
+            match outcome {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(attempt(&topic).failed(&KafkaError::AdminOp(code))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BusError> {
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = self.admin.describe_configs([what], &options).await;
+        let first = described.map_err(|error| self.attempt.failed(&error))?.into_iter().next();
+        match first {
+            Some(Ok(config)) => Ok(config),
+            Some(Err(code)) => Err(self.attempt.failed(&KafkaError::AdminOp(code))),
+            None => Err(self.attempt.refused("the brokers did not answer")),
+        }
+    }
+
+    async fn topic(
+        &self,
+        wanted: &Wanted,
+        metadata: &Metadata,
+        brokers: u32,
+        created: bool,
+        ledger: Option<u32>,
+    ) -> Result<Finding, BusError> {
+        let topic = wanted.topic;
+        let mut finding = Finding {
+            topic: Some(topic.name()),
+            partitions: 0,
+            replication: 0,
+            created,
+            wrong: Vec::new(),
+            doubtful: Vec::new(),
+        };
+        let Some((partitions, replication)) = partitions(metadata, topic) else {
+            if Topic::SOURCES.contains(&topic) {
+                finding.doubtful.push("it is not there, and counts as empty until it is".into());
+            } else {
+                finding.wrong.push("it is not there: `softstake topics --create` makes it".into());
+            }
+            return Ok(finding);
+        };
+        (finding.partitions, finding.replication) = (partitions, replication);
+        finding.wrong.extend(wrong_partitions(topic, partitions, ledger));
+        let name = topic.name();
+        let config = self.config(&ResourceSpecifier::Topic(name)).await?;
+        let value = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+        let alter = |setting: &str| {
+            format!("`kafka-configs.sh --alter --topic {name} --add-config {setting}`")
+        };
+        if value("cleanup.policy") != "delete" {
+            finding.wrong.push(format!(
+                "cleanup.policy is {}: compaction takes records away that were paid on; {}",
+                value("cleanup.policy"),
+                alter("cleanup.policy=delete")
+            ));
+        }
+        for setting in ["retention.ms", "retention.bytes"] {
+            if value(setting) != "-1" {
+                let said = format!(
+                    "{setting} is {}: what it deletes cannot be read again when a state directory is lost, and not audited; {}",
+                    value(setting),
+                    alter(&format!("{setting}=-1"))
+                );
+                // The exchange's own topics may be archived elsewhere.
+                if Topic::SOURCES.contains(&topic) {
+                    finding.doubtful.push(said);
+                } else {
+                    finding.wrong.push(said);
+                }
+            }
+        }
+        if value("unclean.leader.election.enable") == "true" {
+            finding.wrong.push(format!(
+                "unclean.leader.election.enable is true: committed records may vanish; {}",
+                alter("unclean.leader.election.enable=false")
+            ));
+        }
+        let insync: usize = value("min.insync.replicas").parse().unwrap_or(1);
+        if replication > 2 && insync < 2 {
+            finding.wrong.push(format!(
+                "min.insync.replicas is {insync} of {replication}: a record counts as written when one disk has it; {}",
+                alter("min.insync.replicas=2")
+            ));
+        }
+        if replication > 1 && insync >= replication {
+            finding.wrong.push(format!(
+                "min.insync.replicas is {insync} of {replication}: when one broker is away, nothing can be written; {}",
+                alter(&format!("min.insync.replicas={}", replication - 1))
+            ));
+        }
+        if replication < 3 {
+            let said = format!("it has {replication} of 3 replicas: a lost disk may lose records");
+            if brokers >= 3 && !wanted.is_input() {
+                finding.wrong.push(format!("{said}; `kafka-reassign-partitions.sh` adds some"));
+            } else {
+                finding.doubtful.push(said);
+            }
+        }
+        let largest: usize = value("max.message.bytes").parse().unwrap_or(0);
+        if !wanted.is_input() && largest < MAX_RECORD_BYTES {
+            finding.wrong.push(format!(
+                "max.message.bytes is {largest}: a dead letter may be larger; {}",
+                alter(&format!("max.message.bytes={MAX_RECORD_BYTES}"))
+            ));
+        }
+        Ok(finding)
+    }
+
+    async fn brokers(&self, id: i32) -> Result<Finding, BusError> {
+        let mut finding = Finding {
+            topic: None,
+            partitions: 0,
+            replication: 0,
+            created: false,
+            wrong: Vec::new(),
+            doubtful: Vec::new(),
+        };
+        match self.config(&ResourceSpecifier::Broker(id)).await {
+            Ok(config) => {
+                let minutes = config
+                    .get("offsets.retention.minutes")
+                    .and_then(|entry| entry.value.as_ref()?.parse::<i64>().ok());
+                if let Some(minutes) = minutes.filter(|minutes| *minutes < OFFSETS_RETENTION_MINUTES) {
+                    finding.doubtful.push(format!(
+                        "offsets.retention.minutes is {minutes}: a deployment that stands still for {} days loses its positions and cannot go on; \
+                         set it to {OFFSETS_RETENTION_MINUTES} or more",
+                        minutes / (24 * 60)
+                    ));
+                }
+            }
+            // Not everybody may look at brokers, and nothing rests on it.
+            Err(error) => finding.doubtful.push(format!("offsets.retention.minutes could not be looked at: {error}")),
+        }
+        Ok(finding)
+    }
+}
+
+/// How many partitions a topic has, and the fewest replicas of one; `None` if it is not there.
+fn partitions(metadata: &Metadata, topic: Topic) -> Option<(usize, usize)> {
+    let found = metadata.topics().iter().find(|found| found.name() == topic.name())?;
+    if found.error().is_some_and(|error| error.is_error()) || found.partitions().is_empty() {
+        return None;
+    }
+    let least = found.partitions().iter().map(|partition| partition.replicas().len()).min();
+    Some((found.partitions().len(), least.unwrap_or(0)))
+}
+
+fn wrong_partitions(topic: Topic, found: usize, ledger: Option<u32>) -> Option<String> {
+    match topic {
+        Topic::Control | Topic::Decisions | Topic::Inbox if found != 1 => Some(format!(
+            "it has {found} partitions and must have 1: its order is what counts; make it anew before anything is written to it"
+        )),
+        Topic::Ledger if !found.is_power_of_two() || found > 4096 => Some(format!(
+            "it has {found} partitions, which must be a power of two up to 4096; make it anew before the deployment begins"
+        )),
+        Topic::Ledger if ledger.is_some_and(|wanted| usize::try_from(wanted) != Ok(found)) => Some(format!(
+            "it has {found} partitions, not {}: a ledger never grows; leave --partitions out, or begin a new deployment",
+            ledger.unwrap_or(0)
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_partitions_topics_may_have() {
+        assert!(wrong_partitions(Topic::Control, 2, None).is_some());
+        assert!(wrong_partitions(Topic::Ledger, 12, None).is_some());
+        assert!(wrong_partitions(Topic::Ledger, 16, Some(8)).is_some());
+        assert!(wrong_partitions(Topic::Ledger, 16, None).is_none());
+        assert!(wrong_partitions(Topic::Trades, 7, None).is_none());
+    }
+
+    #[test]
+    fn every_topic_is_wanted_once() {
+        let sizes = Sizes {
+            ledger: None,
+            sources: 4,
+            outputs: 2,
+            replication: None,
+        };
+        let topics: Vec<(Topic, u32)> = wanted(sizes, 16).iter().map(|wanted| (wanted.topic, wanted.partitions)).collect();
+        assert_eq!(topics.len(), Topic::ALL.len());
+        assert!(topics.contains(&(Topic::Ledger, 16)) && topics.contains(&(Topic::Inbox, 1)));
+        assert!(topics.contains(&(Topic::Trades, 4)) && topics.contains(&(Topic::Distributions, 2)));
+    }
+}

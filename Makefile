@@ -10,10 +10,12 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/bin/cargo-deny
+COMPOSE_VERSION := v2.40.3
+export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build demo test lint fmt bench kill-test clean
+.PHONY: help setup test-setup build demo test lint fmt bench kill-test compose-test clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -67,6 +69,23 @@ bench: setup ## throughput against parsing alone, and the store's write paths
 
 kill-test: setup ## the kill test at length: 500 rounds
 	TEST_KILL_ROUNDS=500 cargo test --release --locked --test kill -- --nocapture
+
+compose-test: ## docker-compose.yml for real, with every container killed in turn; as root. SOFTSTAKE_BIN, PAYOUT_BIN: instead of building
+	@packages=""; \
+	command -v dockerd >/dev/null || packages="$$packages docker.io iptables"; \
+	command -v debootstrap >/dev/null || packages="$$packages debootstrap"; \
+	command -v mvn >/dev/null || packages="$$packages maven"; \
+	[ -z "$$packages" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages; }
+	docker compose version >/dev/null 2>&1 || $(MAKE) "$(COMPOSE)"
+	[ -n "$${SOFTSTAKE_BIN:-}" ] || { $(MAKE) setup; cargo build --release --locked --bin softstake --example payout_consumer; }
+	SOFTSTAKE_BIN="$${SOFTSTAKE_BIN:-$(CARGO_TARGET_DIR)/release/softstake}" \
+	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/examples/payout_consumer}" tests/compose.sh
+
+# Must be built as the main module, so from its own folder.
+$(COMPOSE):
+	cd "$$(mktemp -d)" && go mod init compose 2>/dev/null && \
+	module=$$(go mod download -json github.com/docker/compose/v2@$(COMPOSE_VERSION) | sed -n 's/.*"Dir": "\(.*\)",*/\1/p') && \
+	go -C "$$module" build -trimpath -ldflags '-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION)' -o "$(COMPOSE)" ./cmd
 
 clean: ## what this project has built
 	cargo clean

@@ -1,0 +1,294 @@
+#!/usr/bin/env bash
+# The compose file for real: from an empty disk until the payouts are in PostgreSQL; then each container is killed and brought back, with
+# nothing to do and while a day is being settled. No payout may change, go missing or come twice. Ends with status 1 at the first deviation.
+#
+#   SOFTSTAKE_BIN, PAYOUT_BIN    programs to use instead of compiling them in a container, which takes long
+#   COMPOSE                      Compose v2, if it is no plugin of docker's
+#   KEEP=1                       leaves all running at the end, to look at
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+DAYS=3
+ASSETS=4 # of `softstake gen`, unless told otherwise
+PATIENCE_S=300
+
+project=softstake-test-$$
+work=$(mktemp -d)
+daemon=
+publishing=
+began=$SECONDS
+
+say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
+fail() {
+  say "FAILED: $*"
+  for service in kafka topics generator softstake-1 softstake-2 postgres payout; do
+    echo "--- the end of what $service said"
+    compose logs --no-log-prefix --tail 15 "$service" 2>&1 | cut -c1-400 || true
+  done
+  compose ps --all || true
+  exit 1
+}
+
+if docker compose version >/dev/null 2>&1; then
+  compose() { docker compose --project-name "$project" "$@"; }
+else
+  compose() { "${COMPOSE:?no Compose v2: it is no plugin of docker, and COMPOSE does not name one}" --project-name "$project" "$@"; }
+fi
+
+clean() {
+  [ -z "$publishing" ] || kill "$publishing" 2>/dev/null || true
+  if [ -n "${KEEP:-}" ]; then
+    echo "left running: project $project, image tag $IMAGE_TAG, port $KAFKA_PORT"
+    return
+  fi
+  compose down --volumes --timeout 5 >/dev/null 2>&1 || true
+  docker volume rm "$project-reference" >/dev/null 2>&1 || true
+  docker image rm "softstake:$project" "softstake-payout-consumer:$project" "softstake-programs:$project" >/dev/null 2>&1 || true
+  [ -z "$daemon" ] || kill "$daemon"
+  rm -rf "$work"
+}
+trap clean EXIT
+
+# wait_for WHAT COMMAND...: until the command is right.
+wait_for() {
+  local what=$1 until=$((SECONDS + PATIENCE_S))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || fail "still waiting after $PATIENCE_S s: $what"
+    sleep 1
+  done
+}
+
+container() { echo "$project-$1-1"; }
+state() { docker inspect --format '{{.State.Status}}{{with .State.Health}} {{.Status}}{{end}}' "$(container "$1")"; }
+is_up() { [[ $(state "$1") =~ ^running( healthy)?$ ]]; }
+# Ended, and right.
+is_done() { [ "$(docker inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")" = 'exited 0' ]; }
+
+kill_it() {
+  is_up "$1" || fail "$1 is not up before it is killed: $(state "$1")"
+  docker kill "$(container "$1")" >/dev/null
+  ! is_up "$1" || fail "$1 survived"
+}
+start_it() {
+  docker start "$(container "$1")" >/dev/null
+  wait_for "the health of $1" is_up "$1"
+}
+
+sql() {
+  docker exec -i --env PGPASSWORD=payout "$(container postgres)" \
+    psql --host 127.0.0.1 --username payout --dbname payout --no-psqlrc --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@"
+}
+# Every credit of the days before $1, in order.
+credits() {
+  sql --command "SELECT c.distribution, c.account, c.amount FROM credits c JOIN distributions d ON d.id = c.distribution
+                 WHERE d.epoch < $1 ORDER BY c.distribution COLLATE \"C\""
+}
+all_paid() { [ "$(sql --command "SELECT count(*) FROM seals WHERE status = 'paid' AND epoch < $1")" = $(($1 * ASSETS)) ]; }
+held() { sql --command "SELECT asset, epoch, reason FROM seals WHERE status = 'held' UNION ALL SELECT asset, epoch, what FROM conflicts"; }
+totals() {
+  sql --command "SELECT count(*) || ' payouts in ' || (SELECT count(*) FROM seals) || ' epochs; ' || (SELECT string_agg(total, ', ') FROM
+                 (SELECT trim_scale(sum(amount)) || ' ' || asset AS total FROM credits GROUP BY asset ORDER BY asset) t) FROM credits"
+}
+
+# settled DAYS: waits for all the payouts of so many days.
+settled() {
+  wait_for "the payouts of $1 days" all_paid "$1"
+  [ -z "$(held)" ] || fail "the payout consumer objects: $(held)"
+}
+
+# same WHEN: whether the credits of the days settled before are still what they were.
+same() {
+  credits "$days" >"$work/credits.now"
+  cmp -s "$work/credits" "$work/credits.now" || {
+    diff "$work/credits" "$work/credits.now" | head -20
+    fail "$1: the payouts have changed"
+  }
+}
+remember() { credits "$days" >"$work/credits"; }
+
+# publish DAYS: until it has worked; a broker that is killed meanwhile makes a try fail.
+publish() {
+  local until=$((SECONDS + PATIENCE_S))
+  until compose run --rm --no-deps --env DAYS="$1" generator; do
+    [ $SECONDS -lt $until ] || return 1
+    sleep 1
+  done >>"$work/publish.log" 2>&1
+}
+
+# ---- images and programs
+
+if ! docker info >/dev/null 2>&1; then
+  [ "$(id -u)" = 0 ] || fail 'no Docker daemon answers, and starting one takes root'
+  say 'starting a Docker daemon'
+  dockerd >"$work/dockerd.log" 2>&1 &
+  daemon=$!
+  wait_for 'the Docker daemon' docker info
+fi
+
+images=(debian kafka postgres)
+[ -n "${SOFTSTAKE_BIN:-}" ] || images+=(rust)
+deploy/images/make.sh "${images[@]}"
+
+export IMAGE_TAG=$project
+# Not the usual port: someone may be using that.
+export KAFKA_PORT=${KAFKA_PORT:-$((30000 + $$ % 10000))}
+if [ -n "${SOFTSTAKE_BIN:-}" ]; then
+  mkdir "$work/out"
+  strip -o "$work/out/softstake" "$SOFTSTAKE_BIN"
+  strip -o "$work/out/payout_consumer" "${PAYOUT_BIN:?is needed with SOFTSTAKE_BIN}"
+  tar -c -C "$work" out | docker import - "softstake-programs:$project" >/dev/null
+  export IMAGE_BINARIES=softstake-programs:$project
+fi
+say 'building our images'
+compose build --quiet 2>"$work/build.log" || { tail -20 "$work/build.log"; fail 'the images do not build'; }
+docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep ":$project " | sed 's/^/        /'
+
+# ---- from an empty disk
+
+days=$DAYS
+export DAYS
+say 'docker compose up, from an empty disk'
+compose up --detach --quiet-pull 2>"$work/up.log" || { cat "$work/up.log"; fail 'it does not come up'; }
+for service in topics generator; do wait_for "the end of $service" is_done "$service"; done
+say 'topics are made, events are published'
+settled "$days"
+say "paid: $(totals)"
+remember
+
+# ---- killed with nothing to do
+
+for service in kafka softstake-1 softstake-2 postgres payout; do
+  kill_it "$service"
+  sleep 3
+  start_it "$service"
+  same "after the return of $service"
+  say "$service was killed with nothing to do and is back; the payouts are the same"
+done
+for service in topics generator; do
+  docker start "$(container "$service")" >/dev/null
+  wait_for "the end of $service" is_done "$service"
+  same "after a second run of $service"
+  say "$service has run once more; the payouts are the same"
+done
+
+# ---- killed at work
+
+for service in kafka softstake-1 softstake-2 postgres payout; do
+  publish $((days + 1)) &
+  publishing=$!
+  sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+  kill_it "$service"
+  sleep 3
+  start_it "$service"
+  wait "$publishing" || fail "day $days is not published"
+  settled $((days + 1))
+  same "after the return of $service"
+  days=$((days + 1))
+  remember
+  say "$service was killed while day $days was settled and is back; $(totals)"
+done
+
+# One instance stays away: the other one does its work.
+kill_it softstake-1
+publish $((days + 1)) || fail "day $days is not published"
+settled $((days + 1))
+days=$((days + 1))
+remember
+say "day $days was settled by softstake-2 alone"
+start_it softstake-1
+
+# As when the machine loses its power.
+publish $((days + 1)) &
+publishing=$!
+sleep 2
+docker kill "$(container kafka)" "$(container softstake-1)" "$(container softstake-2)" "$(container postgres)" "$(container payout)" >/dev/null
+sleep 1
+for service in kafka postgres softstake-1 softstake-2 payout; do start_it "$service"; done
+wait "$publishing" || fail "day $days is not published"
+settled $((days + 1))
+same 'after all were killed'
+days=$((days + 1))
+remember
+say "all were killed at once while day $days was settled and are back; $(totals)"
+
+# ---- what is in the database is what was published, and what it should be
+
+# The records of a topic as whoever pays money reads them.
+published() {
+  docker exec --env KAFKA_HEAP_OPTS=-Xmx256m "$(container kafka)" /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
+    --topic "$1" --from-beginning --timeout-ms 10000 --consumer-property isolation.level=read_committed 2>/dev/null
+}
+published softstake.distributions >"$work/distributions" || true
+published softstake.epochs >"$work/epochs" || true
+
+# judge WHOSE: compares files of records with the database.
+judge() {
+  local said
+  said=$({
+    echo 'CREATE TEMP TABLE d (record jsonb); CREATE TEMP TABLE s (record jsonb);'
+    # Delimiter and quote are characters that JSON never has as they are, so a line is a field.
+    printf "COPY d FROM STDIN (FORMAT csv, DELIMITER E'\\\\x01', QUOTE E'\\\\x02');\n"; cat "$work/distributions"; echo '\.'
+    printf "COPY s FROM STDIN (FORMAT csv, DELIMITER E'\\\\x01', QUOTE E'\\\\x02');\n"; cat "$work/epochs"; echo '\.'
+    cat <<'SQL'
+CREATE TEMP VIEW dist AS SELECT record->>'id' AS id, record->'data'->>'account' AS account, record->'data'->>'asset' AS asset,
+  (record->'data'->>'epoch')::bigint AS epoch, (record->'data'->>'amount')::numeric AS amount FROM d;
+CREATE TEMP VIEW seal AS SELECT record->'data'->>'asset' AS asset, (record->'data'->>'epoch')::bigint AS epoch,
+  (record->'data'->>'distributions')::bigint AS distributions, (record->'data'->>'distributed')::numeric AS distributed,
+  record->'data'->>'root' AS root FROM s;
+SELECT 'more than one distribution ' || id FROM dist GROUP BY id HAVING count(*) > 1;
+SELECT 'more than one seal ' || asset || ' ' || epoch FROM seal GROUP BY asset, epoch HAVING count(*) > 1;
+SELECT 'paid, but not published: ' || distribution || ' ' || amount FROM
+  (SELECT distribution, account, asset, amount::numeric FROM credits EXCEPT SELECT id, account, asset, amount FROM dist) x;
+SELECT 'published, but not paid: ' || id || ' ' || amount FROM
+  (SELECT id, account, asset, amount FROM dist EXCEPT SELECT distribution, account, asset, amount::numeric FROM credits) x;
+SELECT 'a balance is not the sum of its credits: ' || asset || ' ' || account FROM balances b
+  FULL JOIN (SELECT asset, account, sum(amount::numeric) AS credited FROM credits GROUP BY asset, account) c USING (asset, account)
+  WHERE b.balance::numeric IS DISTINCT FROM c.credited;
+SELECT 'not what the seal says: ' || asset || ' ' || epoch FROM seal
+  LEFT JOIN (SELECT asset, epoch, count(*) AS n, sum(amount) AS total FROM dist GROUP BY asset, epoch) x USING (asset, epoch)
+  WHERE distributions <> coalesce(n, 0) OR distributed <> coalesce(total, 0);
+SELECT 'another seal than the one that was paid: ' || asset || ' ' || epoch FROM
+  (SELECT asset, epoch, root FROM seal EXCEPT SELECT asset, epoch, root FROM seals) x;
+SQL
+  } | sql --file -)
+  [ -z "$said" ] || { head -20 <<<"$said"; fail "$1"; }
+  [ "$(wc -l <"$work/epochs")" = $((days * ASSETS)) ] || fail "$1: $(wc -l <"$work/epochs") seals instead of $((days * ASSETS))"
+}
+judge 'the database and the topics differ'
+say "$(wc -l <"$work/distributions") distributions on the topic, $(wc -l <"$work/epochs") seals: all paid, each once, nothing else"
+
+# The same days over a directory, by one process that nobody kills.
+docker run --rm --volume "$project-reference:/var/lib/softstake" --entrypoint /bin/sh "softstake:$project" -euc "
+  gen() { softstake gen --bus dir:bus --epochs 30 --events ${EVENTS:-300000} --accounts ${ACCOUNTS:-1000} --partitions ${SOURCE_PARTITIONS:-2} \"\$@\"; }
+  gen --stages 0..$DAYS
+  softstake run --bus dir:bus --state state --until-idle
+  for day in \$(seq $DAYS $((days - 1))); do
+    gen --stage \$day
+    softstake run --bus dir:bus --state state --until-idle
+  done" >"$work/reference.log" 2>&1 || { tail "$work/reference.log"; fail 'the reference run'; }
+reference() {
+  docker run --rm --volume "$project-reference:/var/lib/softstake" --entrypoint /bin/sh "softstake:$project" -c "cat bus/$1/*.jsonl"
+}
+reference softstake.distributions >"$work/distributions"
+reference softstake.epochs >"$work/epochs"
+judge 'the payouts are not those of the same days over a directory'
+say 'the payouts and roots are those of the same days over a directory, to the last unit'
+
+# ---- a process that dies by itself is started again
+
+if [ "$(id -u)" = 0 ]; then
+  for service in kafka softstake-1 softstake-2 postgres payout; do
+    process=$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")
+    kill -KILL "$process" 2>/dev/null || { say 'the processes of the containers are not in sight: restarts are not tried'; break; }
+    restarted() { is_up "$service" && [ "$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")" != "$process" ]; }
+    wait_for "the restart of $service" restarted
+    same "after the restart of $service"
+  done
+  say 'all have died and were started again; the payouts are the same'
+fi
+
+# Asked to stop, all do so in time and say that it went right.
+compose stop 2>/dev/null
+for service in softstake-1 softstake-2; do is_done "$service" || fail "$service was stopped: $(docker inspect --format '{{.State.ExitCode}}' "$(container "$service")")"; done
+say 'all have stopped in order'

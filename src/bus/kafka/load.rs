@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -27,6 +27,9 @@ use super::sources::place;
 const CHUNK: usize = 1 << 20;
 /// How long deliveries are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long to wait before brokers are asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many records were written to each partition.
 pub type Written = BTreeMap<TopicPartition, u64>;
@@ -132,12 +135,7 @@ impl Loader<'_> {
     /// Writes the lines of one file below `until` that Kafka does not have.
     fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), BusError> {
         let (topic, number) = place(to);
-        let (_, end) = super::range(&self.asker, to).map_err(|error| match error.rdkafka_error_code() {
-            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) => self.attempt.refused(format!(
-                "{to} is not there: `softstake topics --create --source-partitions N` makes the topics"
-            )),
-            _ => self.attempt.failed(&error),
-        })?;
+        let end = self.end(to)?;
         let lines = self.files.end(to)?;
         if end > lines {
             return Err(self.attempt.refused(format!(
@@ -168,6 +166,27 @@ impl Loader<'_> {
         }
         *self.written.entry(to).or_default() += count;
         Ok(())
+    }
+
+    /// How many records a partition has on Kafka. Brokers that are on their way are waited for, as they are while topics are being made.
+    fn end(&self, to: TopicPartition) -> Result<u64, BusError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let error = match super::range(&self.asker, to) {
+                Ok((_, end)) => return Ok(end),
+                Err(error) => error,
+            };
+            if let Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) = error.rdkafka_error_code() {
+                return Err(self.attempt.refused(format!(
+                    "{to} is not there: `softstake topics --create --source-partitions N` makes the topics"
+                )));
+            }
+            let failed = self.attempt.failed(&error);
+            if !matches!(failed, BusError::Unavailable { .. }) || Instant::now() > deadline {
+                return Err(failed);
+            }
+            std::thread::sleep(AGAIN);
+        }
     }
 
     fn flush(&self) -> Result<(), BusError> {

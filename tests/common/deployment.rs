@@ -1,0 +1,251 @@
+//! A deployment on a real Kafka: topics, instances, and everything that is on the bus as a directory, for the model.
+//!
+//! Whoever includes this includes `common`, `common/kafka` as `kafka` and `common/watch.rs` as `watch` as well.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::{OUTPUTS, Place, softstake, succeed};
+use crate::kafka::{Cluster, records::Read};
+
+/// The source topics of the contract.
+pub const SOURCES: [&str; 5] = [
+    "exchange.deposits",
+    "exchange.withdrawals",
+    "exchange.trades",
+    "exchange.transfers",
+    "exchange.accounts",
+];
+
+/// Far more than anything here takes: past it, the test fails.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A deployment under test.
+pub struct Deployment<'a> {
+    pub cluster: &'a Cluster,
+    /// The records that go in, and, once dumped, all that came out.
+    pub place: Place,
+    /// Where the instances find the brokers.
+    pub bootstrap: String,
+    source_partitions: u32,
+}
+
+impl<'a> Deployment<'a> {
+    /// A deployment on new topics.
+    pub fn new(cluster: &'a Cluster, ledger: u32, source_partitions: u32) -> Self {
+        let deployment = Self {
+            cluster,
+            place: Place::new(),
+            bootstrap: cluster.bootstrap(),
+            source_partitions,
+        };
+        deployment.make_topics(ledger);
+        deployment
+    }
+
+    fn make_topics(&self, ledger: u32) {
+        let mut topics = self.softstake(&["topics", "--create"]);
+        topics
+            .arg("--partitions")
+            .arg(ledger.to_string())
+            .arg("--source-partitions")
+            .arg(self.source_partitions.to_string())
+            .arg("--output-partitions")
+            .arg("3");
+        succeed(&mut topics);
+    }
+
+    /// The program with these arguments, told where the brokers are. Not through a proxy: what tests prepare has to work.
+    pub fn softstake(&self, arguments: &[&str]) -> Command {
+        let mut command = softstake();
+        command.args(arguments).arg("--kafka-brokers").arg(self.cluster.bootstrap());
+        command
+    }
+
+    /// Puts the records of the place's bus onto Kafka that are not there yet.
+    pub fn publish(&self) {
+        let mut publish = self.softstake(&["publish"]);
+        publish.arg("--from").arg(self.place.bus());
+        succeed(&mut publish);
+    }
+
+    pub fn state(&self, instance: usize) -> PathBuf {
+        self.place.state().join(instance.to_string())
+    }
+
+    /// `softstake run` as the instance of this number, with short time-outs.
+    pub fn run(&self, instance: usize) -> Command {
+        let mut command = softstake();
+        command.args(["run", "--bus", "kafka", "--kafka-brokers", &self.bootstrap]);
+        command.args(["--kafka-instance", &format!("instance-{instance}")]);
+        command.arg("--state").arg(self.state(instance));
+        command.args(["--threads", "2", "--cache-mb", "32"]);
+        for (property, value) in [("session.timeout.ms", "3000"), ("heartbeat.interval.ms", "500")] {
+            let variable = property.replace('.', "_").to_ascii_uppercase();
+            command.env(format!("SOFTSTAKE_KAFKA__PROPERTIES__{variable}"), value);
+        }
+        command
+    }
+
+    /// Starts an instance; what it says goes to a file beside its state.
+    pub fn start(&self, instance: usize) -> Instance {
+        Instance::start(&mut self.run(instance), self.log(instance))
+    }
+
+    pub fn log(&self, instance: usize) -> PathBuf {
+        self.place.state().join(format!("{instance}.log"))
+    }
+
+    /// What an instance has said so far, over all its lives.
+    pub fn said(&self, instance: usize) -> String {
+        fs::read_to_string(self.log(instance)).unwrap_or_default()
+    }
+
+    /// Waits until so many epochs are sealed.
+    pub fn until_sealed(&self, epochs: usize) {
+        self.until(&format!("{epochs} epochs are sealed"), || self.sealed() >= epochs);
+    }
+
+    /// How many epochs are sealed.
+    pub fn sealed(&self) -> usize {
+        self.cluster.read_committed("softstake.epochs").len()
+    }
+
+    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "gave up waiting until {what}; {}", self.tails());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The last of what all instances said.
+    fn tails(&self) -> String {
+        let mut text = String::new();
+        for instance in 0..8 {
+            let said = self.said(instance);
+            let lines: Vec<&str> = said.lines().collect();
+            let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+            if !tail.is_empty() {
+                text.push_str(&format!("\ninstance {instance} said last:\n{tail}\n"));
+            }
+        }
+        text
+    }
+
+    /// Writes what is on Kafka into the place's bus, where the model looks for it. `read` reads a topic as somebody else would.
+    pub fn dump_with(&self, read: impl Fn(&str) -> Vec<Read>) {
+        for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
+            let mut partitions: BTreeMap<i32, Vec<u8>> = BTreeMap::new();
+            for record in read(topic) {
+                let file = partitions.entry(record.partition).or_default();
+                file.extend_from_slice(record.value.as_deref().unwrap_or_default());
+                file.push(b'\n');
+            }
+            let folder = self.place.bus().join(topic);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).expect("a topic's folder");
+            for (partition, bytes) in partitions {
+                fs::write(folder.join(format!("{partition}.jsonl")), bytes).expect("a partition's file");
+            }
+        }
+        // A partition that nothing was written to exists all the same.
+        for topic in SOURCES {
+            for partition in 0..self.source_partitions {
+                self.place.append(topic, partition, [] as [&[u8]; 0]);
+            }
+        }
+    }
+
+    pub fn dump(&self) {
+        self.dump_with(|topic| self.cluster.read_committed(topic));
+    }
+}
+
+/// A running instance; gone with the test.
+pub struct Instance {
+    child: Child,
+}
+
+impl Instance {
+    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+        fs::create_dir_all(log.parent().expect("a folder")).expect("a folder for logs");
+        let file = fs::File::options().create(true).append(true).open(log).expect("a log");
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("the program starts");
+        Self { child }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.id().to_string())
+            .status()
+            .expect("kill");
+        assert!(status.success(), "{name} to {}", self.id());
+    }
+
+    /// SIGKILL, and nothing is left of it.
+    pub fn kill(&mut self) {
+        // It may have ended by itself; whoever minds has asked before.
+        let _ = self.child.kill();
+        self.child.wait().expect("its end");
+    }
+
+    /// Asks it to stop in order; its exit status.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.end(Duration::from_secs(60))
+    }
+
+    /// Waits for its end; its exit status.
+    pub fn end(&mut self, at_most: Duration) -> Option<i32> {
+        let deadline = Instant::now() + at_most;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it did not end within {at_most:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_some()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The distributions and roots of what was published: what must be the same on every bus.
+pub fn payouts(place: &Place) -> (Vec<String>, BTreeMap<String, String>) {
+    let roots = place
+        .records("softstake.epochs")
+        .iter()
+        .map(|seal| (text(&seal["id"]), text(&seal["data"]["root"])))
+        .collect();
+    (place.sorted_lines("softstake.distributions"), roots)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}

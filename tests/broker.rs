@@ -46,3 +46,29 @@ fn a_broker_keeps_what_was_committed() {
     assert_eq!(cluster.read_committed("t").len(), 4);
     cluster.delete_topic("t");
 }
+
+#[test]
+fn three_brokers_outlive_any_one() {
+    let cluster = Cluster::three();
+    cluster.create_topic("t", 1, &[]);
+    cluster.begin("id", "t", 0, ["one"]).commit();
+    let (coordinator, _) = (
+        cluster.transaction_coordinator("id"),
+        cluster.group_coordinator("group"),
+    );
+    cluster.move_leader("t", 0, (coordinator + 1) % 3);
+    assert_eq!(cluster.leader_of("t", 0), (coordinator + 1) % 3);
+
+    cluster.kill(coordinator);
+    assert_ne!(cluster.transaction_coordinator("id"), coordinator);
+    cluster.begin("id", "t", 0, ["two"]).commit();
+    cluster.start(coordinator);
+    cluster.wait_until_in_sync();
+
+    let leader = cluster.leader_of("t", 0);
+    cluster.pause(leader);
+    assert_ne!(cluster.leader_of("t", 0), leader);
+    cluster.begin("id", "t", 0, ["three"]).commit();
+    cluster.resume(leader);
+    assert_eq!(texts(&cluster.read_committed("t")), ["one", "two", "three"]);
+}

@@ -3,8 +3,17 @@
 #[path = "common/kafka/mod.rs"]
 mod kafka;
 
-use kafka::Cluster;
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kafka::proxy::{Api, Proxy};
 use kafka::records::{Read, Record};
+use kafka::{Cluster, PATIENCE};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 fn texts(records: &[Read]) -> Vec<&str> {
     records.iter().map(Read::text).collect()
@@ -71,4 +80,93 @@ fn three_brokers_outlive_any_one() {
     cluster.begin("id", "t", 0, ["three"]).commit();
     cluster.resume(leader);
     assert_eq!(texts(&cluster.read_committed("t")), ["one", "two", "three"]);
+}
+
+/// A producer behind the proxy, in a transaction with one record.
+fn begin_behind(proxy: &Proxy, value: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", proxy.bootstrap())
+        .set("transactional.id", "id")
+        .create()
+        .expect("a producer");
+    producer.init_transactions(PATIENCE).expect("a producer id");
+    producer.begin_transaction().expect("a transaction");
+    let record = BaseRecord::<(), str>::to("t").partition(0).payload(value);
+    producer.send(record).map_err(|(error, _)| error).expect("room for it");
+    producer
+}
+
+#[test]
+fn the_proxy_fails_in_the_middle_of_a_request() {
+    let cluster = Cluster::single();
+    cluster.create_topic("t", 1, &[]);
+    let proxy = Proxy::before(&cluster);
+    begin_behind(&proxy, "plain")
+        .commit_transaction(PATIENCE)
+        .expect("a commit");
+    assert_eq!((proxy.seen(Api::EndTxn), proxy.struck(Api::EndTxn)), (1, 0));
+
+    // The broker is not asked.
+    let producer = begin_behind(&proxy, "unasked");
+    proxy.drop_requests_of(Api::EndTxn, usize::MAX);
+    thread::scope(|scope| {
+        let commit = scope.spawn(|| producer.commit_transaction(PATIENCE));
+        proxy.wait_until_struck(Api::EndTxn, 2);
+        assert_eq!(texts(&cluster.read_decided("t")), ["plain"]);
+        proxy.forget_plans();
+        commit.join().expect("a thread").expect("a commit");
+    });
+    assert_eq!(texts(&cluster.read_committed("t")), ["plain", "unasked"]);
+
+    // It commits, and the client does not learn of it.
+    let producer = begin_behind(&proxy, "unheard");
+    let before = proxy.struck(Api::EndTxn);
+    proxy.drop_replies_of(Api::EndTxn, 1);
+    proxy.drop_requests_of(Api::EndTxn, usize::MAX);
+    thread::scope(|scope| {
+        let commit = scope.spawn(|| producer.commit_transaction(PATIENCE));
+        proxy.wait_until_struck(Api::EndTxn, before + 2);
+        assert_eq!(texts(&cluster.read_committed("t")), ["plain", "unasked", "unheard"]);
+        assert!(!commit.is_finished(), "the client takes the commit for done");
+        proxy.forget_plans();
+        commit.join().expect("a thread").expect("a commit");
+    });
+    assert_eq!(cluster.read_committed("t").len(), 3);
+}
+
+#[test]
+fn the_proxy_fails_as_a_network_does() {
+    let cluster = Cluster::single();
+    let proxy = Proxy::before(&cluster);
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", proxy.bootstrap())
+        .set("reconnect.backoff.max.ms", "100")
+        .create()
+        .expect("a client");
+    let answered = |within: u64| client.fetch_metadata(None, Duration::from_millis(within)).is_ok();
+    let patience = 30_000;
+    assert!(answered(patience));
+
+    proxy.cut_all();
+    assert!(answered(patience), "it connects again");
+
+    proxy.freeze(0);
+    assert!(!answered(300));
+    proxy.thaw(0);
+    assert!(answered(patience));
+
+    proxy.refuse(0, true);
+    let refused = || TcpStream::connect(proxy.bootstrap()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+    kafka::wait_for("connections to be refused", || refused().then_some(()));
+    assert!(!answered(300));
+    proxy.refuse(0, false);
+    assert!(answered(patience));
+
+    let started = Instant::now();
+    proxy.delay_replies_of(Api::Metadata, 1, Duration::from_millis(300));
+    assert!(answered(patience));
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    proxy.delay(0, Duration::from_millis(300));
+    assert!(answered(patience));
+    assert!(started.elapsed() >= Duration::from_millis(600));
 }

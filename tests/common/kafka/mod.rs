@@ -7,6 +7,7 @@
 
 mod broker;
 mod console;
+pub mod proxy;
 pub mod records;
 mod wire;
 

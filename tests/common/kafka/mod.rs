@@ -152,7 +152,8 @@ impl Cluster {
     /// Waits until a broker serves clients, and all that run know it to be part of the cluster.
     fn wait_until_up(&self, id: usize) {
         wait_for(&format!("broker {id} to be up"), || {
-            if let Some(status) = self.broker(id).ended() {
+            let ended = self.broker(id).ended();
+            if let Some(status) = ended {
                 panic!("broker {id} ended by itself, {status}:\n{}", self.broker(id).said());
             }
             let running: Vec<u16> = self

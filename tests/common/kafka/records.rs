@@ -1,6 +1,6 @@
 //! Topics, what tests put into them, and what is in them: read by a client of these tests' own, or by Kafka's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -312,22 +312,25 @@ impl Cluster {
             .set("check.crcs", "true")
             .create()
             .expect("a consumer");
+        let mut unfinished: BTreeSet<i32> = (0..self.partitions(topic)).collect();
         let mut partitions = TopicPartitionList::new();
-        for partition in 0..self.partitions(topic) {
+        for partition in &unfinished {
             partitions
-                .add_partition_offset(topic, partition, Offset::Beginning)
+                .add_partition_offset(topic, *partition, Offset::Beginning)
                 .expect("a partition");
         }
         consumer.assign(&partitions).expect("an assignment");
-        let mut open = partitions.count();
         let mut records = Vec::new();
         let deadline = Instant::now() + PATIENCE;
-        while open > 0 {
+        while !unfinished.is_empty() {
             assert!(Instant::now() < deadline, "gave up reading {topic}");
             match consumer.poll(REQUEST) {
                 None => {}
                 Some(Ok(message)) => records.push(Read::from(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                // Said again whenever more has come and been read.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    unfinished.remove(&partition);
+                }
                 // Brokers that come and go; the client asks on.
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,

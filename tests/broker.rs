@@ -8,11 +8,13 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE};
 use kafka::proxy::{Api, Proxy};
 use kafka::records::{Read, Record};
 use kafka::{Cluster, PATIENCE};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 fn texts(records: &[Read]) -> Vec<&str> {
@@ -169,4 +171,50 @@ fn the_proxy_fails_as_a_network_does() {
     proxy.delay(0, Duration::from_millis(300));
     assert!(answered(patience));
     assert!(started.elapsed() >= Duration::from_millis(600));
+}
+
+#[test]
+fn a_client_does_what_it_is_allowed_to() {
+    let cluster = Cluster::with_acls();
+    cluster.create_topic("some.topic", 1, &[]);
+    let code = |outcome: KafkaResult<()>| outcome.expect_err("it is forbidden").rdkafka_error_code();
+    let producer = || -> BaseProducer {
+        let mut config = cluster.client_as(SOFTSTAKE);
+        config.set("transactional.id", "some-id").create().expect("a producer")
+    };
+    let init = || producer().init_transactions(PATIENCE);
+    assert_eq!(code(init()), Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));
+    cluster.allow(SOFTSTAKE, Resource::TransactionalId("some-*"), Operation::Write);
+    init().expect("leave to");
+
+    let write = || {
+        let producer = producer();
+        producer.init_transactions(PATIENCE)?;
+        producer.begin_transaction()?;
+        let record = BaseRecord::<(), str>::to("some.topic").partition(0).payload("one");
+        producer.send(record).map_err(|(error, _)| error)?;
+        producer.commit_transaction(PATIENCE)
+    };
+    assert!(write().is_err(), "a topic takes records that it should not");
+    cluster.allow(SOFTSTAKE, Resource::Topic("some.topic"), Operation::Write);
+    write().expect("leave to write");
+    assert_eq!(texts(&cluster.read_committed("some.topic")), ["one"]);
+    cluster.disallow(SOFTSTAKE, Resource::TransactionalId("some-*"), Operation::Write);
+    assert_eq!(code(init()), Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));
+
+    for (user, mechanism, password, good) in [
+        (ADMIN, "PLAIN", "admin-secret", true),
+        (SOFTSTAKE, "PLAIN", "softstake-secret", true),
+        (SOFTSTAKE, "SCRAM-SHA-256", "wrong", false),
+    ] {
+        let mut config = cluster.client_as(user);
+        config.set("sasl.mechanism", mechanism).set("sasl.password", password);
+        let client: BaseConsumer = config.create().expect("a client");
+        let within = if good { PATIENCE } else { Duration::from_secs(1) };
+        assert_eq!(
+            client.fetch_metadata(None, within).is_ok(),
+            good,
+            "{user} by {mechanism}"
+        );
+    }
 }

@@ -128,7 +128,7 @@ impl Broker {
     }
 
     /// Starts to lay out its data folder, as an operator does once in a broker's life; to be ended by `finish`.
-    pub fn format(&self, cluster: &str, extra: &[&str]) -> Child {
+    pub fn format(&self, cluster: &str, extra: &[String]) -> Child {
         let mut tool = java("kafka.tools.StorageTool");
         tool.args(["format", "--cluster-id", cluster, "--config"]);
         tool.arg(self.properties()).args(extra);
@@ -255,7 +255,7 @@ pub fn finish(mut process: Child) -> Output {
 
 /// All jars, in an order that the archive of classes was made with.
 fn classpath() -> String {
-    let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("{}: {e}", libs().display()));
+    let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("Kafka's jars in {}: {e}", libs().display()));
     let mut jars: Vec<String> = entries
         .map(|entry| entry.expect("an entry").path().display().to_string())
         .filter(|path| path.ends_with(".jar"))

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod acls;
 mod broker;
 mod console;
 pub mod proxy;
@@ -30,6 +31,10 @@ const BLINK: Duration = Duration::from_millis(10);
 
 /// How long a single request may take before it is made again, of a broker that may be down.
 const REQUEST: Duration = Duration::from_secs(1);
+
+/// Nobody logs in.
+const OPEN_TO_ALL: &str =
+    "listener.security.protocol.map=INTERNAL:PLAINTEXT,CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n";
 
 const CLUSTER_ID: &str = "c29mdHN0YWtlLXRlc3Rz";
 
@@ -67,11 +72,19 @@ impl Cluster {
 
     /// So many brokers, with these settings besides.
     pub fn start_with(brokers: usize, settings: &[(&str, &str)]) -> Self {
+        let mut text = String::from(OPEN_TO_ALL);
+        for (name, value) in settings {
+            writeln!(text, "{name}={value}").expect("a string takes it");
+        }
+        Self::launch(brokers, &text, &[])
+    }
+
+    fn launch(brokers: usize, settings: &str, format: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let ports: Vec<Ports> = (0..brokers).map(|_| Ports::free()).collect();
         let brokers: Vec<Mutex<Broker>> = (0..brokers)
             .map(|id| {
-                let properties = properties(id, &ports, settings);
+                let properties = properties(id, &ports) + settings;
                 Mutex::new(Broker::new(folder.path().join(id.to_string()), ports[id], &properties))
             })
             .collect();
@@ -80,7 +93,7 @@ impl Cluster {
             brokers,
             _folder: folder,
         };
-        let formats: Vec<_> = cluster.all().map(|broker| broker.format(CLUSTER_ID, &[])).collect();
+        let formats: Vec<_> = cluster.all().map(|broker| broker.format(CLUSTER_ID, format)).collect();
         formats.into_iter().for_each(|format| {
             broker::finish(format);
         });
@@ -297,7 +310,7 @@ fn internal_client(bootstrap: &str) -> ClientConfig {
 }
 
 /// A broker's settings: short deadlines, few partitions of Kafka's own topics, and nothing that happens by itself.
-fn properties(id: usize, ports: &[Ports], settings: &[(&str, &str)]) -> String {
+fn properties(id: usize, ports: &[Ports]) -> String {
     let own = ports[id];
     let address = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
     let listeners = [
@@ -318,13 +331,12 @@ fn properties(id: usize, ports: &[Ports], settings: &[(&str, &str)]) -> String {
         .collect();
     let replicas = ports.len().min(3);
     let in_sync = replicas.div_ceil(2);
-    let mut text = format!(
+    format!(
         "process.roles=broker,controller\n\
          node.id={id}\n\
          controller.quorum.voters={}\n\
          listeners={}\n\
          advertised.listeners={}\n\
-         listener.security.protocol.map=INTERNAL:PLAINTEXT,CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=INTERNAL\n\
          auto.create.topics.enable=false\n\
@@ -348,9 +360,5 @@ fn properties(id: usize, ports: &[Ports], settings: &[(&str, &str)]) -> String {
         voters.join(","),
         listeners.join(","),
         advertised.join(","),
-    );
-    for (name, value) in settings {
-        writeln!(text, "{name}={value}").expect("a string takes it");
-    }
-    text
+    )
 }

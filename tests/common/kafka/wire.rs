@@ -9,6 +9,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
+const DESCRIBE_ACLS: i16 = 29;
+const CREATE_ACLS: i16 = 30;
+const DELETE_ACLS: i16 = 31;
 const ELECT_LEADERS: i16 = 43;
 const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
 
@@ -177,6 +180,58 @@ pub fn reassign(broker: u16, topic: &str, partition: i32, replicas: &[i32]) -> i
     let mut fields = Fields(&answer);
     fields.skip(1 + 4)?;
     Ok(refusal(fields.i16()?))
+}
+
+/// Leave to do one thing, from any host; in Kafka's numbers.
+#[derive(Debug)]
+pub struct Acl {
+    pub resource: u8,
+    pub name: String,
+    pub pattern: u8,
+    pub principal: String,
+    pub operation: u8,
+}
+
+impl Acl {
+    /// The same bytes make it, and find it.
+    fn encoded(&self) -> Vec<u8> {
+        const ALLOW: u8 = 3;
+        let mut to = vec![self.resource];
+        put_string(&mut to, &self.name);
+        to.push(self.pattern);
+        put_string(&mut to, &self.principal);
+        put_string(&mut to, "*");
+        to.extend([self.operation, ALLOW]);
+        to
+    }
+}
+
+pub fn create_acl(broker: u16, acl: &Acl) -> io::Result<Result<(), Refused>> {
+    change_acls(broker, CREATE_ACLS, acl)
+}
+
+pub fn delete_acl(broker: u16, acl: &Acl) -> io::Result<Result<(), Refused>> {
+    change_acls(broker, DELETE_ACLS, acl)
+}
+
+/// Both requests are a list, and both answers begin with what became of its first.
+fn change_acls(broker: u16, api_key: i16, acl: &Acl) -> io::Result<Result<(), Refused>> {
+    let request = [&1_i32.to_be_bytes(), acl.encoded().as_slice()].concat();
+    let answer = ask(broker, api_key, 1, &request)?;
+    let mut fields = Fields(&answer);
+    fields.skip(4 + 4)?;
+    Ok(refusal(fields.i16()?))
+}
+
+/// Whether the broker goes by this.
+pub fn has_acl(broker: u16, acl: &Acl) -> io::Result<Result<bool, Refused>> {
+    let answer = ask(broker, DESCRIBE_ACLS, 1, &acl.encoded())?;
+    let mut fields = Fields(&answer);
+    fields.skip(4)?;
+    let code = fields.i16()?;
+    fields.string()?;
+    let count = fields.i32()?;
+    Ok(refusal(code).map(|()| count > 0))
 }
 
 fn put_string(to: &mut Vec<u8>, text: &str) {

@@ -15,7 +15,7 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build demo test lint fmt bench kill-test compose-test clean
+.PHONY: help setup test-setup build demo test lint fmt bench kill-test chaos-test compose-test clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -69,6 +69,11 @@ bench: setup ## throughput against parsing alone, and the store's write paths
 
 kill-test: setup ## the kill test at length: 500 rounds
 	TEST_KILL_ROUNDS=500 cargo test --release --locked --test kill -- --nocapture
+
+chaos-test: test-setup ## three instances on three brokers at length: 100 kills and 20 broker faults over 300,000 events
+	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
+	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=5 \
+	cargo test --release --locked --test chaos nothing -- --nocapture
 
 compose-test: ## docker-compose.yml for real, with every container killed in turn; as root. SOFTSTAKE_BIN, PAYOUT_BIN: instead of building
 	@packages=""; \

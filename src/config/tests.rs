@@ -86,10 +86,10 @@ fn what_is_unknown_is_refused() {
         "softstake.toml:2: there is no setting `dir.sink`; ",
     );
     refused(
-        Some("[kafka]\nbrokers = \"a\"\n"),
+        Some("[kafka]\nbroker = \"a\"\n"),
         &[],
         &[],
-        "softstake.toml:1: there is no setting `kafka`; ",
+        "softstake.toml:2: there is no setting `kafka.broker`; ",
     );
     refused(
         Some("[bus]\npath = \"a\"\n"),
@@ -142,9 +142,24 @@ fn what_cannot_be_is_refused_with_its_place() {
         ),
         (
             "bus = \"kafka:a:9092\"",
-            "softstake.toml:1: `bus` names a Kafka bus, which is not in this version yet",
+            "softstake.toml:1: `bus` must be `kafka` alone",
         ),
-        ("bus = \"/a\"", "softstake.toml:1: `bus` must be `dir:PATH`, not \"/a\""),
+        (
+            "bus = \"/a\"",
+            "softstake.toml:1: `bus` must be `dir:PATH` or `kafka`, not \"/a\"",
+        ),
+        (
+            "kafka.instance = \"a b\"",
+            "softstake.toml:1: `kafka.instance` must be 1 to 200 letters",
+        ),
+        (
+            "[kafka.properties]\nacks = 1",
+            "softstake.toml:2: kafka property `acks` cannot be set: exactly once",
+        ),
+        (
+            "[kafka.properties]\n\"linger.ms\" = [1]",
+            "softstake.toml:2: kafka property `linger.ms` must be a string",
+        ),
         ("bus = \"dir:\"", "softstake.toml:1: `bus` must name a directory"),
         ("\nbus = ", "softstake.toml:2: this is no TOML: "),
         (
@@ -183,4 +198,30 @@ fn a_value_that_is_covered_is_judged_all_the_same() {
         &[],
         "softstake.toml:1: `threads`",
     );
+}
+
+#[test]
+fn properties_of_librdkafka_are_passed_on_and_secrets_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("softstake.toml");
+    let text = "[kafka.properties]\nsasl.username = \"me\"\n\"linger.ms\" = 5\nsasl.password = \"hush\"\n[kafka.files]\n\"ssl.key.password\" = \"/run/key\"\n";
+    std::fs::write(&path, text).unwrap();
+    let variables = [
+        ("SOFTSTAKE_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS".into(), "6000".into()),
+        ("SOFTSTAKE_KAFKA__FILES__SASL_PASSWORD".into(), "/run/password".into()),
+    ];
+    let loaded = Loaded::from(Some(&path), Path::new("/nowhere"), variables, &[]).unwrap();
+    let kafka = &loaded.config.kafka;
+    assert_eq!(kafka.properties["sasl.username"], "me");
+    assert_eq!(kafka.properties["linger.ms"], "5");
+    assert_eq!(kafka.properties["session.timeout.ms"], "6000");
+    // The file of a secret, named above the secret itself, takes its place.
+    assert!(!kafka.properties.contains_key("sasl.password"));
+    assert_eq!(kafka.files["sasl.password"], Path::new("/run/password"));
+    let shown: Vec<(String, String)> = loaded
+        .properties()
+        .map(|(name, value, _)| (name.to_owned(), value))
+        .collect();
+    assert!(shown.iter().all(|(_, value)| !value.contains("hush")), "{shown:?}");
+    assert!(shown.contains(&("ssl.key.password".into(), "(in /run/key)".into())), "{shown:?}");
 }

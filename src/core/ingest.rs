@@ -269,6 +269,11 @@ impl Ingest {
             .unwrap_or(u64::MAX)
     }
 
+    /// Begins a batch: the task stands at `offset`, and what is put out next covers the records from there on.
+    pub const fn begin(&mut self, offset: u64) {
+        self.block_from = offset;
+    }
+
     /// Ends a batch: the task now stands at `offset`. Everything it has said is in `out` afterwards.
     ///
     /// # Errors

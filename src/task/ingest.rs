@@ -108,6 +108,7 @@ impl Fold for IngestTask {
             }
             return Ok(batch.len());
         }
+        self.ingest.begin(context.at.offset(source));
         let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
         self.memory
             .look_up(decoded.iter().filter_map(Decoded::identity), context.store)?;

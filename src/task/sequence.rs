@@ -21,6 +21,8 @@ pub struct SequenceTask {
     bus: Arc<dyn Bus>,
     reader: Box<dyn Reader>,
     named: BTreeSet<TopicPartition>,
+    /// How often sources were named at the place where the task stands: so no two commits have the same position.
+    job: u32,
 }
 
 impl SequenceTask {
@@ -28,19 +30,22 @@ impl SequenceTask {
     pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
         let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
         let reader = bus.open(CONTROL, &position.inputs.get(&CONTROL).cloned().unwrap_or_default())?;
+        let job = position.cursor.job;
         Ok(Self {
             bus,
             reader,
             named: BTreeSet::new(),
+            job,
         })
     }
 
-    fn commit(&self, message: &Inbox, at: &Mark) -> Result<(), TaskError> {
+    fn commit(&self, message: &Inbox, at: &Mark, job: u32) -> Result<(), TaskError> {
         let mut outputs = Outputs::default();
         let record = messages::encode(message).map_err(|fault| Stop::Fault(fault).of("sequence"))?;
         outputs.push(INBOX, &[], &record);
         let mut position = Position::default();
         position.inputs.insert(CONTROL, at.clone());
+        position.cursor.job = job;
         Ok(self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?)
     }
 
@@ -55,7 +60,8 @@ impl SequenceTask {
         if found.is_empty() {
             return Ok(false);
         }
-        self.commit(&Inbox::Sources(found.clone()), at)?;
+        self.job = self.job.saturating_add(1);
+        self.commit(&Inbox::Sources(found.clone()), at, self.job)?;
         self.named.extend(found);
         Ok(true)
     }
@@ -72,7 +78,8 @@ impl SequenceTask {
             records: records.collect(),
             read_to: batch.next.offset,
         };
-        self.commit(&message, &batch.next)?;
+        self.job = 0;
+        self.commit(&message, &batch.next, self.job)?;
         Ok(found)
     }
 }

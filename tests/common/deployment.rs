@@ -25,7 +25,7 @@ pub const SOURCES: [&str; 5] = [
 ];
 
 /// Far more than anything here takes: past it, the test fails.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A deployment under test.
 pub struct Deployment<'a> {
@@ -87,7 +87,11 @@ impl<'a> Deployment<'a> {
         command.args(["--kafka-instance", &format!("instance-{instance}")]);
         command.arg("--state").arg(self.state(instance));
         command.args(["--threads", "2", "--cache-mb", "32"]);
-        for (property, value) in [("session.timeout.ms", "3000"), ("heartbeat.interval.ms", "500")] {
+        for (property, value) in [
+            ("session.timeout.ms", "3000"),
+            ("heartbeat.interval.ms", "500"),
+            ("max.poll.interval.ms", "6000"),
+        ] {
             let variable = property.replace('.', "_").to_ascii_uppercase();
             command.env(format!("SOFTSTAKE_KAFKA__PROPERTIES__{variable}"), value);
         }

@@ -74,6 +74,8 @@ impl Told {
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Tried again by librdkafka, and told by whoever waits for the outcome.
         match level {
+            // All clients are told all properties; which of them concern a producer or a consumer is librdkafka's to sort out.
+            _ if facility == "CONFWARN" => tracing::debug!("librdkafka: {message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!("librdkafka: {facility}: {message}");
             }

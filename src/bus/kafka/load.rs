@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How long to wait before brokers are asked again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a partition may be unknown before it counts as missing.
+const UNKNOWN_FOR: Duration = Duration::from_secs(15);
+
 /// How many records were written to each partition.
 pub type Written = BTreeMap<TopicPartition, u64>;
 
@@ -43,11 +46,7 @@ pub fn load(settings: &Settings, root: &Path) -> Result<Written, BusError> {
     let files = DirBus::open_for_reading(root)?;
     let attempt = Attempt::new("write to the source topics", &settings.brokers, "--operation Write --topic 'exchange.…'");
     let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
-    let mut config = settings.client()?;
-    config
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "20")
-        .set("compression.type", "lz4");
+    let config = settings.client(&[("enable.idempotence", "true"), ("linger.ms", "20"), ("compression.type", "lz4")])?;
     let context = Deliveries::default();
     let failed = Arc::clone(&context.failed);
     let producer: ThreadedProducer<Deliveries> = config
@@ -170,19 +169,24 @@ impl Loader<'_> {
 
     /// How many records a partition has on Kafka. Brokers that are on their way are waited for, as they are while topics are being made.
     fn end(&self, to: TopicPartition) -> Result<u64, BusError> {
-        let deadline = Instant::now() + PATIENCE;
+        let began = Instant::now();
         loop {
             let error = match super::range(&self.asker, to) {
                 Ok((_, end)) => return Ok(end),
                 Err(error) => error,
             };
-            if let Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) = error.rdkafka_error_code() {
+            let unknown = matches!(
+                error.rdkafka_error_code(),
+                Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic)
+            );
+            // A broker that has just come back does not know all topics yet.
+            if unknown && began.elapsed() > UNKNOWN_FOR {
                 return Err(self.attempt.refused(format!(
                     "{to} is not there: `softstake topics --create --source-partitions N` makes the topics"
                 )));
             }
             let failed = self.attempt.failed(&error);
-            if !matches!(failed, BusError::Unavailable { .. }) || Instant::now() > deadline {
+            if !matches!(failed, BusError::Unavailable { .. }) || began.elapsed() > PATIENCE {
                 return Err(failed);
             }
             std::thread::sleep(AGAIN);

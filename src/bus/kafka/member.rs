@@ -28,7 +28,7 @@ use super::failure::Attempt;
 use super::settings::Settings;
 
 /// How long tasks are waited for that have to be closed, before their partitions are given away all the same: the brokers would do it soon.
-const CLOSE_WITHIN: Duration = Duration::from_secs(120);
+const CLOSE_WITHIN: Duration = Duration::from_secs(20);
 /// How long one poll of the group's consumer takes at most.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -39,6 +39,8 @@ struct Grants {
     /// The tasks that run here, and the grant each was started under.
     held: BTreeMap<TopicPartition, u64>,
     next: u64,
+    /// Whether the group has assigned anything, be it nothing.
+    assigned: bool,
     /// Why this process has no part in the deployment any more.
     ended: Option<Ended>,
 }
@@ -117,9 +119,16 @@ impl Assignment {
         }
     }
 
+    /// Whether anything was ever assigned.
+    fn is_assigned(&self) -> bool {
+        self.lock().assigned
+    }
+
     fn grant(&self, homes: &[TopicPartition], signal: &Signal) {
         let mut grants = self.lock();
-        for home in homes {
+        grants.assigned = true;
+        // What is followed for no task's sake has none.
+        for home in homes.iter().filter(|home| FOLLOWED.contains(&home.topic)) {
             grants.next += 1;
             let number = grants.next;
             grants.granted.insert(*home, Grant { number, leaving: false });
@@ -261,9 +270,8 @@ impl Member {
 
     /// Joins the group. From here on there are assignments.
     pub(super) fn join(&mut self) -> Result<(), BusError> {
-        let topics: Vec<&str> = FOLLOWED.iter().map(|topic| topic.name()).collect();
         self.consumer
-            .subscribe(&topics)
+            .subscribe(&names(&FOLLOWED))
             .map_err(|error| attempt(&self.settings).failed(&error))?;
         let (consumer, assignment) = (Arc::clone(&self.consumer), Arc::clone(&self.assignment));
         let (signal, stop) = (Arc::clone(&self.signal), Arc::clone(&self.stop));
@@ -271,12 +279,20 @@ impl Member {
         let thread = std::thread::Builder::new().name("kafka member".into()).spawn(move || {
             let seldom = Seldom::default();
             let mut last = Instant::now();
+            let mut settled = settings.instance.is_none();
             while !stop.load(Ordering::Relaxed) {
                 // After a stop of the whole process the clock has jumped: what was assigned may be somebody else's, and commits will tell.
                 if last.elapsed() > Duration::from_secs(5) {
                     tracing::warn!("this process stood still for {} s", last.elapsed().as_secs());
                 }
                 last = Instant::now();
+                if !settled && assignment.is_assigned() {
+                    settled = true;
+                    // See `RETURNED`. A subscription that cannot be changed now was not changed for a reason that is told elsewhere.
+                    if let Err(error) = consumer.subscribe(&names(&[&FOLLOWED[..], &RETURNED].concat())) {
+                        tracing::warn!("the group was not asked to share its partitions out anew: {error}");
+                    }
+                }
                 if let Some(Err(error)) = consumer.poll(POLL) {
                     trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
                 }
@@ -353,6 +369,17 @@ const FOLLOWED: [Topic; 9] = [
     Topic::Ledger,
     Topic::Inbox,
 ];
+
+/// Followed besides by whoever has come back under its name, to no other end than that its subscription changes, and the group shares its partitions
+/// out anew.
+///
+/// A member that dies between giving partitions up and saying so, and comes back under its name, is given what it had without a new round, and
+/// the round in which the others would have got what it gave up never comes: nobody would have those partitions until something else happens.
+const RETURNED: [Topic; 1] = [Topic::Epochs];
+
+fn names(topics: &[Topic]) -> Vec<&'static str> {
+    topics.iter().map(|topic| topic.name()).collect()
+}
 
 fn attempt(settings: &Settings) -> Attempt<'_> {
     let group = &settings.deployment;

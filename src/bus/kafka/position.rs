@@ -64,7 +64,7 @@ mod tests {
         let task = TaskId::ingest(source);
         let text = write(task, &position).unwrap();
         assert_eq!(read(task, &text).unwrap(), position);
-        for foreign in ["", "hello", "softstake.1:%", "softstake.1:AAAA"] {
+        for foreign in ["", "hello", "softstake.1:%", "softstake.1:////"] {
             let error = read(task, foreign).unwrap_err().to_string();
             assert!(error.contains("ingest exchange.trades:31"), "{error}");
         }

@@ -88,7 +88,11 @@ impl KafkaReader {
             return Ok(Some(offset));
         }
         // Loaded before the queue is found empty: what the fetcher had put there when it stood at that end has come by then.
-        let end = self.reading.end.load(Ordering::Acquire);
+        // Of our own topics nobody needs to know how they end: a record is all that is waited for there.
+        let end = match self.partition.topic.kind() {
+            Kind::Input => self.reading.end.load(Ordering::Acquire),
+            Kind::Output | Kind::Inner => 0,
+        };
         loop {
             match self.reading.queue.poll(Duration::ZERO) {
                 None => {
@@ -107,10 +111,15 @@ impl KafkaReader {
                         if found != evidence {
                             return Err(self.changed());
                         }
-                    }
-                    if offset < self.mark.offset {
                         bytes.truncate(from);
                         continue;
+                    }
+                    // What was passed as a gap and is none: nothing may be read past it.
+                    if offset < self.mark.offset {
+                        return Err(self.brokers.attempt(self.partition).refused(format!(
+                            "offset {offset} came after everything before {} had been passed",
+                            self.mark.offset
+                        )));
                     }
                     self.reached = self.reached.max(offset);
                     return Ok(Some(offset));
@@ -179,8 +188,7 @@ impl Reader for KafkaReader {
                 self.held = Some((offset, value));
             }
         }
-        let passed = self.partition.topic.kind() == Kind::Input && self.reached > self.mark.offset;
-        Ok(self.held.is_some() || passed)
+        Ok(self.held.is_some() || self.reached > self.mark.offset)
     }
 
     fn mark(&self) -> &Mark {

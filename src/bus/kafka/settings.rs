@@ -82,105 +82,137 @@ pub fn is_secret(name: &str) -> bool {
     !shown.contains(&name) && !name.ends_with(".location") && (authentication || marked)
 }
 
+/// Properties, by name. Not librdkafka's own collection: it does not give passwords back.
+type Properties = BTreeMap<String, String>;
+
+fn set(properties: &mut Properties, values: &[(&str, &str)]) {
+    for (name, value) in values {
+        properties.insert((*name).to_owned(), (*value).to_owned());
+    }
+}
+
+fn client_config(properties: Properties) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.extend(properties);
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
 impl Settings {
-    /// What every client is told.
-    ///
-    /// # Errors
-    /// If the file of a secret cannot be read.
-    pub(super) fn client(&self) -> Result<ClientConfig, BusError> {
-        let mut config = ClientConfig::new();
-        config.set_log_level(RDKafkaLogLevel::Info);
-        config
-            .set("client.id", self.instance.as_deref().unwrap_or(&self.deployment))
-            .set("socket.keepalive.enable", "true")
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "2000")
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            // A broker that went away is a matter for a log line, not for one a second.
-            .set("log.connection.close", "false");
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
+    /// What the operator set, secrets from their files included.
+    fn theirs(&self) -> Result<Properties, BusError> {
+        let mut properties = self.properties.clone();
         for (name, path) in &self.files {
             let text = fs::read_to_string(path).map_err(BusError::io("read", path))?;
             // Whoever writes a password into a file ends the line.
-            config.set(name, text.trim_end_matches(['\n', '\r']));
+            properties.insert(name.clone(), text.trim_end_matches(['\n', '\r']).to_owned());
         }
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("allow.auto.create.topics", "false");
-        Ok(config)
+        Ok(properties)
+    }
+
+    /// Our defaults, what the operator set, and what nobody may set.
+    fn layers(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<Properties, BusError> {
+        let mut properties = Properties::new();
+        set(
+            &mut properties,
+            &[
+                ("client.id", self.instance.as_deref().unwrap_or(&self.deployment)),
+                ("socket.keepalive.enable", "true"),
+                ("reconnect.backoff.ms", "50"),
+                ("reconnect.backoff.max.ms", "2000"),
+                ("topic.metadata.refresh.interval.ms", "10000"),
+                // A broker that went away is a matter for a log line, not for one a second.
+                ("log.connection.close", "false"),
+            ],
+        );
+        set(&mut properties, defaults);
+        properties.extend(self.theirs()?);
+        set(
+            &mut properties,
+            &[("bootstrap.servers", &self.brokers), ("allow.auto.create.topics", "false")],
+        );
+        set(&mut properties, fixed);
+        Ok(properties)
+    }
+
+    /// What a client is told that neither reads nor writes in a deployment.
+    ///
+    /// # Errors
+    /// If the file of a secret cannot be read.
+    pub(super) fn client(&self, defaults: &[(&str, &str)]) -> Result<ClientConfig, BusError> {
+        Ok(client_config(self.layers(defaults, &[])?))
+    }
+
+    fn reading(&self, defaults: &[(&str, &str)]) -> Result<Properties, BusError> {
+        let reading = [
+            ("fetch.wait.max.ms", "100"),
+            ("fetch.queue.backoff.ms", "20"),
+            ("queued.min.messages", "1000000"),
+            ("queued.max.messages.kbytes", "4096"),
+        ];
+        self.layers(
+            &[&reading, defaults].concat(),
+            &[
+                ("group.id", &self.deployment),
+                ("isolation.level", "read_committed"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("enable.partition.eof", "false"),
+                ("auto.offset.reset", "error"),
+                ("check.crcs", "true"),
+            ],
+        )
     }
 
     /// What a client that reads is told.
     pub(super) fn consumer(&self) -> Result<ClientConfig, BusError> {
-        let mut config = ClientConfig::new();
-        config
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.queue.backoff.ms", "20")
-            .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", "4096");
-        for (name, value) in self.client()?.config_map() {
-            config.set(name, value);
-        }
-        config
-            .set("group.id", &self.deployment)
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("enable.partition.eof", "false")
-            .set("auto.offset.reset", "error")
-            .set("check.crcs", "true");
-        config.set_log_level(RDKafkaLogLevel::Info);
-        Ok(config)
+        Ok(client_config(self.reading(&[])?))
     }
 
-    /// The name this process goes by to the other clients of the group, if it keeps one.
+    /// What the group's consumer is told. It fetches nothing, and asks for ends as they are written, readable or not.
     pub(super) fn member(&self) -> Result<ClientConfig, BusError> {
-        let mut config = ClientConfig::new();
-        config
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "2000")
-            .set("max.poll.interval.ms", "300000");
-        // The newer protocol leaves assignment and time-outs to the brokers.
-        if self.properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
-            config = ClientConfig::new();
-        }
-        for (name, value) in self.consumer()?.config_map() {
-            config.set(name, value);
-        }
+        let ours: &[(&str, &str)] = match self.properties.get("group.protocol").map(String::as_str) {
+            // The newer protocol leaves assignment and time-outs to the brokers.
+            Some("consumer") => &[],
+            _ => &[
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", "10000"),
+                ("heartbeat.interval.ms", "2000"),
+                // Also how long the group waits for a member that does not come back to a rebalance: a process killed in the middle of one and
+                // started again under its name can leave it waiting that long.
+                ("max.poll.interval.ms", "30000"),
+            ],
+        };
+        let mut properties = self.reading(ours)?;
+        set(&mut properties, &[("isolation.level", "read_uncommitted")]);
         if let Some(instance) = &self.instance {
-            config.set("group.instance.id", instance);
+            set(&mut properties, &[("group.instance.id", instance)]);
         }
-        // It fetches nothing, and asks for ends as they are written, readable or not.
-        config.set("isolation.level", "read_uncommitted");
-        config.set_log_level(RDKafkaLogLevel::Info);
-        Ok(config)
+        Ok(client_config(properties))
     }
 
     /// What the producer is told.
     pub(super) fn producer(&self, transactional_id: &str) -> Result<ClientConfig, BusError> {
-        let mut config = ClientConfig::new();
-        config
-            .set("linger.ms", "2")
-            .set("batch.size", "1000000")
-            .set("compression.type", "lz4")
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", "262144")
-            .set("transaction.timeout.ms", "10000")
-            .set("message.max.bytes", MAX_RECORD_BYTES.to_string());
-        for (name, value) in self.client()?.config_map() {
-            config.set(name, value);
-        }
-        config
-            .set("transactional.id", transactional_id)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            // As Java's producers do, so that a key's records stay together whoever writes them.
-            .set("partitioner", "murmur2_random");
-        config.set_log_level(RDKafkaLogLevel::Info);
-        Ok(config)
+        let largest = MAX_RECORD_BYTES.to_string();
+        let properties = self.layers(
+            &[
+                ("linger.ms", "2"),
+                ("batch.size", "1000000"),
+                ("compression.type", "lz4"),
+                ("queue.buffering.max.messages", "1000000"),
+                ("queue.buffering.max.kbytes", "262144"),
+                ("transaction.timeout.ms", "10000"),
+                ("message.max.bytes", &largest),
+            ],
+            &[
+                ("transactional.id", transactional_id),
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                // As Java's producers do, so that a key's records stay together whoever writes them.
+                ("partitioner", "murmur2_random"),
+            ],
+        )?;
+        Ok(client_config(properties))
     }
 }
 
@@ -216,16 +248,17 @@ mod tests {
             files: [("sasl.password".to_owned(), path)].into(),
             ..Settings::default()
         };
-        let producer = settings.producer("id").unwrap();
-        assert_eq!(producer.get("sasl.password"), Some("hush"));
-        assert_eq!(producer.get("linger.ms"), Some("7"));
+        let producer = settings.layers(&[("linger.ms", "2")], &[("acks", "all")]).unwrap();
+        assert_eq!(producer.get("sasl.password").map(String::as_str), Some("hush"));
+        assert_eq!(producer.get("linger.ms").map(String::as_str), Some("7"));
+        assert_eq!(producer.get("acks").map(String::as_str), Some("all"));
         assert!(check_property("acks").is_err());
         assert!(check_property("linger.ms").is_ok());
         let missing = Settings {
             files: [("sasl.password".to_owned(), "/nowhere".into())].into(),
             ..Settings::default()
         };
-        assert!(missing.client().unwrap_err().to_string().contains("/nowhere"));
+        assert!(missing.client(&[]).unwrap_err().to_string().contains("/nowhere"));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Findi
         .map_err(BusError::io("start", "the admin client"))?;
     let attempt = Attempt::new("look at the topics", &settings.brokers, "--operation Describe --operation DescribeConfigs --topic '*'");
     let admin: AdminClient<Quiet> = settings
-        .client()?
+        .client(&[])?
         .create_with_context(Quiet::default())
         .map_err(|error| attempt.failed(&error))?;
     runtime.block_on(Look { admin, settings, attempt }.all(sizes, create))

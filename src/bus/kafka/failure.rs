@@ -133,6 +133,7 @@ pub(super) const fn is_passing(code: Code) -> bool {
             | Code::UnknownTopic
             | Code::UnknownPartition
             | Code::AssignmentLost
+            | Code::DestroyBroker
     )
 }
 

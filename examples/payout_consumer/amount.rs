@@ -25,6 +25,11 @@ pub struct Amount(BigUint);
 #[error("is not a plain decimal number without needless zeros")]
 pub struct NotAnAmount;
 
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Amount = Amount(BigUint::ZERO);
+}
+
 impl FromStr for Amount {
     type Err = NotAnAmount;
 

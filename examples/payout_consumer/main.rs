@@ -124,13 +124,14 @@ fn run(flags: &Flags) -> Result<(), Failure> {
 async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
     let mut reader = Reader::start(&flags.brokers, &flags.properties, database.offsets().clone())?;
     let mut horizon: Option<Horizon> = None;
+    database.remind().await?;
     loop {
         for seal in database.paying().await? {
             database.pay(&seal).await?;
         }
         match horizon.take() {
-            Some(reached) if reader.has_read(&reached.ends) => {
-                for seal in &reached.seals {
+            Some(horizon) if reader.has_read(&horizon.ends) => {
+                for seal in &horizon.seals {
                     database.judge(seal).await?;
                 }
                 continue;
@@ -146,23 +147,19 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
         let records = reader.poll(flags.batch.into(), PATIENCE)?;
         let idle = records.is_empty() && horizon.is_none();
         database.take(records, reader.positions()).await?;
-        if idle && flags.until_idle && database.waiting().await?.is_empty() {
-            if let Some(ends) = reader.ends()?
-                && reader.has_read(&ends)
-            {
-                info!("everything is read, and all that can be paid is paid");
-                return Ok(());
-            }
+        if flags.until_idle && idle && reader.ends()?.is_some_and(|ends| reader.has_read(&ends)) {
+            info!("everything is read, and all that can be paid is paid");
+            return database.remind().await;
         }
     }
 }
 
-/// When some seals can be judged.
+/// Up to where to read before some seals are judged.
 ///
-/// Softstake publishes a seal after the last of its distributions. So whoever has read a seal, then asks where the
-/// topics end, and has read up to there, has read all its distributions: what is missing then is missing, and what is
-/// too many is too many. The ends are those that include transactions still open, for behind an open one there may be
-/// others that are committed already and that the broker holds back until it ends.
+/// Softstake publishes a seal after the last of its distributions. So who has read a seal, then asks where the topics
+/// end, and has read up to there, has read all its distributions: what is missing is missing, and what is too many is
+/// too many. The ends include transactions that are still open: one that has been committed may not be so on every
+/// partition yet, and the broker holds back whatever lies behind an open one.
 struct Horizon {
     ends: Offsets,
     seals: Vec<Seal>,

@@ -106,16 +106,7 @@ impl Reader {
                 partition,
                 offset,
             };
-            let refuse = |why| {
-                let Place {
-                    topic,
-                    partition,
-                    offset,
-                } = &place;
-                Failure::Stop(format!(
-                    "{topic}, partition {partition}, offset {offset} cannot be read: {why}"
-                ))
-            };
+            let refuse = |why| Failure::Stop(format!("{place} cannot be read: {why}"));
             let next = self.positions.get_mut(&(place.topic.clone(), partition));
             let Some(next) = next.filter(|next| **next <= offset) else {
                 return Err(refuse("it comes out of turn".to_owned()));

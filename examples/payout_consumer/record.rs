@@ -1,5 +1,7 @@
 //! What Softstake publishes: distributions, and the seals over them.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -23,6 +25,17 @@ pub struct Place {
     pub partition: i32,
     /// The offset.
     pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place {
+            topic,
+            partition,
+            offset,
+        } = self;
+        write!(f, "{topic}, partition {partition}, offset {offset}")
+    }
 }
 
 /// What an account is to be paid of an asset for an epoch.
@@ -142,7 +155,7 @@ fn distribution(value: &[u8]) -> Result<Distribution, String> {
         ));
     }
     let amount = amount("amount", &data.amount)?;
-    if amount == Amount::default() {
+    if amount == Amount::ZERO {
         return Err("its amount is zero".to_owned());
     }
     Ok(Distribution {

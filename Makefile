@@ -11,8 +11,9 @@ TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/bin/cargo-deny
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup build demo test lint fmt bench kill-test clean
+.PHONY: help setup test-setup build demo test lint fmt bench kill-test clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -28,8 +29,18 @@ setup: ## the system packages that the build needs
 	command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }; \
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages; \
+	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
 	fi
+
+test-setup: setup ## what the tests need besides: a real Kafka
+	@packages=""; \
+	command -v java >/dev/null || packages="$$packages default-jre-headless"; \
+	command -v mvn >/dev/null || packages="$$packages maven"; \
+	if [ -n "$$packages" ]; then \
+	  echo "installing$$packages"; \
+	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
+	fi; \
+	tests/kafka/libs.sh "$(CACHE)/kafka" >/dev/null
 
 build: setup ## the program, at $CARGO_TARGET_DIR/release/softstake
 	cargo build --release --locked
@@ -37,8 +48,8 @@ build: setup ## the program, at $CARGO_TARGET_DIR/release/softstake
 demo: build ## real market data into sealed distributions
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
 
-test: setup ## all tests
-	cargo test --release --locked
+test: test-setup ## all tests
+	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" cargo test --release --locked
 
 lint: setup $(DENY) ## formatting, clippy with warnings as errors, licences and sources of all dependencies
 	cargo fmt --check

@@ -1,0 +1,266 @@
+//! One broker: a process, its folder and its ports, and the jars it runs from.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{BLINK, PATIENCE};
+
+/// Becomes the program given, after it has left something behind that kills it as soon as this script's standard input ends: with
+/// the process of the test, however that comes to its end. `$0` is an argument that no other process has: a process
+/// that merely got the same number later is left alone.
+const TIED_TO_STDIN: &str = r#"
+exec 3<&0 </dev/null
+(trap '' HUP INT TERM; read -r _ <&3; grep -zqxF -e "$0" "/proc/$$/cmdline" && kill -9 $$) &
+exec 3<&-
+exec "$@"
+"#;
+
+/// Starts soon, and is not there for long.
+const JVM: [&str; 5] = [
+    "-Xms64m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
+
+/// The ports of one broker. The first three are in front of the same broker, and differ in what it tells a client to call next.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// For the other brokers, and for the tests' own look at things.
+    pub internal: u16,
+    /// For clients.
+    pub client: u16,
+    /// For the proxy.
+    pub proxied: u16,
+    /// Where the proxy listens.
+    pub proxy: u16,
+    pub controller: u16,
+}
+
+impl Ports {
+    pub fn free() -> Self {
+        let [internal, client, proxied, proxy, controller] = free_ports();
+        Self {
+            internal,
+            client,
+            proxied,
+            proxy,
+            controller,
+        }
+    }
+}
+
+/// Ports that nobody listens on and that were not given out before. They lie below those that the system picks for outgoing connections: it
+/// might take the port of a broker that is down, even for the connection of a client that wants to talk to just that broker.
+fn free_ports<const N: usize>() -> [u16; N] {
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    let mut given = GIVEN.lock().expect("the ports given out");
+    let given = given.get_or_insert_default();
+    let mut tried = 0_u64;
+    let random = RandomState::new();
+    std::array::from_fn(|_| {
+        loop {
+            tried += 1;
+            let port = 15_000 + u16::try_from(random.hash_one(tried) % 15_000).expect("below 15,000");
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if !given.contains(&port) && TcpListener::bind(address).is_ok() {
+                given.insert(port);
+                return port;
+            }
+            assert!(tried < 10_000, "no port is free on 127.0.0.1");
+        }
+    })
+}
+
+pub struct Broker {
+    pub folder: PathBuf,
+    pub ports: Ports,
+    process: Option<Child>,
+    paused: bool,
+}
+
+impl Broker {
+    /// Writes the settings down.
+    pub fn new(folder: PathBuf, ports: Ports, properties: &str) -> Self {
+        fs::create_dir(&folder).expect("a folder for the broker");
+        let properties = format!("{properties}log.dirs={}\n", folder.join("data").display());
+        let broker = Self {
+            folder,
+            ports,
+            process: None,
+            paused: false,
+        };
+        fs::write(broker.properties(), properties).expect("the broker's settings");
+        broker
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.folder.join("broker.properties")
+    }
+
+    fn log(&self) -> File {
+        let path = self.folder.join("log");
+        File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("the broker's log")
+    }
+
+    /// The last lines of what it said.
+    pub fn said(&self) -> String {
+        let text = fs::read(self.folder.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Starts to lay out its data folder, as an operator does once in a broker's life.
+    pub fn format(&self, cluster: &str, extra: &[&str]) -> Child {
+        let mut command = java("kafka.tools.StorageTool");
+        command.args(["format", "--cluster-id", cluster, "--config"]);
+        command.arg(self.properties()).args(extra);
+        command
+            .stdin(Stdio::null())
+            .stdout(self.log())
+            .stderr(self.log())
+            .spawn()
+            .expect("Java starts")
+    }
+
+    /// Starts the process. It may take seconds until it answers.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "the broker runs already");
+        let kafka = java("kafka.Kafka");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(TIED_TO_STDIN).arg(self.properties());
+        command
+            .arg(kafka.get_program())
+            .args(kafka.get_args())
+            .arg(self.properties());
+        command.stdin(Stdio::piped()).stdout(self.log()).stderr(self.log());
+        // What ends the test from outside shall not make brokers go through their shutdown, which may wait for others.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        self.process = Some(command.spawn().expect("a shell starts"));
+        self.paused = false;
+    }
+
+    /// How it ended, if it ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let process = self.process.as_mut()?;
+        process.try_wait().expect("the broker's status")
+    }
+
+    /// Whether it runs, neither stopped nor paused.
+    pub fn answers(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("the broker runs");
+        kill_process(Pid::from_child(process), signal).expect("a signal to the broker");
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended; then there is nothing to do.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        self.paused = false;
+    }
+
+    /// Lets it shut down in order.
+    pub fn stop(&mut self) {
+        assert!(self.answers(), "the broker does not run");
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        while self.ended().is_none() {
+            assert!(Instant::now() < deadline, "the broker does not stop:\n{}", self.said());
+            thread::sleep(BLINK);
+        }
+        self.process = None;
+    }
+
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+        self.paused = true;
+    }
+
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+        self.paused = false;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs one of Kafka's programs.
+pub fn java(main: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args(JVM);
+    let archive = libs().join("kafka.jsa");
+    if archive.exists() {
+        command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
+    }
+    command.arg("-cp").arg(classpath()).arg(main);
+    command
+}
+
+/// All jars, in an order that the archive of classes was made with.
+fn classpath() -> String {
+    let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("{}: {e}", libs().display()));
+    let mut jars: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").path().display().to_string())
+        .filter(|path| path.ends_with(".jar"))
+        .collect();
+    assert!(!jars.is_empty(), "there are no jars in {}", libs().display());
+    jars.sort();
+    jars.join(":")
+}
+
+/// Where Kafka's jars are: where `SOFTSTAKE_TEST_KAFKA_LIBS` says, else in the project's cache, resolved now if need be.
+fn libs() -> &'static Path {
+    static LIBS: OnceLock<PathBuf> = OnceLock::new();
+    LIBS.get_or_init(|| {
+        let setting = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        if let Some(libs) = setting("SOFTSTAKE_TEST_KAFKA_LIBS") {
+            return libs;
+        }
+        let cache = setting("XDG_CACHE_HOME")
+            .or_else(|| setting("HOME").map(|home| home.join(".cache")))
+            .expect("HOME is set");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/libs.sh");
+        let output = Command::new(&script)
+            .arg(cache.join("softstake/kafka"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|e| panic!("{}: {e}", script.display()));
+        assert!(
+            output.status.success(),
+            "these tests need a real Kafka, and it cannot be had: `make test-setup` sets it up. {} said:\n{}",
+            script.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim_end())
+    })
+}

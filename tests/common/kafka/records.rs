@@ -1,0 +1,429 @@
+//! Topics, what tests put into them, and what is in them: read by a client of these tests' own, or by Kafka's.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+
+use super::broker::java;
+use super::{BLINK, Cluster, PATIENCE, REQUEST, wait_for};
+
+/// Headers as they are in a record: in their order, a name as often as it comes.
+pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
+
+/// What a test puts into a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: NamedValues,
+}
+
+impl Record {
+    pub fn new(value: impl AsRef<[u8]>) -> Self {
+        Self {
+            value: Some(value.as_ref().to_vec()),
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.key = Some(key.as_ref().to_vec());
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), Some(value.as_ref().to_vec())));
+        self
+    }
+}
+
+impl<T: AsRef<[u8]>> From<T> for Record {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+/// What is in a topic. The order is that of partitions and offsets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Read {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: NamedValues,
+}
+
+impl Read {
+    /// The value as text.
+    pub fn text(&self) -> &str {
+        let value = self.value.as_deref().expect("the record has a value");
+        std::str::from_utf8(value).expect("the value is text")
+    }
+}
+
+impl From<&BorrowedMessage<'_>> for Read {
+    fn from(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().map(|headers| {
+            let owned = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+            headers.iter().map(owned).collect()
+        });
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+}
+
+/// Notes where each record came to lie.
+#[derive(Default)]
+struct Delivered(Mutex<BTreeMap<usize, Result<i64, KafkaError>>>);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext<NoCustomPartitioner> for Delivered {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: Box<usize>) {
+        let outcome = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        self.0.lock().expect("the deliveries").insert(*number, outcome);
+    }
+}
+
+type Sender = ThreadedProducer<Delivered>;
+
+fn send(
+    producer: &Sender,
+    topic: &str,
+    partition: i32,
+    records: impl IntoIterator<Item = impl Into<Record>>,
+) -> Vec<i64> {
+    producer.context().0.lock().expect("the deliveries").clear();
+    let mut sent = 0;
+    for record in records {
+        let Record { key, value, headers } = record.into();
+        let mut to_send = BaseRecord::with_opaque_to(topic, Box::new(sent)).partition(partition);
+        to_send.key = key.as_deref();
+        to_send.payload = value.as_deref();
+        if !headers.is_empty() {
+            let add = |owned: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
+                let value = value.as_deref();
+                owned.insert(Header { key, value })
+            };
+            to_send.headers = Some(headers.iter().fold(OwnedHeaders::new(), add));
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while let Err((error, again)) = producer.send(to_send) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            assert!(
+                full && Instant::now() < deadline,
+                "{topic}-{partition} takes no record: {error}"
+            );
+            to_send = again;
+            std::thread::sleep(BLINK);
+        }
+        sent += 1;
+    }
+    producer.flush(PATIENCE).expect("the records arrive");
+    let delivered = producer.context().0.lock().expect("the deliveries");
+    assert_eq!(delivered.len(), sent, "every record is accounted for");
+    let offset = |outcome: &Result<i64, KafkaError>| *outcome.as_ref().expect("the record arrives");
+    delivered.values().map(offset).collect()
+}
+
+/// Does it again as long as it may be done again.
+fn insist(what: &str, mut attempt: impl FnMut() -> KafkaResult<()>) {
+    wait_for(what, || match attempt() {
+        Ok(()) => Some(()),
+        Err(KafkaError::Transaction(error)) if error.is_retriable() => None,
+        Err(error) => panic!("{what}: {error}"),
+    });
+}
+
+/// A transaction that is open. Dropped as it is, it stays open until somebody takes over its id or it times out.
+pub struct Transaction {
+    producer: Sender,
+}
+
+impl Transaction {
+    /// Records on another partition, in the same transaction.
+    pub fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Vec<i64> {
+        send(&self.producer, topic, partition, records)
+    }
+
+    pub fn commit(self) {
+        insist("commit", || self.producer.commit_transaction(REQUEST));
+    }
+
+    pub fn abort(self) {
+        insist("abort", || self.producer.abort_transaction(REQUEST));
+    }
+}
+
+impl Cluster {
+    fn admin<T>(
+        &self,
+        work: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T>,
+    ) -> T {
+        let admin = self.client().create().expect("a client");
+        let options = AdminOptions::new()
+            .request_timeout(Some(PATIENCE))
+            .operation_timeout(Some(PATIENCE));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(work(&admin, &options)).expect("the brokers answer")
+    }
+
+    /// Creates a topic, on as many brokers as there are, up to three; returns once all its partitions have leaders.
+    pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let replicas = i32::try_from(self.len().min(3)).expect("a small number");
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+        topic.config.extend_from_slice(configs);
+        let results = self.admin(async |admin, options| admin.create_topics([&topic], options).await);
+        if let Err((name, code)) = &results[0] {
+            panic!("{name} is not created: {code}");
+        }
+        self.metadata(&format!("leaders of {name}"), Some(name), |metadata| {
+            let known = metadata.topics().first()?.partitions();
+            let led = known.iter().filter(|partition| partition.leader() >= 0).count();
+            (i32::try_from(led) == Ok(partitions)).then_some(())
+        });
+    }
+
+    /// Deletes a topic; returns once it is unknown.
+    pub fn delete_topic(&self, name: &str) {
+        let results = self.admin(async |admin, options| admin.delete_topics(&[name], options).await);
+        if let Err((name, code)) = &results[0] {
+            panic!("{name} is not deleted: {code}");
+        }
+        self.metadata(&format!("{name} to be gone"), None, |metadata| {
+            (!metadata.topics().iter().any(|topic| topic.name() == name)).then_some(())
+        });
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let count = self.metadata(&format!("partitions of {topic}"), Some(topic), |metadata| {
+            let topic = metadata.topics().first()?;
+            topic.error().is_none().then_some(topic.partitions().len())
+        });
+        i32::try_from(count).expect("a number of partitions")
+    }
+
+    /// Appends records to a partition; their offsets.
+    pub fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Vec<i64> {
+        let producer = self
+            .client()
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "0")
+            .create_with_context(Delivered::default())
+            .expect("a producer");
+        send(&producer, topic, partition, records)
+    }
+
+    /// Opens a transaction, fencing off whoever had this id, and appends records to a partition.
+    pub fn begin(
+        &self,
+        id: &str,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Transaction {
+        let producer: Sender = self
+            .client()
+            .set("transactional.id", id)
+            .set("linger.ms", "0")
+            .create_with_context(Delivered::default())
+            .expect("a producer");
+        insist("a producer id", || producer.init_transactions(REQUEST));
+        producer.begin_transaction().expect("a transaction");
+        send(&producer, topic, partition, records);
+        Transaction { producer }
+    }
+
+    /// Where each partition ends, with this isolation level: for `read_committed` where what is decided ends.
+    fn ends(&self, topic: &str, isolation: &str) -> Vec<(i64, i64)> {
+        let client: BaseConsumer = self
+            .client()
+            .set("isolation.level", isolation)
+            .create()
+            .expect("a client");
+        (0..self.partitions(topic))
+            .map(|partition| {
+                wait_for(&format!("the end of {topic}-{partition}"), || {
+                    client.fetch_watermarks(topic, partition, REQUEST).ok()
+                })
+            })
+            .collect()
+    }
+
+    /// Everything that had been committed when this was called: it waits until every transaction that was open then is over.
+    pub fn read_committed(&self, topic: &str) -> Vec<Read> {
+        let all = self.ends(topic, "read_uncommitted");
+        wait_for(&format!("the transactions open on {topic} to be over"), || {
+            let decided = self.ends(topic, "read_committed");
+            all.iter()
+                .zip(&decided)
+                .all(|(all, decided)| decided.1 >= all.1)
+                .then_some(())
+        });
+        self.read(topic, "read_committed")
+    }
+
+    /// What can be read now: up to the first transaction that is open, aborted ones left out.
+    pub fn read_decided(&self, topic: &str) -> Vec<Read> {
+        self.read(topic, "read_committed")
+    }
+
+    /// Whatever was written, aborted or open transactions included.
+    pub fn read_uncommitted(&self, topic: &str) -> Vec<Read> {
+        self.read(topic, "read_uncommitted")
+    }
+
+    fn read(&self, topic: &str, isolation: &str) -> Vec<Read> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "softstake-tests")
+            .set("isolation.level", isolation)
+            .set("enable.partition.eof", "true")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .create()
+            .expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            partitions
+                .add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("a partition");
+        }
+        consumer.assign(&partitions).expect("an assignment");
+        let mut open = partitions.count();
+        let mut records = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while open > 0 {
+            assert!(Instant::now() < deadline, "gave up reading {topic}");
+            match consumer.poll(REQUEST) {
+                None => {}
+                Some(Ok(message)) => records.push(Read::from(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                // Brokers that come and go; the client asks on.
+                Some(Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+                ))) => {}
+                Some(Err(error)) => panic!("{topic} cannot be read: {error}"),
+            }
+        }
+        records.sort();
+        records
+    }
+
+    /// The same as `read_decided`, by Kafka's own console consumer. It ends when nothing has come for some seconds, so it takes these longer.
+    pub fn console_consumer(&self, topic: &str) -> Vec<Read> {
+        const QUIET: Duration = Duration::from_secs(4);
+        // Characters that stand in no text.
+        const RECORD: &str = "\u{1e}";
+        const FIELD: &str = "\u{1f}";
+        const HEADER: &str = "\u{1d}";
+        const NULL: &str = "\u{1c}";
+        let mut command = java("org.apache.kafka.tools.consumer.ConsoleConsumer");
+        command.args(["--bootstrap-server", &self.addresses(|ports| ports.internal)]);
+        command.args([
+            "--topic",
+            topic,
+            "--from-beginning",
+            "--isolation-level",
+            "read_committed",
+        ]);
+        command.args(["--timeout-ms", &QUIET.as_millis().to_string()]);
+        for field in ["partition", "offset", "headers", "key", "value"] {
+            command.arg("--property").arg(format!("print.{field}=true"));
+        }
+        command.arg("--property").arg(format!("line.separator={RECORD}"));
+        command.arg("--property").arg(format!("key.separator={FIELD}"));
+        command.arg("--property").arg(format!("headers.separator={HEADER}"));
+        command.arg("--property").arg(format!("null.literal={NULL}"));
+        let output = command.stdin(Stdio::null()).output().expect("Java starts");
+        assert!(
+            output.status.success(),
+            "the console consumer failed, {}:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let bytes = |text: &[u8]| (text != NULL.as_bytes()).then(|| text.to_vec());
+        let split = |text: &[u8], at: &str| -> Vec<Vec<u8>> {
+            text.split(|byte| *byte == at.as_bytes()[0])
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        let number = |text: &[u8], name: &str| -> i64 {
+            let digits = std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.strip_prefix(name)?.strip_prefix(':'));
+            digits
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or_else(|| panic!("{text:?} is no {name}"))
+        };
+        let header = |text: &Vec<u8>| {
+            let colon = text.iter().position(|byte| *byte == b':').expect("a header's value");
+            (
+                String::from_utf8(text[..colon].to_vec()).expect("a header's name"),
+                bytes(&text[colon + 1..]),
+            )
+        };
+        let mut records: Vec<Read> = split(&output.stdout, RECORD)
+            .into_iter()
+            .filter(|record| !record.is_empty())
+            .map(|record| {
+                let fields = split(&record, FIELD);
+                let [partition, offset, headers, key, value] = fields.as_slice() else {
+                    panic!(
+                        "the console consumer prints {} fields: {}",
+                        fields.len(),
+                        String::from_utf8_lossy(&record)
+                    );
+                };
+                let headers = match headers.as_slice() {
+                    b"NO_HEADERS" => Vec::new(),
+                    headers => split(headers, HEADER).iter().map(header).collect(),
+                };
+                Read {
+                    partition: i32::try_from(number(partition, "Partition")).expect("a partition"),
+                    offset: number(offset, "Offset"),
+                    key: bytes(key),
+                    value: bytes(value),
+                    headers,
+                }
+            })
+            .collect();
+        records.sort();
+        records
+    }
+}

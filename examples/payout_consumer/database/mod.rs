@@ -22,19 +22,24 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+/// How many rows a statement writes at most. Its values are numbered, and SQLite looks each number up in a list, so
+/// fewer than fit are faster.
+const ROWS: usize = 100;
+
 /// The database, locked by this instance.
 pub struct Database {
     connection: AnyConnection,
     dialect: Dialect,
     /// What the table of offsets holds.
     offsets: Offsets,
-    /// How many rows a statement touches at most.
+    /// How many distributions to look at or credit at once.
     batch: usize,
     _lock: Lock,
 }
 
 impl Database {
-    /// Connects, locks the database, and makes the tables that are missing. Statements will touch `batch` rows at most.
+    /// Connects, locks the database, and makes the tables that are missing. At most `batch`
+    /// distributions will be looked at, or credited in one transaction.
     ///
     /// # Errors
     /// If another instance runs on this database, or it cannot be used.
@@ -92,7 +97,7 @@ impl Database {
                 Record::Seal(seal) => seals.push((place, seal)),
             }
         }
-        let (known, batch) = (self.offsets.clone(), self.batch);
+        let known = self.offsets.clone();
         let mut step = self.begin().await?;
         for (partition, next) in positions {
             match known.get(partition) {
@@ -101,7 +106,7 @@ impl Database {
             }
         }
         let mut conflicts = Vec::new();
-        for chunk in distributions.chunks(batch) {
+        for chunk in distributions.chunks(ROWS) {
             conflicts.extend(step.add_distributions(chunk).await?);
         }
         for (place, seal) in &seals {
@@ -232,8 +237,10 @@ impl Database {
                 info!("{asset} epoch {epoch} is paid: {distributions} distributions of {distributed}, root {root}");
                 return Ok(());
             };
-            let credited = step.credit(&seal.asset, page).await?;
-            step.raise_balances(&seal.asset, credited).await?;
+            for leaves in page.chunks(ROWS) {
+                let credited = step.credit(&seal.asset, leaves).await?;
+                step.raise_balances(&seal.asset, credited).await?;
+            }
             step.commit().await?;
             after = last;
         }

@@ -305,21 +305,21 @@ impl<'a> Step<'a> {
     }
 
     /// Credits the distributions that are not credited yet, and gives back how much that is for whom.
-    pub async fn credit(&mut self, asset: &str, leaves: Vec<Leaf>) -> Result<BTreeMap<String, Amount>, Failure> {
+    pub async fn credit(&mut self, asset: &str, leaves: &[Leaf]) -> Result<BTreeMap<String, Amount>, Failure> {
         let sql = format!(
             "INSERT INTO credits (distribution, asset, account, amount) VALUES {}
              ON CONFLICT DO NOTHING RETURNING account, CAST(amount AS TEXT)",
             rows("($, $, $, CAST($ AS {decimal}))", leaves.len(), 1)
         );
-        let row = |leaf: Leaf| -> [Value; 4] {
+        let row = |leaf: &Leaf| -> [Value; 4] {
             [
-                leaf.id.into(),
+                (&leaf.id).into(),
                 asset.into(),
-                leaf.account.into(),
+                (&leaf.account).into(),
                 leaf.amount.to_string().into(),
             ]
         };
-        self.amounts(&sql, leaves.into_iter().flat_map(row)).await
+        self.amounts(&sql, leaves.iter().flat_map(row)).await
     }
 
     /// Adds what was just credited to the balances.

@@ -220,7 +220,7 @@ fn goes_on_in_the_middle() {
             let mut step = database.begin().await.unwrap();
             let limit = if commit { 9 } else { 30 };
             let page = step.page(&seal, &Leaf::BEFORE_ALL, limit).await.unwrap();
-            let credited = step.credit("ATOM", page).await.unwrap();
+            let credited = step.credit("ATOM", &page).await.unwrap();
             assert_eq!(credited.len(), if commit { 9 } else { 21 });
             step.raise_balances("ATOM", credited).await.unwrap();
             if commit {

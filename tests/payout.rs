@@ -29,7 +29,7 @@ const DISTRIBUTIONS: &str = "softstake.distributions";
 const EPOCHS: &str = "softstake.epochs";
 
 /// Small transactions, so that there are many to be killed in, and an end.
-const FLAGS: [&str; 3] = ["--batch=10", "--until-idle", "-Xreconnect.backoff.max.ms=500"];
+const FLAGS: [&str; 2] = ["--batch=10", "--until-idle"];
 
 /// Runs what sqlx and the admin client are asynchronous about.
 fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -2,7 +2,7 @@
 //! has been checked. It stands alone, for payout services to copy from; `README.md` says what it guarantees and why.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tracing::{error, info, warn};
@@ -23,7 +23,10 @@ mod reader;
 mod record;
 
 /// How long to wait for a record before looking at what else there is to do.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often to say that something cannot be judged yet.
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// The longest wait between two tries to get at the database.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -82,7 +85,8 @@ fn log() {
     // PostgreSQL says of each table that it is there already.
     let filter = Targets::new()
         .with_default(LevelFilter::INFO)
-        .with_target("sqlx", LevelFilter::WARN);
+        .with_target("sqlx", LevelFilter::WARN)
+        .with_target("sqlx::query", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
@@ -129,25 +133,30 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
         for seal in database.paying().await? {
             database.pay(&seal).await?;
         }
+        let mut all_judged = false;
         match horizon.take() {
-            Some(horizon) if reader.has_read(&horizon.ends) => {
-                for seal in &horizon.seals {
+            Some(reached) if reader.behind(&reached.ends).is_none() => {
+                for seal in &reached.seals {
                     database.judge(seal).await?;
                 }
                 continue;
             }
-            Some(ahead) => horizon = Some(ahead),
+            Some(mut ahead) => {
+                ahead.remind(&reader);
+                horizon = Some(ahead);
+            }
             None => {
                 let seals = database.waiting().await?;
-                if !seals.is_empty() {
-                    horizon = reader.ends()?.map(|ends| Horizon { ends, seals });
+                all_judged = seals.is_empty();
+                if !all_judged {
+                    horizon = reader.ends()?.map(|ends| Horizon::new(ends, seals));
                 }
             }
         }
         let records = reader.poll(flags.batch.into(), PATIENCE)?;
-        let idle = records.is_empty() && horizon.is_none();
+        let idle = records.is_empty() && all_judged;
         database.take(records, reader.positions()).await?;
-        if flags.until_idle && idle && reader.ends()?.is_some_and(|ends| reader.has_read(&ends)) {
+        if flags.until_idle && idle && reader.ends()?.is_some_and(|ends| reader.behind(&ends).is_none()) {
             info!("everything is read, and all that can be paid is paid");
             return database.remind().await;
         }
@@ -163,4 +172,27 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
 struct Horizon {
     ends: Offsets,
     seals: Vec<Seal>,
+    reminded: Instant,
+}
+
+impl Horizon {
+    fn new(ends: Offsets, seals: Vec<Seal>) -> Horizon {
+        Horizon {
+            ends,
+            seals,
+            reminded: Instant::now(),
+        }
+    }
+
+    /// Says now and then what takes so long: nobody can end a transaction but whoever left it open.
+    fn remind(&mut self, reader: &Reader) {
+        if self.reminded.elapsed() < REMINDER {
+            return;
+        }
+        self.reminded = Instant::now();
+        if let Some((topic, partition)) = reader.behind(&self.ends) {
+            let seals = self.seals.len();
+            warn!("{seals} seals wait for the end of {topic}, partition {partition}; is a transaction open there?");
+        }
+    }
 }

@@ -134,10 +134,10 @@ impl Reader {
         }))
     }
 
-    /// Whether everything before `ends` has been read.
-    pub fn has_read(&self, ends: &Offsets) -> bool {
-        ends.iter()
-            .all(|(partition, end)| self.positions.get(partition).is_some_and(|next| next >= end))
+    /// A partition of which not everything before `ends` has been read, if there is one.
+    pub fn behind<'e>(&self, ends: &'e Offsets) -> Option<&'e (String, i32)> {
+        let read = |(partition, end): &(&_, &i64)| self.positions.get(*partition).is_some_and(|next| next >= *end);
+        ends.iter().find(|end| !read(end)).map(|(partition, _)| partition)
     }
 
     /// Moves on past the markers with which transactions end, and past aborted transactions: no record comes for them.

@@ -63,6 +63,23 @@ pub struct Conflict {
     pub what: String,
 }
 
+impl Conflict {
+    fn new(place: &Place, asset: &str, epoch: i64, what: String) -> Conflict {
+        let (place, asset) = (place.clone(), asset.to_owned());
+        Conflict {
+            place,
+            asset,
+            epoch,
+            what,
+        }
+    }
+}
+
+/// What a statement's placeholders stand for, in their order.
+macro_rules! values {
+    ($($value:expr),*) => { [$(Value::from($value)),*] };
+}
+
 /// A transaction. Dropped before it is committed, it never was.
 pub struct Step<'a> {
     transaction: Transaction<'a, Any>,
@@ -100,156 +117,102 @@ impl<'a> Step<'a> {
         known: Option<i64>,
         next: i64,
     ) -> Result<(), Failure> {
-        let mut values = vec![topic.into(), i64::from(*partition).into(), next.into()];
         let moved = match known {
             None => {
-                self.execute("INSERT INTO offsets VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", values)
-                    .await?
+                let sql = "INSERT INTO offsets VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+                self.execute(sql, values![topic, *partition, next]).await?
             }
             Some(known) => {
-                values.push(known.into());
                 let sql = "UPDATE offsets SET next_offset = $3
                            WHERE topic = $1 AND partition_number = $2 AND next_offset = $4";
-                self.execute(sql, values).await?
+                self.execute(sql, values![topic, *partition, next, known]).await?
             }
         };
         only_one(moved)
     }
 
-    /// Adds distributions, of which those of epochs judged right already are none. A second copy of one is passed over;
-    /// what contradicts an earlier one is given back. An epoch that is held and gets more is to be judged again.
+    /// Adds distributions, but for those of epochs that were judged right without them. A second copy of one is passed
+    /// over; what contradicts an earlier one, or comes too late, is given back.
     pub async fn add_distributions(&mut self, read: &[(Place, Distribution)]) -> Result<Vec<Conflict>, Failure> {
-        let epochs: BTreeSet<_> = read.iter().map(|(_, of)| (&of.asset, of.epoch)).collect();
-        let mut closed = BTreeSet::new();
-        for (asset, epoch) in epochs {
-            let sql = "SELECT status FROM seals WHERE asset = $1 AND epoch = $2";
-            let status: Vec<(String,)> = self.fetch(sql, [asset.into(), epoch.into()]).await?;
-            match status.first().map(|(status,)| status.as_str()) {
-                Some("paying" | "paid") => _ = closed.insert((asset, epoch)),
-                Some("held") => {
-                    let sql = "UPDATE seals SET status = 'waiting' WHERE asset = $1 AND epoch = $2";
-                    self.execute(sql, [asset.into(), epoch.into()]).await?;
-                }
-                _ => {}
+        let closed = self.open_again(read).await?;
+        let mut new = Vec::new();
+        for (_, of) in read {
+            if !closed.contains(&(&of.asset, of.epoch)) {
+                let bucket = i64::from(bucket(&of.account));
+                new.push(values![&of.id, &of.asset, of.epoch, bucket, &of.account, &of.amount]);
             }
         }
-        let new = read
-            .iter()
-            .map(|(_, of)| of)
-            .filter(|of| !closed.contains(&(&of.asset, of.epoch)));
-        let values = new.flat_map(|of| -> [Value; 6] {
-            let (id, bucket, amount) = (
-                (&of.id).into(),
-                i64::from(bucket(&of.account)).into(),
-                of.amount.to_string(),
+        if !new.is_empty() {
+            let sql = format!(
+                "INSERT INTO distributions (id, asset, epoch, bucket, account, amount) VALUES {}
+                 ON CONFLICT DO NOTHING",
+                rows("($, $, $, $, $, CAST($ AS {decimal}))", new.len(), 1)
             );
-            [
-                id,
-                (&of.asset).into(),
-                of.epoch.into(),
-                bucket,
-                (&of.account).into(),
-                amount.into(),
-            ]
-        });
-        let values: Vec<Value> = values.collect();
-        let into = "distributions (id, asset, epoch, bucket, account, amount)";
-        let insert = rows("($, $, $, $, $, CAST($ AS {decimal}))", values.len() / 6, 1);
-        if !values.is_empty()
-            && self
-                .execute(
-                    &format!("INSERT INTO {into} VALUES {insert} ON CONFLICT DO NOTHING"),
-                    values,
-                )
-                .await?
-                == read.len() as u64
-        {
-            return Ok(Vec::new());
+            let added = self.execute(&sql, new.into_iter().flatten()).await?;
+            if added == read.len() as u64 {
+                return Ok(Vec::new());
+            }
         }
         // Some were there before, or come too late: what is there now decides.
-        let sql = format!(
-            "SELECT id, CAST(amount AS TEXT) FROM distributions WHERE id IN {}",
-            list(read.len(), 1)
-        );
+        let ids = list(read.len(), 1);
+        let sql = format!("SELECT id, CAST(amount AS TEXT) FROM distributions WHERE id IN {ids}");
         let known = self.amounts(&sql, read.iter().map(|(_, of)| (&of.id).into())).await?;
         let mut conflicts = Vec::new();
-        for (
-            place,
-            Distribution {
-                id,
-                asset,
-                epoch,
-                amount,
-                ..
-            },
-        ) in read
-        {
+        for (place, of) in read {
+            let (id, amount) = (&of.id, &of.amount);
             let what = match known.get(id) {
                 Some(known) if known == amount => continue,
                 Some(known) => format!("distribution {id:?} of {amount} was first published with {known}"),
                 None => format!("distribution {id:?} of {amount} came after the epoch was judged right"),
             };
-            conflicts.push(Conflict {
-                place: place.clone(),
-                asset: asset.clone(),
-                epoch: *epoch,
-                what,
-            });
+            conflicts.push(Conflict::new(place, &of.asset, of.epoch, what));
         }
         Ok(conflicts)
     }
 
+    /// Has those epochs judged again that are held and of which more has come. Gives back those that were judged right.
+    async fn open_again<'r>(
+        &mut self,
+        read: &'r [(Place, Distribution)],
+    ) -> Result<BTreeSet<(&'r String, i64)>, Failure> {
+        let epochs: BTreeSet<_> = read.iter().map(|(_, of)| (&of.asset, of.epoch)).collect();
+        let mut closed = BTreeSet::new();
+        for (asset, epoch) in epochs {
+            let sql = "UPDATE seals SET status = 'waiting' WHERE asset = $1 AND epoch = $2 AND status = 'held'";
+            self.execute(sql, values![asset, epoch]).await?;
+            let sql = "SELECT status FROM seals WHERE asset = $1 AND epoch = $2 AND status <> 'waiting'";
+            if !self.fetch::<(String,)>(sql, values![asset, epoch]).await?.is_empty() {
+                closed.insert((asset, epoch));
+            }
+        }
+        Ok(closed)
+    }
+
     /// Adds a seal. A second copy of one is passed over; one that contradicts an earlier one is given back.
     pub async fn add_seal(&mut self, place: &Place, seal: &Seal) -> Result<Option<Conflict>, Failure> {
-        let Seal {
-            asset,
-            epoch,
-            distributions,
-            distributed,
-            root,
-        } = seal;
+        let (asset, epoch) = (&seal.asset, seal.epoch);
+        let (count, sum, root) = (seal.distributions, &seal.distributed, &seal.root);
         let sql = "INSERT INTO seals (asset, epoch, distributions, distributed, root, status, reason)
                    VALUES ($1, $2, $3, CAST($4 AS {decimal}), $5, 'waiting', '') ON CONFLICT DO NOTHING";
-        let sum = distributed.to_string();
-        let values = [
-            asset.into(),
-            (*epoch).into(),
-            (*distributions).into(),
-            sum.into(),
-            root.into(),
-        ];
-        if self.execute(sql, values).await? == 1 {
+        if self.execute(sql, values![asset, epoch, count, sum, root]).await? == 1 {
             return Ok(None);
         }
-        let sql = "SELECT asset, epoch, distributions, CAST(distributed AS TEXT), root FROM seals
-                   WHERE asset = $1 AND epoch = $2";
-        let known: Vec<SealRow> = self.fetch(sql, [asset.into(), (*epoch).into()]).await?;
-        if known.into_iter().map(Seal::try_from).collect::<Result<Vec<_>, _>>()? == [seal.clone()] {
-            return Ok(None);
-        }
-        let what = format!("a second seal says {distributions} distributions of {distributed}, root {root}");
-        Ok(Some(Conflict {
-            place: place.clone(),
-            asset: asset.clone(),
-            epoch: *epoch,
-            what,
-        }))
+        let sql = format!("{SELECT_SEALS} WHERE asset = $1 AND epoch = $2");
+        let known: Vec<SealRow> = self.fetch(&sql, values![asset, epoch]).await?;
+        let known: Vec<Seal> = known.into_iter().map(Seal::try_from).collect::<Result<_, _>>()?;
+        let what = format!("a second seal says {count} distributions of {sum}, root {root}");
+        Ok((known != [seal.clone()]).then(|| Conflict::new(place, asset, epoch, what)))
     }
 
     /// Keeps a conflict.
     pub async fn add_conflict(&mut self, conflict: &Conflict) -> Result<(), Failure> {
         let Conflict {
-            place: Place {
-                topic,
-                partition,
-                offset,
-            },
+            place,
             asset,
             epoch,
             what,
         } = conflict;
-        let values = [topic.into(), i64::from(*partition).into(), (*offset).into()];
-        let values = values.into_iter().chain([asset.into(), (*epoch).into(), what.into()]);
+        let values = values![&place.topic, place.partition, place.offset, asset, *epoch, what];
         only_one(
             self.execute("INSERT INTO conflicts VALUES ($1, $2, $3, $4, $5, $6)", values)
                 .await?,
@@ -260,26 +223,22 @@ impl<'a> Step<'a> {
     pub async fn conflicts(&mut self, seal: &Seal) -> Result<Vec<String>, Failure> {
         let sql = "SELECT what FROM conflicts WHERE asset = $1 AND epoch = $2
                    ORDER BY topic, partition_number, record_offset LIMIT 10";
-        let rows: Vec<(String,)> = self.fetch(sql, [(&seal.asset).into(), seal.epoch.into()]).await?;
+        let rows: Vec<(String,)> = self.fetch(sql, values![&seal.asset, seal.epoch]).await?;
         Ok(rows.into_iter().map(|(what,)| what).collect())
     }
 
     /// The seals of a status, the oldest epochs first.
     pub async fn seals(&mut self, status: Status) -> Result<Vec<Seal>, Failure> {
-        let sql = "SELECT asset, epoch, distributions, CAST(distributed AS TEXT), root FROM seals
-                   WHERE status = $1 ORDER BY epoch, asset";
-        let rows: Vec<SealRow> = self.fetch(sql, [status.name().into()]).await?;
+        let sql = format!("{SELECT_SEALS} WHERE status = $1 ORDER BY epoch, asset");
+        let rows: Vec<SealRow> = self.fetch(&sql, values![status.name()]).await?;
         rows.into_iter().map(Seal::try_from).collect()
     }
 
     /// Moves a seal from one status to another.
     pub async fn set_status(&mut self, seal: &Seal, (from, to): (Status, Status), reason: &str) -> Result<(), Failure> {
         let sql = "UPDATE seals SET status = $4, reason = $5 WHERE asset = $1 AND epoch = $2 AND status = $3";
-        let (from, to) = (from.name().into(), to.name().into());
-        only_one(
-            self.execute(sql, [(&seal.asset).into(), seal.epoch.into(), from, to, reason.into()])
-                .await?,
-        )
+        let values = values![&seal.asset, seal.epoch, from.name(), to.name(), reason];
+        only_one(self.execute(sql, values).await?)
     }
 
     /// The next distributions of an epoch after `after`, `limit` at most, in the order of the Merkle leaves.
@@ -289,19 +248,19 @@ impl<'a> Step<'a> {
              WHERE asset = $1 AND epoch = $2 AND (bucket, account) > ($3, $4)
              ORDER BY bucket, account LIMIT {limit}"
         );
-        let (asset, account) = ((&seal.asset).into(), (&after.account).into());
-        let rows: Vec<(i64, String, String, String)> = self
-            .fetch(&sql, [asset, seal.epoch.into(), after.bucket.into(), account])
-            .await?;
-        let leaf = |(bucket, account, id, amount): (_, _, _, String)| {
-            Ok(Leaf {
+        let values = values![&seal.asset, seal.epoch, after.bucket, &after.account];
+        let rows: Vec<(i64, String, String, String)> = self.fetch(&sql, values).await?;
+        let mut leaves = Vec::with_capacity(rows.len());
+        for (bucket, account, id, amount) in rows {
+            let amount = parse(&amount)?;
+            leaves.push(Leaf {
                 bucket,
                 account,
                 id,
-                amount: parse(&amount)?,
-            })
-        };
-        rows.into_iter().map(leaf).collect()
+                amount,
+            });
+        }
+        Ok(leaves)
     }
 
     /// Credits the distributions that are not credited yet, and gives back how much that is for whom.
@@ -311,14 +270,7 @@ impl<'a> Step<'a> {
              ON CONFLICT DO NOTHING RETURNING account, CAST(amount AS TEXT)",
             rows("($, $, $, CAST($ AS {decimal}))", leaves.len(), 1)
         );
-        let row = |leaf: &Leaf| -> [Value; 4] {
-            [
-                (&leaf.id).into(),
-                asset.into(),
-                (&leaf.account).into(),
-                leaf.amount.to_string().into(),
-            ]
-        };
+        let row = |leaf: &Leaf| values![&leaf.id, asset, &leaf.account, &leaf.amount];
         self.amounts(&sql, leaves.iter().flat_map(row)).await
     }
 
@@ -332,7 +284,7 @@ impl<'a> Step<'a> {
             let accounts = list(credited.len(), 2);
             let sql = format!("SELECT account, balance FROM balances WHERE asset = $1 AND account IN {accounts}");
             let values: Vec<Value> = credited.keys().map(Value::from).collect();
-            let balances = self.amounts(&sql, [asset.into()].into_iter().chain(values)).await?;
+            let balances = self.amounts(&sql, values![asset].into_iter().chain(values)).await?;
             for (account, balance) in balances {
                 *credited.entry(account).or_default() += &balance;
             }
@@ -342,9 +294,8 @@ impl<'a> Step<'a> {
              ON CONFLICT (asset, account) DO UPDATE SET balance = {{sum}}",
             rows("($, $, CAST($ AS {decimal}))", credited.len(), 1)
         );
-        let row = |(account, amount): (String, Amount)| [asset.into(), account.into(), amount.to_string().into()];
-        self.execute(&sql, credited.into_iter().flat_map::<[Value; 3], _>(row))
-            .await?;
+        let row = |(account, amount): (&String, &Amount)| values![asset, account, amount];
+        self.execute(&sql, credited.iter().flat_map(row)).await?;
         Ok(())
     }
 
@@ -389,6 +340,9 @@ impl Leaf {
     };
 }
 
+/// The columns of a [`SealRow`].
+const SELECT_SEALS: &str = "SELECT asset, epoch, distributions, CAST(distributed AS TEXT), root FROM seals";
+
 /// A seal as its columns.
 type SealRow = (String, i64, i64, String, String);
 
@@ -418,21 +372,15 @@ impl From<i64> for Value {
     }
 }
 
-impl From<String> for Value {
-    fn from(text: String) -> Value {
-        Value::Text(text)
+impl From<i32> for Value {
+    fn from(integer: i32) -> Value {
+        Value::Integer(integer.into())
     }
 }
 
-impl From<&String> for Value {
-    fn from(text: &String) -> Value {
-        Value::Text(text.clone())
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(text.to_owned())
+impl<T: ToString + ?Sized> From<&T> for Value {
+    fn from(text: &T) -> Value {
+        Value::Text(text.to_string())
     }
 }
 

@@ -237,6 +237,9 @@ fn goes_on_in_the_middle() {
     assert!(books.rows(unequal).is_empty());
 }
 
+/// Makes what is published of what should be.
+type Change<'a> = &'a dyn Fn(Vec<Record>, Seal) -> Vec<Record>;
+
 #[test]
 fn holds_what_differs_from_its_seal() {
     let change = |seal: &Seal, change: &dyn Fn(&mut Seal)| {
@@ -244,7 +247,7 @@ fn holds_what_differs_from_its_seal() {
         change(&mut seal);
         Record::Seal(seal)
     };
-    let cases: [(&str, &dyn Fn(Vec<Record>, Seal) -> Vec<Record>); 7] = [
+    let cases: [(&str, Change<'_>); 7] = [
         ("there are 4 distributions, the seal says 5", &|mut records, seal| {
             records.remove(2);
             [records, vec![Record::Seal(seal)]].concat()

@@ -1,11 +1,13 @@
 //! One broker: a process, its folder and its ports, and the jars it runs from.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
@@ -19,7 +21,7 @@ use super::{BLINK, PATIENCE};
 /// that merely got the same number later is left alone.
 const TIED_TO_STDIN: &str = r#"
 exec 3<&0 </dev/null
-(trap '' HUP INT TERM; read -r _ <&3; grep -zqxF -e "$0" "/proc/$$/cmdline" && kill -9 $$) &
+(trap '' HUP INT TERM; read -r _ <&3; grep -zqxF -e "$0" "/proc/$$/cmdline" && kill -9 $$) >/dev/null 2>&1 &
 exec 3<&-
 exec "$@"
 "#;
@@ -125,33 +127,24 @@ impl Broker {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// Starts to lay out its data folder, as an operator does once in a broker's life.
-    pub fn format(&self, cluster: &str, extra: &[&str]) -> Child {
-        let mut command = java("kafka.tools.StorageTool");
-        command.args(["format", "--cluster-id", cluster, "--config"]);
-        command.arg(self.properties()).args(extra);
-        command
-            .stdin(Stdio::null())
-            .stdout(self.log())
-            .stderr(self.log())
-            .spawn()
-            .expect("Java starts")
+    /// Starts to lay out its data folder, as an operator does once in a broker's life; to be ended by `finish`.
+    pub fn format(&self, cluster: &str, extra: &[String]) -> Child {
+        let mut tool = java("kafka.tools.StorageTool");
+        tool.args(["format", "--cluster-id", cluster, "--config"]);
+        tool.arg(self.properties()).args(extra);
+        spawn(self.tied(&tool).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    fn tied(&self, command: &Command) -> Command {
+        tied(command, self.properties())
     }
 
     /// Starts the process. It may take seconds until it answers.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "the broker runs already");
-        let kafka = java("kafka.Kafka");
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(TIED_TO_STDIN).arg(self.properties());
-        command
-            .arg(kafka.get_program())
-            .args(kafka.get_args())
-            .arg(self.properties());
-        command.stdin(Stdio::piped()).stdout(self.log()).stderr(self.log());
-        // What ends the test from outside shall not make brokers go through their shutdown, which may wait for others.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        self.process = Some(command.spawn().expect("a shell starts"));
+        let mut kafka = java("kafka.Kafka");
+        kafka.arg(self.properties());
+        self.process = Some(spawn(self.tied(&kafka).stdout(self.log()).stderr(self.log())));
         self.paused = false;
     }
 
@@ -211,7 +204,7 @@ impl Drop for Broker {
 }
 
 /// Runs one of Kafka's programs.
-pub fn java(main: &str) -> Command {
+fn java(main: &str) -> Command {
     let mut command = Command::new("java");
     command.args(JVM);
     let archive = libs().join("kafka.jsa");
@@ -222,9 +215,47 @@ pub fn java(main: &str) -> Command {
     command
 }
 
+/// The same command, but its process ends with the test's, or when its standard input is closed.
+fn tied(command: &Command, own_argument: impl AsRef<OsStr>) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(TIED_TO_STDIN).arg(own_argument);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::piped());
+    // Whoever ends the test with a signal to all its processes shall not make brokers go through their shutdown, which waits for others.
+    shell.process_group(0);
+    shell
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().expect("a shell starts")
+}
+
+/// Starts one of Kafka's tools on a cluster, to be ended by `finish`.
+pub fn tool(main: &str, bootstrap: &str, arguments: &[&str]) -> Child {
+    let mut command = java(main);
+    command.args(["--bootstrap-server", bootstrap]).args(arguments);
+    spawn(tied(&command, bootstrap).stdout(Stdio::piped()).stderr(Stdio::piped()))
+}
+
+/// Lets a process come to its end, which must be a success.
+pub fn finish(mut process: Child) -> Output {
+    // Kept until the end, since closing it is what kills the process.
+    let stdin = process.stdin.take();
+    let output = process.wait_with_output().expect("the end of a tool");
+    drop(stdin);
+    assert!(
+        output.status.success(),
+        "a tool of Kafka's failed, {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
 /// All jars, in an order that the archive of classes was made with.
 fn classpath() -> String {
-    let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("{}: {e}", libs().display()));
+    let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("Kafka's jars in {}: {e}", libs().display()));
     let mut jars: Vec<String> = entries
         .map(|entry| entry.expect("an entry").path().display().to_string())
         .filter(|path| path.ends_with(".jar"))

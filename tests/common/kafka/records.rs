@@ -1,20 +1,18 @@
 //! Topics, what tests put into them, and what is in them: read by a client of these tests' own, or by Kafka's.
 
-use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
-use super::broker::java;
-use super::{BLINK, Cluster, PATIENCE, REQUEST, wait_for};
+use super::{BLINK, Cluster, PATIENCE, REQUEST, wait_for, wire};
 
 /// Headers as they are in a record: in their order, a name as often as it comes.
 pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
@@ -90,7 +88,7 @@ impl From<&BorrowedMessage<'_>> for Read {
 
 /// Notes where each record came to lie.
 #[derive(Default)]
-struct Delivered(Mutex<BTreeMap<usize, Result<i64, KafkaError>>>);
+pub(super) struct Delivered(Mutex<BTreeMap<usize, Result<i64, KafkaError>>>);
 
 impl ClientContext for Delivered {}
 
@@ -106,7 +104,7 @@ impl ProducerContext<NoCustomPartitioner> for Delivered {
     }
 }
 
-type Sender = ThreadedProducer<Delivered>;
+pub(super) type Sender = BaseProducer<Delivered>;
 
 fn send(
     producer: &Sender,
@@ -136,7 +134,7 @@ fn send(
                 "{topic}-{partition} takes no record: {error}"
             );
             to_send = again;
-            std::thread::sleep(BLINK);
+            producer.poll(BLINK);
         }
         sent += 1;
     }
@@ -206,8 +204,8 @@ impl Cluster {
             panic!("{name} is not created: {code}");
         }
         self.metadata(&format!("leaders of {name}"), Some(name), |metadata| {
-            let known = metadata.topics().first()?.partitions();
-            let led = known.iter().filter(|partition| partition.leader() >= 0).count();
+            let known = &metadata.topics.first()?.partitions;
+            let led = known.iter().filter(|partition| partition.leader >= 0).count();
             (i32::try_from(led) == Ok(partitions)).then_some(())
         });
     }
@@ -219,15 +217,15 @@ impl Cluster {
             panic!("{name} is not deleted: {code}");
         }
         self.metadata(&format!("{name} to be gone"), None, |metadata| {
-            (!metadata.topics().iter().any(|topic| topic.name() == name)).then_some(())
+            (!metadata.topics.iter().any(|topic| topic.name == name)).then_some(())
         });
     }
 
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> i32 {
         let count = self.metadata(&format!("partitions of {topic}"), Some(topic), |metadata| {
-            let topic = metadata.topics().first()?;
-            topic.error().is_none().then_some(topic.partitions().len())
+            let topic = metadata.topics.first()?;
+            (topic.error == 0).then_some(topic.partitions.len())
         });
         i32::try_from(count).expect("a number of partitions")
     }
@@ -239,13 +237,12 @@ impl Cluster {
         partition: i32,
         records: impl IntoIterator<Item = impl Into<Record>>,
     ) -> Vec<i64> {
-        let producer = self
-            .client()
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "0")
-            .create_with_context(Delivered::default())
-            .expect("a producer");
-        send(&producer, topic, partition, records)
+        let producer = self.appender.get_or_init(|| {
+            let mut config = self.client();
+            config.set("enable.idempotence", "true").set("linger.ms", "0");
+            config.create_with_context(Delivered::default()).expect("a producer")
+        });
+        send(producer, topic, partition, records)
     }
 
     /// Opens a transaction, fencing off whoever had this id, and appends records to a partition.
@@ -268,30 +265,26 @@ impl Cluster {
         Transaction { producer }
     }
 
-    /// Where each partition ends, with this isolation level: for `read_committed` where what is decided ends.
-    fn ends(&self, topic: &str, isolation: &str) -> Vec<(i64, i64)> {
-        let client: BaseConsumer = self
-            .client()
-            .set("isolation.level", isolation)
-            .create()
-            .expect("a client");
-        (0..self.partitions(topic))
-            .map(|partition| {
-                wait_for(&format!("the end of {topic}-{partition}"), || {
-                    client.fetch_watermarks(topic, partition, REQUEST).ok()
-                })
+    /// Where each partition ends: for readers of what is committed, or for all.
+    fn ends(&self, topic: &str, committed: bool) -> Vec<i64> {
+        let end = |partition| {
+            wait_for(&format!("the end of {topic}-{partition}"), || {
+                let leader = self.leader_of(topic, partition);
+                let port = self.broker(leader).ports.internal;
+                wire::end_of(port, topic, partition, committed).ok()?.ok()
             })
-            .collect()
+        };
+        (0..self.partitions(topic)).map(end).collect()
     }
 
     /// Everything that had been committed when this was called: it waits until every transaction that was open then is over.
     pub fn read_committed(&self, topic: &str) -> Vec<Read> {
-        let all = self.ends(topic, "read_uncommitted");
+        let all = self.ends(topic, false);
         wait_for(&format!("the transactions open on {topic} to be over"), || {
-            let decided = self.ends(topic, "read_committed");
+            let decided = self.ends(topic, true);
             all.iter()
                 .zip(&decided)
-                .all(|(all, decided)| decided.1 >= all.1)
+                .all(|(all, decided)| decided >= all)
                 .then_some(())
         });
         self.read(topic, "read_committed")
@@ -315,25 +308,29 @@ impl Cluster {
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
+            .set("fetch.wait.max.ms", "10")
             .set("check.crcs", "true")
             .create()
             .expect("a consumer");
+        let mut unfinished: BTreeSet<i32> = (0..self.partitions(topic)).collect();
         let mut partitions = TopicPartitionList::new();
-        for partition in 0..self.partitions(topic) {
+        for partition in &unfinished {
             partitions
-                .add_partition_offset(topic, partition, Offset::Beginning)
+                .add_partition_offset(topic, *partition, Offset::Beginning)
                 .expect("a partition");
         }
         consumer.assign(&partitions).expect("an assignment");
-        let mut open = partitions.count();
         let mut records = Vec::new();
         let deadline = Instant::now() + PATIENCE;
-        while open > 0 {
+        while !unfinished.is_empty() {
             assert!(Instant::now() < deadline, "gave up reading {topic}");
             match consumer.poll(REQUEST) {
                 None => {}
                 Some(Ok(message)) => records.push(Read::from(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                // Said again whenever more has come and been read.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    unfinished.remove(&partition);
+                }
                 // Brokers that come and go; the client asks on.
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
@@ -341,88 +338,6 @@ impl Cluster {
                 Some(Err(error)) => panic!("{topic} cannot be read: {error}"),
             }
         }
-        records.sort();
-        records
-    }
-
-    /// The same as `read_decided`, by Kafka's own console consumer. It ends when nothing has come for some seconds, so it takes these longer.
-    pub fn console_consumer(&self, topic: &str) -> Vec<Read> {
-        const QUIET: Duration = Duration::from_secs(4);
-        // Characters that stand in no text.
-        const RECORD: &str = "\u{1e}";
-        const FIELD: &str = "\u{1f}";
-        const HEADER: &str = "\u{1d}";
-        const NULL: &str = "\u{1c}";
-        let mut command = java("org.apache.kafka.tools.consumer.ConsoleConsumer");
-        command.args(["--bootstrap-server", &self.addresses(|ports| ports.internal)]);
-        command.args([
-            "--topic",
-            topic,
-            "--from-beginning",
-            "--isolation-level",
-            "read_committed",
-        ]);
-        command.args(["--timeout-ms", &QUIET.as_millis().to_string()]);
-        for field in ["partition", "offset", "headers", "key", "value"] {
-            command.arg("--property").arg(format!("print.{field}=true"));
-        }
-        command.arg("--property").arg(format!("line.separator={RECORD}"));
-        command.arg("--property").arg(format!("key.separator={FIELD}"));
-        command.arg("--property").arg(format!("headers.separator={HEADER}"));
-        command.arg("--property").arg(format!("null.literal={NULL}"));
-        let output = command.stdin(Stdio::null()).output().expect("Java starts");
-        assert!(
-            output.status.success(),
-            "the console consumer failed, {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let bytes = |text: &[u8]| (text != NULL.as_bytes()).then(|| text.to_vec());
-        let split = |text: &[u8], at: &str| -> Vec<Vec<u8>> {
-            text.split(|byte| *byte == at.as_bytes()[0])
-                .map(<[u8]>::to_vec)
-                .collect()
-        };
-        let number = |text: &[u8], name: &str| -> i64 {
-            let digits = std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| text.strip_prefix(name)?.strip_prefix(':'));
-            digits
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or_else(|| panic!("{text:?} is no {name}"))
-        };
-        let header = |text: &Vec<u8>| {
-            let colon = text.iter().position(|byte| *byte == b':').expect("a header's value");
-            (
-                String::from_utf8(text[..colon].to_vec()).expect("a header's name"),
-                bytes(&text[colon + 1..]),
-            )
-        };
-        let mut records: Vec<Read> = split(&output.stdout, RECORD)
-            .into_iter()
-            .filter(|record| !record.is_empty())
-            .map(|record| {
-                let fields = split(&record, FIELD);
-                let [partition, offset, headers, key, value] = fields.as_slice() else {
-                    panic!(
-                        "the console consumer prints {} fields: {}",
-                        fields.len(),
-                        String::from_utf8_lossy(&record)
-                    );
-                };
-                let headers = match headers.as_slice() {
-                    b"NO_HEADERS" => Vec::new(),
-                    headers => split(headers, HEADER).iter().map(header).collect(),
-                };
-                Read {
-                    partition: i32::try_from(number(partition, "Partition")).expect("a partition"),
-                    offset: number(offset, "Offset"),
-                    key: bytes(key),
-                    value: bytes(value),
-                    headers,
-                }
-            })
-            .collect();
         records.sort();
         records
     }

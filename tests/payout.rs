@@ -21,9 +21,10 @@ use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
-use common::setting;
+use common::{Place, setting};
 use kafka::{Cluster, wait_for};
 use postgres::Postgres;
+use softstake::generate::{Synthetic, write};
 
 const DISTRIBUTIONS: &str = "softstake.distributions";
 const EPOCHS: &str = "softstake.epochs";
@@ -377,8 +378,42 @@ fn the_worked_example() {
     cluster.create_topic(DISTRIBUTIONS, 3, &[]);
     for ledger in &ledgers {
         let said = Consumer::fail(&cluster, ledger);
-        assert!(said.contains("no longer has the record to go on with"), "{said}");
+        assert!(
+            said.contains("softstake.distributions, partition 0 has no offset 9, but 0 to 0;"),
+            "{said}"
+        );
     }
+}
+
+#[test]
+fn what_softstake_publishes() {
+    let place = Place::new();
+    let spec = Synthetic {
+        events: 30_000,
+        accounts: 1_500,
+        seed: 5,
+        late: 0.03,
+        ..Synthetic::default()
+    };
+    write(&place.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    place.run(Some(4));
+    let cluster = Cluster::single();
+    create_topics(&cluster);
+    let [distributions, seals] = [DISTRIBUTIONS, EPOCHS]
+        .map(|topic| -> Vec<String> { place.records(topic).iter().map(ToString::to_string).collect() });
+    for (partition, part) in (0..).zip(distributions.chunks(distributions.len().div_ceil(3))) {
+        cluster.produce(DISTRIBUTIONS, partition, part);
+    }
+    cluster.produce(EPOCHS, 0, &seals);
+    let ledger = Ledger::sqlite();
+    Consumer::run(&cluster, &ledger);
+    assert_eq!(ledger.rows("SELECT DISTINCT status FROM seals"), ["paid"]);
+    assert_eq!(ledger.rows("SELECT count(*) FROM seals"), [seals.len().to_string()]);
+    assert_eq!(
+        ledger.rows("SELECT count(*) FROM credits"),
+        [distributions.len().to_string()]
+    );
+    assert!(!ledger.balances().is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A reference consumer of Softstake's distributions: it pays each one exactly once, and none before its epoch's seal
 //! has been checked. It stands alone, for payout services to copy from; `README.md` says what it guarantees and why.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -87,9 +88,9 @@ fn log() {
         .with_default(LevelFilter::INFO)
         .with_target("sqlx", LevelFilter::WARN)
         .with_target("sqlx::query", LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let stderr = std::io::stderr;
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let lines = lines.with_ansi(stderr().is_terminal()).with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
 }
 

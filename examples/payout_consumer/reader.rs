@@ -214,7 +214,32 @@ impl Reader {
 
     /// An answer of the brokers, or nothing if they are out of reach for now.
     fn calmly<T>(&self, answer: KafkaResult<T>) -> Result<Option<T>, Failure> {
-        answer.map(Some).or_else(|error| self.endure(error).map(|()| None))
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => {
+                warn!("waiting for the brokers: {error}");
+                self.endure(error).map(|()| None)
+            }
+        }
+    }
+
+    /// The offset to go on with is not there. The client does not say of which partition.
+    fn lost(&self) -> Failure {
+        let mut lost = Vec::new();
+        for ((topic, partition), next) in &self.positions {
+            if let Ok((start, end)) = self.ends.fetch_watermarks(topic, *partition, ANSWER)
+                && !(start..=end).contains(next)
+            {
+                lost.push(format!(
+                    "{topic}, partition {partition} has no offset {next}, but {start} to {end}"
+                ));
+            }
+        }
+        Failure::Stop(format!(
+            "the record to go on with is gone: {}. It was deleted before it was read, or the topic was made anew. \
+             Nothing is passed over: find out what was lost, then set next_offset in the table of offsets",
+            lost.join("; ")
+        ))
     }
 
     /// Lets pass what the client gets over by itself, however long it takes. All else ends the process: whatever is
@@ -244,20 +269,8 @@ impl Reader {
                 | Code::NotCoordinator
                 // The group is but a name.
                 | Code::GroupAuthorizationFailed,
-            ) if !matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                debug!("waiting for the brokers: {error}");
-                Ok(())
-            }
-            Some(Code::AutoOffsetReset) => {
-                let at = self.positions.iter();
-                let at: Vec<_> = at.map(|((topic, partition), next)| format!("{topic}/{partition} at {next}")).collect();
-                Err(Failure::Stop(format!(
-                    "a partition no longer has the record to go on with: its records were deleted before they were \
-                     read, or the topic was made anew. Nothing is passed over: see the client's message above, and \
-                     set `offsets` in the database by hand once it is known what was lost. Reading stood at {}",
-                    at.join(", ")
-                )))
-            }
+            ) if !matches!(error, KafkaError::MessageConsumptionFatal(_)) => Ok(()),
+            Some(Code::AutoOffsetReset) => Err(self.lost()),
             _ => Err(refused(error)),
         }
     }

@@ -167,22 +167,20 @@ impl Database {
     pub async fn judge(&mut self, seal: &Seal) -> Result<(), Failure> {
         let batch = self.batch;
         let mut step = self.begin().await?;
-        let (mut count, mut sum, mut tree) = (0, Amount::default(), EpochTree::default());
+        let (mut count, mut sum, mut tree) = (0, Amount::ZERO, EpochTree::default());
         let mut after = Leaf::BEFORE_ALL;
-        while let Some(last) = {
+        loop {
             let page = step.page(seal, &after, batch).await?;
-            for Leaf {
-                id, account, amount, ..
-            } in &page
-            {
+            for leaf in &page {
                 count += 1;
-                sum += amount;
-                let out_of_order = |error| Failure::Stop(format!("the database: {error}"));
-                tree.push(id, account, &amount.to_string()).map_err(out_of_order)?;
+                sum += &leaf.amount;
+                let pushed = tree.push(&leaf.id, &leaf.account, &leaf.amount.to_string());
+                pushed.map_err(|error| Failure::Stop(format!("the database: {error}")))?;
             }
-            page.into_iter().last()
-        } {
-            after = last;
+            match page.into_iter().last() {
+                Some(last) => after = last,
+                None => break,
+            }
         }
         let root = tree.finish();
         let mut reasons = Vec::new();
@@ -220,11 +218,18 @@ impl Database {
     /// If the database fails.
     pub async fn pay(&mut self, seal: &Seal) -> Result<(), Failure> {
         let batch = self.batch;
-        let mut after = Leaf::BEFORE_ALL;
+        let (mut count, mut after) = (0, Leaf::BEFORE_ALL);
         loop {
             let mut step = self.begin().await?;
             let page = step.page(seal, &after, batch).await?;
+            count += page.len() as i64;
             let Some(last) = page.last().cloned() else {
+                if count != seal.distributions {
+                    return Err(Failure::Stop(format!(
+                        "the database: someone changed {} by hand",
+                        seal.asset
+                    )));
+                }
                 step.set_status(seal, (Status::Paying, Status::Paid), "").await?;
                 step.commit().await?;
                 let Seal {

@@ -34,10 +34,11 @@ setup: ## the system packages that the build needs
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
 	fi
 
-test-setup: setup ## what the tests need besides: a real Kafka
+test-setup: setup ## what the tests need besides: a real Kafka, a real PostgreSQL
 	@packages=""; \
 	command -v java >/dev/null || packages="$$packages default-jre-headless"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \

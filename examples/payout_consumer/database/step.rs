@@ -1,0 +1,435 @@
+//! A transaction, and the statements that make one up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, FromRow, Transaction};
+
+use super::schema::Dialect;
+use crate::amount::Amount;
+use crate::failure::Failure;
+use crate::merkle::bucket;
+use crate::reader::Offsets;
+use crate::record::{Distribution, Place, Seal};
+
+/// How far an epoch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not judged yet.
+    Waiting,
+    /// Judged wrong.
+    Held,
+    /// Judged right; credits are under way.
+    Paying,
+    /// All is credited.
+    Paid,
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Status::Waiting => "waiting",
+            Status::Held => "held",
+            Status::Paying => "paying",
+            Status::Paid => "paid",
+        }
+    }
+}
+
+/// A distribution as a leaf of the Merkle tree.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    /// The account's bucket.
+    pub bucket: i64,
+    /// The account.
+    pub account: String,
+    /// The distribution's id.
+    pub id: String,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// A record that contradicts others.
+#[derive(Debug)]
+pub struct Conflict {
+    /// Where it lies.
+    pub place: Place,
+    /// The asset concerned.
+    pub asset: String,
+    /// The epoch concerned.
+    pub epoch: i64,
+    /// What is wrong with it, as a sentence.
+    pub what: String,
+}
+
+impl Conflict {
+    fn new(place: &Place, asset: &str, epoch: i64, what: String) -> Conflict {
+        let (place, asset) = (place.clone(), asset.to_owned());
+        Conflict {
+            place,
+            asset,
+            epoch,
+            what,
+        }
+    }
+}
+
+/// What a statement's placeholders stand for, in their order.
+macro_rules! values {
+    ($($value:expr),*) => { [$(Value::from($value)),*] };
+}
+
+/// A transaction. Dropped before it is committed, it never was.
+pub struct Step<'a> {
+    transaction: Transaction<'a, Any>,
+    dialect: Dialect,
+}
+
+impl<'a> Step<'a> {
+    /// The transaction as a step.
+    pub const fn new(transaction: Transaction<'a, Any>, dialect: Dialect) -> Step<'a> {
+        Step { transaction, dialect }
+    }
+
+    /// Commits it.
+    pub async fn commit(self) -> Result<(), Failure> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    /// Up to where each partition has been read.
+    pub async fn offsets(&mut self) -> Result<Offsets, Failure> {
+        let sql = "SELECT topic, partition_number, next_offset FROM offsets";
+        let rows: Vec<(String, i64, i64)> = self.fetch(sql, []).await?;
+        let offset = |(topic, partition, next)| {
+            let partition = i32::try_from(partition);
+            let partition = partition.map_err(|_| wrong("there are offsets of an impossible partition"))?;
+            Ok(((topic, partition), next))
+        };
+        rows.into_iter().map(offset).collect()
+    }
+
+    /// Moves a partition's offset on from `known`, nothing if it has none yet. Were it elsewhere by now, another
+    /// instance would be at work, whatever the lock says.
+    pub async fn move_offset(
+        &mut self,
+        (topic, partition): &(String, i32),
+        known: Option<i64>,
+        next: i64,
+    ) -> Result<(), Failure> {
+        let moved = match known {
+            None => {
+                let sql = "INSERT INTO offsets VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+                self.execute(sql, values![topic, *partition, next]).await?
+            }
+            Some(known) => {
+                let sql = "UPDATE offsets SET next_offset = $3
+                           WHERE topic = $1 AND partition_number = $2 AND next_offset = $4";
+                self.execute(sql, values![topic, *partition, next, known]).await?
+            }
+        };
+        only_one(moved)
+    }
+
+    /// Adds distributions, but for those of epochs that were judged right without them. A second copy of one is passed
+    /// over; what contradicts an earlier one, or comes too late, is given back.
+    pub async fn add_distributions(&mut self, read: &[(Place, Distribution)]) -> Result<Vec<Conflict>, Failure> {
+        let closed = self.open_again(read).await?;
+        let mut new = Vec::new();
+        for (_, of) in read {
+            if !closed.contains(&(&of.asset, of.epoch)) {
+                let bucket = i64::from(bucket(&of.account));
+                new.push(values![&of.id, &of.asset, of.epoch, bucket, &of.account, &of.amount]);
+            }
+        }
+        if !new.is_empty() {
+            let sql = format!(
+                "INSERT INTO distributions (id, asset, epoch, bucket, account, amount) VALUES {}
+                 ON CONFLICT DO NOTHING",
+                rows("($, $, $, $, $, CAST($ AS {decimal}))", new.len(), 1)
+            );
+            let added = self.execute(&sql, new.into_iter().flatten()).await?;
+            if added == read.len() as u64 {
+                return Ok(Vec::new());
+            }
+        }
+        // Some were there before, or come too late: what is there now decides.
+        let ids = list(read.len(), 1);
+        let sql = format!("SELECT id, CAST(amount AS TEXT) FROM distributions WHERE id IN {ids}");
+        let known = self.amounts(&sql, read.iter().map(|(_, of)| (&of.id).into())).await?;
+        let mut conflicts = Vec::new();
+        for (place, of) in read {
+            let (id, amount) = (&of.id, &of.amount);
+            let what = match known.get(id) {
+                Some(known) if known == amount => continue,
+                Some(known) => format!("distribution {id:?} of {amount} was first published with {known}"),
+                None => format!("distribution {id:?} of {amount} came after the epoch was judged right"),
+            };
+            conflicts.push(Conflict::new(place, &of.asset, of.epoch, what));
+        }
+        Ok(conflicts)
+    }
+
+    /// Has those epochs judged again that are held and of which more has come. Gives back those that were judged right.
+    async fn open_again<'r>(
+        &mut self,
+        read: &'r [(Place, Distribution)],
+    ) -> Result<BTreeSet<(&'r String, i64)>, Failure> {
+        let epochs: BTreeSet<_> = read.iter().map(|(_, of)| (&of.asset, of.epoch)).collect();
+        let mut closed = BTreeSet::new();
+        for (asset, epoch) in epochs {
+            let sql = "UPDATE seals SET status = 'waiting' WHERE asset = $1 AND epoch = $2 AND status = 'held'";
+            self.execute(sql, values![asset, epoch]).await?;
+            let sql = "SELECT status FROM seals WHERE asset = $1 AND epoch = $2 AND status <> 'waiting'";
+            if !self.fetch::<(String,)>(sql, values![asset, epoch]).await?.is_empty() {
+                closed.insert((asset, epoch));
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Adds a seal. A second copy of one is passed over; one that contradicts an earlier one is given back.
+    pub async fn add_seal(&mut self, place: &Place, seal: &Seal) -> Result<Option<Conflict>, Failure> {
+        let (asset, epoch) = (&seal.asset, seal.epoch);
+        let (count, sum, root) = (seal.distributions, &seal.distributed, &seal.root);
+        let sql = "INSERT INTO seals (asset, epoch, distributions, distributed, root, status, reason)
+                   VALUES ($1, $2, $3, CAST($4 AS {decimal}), $5, 'waiting', '') ON CONFLICT DO NOTHING";
+        if self.execute(sql, values![asset, epoch, count, sum, root]).await? == 1 {
+            return Ok(None);
+        }
+        let sql = format!("{SELECT_SEALS} WHERE asset = $1 AND epoch = $2");
+        let known: Vec<SealRow> = self.fetch(&sql, values![asset, epoch]).await?;
+        let known: Vec<Seal> = known.into_iter().map(Seal::try_from).collect::<Result<_, _>>()?;
+        let what = format!("a second seal says {count} distributions of {sum}, root {root}");
+        Ok((known != [seal.clone()]).then(|| Conflict::new(place, asset, epoch, what)))
+    }
+
+    /// Keeps a conflict.
+    pub async fn add_conflict(&mut self, conflict: &Conflict) -> Result<(), Failure> {
+        let Conflict {
+            place,
+            asset,
+            epoch,
+            what,
+        } = conflict;
+        let values = values![&place.topic, place.partition, place.offset, asset, *epoch, what];
+        only_one(
+            self.execute("INSERT INTO conflicts VALUES ($1, $2, $3, $4, $5, $6)", values)
+                .await?,
+        )
+    }
+
+    /// What the conflicts of an epoch say, the first few.
+    pub async fn conflicts(&mut self, seal: &Seal) -> Result<Vec<String>, Failure> {
+        let sql = "SELECT what FROM conflicts WHERE asset = $1 AND epoch = $2
+                   ORDER BY topic, partition_number, record_offset LIMIT 10";
+        let rows: Vec<(String,)> = self.fetch(sql, values![&seal.asset, seal.epoch]).await?;
+        Ok(rows.into_iter().map(|(what,)| what).collect())
+    }
+
+    /// The seals of a status, the oldest epochs first.
+    pub async fn seals(&mut self, status: Status) -> Result<Vec<Seal>, Failure> {
+        let sql = format!("{SELECT_SEALS} WHERE status = $1 ORDER BY epoch, asset");
+        let rows: Vec<SealRow> = self.fetch(&sql, values![status.name()]).await?;
+        rows.into_iter().map(Seal::try_from).collect()
+    }
+
+    /// Moves a seal from one status to another.
+    pub async fn set_status(&mut self, seal: &Seal, (from, to): (Status, Status), reason: &str) -> Result<(), Failure> {
+        let sql = "UPDATE seals SET status = $4, reason = $5 WHERE asset = $1 AND epoch = $2 AND status = $3";
+        let values = values![&seal.asset, seal.epoch, from.name(), to.name(), reason];
+        only_one(self.execute(sql, values).await?)
+    }
+
+    /// The next distributions of an epoch after `after`, `limit` at most, in the order of the Merkle leaves.
+    pub async fn page(&mut self, seal: &Seal, after: &Leaf, limit: usize) -> Result<Vec<Leaf>, Failure> {
+        let sql = format!(
+            "SELECT bucket, account, id, CAST(amount AS TEXT) FROM distributions
+             WHERE asset = $1 AND epoch = $2 AND (bucket, account) > ($3, $4)
+             ORDER BY bucket, account LIMIT {limit}"
+        );
+        let values = values![&seal.asset, seal.epoch, after.bucket, &after.account];
+        let rows: Vec<(i64, String, String, String)> = self.fetch(&sql, values).await?;
+        let mut leaves = Vec::with_capacity(rows.len());
+        for (bucket, account, id, amount) in rows {
+            let amount = parse(&amount)?;
+            leaves.push(Leaf {
+                bucket,
+                account,
+                id,
+                amount,
+            });
+        }
+        Ok(leaves)
+    }
+
+    /// Credits the distributions that are not credited yet, and gives back how much that is for whom.
+    pub async fn credit(&mut self, asset: &str, leaves: &[Leaf]) -> Result<BTreeMap<String, Amount>, Failure> {
+        let sql = format!(
+            "INSERT INTO credits (distribution, asset, account, amount) VALUES {}
+             ON CONFLICT DO NOTHING RETURNING account, CAST(amount AS TEXT)",
+            rows("($, $, $, CAST($ AS {decimal}))", leaves.len(), 1)
+        );
+        let row = |leaf: &Leaf| values![&leaf.id, asset, &leaf.account, &leaf.amount];
+        self.amounts(&sql, leaves.iter().flat_map(row)).await
+    }
+
+    /// Adds what was just credited to the balances.
+    pub async fn raise_balances(&mut self, asset: &str, mut credited: BTreeMap<String, Amount>) -> Result<(), Failure> {
+        if credited.is_empty() {
+            return Ok(());
+        }
+        // PostgreSQL adds by itself, and so it is right even if someone else changes a balance meanwhile.
+        if self.dialect == Dialect::Sqlite {
+            let accounts = list(credited.len(), 2);
+            let sql = format!("SELECT account, balance FROM balances WHERE asset = $1 AND account IN {accounts}");
+            let values: Vec<Value> = credited.keys().map(Value::from).collect();
+            let balances = self.amounts(&sql, values![asset].into_iter().chain(values)).await?;
+            for (account, balance) in balances {
+                *credited.entry(account).or_default() += &balance;
+            }
+        }
+        let sql = format!(
+            "INSERT INTO balances (asset, account, balance) VALUES {}
+             ON CONFLICT (asset, account) DO UPDATE SET balance = {{sum}}",
+            rows("($, $, CAST($ AS {decimal}))", credited.len(), 1)
+        );
+        let row = |(account, amount): (&String, &Amount)| values![asset, account, amount];
+        self.execute(&sql, credited.iter().flat_map(row)).await?;
+        Ok(())
+    }
+
+    /// Runs a statement. Gives back how many rows it touched.
+    async fn execute(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, Failure> {
+        let query = query(self.dialect.sql(sql), values);
+        Ok(query.execute(&mut *self.transaction).await?.rows_affected())
+    }
+
+    /// The rows of a query.
+    async fn fetch<T: for<'r> FromRow<'r, AnyRow>>(
+        &mut self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<T>, Failure> {
+        let rows = query(self.dialect.sql(sql), values)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        Ok(rows.iter().map(T::from_row).collect::<Result<_, _>>()?)
+    }
+
+    /// The rows of a query for a text and an amount.
+    async fn amounts(
+        &mut self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<BTreeMap<String, Amount>, Failure> {
+        let rows: Vec<(String, String)> = self.fetch(sql, values).await?;
+        rows.into_iter()
+            .map(|(key, amount)| Ok((key, parse(&amount)?)))
+            .collect()
+    }
+}
+
+impl Leaf {
+    /// What comes before all leaves.
+    pub const BEFORE_ALL: Leaf = Leaf {
+        bucket: -1,
+        account: String::new(),
+        id: String::new(),
+        amount: Amount::ZERO,
+    };
+}
+
+/// The columns of a [`SealRow`].
+const SELECT_SEALS: &str = "SELECT asset, epoch, distributions, CAST(distributed AS TEXT), root FROM seals";
+
+/// A seal as its columns.
+type SealRow = (String, i64, i64, String, String);
+
+impl TryFrom<SealRow> for Seal {
+    type Error = Failure;
+
+    fn try_from((asset, epoch, distributions, distributed, root): SealRow) -> Result<Seal, Failure> {
+        Ok(Seal {
+            asset,
+            epoch,
+            distributions,
+            distributed: parse(&distributed)?,
+            root,
+        })
+    }
+}
+
+/// What a statement is given for a placeholder.
+enum Value {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Value {
+        Value::Integer(integer)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(integer: i32) -> Value {
+        Value::Integer(integer.into())
+    }
+}
+
+impl<T: ToString + ?Sized> From<&T> for Value {
+    fn from(text: &T) -> Value {
+        Value::Text(text.to_string())
+    }
+}
+
+/// A statement with its values. Its text is all ours: whatever comes from outside is a value.
+fn query(sql: String, values: impl IntoIterator<Item = Value>) -> Query<'static, Any, AnyArguments> {
+    values
+        .into_iter()
+        .fold(sqlx::query(AssertSqlSafe(sql)), |query, value| match value {
+            Value::Integer(integer) => query.bind(integer),
+            Value::Text(text) => query.bind(text),
+        })
+}
+
+/// `count` rows of `VALUES`: `row` each, its placeholders numbered from `first` on through all of them.
+pub(super) fn rows(row: &str, count: usize, first: usize) -> String {
+    let mut sql = String::new();
+    let mut number = first;
+    for at in 0..count {
+        sql.push_str(if at == 0 { "" } else { ", " });
+        for character in row.chars() {
+            sql.push(character);
+            if character == '$' {
+                sql.push_str(&number.to_string());
+                number += 1;
+            }
+        }
+    }
+    sql
+}
+
+/// What `IN` takes: `count` placeholders numbered from `first` on.
+pub(super) fn list(count: usize, first: usize) -> String {
+    format!("({})", rows("$", count, first))
+}
+
+fn parse(amount: &str) -> Result<Amount, Failure> {
+    amount
+        .parse()
+        .map_err(|error| wrong(&format!("the amount {amount:?} {error}")))
+}
+
+fn only_one(rows: u64) -> Result<(), Failure> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(wrong("another instance works on it, or someone changed it by hand"))
+    }
+}
+
+fn wrong(what: &str) -> Failure {
+    Failure::Stop(format!("the database: {what}"))
+}

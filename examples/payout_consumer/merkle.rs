@@ -1,0 +1,185 @@
+//! The Merkle root of an epoch, as Softstake seals it: RFC 6962 hashing with SHA-256, one tree per bucket of accounts,
+//! and one more over the roots of the 4,096 buckets.
+
+use sha2::{Digest, Sha256};
+
+/// How many buckets accounts fall into.
+const BUCKETS: u16 = 4096;
+
+type Hash = [u8; 32];
+
+/// The bucket of an account: the first 12 bits of SHA-256 of its bytes.
+pub fn bucket(account: &str) -> u16 {
+    let hash = Sha256::digest(account);
+    u16::from_be_bytes([hash[0], hash[1]]) >> 4
+}
+
+/// An epoch's root, built distribution by distribution. It never holds more than some dozens of hashes.
+#[derive(Debug, Default)]
+pub struct EpochTree {
+    /// The roots of the buckets before `bucket`.
+    buckets: Tree,
+    bucket: u16,
+    current: Tree,
+    last: Option<String>,
+}
+
+/// Leaves that came in another order than by bucket and then by account bytes: the root would mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("account {account:?} came after its place; is the database's text not sorted by bytes?")]
+pub struct OutOfOrder {
+    account: String,
+}
+
+impl EpochTree {
+    /// Adds a distribution. They come ordered by bucket, and within it by the bytes of the account.
+    ///
+    /// # Errors
+    /// When this one does not.
+    pub fn push(&mut self, id: &str, account: &str, amount: &str) -> Result<(), OutOfOrder> {
+        let bucket = bucket(account);
+        let last = self.last.as_deref();
+        if bucket < self.bucket || (bucket == self.bucket && last.is_some_and(|last| last >= account)) {
+            let account = account.to_owned();
+            return Err(OutOfOrder { account });
+        }
+        self.end_buckets_before(bucket);
+        self.last = Some(account.to_owned());
+        self.current.push(format!("{id}|{amount}").as_bytes());
+        Ok(())
+    }
+
+    /// The root over all that was added, in lower-case hex.
+    pub fn finish(mut self) -> String {
+        self.end_buckets_before(BUCKETS);
+        hex::encode(self.buckets.root())
+    }
+
+    fn end_buckets_before(&mut self, bucket: u16) {
+        while self.bucket < bucket {
+            self.buckets.push(&std::mem::take(&mut self.current).root());
+            self.bucket += 1;
+            self.last = None;
+        }
+    }
+}
+
+/// An RFC 6962 tree, built leaf by leaf: the roots of its full subtrees from left to right, whose sizes are the bits of
+/// the number of leaves from the highest down.
+#[derive(Debug, Default)]
+struct Tree {
+    subtrees: Vec<Hash>,
+    leaves: u64,
+}
+
+impl Tree {
+    fn push(&mut self, leaf: &[u8]) {
+        let mut hash = Sha256::new().chain_update([0]).chain_update(leaf).finalize().into();
+        // Each trailing one-bit is a full subtree as large as what has been put together so far.
+        let full = self.subtrees.len() - self.leaves.trailing_ones() as usize;
+        for left in self.subtrees.drain(full..).rev() {
+            hash = node(&left, &hash);
+        }
+        self.subtrees.push(hash);
+        self.leaves += 1;
+    }
+
+    fn root(&self) -> Hash {
+        match self.subtrees.split_last() {
+            None => Sha256::digest([]).into(),
+            Some((last, before)) => before.iter().rev().fold(*last, |right, left| node(left, &right)),
+        }
+    }
+}
+
+fn node(left: &Hash, right: &Hash) -> Hash {
+    let node = Sha256::new().chain_update([1]).chain_update(left).chain_update(right);
+    node.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference leaves and roots of the Certificate Transparency project.
+    #[test]
+    fn published_vectors() {
+        let leaves = [
+            "",
+            "00",
+            "10",
+            "2021",
+            "3031",
+            "40414243",
+            "5051525354555657",
+            "606162636465666768696a6b6c6d6e6f",
+        ];
+        let roots = [
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ];
+        let mut tree = Tree::default();
+        assert_eq!(hex::encode(tree.root()), roots[0]);
+        for (leaf, root) in leaves.iter().zip(&roots[1..]) {
+            tree.push(&hex::decode(leaf).unwrap());
+            assert_eq!(hex::encode(tree.root()), *root);
+        }
+    }
+
+    /// Epochs 0 and 1 of the worked example in Softstake's contract.
+    #[test]
+    fn worked_example() {
+        let epochs = [
+            (
+                vec![("alice", "0.9007"), ("bob", "10.0081"), ("carol", "0.3411")],
+                "91c3653106b9783e93bc1fbcb4339a3956a4b1ad2072dcf3fbb7e85874bbe788",
+            ),
+            (
+                vec![
+                    ("alice", "0.2881"),
+                    ("bob", "4.8037"),
+                    ("carol", "0.9679"),
+                    ("dave", "0.2401"),
+                ],
+                "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b",
+            ),
+        ];
+        for (epoch, (mut distributions, root)) in epochs.into_iter().enumerate() {
+            distributions.sort_by_key(|(account, _)| (bucket(account), *account));
+            let mut tree = EpochTree::default();
+            for (account, amount) in distributions {
+                tree.push(&format!("ATOM:{epoch}:{account}"), account, amount).unwrap();
+            }
+            assert_eq!(tree.finish(), root);
+        }
+    }
+
+    #[test]
+    fn a_wrong_order_is_noticed() {
+        let mut accounts: Vec<String> = (0..20_000).map(|n| format!("u-{n}")).collect();
+        accounts.sort_by_key(|account| (bucket(account), account.clone()));
+        let root = |accounts: &[String]| {
+            let mut tree = EpochTree::default();
+            for account in accounts {
+                tree.push(account, account, "1")?;
+            }
+            Ok(tree.finish())
+        };
+        root(&accounts).unwrap();
+        for at in [0, 1, 777, accounts.len() - 2] {
+            accounts.swap(at, at + 1);
+            let account = accounts[at + 1].clone();
+            assert_eq!(root(&accounts), Err(OutOfOrder { account }));
+            accounts.swap(at, at + 1);
+        }
+        accounts[1] = accounts[0].clone();
+        root(&accounts).unwrap_err();
+    }
+}

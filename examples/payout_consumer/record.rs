@@ -1,0 +1,258 @@
+//! What Softstake publishes: distributions, and the seals over them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::amount::Amount;
+
+/// The topic of the distributions: one record per account, asset and epoch.
+pub const DISTRIBUTIONS: &str = "softstake.distributions";
+
+/// The topic of the seals: one record per asset and epoch.
+pub const EPOCHS: &str = "softstake.epochs";
+
+/// Both topics.
+pub const TOPICS: [&str; 2] = [DISTRIBUTIONS, EPOCHS];
+
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place {
+            topic,
+            partition,
+            offset,
+        } = self;
+        write!(f, "{topic}, partition {partition}, offset {offset}")
+    }
+}
+
+/// What an account is to be paid of an asset for an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distribution {
+    /// `ASSET:epoch:account`.
+    pub id: String,
+    /// The asset.
+    pub asset: String,
+    /// The epoch.
+    pub epoch: i64,
+    /// The account.
+    pub account: String,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// What all distributions of an asset and epoch have to come to, before one of them may be paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// The asset.
+    pub asset: String,
+    /// The epoch.
+    pub epoch: i64,
+    /// How many distributions there are.
+    pub distributions: i64,
+    /// What they add up to.
+    pub distributed: Amount,
+    /// Their Merkle root, in lower-case hex.
+    pub root: String,
+}
+
+/// A record of either topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Of the topic of distributions.
+    Distribution(Distribution),
+    /// Of the topic of seals.
+    Seal(Seal),
+}
+
+impl Record {
+    /// Reads a record's value, a CloudEvent in structured mode, from one of the [`TOPICS`].
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence without its place.
+    pub fn decode(topic: &str, value: &[u8]) -> Result<Record, String> {
+        match topic {
+            DISTRIBUTIONS => distribution(value).map(Record::Distribution),
+            EPOCHS => seal(value).map(Record::Seal),
+            _ => Err("it is of a topic that was not asked for".to_owned()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    specversion: String,
+    #[serde(rename = "type")]
+    kind: String,
+    id: String,
+}
+
+/// Fields that are not needed here, and such as are added one day, are passed over.
+#[derive(Deserialize)]
+struct Event<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct DistributionData {
+    account: String,
+    asset: String,
+    epoch: i64,
+    amount: String,
+}
+
+#[derive(Deserialize)]
+struct SealData {
+    asset: String,
+    epoch: i64,
+    distributions: i64,
+    distributed: String,
+    root: String,
+}
+
+/// The id and data of an event of the type `kind`. The type is looked at before the data: of another version they may
+/// mean something else.
+fn event<D: DeserializeOwned>(value: &[u8], kind: &str) -> Result<(String, D), String> {
+    let envelope: Envelope = serde_json::from_slice(value).map_err(|error| format!("it is no event: {error}"))?;
+    if envelope.specversion != "1.0" || envelope.kind != kind {
+        let Envelope {
+            specversion,
+            kind: found,
+            ..
+        } = envelope;
+        return Err(format!(
+            "it is a {found:?} of CloudEvents {specversion:?}, not a {kind:?} of \"1.0\""
+        ));
+    }
+    let event: Event<D> = serde_json::from_slice(value).map_err(|error| format!("its data are wrong: {error}"))?;
+    Ok((envelope.id, event.data))
+}
+
+fn amount(field: &str, text: &str) -> Result<Amount, String> {
+    text.parse().map_err(|error| format!("its {field} {text:?} {error}"))
+}
+
+fn distribution(value: &[u8]) -> Result<Distribution, String> {
+    let (id, data) = event::<DistributionData>(value, "softstake.distribution.v1")?;
+    let DistributionData {
+        account, asset, epoch, ..
+    } = data;
+    if id != format!("{asset}:{epoch}:{account}") {
+        return Err(format!(
+            "its id {id:?} is not that of {asset}, epoch {epoch} and account {account:?}"
+        ));
+    }
+    let amount = amount("amount", &data.amount)?;
+    if amount == Amount::ZERO {
+        return Err("its amount is zero".to_owned());
+    }
+    Ok(Distribution {
+        id,
+        asset,
+        epoch,
+        account,
+        amount,
+    })
+}
+
+fn seal(value: &[u8]) -> Result<Seal, String> {
+    let (id, data) = event::<SealData>(value, "softstake.epoch_settled.v1")?;
+    let SealData {
+        asset,
+        epoch,
+        distributions,
+        root,
+        ..
+    } = data;
+    if id != format!("{asset}:{epoch}") {
+        return Err(format!("its id {id:?} is not that of {asset} and epoch {epoch}"));
+    }
+    let distributed = amount("sum", &data.distributed)?;
+    Ok(Seal {
+        asset,
+        epoch,
+        distributions,
+        distributed,
+        root,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distribution(change: impl Fn(&mut serde_json::Value)) -> Result<Record, String> {
+        let mut event = serde_json::json!({
+            "specversion": "1.0", "id": "ATOM:7:u:1|é", "source": "/softstake", "type": "softstake.distribution.v1",
+            "time": "2026-11-09T00:00:00.000Z", "data": {"account": "u:1|é", "asset": "ATOM", "epoch": 7,
+            "amount": "0.5", "balance_seconds": "1", "average_balance": "1", "programme_from_epoch": 0}
+        });
+        change(&mut event);
+        Record::decode(DISTRIBUTIONS, event.to_string().as_bytes())
+    }
+
+    #[test]
+    fn distributions() {
+        let Ok(Record::Distribution(read)) = distribution(|event| event["data"]["new"] = 1.into()) else {
+            panic!("not read");
+        };
+        assert_eq!((read.epoch, read.account.as_str()), (7, "u:1|é"));
+        assert_eq!(read.amount.to_string(), "0.5");
+        for (field, value) in [
+            ("/id", "ATOM:8:u:1|é"),
+            ("/specversion", "2.0"),
+            ("/type", "softstake.distribution.v2"),
+            ("/type", "softstake.epoch_settled.v1"),
+            ("/data/amount", "0.50"),
+            ("/data/amount", "0"),
+            ("/data/amount", "-1"),
+            ("/data/account", "u-2"),
+            ("/data/epoch", "7"),
+        ] {
+            let refused = distribution(|event| *event.pointer_mut(field).unwrap() = value.into());
+            assert!(refused.is_err(), "{field} {value:?}: {refused:?}");
+        }
+        let without = |event: &mut serde_json::Value| _ = event.as_object_mut().unwrap().remove("data");
+        distribution(without).unwrap_err();
+    }
+
+    #[test]
+    fn the_worked_example() {
+        let read = |topic, text: &str| -> Vec<Record> {
+            text.lines()
+                .map(|line| Record::decode(topic, line.as_bytes()).unwrap())
+                .collect()
+        };
+        let distributions = read(
+            DISTRIBUTIONS,
+            include_str!("../../tests/fixtures/example/expected/distributions.jsonl"),
+        );
+        assert_eq!(distributions.len(), 7);
+        let seals = read(
+            EPOCHS,
+            include_str!("../../tests/fixtures/example/expected/epochs.jsonl"),
+        );
+        let seal = Seal {
+            asset: "ATOM".to_owned(),
+            epoch: 1,
+            distributions: 4,
+            distributed: "6.2998".parse().unwrap(),
+            root: "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b".to_owned(),
+        };
+        assert_eq!(seals[1], Record::Seal(seal));
+        Record::decode(DISTRIBUTIONS, b"{}").unwrap_err();
+        Record::decode("exchange.deposits", b"{}").unwrap_err();
+    }
+}

@@ -398,7 +398,13 @@ impl Loaded {
             .map(move |(name, origin)| (name.as_str(), shown(name), origin))
     }
 
-    fn put_property(&mut self, table: Properties, name: &str, value: &Value<'_>, origin: Origin) -> Result<(), ConfigError> {
+    fn put_property(
+        &mut self,
+        table: Properties,
+        name: &str,
+        value: &Value<'_>,
+        origin: Origin,
+    ) -> Result<(), ConfigError> {
         let kafka = &mut self.config.kafka;
         let put = settings::check_property(name).and_then(|()| {
             let value = value.plain()?;

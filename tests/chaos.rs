@@ -266,7 +266,11 @@ fn audit_ledger(cluster: &Cluster) {
             faults.push(format!("the barrier {barrier:?} is there {times} times"));
         }
     }
-    assert!(faults.is_empty(), "the ledger is not what it should be:\n{}", faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "the ledger is not what it should be:\n{}",
+        faults.join("\n")
+    );
 }
 
 fn tail(text: &str) -> String {
@@ -330,7 +334,12 @@ fn nothing_is_lost_or_doubled() {
             }
         }
         if let Some(mut publishing) = publishing {
-            assert_eq!(publishing.end(Duration::from_secs(300)), Some(0), "{}", deployment.said(7));
+            assert_eq!(
+                publishing.end(Duration::from_secs(300)),
+                Some(0),
+                "{}",
+                deployment.said(7)
+            );
         }
         let seals = usize::try_from((stage + 1) * spec.assets).expect("small");
         deployment.until_sealed(seals);
@@ -339,11 +348,33 @@ fn nothing_is_lost_or_doubled() {
     proxy.forget_plans();
     for instance in 0..INSTANCES {
         let status = chaos.instances[instance].as_mut().expect("it runs").stop();
-        assert_eq!(status, Some(0), "instance {instance}:\n{}", tail(&deployment.said(instance)));
+        assert_eq!(
+            status,
+            Some(0),
+            "instance {instance}:\n{}",
+            tail(&deployment.said(instance))
+        );
     }
     // An independent reader: Kafka's own consumer, reading what is committed.
     deployment.dump_with(|topic| cluster.console_consumer(topic));
     audit_ledger(&cluster);
+    if std::env::var_os("TEST_CHAOS_KEEP").is_some() {
+        copy(&deployment.place.bus(), std::path::Path::new("/tmp/chaos-bus"));
+        copy(&deployment.place.state(), std::path::Path::new("/tmp/chaos-state"));
+        let text: String = cluster
+            .read_committed("softstake.ledger")
+            .iter()
+            .map(|record| {
+                format!(
+                    "{} {} {}\n",
+                    record.partition,
+                    record.offset,
+                    hex::encode(record.value.as_deref().unwrap())
+                )
+            })
+            .collect();
+        fs::write("/tmp/chaos-bus/ledger.txt", text).unwrap();
+    }
     let published = program::judge(&deployment.place);
     println!(
         "{} distributions, {} seals, {} dead letters, {} late postings, {} kills, {} broker faults, {:?}: {:?}",
@@ -356,6 +387,9 @@ fn nothing_is_lost_or_doubled() {
         began.elapsed(),
         chaos.done
     );
-    assert_eq!(published.seals.len(), usize::try_from(spec.epochs * spec.assets).expect("small"));
+    assert_eq!(
+        published.seals.len(),
+        usize::try_from(spec.epochs * spec.assets).expect("small")
+    );
     assert!(chaos.kills() >= kills && chaos.broker_faults() >= broker_faults);
 }

@@ -59,12 +59,20 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
     cluster.produce("softstake.control", 0, listing.iter().map(|line| binary(line)));
     // Some of the sources in binary mode, some in transactions: their markers are offsets without records, before which a cut may lie.
     cluster.produce("exchange.deposits", 0, lines(&file("exchange.deposits")));
-    cluster.produce("exchange.withdrawals", 0, lines(&file("exchange.withdrawals")).iter().map(|line| binary(line)));
+    cluster.produce(
+        "exchange.withdrawals",
+        0,
+        lines(&file("exchange.withdrawals")).iter().map(|line| binary(line)),
+    );
     let trades = cluster.begin("exchange", "exchange.trades", 0, lines(&file("exchange.trades")));
     trades.commit();
     let never = cluster.begin("exchange", "exchange.trades", 0, ["{\"never\":1}"]);
     never.abort();
-    cluster.produce("exchange.accounts", 0, lines(&file("exchange.accounts")).iter().map(|line| binary(line)));
+    cluster.produce(
+        "exchange.accounts",
+        0,
+        lines(&file("exchange.accounts")).iter().map(|line| binary(line)),
+    );
     let close = cluster.begin("treasury", "softstake.control", 0, closes.to_vec());
     close.commit();
 
@@ -73,13 +81,24 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     deployment.dump();
     let expected = json_lines(&fixture("example/expected/distributions.jsonl"));
-    assert_eq!(by_id(deployment.place.records("softstake.distributions")), by_id(expected));
+    assert_eq!(
+        by_id(deployment.place.records("softstake.distributions")),
+        by_id(expected)
+    );
     let without_cut = |mut seal: Value| {
         seal["data"]["cut"] = Value::Null;
         seal
     };
-    let seals: Vec<Value> = json_lines(&fixture("example/expected/epochs.jsonl")).into_iter().map(without_cut).collect();
-    let published: Vec<Value> = deployment.place.records("softstake.epochs").into_iter().map(without_cut).collect();
+    let seals: Vec<Value> = json_lines(&fixture("example/expected/epochs.jsonl"))
+        .into_iter()
+        .map(without_cut)
+        .collect();
+    let published: Vec<Value> = deployment
+        .place
+        .records("softstake.epochs")
+        .into_iter()
+        .map(without_cut)
+        .collect();
     assert_eq!(by_id(published), by_id(seals));
     let letters: Vec<String> = deployment
         .place
@@ -96,7 +115,10 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
     // Keys: the account, or the asset for the seal.
     for record in cluster.read_committed("softstake.distributions") {
         let value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
-        assert_eq!(record.key.as_deref(), value["data"]["account"].as_str().map(str::as_bytes));
+        assert_eq!(
+            record.key.as_deref(),
+            value["data"]["account"].as_str().map(str::as_bytes)
+        );
     }
     for record in cluster.read_committed("softstake.epochs") {
         assert_eq!(record.key.as_deref(), Some(&b"ATOM"[..]));
@@ -137,7 +159,11 @@ fn any_number_of_partitions_and_instances_pays_what_a_directory_pays() {
         }
         // Kafka's own consumer is the judge here, not a client that we use ourselves.
         deployment.dump_with(|topic| cluster.console_consumer(topic));
-        assert_eq!(payouts(&deployment.place), expected, "{ledger} ledger partitions, {instances} instances");
+        assert_eq!(
+            payouts(&deployment.place),
+            expected,
+            "{ledger} ledger partitions, {instances} instances"
+        );
         program::judge(&deployment.place);
     }
 }
@@ -170,13 +196,20 @@ fn started_again_it_goes_on_at_once_and_says_nothing_twice() {
         cluster.produce("exchange.deposits", 0, [format!("bad {life}")]);
         deployment.until("the bad record is refused", || {
             let letters = cluster.read_committed("softstake.dead-letters");
-            letters.iter().any(|letter| letter.text().contains(&format!("bad {life}")))
+            letters
+                .iter()
+                .any(|letter| letter.text().contains(&format!("bad {life}")))
         });
         instance.kill();
     }
     deployment.dump();
     for (topic, lines) in deployment.place.outcome() {
-        let before = outcome.iter().find(|(name, _)| *name == topic).expect("the topic").1.len();
+        let before = outcome
+            .iter()
+            .find(|(name, _)| *name == topic)
+            .expect("the topic")
+            .1
+            .len();
         let more = if topic == "softstake.dead-letters" { 3 } else { 0 };
         assert_eq!(lines.len(), before + more, "{topic}");
     }
@@ -188,12 +221,22 @@ fn what_is_wrong_is_said_and_what_to_do() {
     let place = Place::new();
     let run = |extra: &[&str]| {
         let mut command = common::softstake();
-        command.args(["run", "--bus", "kafka", "--kafka-brokers", &cluster.bootstrap(), "--state"]);
+        command.args([
+            "run",
+            "--bus",
+            "kafka",
+            "--kafka-brokers",
+            &cluster.bootstrap(),
+            "--state",
+        ]);
         command.arg(place.state()).args(extra);
         command
     };
     let said = fail(&mut run(&[]), 1);
-    assert!(said.contains("softstake.control") && said.contains("softstake topics --create"), "{said}");
+    assert!(
+        said.contains("softstake.control") && said.contains("softstake topics --create"),
+        "{said}"
+    );
     let said = fail(&mut run(&["--until-idle"]), 2);
     assert!(said.contains("directory bus"), "{said}");
     let mut command = run(&[]);
@@ -208,18 +251,34 @@ fn what_is_wrong_is_said_and_what_to_do() {
     // Topics that exist and are not as they should be.
     cluster.create_topic("softstake.decisions", 2, &[("retention.ms", "1000")]);
     let mut topics = common::softstake();
-    topics.args(["topics", "--create", "--kafka-brokers", &cluster.bootstrap(), "--partitions", "4"]);
+    topics.args([
+        "topics",
+        "--create",
+        "--kafka-brokers",
+        &cluster.bootstrap(),
+        "--partitions",
+        "4",
+    ]);
     let output = topics.output().expect("the program runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for what in ["it has 2 partitions and must have 1", "retention.ms is 1000", "kafka-configs.sh --alter --topic softstake.decisions"] {
+    for what in [
+        "it has 2 partitions and must have 1",
+        "retention.ms is 1000",
+        "kafka-configs.sh --alter --topic softstake.decisions",
+    ] {
         assert!(said.contains(what), "{what}: {said}");
     }
 
     // Another number of partitions than the ledger has, once the deployment has begun.
     cluster.delete_topic("softstake.decisions");
     let output = topics.output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     let said = fail(&mut run(&["--partitions", "8"]), 2);
     assert!(said.contains("partitions is 8") && said.contains('4'), "{said}");
 }
@@ -236,13 +295,19 @@ fn a_second_process_under_the_same_name_replaces_the_first() {
     let mut command = {
         let mut command = common::softstake();
         command.args(["run", "--bus", "kafka", "--kafka-brokers", &deployment.bootstrap]);
-        command.args(["--kafka-instance", "instance-0", "--state"]).arg(deployment.state(9));
+        command
+            .args(["--kafka-instance", "instance-0", "--state"])
+            .arg(deployment.state(9));
         command.env("SOFTSTAKE_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "3000");
         command
     };
     let mut second = deployment::Instance::start(&mut command, deployment.log(1));
     assert_eq!(first.end(Duration::from_secs(60)), Some(1), "{}", deployment.said(0));
-    assert!(deployment.said(0).contains("give each instance its own"), "{}", deployment.said(0));
+    assert!(
+        deployment.said(0).contains("give each instance its own"),
+        "{}",
+        deployment.said(0)
+    );
     assert!(!second.ended(), "{}", deployment.said(1));
     assert_eq!(second.stop(), Some(0), "{}", deployment.said(1));
 }
@@ -261,18 +326,29 @@ fn a_log_that_is_not_what_was_read_stops_its_task_alone() {
     cluster.create_topic("exchange.trades", 1, &[]);
     cluster.produce("exchange.trades", 0, (0..50).map(|number| format!("another {number}")));
     let mut instance = deployment.start(0);
-    deployment.until("it says what is wrong", || deployment.said(0).contains("stopped, the others go on"));
+    deployment.until("it says what is wrong", || {
+        deployment.said(0).contains("stopped, the others go on")
+    });
     let said = deployment.said(0);
     assert!(said.contains("ingest exchange.trades:0"), "{said}");
     // The other sources go on.
     cluster.produce("exchange.deposits", 0, ["bad"]);
     deployment.until("a bad deposit is refused", || {
         let letters = cluster.read_committed("softstake.dead-letters");
-        letters.iter().any(|letter| letter.text().contains("exchange.deposits:0:8"))
+        letters
+            .iter()
+            .any(|letter| letter.text().contains("exchange.deposits:0:8"))
     });
     let letters = cluster.read_committed("softstake.dead-letters");
-    assert!(!letters.iter().any(|letter| letter.text().contains("another")), "nothing of the new topic was read");
-    assert_eq!(instance.stop(), Some(1), "it says at its end, too, that not all is well");
+    assert!(
+        !letters.iter().any(|letter| letter.text().contains("another")),
+        "nothing of the new topic was read"
+    );
+    assert_eq!(
+        instance.stop(),
+        Some(1),
+        "it says at its end, too, that not all is well"
+    );
 }
 
 #[test]

@@ -98,7 +98,9 @@ pub enum BusError {
         grant: String,
     },
     /// The brokers do not know us.
-    #[error("the brokers at {brokers} refused this client: {why}; correct the sasl.* and ssl.* properties of [kafka.properties]")]
+    #[error(
+        "the brokers at {brokers} refused this client: {why}; correct the sasl.* and ssl.* properties of [kafka.properties]"
+    )]
     Unauthenticated {
         /// Who refused.
         brokers: String,
@@ -140,7 +142,9 @@ pub enum BusError {
         why: String,
     },
     /// A record larger than the brokers take.
-    #[error("a record for {topic} is larger than the brokers take: raise max.message.bytes of that topic to {bytes} or more (`softstake topics` shows it)")]
+    #[error(
+        "a record for {topic} is larger than the brokers take: raise max.message.bytes of that topic to {bytes} or more (`softstake topics` shows it)"
+    )]
     TooLarge {
         /// Its topic.
         topic: Topic,

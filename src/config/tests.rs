@@ -223,5 +223,8 @@ fn properties_of_librdkafka_are_passed_on_and_secrets_are_not_shown() {
         .map(|(name, value, _)| (name.to_owned(), value))
         .collect();
     assert!(shown.iter().all(|(_, value)| !value.contains("hush")), "{shown:?}");
-    assert!(shown.contains(&("ssl.key.password".into(), "(in /run/key)".into())), "{shown:?}");
+    assert!(
+        shown.contains(&("ssl.key.password".into(), "(in /run/key)".into())),
+        "{shown:?}"
+    );
 }

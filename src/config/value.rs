@@ -27,7 +27,10 @@ impl Value<'_> {
             Self::Toml(DeValue::String(text)) => Ok(text.to_string()),
             Self::Toml(DeValue::Integer(number)) => Ok(number.to_string()),
             Self::Toml(DeValue::Boolean(truth)) => Ok(truth.to_string()),
-            Self::Toml(other) => Err(format!("must be a string, a whole number, true or false, not {}", kind(other))),
+            Self::Toml(other) => Err(format!(
+                "must be a string, a whole number, true or false, not {}",
+                kind(other)
+            )),
         }
     }
 

@@ -126,7 +126,9 @@ impl StoreError {
         match self {
             Self::Full { .. } => true,
             Self::Rocks { source, .. } => source.as_ref().contains("No space left on device"),
-            Self::Io { source, .. } => matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded),
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
             _ => false,
         }
     }

@@ -191,7 +191,7 @@ impl<F: Fold> Harness<F> {
             readers.push(bus.open(*input, &mark)?);
         }
         // What the store holds was committed before: a bus that has less has lost it, and nobody knows what else was published.
-        if said.is_none() && !committed.as_ref().is_some_and(|known| !is_before(known, &at)) && at != Position::default() {
+        if said.is_none() && committed.as_ref().is_none_or(|known| is_before(known, &at)) && at != Position::default() {
             return Err(TaskError::Lost {
                 task,
                 stored: describe(&at),

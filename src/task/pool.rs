@@ -192,9 +192,7 @@ impl Turns<'_> {
             .into_iter()
             .partition(|(_, task)| state.wanted.contains(&task.id()));
         state.idle = stay;
-        state
-            .ready
-            .extend(leave.into_iter().map(|(_, task)| Turn::Step(task)));
+        state.ready.extend(leave.into_iter().map(|(_, task)| Turn::Step(task)));
         let (wait, forget): (Vec<_>, Vec<_>) = std::mem::take(&mut state.later)
             .into_iter()
             .partition(|(_, task)| state.wanted.contains(task));

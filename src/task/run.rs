@@ -159,7 +159,11 @@ impl<'a> Opened<'a> {
         all.extend(self.known.iter().copied().map(TaskId::ingest));
         for topic in Topic::SOURCES {
             let numbers = self.deployment.bus.partitions(topic)?;
-            all.extend(numbers.into_iter().map(|number| TaskId::ingest(topic.partition(number))));
+            all.extend(
+                numbers
+                    .into_iter()
+                    .map(|number| TaskId::ingest(topic.partition(number))),
+            );
         }
         Ok(all)
     }
@@ -198,14 +202,26 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(TaskId::COORDINATE, fold, bus, store, self.limits)?))
+        Ok(Box::new(Harness::new(
+            TaskId::COORDINATE,
+            fold,
+            bus,
+            store,
+            self.limits,
+        )?))
     }
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
         let store = self.store(Owner::Accrue(partition), None)?;
         let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(TaskId::accrue(partition), fold, bus, store, self.limits)?))
+        Ok(Box::new(Harness::new(
+            TaskId::accrue(partition),
+            fold,
+            bus,
+            store,
+            self.limits,
+        )?))
     }
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
@@ -223,7 +239,13 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.stats),
         )?;
         let bus = Arc::clone(&self.deployment.bus);
-        Ok(Box::new(Harness::new(TaskId::ingest(source), fold, bus, store, self.limits)?))
+        Ok(Box::new(Harness::new(
+            TaskId::ingest(source),
+            fold,
+            bus,
+            store,
+            self.limits,
+        )?))
     }
 }
 
@@ -283,7 +305,10 @@ fn begin(deployment: &Deployment) -> Result<Partitions, TaskError> {
         return Err(BusError::PositionLost {
             task: TaskId::DEPLOYMENT,
             group: bus.identity().to_owned(),
-            why: format!("{} has decisions, but nothing says what the deployment was begun with", Topic::Decisions),
+            why: format!(
+                "{} has decisions, but nothing says what the deployment was begun with",
+                Topic::Decisions
+            ),
         }
         .into());
     }

@@ -65,7 +65,10 @@ impl<'a> Deployment<'a> {
     /// The program with these arguments, told where the brokers are. Not through a proxy: what tests prepare has to work.
     pub fn softstake(&self, arguments: &[&str]) -> Command {
         let mut command = softstake();
-        command.args(arguments).arg("--kafka-brokers").arg(self.cluster.bootstrap());
+        command
+            .args(arguments)
+            .arg("--kafka-brokers")
+            .arg(self.cluster.bootstrap());
         command
     }
 
@@ -125,7 +128,11 @@ impl<'a> Deployment<'a> {
     pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
-            assert!(Instant::now() < deadline, "gave up waiting until {what}; {}", self.tails());
+            assert!(
+                Instant::now() < deadline,
+                "gave up waiting until {what}; {}",
+                self.tails()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn structured_mode_stays_as_it_is() {
         let value = b"{\"specversion\":\"1.0\"}";
-        let typed: [(&str, &[u8]); 2] = [("Content-Type", b"application/cloudevents+json; charset=utf-8"), ("ce_id", b"x")];
+        let typed: [(&str, &[u8]); 2] = [
+            ("Content-Type", b"application/cloudevents+json; charset=utf-8"),
+            ("ce_id", b"x"),
+        ];
         assert_eq!(structured(&typed, value), value);
         assert_eq!(structured(&[("trace", b"x")], value), value);
         assert_eq!(structured(&[], b""), b"");

@@ -145,12 +145,24 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_reaction() {
-        let attempt = Attempt::new("read exchange.trades:3", "b:9092", "--operation Read --topic exchange.trades");
+        let attempt = Attempt::new(
+            "read exchange.trades:3",
+            "b:9092",
+            "--operation Read --topic exchange.trades",
+        );
         for (code, reaction, says) in [
-            (Code::TopicAuthorizationFailed, Reaction::TryAgain, "--operation Read --topic exchange.trades"),
+            (
+                Code::TopicAuthorizationFailed,
+                Reaction::TryAgain,
+                "--operation Read --topic exchange.trades",
+            ),
             (Code::Authentication, Reaction::EndProcess, "sasl.*"),
             (Code::AllBrokersDown, Reaction::TryAgain, "trying again"),
-            (Code::InvalidMessage, Reaction::StopTask, "cannot read exchange.trades:3"),
+            (
+                Code::InvalidMessage,
+                Reaction::StopTask,
+                "cannot read exchange.trades:3",
+            ),
         ] {
             let error = attempt.failed(&KafkaError::Global(code));
             assert_eq!(error.reaction(), reaction, "{error}");

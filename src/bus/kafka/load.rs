@@ -44,9 +44,17 @@ pub type Written = BTreeMap<TopicPartition, u64>;
 /// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
 pub fn load(settings: &Settings, root: &Path) -> Result<Written, BusError> {
     let files = DirBus::open_for_reading(root)?;
-    let attempt = Attempt::new("write to the source topics", &settings.brokers, "--operation Write --topic 'exchange.…'");
+    let attempt = Attempt::new(
+        "write to the source topics",
+        &settings.brokers,
+        "--operation Write --topic 'exchange.…'",
+    );
     let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
-    let config = settings.client(&[("enable.idempotence", "true"), ("linger.ms", "20"), ("compression.type", "lz4")])?;
+    let config = settings.client(&[
+        ("enable.idempotence", "true"),
+        ("linger.ms", "20"),
+        ("compression.type", "lz4"),
+    ])?;
     let context = Deliveries::default();
     let failed = Arc::clone(&context.failed);
     let producer: ThreadedProducer<Deliveries> = config
@@ -149,7 +157,9 @@ impl Loader<'_> {
                 break;
             }
             for record in batch.iter().filter(|record| record.offset >= end) {
-                let mut out = BaseRecord::<[u8], [u8]>::to(topic).partition(number).payload(record.value);
+                let mut out = BaseRecord::<[u8], [u8]>::to(topic)
+                    .partition(number)
+                    .payload(record.value);
                 loop {
                     match self.producer.send(out) {
                         Ok(()) => break,
@@ -194,7 +204,9 @@ impl Loader<'_> {
     }
 
     fn flush(&self) -> Result<(), BusError> {
-        self.producer.flush(PATIENCE).map_err(|error| self.attempt.failed(&error))?;
+        self.producer
+            .flush(PATIENCE)
+            .map_err(|error| self.attempt.failed(&error))?;
         match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
             Some((to, error)) => Err(self.attempt.refused(format!("{to}: {}", failure::text(&error)))),

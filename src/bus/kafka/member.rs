@@ -153,7 +153,10 @@ impl Assignment {
             .wait_timeout_while(self.lock(), CLOSE_WITHIN, running)
             .unwrap_or_else(PoisonError::into_inner);
         if late.timed_out() {
-            tracing::warn!("tasks did not close within {} s; they can commit nothing any more", CLOSE_WITHIN.as_secs());
+            tracing::warn!(
+                "tasks did not close within {} s; they can commit nothing any more",
+                CLOSE_WITHIN.as_secs()
+            );
         }
         for home in homes {
             grants.granted.remove(home);
@@ -199,7 +202,11 @@ impl ClientContext for MemberContext {
 
 impl ConsumerContext for MemberContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let homes: Vec<TopicPartition> = partitions.elements().iter().filter_map(|element| home(element.topic(), element.partition())).collect();
+        let homes: Vec<TopicPartition> = partitions
+            .elements()
+            .iter()
+            .filter_map(|element| home(element.topic(), element.partition()))
+            .collect();
         let names = || homes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let outcome = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
@@ -210,7 +217,9 @@ impl ConsumerContext for MemberContext {
                     // A partition with an offset of 0 can be added to any list.
                     let _ = paused.add_partition_offset(element.topic(), element.partition(), Offset::Offset(0));
                 }
-                let assigned = consumer.incremental_assign(&paused).and_then(|()| consumer.pause(&paused));
+                let assigned = consumer
+                    .incremental_assign(&paused)
+                    .and_then(|()| consumer.pause(&paused));
                 self.assignment.grant(&homes, &self.signal);
                 assigned
             }
@@ -418,15 +427,20 @@ fn trouble(
             assignment.end(Ended::Refused(why), signal);
         }
         _ if fatal => {
-            let why = consumer.client().fatal_error().map_or_else(|| error.to_string(), |(_, why)| why);
+            let why = consumer
+                .client()
+                .fatal_error()
+                .map_or_else(|| error.to_string(), |(_, why)| why);
             assignment.end(Ended::Refused(why), signal);
         }
         _ => {
             let said = match error.rdkafka_error_code() {
-                Some(code @ Code::TopicAuthorizationFailed) => {
-                    Attempt::new("follow the topics", &settings.brokers, "--operation Read --operation Describe --topic …")
-                        .failed(&KafkaError::Global(code))
-                }
+                Some(code @ Code::TopicAuthorizationFailed) => Attempt::new(
+                    "follow the topics",
+                    &settings.brokers,
+                    "--operation Read --operation Describe --topic …",
+                )
+                .failed(&KafkaError::Global(code)),
                 _ => attempt(settings).failed(error),
             };
             if seldom.now(&said.to_string()) {
@@ -449,7 +463,10 @@ mod tests {
     }
 
     fn wanted(assignment: &Assignment) -> Vec<TopicPartition> {
-        Assignment::wanted(&assignment.lock()).into_iter().map(TaskId::home).collect()
+        Assignment::wanted(&assignment.lock())
+            .into_iter()
+            .map(TaskId::home)
+            .collect()
     }
 
     #[test]

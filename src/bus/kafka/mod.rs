@@ -39,7 +39,7 @@ use member::Member;
 use publish::Publisher;
 use reader::KafkaReader;
 pub use settings::Settings;
-use sources::{Sources, place};
+use sources::place;
 
 /// How long a look-up is waited for.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ struct Brokers {
     settings: Arc<Settings>,
     /// Sees what is committed, and asks for positions that are settled.
     asker: BaseConsumer<rdkafka::consumer::DefaultConsumerContext>,
-    sources: Arc<Sources>,
+    signal: Arc<Signal>,
     transactional_id: String,
     partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
 }
@@ -118,7 +118,12 @@ impl Brokers {
         let mut numbers = Vec::new();
         for found in metadata.topics().iter().filter(|found| found.name() == topic.name()) {
             match found.error().map(Code::from) {
-                None => numbers.extend(found.partitions().iter().filter_map(|partition| u32::try_from(partition.id()).ok())),
+                None => numbers.extend(
+                    found
+                        .partitions()
+                        .iter()
+                        .filter_map(|partition| u32::try_from(partition.id()).ok()),
+                ),
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
                 Some(code) => return Err(attempt.failed(&KafkaError::MetadataFetch(code))),
             }
@@ -180,11 +185,12 @@ impl KafkaBus {
     pub fn open(settings: Settings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, BusError> {
         let settings = Arc::new(settings);
         let signal = Arc::new(Signal::default());
-        let attempt = Attempt::new("connect to the brokers", &settings.brokers, "--operation Describe --cluster");
-        let asker: BaseConsumer = settings
-            .consumer()?
-            .create()
-            .map_err(|error| attempt.failed(&error))?;
+        let attempt = Attempt::new(
+            "connect to the brokers",
+            &settings.brokers,
+            "--operation Describe --cluster",
+        );
+        let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
         let Some(cluster) = cluster(&asker, &settings, stop)? else {
             return Ok(None);
         };
@@ -194,7 +200,7 @@ impl KafkaBus {
             .clone()
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let brokers = Arc::new(Brokers {
-            sources: Sources::new(Arc::clone(&settings), Arc::clone(&signal))?,
+            signal: Arc::clone(&signal),
             asker,
             transactional_id: format!("{}.{instance}", settings.deployment),
             partitions: Mutex::default(),
@@ -242,13 +248,20 @@ const OURS: [Topic; 8] = [
 
 /// The cluster's id, once a broker answers.
 fn cluster(asker: &BaseConsumer, settings: &Settings, stop: &AtomicBool) -> Result<Option<String>, BusError> {
-    let attempt = Attempt::new("connect to the brokers", &settings.brokers, "--operation Describe --cluster");
+    let attempt = Attempt::new(
+        "connect to the brokers",
+        &settings.brokers,
+        "--operation Describe --cluster",
+    );
     loop {
         let found = asker.fetch_metadata(Some(Topic::Control.name()), LOOK_UP);
         match found.map_err(|error| attempt.failed(&error)) {
             Ok(_) => match asker.client().fetch_cluster_id(LOOK_UP) {
                 Some(id) => return Ok(Some(id)),
-                None => tracing::warn!("the brokers at {} do not say which cluster they are; asking again", settings.brokers),
+                None => tracing::warn!(
+                    "the brokers at {} do not say which cluster they are; asking again",
+                    settings.brokers
+                ),
             },
             Err(error @ BusError::Unavailable { .. }) => tracing::warn!("{error} ({})", settings.brokers),
             Err(error) => return Err(error),
@@ -270,7 +283,11 @@ impl Bus for KafkaBus {
     }
 
     fn refresh(&self) {
-        self.brokers.partitions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.brokers
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn start(&self, partition: TopicPartition) -> Result<u64, BusError> {

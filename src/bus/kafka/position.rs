@@ -20,7 +20,10 @@ pub(super) fn write(task: TaskId, position: &Position) -> Result<String, BusErro
     let bytes = postcard::to_stdvec(position).map_err(|error| refused(error.to_string()))?;
     let text = format!("{VERSION}{}", STANDARD_NO_PAD.encode(bytes));
     if text.len() > MAX_METADATA_BYTES {
-        return Err(refused(format!("it takes {} bytes, {MAX_METADATA_BYTES} are possible", text.len())));
+        return Err(refused(format!(
+            "it takes {} bytes, {MAX_METADATA_BYTES} are possible",
+            text.len()
+        )));
     }
     Ok(text)
 }

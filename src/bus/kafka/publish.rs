@@ -86,7 +86,11 @@ impl Publisher {
         };
         {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            requests.as_ref().ok_or_else(closed)?.send(request).map_err(|_| closed())?;
+            requests
+                .as_ref()
+                .ok_or_else(closed)?
+                .send(request)
+                .map_err(|_| closed())?;
         }
         outcome.recv().map_err(|_| closed())?
     }
@@ -286,7 +290,9 @@ impl Worker {
             loop {
                 match producer.init_transactions(PATIENCE) {
                     Ok(()) => break,
-                    Err(KafkaError::Transaction(error)) if error.is_retriable() && !self.stop.load(Ordering::Relaxed) => {
+                    Err(KafkaError::Transaction(error))
+                        if error.is_retriable() && !self.stop.load(Ordering::Relaxed) =>
+                    {
                         if self.seldom.now(&error.string()) {
                             tracing::warn!("the producer is not ready yet: {error}");
                         }
@@ -312,14 +318,21 @@ impl Worker {
         Attempt {
             action: action.to_owned(),
             brokers: "[kafka] brokers",
-            needs: format!("--operation Write --operation Describe --transactional-id {id}, --operation Write --topic 'softstake.…', --operation Read --group …"),
+            needs: format!(
+                "--operation Write --operation Describe --transactional-id {id}, --operation Write --topic 'softstake.…', --operation Read --group …"
+            ),
         }
     }
 
     /// One transaction with all of the group.
     fn attempt(&mut self, group: &[Request]) -> Result<(), Failed> {
         let producer = self.producer()?;
-        producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        producer
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Err(error) = producer.begin_transaction() {
             // Nothing of this transaction went out.
             let why = error.to_string();
@@ -375,7 +388,13 @@ impl Worker {
     }
 
     /// Judges an error of a transaction: `Ok` to ask again.
-    fn failed(&self, producer: &Transactional, error: &KafkaError, action: &str, committing: bool) -> Result<(), Failed> {
+    fn failed(
+        &self,
+        producer: &Transactional,
+        error: &KafkaError,
+        action: &str,
+        committing: bool,
+    ) -> Result<(), Failed> {
         let KafkaError::Transaction(inner) = error else {
             return Err(Failed::Unsettled(error.to_string()));
         };
@@ -388,7 +407,12 @@ impl Worker {
         }
         let why = format!("{action}: {}", inner.string());
         if inner.txn_requires_abort() && !inner.is_fatal() {
-            let first = producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let first = producer
+                .context()
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some((topic, bytes, error)) = first {
                 return Err(self.undelivered(topic, bytes, &error));
             }
@@ -448,7 +472,13 @@ fn answer(group: Vec<Request>, error: impl Fn(TaskId) -> BusError) {
 }
 
 /// Hands a record to the producer.
-fn send(producer: &Transactional, to: TopicPartition, key: &[u8], value: &[u8], stop: &AtomicBool) -> Result<(), Failed> {
+fn send(
+    producer: &Transactional,
+    to: TopicPartition,
+    key: &[u8],
+    value: &[u8],
+    stop: &AtomicBool,
+) -> Result<(), Failed> {
     let (topic, number) = place(to);
     let mut record = BaseRecord::<[u8], [u8]>::to(topic).payload(value);
     if !key.is_empty() {

@@ -1,8 +1,6 @@
 //! A reader of one partition, with the evidence that what was read before is still what is there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -59,16 +57,12 @@ pub(super) struct KafkaReader {
 
 impl KafkaReader {
     /// A reader that stands at `from`.
-    pub(super) fn open(
-        brokers: Arc<Brokers>,
-        partition: TopicPartition,
-        from: &Mark,
-    ) -> Result<Self, BusError> {
+    pub(super) fn open(brokers: Arc<Brokers>, partition: TopicPartition, from: &Mark) -> Result<Self, BusError> {
         let start = brokers.check_place(partition, from.offset)?;
         // One record earlier, if it is there: it must be the one that was read.
         let check = Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
         let first = check.map_or(from.offset.max(start), |evidence| evidence.offset);
-        let reading = brokers.sources.read(partition, first)?;
+        let reading = Reading::start(&brokers.settings, &brokers.signal, partition, first)?;
         Ok(Self {
             brokers,
             partition,
@@ -88,13 +82,9 @@ impl KafkaReader {
             return Ok(Some(offset));
         }
         // Loaded before the queue is found empty: what the fetcher had put there when it stood at that end has come by then.
-        // Of our own topics nobody needs to know how they end: a record is all that is waited for there.
-        let end = match self.partition.topic.kind() {
-            Kind::Input => self.reading.end.load(Ordering::Acquire),
-            Kind::Output | Kind::Inner => 0,
-        };
+        let end = self.reading.end();
         loop {
-            match self.reading.queue.poll(Duration::ZERO) {
+            match self.reading.poll() {
                 None => {
                     self.reached = self.reached.max(end);
                     return Ok(None);

@@ -45,19 +45,34 @@ const OURS: [(&str, &str); 18] = [
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.deployment`"),
     ("group.instance.id", "set `kafka.instance`"),
-    ("transactional.id", "it follows from `kafka.deployment` and `kafka.instance`"),
+    (
+        "transactional.id",
+        "it follows from `kafka.deployment` and `kafka.instance`",
+    ),
     ("enable.idempotence", "exactly once rests on it"),
     ("acks", "exactly once rests on it"),
     ("request.required.acks", "exactly once rests on it"),
     ("isolation.level", "exactly once rests on it"),
     ("enable.auto.commit", "positions are committed with what they led to"),
-    ("enable.auto.offset.store", "positions are committed with what they led to"),
+    (
+        "enable.auto.offset.store",
+        "positions are committed with what they led to",
+    ),
     ("auto.offset.reset", "nothing may be skipped"),
-    ("enable.partition.eof", "softstake finds the ends of partitions by itself"),
+    (
+        "enable.partition.eof",
+        "softstake finds the ends of partitions by itself",
+    ),
     ("statistics.interval.ms", "softstake finds the ends of partitions by it"),
-    ("client.rack", "a follower may be behind, and cuts need the leader's ends"),
+    (
+        "client.rack",
+        "a follower may be behind, and cuts need the leader's ends",
+    ),
     ("allow.auto.create.topics", "topics are made by `softstake topics`"),
-    ("partitioner", "records of a key have to go where Java's producers would put them"),
+    (
+        "partitioner",
+        "records of a key have to go where Java's producers would put them",
+    ),
     ("check.crcs", "records are checked"),
 ];
 
@@ -75,7 +90,12 @@ pub fn check_property(name: &str) -> Result<(), String> {
 /// Whether the value of a property is never shown. Whatever might be a secret is taken for one, misspelt names included.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
-    let shown = ["sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.oauthbearer.method"];
+    let shown = [
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.username",
+        "sasl.oauthbearer.method",
+    ];
     let authentication = name.starts_with("sasl") || name.starts_with("ssl");
     let marks = ["pas", "secret", "key", "pem", "token", "cred", "auth"];
     let marked = marks.iter().any(|mark| name.contains(mark));
@@ -129,7 +149,10 @@ impl Settings {
         properties.extend(self.theirs()?);
         set(
             &mut properties,
-            &[("bootstrap.servers", &self.brokers), ("allow.auto.create.topics", "false")],
+            &[
+                ("bootstrap.servers", &self.brokers),
+                ("allow.auto.create.topics", "false"),
+            ],
         );
         set(&mut properties, fixed);
         Ok(properties)
@@ -233,7 +256,13 @@ mod tests {
         ] {
             assert!(is_secret(name), "{name}");
         }
-        for name in ["sasl.mechanisms", "sasl.username", "ssl.ca.location", "session.timeout.ms", "linger.ms"] {
+        for name in [
+            "sasl.mechanisms",
+            "sasl.username",
+            "ssl.ca.location",
+            "session.timeout.ms",
+            "linger.ms",
+        ] {
             assert!(!is_secret(name), "{name}");
         }
     }
@@ -269,7 +298,10 @@ mod tests {
         };
         assert_eq!(settings.member().unwrap().get("session.timeout.ms"), None);
         assert_eq!(
-            Settings::default().member().unwrap().get("partition.assignment.strategy"),
+            Settings::default()
+                .member()
+                .unwrap()
+                .get("partition.assignment.strategy"),
             Some("cooperative-sticky")
         );
     }

@@ -65,7 +65,10 @@ impl Wanted {
             // The log is the truth: what is derived from it is rebuilt from its start.
             ("retention.ms", "-1".to_owned()),
             ("retention.bytes", "-1".to_owned()),
-            ("min.insync.replicas", if replication > 2 { "2" } else { "1" }.to_owned()),
+            (
+                "min.insync.replicas",
+                if replication > 2 { "2" } else { "1" }.to_owned(),
+            ),
             ("unclean.leader.election.enable", "false".to_owned()),
         ];
         if !self.is_input() {
@@ -88,7 +91,9 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
                 Topic::Ledger => ledger,
                 Topic::Control | Topic::Decisions | Topic::Inbox | Topic::Epochs => 1,
                 Topic::Distributions | Topic::DeadLetters | Topic::LatePostings => sizes.outputs,
-                Topic::Deposits | Topic::Withdrawals | Topic::Trades | Topic::Transfers | Topic::Accounts => sizes.sources,
+                Topic::Deposits | Topic::Withdrawals | Topic::Trades | Topic::Transfers | Topic::Accounts => {
+                    sizes.sources
+                }
             },
         })
         .collect()
@@ -102,12 +107,23 @@ pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Findi
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(BusError::io("start", "the admin client"))?;
-    let attempt = Attempt::new("look at the topics", &settings.brokers, "--operation Describe --operation DescribeConfigs --topic '*'");
+    let attempt = Attempt::new(
+        "look at the topics",
+        &settings.brokers,
+        "--operation Describe --operation DescribeConfigs --topic '*'",
+    );
     let admin: AdminClient<Quiet> = settings
         .client(&[])?
         .create_with_context(Quiet::default())
         .map_err(|error| attempt.failed(&error))?;
-    runtime.block_on(Look { admin, settings, attempt }.all(sizes, create))
+    runtime.block_on(
+        Look {
+            admin,
+            settings,
+            attempt,
+        }
+        .all(sizes, create),
+    )
 }
 
 struct Look<'a> {
@@ -134,14 +150,17 @@ impl Look<'_> {
             .or(has(&before, Topic::Ledger).and_then(|count| u32::try_from(count).ok()))
             .unwrap_or(8);
         let wanted = wanted(sizes, ledger);
-        let missing: Vec<&Wanted> = wanted.iter().filter(|wanted| has(&before, wanted.topic).is_none()).collect();
+        let missing: Vec<&Wanted> = wanted
+            .iter()
+            .filter(|wanted| has(&before, wanted.topic).is_none())
+            .collect();
         if create && !missing.is_empty() {
             self.create(&missing, replication).await?;
         }
         // What was made just now is not everywhere at once.
         let mut after = self.metadata()?;
         let mut tries = 0;
-        while create && tries < 100 && wanted.iter().any(|wanted| has(&after, wanted.topic) .is_none()) {
+        while create && tries < 100 && wanted.iter().any(|wanted| has(&after, wanted.topic).is_none()) {
             std::thread::sleep(Duration::from_millis(100));
             after = self.metadata()?;
             tries += 1;
@@ -173,10 +192,14 @@ impl Look<'_> {
                 let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
                 let replication = TopicReplication::Fixed(number(replication));
                 let topic = NewTopic::new(wanted.topic.name(), number(wanted.partitions), replication);
-                configs.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+                configs
+                    .iter()
+                    .fold(topic, |topic, (name, value)| topic.set(name, value))
             })
             .collect();
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(PATIENCE))
+            .request_timeout(Some(PATIENCE));
         let made = self.admin.create_topics(&topics, &options).await;
         for outcome in made.map_err(|error| attempt("softstake.*").failed(&error))? {
             match outcome {
@@ -190,7 +213,10 @@ impl Look<'_> {
     async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BusError> {
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let described = self.admin.describe_configs([what], &options).await;
-        let first = described.map_err(|error| self.attempt.failed(&error))?.into_iter().next();
+        let first = described
+            .map_err(|error| self.attempt.failed(&error))?
+            .into_iter()
+            .next();
         match first {
             Some(Ok(config)) => Ok(config),
             Some(Err(code)) => Err(self.attempt.failed(&KafkaError::AdminOp(code))),
@@ -217,9 +243,13 @@ impl Look<'_> {
         };
         let Some((partitions, replication)) = partitions(metadata, topic) else {
             if Topic::SOURCES.contains(&topic) {
-                finding.doubtful.push("it is not there, and counts as empty until it is".into());
+                finding
+                    .doubtful
+                    .push("it is not there, and counts as empty until it is".into());
             } else {
-                finding.wrong.push("it is not there: `softstake topics --create` makes it".into());
+                finding
+                    .wrong
+                    .push("it is not there: `softstake topics --create` makes it".into());
             }
             return Ok(finding);
         };
@@ -227,10 +257,13 @@ impl Look<'_> {
         finding.wrong.extend(wrong_partitions(topic, partitions, ledger));
         let name = topic.name();
         let config = self.config(&ResourceSpecifier::Topic(name)).await?;
-        let value = |name: &str| config.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
-        let alter = |setting: &str| {
-            format!("`kafka-configs.sh --alter --topic {name} --add-config {setting}`")
+        let value = |name: &str| {
+            config
+                .get(name)
+                .and_then(|entry| entry.value.clone())
+                .unwrap_or_default()
         };
+        let alter = |setting: &str| format!("`kafka-configs.sh --alter --topic {name} --add-config {setting}`");
         if value("cleanup.policy") != "delete" {
             finding.wrong.push(format!(
                 "cleanup.policy is {}: compaction takes records away that were paid on; {}",
@@ -275,7 +308,9 @@ impl Look<'_> {
         if replication < 3 {
             let said = format!("it has {replication} of 3 replicas: a lost disk may lose records");
             if brokers >= 3 && !wanted.is_input() {
-                finding.wrong.push(format!("{said}; `kafka-reassign-partitions.sh` adds some"));
+                finding
+                    .wrong
+                    .push(format!("{said}; `kafka-reassign-partitions.sh` adds some"));
             } else {
                 finding.doubtful.push(said);
             }
@@ -313,7 +348,9 @@ impl Look<'_> {
                 }
             }
             // Not everybody may look at brokers, and nothing rests on it.
-            Err(error) => finding.doubtful.push(format!("offsets.retention.minutes could not be looked at: {error}")),
+            Err(error) => finding
+                .doubtful
+                .push(format!("offsets.retention.minutes could not be looked at: {error}")),
         }
         Ok(finding)
     }
@@ -325,7 +362,11 @@ fn partitions(metadata: &Metadata, topic: Topic) -> Option<(usize, usize)> {
     if found.error().is_some_and(|error| error.is_error()) || found.partitions().is_empty() {
         return None;
     }
-    let least = found.partitions().iter().map(|partition| partition.replicas().len()).min();
+    let least = found
+        .partitions()
+        .iter()
+        .map(|partition| partition.replicas().len())
+        .min();
     Some((found.partitions().len(), least.unwrap_or(0)))
 }
 
@@ -366,7 +407,10 @@ mod tests {
             outputs: 2,
             replication: None,
         };
-        let topics: Vec<(Topic, u32)> = wanted(sizes, 16).iter().map(|wanted| (wanted.topic, wanted.partitions)).collect();
+        let topics: Vec<(Topic, u32)> = wanted(sizes, 16)
+            .iter()
+            .map(|wanted| (wanted.topic, wanted.partitions))
+            .collect();
         assert_eq!(topics.len(), Topic::ALL.len());
         assert!(topics.contains(&(Topic::Ledger, 16)) && topics.contains(&(Topic::Inbox, 1)));
         assert!(topics.contains(&(Topic::Trades, 4)) && topics.contains(&(Topic::Distributions, 2)));

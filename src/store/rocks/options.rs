@@ -92,7 +92,8 @@ impl Shared {
         {
             return Ok(free);
         }
-        let found = rustix::fs::statvfs(path).map_err(|error| StoreError::io("look at the disk of", path)(error.into()))?;
+        let found =
+            rustix::fs::statvfs(path).map_err(|error| StoreError::io("look at the disk of", path)(error.into()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         *known = Some((Instant::now(), free));
         Ok(free)

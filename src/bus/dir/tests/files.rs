@@ -116,7 +116,10 @@ fn reading_beside_a_running_process() {
         assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 1);
         assert_eq!(reading.end(epochs()).unwrap(), n);
         assert_eq!(reading.end(ledger()).unwrap(), n * 15);
-        assert_eq!(reading.committed(TaskId::COORDINATE).unwrap(), Some(Position::default()));
+        assert_eq!(
+            reading.committed(TaskId::COORDINATE).unwrap(),
+            Some(Position::default())
+        );
     }
     assert!(reading.wait(seen, Duration::ZERO).unwrap() > seen);
     // In the middle of what the other process is writing.

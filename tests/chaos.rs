@@ -1,7 +1,7 @@
 //! Three instances on three brokers, while instances are killed, stopped in their tracks, robbed of their state and started again, and brokers are
 //! killed, paused and cut off: what a committed reader sees in the end is what the model says, nothing missing and nothing twice.
 //!
-//! In the suite it is short; `make chaos-test` is the long one.
+//! `make chaos-test` runs it at length; by itself it is short.
 
 mod common;
 #[path = "common/deployment.rs"]
@@ -279,6 +279,7 @@ fn tail(text: &str) -> String {
 }
 
 #[test]
+#[ignore = "takes minutes, and a machine to itself: `make chaos-test`"]
 fn nothing_is_lost_or_doubled() {
     let kills = setting("TEST_CHAOS_KILLS", 10);
     let broker_faults = setting("TEST_CHAOS_BROKER_FAULTS", 3);
@@ -358,23 +359,6 @@ fn nothing_is_lost_or_doubled() {
     // An independent reader: Kafka's own consumer, reading what is committed.
     deployment.dump_with(|topic| cluster.console_consumer(topic));
     audit_ledger(&cluster);
-    if std::env::var_os("TEST_CHAOS_KEEP").is_some() {
-        copy(&deployment.place.bus(), std::path::Path::new("/tmp/chaos-bus"));
-        copy(&deployment.place.state(), std::path::Path::new("/tmp/chaos-state"));
-        let text: String = cluster
-            .read_committed("softstake.ledger")
-            .iter()
-            .map(|record| {
-                format!(
-                    "{} {} {}\n",
-                    record.partition,
-                    record.offset,
-                    hex::encode(record.value.as_deref().unwrap())
-                )
-            })
-            .collect();
-        fs::write("/tmp/chaos-bus/ledger.txt", text).unwrap();
-    }
     let published = program::judge(&deployment.place);
     println!(
         "{} distributions, {} seals, {} dead letters, {} late postings, {} kills, {} broker faults, {:?}: {:?}",

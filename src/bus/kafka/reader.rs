@@ -1,6 +1,11 @@
 //! A reader of one partition, with the evidence that what was read before is still what is there.
+//!
+//! **Ends.** A partition can end in transaction markers, so the offset after the last record that came need not be its end, and a cut may lie between.
+//! That nothing more comes before an end is only believed of a consumer that was started *after* that end was looked up, from behind the last record,
+//! and that then says it stands at the end. Should a record come all the same before an offset that was passed, the task stops: nothing is skipped.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -12,6 +17,9 @@ use crate::bus::{Batch, BusError, Kind, Mark, Reader, TopicPartition};
 use super::Brokers;
 use super::cloud_events::append_structured;
 use super::sources::Reading;
+
+/// How long nothing has to come at an end before it is probed: what is on its way comes sooner.
+const SURE_AFTER: Duration = Duration::from_millis(150);
 
 /// What a mark keeps of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +60,12 @@ pub(super) struct KafkaReader {
     held: Option<(u64, Vec<u8>)>,
     /// Everything before this offset has come.
     reached: u64,
+    /// One past the last record that came.
+    delivered: u64,
+    /// Since when the fetcher has stood at the end without it being certain where that is.
+    at_end: Option<Instant>,
+    /// The end that was looked up before this consumer was started from behind the last record.
+    probing: Option<u64>,
     spare: Option<Batch>,
 }
 
@@ -71,6 +85,9 @@ impl KafkaReader {
             check,
             held: None,
             reached: from.offset,
+            delivered: from.offset.max(start),
+            at_end: None,
+            probing: None,
             spare: None,
         })
     }
@@ -81,15 +98,16 @@ impl KafkaReader {
             bytes.extend_from_slice(&value);
             return Ok(Some(offset));
         }
-        // Loaded before the queue is found empty: what the fetcher had put there when it stood at that end has come by then.
-        let end = self.reading.end();
         loop {
             match self.reading.poll() {
                 None => {
-                    self.reached = self.reached.max(end);
+                    self.probe()?;
                     return Ok(None);
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => match self.probing.take() {
+                    Some(end) => self.reached = self.reached.max(end),
+                    None => self.at_end = Some(Instant::now()),
+                },
                 Some(Err(error)) => return Err(self.brokers.reading_failed(self.partition, &self.mark, &error)),
                 Some(Ok(message)) => {
                     let offset = u64::try_from(message.offset()).unwrap_or(0);
@@ -111,11 +129,36 @@ impl KafkaReader {
                             self.mark.offset
                         )));
                     }
+                    (self.at_end, self.probing) = (None, None);
+                    self.delivered = offset.saturating_add(1);
                     self.reached = self.reached.max(offset);
                     return Ok(Some(offset));
                 }
             }
         }
+    }
+
+    /// Once the fetcher has stood at the end for a while: if that is not where the last record ends, finds out whether anything lies between.
+    fn probe(&mut self) -> Result<(), BusError> {
+        if self.at_end.is_none_or(|since| since.elapsed() < SURE_AFTER) {
+            return Ok(());
+        }
+        let end = match self.brokers.range(self.partition) {
+            Ok((_, end)) => end,
+            Err(BusError::Unavailable { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.at_end = None;
+        if end > self.delivered.max(self.reached) {
+            self.reading = Reading::start(
+                &self.brokers.settings,
+                &self.brokers.signal,
+                self.partition,
+                self.delivered,
+            )?;
+            self.probing = Some(end);
+        }
+        Ok(())
     }
 
     fn changed(&self) -> BusError {

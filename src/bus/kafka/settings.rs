@@ -40,7 +40,7 @@ impl Default for Settings {
 }
 
 /// Properties that exactly-once rests on, with what makes them so.
-const OURS: [(&str, &str); 18] = [
+const OURS: [(&str, &str); 17] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.deployment`"),
@@ -63,7 +63,6 @@ const OURS: [(&str, &str); 18] = [
         "enable.partition.eof",
         "softstake finds the ends of partitions by itself",
     ),
-    ("statistics.interval.ms", "softstake finds the ends of partitions by it"),
     (
         "client.rack",
         "a follower may be behind, and cuts need the leader's ends",

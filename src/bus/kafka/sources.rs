@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, TopicPartitionList};
@@ -34,7 +34,10 @@ impl ClientContext for SourceContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(&error, reason);
+        // An end is an event like any other, and comes in order with the records.
+        if error.rdkafka_error_code() != Some(Code::PartitionEOF) && !matches!(error, KafkaError::PartitionEOF(_)) {
+            self.0.error(&error, reason);
+        }
     }
 }
 

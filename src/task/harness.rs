@@ -198,6 +198,12 @@ impl<F: Fold> Harness<F> {
                 committed: committed.as_ref().map_or_else(|| "nothing".into(), describe),
             });
         }
+        tracing::debug!(
+            %task,
+            "the store is at {}, the bus has {}",
+            describe(&at),
+            committed.as_ref().map_or_else(|| "nothing".into(), describe),
+        );
         if let Some(said) = &said {
             tracing::info!(%task, "going through what was published before: {}", distance(&at, said));
         }
@@ -240,6 +246,7 @@ impl<F: Fold> Harness<F> {
 
     /// Publishes what there is to say, and the position.
     fn commit(&mut self) -> Result<(), TaskError> {
+        tracing::trace!(task = %self.task, "at {}: committing", describe(&self.at));
         self.bus.commit(self.task, &self.outputs, &self.at)?;
         self.outputs.clear();
         self.committed = Some(self.at.clone());
@@ -256,6 +263,7 @@ impl<F: Fold> Harness<F> {
 
     fn persist(&mut self) -> Result<(), TaskError> {
         if self.dirty {
+            tracing::trace!(task = %self.task, muted = self.said.is_some(), "at {}: persisting", describe(&self.at));
             // What was said before was committed before; the rest is now, even if there was nothing to say.
             if self.said.is_none() && self.committed.as_ref() != Some(&self.at) {
                 self.commit()?;
@@ -320,6 +328,15 @@ impl<F: Fold> Harness<F> {
         self.publish()
     }
 
+    /// Whether an input has not come to where it was when what is gone through again was said: what the next input then had to be applied
+    /// under is not known yet, be it that the bus is slow to bring it.
+    fn is_behind(&self, input: usize) -> bool {
+        let partition = self.fold.inputs()[input];
+        self.said
+            .as_ref()
+            .is_some_and(|said| self.at.offset(partition) < said.offset(partition))
+    }
+
     /// Reads and applies what there is of one input; whether there was anything.
     fn read(&mut self, input: usize) -> Result<bool, TaskError> {
         let partition = self.fold.inputs()[input];
@@ -349,6 +366,14 @@ impl<F: Fold> Harness<F> {
         let Some((batch, first)) = self.held[input].take() else {
             return Ok(false);
         };
+        tracing::trace!(
+            task = %self.task,
+            muted = self.said.is_some(),
+            "at {}: applying {partition} up to {}, {} records",
+            describe(&self.at),
+            batch.next.offset,
+            batch.len() - first,
+        );
         let mut context = Self::context(
             self.bus.as_ref(),
             self.store.as_ref(),
@@ -395,6 +420,9 @@ impl<F: Fold> Task for Harness<F> {
         for input in 0..self.readers.len() {
             if self.read(input)? {
                 return Ok(Progress::Worked);
+            }
+            if self.is_behind(input) {
+                break;
             }
         }
         if self.dirty && self.persisted.elapsed() > PERSIST_AFTER {

@@ -6,8 +6,15 @@
 //!
 //! Each time a partition is assigned it is a *grant* with a number of its own. A task holds the grant it was started under; once that one is gone,
 //! nothing of the task is committed any more, even if the same partition has come back meanwhile under another grant.
+//!
+//! **The generation is not enough.** A member that is put out of the group while its rebalance callback waits for tasks to close joins anew before
+//! its callback can tell it what it lost, and then has a generation that is valid and partitions that are others'. So grants belong to a
+//! *membership*, which has an id that the brokers give out once: nothing is committed but under the id that the grants were made under. A static
+//! member that misses a rebalance keeps its id; it can miss one only by waiting too long in its callback, and whoever waited too long holds
+//! nothing any more, and joins anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -27,8 +34,6 @@ use super::client::{Seldom, Signal, Told};
 use super::failure::Attempt;
 use super::settings::Settings;
 
-/// How long tasks are waited for that have to be closed, before their partitions are given away all the same: the brokers would do it soon.
-const CLOSE_WITHIN: Duration = Duration::from_secs(20);
 /// How long one poll of the group's consumer takes at most.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -39,6 +44,10 @@ struct Grants {
     /// The tasks that run here, and the grant each was started under.
     held: BTreeMap<TopicPartition, u64>,
     next: u64,
+    /// The id of the membership that all grants belong to.
+    membership: String,
+    /// Set when what is held here and what the group thinks may differ: the process is to join anew.
+    adrift: bool,
     /// Whether the group has assigned anything, be it nothing.
     assigned: bool,
     /// Why this process has no part in the deployment any more.
@@ -112,9 +121,11 @@ impl Assignment {
         }
     }
 
-    fn may_commit(grants: &Grants, home: TopicPartition) -> bool {
+    fn may_commit(grants: &Grants, home: TopicPartition, membership: &str) -> bool {
         match (grants.granted.get(&home), grants.held.get(&home)) {
-            (Some(grant), Some(number)) => grant.number == *number,
+            (Some(grant), Some(number)) => {
+                grant.number == *number && grants.membership == membership && !membership.is_empty()
+            }
             _ => false,
         }
     }
@@ -124,9 +135,15 @@ impl Assignment {
         self.lock().assigned
     }
 
-    fn grant(&self, homes: &[TopicPartition], signal: &Signal) {
+    fn grant(&self, homes: &[TopicPartition], membership: &str, signal: &Signal) {
         let mut grants = self.lock();
         grants.assigned = true;
+        if grants.membership != membership {
+            // What an earlier membership had is somebody else's.
+            grants.adrift |= !grants.granted.is_empty();
+            grants.granted.clear();
+            membership.clone_into(&mut grants.membership);
+        }
         // What is followed for no task's sake has none.
         for home in homes.iter().filter(|home| FOLLOWED.contains(&home.topic)) {
             grants.next += 1;
@@ -137,8 +154,10 @@ impl Assignment {
         self.change(signal);
     }
 
-    /// Asks partitions back and waits until their tasks are closed.
-    fn ask_back(&self, homes: &[TopicPartition], signal: &Signal) {
+    /// Asks partitions back and waits until their tasks are closed; past `at_most`, nothing at all is held here any more, as the group may have
+    /// gone on without this process.
+    fn ask_back(&self, homes: &[TopicPartition], at_most: Duration, signal: &Signal) {
+        let began = Instant::now();
         let mut grants = self.lock();
         for home in homes {
             if let Some(grant) = grants.granted.get_mut(home) {
@@ -148,18 +167,21 @@ impl Assignment {
         drop(grants);
         self.change(signal);
         let running = |grants: &mut Grants| homes.iter().any(|home| grants.held.contains_key(home));
-        let (mut grants, late) = self
+        let (mut grants, _) = self
             .changed
-            .wait_timeout_while(self.lock(), CLOSE_WITHIN, running)
+            .wait_timeout_while(self.lock(), at_most, running)
             .unwrap_or_else(PoisonError::into_inner);
-        if late.timed_out() {
-            tracing::warn!(
-                "tasks did not close within {} s; they can commit nothing any more",
-                CLOSE_WITHIN.as_secs()
-            );
-        }
         for home in homes {
             grants.granted.remove(home);
+        }
+        // By the clock, not by what is still held: the whole process may have stood still.
+        if began.elapsed() >= at_most {
+            tracing::warn!(
+                "tasks did not close within {} ms; nothing is committed any more until this process has joined the group anew",
+                at_most.as_millis()
+            );
+            grants.granted.clear();
+            grants.adrift = true;
         }
         drop(grants);
         self.change(signal);
@@ -169,6 +191,27 @@ impl Assignment {
     fn take_away(&self, signal: &Signal) {
         self.lock().granted.clear();
         self.change(signal);
+    }
+
+    /// Whether this process has to join anew: it waited too long, or is a member under another id than the grants were made under. Nothing is
+    /// held any more then.
+    fn is_adrift(&self, membership: &str, signal: &Signal) -> bool {
+        let mut grants = self.lock();
+        // Between two memberships there is no id; the next one will tell.
+        let other = !membership.is_empty() && !grants.granted.is_empty() && grants.membership != membership;
+        if !other && !grants.adrift {
+            return false;
+        }
+        grants.granted.clear();
+        grants.adrift = false;
+        drop(grants);
+        self.change(signal);
+        true
+    }
+
+    /// Whether a task runs.
+    fn is_at_work(&self) -> bool {
+        !self.lock().held.is_empty()
     }
 
     fn end(&self, why: Ended, signal: &Signal) {
@@ -185,6 +228,8 @@ pub(super) struct MemberContext {
     told: Told,
     assignment: Arc<Assignment>,
     signal: Arc<Signal>,
+    /// How long the callback may wait for tasks: half of what the group waits for a member.
+    patience: Duration,
 }
 
 impl ClientContext for MemberContext {
@@ -220,7 +265,7 @@ impl ConsumerContext for MemberContext {
                 let assigned = consumer
                     .incremental_assign(&paused)
                     .and_then(|()| consumer.pause(&paused));
-                self.assignment.grant(&homes, &self.signal);
+                self.assignment.grant(&homes, &membership(consumer), &self.signal);
                 assigned
             }
             _ => {
@@ -229,7 +274,7 @@ impl ConsumerContext for MemberContext {
                     self.assignment.take_away(&self.signal);
                 } else {
                     tracing::info!("asked back: {}", names());
-                    self.assignment.ask_back(&homes, &self.signal);
+                    self.assignment.ask_back(&homes, self.patience, &self.signal);
                 }
                 consumer.incremental_unassign(partitions)
             }
@@ -237,6 +282,22 @@ impl ConsumerContext for MemberContext {
         if let Err(error) = outcome {
             tracing::error!("the group's consumer did not take its assignment: {error}");
         }
+    }
+}
+
+/// The id under which the group knows this process; empty while it does not.
+fn membership(consumer: &BaseConsumer<MemberContext>) -> String {
+    let client = consumer.client().native_ptr();
+    // The client lives as long as `consumer`; the text is ours to free, by librdkafka's means, and ends in a zero (rd_kafka_memberid(3)).
+    #[allow(unsafe_code, reason = "rdkafka has no call for it")]
+    unsafe {
+        let text = rdkafka::bindings::rd_kafka_memberid(client);
+        if text.is_null() {
+            return String::new();
+        }
+        let id = CStr::from_ptr(text).to_string_lossy().into_owned();
+        rdkafka::bindings::rd_kafka_mem_free(client, text.cast());
+        id
     }
 }
 
@@ -262,6 +323,7 @@ impl Member {
             told: Told::default(),
             assignment: Arc::clone(&assignment),
             signal: Arc::clone(&signal),
+            patience: settings.rebalance_timeout() / 2,
         };
         let consumer: BaseConsumer<MemberContext> = settings
             .member()?
@@ -287,23 +349,31 @@ impl Member {
         let settings = Arc::clone(&self.settings);
         let thread = std::thread::Builder::new().name("kafka member".into()).spawn(move || {
             let seldom = Seldom::default();
-            let mut last = Instant::now();
+            let mut topics = names(&FOLLOWED);
             let mut settled = settings.instance.is_none();
             while !stop.load(Ordering::Relaxed) {
-                // After a stop of the whole process the clock has jumped: what was assigned may be somebody else's, and commits will tell.
-                if last.elapsed() > Duration::from_secs(5) {
-                    tracing::warn!("this process stood still for {} s", last.elapsed().as_secs());
-                }
-                last = Instant::now();
                 if !settled && assignment.is_assigned() {
                     settled = true;
                     // See `RETURNED`. A subscription that cannot be changed now was not changed for a reason that is told elsewhere.
-                    if let Err(error) = consumer.subscribe(&names(&[&FOLLOWED[..], &RETURNED].concat())) {
+                    topics = names(&[&FOLLOWED[..], &RETURNED].concat());
+                    if let Err(error) = consumer.subscribe(&topics) {
                         tracing::warn!("the group was not asked to share its partitions out anew: {error}");
                     }
                 }
                 if let Some(Err(error)) = consumer.poll(POLL) {
                     trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
+                }
+                if assignment.is_adrift(&membership(&consumer), &signal) {
+                    tracing::warn!("this process may have been put out of the group; it joins anew");
+                    consumer.unsubscribe();
+                    while assignment.is_at_work() && !stop.load(Ordering::Relaxed) {
+                        if let Some(Err(error)) = consumer.poll(POLL) {
+                            trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
+                        }
+                    }
+                    if let Err(error) = consumer.subscribe(&topics) {
+                        assignment.end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
+                    }
                 }
             }
         });
@@ -326,12 +396,21 @@ impl Member {
 
     /// Whether all of these tasks may commit, and the group's generation under which they may; or the first that may not.
     pub(super) fn generation(&self, homes: &[TopicPartition]) -> Result<ConsumerGroupMetadata, TopicPartition> {
-        // Under the lock: a grant that goes after this goes with its generation.
-        let grants = self.assignment.lock();
         let first = homes.first().copied().unwrap_or(TaskId::DEPLOYMENT.home());
-        match homes.iter().find(|home| !Assignment::may_commit(&grants, **home)) {
+        let before = membership(&self.consumer);
+        let generation = self.consumer.group_metadata().ok_or(first)?;
+        // An id is never given out twice: the generation is of this membership if it is the same before and after.
+        let after = membership(&self.consumer);
+        if before != after {
+            return Err(first);
+        }
+        let grants = self.assignment.lock();
+        match homes
+            .iter()
+            .find(|home| !Assignment::may_commit(&grants, **home, &after))
+        {
             Some(home) => Err(*home),
-            None => self.consumer.group_metadata().ok_or(first),
+            None => Ok(generation),
         }
     }
 
@@ -454,12 +533,14 @@ fn trouble(
 mod tests {
     use super::*;
 
+    const ID: &str = "member-1";
+
     fn homes() -> [TopicPartition; 2] {
         [Topic::Trades.partition(3), Topic::Ledger.partition(1)]
     }
 
     fn may_commit(assignment: &Assignment, home: TopicPartition) -> bool {
-        Assignment::may_commit(&assignment.lock(), home)
+        Assignment::may_commit(&assignment.lock(), home, ID)
     }
 
     fn wanted(assignment: &Assignment) -> Vec<TopicPartition> {
@@ -475,7 +556,7 @@ mod tests {
         let [trades, ledger] = homes();
         let task = TaskId::following(trades);
         assert!(!assignment.take_up(task), "nothing is granted");
-        assignment.grant(&[trades, ledger], &signal);
+        assignment.grant(&[trades, ledger], ID, &signal);
         assert_eq!(wanted(&assignment), [trades, ledger]);
         assert!(!may_commit(&assignment, trades), "it is not taken up");
         assert!(assignment.take_up(task) && !assignment.take_up(task));
@@ -483,7 +564,7 @@ mod tests {
         // Taken away and granted anew while the task still runs: it is the old grant's.
         assignment.take_away(&signal);
         assert!(!may_commit(&assignment, trades));
-        assignment.grant(&[trades], &signal);
+        assignment.grant(&[trades], ID, &signal);
         assert!(!may_commit(&assignment, trades));
         assert_eq!(wanted(&assignment), [], "the old task has to be closed first");
         assignment.let_go(task, &signal);
@@ -497,12 +578,12 @@ mod tests {
         let signal = Arc::new(Signal::default());
         let [trades, ledger] = homes();
         let task = TaskId::following(trades);
-        assignment.grant(&[trades, ledger], &signal);
+        assignment.grant(&[trades, ledger], ID, &signal);
         assert!(assignment.take_up(task));
         let seen = assignment.version();
         let asking = std::thread::spawn({
             let (assignment, signal) = (Arc::clone(&assignment), Arc::clone(&signal));
-            move || assignment.ask_back(&homes(), &signal)
+            move || assignment.ask_back(&homes(), Duration::from_secs(60), &signal)
         });
         while assignment.version() == seen {
             std::thread::yield_now();
@@ -513,5 +594,35 @@ mod tests {
         assignment.let_go(task, &signal);
         asking.join().unwrap();
         assert!(!may_commit(&assignment, trades));
+    }
+    #[test]
+    fn nothing_is_committed_under_another_membership() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        assignment.grant(&[trades], ID, &signal);
+        assert!(assignment.take_up(TaskId::following(trades)));
+        let may = |id| Assignment::may_commit(&assignment.lock(), trades, id);
+        assert!(may(ID) && !may("") && !may("member-2"));
+        // While it has no id, what it had may still be its own; under another it is not.
+        assert!(!assignment.is_adrift(ID, &signal) && !assignment.is_adrift("", &signal) && may(ID));
+        assert!(assignment.is_adrift("member-2", &signal) && !may(ID));
+        assert!(!assignment.is_adrift("member-2", &signal), "once is enough");
+        assignment.let_go(TaskId::following(trades), &signal);
+        // An assignment under a new id, while something of the old one is still granted.
+        assignment.grant(&[trades], "member-2", &signal);
+        assignment.grant(&[ledger], "member-3", &signal);
+        assert_eq!(wanted(&assignment), [ledger]);
+        assert!(assignment.is_adrift("member-3", &signal));
+    }
+
+    #[test]
+    fn whoever_waited_too_long_for_its_tasks_holds_nothing() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        assignment.grant(&homes(), ID, &signal);
+        assert!(assignment.take_up(TaskId::following(trades)) && assignment.take_up(TaskId::following(ledger)));
+        assignment.ask_back(&[ledger], Duration::from_millis(1), &signal);
+        assert!(!may_commit(&assignment, trades) && !may_commit(&assignment, ledger));
+        assert!(assignment.is_adrift(ID, &signal) && assignment.is_at_work());
     }
 }

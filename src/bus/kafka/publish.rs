@@ -32,6 +32,10 @@ use super::{Brokers, position};
 const TRANSACTION_BYTES: usize = 8 << 20;
 /// How long one request of a transaction is waited for before it is asked again; a stop is noticed that soon.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a call of librdkafka about a transaction is waited for at all. Past the brokers' own time-out for transactions, it comes to nothing.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
+/// Why nothing is known of a commit at the end.
+const TOLD_TO_STOP: &str = "the process was told to stop";
 /// How long the brokers are left alone after a transaction that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -56,12 +60,14 @@ impl Publisher {
     pub(super) fn new(brokers: Arc<Brokers>, member: Arc<Member>, stop: Arc<AtomicBool>) -> Result<Self, BusError> {
         let (requests, queue) = channel();
         let worker = Worker {
-            transactional_id: brokers.transactional_id.clone(),
-            brokers,
-            member,
+            means: Means {
+                transactional_id: brokers.transactional_id.clone(),
+                brokers,
+                member,
+                stop,
+                seldom: Arc::default(),
+            },
             producer: None,
-            stop,
-            seldom: Seldom::default(),
         };
         let thread = std::thread::Builder::new()
             .name("kafka publisher".into())
@@ -160,40 +166,52 @@ enum Failed {
     Unsettled(String),
 }
 
-struct Worker {
+/// What a transaction needs but its producer.
+#[derive(Clone)]
+struct Means {
     transactional_id: String,
     brokers: Arc<Brokers>,
     member: Arc<Member>,
-    producer: Option<Transactional>,
     stop: Arc<AtomicBool>,
-    seldom: Seldom,
+    seldom: Arc<Seldom>,
+}
+
+struct Worker {
+    means: Means,
+    producer: Option<Transactional>,
 }
 
 impl Worker {
     fn work(mut self, queue: &Receiver<Request>) {
         while let Ok(first) = queue.recv() {
             let mut bytes = first.outputs.bytes();
-            let mut group = vec![first];
+            let mut group = vec![Arc::new(first)];
             while bytes < TRANSACTION_BYTES
                 && let Ok(next) = queue.try_recv()
             {
                 bytes += next.outputs.bytes();
-                group.push(next);
+                group.push(Arc::new(next));
             }
+            let began = Instant::now();
+            let commits = group.len();
             self.settle(group);
+            tracing::trace!(
+                "a transaction of {commits} commits, {bytes} bytes, took {} ms",
+                began.elapsed().as_millis()
+            );
         }
     }
 
     /// Brings a group of commits to an end, each with its answer.
-    fn settle(&mut self, mut group: Vec<Request>) {
+    fn settle(&mut self, mut group: Vec<Arc<Request>>) {
         let began = Instant::now();
         while !group.is_empty() {
-            if self.stop.load(Ordering::Relaxed) && began.elapsed() > PATIENCE {
+            if self.means.stopped() && began.elapsed() > PATIENCE {
                 // Whether it took place is looked up by whoever has the tasks next.
                 self.producer = None;
                 answer(group, |task| BusError::Unsettled {
                     task,
-                    why: "the process was told to stop".into(),
+                    why: TOLD_TO_STOP.into(),
                 });
                 return;
             }
@@ -206,7 +224,7 @@ impl Worker {
                     return;
                 }
                 Err(Failed::Again(why)) => {
-                    if self.seldom.now(&why) {
+                    if self.means.seldom.now(&why) {
                         tracing::warn!("a transaction was not committed and is made again: {why}");
                     }
                     std::thread::sleep(PAUSE);
@@ -233,7 +251,6 @@ impl Worker {
                 }
                 Err(Failed::Unsettled(why)) => {
                     tracing::warn!("whether a transaction was committed is looked up: {why}");
-                    self.producer = None;
                     self.look_up(group, &why);
                     return;
                 }
@@ -242,9 +259,13 @@ impl Worker {
     }
 
     /// Makes the brokers finish what was begun, and reads from the committed positions what came of it.
-    fn look_up(&mut self, group: Vec<Request>, why: &str) {
-        while let Err(failed) = self.producer() {
-            if self.stop.load(Ordering::Relaxed) {
+    fn look_up(&mut self, group: Vec<Arc<Request>>, why: &str) {
+        loop {
+            let failed = match self.guarded(Means::producer) {
+                Ok(producer) => break self.producer = Some(producer),
+                Err(failed) => failed,
+            };
+            if self.means.stopped() {
                 return answer(group, |task| BusError::Unsettled {
                     task,
                     why: why.to_owned(),
@@ -254,14 +275,14 @@ impl Worker {
                 // Not ours, or refused for good: whoever takes the tasks up next finds out.
                 break;
             };
-            if self.seldom.now(&said) {
+            if self.means.seldom.now(&said) {
                 tracing::warn!("{said}");
             }
             std::thread::sleep(PAUSE);
         }
         for request in group {
             let task = request.task;
-            let outcome = match self.brokers.committed(task) {
+            let outcome = match self.means.brokers.committed(task) {
                 Ok(Some(position)) if position == request.position => {
                     tracing::info!(%task, "the transaction had been committed");
                     Ok(())
@@ -275,42 +296,67 @@ impl Worker {
         }
     }
 
-    /// The producer, made and known to the brokers.
-    fn producer(&mut self) -> Result<&Transactional, Failed> {
-        if self.producer.is_none() {
-            let attempt = self.attempt_of("start a producer");
-            let config = self
-                .brokers
-                .settings
-                .producer(&self.transactional_id)
-                .map_err(Failed::Refused)?;
-            let producer: Transactional = config
-                .create_with_context(Delivery::default())
-                .map_err(|error| Failed::Refused(attempt.failed(&error)))?;
-            loop {
-                match producer.init_transactions(PATIENCE) {
-                    Ok(()) => break,
-                    Err(KafkaError::Transaction(error))
-                        if error.is_retriable() && !self.stop.load(Ordering::Relaxed) =>
-                    {
-                        if self.seldom.now(&error.string()) {
-                            tracing::warn!("the producer is not ready yet: {error}");
-                        }
-                    }
-                    Err(error) => {
-                        return Err(match attempt.failed(&error) {
-                            BusError::Kafka { why, .. } => Failed::Again(why),
-                            BusError::Unavailable { why, .. } => Failed::Again(why),
-                            other => Failed::Refused(other),
-                        });
-                    }
-                }
+    /// One transaction with all of the group. The producer is kept if it was committed, and not used again otherwise: a new one under the same id
+    /// makes the brokers finish whatever the old one had begun.
+    fn attempt(&mut self, group: &[Arc<Request>]) -> Result<(), Failed> {
+        let producer = self.producer.take();
+        let group = group.to_vec();
+        let producer = self.guarded(move |means| means.transaction(producer, &group))?;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    /// Does `work` on a thread of its own and waits for it, but not for ever: librdkafka's calls about transactions have been seen not to return
+    /// after a coordinator went away, whatever time-out they were given. One that is given up can do nothing more, as the next producer
+    /// under the same id fences it.
+    fn guarded(
+        &self,
+        work: impl FnOnce(&Means) -> Result<Transactional, Failed> + Send + 'static,
+    ) -> Result<Transactional, Failed> {
+        let (sender, outcome) = sync_channel(1);
+        let means = self.means.clone();
+        std::thread::Builder::new()
+            .name("kafka transaction".into())
+            .spawn(move || {
+                // Whoever waited may have given up; the producer goes then.
+                let _ = sender.send(work(&means));
+            })
+            .map_err(|error| Failed::Again(format!("no thread for a transaction: {error}")))?;
+        outcome.recv_timeout(GIVEN_UP_AFTER).unwrap_or_else(|_| {
+            Err(Failed::Unsettled(format!(
+                "nothing was heard of it for {} s",
+                GIVEN_UP_AFTER.as_secs()
+            )))
+        })
+    }
+}
+
+impl Means {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A new producer, known to the brokers.
+    fn producer(&self) -> Result<Transactional, Failed> {
+        let attempt = self.attempt_of("start a producer");
+        let config = self
+            .brokers
+            .settings
+            .producer(&self.transactional_id)
+            .map_err(Failed::Refused)?;
+        let producer: Transactional = config
+            .create_with_context(Delivery::default())
+            .map_err(|error| Failed::Refused(attempt.failed(&error)))?;
+        match producer.init_transactions(PATIENCE) {
+            Ok(()) => Ok(producer),
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                Err(Failed::Again(format!("the producer is not ready yet: {error}")))
             }
-            self.producer = Some(producer);
+            Err(error) => Err(match attempt.failed(&error) {
+                BusError::Kafka { why, .. } | BusError::Unavailable { why, .. } => Failed::Again(why),
+                other => Failed::Refused(other),
+            }),
         }
-        self.producer
-            .as_ref()
-            .ok_or_else(|| Failed::Again("there is no producer".into()))
     }
 
     fn attempt_of(&self, action: &str) -> Attempt<'static> {
@@ -324,36 +370,32 @@ impl Worker {
         }
     }
 
-    /// One transaction with all of the group.
-    fn attempt(&mut self, group: &[Request]) -> Result<(), Failed> {
-        let producer = self.producer()?;
+    /// One transaction with all of the group; the producer, to use again.
+    fn transaction(&self, producer: Option<Transactional>, group: &[Arc<Request>]) -> Result<Transactional, Failed> {
+        let producer = match producer {
+            Some(producer) => producer,
+            None => self.producer()?,
+        };
+        // Nothing of this transaction has gone out if it cannot be begun.
         producer
-            .context()
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Err(error) = producer.begin_transaction() {
-            // Nothing of this transaction went out.
-            let why = error.to_string();
-            self.producer = None;
-            return Err(Failed::Again(why));
-        }
-        match self.fill(group) {
-            Ok(()) => Ok(()),
-            Err(Failed::Unsettled(why)) => Err(Failed::Unsettled(why)),
+            .begin_transaction()
+            .map_err(|error| Failed::Again(error.to_string()))?;
+        match self.fill(&producer, group) {
+            Ok(()) => Ok(producer),
             Err(failed) => {
-                self.abort();
+                // Sooner than the next producer does it; that one makes sure.
+                if !matches!(failed, Failed::Unsettled(_))
+                    && let Err(error) = producer.abort_transaction(PATIENCE)
+                {
+                    tracing::debug!("a transaction could not be aborted, a new producer does it: {error}");
+                }
                 Err(failed)
             }
         }
     }
 
     /// Everything after the begin. Whatever comes back but `Unsettled` leaves a transaction to abort.
-    fn fill(&self, group: &[Request]) -> Result<(), Failed> {
-        let Some(producer) = &self.producer else {
-            return Err(Failed::Again("there is no producer".into()));
-        };
+    fn fill(&self, producer: &Transactional, group: &[Arc<Request>]) -> Result<(), Failed> {
         for request in group {
             for (to, key, value) in request.outputs.iter() {
                 send(producer, to, key, value, &self.stop)?;
@@ -399,8 +441,9 @@ impl Worker {
             return Err(Failed::Unsettled(error.to_string()));
         };
         if inner.is_retriable() {
-            return if self.stop.load(Ordering::Relaxed) {
-                Err(Failed::Unsettled("the process was told to stop".into()))
+            tracing::debug!("{action}: {error}; asked again");
+            return if self.stopped() {
+                Err(Failed::Unsettled(TOLD_TO_STOP.into()))
             } else {
                 Ok(())
             };
@@ -447,25 +490,9 @@ impl Worker {
             _ => Failed::Again(failure::text(error)),
         }
     }
-
-    /// Aborts what was begun; if that does not work, a new producer does.
-    fn abort(&mut self) {
-        let Some(producer) = &self.producer else { return };
-        let mut outcome = producer.abort_transaction(PATIENCE);
-        while let Err(KafkaError::Transaction(error)) = &outcome
-            && error.is_retriable()
-            && !self.stop.load(Ordering::Relaxed)
-        {
-            outcome = producer.abort_transaction(PATIENCE);
-        }
-        if let Err(error) = outcome {
-            tracing::debug!("a transaction could not be aborted, a new producer does it: {error}");
-            self.producer = None;
-        }
-    }
 }
 
-fn answer(group: Vec<Request>, error: impl Fn(TaskId) -> BusError) {
+fn answer(group: Vec<Arc<Request>>, error: impl Fn(TaskId) -> BusError) {
     for request in group {
         let _ = request.answer.send(Err(error(request.task)));
     }

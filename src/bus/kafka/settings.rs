@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -39,12 +40,21 @@ impl Default for Settings {
     }
 }
 
+/// How long the group waits for a member: also for one that does not come back to a rebalance, as a process killed in the middle of one and started
+/// again under its name.
+const MAX_POLL_INTERVAL: &str = "max.poll.interval.ms";
+const MAX_POLL_INTERVAL_MS: &str = "30000";
+
 /// Properties that exactly-once rests on, with what makes them so.
-const OURS: [(&str, &str); 17] = [
+const OURS: [(&str, &str); 18] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.deployment`"),
     ("group.instance.id", "set `kafka.instance`"),
+    (
+        "group.protocol",
+        "what is whose is told by the ids that the classic protocol gives its members",
+    ),
     (
         "transactional.id",
         "it follows from `kafka.deployment` and `kafka.instance`",
@@ -193,24 +203,28 @@ impl Settings {
 
     /// What the group's consumer is told. It fetches nothing, and asks for ends as they are written, readable or not.
     pub(super) fn member(&self) -> Result<ClientConfig, BusError> {
-        let ours: &[(&str, &str)] = match self.properties.get("group.protocol").map(String::as_str) {
-            // The newer protocol leaves assignment and time-outs to the brokers.
-            Some("consumer") => &[],
-            _ => &[
-                ("partition.assignment.strategy", "cooperative-sticky"),
-                ("session.timeout.ms", "10000"),
-                ("heartbeat.interval.ms", "2000"),
-                // Also how long the group waits for a member that does not come back to a rebalance: a process killed in the middle of one and
-                // started again under its name can leave it waiting that long.
-                ("max.poll.interval.ms", "30000"),
-            ],
-        };
-        let mut properties = self.reading(ours)?;
+        let ours = [
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", "10000"),
+            ("heartbeat.interval.ms", "2000"),
+            (MAX_POLL_INTERVAL, MAX_POLL_INTERVAL_MS),
+        ];
+        let mut properties = self.reading(&ours)?;
         set(&mut properties, &[("isolation.level", "read_uncommitted")]);
         if let Some(instance) = &self.instance {
             set(&mut properties, &[("group.instance.id", instance)]);
         }
         Ok(client_config(properties))
+    }
+
+    /// How long the group waits for a member in a rebalance.
+    pub(super) fn rebalance_timeout(&self) -> Duration {
+        let ms = self
+            .properties
+            .get(MAX_POLL_INTERVAL)
+            .map_or(MAX_POLL_INTERVAL_MS, String::as_str);
+        // One that is no number is refused by librdkafka.
+        Duration::from_millis(ms.trim().parse().unwrap_or(1))
     }
 
     /// What the producer is told.
@@ -280,28 +294,15 @@ mod tests {
         assert_eq!(producer.get("sasl.password").map(String::as_str), Some("hush"));
         assert_eq!(producer.get("linger.ms").map(String::as_str), Some("7"));
         assert_eq!(producer.get("acks").map(String::as_str), Some("all"));
-        assert!(check_property("acks").is_err());
+        assert!(check_property("acks").is_err() && check_property("group.protocol").is_err());
+        let member = settings.member().unwrap();
+        assert_eq!(member.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        assert_eq!(settings.rebalance_timeout(), Duration::from_secs(30));
         assert!(check_property("linger.ms").is_ok());
         let missing = Settings {
             files: [("sasl.password".to_owned(), "/nowhere".into())].into(),
             ..Settings::default()
         };
         assert!(missing.client(&[]).unwrap_err().to_string().contains("/nowhere"));
-    }
-
-    #[test]
-    fn the_newer_group_protocol_takes_no_assignor_or_time_outs() {
-        let settings = Settings {
-            properties: [("group.protocol".to_owned(), "consumer".to_owned())].into(),
-            ..Settings::default()
-        };
-        assert_eq!(settings.member().unwrap().get("session.timeout.ms"), None);
-        assert_eq!(
-            Settings::default()
-                .member()
-                .unwrap()
-                .get("partition.assignment.strategy"),
-            Some("cooperative-sticky")
-        );
     }
 }

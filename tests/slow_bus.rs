@@ -1,0 +1,179 @@
+//! A bus that brings records when it pleases, in whatever order of partitions, to tasks that have lost their stores: what was known when something
+//! was said has to be known when it is gone through again.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod common;
+mod model;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/schemas.rs"]
+mod schemas;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{OUTPUTS, Place};
+use softstake::bus::memory::MemoryBus;
+use softstake::bus::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use softstake::generate::{Synthetic, write};
+use softstake::task::run::{Deployment, End, run};
+use softstake::task::stats::Stats;
+use softstake::task::stores::InMemory;
+
+/// A bus whose readers have nothing to show for a while before each batch, decisions longest.
+struct Slow {
+    bus: MemoryBus,
+    /// How often a reader had nothing to show: there is something new all the same.
+    silences: Arc<AtomicU64>,
+}
+
+struct SlowReader {
+    reader: Box<dyn Reader>,
+    silences: Arc<AtomicU64>,
+    patience: u64,
+    left: u64,
+}
+
+impl Reader for SlowReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        let batch = self.reader.read(limit, until)?;
+        if !batch.is_empty() {
+            self.left = self.patience;
+        }
+        Ok(batch)
+    }
+
+    fn has_news(&mut self) -> Result<bool, BusError> {
+        if self.left == 0 {
+            return self.reader.has_news();
+        }
+        self.left -= 1;
+        self.silences.fetch_add(1, Ordering::Relaxed);
+        Ok(false)
+    }
+
+    fn mark(&self) -> &Mark {
+        self.reader.mark()
+    }
+}
+
+impl Bus for Slow {
+    fn identity(&self) -> &str {
+        self.bus.identity()
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+        self.bus.partitions(topic)
+    }
+
+    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        self.bus.end(partition)
+    }
+
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+        let patience = match partition.topic {
+            Topic::Decisions => 7,
+            _ => u64::from(partition.partition % 3),
+        };
+        Ok(Box::new(SlowReader {
+            reader: self.bus.open(partition, from)?,
+            silences: Arc::clone(&self.silences),
+            patience,
+            left: patience,
+        }))
+    }
+
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+        self.bus.committed(task)
+    }
+
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        self.bus.commit(task, outputs, position)
+    }
+
+    fn version(&self) -> u64 {
+        self.bus.version() + self.silences.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+        let silences = self.silences.load(Ordering::Relaxed);
+        Ok(self.bus.wait(seen.saturating_sub(silences), at_most)? + silences)
+    }
+}
+
+/// Puts what is in the place's source and control files, and not on the bus yet, there.
+fn feed(bus: &MemoryBus, place: &Place, fed: &mut BTreeMap<PathBuf, usize>) {
+    for topic in Topic::SOURCES.into_iter().chain([Topic::Control]) {
+        for number in 0..8 {
+            let path = place.bus().join(topic.name()).join(format!("{number}.jsonl"));
+            let Ok(bytes) = fs::read(&path) else { continue };
+            let from = fed.entry(path).or_default();
+            if let Some(lines) = bytes.get(*from..).and_then(|new| new.strip_suffix(b"\n")) {
+                bus.append(topic.partition(number), lines);
+            }
+            *from = bytes.len();
+        }
+    }
+}
+
+/// Writes what was put out where the model looks for it.
+fn save(bus: &MemoryBus, root: &Path) {
+    for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
+        let topic = Topic::from_name(topic).expect("a topic");
+        for number in bus.partitions(topic).expect("partitions") {
+            let mut reader = bus.open(topic.partition(number), &Mark::default()).expect("a reader");
+            let batch = reader.read(usize::MAX, u64::MAX).expect("records");
+            let lines: Vec<u8> = batch.iter().flat_map(|record| [record.value, b"\n"].concat()).collect();
+            fs::create_dir_all(root.join(topic.name())).expect("a folder");
+            fs::write(root.join(topic.name()).join(format!("{number}.jsonl")), lines).expect("a file");
+        }
+    }
+}
+
+#[test]
+fn what_was_said_is_gone_through_under_the_decisions_of_then() {
+    for seed in 1..=5 {
+        let place = Place::new();
+        let bus = MemoryBus::new();
+        let mut fed = BTreeMap::new();
+        let spec = Synthetic {
+            events: 1_500,
+            accounts: 100,
+            assets: 3,
+            partitions: 2,
+            epochs: 3,
+            seed,
+            duplicates: 0.1,
+            late: 0.1,
+            bad: 0.05,
+            ..Synthetic::default()
+        };
+        let mut deployment = Deployment {
+            bus: Arc::new(Slow {
+                bus: bus.clone(),
+                silences: Arc::default(),
+            }),
+            stores: Box::new(InMemory::default()),
+            partitions: Some(4),
+            dedup_epochs: program::DEDUP_EPOCHS,
+            threads: 2,
+            step_bytes: 4_096,
+        };
+        for stage in 0..spec.epochs {
+            write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+            feed(&bus, &place, &mut fed);
+            // All stores are lost, and everything is gone through again.
+            deployment.stores = Box::new(InMemory::default());
+            let end = run(&deployment, true, &AtomicBool::new(false), &Arc::new(Stats::default()));
+            assert_eq!(end.expect("a run without an error"), End::Idle);
+        }
+        save(&bus, &place.bus());
+        let published = program::judge(&place);
+        assert_eq!(published.seals.len(), 9);
+    }
+}

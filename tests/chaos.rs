@@ -22,7 +22,7 @@ use common::{copy, setting};
 use deployment::{Deployment, Instance};
 use kafka::Cluster;
 use kafka::proxy::{Api, Proxy};
-use softstake::core::ledger::LedgerRecord;
+use softstake::core::ledger::{Entry, LedgerRecord};
 use softstake::core::messages::Notice;
 use softstake::generate::{Synthetic, write};
 
@@ -278,13 +278,91 @@ fn audit_ledger(cluster: &Cluster) {
     );
 }
 
+/// What the ledger's postings come to: for each asset number, epoch and account, the sum of deltas and of delta * (end - t).
+fn ledger_sums(cluster: &Cluster) -> BTreeMap<(u16, u32, String), (i128, i128)> {
+    let mut sums: BTreeMap<(u16, u32, String), (i128, i128)> = BTreeMap::new();
+    for record in cluster.read_committed("softstake.ledger") {
+        let value = record.value.as_deref().expect("a value");
+        if let LedgerRecord::Block(mut block) = LedgerRecord::read(value).expect("a record of the ledger") {
+            while let Some(entry) = block.next_entry().expect("an entry") {
+                if let Entry::Posting(posting) = entry {
+                    let sum = sums
+                        .entry((posting.at.number, posting.at.epoch, posting.account.to_owned()))
+                        .or_default();
+                    sum.0 += posting.delta;
+                    sum.1 += posting.delta * i128::from(posting.before_end_ms);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Where published distributions differ from what the ledger adds up to: accrual lost something. Where they do not, ingest did.
+fn held_against_ledger(cluster: &Cluster, place: &common::Place, length_ms: i128) -> Vec<String> {
+    let sums = ledger_sums(cluster);
+    let mut numbers = BTreeMap::new();
+    for decision in place.records("softstake.decisions") {
+        if decision["data"]["decision"] == "listing_accepted" {
+            let listing = &decision["data"]["listing"];
+            numbers.insert(
+                listing["asset"].as_str().expect("an asset").to_owned(),
+                (
+                    u16::try_from(decision["data"]["number"].as_u64().expect("a number")).expect("small"),
+                    listing["decimals"].as_u64().expect("decimals"),
+                ),
+            );
+        }
+    }
+    let mut faults = Vec::new();
+    for record in place.records("softstake.distributions") {
+        let data = &record["data"];
+        let (asset, account) = (
+            data["asset"].as_str().expect("an asset"),
+            data["account"].as_str().expect("an account"),
+        );
+        let epoch = u32::try_from(data["epoch"].as_u64().expect("an epoch")).expect("small");
+        let (number, decimals) = numbers[asset];
+        let sum = |epoch| {
+            sums.get(&(number, epoch, account.to_owned()))
+                .copied()
+                .unwrap_or_default()
+        };
+        let opening: i128 = (0..epoch).map(|epoch| sum(epoch).0).sum();
+        let held = opening * length_ms + sum(epoch).1;
+        let digits = u32::try_from(decimals).expect("small") + 3;
+        let scale = 10_i128.pow(digits);
+        let text = format!("{}.{:0width$}", held / scale, held % scale, width = digits as usize);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        if text != data["balance_seconds"] {
+            faults.push(format!(
+                "{}: the ledger makes {text}, published {}",
+                record["id"], data["balance_seconds"]
+            ));
+        }
+    }
+    faults
+}
+
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
+/// Where `TEST_CHAOS_KEEP` says, all that was on the bus, the state and the logs of a run that failed.
+struct KeepOnFailure<'a>(&'a common::Place);
+
+impl Drop for KeepOnFailure<'_> {
+    fn drop(&mut self) {
+        if let (Some(keep), true) = (std::env::var_os("TEST_CHAOS_KEEP"), std::thread::panicking()) {
+            let keep = std::path::Path::new(&keep);
+            copy(&self.0.bus(), &keep.join("bus"));
+            copy(&self.0.state(), &keep.join("state"));
+        }
+    }
+}
+
 #[test]
-#[ignore = "takes minutes, and a machine to itself: `make chaos-test`"]
 fn nothing_is_lost_or_doubled() {
     let kills = setting("TEST_CHAOS_KILLS", 10);
     let broker_faults = setting("TEST_CHAOS_BROKER_FAULTS", 3);
@@ -306,6 +384,7 @@ fn nothing_is_lost_or_doubled() {
     let mut deployment = Deployment::new(&cluster, 16, spec.partitions);
     deployment.bootstrap = proxy.bootstrap();
     let deployment = deployment;
+    let _keep = KeepOnFailure(&deployment.place);
     let mut chaos = Chaos {
         deployment: &deployment,
         proxy: &proxy,
@@ -364,6 +443,12 @@ fn nothing_is_lost_or_doubled() {
     // An independent reader: Kafka's own consumer, reading what is committed.
     deployment.dump_with(|topic| cluster.console_consumer(topic));
     audit_ledger(&cluster);
+    let faults = held_against_ledger(&cluster, &deployment.place, i128::from(spec.epoch_seconds) * 1000);
+    assert!(
+        faults.is_empty(),
+        "accrual is not what the ledger adds up to:\n{}",
+        faults.join("\n")
+    );
     let published = program::judge(&deployment.place);
     println!(
         "{} distributions, {} seals, {} dead letters, {} late postings, {} kills, {} broker faults, {:?}: {:?}",

@@ -92,6 +92,8 @@ impl TaskError {
         match self {
             Self::Bus(error) => error.reaction(),
             Self::Store(error) if error.is_full() => Reaction::TryAgain,
+            // The end that can be read lags behind for a moment after a leader has changed.
+            Self::Ahead { .. } => Reaction::TryAgain,
             _ => Reaction::StopTask,
         }
     }

@@ -90,6 +90,7 @@ impl<'a> Deployment<'a> {
         command.args(["--kafka-instance", &format!("instance-{instance}")]);
         command.arg("--state").arg(self.state(instance));
         command.args(["--threads", "2", "--cache-mb", "32"]);
+        command.env("SOFTSTAKE_LOG__LEVEL", "debug");
         for (property, value) in [
             ("session.timeout.ms", "3000"),
             ("heartbeat.interval.ms", "500"),

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, BusError};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
 use crate::task::TaskError;
 use crate::task::run::{Deployment, End, STEP_BYTES, run};
@@ -64,22 +64,24 @@ impl Run {
         let stop = Arc::new(AtomicBool::new(false));
         signals::stop_on_signals(Arc::clone(&stop))
             .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
-        let Some(opened) = bus::open(address, config, &stop)? else {
-            return Ok(());
-        };
-        let deployment = deployment(config, opened.bus(), state)?;
         let stats = Arc::new(Stats::default());
         let started = Instant::now();
-        let end = progress::watched(&stats, bars, config.log.format, || {
-            run(&deployment, self.until_idle, &stop, &stats)
-        });
+        let mut replaced: Option<Instant> = None;
+        let end = loop {
+            match self.session(config, address, state, bars, &stop, &stats) {
+                Err(TaskError::Bus(error @ BusError::Replaced { .. }))
+                    if !stop.load(Relaxed) && replaced.is_none_or(|at| at.elapsed() > REPLACED_AGAIN_WITHIN) =>
+                {
+                    tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");
+                    replaced = Some(Instant::now());
+                }
+                end => break end,
+            }
+        };
         if end.is_ok() || stats.records.load(Relaxed) > 0 {
             tell(&stats, started.elapsed().as_secs(), config.log.format);
         }
-        let end = end?;
-        drop(deployment);
-        opened.close()?;
-        match end {
+        match end? {
             End::Idle => Ok(()),
             End::Stopped if !self.until_idle => Ok(()),
             End::Stopped => Err(Failure::Failed(
@@ -88,7 +90,33 @@ impl Run {
             End::Alarmed(alarms) => Err(alarmed(&alarms)),
         }
     }
+
+    /// Works on the bus until something ends that.
+    fn session(
+        &self,
+        config: &Config,
+        address: &BusAddress,
+        state: &Path,
+        bars: &MultiProgress,
+        stop: &Arc<AtomicBool>,
+        stats: &Arc<Stats>,
+    ) -> Result<End, TaskError> {
+        let Some(opened) = bus::open(address, config, stop)? else {
+            return Ok(End::Stopped);
+        };
+        let deployment = deployment(config, opened.bus(), state)?;
+        let end = progress::watched(stats, bars, config.log.format, || {
+            run(&deployment, self.until_idle, stop, stats)
+        })?;
+        drop(deployment);
+        opened.close()?;
+        Ok(end)
+    }
 }
+
+/// Whoever is replaced under its name once may have been taken for its own earlier life, of which a request was still on its way; twice within
+/// this time, there are two of that name.
+const REPLACED_AGAIN_WITHIN: Duration = Duration::from_secs(300);
 
 /// The deployment that a configuration describes, its state directory taken.
 pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Result<Deployment, TaskError> {

@@ -1,0 +1,218 @@
+//! One instance on one real broker, with millions of accounts on one ledger partition: how soon it is ready again after a SIGKILL, and what a settlement
+//! of all of them does to ingest, to transactions and to memory.
+//!
+//! `cargo bench --bench kafka`, with `SOFTSTAKE_TEST_KAFKA_LIBS` as the tests have it; settings: HOLDERS (2,000,000), EVENTS (3,000,000: taken in once while
+//! nothing is settled, and as many more while all holders are paid). Take the ratio of the two rates, not the rates: broker, publisher and instance share
+//! the machine.
+
+#![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[path = "../tests/common/deployment.rs"]
+mod deployment;
+#[path = "../tests/common/kafka/mod.rs"]
+mod kafka;
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::setting;
+use deployment::{Deployment, Instance};
+use kafka::Cluster;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::Offset;
+
+const DEPOSITS: &str = "exchange.deposits";
+const LEDGER: &str = "softstake.ledger";
+
+/// Asks where the deployment's tasks are.
+struct Asker(BaseConsumer);
+
+impl Asker {
+    fn new(cluster: &Cluster) -> Self {
+        let consumer = cluster
+            .client()
+            .set("group.id", "softstake")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .create();
+        Self(consumer.expect("a consumer"))
+    }
+
+    /// The committed offset of the task that follows this partition.
+    fn at(&self, topic: &str, partition: i32) -> i64 {
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition(topic, partition);
+        let found = self.0.committed_offsets(wanted, Duration::from_secs(10));
+        match found.expect("a committed offset").elements()[0].offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0,
+        }
+    }
+
+    fn end(&self, topic: &str, partition: i32) -> i64 {
+        let watermarks = self.0.fetch_watermarks(topic, partition, Duration::from_secs(10));
+        watermarks.expect("watermarks").1
+    }
+
+    /// Waits until all that is on this partition has been worked off; how long it took.
+    fn until_worked_off(&self, topic: &str, partition: i32) -> Duration {
+        let began = Instant::now();
+        let mut seen = (0, Instant::now());
+        loop {
+            let at = self.at(topic, partition);
+            // Transaction markers lie at the end of what we write.
+            if at + 8 >= self.end(topic, partition) && at > 0 && seen.1.elapsed() > Duration::from_millis(1500) {
+                return began.elapsed().saturating_sub(seen.1.elapsed());
+            }
+            if at != seen.0 {
+                seen = (at, Instant::now());
+            }
+            assert!(
+                seen.1.elapsed() < Duration::from_secs(120),
+                "{topic}:{partition} stands at {at}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the task that follows this partition stands at `offset` or past it.
+    fn until_at(&self, topic: &str, partition: i32, offset: i64) {
+        let deadline = Instant::now() + Duration::from_secs(600);
+        while self.at(topic, partition) < offset {
+            assert!(Instant::now() < deadline, "{topic}:{partition} never came to {offset}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Appends deposits to a partition's file: numbers `from` to `to`, one for each holder and round again.
+fn deposits(bus: &Path, partition: u32, range: std::ops::Range<u64>, holders: u64, day: u32) {
+    let folder = bus.join(DEPOSITS);
+    fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join(format!("{partition}.jsonl"));
+    let file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("a file");
+    let mut file = BufWriter::new(file);
+    for number in range {
+        let (holder, hour, minute, amount) = (number % holders, number % 24, number % 60, number % 1000 + 1);
+        writeln!(
+            file,
+            r#"{{"specversion":"1.0","id":"d-{partition}-{number}","source":"/deposits","type":"exchange.deposit.v1","time":"2026-11-{day:02}T{hour:02}:{minute:02}:00Z","data":{{"account":"u-{holder:07}","asset":"ATOM","amount":"{amount}.5"}}}}"#
+        )
+        .expect("a line");
+    }
+    file.flush().expect("lines");
+}
+
+/// The most memory that a process had at a time, in MB.
+fn peak_mb(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) >> 10
+}
+
+/// How long each transaction took, in milliseconds, as the instance says.
+fn transactions_ms(said: &str) -> Vec<u64> {
+    let lines = said.lines().filter(|line| line.contains("a transaction of "));
+    lines
+        .filter_map(|line| line.split(" took ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect()
+}
+
+fn start(deployment: &Deployment<'_>) -> Instance {
+    let mut command = deployment.run(0);
+    command.env("SOFTSTAKE_LOG__LEVEL", "info,softstake::bus::kafka::publish=trace");
+    Instance::start(&mut command, deployment.log(0))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn rate(events: u64, time: Duration) -> f64 {
+    events as f64 / time.as_secs_f64()
+}
+
+fn main() {
+    let (holders, events) = (setting("HOLDERS", 2_000_000), setting("EVENTS", 3_000_000));
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 1, 2);
+    let (bus, asker) = (deployment.place.bus(), Asker::new(&cluster));
+    let listing = r#"{"specversion":"1.0","id":"list","source":"/treasury","type":"softstake.asset.v1","time":"2026-10-31T12:00:00Z","data":{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{"from_epoch":0,"mode":"pool","commission_rate":"0.1"}}}"#;
+    deployment.place.append("softstake.control", 0, [listing]);
+    deposits(&bus, 0, 0..holders, holders, 1);
+    deployment.publish();
+    let mut instance = start(&deployment);
+    asker.until_at(DEPOSITS, 0, i64::try_from(holders).expect("small"));
+    asker.until_worked_off(LEDGER, 0);
+    println!(
+        "{holders} holders are on ledger partition 0, peak memory {} MB",
+        peak_mb(instance.id())
+    );
+
+    for _ in 0..3 {
+        instance.kill();
+        // What comes meanwhile shows when it is ready: it has to be taken in and added up.
+        let next = u64::try_from(asker.end(DEPOSITS, 1)).expect("an offset");
+        deposits(&bus, 1, next..next + 1, holders, 2);
+        deployment.publish();
+        let before = asker.at(LEDGER, 0);
+        let began = Instant::now();
+        instance = start(&deployment);
+        asker.until_at(DEPOSITS, 1, i64::try_from(next + 1).expect("small"));
+        let taken_in = began.elapsed();
+        asker.until_at(LEDGER, 0, before + 1);
+        println!(
+            "ready after a SIGKILL: the next event was taken in after {taken_in:.2?} and added up after {:.2?}, the session's time-out is 3 s",
+            began.elapsed()
+        );
+    }
+
+    let measured = |what: &str| {
+        let next = u64::try_from(asker.end(DEPOSITS, 1)).expect("an offset");
+        deposits(&bus, 1, next..next + events, holders, 2);
+        let began = Instant::now();
+        deployment.publish();
+        asker.until_at(DEPOSITS, 1, i64::try_from(next + events).expect("small"));
+        let took = began.elapsed();
+        println!("{events} events {what}: {took:.1?}, {:.0} a second", rate(events, took));
+        took
+    };
+    let alone = measured("while nothing is settled");
+    asker.until_worked_off(LEDGER, 0);
+    let before = transactions_ms(&deployment.said(0)).len();
+    let close = r#"{"specversion":"1.0","id":"close-0","source":"/treasury","type":"softstake.epoch_close.v1","time":"2026-11-02T00:05:00Z","data":{"asset":"ATOM","epoch":0,"reward_pool":"100000"}}"#;
+    deployment.place.append("softstake.control", 0, [close]);
+    deployment.publish();
+    deployment.until("the cut is on record", || {
+        let decisions = cluster.read_decided("softstake.decisions");
+        decisions
+            .iter()
+            .any(|record| record.text().contains(r#""decision":"cut""#))
+    });
+    let settling = Instant::now();
+    let meanwhile = measured("while all holders are paid");
+    let sealed = deployment.sealed();
+    let deadline = Instant::now() + Duration::from_secs(600);
+    while deployment.sealed() == 0 {
+        assert!(Instant::now() < deadline, "it was never sealed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let transactions = transactions_ms(&deployment.said(0));
+    println!(
+        "{holders} holders paid in {:.1?} (sealed before the events were in: {}); ingest at {:.2} of its rate; longest of {} transactions {} ms; peak memory {} MB",
+        settling.elapsed(),
+        sealed > 0,
+        alone.as_secs_f64() / meanwhile.as_secs_f64(),
+        transactions.len() - before,
+        transactions[before..].iter().max().copied().unwrap_or(0),
+        peak_mb(instance.id())
+    );
+    assert_eq!(instance.stop(), Some(0));
+}

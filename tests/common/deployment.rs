@@ -35,16 +35,40 @@ pub struct Deployment<'a> {
     /// Where the instances find the brokers.
     pub bootstrap: String,
     source_partitions: u32,
+    /// What the program is told by its environment: for what tests prepare, and for the instances.
+    environments: [Vec<(String, String)>; 2],
 }
 
 impl<'a> Deployment<'a> {
     /// A deployment on new topics.
     pub fn new(cluster: &'a Cluster, ledger: u32, source_partitions: u32) -> Self {
+        Self::with_environments(cluster, ledger, source_partitions, Default::default())
+    }
+
+    /// A deployment on new topics, where one user prepares what another's instances work on.
+    pub fn between(cluster: &'a Cluster, ledger: u32, source_partitions: u32, users: [&str; 2]) -> Self {
+        let environments = users.map(|user| {
+            let properties = Cluster::credentials(user).into_iter();
+            let variable = |name: &str| name.replace('.', "_").to_ascii_uppercase();
+            properties
+                .map(|(name, value)| (format!("SOFTSTAKE_KAFKA__PROPERTIES__{}", variable(name)), value))
+                .collect()
+        });
+        Self::with_environments(cluster, ledger, source_partitions, environments)
+    }
+
+    fn with_environments(
+        cluster: &'a Cluster,
+        ledger: u32,
+        source_partitions: u32,
+        environments: [Vec<(String, String)>; 2],
+    ) -> Self {
         let deployment = Self {
             cluster,
             place: Place::new(),
             bootstrap: cluster.bootstrap(),
             source_partitions,
+            environments,
         };
         deployment.make_topics(ledger);
         deployment
@@ -68,7 +92,8 @@ impl<'a> Deployment<'a> {
         command
             .args(arguments)
             .arg("--kafka-brokers")
-            .arg(self.cluster.bootstrap());
+            .arg(self.cluster.bootstrap())
+            .envs(self.environments[0].iter().cloned());
         command
     }
 
@@ -91,6 +116,7 @@ impl<'a> Deployment<'a> {
         command.arg("--state").arg(self.state(instance));
         command.args(["--threads", "2", "--cache-mb", "32"]);
         command.env("SOFTSTAKE_LOG__LEVEL", "debug");
+        command.envs(self.environments[1].iter().cloned());
         for (property, value) in [
             ("session.timeout.ms", "3000"),
             ("heartbeat.interval.ms", "500"),

@@ -7,6 +7,7 @@
 //! still ours. Where only the brokers know, the producer is dropped; a new one under the same transactional id makes them finish what was begun, and the
 //! committed positions then tell.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -338,7 +339,7 @@ impl Means {
 
     /// A new producer, known to the brokers.
     fn producer(&self) -> Result<Transactional, Failed> {
-        let attempt = self.attempt_of("start a producer");
+        let attempt = self.attempt_of("start a producer", self.needs_of_producer());
         let config = self
             .brokers
             .settings
@@ -359,14 +360,35 @@ impl Means {
         }
     }
 
-    fn attempt_of(&self, action: &str) -> Attempt<'static> {
-        let id = &self.transactional_id;
+    fn attempt_of(&self, action: &str, needs: String) -> Attempt<'static> {
         Attempt {
             action: action.to_owned(),
             brokers: "[kafka] brokers",
-            needs: format!(
-                "--operation Write --operation Describe --transactional-id {id}, --operation Write --topic 'softstake.…', --operation Read --group …"
-            ),
+            needs,
+        }
+    }
+
+    fn needs_of_producer(&self) -> String {
+        format!(
+            "--operation Write --operation Describe --transactional-id {}",
+            self.transactional_id
+        )
+    }
+
+    /// The access whose lack makes a transaction with all of the group end like this.
+    fn needs_of(&self, group: &[Arc<Request>], error: &KafkaError) -> String {
+        match error.rdkafka_error_code() {
+            // Which one of them, librdkafka does not say.
+            Some(Code::TopicAuthorizationFailed) => {
+                let written = group.iter().flat_map(|request| request.outputs.iter());
+                let topics: BTreeSet<_> = written.map(|(to, _, _)| to.topic.name()).collect();
+                let needs = topics.iter().map(|topic| needs_to_write(topic));
+                needs.collect::<Vec<_>>().join(", ")
+            }
+            Some(Code::GroupAuthorizationFailed) => {
+                format!("--operation Read --group {}", self.brokers.settings.deployment)
+            }
+            _ => self.needs_of_producer(),
         }
     }
 
@@ -418,13 +440,13 @@ impl Means {
             let generation = self.member.generation(&homes).map_err(Failed::NotOurs)?;
             match producer.send_offsets_to_transaction(&offsets, &generation, PATIENCE) {
                 Ok(()) => break,
-                Err(error) => self.failed(producer, &error, "commit positions", false)?,
+                Err(error) => self.failed(producer, group, &error, "commit positions", false)?,
             }
         }
         loop {
             match producer.commit_transaction(rdkafka::util::Timeout::Never) {
                 Ok(()) => return Ok(()),
-                Err(error) => self.failed(producer, &error, "commit a transaction", true)?,
+                Err(error) => self.failed(producer, group, &error, "commit a transaction", true)?,
             }
         }
     }
@@ -433,6 +455,7 @@ impl Means {
     fn failed(
         &self,
         producer: &Transactional,
+        group: &[Arc<Request>],
         error: &KafkaError,
         action: &str,
         committing: bool,
@@ -459,7 +482,8 @@ impl Means {
             if let Some((topic, bytes, error)) = first {
                 return Err(self.undelivered(topic, bytes, &error));
             }
-            return Err(match self.attempt_of(action).failed(error) {
+            let attempt = self.attempt_of(action, self.needs_of(group, error));
+            return Err(match attempt.failed(error) {
                 error @ BusError::Unauthorised { .. } => Failed::Refused(error),
                 _ => Failed::Again(why),
             });
@@ -477,8 +501,7 @@ impl Means {
                 Failed::Refused(BusError::TooLarge { topic, bytes })
             }
             (Some(topic), Some(code)) if failure::is_authorisation(code) => {
-                let mut attempt = self.attempt_of(&format!("write to {topic}"));
-                attempt.needs = format!("--operation Write --topic {topic}");
+                let attempt = self.attempt_of(&format!("write to {topic}"), needs_to_write(topic.name()));
                 Failed::Refused(attempt.failed(error))
             }
             (Some(topic), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)) => {
@@ -490,6 +513,10 @@ impl Means {
             _ => Failed::Again(failure::text(error)),
         }
     }
+}
+
+fn needs_to_write(topic: &str) -> String {
+    format!("--operation Write --topic {topic}")
 }
 
 fn answer(group: Vec<Arc<Request>>, error: impl Fn(TaskId) -> BusError) {

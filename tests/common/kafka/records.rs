@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -219,6 +219,24 @@ impl Cluster {
         self.metadata(&format!("{name} to be gone"), None, |metadata| {
             (!metadata.topics.iter().any(|topic| topic.name == name)).then_some(())
         });
+    }
+
+    /// Sets something of a topic.
+    pub fn set_of_topic(&self, name: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+        let results = self.admin(async |admin, options| admin.alter_configs([&change], options).await);
+        if let Err((_, code)) = &results[0] {
+            panic!("{key} of {name} is not set: {code}");
+        }
+    }
+
+    /// Deletes the records of a partition below an offset, as limited retention does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        before
+            .add_partition_offset(topic, partition, Offset::Offset(offset))
+            .expect("a partition");
+        self.admin(async |admin, options| admin.delete_records(&before, options).await);
     }
 
     /// How many partitions a topic has.

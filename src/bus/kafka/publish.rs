@@ -443,6 +443,7 @@ impl Means {
                 Err(error) => self.failed(producer, group, &error, "commit positions", false)?,
             }
         }
+        until_delivered(producer);
         loop {
             match producer.commit_transaction(rdkafka::util::Timeout::Never) {
                 Ok(()) => return Ok(()),
@@ -512,6 +513,14 @@ impl Means {
             }
             _ => Failed::Again(failure::text(error)),
         }
+    }
+}
+
+/// Waits until all records are delivered or have failed. `commit_transaction` would do it, too, but looks only every 100 ms.
+fn until_delivered(producer: &Transactional) {
+    let began = Instant::now();
+    while producer.in_flight_count() > 0 && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_micros(500));
     }
 }
 

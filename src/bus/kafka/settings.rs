@@ -238,6 +238,9 @@ impl Settings {
                 ("queue.buffering.max.messages", "1000000"),
                 ("queue.buffering.max.kbytes", "262144"),
                 ("transaction.timeout.ms", "10000"),
+                // A transaction that follows another at once is refused for a few milliseconds, while the brokers finish that one; at the
+                // default each would wait 100 ms for it.
+                ("retry.backoff.ms", "5"),
                 ("message.max.bytes", &largest),
             ],
             &[

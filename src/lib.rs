@@ -11,5 +11,6 @@ pub mod config;
 pub mod core;
 pub mod generate;
 pub mod logging;
+pub mod replay;
 pub mod store;
 pub mod task;

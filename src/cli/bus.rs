@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::bus::dir::{DirBus, Options};
-use crate::bus::kafka::KafkaBus;
+use crate::bus::kafka::{KafkaBus, KafkaView};
 use crate::bus::{Bus, BusError};
 use crate::config::{BusAddress, Config};
 
@@ -62,7 +62,18 @@ pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
     }
 }
 
-/// Opens a bus to look at it, beside whoever works on it.
+/// Opens a directory bus to look at it, beside whoever works on it.
 pub(super) fn open_for_reading(address: &BusAddress) -> Result<DirBus, Failure> {
     Ok(DirBus::open_for_reading(directory(address)?)?)
+}
+
+/// Opens any bus to read it, beside whoever works on it. `None` if it was told to stop before.
+pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> Result<Option<Arc<dyn Bus>>, BusError> {
+    match address {
+        BusAddress::Dir(path) => Ok(Some(Arc::new(DirBus::open_for_reading(path)?))),
+        BusAddress::Kafka => {
+            let view = KafkaView::open(config.kafka.clone(), stop)?;
+            Ok(view.map(|view| Arc::new(view) as Arc<dyn Bus>))
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod reader;
 pub mod settings;
 mod sources;
 pub mod topics;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::{Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 
 use client::Signal;
 use decisions::{Decisions, DecisionsReader};
@@ -40,6 +41,7 @@ use publish::Publisher;
 use reader::KafkaReader;
 pub use settings::Settings;
 use sources::place;
+pub use view::KafkaView;
 
 /// How long a look-up is waited for.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -56,9 +58,49 @@ struct Brokers {
     signal: Arc<Signal>,
     transactional_id: String,
     partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
+    find_ends: bool,
 }
 
 impl Brokers {
+    /// Connects; what asks, and the cluster's id. Brokers that cannot be reached are waited for, until `stop` is set: `None` then.
+    /// With `find_ends`, readers of all topics find out where these end.
+    fn connect(
+        settings: Settings,
+        find_ends: bool,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Arc<Self>, String)>, BusError> {
+        let settings = Arc::new(settings);
+        let attempt = Attempt::new(
+            "connect to the brokers",
+            &settings.brokers,
+            "--operation Describe --cluster",
+        );
+        let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
+        let Some(cluster) = cluster(&asker, &settings, stop)? else {
+            return Ok(None);
+        };
+        // Without a name of its own, an instance is a new one each time.
+        let instance = settings
+            .instance
+            .clone()
+            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let brokers = Arc::new(Self {
+            signal: Arc::default(),
+            asker,
+            transactional_id: format!("{}.{instance}", settings.deployment),
+            partitions: Mutex::default(),
+            find_ends,
+            settings,
+        });
+        Ok(Some((brokers, cluster)))
+    }
+
+    /// Whether readers of `topic` find out where its partitions end. Of our own topics nobody who works on them needs to know: a record is
+    /// all that is waited for there.
+    fn finds_ends(&self, topic: Topic) -> bool {
+        self.find_ends || topic.kind() == Kind::Input
+    }
+
     fn attempt(&self, partition: TopicPartition) -> Attempt<'_> {
         let topic = partition.topic;
         Attempt::new(
@@ -183,29 +225,9 @@ impl KafkaBus {
     /// # Errors
     /// A property that is none, a secret that cannot be read, brokers that refuse us, a topic of ours that is missing; `None` if it was told to stop.
     pub fn open(settings: Settings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, BusError> {
-        let settings = Arc::new(settings);
-        let signal = Arc::new(Signal::default());
-        let attempt = Attempt::new(
-            "connect to the brokers",
-            &settings.brokers,
-            "--operation Describe --cluster",
-        );
-        let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
-        let Some(cluster) = cluster(&asker, &settings, stop)? else {
+        let Some((brokers, cluster)) = Brokers::connect(settings, false, stop)? else {
             return Ok(None);
         };
-        // Without a name of its own, an instance is a new one each time.
-        let instance = settings
-            .instance
-            .clone()
-            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let brokers = Arc::new(Brokers {
-            signal: Arc::clone(&signal),
-            asker,
-            transactional_id: format!("{}.{instance}", settings.deployment),
-            partitions: Mutex::default(),
-            settings: Arc::clone(&settings),
-        });
         for topic in OURS {
             if brokers.partitions(topic)?.is_empty() {
                 return Err(BusError::NoTopic {
@@ -214,6 +236,7 @@ impl KafkaBus {
                 });
             }
         }
+        let (settings, signal) = (Arc::clone(&brokers.settings), Arc::clone(&brokers.signal));
         let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal))?;
         member.join()?;
         let member = Arc::new(member);

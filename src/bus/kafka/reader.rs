@@ -76,7 +76,8 @@ impl KafkaReader {
         // One record earlier, if it is there: it must be the one that was read.
         let check = Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
         let first = check.map_or(from.offset.max(start), |evidence| evidence.offset);
-        let reading = Reading::start(&brokers.settings, &brokers.signal, partition, first)?;
+        let find_end = brokers.finds_ends(partition.topic);
+        let reading = Reading::start(&brokers.settings, &brokers.signal, partition, first, find_end)?;
         Ok(Self {
             brokers,
             partition,
@@ -155,6 +156,7 @@ impl KafkaReader {
                 &self.brokers.signal,
                 self.partition,
                 self.delivered,
+                true,
             )?;
             self.probing = Some(end);
         }

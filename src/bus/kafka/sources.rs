@@ -15,7 +15,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use crate::bus::{BusError, Kind, TopicPartition};
+use crate::bus::{BusError, TopicPartition};
 
 use super::client::{Signal, Told};
 use super::failure::Attempt;
@@ -49,12 +49,13 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Starts to read `partition` at `from`.
+    /// Starts to read `partition` at `from`; with `find_end` it is told, in order with the records, when it stands at the end.
     pub(super) fn start(
         settings: &Settings,
         signal: &Arc<Signal>,
         partition: TopicPartition,
         from: u64,
+        find_end: bool,
     ) -> Result<Self, BusError> {
         let topic = partition.topic;
         let attempt = Attempt::new(
@@ -64,8 +65,7 @@ impl Reading {
         );
         let failed = |error: KafkaError| attempt.failed(&error);
         let mut config = settings.consumer()?;
-        // Of our own topics nobody needs to know how they end: a record is all that is waited for there.
-        if topic.kind() == Kind::Input {
+        if find_end {
             config.set("enable.partition.eof", "true");
         }
         let mut consumer: BaseConsumer<SourceContext> =

@@ -20,6 +20,28 @@ pub(super) struct Places {
     state: Option<String>,
 }
 
+/// A bus that is only read, and how to go about it.
+#[derive(Debug, Args)]
+pub(super) struct Reading {
+    /// Configuration to read instead of ./softstake.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The bus to read: dir:PATH, or kafka, whose brokers stand under [kafka]
+    #[arg(long, value_name = "dir:PATH|kafka")]
+    bus: Option<String>,
+    #[command(flatten)]
+    kafka: Kafka,
+}
+
+impl Reading {
+    /// The configuration of this process with these flags on top.
+    pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut flags = given([(Key::Bus, &self.bus)]);
+        flags.extend(self.kafka.given());
+        Loaded::of_process(self.config.as_deref(), &flags)
+    }
+}
+
 /// Everything that can be configured.
 #[derive(Debug, Args)]
 pub(super) struct Settings {

@@ -11,6 +11,7 @@ mod generate;
 mod progress;
 mod publish;
 mod query;
+mod reconcile;
 mod records;
 mod run;
 mod signals;
@@ -50,6 +51,7 @@ enum Command {
     Gen(generate::Gen),
     Query(query::Query),
     Check(check::Check),
+    Reconcile(reconcile::Reconcile),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Gen(generate) => generate.run(),
         Command::Query(query) => query.run(&mut out),
         Command::Check(check) => check.run(&mut out),
+        Command::Reconcile(reconcile) => reconcile.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),

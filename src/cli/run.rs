@@ -131,6 +131,7 @@ pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Re
             Some(BusAddress::Kafka) => STEP_BYTES / 4,
             _ => STEP_BYTES,
         },
+        sequence: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bus::{Bus, BusError, Mark, Record, TopicPartition};
+use crate::bus::{Batch, Bus, BusError, Mark, Reader, Record, TopicPartition};
 
 /// About so many bytes are read at a time.
 pub const CHUNK: usize = 1 << 20;
@@ -27,26 +27,40 @@ pub fn stretch<E: From<BusError>>(
         return Ok(());
     }
     let mut reader = bus.open(partition, from)?;
-    let mut heard = Instant::now();
     while reader.mark().offset < end {
-        let before = reader.mark().offset;
-        let seen = bus.version();
-        let batch = reader.read(CHUNK, end)?;
+        let batch = some(bus, partition, reader.as_mut(), CHUNK, end)?;
         batch.iter().try_for_each(&mut take)?;
-        let moved = reader.mark().offset > before;
         reader.recycle(batch);
-        if moved {
-            heard = Instant::now();
-            continue;
+    }
+    Ok(())
+}
+
+/// Reads on in `partition` below the offset `end`, which is there: waits until something comes.
+///
+/// # Errors
+/// What the bus says, or `Unavailable` if a minute goes by without anything coming.
+pub fn some(
+    bus: &dyn Bus,
+    partition: TopicPartition,
+    reader: &mut dyn Reader,
+    limit: usize,
+    end: u64,
+) -> Result<Batch, BusError> {
+    let began = Instant::now();
+    let from = reader.mark().offset;
+    loop {
+        let seen = bus.version();
+        let batch = reader.read(limit, end)?;
+        if !batch.is_empty() || batch.next.offset > from || from >= end {
+            return Ok(batch);
         }
-        if heard.elapsed() > PATIENCE {
+        reader.recycle(batch);
+        if began.elapsed() > PATIENCE {
             return Err(BusError::Unavailable {
-                action: format!("read {partition} from offset {before} to {end}"),
+                action: format!("read {partition} from offset {from} to {end}"),
                 why: "nothing comes".into(),
-            }
-            .into());
+            });
         }
         bus.wait(seen, LOOK_EVERY)?;
     }
-    Ok(())
 }

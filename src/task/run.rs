@@ -40,7 +40,12 @@ pub struct Deployment {
     pub threads: usize,
     /// How many bytes of input one step of a task takes, about; [`STEP_BYTES`] unless a test wants otherwise. No part of any result.
     pub step_bytes: usize,
+    /// What puts control records and source partitions into the inbox, if it is not the usual sequencer: a replay brings them as they came then.
+    pub sequence: Option<Box<StartSequence>>,
 }
+
+/// Starts a sequencer.
+pub type StartSequence = dyn Fn() -> Result<Box<dyn Task>, TaskError> + Send + Sync;
 
 /// How a run ended, when it did not end with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +177,10 @@ impl<'a> Opened<'a> {
     fn start(&self, task: TaskId) -> Result<Box<dyn Task>, TaskError> {
         let home = task.home();
         match home.topic {
-            Topic::Control => Ok(Box::new(SequenceTask::new(Arc::clone(&self.deployment.bus))?)),
+            Topic::Control => match &self.deployment.sequence {
+                Some(start) => start(),
+                None => Ok(Box::new(SequenceTask::new(Arc::clone(&self.deployment.bus))?)),
+            },
             Topic::Inbox => self.coordinate(),
             Topic::Ledger => match u16::try_from(home.partition) {
                 Ok(partition) if partition < self.partitions.count() => self.accrue(partition),

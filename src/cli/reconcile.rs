@@ -1,0 +1,239 @@
+//! `softstake reconcile`: works everything out once more, and holds it against what was published.
+
+mod html;
+mod show;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use indicatif::MultiProgress;
+use serde::{Deserialize, Serialize};
+
+use crate::bus::Bus;
+use crate::config::Loaded;
+use crate::core::name::Asset;
+use crate::replay::compare::compare;
+use crate::replay::report::Report;
+use crate::replay::{Deviation, Frozen, Means, Plan, ReplayError, Script, Wanted, replay};
+use crate::task::stats::Stats;
+
+use super::failure::Failure;
+use super::flags::Reading;
+use super::{Outcome, bus, progress, signals};
+
+/// Work out all payouts once more from the log, and compare with what was published
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Source and control records and the decisions on record are gone through again by the same rules, in a throw-away folder. Distributions, seals, dead
+letters and late postings must come out as they were published, to the last byte. The bus is only read; softstake may go on working on it.
+Exit status: 0 if everything is equal, 1 if anything is missing, extra, different or doubled.
+
+With --work, what was gone through is kept: an interrupted run goes on where it was, and a later one goes through no more than what is new.
+
+Example:
+  softstake reconcile --bus dir:bus
+  softstake reconcile --bus kafka --asset ATOM --epoch 12 --html report.html")]
+pub(super) struct Reconcile {
+    #[command(flatten)]
+    reading: Reading,
+    /// Compare only this asset
+    #[arg(long)]
+    asset: Option<Asset>,
+    /// Compare only this epoch, and go through no more than it needs
+    #[arg(long)]
+    epoch: Option<u64>,
+    /// Where to keep what was gone through; a temporary folder that is removed if not given
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// JSON in place of tables
+    #[arg(long)]
+    json: bool,
+    /// All differences, a line for each field, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// A page to read and to file, complete in itself
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What a reconciliation comes to.
+pub(super) struct Findings {
+    pub(super) bus: String,
+    pub(super) records: u64,
+    pub(super) not_taken_in: u64,
+    pub(super) decisions: usize,
+    pub(super) deviation: Option<Deviation>,
+    pub(super) alarms: Vec<String>,
+    pub(super) report: Report,
+}
+
+impl Findings {
+    pub(super) fn is_clean(&self) -> bool {
+        self.deviation.is_none() && self.report.is_clean()
+    }
+}
+
+impl Reconcile {
+    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+        let loaded = self.reading.load()?;
+        let bars = MultiProgress::new();
+        crate::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        signals::stop_on_signals(Arc::clone(&stop))
+            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let address = loaded.bus()?;
+        let Some(origin) = bus::view(address, &loaded.config, &stop)? else {
+            return Err(stopped(self.work.as_deref()));
+        };
+        let findings = self.find(&loaded, &address.to_string(), origin, &bars, &stop)?;
+        if let Some(path) = &self.csv {
+            show::csv(&findings, path)?;
+        }
+        if let Some(path) = &self.html {
+            html::write(&findings, path)?;
+        }
+        if self.json {
+            show::json(&findings, out)?;
+        } else {
+            show::tables(&findings, out)?;
+        }
+        if findings.is_clean() {
+            Ok(())
+        } else {
+            Err(Failure::Found)
+        }
+    }
+
+    fn find(
+        &self,
+        loaded: &Loaded,
+        name: &str,
+        origin: Arc<dyn Bus>,
+        bars: &MultiProgress,
+        stop: &AtomicBool,
+    ) -> Result<Findings, Failure> {
+        let wanted = Wanted {
+            asset: self.asset,
+            epoch: self.epoch,
+        };
+        let frozen = Frozen::look(origin.as_ref())?;
+        if frozen.decisions.is_empty() {
+            return Err(Failure::Failed(format!(
+                "nothing was decided on {name}: softstake has not worked on it, so there is nothing to hold against anything"
+            )));
+        }
+        let script = Arc::new(Script::new(&frozen, wanted)?);
+        let work = Work::take(self.work.as_deref(), origin.identity())?;
+        let stats = Arc::new(Stats::default());
+        let means = Means {
+            partitions: PARTITIONS,
+            threads: loaded.config.threads,
+            cache_bytes: loaded.config.cache_bytes(),
+        };
+        let plan = Plan {
+            origin: Arc::clone(&origin),
+            script: Arc::clone(&script),
+            dedup_epochs: frozen.dedup_epochs,
+            work: work.path(),
+            means,
+            rewrite: None,
+        };
+        let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop))?;
+        if replayed.stopped {
+            return Err(stopped(self.work.as_deref()));
+        }
+        let report = compare(origin.as_ref(), &replayed.bus, &frozen, &script, wanted, work.path())?;
+        Ok(Findings {
+            bus: name.to_owned(),
+            records: script.records(),
+            not_taken_in: frozen.not_taken_in(),
+            decisions: script.decided(),
+            deviation: replayed.deviation,
+            alarms: replayed.alarms,
+            report,
+        })
+    }
+}
+
+/// How many ledger partitions a replay has. Of no influence on any result.
+const PARTITIONS: u32 = 8;
+
+fn stopped(work: Option<&Path>) -> Failure {
+    Failure::Failed(match work {
+        Some(_) => "stopped before everything was gone through; the same command goes on from here".into(),
+        None => "stopped before everything was gone through".into(),
+    })
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Bus(error) => error.into(),
+            ReplayError::Task(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// The folder of a replay.
+enum Work {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+/// What a kept folder says of itself.
+#[derive(Serialize, Deserialize)]
+struct Owner {
+    format: u32,
+    bus: String,
+}
+
+const FORMAT: u32 = 1;
+
+impl Work {
+    /// Takes the folder named, if it is of this bus, or a new one.
+    fn take(named: Option<&Path>, bus: &str) -> Result<Self, Failure> {
+        let failed = |what: &str, path: &Path, error: std::io::Error| {
+            Failure::Failed(format!("cannot {what} {}: {error}", path.display()))
+        };
+        let Some(path) = named else {
+            let folder = tempfile::Builder::new().prefix("softstake-replay-").tempdir();
+            return folder
+                .map(Self::Temporary)
+                .map_err(|error| failed("make a folder in", &std::env::temp_dir(), error));
+        };
+        std::fs::create_dir_all(path).map_err(|error| failed("make", path, error))?;
+        let file = path.join("replay.json");
+        let owner = Owner {
+            format: FORMAT,
+            bus: bus.to_owned(),
+        };
+        match std::fs::read(&file) {
+            Ok(bytes) => {
+                let known = serde_json::from_slice::<Owner>(&bytes).ok();
+                if known.is_none_or(|known| known.format != owner.format || known.bus != owner.bus) {
+                    return Err(Failure::Usage(format!(
+                        "{} holds a replay of another bus, or of another softstake: name another folder, or remove it",
+                        path.display()
+                    )));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let written = serde_json::to_vec(&owner)?;
+                std::fs::write(&file, written).map_err(|error| failed("write", &file, error))?;
+            }
+            Err(error) => return Err(failed("read", &file, error)),
+        }
+        Ok(Self::Kept(path.to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}

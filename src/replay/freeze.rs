@@ -1,0 +1,176 @@
+//! What a deployment had read, decided and published at one moment, while it goes on.
+//!
+//! The order in which things are looked up makes the moment: first how far the tasks had come, then what stands on the topics. So everything that
+//! those tasks had published by then is in what is looked up later, and so is everything it rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bus::{Bus, BusError, Mark, TaskId, Topic, TopicPartition};
+use crate::core::decision::{Decision, Offsets};
+use crate::core::fault::Fault;
+use crate::core::messages::{self, AssetEpoch, Inbox};
+
+use super::ReplayError;
+use super::read::stretch;
+
+const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
+const INBOX: TopicPartition = Topic::Inbox.partition(0);
+const CONTROL: TopicPartition = Topic::Control.partition(0);
+
+/// The output topics that a replay is held against.
+pub const OUTPUTS: [Topic; 4] = [
+    Topic::Distributions,
+    Topic::Epochs,
+    Topic::DeadLetters,
+    Topic::LatePostings,
+];
+
+/// A deployment at one moment.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    /// For how many epochs duplicates are recognised.
+    pub dedup_epochs: u64,
+    /// Up to which offset each source partition had been taken in.
+    pub taken_in: BTreeMap<TopicPartition, u64>,
+    /// Where the source partitions and control end: what lies between was not taken in yet.
+    pub input_ends: BTreeMap<TopicPartition, u64>,
+    /// Where the output partitions end.
+    pub output_ends: BTreeMap<TopicPartition, u64>,
+    /// All decisions.
+    pub decisions: Vec<Decision>,
+    /// How many of them are known to have been followed by their dead letters, if they had any.
+    pub decided_before: usize,
+    /// Epochs whose seal had been published; `None` if nobody can tell, as of a copy of the topics alone.
+    pub sealed: Option<BTreeSet<AssetEpoch>>,
+}
+
+impl Frozen {
+    /// Looks at a deployment.
+    ///
+    /// # Errors
+    /// What the bus says; records of ours that cannot be read.
+    pub fn look(bus: &dyn Bus) -> Result<Self, ReplayError> {
+        let begun = bus.committed(TaskId::DEPLOYMENT)?;
+        let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
+        let mut taken_in = BTreeMap::new();
+        for topic in Topic::SOURCES {
+            for partition in bus.partitions(topic)? {
+                let source = topic.partition(partition);
+                let at = match (&begun, bus.committed(TaskId::ingest(source))?) {
+                    (_, Some(at)) => at.offset(source),
+                    (Some(_), None) => 0,
+                    // A copy of the topics without positions is taken for complete.
+                    (None, None) => bus.end(source)?,
+                };
+                taken_in.insert(source, at);
+            }
+        }
+        let decided_before = bus.end(DECISIONS)?;
+        let mut output_ends = BTreeMap::new();
+        for topic in OUTPUTS {
+            for partition in bus.partitions(topic)? {
+                let partition = topic.partition(partition);
+                output_ends.insert(partition, bus.end(partition)?);
+            }
+        }
+        let mut decisions = Vec::new();
+        let mut below = 0;
+        stretch(bus, DECISIONS, &Mark::default(), bus.end(DECISIONS)?, |record| {
+            if !record.value.is_empty() {
+                decisions.push(Decision::read(record.value)?);
+                below += usize::from(record.offset < decided_before);
+            }
+            Ok::<_, ReplayError>(())
+        })?;
+        let mut input_ends = BTreeMap::from([(CONTROL, bus.end(CONTROL)?)]);
+        for source in taken_in.keys() {
+            input_ends.insert(*source, bus.end(*source)?);
+        }
+        let (sealed, dedup_epochs) = match begun {
+            Some(begun) => {
+                let (partitions, dedup_epochs): (u32, u64) =
+                    messages::decode(&begun.cursor.place, "the deployment's record on the bus")?;
+                let sealed = sealed(bus, coordinator.unwrap_or(0), partitions)?;
+                (Some(sealed), dedup_epochs)
+            }
+            None => (None, crate::config::Config::default().dedup_epochs),
+        };
+        Ok(Self {
+            dedup_epochs,
+            taken_in,
+            input_ends,
+            output_ends,
+            decisions,
+            decided_before: below,
+            sealed,
+        })
+    }
+
+    /// How many source records were on the bus and not taken in yet.
+    #[must_use]
+    pub fn not_taken_in(&self) -> u64 {
+        let waiting = self.taken_in.iter().map(|(source, at)| {
+            let end = self.input_ends.get(source).copied().unwrap_or(0);
+            end.saturating_sub(*at)
+        });
+        waiting.sum()
+    }
+
+    /// The cuts on record, by asset number and epoch.
+    pub fn cuts(&self) -> impl Iterator<Item = (AssetEpoch, &str, &Offsets)> {
+        self.decisions.iter().filter_map(|decision| match decision {
+            Decision::Cut {
+                asset,
+                number,
+                epoch,
+                cut,
+            } => {
+                let at = AssetEpoch {
+                    number: *number,
+                    epoch: *epoch,
+                };
+                Some((at, asset.as_str(), cut))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The epochs whose seal the coordinator had published when it stood at `read_to` of its inbox: those of which it had all receipts.
+fn sealed(bus: &dyn Bus, read_to: u64, partitions: u32) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
+    let mut receipts: BTreeMap<AssetEpoch, u32> = BTreeMap::new();
+    // The inbox may be kept for less long than the rest.
+    let mark = Mark {
+        offset: bus.start(INBOX)?,
+        evidence: Vec::new(),
+    };
+    stretch(bus, INBOX, &mark, read_to, |record| {
+        if let Inbox::Receipt { at, .. } = messages::decode(record.value, "a record of the inbox")? {
+            *receipts.entry(at).or_default() += 1;
+        }
+        Ok::<_, ReplayError>(())
+    })?;
+    // Epochs are sealed one after the other, so those before one that is sealed are, too.
+    let mut newest: BTreeMap<u16, u32> = BTreeMap::new();
+    for (at, count) in receipts {
+        if count == partitions {
+            newest.insert(at.number, at.epoch);
+        }
+    }
+    Ok(newest
+        .into_iter()
+        .flat_map(|(number, newest)| (0..=newest).map(move |epoch| AssetEpoch { number, epoch }))
+        .collect())
+}
+
+impl From<Fault> for ReplayError {
+    fn from(fault: Fault) -> Self {
+        Self::Record(fault)
+    }
+}
+
+impl From<BusError> for ReplayError {
+    fn from(error: BusError) -> Self {
+        Self::Bus(error)
+    }
+}

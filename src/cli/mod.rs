@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod demo;
 mod exact;
+mod explain;
 mod failure;
 mod flags;
 mod generate;
@@ -52,6 +53,7 @@ enum Command {
     Query(query::Query),
     Check(check::Check),
     Reconcile(reconcile::Reconcile),
+    Explain(explain::Explain),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query.run(&mut out),
         Command::Check(check) => check.run(&mut out),
         Command::Reconcile(reconcile) => reconcile.run(&mut out),
+        Command::Explain(explain) => explain.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),

@@ -284,9 +284,9 @@ impl Accrue {
     }
 }
 
-/// Looks at accounts the same way for the sum and for the shares.
+/// Looks at accounts the same way for the sum, for the shares, and for whoever explains them.
 #[derive(Debug)]
-struct Assessor {
+pub struct Assessor {
     rules: Rules,
     settlement: Settlement,
     start_ms: i128,
@@ -294,7 +294,11 @@ struct Assessor {
 }
 
 impl Assessor {
-    fn new(settlement: &Settlement) -> Result<Self, Fault> {
+    /// Whoever looks at accounts under this settlement.
+    ///
+    /// # Errors
+    /// None for a programme that was accepted.
+    pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
         let epoch = u64::from(settlement.at.epoch);
         Ok(Self {
             rules: Rules::new(settlement)?,
@@ -304,7 +308,15 @@ impl Assessor {
         })
     }
 
-    fn holding(&self, account: &Account) -> Holding {
+    /// The rules.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What an account brings into the settlement.
+    #[must_use]
+    pub fn holding(&self, account: &Account) -> Holding {
         let barred = standing::barred(
             &account.statuses,
             self.settlement.programme.enrolment,

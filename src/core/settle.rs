@@ -160,19 +160,24 @@ impl Rules {
 
     /// W of what counts.
     fn weigh(&self, counted: U512) -> Result<U512, Fault> {
-        let mut weight = U512::ZERO;
+        self.parts(counted).try_fold(U512::ZERO, |weight, (part, multiplier)| {
+            sum(weight, times(part, multiplier, "a weight")?, "a weight")
+        })
+    }
+
+    /// What counts, `counted` unit-milliseconds, as it falls into the tiers: the part of each, and its multiplier scaled by [`MULTIPLIER_ONE`].
+    pub fn parts(&self, counted: U512) -> impl Iterator<Item = (U512, U512)> {
         let mut below = U512::ZERO;
-        for (bound, multiplier) in &self.tiers {
+        self.tiers.iter().map_while(move |(bound, multiplier)| {
             let upper = bound.map_or(counted, |bound| bound.min(counted));
             if upper <= below {
-                break;
+                return None;
             }
             // Greater than `below`, by the line above.
             let part = upper.saturating_sub(below);
-            weight = sum(weight, times(part, *multiplier, "a weight")?, "a weight")?;
             below = upper;
-        }
-        Ok(weight)
+            Some((part, *multiplier))
+        })
     }
 
     /// R: an account's share, in units, of `to_share` units among all accounts' `total` weight; in `apr` mode, what the rate gives.

@@ -234,26 +234,18 @@ impl Bus for ReplayBus {
                 decided.push(Decision::read(value).map_err(|fault| refused(fault.to_string()))?);
             }
         }
-        {
-            let mut progress = self.shared.lock();
-            let mut after = Progress {
-                decided: progress.decided,
-                questions: progress.questions,
-                ..Progress::default()
-            };
-            if !decided.iter().all(|decision| after.decide(&self.script, decision)) {
-                progress.deviation = after.deviation;
+        // Before anybody can read them: whoever is asked by one of them is answered by what comes after the ones before it. Nobody reads too far
+        // meanwhile, as a question is decided only once all that were asked wait for the outcome.
+        let mut progress = self.shared.lock();
+        for decision in &decided {
+            if !progress.decide(&self.script, decision) {
                 return Err(refused(
                     "the replay comes to another decision than the one on record".into(),
                 ));
             }
         }
-        self.scratch.commit(task, outputs, position)?;
-        let mut progress = self.shared.lock();
-        for decision in &decided {
-            progress.decide(&self.script, decision);
-        }
         drop(progress);
+        self.scratch.commit(task, outputs, position)?;
         self.shared.news.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -7,11 +7,14 @@
 mod bus;
 pub mod compare;
 mod detail;
+pub mod explain;
 pub mod freeze;
+pub mod history;
 pub mod read;
 pub mod report;
 pub mod script;
 mod sequence;
+pub mod story;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ruint::aliases::U512;
+
 use crate::bus::{Batch, Bus, BusError, Mark, Reader, Record, TopicPartition};
 
 /// About so many bytes are read at a time.
@@ -63,4 +65,16 @@ pub fn some(
         }
         bus.wait(seen, LOOK_EVERY)?;
     }
+}
+
+/// The units of a plain decimal amount of an asset with so many decimals, as our records write it; `None` if it is none.
+#[must_use]
+pub fn units(text: &str, decimals: u8) -> Option<U512> {
+    let decimals = usize::from(decimals);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > decimals {
+        return None;
+    }
+    U512::from_str_radix(&format!("{whole}{fraction:0<decimals$}"), 10).ok()
 }

@@ -1,0 +1,728 @@
+//! The story of one payout, or of its absence: every number in it can be worked out from the ones before it.
+
+use std::collections::BTreeMap;
+
+use ethnum::I256;
+use ruint::aliases::U512;
+use serde::{Deserialize, Serialize};
+
+use crate::bus::{Bus, Mark, Topic};
+use crate::core::accrue::{Account, Assessor};
+use crate::core::amount::{format_signed_units, format_units, format_units_wide};
+use crate::core::event::Status;
+use crate::core::messages::{self, AssetEpoch, Inbox, Settlement, Subtotal};
+use crate::core::name::{self, Asset};
+use crate::core::output::timestamp;
+use crate::core::programme::{Enrolment, MULTIPLIER_ONE, Mode, RATE_ONE};
+use crate::core::row::Row;
+use crate::core::settle::Standing;
+use crate::core::standing::KeptStatus;
+
+use super::freeze::Frozen;
+use super::history::History;
+use super::read::stretch;
+use super::story::{self, Event, Outcome};
+use super::{ReplayError, read};
+
+/// An amount, in the asset and in its smallest units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// As a decimal number of the asset.
+    pub amount: String,
+    /// The same in units.
+    pub units: String,
+}
+
+/// A change of the balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The event's id.
+    pub event_id: String,
+    /// Its source.
+    pub event_source: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it stands: `exchange.trades:3`.
+    pub partition: String,
+    /// At which offset.
+    pub offset: u64,
+    /// When it happened.
+    pub time: String,
+    /// By how much, signed.
+    pub delta: Amount,
+    /// For how long it counts: from then, or from when it is taken to have happened, to the epoch's end.
+    pub counts_for_ms: u64,
+    /// The product of the two.
+    pub unit_milliseconds: String,
+    /// The closed epoch it belongs to by its time, if it came late.
+    pub missed_epoch: Option<u64>,
+}
+
+/// A record that names the account and changed nothing of this asset in this epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Other {
+    /// The event's id; empty if there is none that can be read.
+    pub event_id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it stands.
+    pub partition: String,
+    /// At which offset.
+    pub offset: u64,
+    /// When it happened, as it says.
+    pub time: String,
+    /// What became of it.
+    pub outcome: &'static str,
+    /// The code, if it was refused.
+    pub code: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A status of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusEntry {
+    /// The status.
+    pub status: &'static str,
+    /// From when on.
+    pub time: String,
+    /// The event's id.
+    pub event_id: String,
+    /// Where it stands.
+    pub partition: String,
+    /// At which offset.
+    pub offset: u64,
+    /// Whether it was published before the epoch's cut.
+    pub counts: bool,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Programme {
+    /// Since which epoch.
+    pub from_epoch: u64,
+    /// `pool` or `apr`.
+    pub mode: &'static str,
+    /// The yearly rate, scaled by 10^18.
+    pub apr_scaled: Option<String>,
+    /// The exchange's share of the pool.
+    pub commission_rate: String,
+    /// The least average balance that earns.
+    pub min_balance: Amount,
+    /// The average balance above which nothing more is earned.
+    pub max_balance: Option<Amount>,
+    /// The least that is paid out.
+    pub min_payout: Amount,
+    /// Shares are cut to multiples of this.
+    pub grain: Amount,
+    /// Whether an account without a status earns.
+    pub enrolment: &'static str,
+}
+
+/// The part of what counts that falls into a tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The tier's multiplier, scaled by 10^6.
+    pub multiplier_scaled: String,
+    /// The part, in unit-milliseconds.
+    pub unit_milliseconds: String,
+}
+
+/// What there was to share, in `pool` mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// The pool given, with validators' rewards.
+    pub reward_pool: Amount,
+    /// The exchange's share.
+    pub commission: Amount,
+    /// Dust of the epoch before.
+    pub carried_in: Amount,
+    /// What is shared: pool less commission, and the dust.
+    pub to_share: Amount,
+    /// The weights of all accounts together.
+    pub total_weight: String,
+}
+
+/// From the weight to the payout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Payout {
+    /// What there was to share; not in `apr` mode.
+    pub pool: Option<Pool>,
+    /// The account's share, cut to a multiple of the grain.
+    pub reward: Amount,
+    /// Shares of earlier epochs that were too small to be paid: epoch and share. They add up to the next.
+    pub withheld_from: Vec<(u32, Amount)>,
+    /// What was withheld before.
+    pub withheld_before: Amount,
+    /// Both together.
+    pub due: Amount,
+    /// What is paid; 0 if it is less than the least that is.
+    pub paid: Amount,
+    /// What stays withheld.
+    pub withheld_after: Amount,
+}
+
+/// How far an epoch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is not closed: more may come.
+    Open,
+    /// It is closed, and being settled.
+    Closed,
+    /// It is settled.
+    Sealed,
+}
+
+/// The whole story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The asset.
+    pub asset: Asset,
+    /// Its decimals: a unit is `10^-decimals`.
+    pub decimals: u8,
+    /// The epoch.
+    pub epoch: u32,
+    /// The account.
+    pub account: String,
+    /// When the epoch starts.
+    pub epoch_start: String,
+    /// When it ends.
+    pub epoch_end: String,
+    /// Its length.
+    pub epoch_ms: u64,
+    /// How far it is.
+    pub stage: Stage,
+    /// The rules in force.
+    pub programme: Programme,
+    /// The balance at the epoch's start: all that was applied in earlier epochs.
+    pub opening_balance: Amount,
+    /// What changed it.
+    pub changes: Vec<Change>,
+    /// The balance at the epoch's end.
+    pub closing_balance: Amount,
+    /// S: the opening balance times the epoch's length, and what each change counts.
+    pub unit_milliseconds: String,
+    /// S in asset times seconds.
+    pub balance_seconds: String,
+    /// S by the epoch's length.
+    pub average_balance: String,
+    /// The account's statuses.
+    pub statuses: Vec<StatusEntry>,
+    /// Whether the account earns.
+    pub eligible: bool,
+    /// Why not.
+    pub ineligible_because: Option<&'static str>,
+    /// C: S, or the cap.
+    pub counted_unit_milliseconds: String,
+    /// C by tiers.
+    pub tiers: Vec<Part>,
+    /// W: the sum of the parts times their multipliers.
+    pub weight: String,
+    /// From the weight to the payout; `None` if the epoch is not sealed.
+    pub payout: Option<Payout>,
+    /// The amount of the distribution that was published; `None` if there is none.
+    pub published: Option<String>,
+    /// Whether that is what it should be; `None` if the epoch is not sealed.
+    pub agrees: Option<bool>,
+    /// Other records that name the account: refused, copies, ignored, or applied without a change here.
+    pub others: Vec<Other>,
+}
+
+/// Why there is nothing to explain.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// No such asset.
+    #[error("{0} is not listed; `softstake query epochs` shows what is")]
+    NotListed(Asset),
+    /// The epoch lies ahead of what can be counted.
+    #[error("epoch {0} is beyond what can be counted")]
+    NoEpoch(u64),
+    /// What the shares were worked out from is gone.
+    #[error(
+        "the sums of {asset} epoch {epoch} are not on softstake.inbox any more: explain it from an archive, or from the folder of a reconciliation (--work)"
+    )]
+    NoSums {
+        /// The asset.
+        asset: Asset,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A seal that cannot be read.
+    #[error("the seal of {asset} epoch {epoch} cannot be read: {why}")]
+    BadSeal {
+        /// The asset.
+        asset: Asset,
+        /// The epoch.
+        epoch: u32,
+        /// What is wrong.
+        why: String,
+    },
+    /// The replay.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+impl From<crate::core::fault::Fault> for ExplainError {
+    fn from(fault: crate::core::fault::Fault) -> Self {
+        Self::Replay(fault.into())
+    }
+}
+
+impl From<crate::bus::BusError> for ExplainError {
+    fn from(error: crate::bus::BusError) -> Self {
+        Self::Replay(error.into())
+    }
+}
+
+/// What stands on the bus that many explanations rest on.
+pub struct Explainer<'a> {
+    bus: &'a dyn Bus,
+    frozen: Frozen,
+    history: History,
+}
+
+#[derive(Deserialize)]
+struct SealRecord {
+    data: Seal,
+}
+
+#[derive(Deserialize)]
+struct Seal {
+    asset: String,
+    epoch: u32,
+    reward_pool: String,
+    commission: String,
+    carried_in: String,
+}
+
+#[derive(Deserialize)]
+struct Paid {
+    id: String,
+    data: PaidData,
+}
+
+#[derive(Deserialize)]
+struct PaidData {
+    amount: String,
+}
+
+impl<'a> Explainer<'a> {
+    /// Looks at a bus.
+    ///
+    /// # Errors
+    /// What the bus says; records of ours that cannot be read.
+    pub fn new(bus: &'a dyn Bus) -> Result<Self, ReplayError> {
+        let frozen = Frozen::look(bus)?;
+        let history = History::of(&frozen.decisions)?;
+        Ok(Self { bus, frozen, history })
+    }
+
+    /// Explains what `account` was paid of `asset` for `epoch`, or why nothing.
+    ///
+    /// # Errors
+    /// If the asset is not listed, or what it takes is not on the bus.
+    pub fn explain(&self, asset: Asset, epoch: u64, account: &str) -> Result<Explanation, ExplainError> {
+        let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
+        let epoch = u32::try_from(epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
+        let terms = &listed.terms;
+        let story = story::read(self.bus, &self.frozen, &self.history, account)?;
+        let sums = self.sums(number)?;
+        let seals = self.seals(asset)?;
+        let statuses = statuses(&story);
+        let mut held = Account {
+            bucket: name::bucket(account),
+            name: account.to_owned(),
+            statuses,
+            ..Account::default()
+        };
+        let mut withheld_from: Vec<(u32, U512)> = Vec::new();
+        for past in 0..=epoch {
+            let at = AssetEpoch { number, epoch: past };
+            let settlement = self
+                .history
+                .settlement(at)
+                .ok_or(ExplainError::NoEpoch(u64::from(past)))?;
+            let assessor = Assessor::new(&settlement)?;
+            let rules = assessor.rules();
+            held.row = row(&story, at)?;
+            let holding = assessor.holding(&held);
+            let measure = rules.measure(&holding)?;
+            let (counted, weight) = match measure.standing {
+                Standing::Eligible { counted, weight } => (counted, weight),
+                _ => (U512::ZERO, U512::ZERO),
+            };
+            let pool = match seals.get(&past) {
+                Some(seal) => Some(seal.pool(asset, past, terms.decimals)?),
+                None => None,
+            };
+            let payout = match &pool {
+                Some(pool) => {
+                    let total = match settlement.programme.mode {
+                        Mode::Apr { .. } => U512::ZERO,
+                        Mode::Pool => {
+                            sums.get(&past)
+                                .ok_or(ExplainError::NoSums { asset, epoch: past })?
+                                .weight
+                        }
+                    };
+                    let share = rules.share(weight, pool.to_share, total)?;
+                    let (paid, withheld) = rules.pay(share, held.withheld)?;
+                    Some((share, paid, withheld, total))
+                }
+                None => None,
+            };
+            if past == epoch {
+                let amount = |units: U512| Amount {
+                    amount: rules.amount(units),
+                    units: units.to_string(),
+                };
+                let published = self.published(asset, epoch, account)?;
+                let counts = |kept: &KeptStatus| {
+                    let cut = settlement.cut.0.get(&kept.source);
+                    cut.is_some_and(|cut| kept.offset < *cut)
+                };
+                let calendar = &terms.calendar;
+                let stage = match (self.history.is_cut(at), &pool) {
+                    (false, _) => Stage::Open,
+                    (true, None) => Stage::Closed,
+                    (true, Some(_)) => Stage::Sealed,
+                };
+                let payout = payout.map(|(share, paid, withheld, total)| Payout {
+                    pool: pool
+                        .filter(|_| settlement.programme.mode == Mode::Pool)
+                        .map(|pool| pool.shown(amount, total)),
+                    reward: amount(share),
+                    withheld_from: withheld_from
+                        .iter()
+                        .map(|(epoch, share)| (*epoch, amount(*share)))
+                        .collect(),
+                    withheld_before: amount(held.withheld),
+                    due: amount(share.saturating_add(held.withheld)),
+                    paid: amount(paid),
+                    withheld_after: amount(withheld),
+                });
+                let agrees = payout.as_ref().map(|payout| match &published {
+                    Some(published) => *published == payout.paid.amount,
+                    None => payout.paid.units == "0",
+                });
+                return Ok(Explanation {
+                    asset,
+                    decimals: terms.decimals,
+                    epoch,
+                    account: account.to_owned(),
+                    epoch_start: timestamp(calendar.start_ms(u64::from(epoch))),
+                    epoch_end: timestamp(calendar.end_ms(u64::from(epoch))),
+                    epoch_ms: calendar.length_ms(),
+                    stage,
+                    programme: programme(&settlement, amount),
+                    opening_balance: signed(held.opening, terms.decimals),
+                    changes: changes(&story, at, terms.decimals)?,
+                    closing_balance: signed(measure.closing, terms.decimals),
+                    unit_milliseconds: measure.held.to_string(),
+                    balance_seconds: rules.balance_seconds(measure.held),
+                    average_balance: rules.average(measure.held),
+                    statuses: held
+                        .statuses
+                        .iter()
+                        .map(|kept| status_entry(kept, counts(kept)))
+                        .collect(),
+                    eligible: matches!(measure.standing, Standing::Eligible { .. }),
+                    ineligible_because: why_not(measure.standing),
+                    counted_unit_milliseconds: counted.to_string(),
+                    tiers: rules
+                        .parts(counted)
+                        .map(|(part, multiplier)| Part {
+                            multiplier_scaled: multiplier.to_string(),
+                            unit_milliseconds: part.to_string(),
+                        })
+                        .collect(),
+                    weight: weight.to_string(),
+                    payout,
+                    published,
+                    agrees,
+                    others: others(&story, at),
+                });
+            }
+            held.opening = measure.closing;
+            if let Some((share, paid, withheld, _)) = payout {
+                if !paid.is_zero() {
+                    withheld_from.clear();
+                } else if !share.is_zero() {
+                    withheld_from.push((past, share));
+                }
+                held.withheld = withheld;
+            }
+        }
+        Err(ExplainError::NoEpoch(u64::from(epoch)))
+    }
+
+    /// The sums of an asset's epochs, from what the ledger partitions told the coordinator.
+    fn sums(&self, number: u16) -> Result<BTreeMap<u32, Subtotal>, ExplainError> {
+        let inbox = Topic::Inbox.partition(0);
+        let start = Mark {
+            offset: self.bus.start(inbox)?,
+            evidence: Vec::new(),
+        };
+        let mut all: BTreeMap<u32, Subtotal> = BTreeMap::new();
+        stretch(self.bus, inbox, &start, self.bus.end(inbox)?, |record| {
+            if let Inbox::Subtotal { at, sums, .. } = messages::decode(record.value, "a record of the inbox")?
+                && at.number == number
+            {
+                let sum = all.entry(at.epoch).or_default();
+                *sum = sum.plus(&sums)?;
+            }
+            Ok::<_, ExplainError>(())
+        })?;
+        Ok(all)
+    }
+
+    fn seals(&self, asset: Asset) -> Result<BTreeMap<u32, Seal>, ExplainError> {
+        let mut seals = BTreeMap::new();
+        for (partition, end) in &self.frozen.output_ends {
+            if partition.topic != Topic::Epochs {
+                continue;
+            }
+            stretch(self.bus, *partition, &Mark::default(), *end, |record| {
+                if let Ok(SealRecord { data }) = serde_json::from_slice(record.value)
+                    && data.asset == asset.as_str()
+                {
+                    seals.insert(data.epoch, data);
+                }
+                Ok::<_, ExplainError>(())
+            })?;
+        }
+        Ok(seals)
+    }
+
+    /// The amount of a distribution, as published.
+    fn published(&self, asset: Asset, epoch: u32, account: &str) -> Result<Option<String>, ExplainError> {
+        let id = format!("{asset}:{epoch}:{account}");
+        // Our own records are by one writer, so an id stands there as this writer spells it.
+        let word = serde_json::to_string(&id).unwrap_or_default();
+        let finder = memchr::memmem::Finder::new(&word);
+        let mut found = None;
+        for (partition, end) in &self.frozen.output_ends {
+            if partition.topic != Topic::Distributions {
+                continue;
+            }
+            stretch(self.bus, *partition, &Mark::default(), *end, |record| {
+                if finder.find(record.value).is_some()
+                    && let Ok(paid) = serde_json::from_slice::<Paid>(record.value)
+                    && paid.id == id
+                {
+                    found = Some(paid.data.amount);
+                }
+                Ok::<_, ExplainError>(())
+            })?;
+        }
+        Ok(found)
+    }
+}
+
+/// The pool of a sealed epoch, in units.
+struct Sealed {
+    reward_pool: U512,
+    commission: U512,
+    carried_in: U512,
+    to_share: U512,
+}
+
+impl Seal {
+    fn pool(&self, asset: Asset, epoch: u32, decimals: u8) -> Result<Sealed, ExplainError> {
+        let bad = |why: String| ExplainError::BadSeal { asset, epoch, why };
+        let units = |field: &str, text: &str| {
+            read::units(text, decimals).ok_or_else(|| bad(format!("{field} is {text}, which is no amount of {asset}")))
+        };
+        let reward_pool = units("reward_pool", &self.reward_pool)?;
+        let commission = units("commission", &self.commission)?;
+        let carried_in = units("carried_in", &self.carried_in)?;
+        let to_share = reward_pool
+            .checked_sub(commission)
+            .and_then(|rest| rest.checked_add(carried_in))
+            .ok_or_else(|| bad("its commission is more than its pool".into()))?;
+        Ok(Sealed {
+            reward_pool,
+            commission,
+            carried_in,
+            to_share,
+        })
+    }
+}
+
+impl Sealed {
+    fn shown(self, amount: impl Fn(U512) -> Amount, total: U512) -> Pool {
+        Pool {
+            reward_pool: amount(self.reward_pool),
+            commission: amount(self.commission),
+            carried_in: amount(self.carried_in),
+            to_share: amount(self.to_share),
+            total_weight: total.to_string(),
+        }
+    }
+}
+
+/// What the account's postings of an epoch add up to.
+fn row(story: &[Event], at: AssetEpoch) -> Result<Row, ExplainError> {
+    let overflow = || crate::core::fault::Fault::Overflow("a posting");
+    let mut sum = Row::default();
+    for (_, posting) in postings(story, at) {
+        let row = Row::posting(posting.delta, posting.before_end_ms).ok_or_else(overflow)?;
+        sum = sum.checked_add(row).ok_or_else(overflow)?;
+    }
+    Ok(sum)
+}
+
+fn postings(story: &[Event], at: AssetEpoch) -> impl Iterator<Item = (&Event, &story::Posting)> {
+    let of = move |event: &'_ Event| match &event.outcome {
+        Outcome::Applied { postings, .. } => postings.iter().filter(|posting| posting.at == at).count(),
+        _ => 0,
+    };
+    story.iter().filter(move |event| of(event) > 0).flat_map(move |event| {
+        let postings = match &event.outcome {
+            Outcome::Applied { postings, .. } => postings.as_slice(),
+            _ => &[],
+        };
+        postings
+            .iter()
+            .filter(move |posting| posting.at == at)
+            .map(move |posting| (event, posting))
+    })
+}
+
+fn changes(story: &[Event], at: AssetEpoch, decimals: u8) -> Result<Vec<Change>, ExplainError> {
+    let mut changes = Vec::new();
+    for (event, posting) in postings(story, at) {
+        let row = Row::posting(posting.delta, posting.before_end_ms)
+            .ok_or(crate::core::fault::Fault::Overflow("a posting"))?;
+        changes.push((
+            std::cmp::Reverse(posting.before_end_ms),
+            Change {
+                event_id: event.id.clone(),
+                event_source: event.event_source.clone(),
+                kind: event.kind.clone(),
+                partition: event.source.to_string(),
+                offset: event.offset,
+                time: event.time.clone(),
+                delta: Amount {
+                    amount: format_signed_units(posting.delta, decimals),
+                    units: posting.delta.to_string(),
+                },
+                counts_for_ms: posting.before_end_ms,
+                unit_milliseconds: row.weighted.to_string(),
+                missed_epoch: posting.missed_epoch,
+            },
+        ));
+    }
+    // In the order in which they count.
+    changes.sort_by_key(|(order, _)| *order);
+    Ok(changes.into_iter().map(|(_, change)| change).collect())
+}
+
+fn statuses(story: &[Event]) -> Vec<KeptStatus> {
+    let statuses = story.iter().filter_map(|event| match &event.outcome {
+        Outcome::Applied {
+            status: Some((status, time_ms)),
+            ..
+        } => Some(KeptStatus {
+            time_ms: *time_ms,
+            id: event.id.clone(),
+            status: *status,
+            source: event.source,
+            offset: event.offset,
+        }),
+        _ => None,
+    });
+    statuses.collect()
+}
+
+fn status_entry(kept: &KeptStatus, counts: bool) -> StatusEntry {
+    StatusEntry {
+        status: match kept.status {
+            Status::Enrolled => "enrolled",
+            Status::OptedOut => "opted_out",
+            Status::Excluded => "excluded",
+        },
+        time: timestamp(i128::from(kept.time_ms)),
+        event_id: kept.id.clone(),
+        partition: kept.source.to_string(),
+        offset: kept.offset,
+        counts,
+    }
+}
+
+fn others(story: &[Event], at: AssetEpoch) -> Vec<Other> {
+    let others = story.iter().filter_map(|event| {
+        let (outcome, code, reason) = match &event.outcome {
+            Outcome::Duplicate => ("duplicate", None, None),
+            Outcome::Ignored => ("ignored", None, None),
+            Outcome::Refused { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
+            // What was applied late to a later epoch is missing in this one.
+            Outcome::Applied { postings, .. } => {
+                let late = postings.iter().find(|posting| {
+                    posting.at.number == at.number && posting.missed_epoch == Some(u64::from(at.epoch))
+                })?;
+                let reason = format!("it came after the cut, and counts in epoch {}", late.at.epoch);
+                ("late", None, Some(reason))
+            }
+        };
+        Some(Other {
+            event_id: event.id.clone(),
+            kind: event.kind.clone(),
+            partition: event.source.to_string(),
+            offset: event.offset,
+            time: event.time.clone(),
+            outcome,
+            code,
+            reason,
+        })
+    });
+    others.collect()
+}
+
+const fn why_not(standing: Standing) -> Option<&'static str> {
+    match standing {
+        Standing::Eligible { .. } => None,
+        Standing::Empty => Some("nothing was held"),
+        Standing::Barred => Some("status"),
+        Standing::Negative => Some("negative"),
+        Standing::BelowMinimum => Some("below_minimum"),
+    }
+}
+
+fn programme(settlement: &Settlement, amount: impl Fn(U512) -> Amount) -> Programme {
+    let rules = &settlement.programme;
+    let units = |units: u128| amount(U512::from(units));
+    Programme {
+        from_epoch: rules.from_epoch,
+        mode: rules.mode.name(),
+        apr_scaled: match rules.mode {
+            Mode::Apr { rate } => Some(rate.to_string()),
+            Mode::Pool => None,
+        },
+        commission_rate: format_units(rules.commission_rate, RATE_ONE.ilog10() as u8),
+        min_balance: units(rules.min_balance),
+        max_balance: rules.max_balance.map(units),
+        min_payout: units(rules.min_payout),
+        grain: units(rules.grain(settlement.terms.decimals)),
+        enrolment: match rules.enrolment {
+            Enrolment::Automatic => "automatic",
+            Enrolment::OptIn => "opt_in",
+        },
+    }
+}
+
+fn signed(units: I256, decimals: u8) -> Amount {
+    let magnitude = U512::from_le_slice(&units.unsigned_abs().to_le_bytes());
+    Amount {
+        amount: format_units_wide(units < I256::ZERO, magnitude, u32::from(decimals)),
+        units: units.to_string(),
+    }
+}
+
+/// Multipliers are scaled by 10 to this power.
+pub const MULTIPLIER_SCALE: u32 = MULTIPLIER_ONE.ilog10();
+/// Rates are scaled by 10 to this power.
+pub const RATE_SCALE: u32 = RATE_ONE.ilog10();

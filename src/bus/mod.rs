@@ -3,6 +3,7 @@
 
 mod error;
 
+pub mod archive;
 pub mod dir;
 pub mod kafka;
 pub mod memory;

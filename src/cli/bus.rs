@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options};
 use crate::bus::kafka::{KafkaBus, KafkaView};
 use crate::bus::{Bus, BusError};
@@ -41,6 +42,7 @@ impl Opened {
 /// Opens a bus to work on it: a directory for this process alone, a place in the deployment on Kafka. `None` if it was told to stop before.
 pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>) -> Result<Option<Opened>, BusError> {
     match address {
+        BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(BusError::ReadOnly { path: path.clone() }),
         BusAddress::Dir(path) => {
             let options = Options { sync: config.dir.sync };
             DirBus::open(path, options).map(|bus| Some(Opened::Dir(Arc::new(bus))))
@@ -55,6 +57,10 @@ pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>
 /// The directory that an address names, for commands that work on files alone.
 pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
     match address {
+        BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(Failure::Usage(format!(
+            "{} is an archive: it can be reconciled and explained, but this command needs a directory bus",
+            path.display()
+        ))),
         BusAddress::Dir(path) => Ok(path),
         BusAddress::Kafka => Err(Failure::Usage(
             "this command works on a directory bus: name it as --bus dir:PATH".into(),
@@ -70,6 +76,7 @@ pub(super) fn open_for_reading(address: &BusAddress) -> Result<DirBus, Failure> 
 /// Opens any bus to read it, beside whoever works on it. `None` if it was told to stop before.
 pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> Result<Option<Arc<dyn Bus>>, BusError> {
     match address {
+        BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(DirBus::open_for_reading(path)?))),
         BusAddress::Kafka => {
             let view = KafkaView::open(config.kafka.clone(), stop)?;

@@ -1,5 +1,6 @@
 //! The command line. Results go to stdout; everything said to people beside them goes to stderr.
 
+mod archive;
 mod bus;
 mod check;
 mod completions;
@@ -54,6 +55,7 @@ enum Command {
     Check(check::Check),
     Reconcile(reconcile::Reconcile),
     Explain(explain::Explain),
+    Archive(archive::Archive),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(&mut out),
         Command::Reconcile(reconcile) => reconcile.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Archive(archive) => archive.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),

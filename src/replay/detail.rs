@@ -128,7 +128,7 @@ impl Same {
         };
         match (self.published.split_first(), &self.replayed) {
             (None, Some(replayed)) => {
-                if judge.is_due(&group, &id) {
+                if judge.is_due(&group) {
                     let fields = fields(None, Some(replayed));
                     report.differ(group, difference(Kind::Missing, &id, fields));
                 } else {

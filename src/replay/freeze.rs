@@ -19,10 +19,10 @@ const CONTROL: TopicPartition = Topic::Control.partition(0);
 
 /// The output topics that a replay is held against.
 pub const OUTPUTS: [Topic; 4] = [
-    Topic::Distributions,
     Topic::Epochs,
-    Topic::DeadLetters,
+    Topic::Distributions,
     Topic::LatePostings,
+    Topic::DeadLetters,
 ];
 
 /// A deployment at one moment.
@@ -38,8 +38,6 @@ pub struct Frozen {
     pub output_ends: BTreeMap<TopicPartition, u64>,
     /// All decisions.
     pub decisions: Vec<Decision>,
-    /// How many of them are known to have been followed by their dead letters, if they had any.
-    pub decided_before: usize,
     /// Epochs whose seal had been published; `None` if nobody can tell, as of a copy of the topics alone.
     pub sealed: Option<BTreeSet<AssetEpoch>>,
 }
@@ -65,23 +63,18 @@ impl Frozen {
                 taken_in.insert(source, at);
             }
         }
-        let decided_before = bus.end(DECISIONS)?;
         let mut output_ends = BTreeMap::new();
-        for topic in OUTPUTS {
-            for partition in bus.partitions(topic)? {
-                let partition = topic.partition(partition);
-                output_ends.insert(partition, bus.end(partition)?);
-            }
-        }
+        look_up(bus, &OUTPUTS[..3], &mut output_ends)?;
         let mut decisions = Vec::new();
-        let mut below = 0;
         stretch(bus, DECISIONS, &Mark::default(), bus.end(DECISIONS)?, |record| {
             if !record.value.is_empty() {
                 decisions.push(Decision::read(record.value)?);
-                below += usize::from(record.offset < decided_before);
             }
             Ok::<_, ReplayError>(())
         })?;
+        // A refused control record's dead letter comes with its decision, so those of all decisions are there by now; those of source records
+        // rest on where the tasks were.
+        look_up(bus, &OUTPUTS[3..], &mut output_ends)?;
         let mut input_ends = BTreeMap::from([(CONTROL, bus.end(CONTROL)?)]);
         for source in taken_in.keys() {
             input_ends.insert(*source, bus.end(*source)?);
@@ -101,7 +94,6 @@ impl Frozen {
             input_ends,
             output_ends,
             decisions,
-            decided_before: below,
             sealed,
         })
     }
@@ -134,6 +126,17 @@ impl Frozen {
             _ => None,
         })
     }
+}
+
+/// Looks up where the partitions of topics end.
+fn look_up(bus: &dyn Bus, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, u64>) -> Result<(), BusError> {
+    for topic in topics {
+        for partition in bus.partitions(*topic)? {
+            let partition = topic.partition(partition);
+            ends.insert(partition, bus.end(partition)?);
+        }
+    }
+    Ok(())
 }
 
 /// The epochs whose seal the coordinator had published when it stood at `read_to` of its inbox: those of which it had all receipts.

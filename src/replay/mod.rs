@@ -4,6 +4,7 @@
 //! each source partition stood when it was asked something comes from the decisions on record ([`script`]), and everything else is worked out
 //! anew, in a throw-away folder. Nothing here writes to the bus it reads.
 
+pub mod archive;
 mod bus;
 pub mod compare;
 mod detail;

@@ -16,6 +16,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ use writer::{Pending, Writer};
 
 /// How often the files are looked at while a task waits for something to read.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long whoever only reads waits for what was committed to stand in its file.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a bus is worked on.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +130,19 @@ impl DirBus {
         self.commits.as_ref().map_or(Ok(()), Commits::close)
     }
 
+    /// Waits until files are so long: what a commit appends stands in its file a moment later. After a crash that is at the next `open`, so it
+    /// is not waited for long.
+    fn until_written(&self, ends: &BTreeMap<TopicPartition, u64>) {
+        let began = Instant::now();
+        let is_written = |(partition, bytes): (&TopicPartition, &u64)| {
+            let length = std::fs::metadata(self.layout.file(*partition)).map_or(0, |file| file.len());
+            length >= *bytes
+        };
+        while !ends.iter().all(is_written) && began.elapsed() < WRITTEN_WITHIN {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn bound(&self, topic: Topic) -> Bound {
         if self.commits.is_some() && topic.kind() != Kind::Input {
             Bound::Committed(Arc::clone(&self.shared))
@@ -183,11 +200,20 @@ impl Bus for DirBus {
             return Ok(None);
         };
         let mut position = snapshot.positions.remove(&task);
+        let mut ends: BTreeMap<TopicPartition, u64> = snapshot
+            .ends
+            .iter()
+            .map(|(partition, end)| (*partition, end.bytes))
+            .collect();
         while let Some(commit) = journal.next()? {
+            for append in &commit.appends {
+                ends.insert(append.to, append.at + append.bytes.len() as u64);
+            }
             let mut ours = commit.positions.into_iter().rev();
             let last = ours.find(|(name, _)| *name == task);
             position = last.map(|(_, position)| position).or(position);
         }
+        self.until_written(&ends);
         Ok(position)
     }
 

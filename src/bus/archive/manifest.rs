@@ -1,0 +1,141 @@
+//! What an archive says of itself: which bus it is of, what of it is there, and the sums by which a changed file is found.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::bus::{BusError, Position, TopicPartition};
+
+/// The manifest's file.
+pub const NAME: &str = "archive.json";
+/// The format this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// A file of records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its path below the archive.
+    pub file: String,
+    /// The offset of its first record.
+    pub first: u64,
+    /// Up to which offset it goes: offsets between its last record and this hold nothing.
+    pub next: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// How many bytes it holds, compressed as they are.
+    pub bytes: u64,
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What there is of a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// The first offset.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// Its files, in the order of their offsets; each begins where the one before ends.
+    pub segments: Vec<Segment>,
+}
+
+/// The manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format.
+    format: u32,
+    /// Which bus it is of.
+    pub bus: String,
+    /// How far the tasks had come, by the partition each follows.
+    pub positions: BTreeMap<TopicPartition, Position>,
+    /// What there is.
+    pub partitions: BTreeMap<TopicPartition, Partition>,
+}
+
+impl Manifest {
+    /// The manifest of an archive that holds nothing yet.
+    #[must_use]
+    pub fn new(bus: &str) -> Self {
+        Self {
+            format: FORMAT,
+            bus: bus.to_owned(),
+            positions: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+        }
+    }
+
+    /// Reads `path`; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// `Version` or `Damaged` if it is no manifest of ours, or says what cannot be.
+    pub fn read(path: &Path) -> Result<Option<Self>, BusError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(BusError::io("read", path)(error)),
+        };
+        let damaged = |what: String| BusError::Damaged {
+            file: path.to_owned(),
+            at: 0,
+            what,
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if format != FORMAT {
+            return Err(BusError::Version {
+                file: path.to_owned(),
+                found: format,
+                known: FORMAT,
+            });
+        }
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        for (partition, there) in &manifest.partitions {
+            let mut at = there.start;
+            for segment in &there.segments {
+                if segment.first < at || segment.next <= segment.first {
+                    return Err(damaged(format!(
+                        "{partition}: {} does not follow the file before it",
+                        segment.file
+                    )));
+                }
+                at = segment.next;
+            }
+            if there.end < at {
+                return Err(damaged(format!("{partition} ends before its last file does")));
+            }
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Writes `path` in one step, durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, path: &Path) -> Result<(), BusError> {
+        let new = path.with_extension("new");
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        written.map_err(BusError::io("write", &new))?;
+        fs::rename(&new, path).map_err(BusError::io("rename", &new))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(BusError::io("sync", folder))
+    }
+}
+
+/// The SHA-256 of bytes, as manifests write it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

@@ -1,0 +1,181 @@
+//! An archive: a copy of a deployment's topics in compressed files, with a manifest of their sums. It is read like any bus, and never worked on.
+
+pub mod manifest;
+pub mod segment;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+
+use manifest::{Manifest, Partition};
+
+/// An archive, to read.
+pub struct ArchiveBus {
+    path: PathBuf,
+    manifest: Arc<Manifest>,
+}
+
+impl ArchiveBus {
+    /// Whether there is an archive at `path`.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        path.join(manifest::NAME).exists()
+    }
+
+    /// Opens the archive at `path`.
+    ///
+    /// # Errors
+    /// `Missing` if there is none; `Version` or `Damaged` if its manifest is not one of ours.
+    pub fn open(path: &Path) -> Result<Self, BusError> {
+        let manifest = Manifest::read(&path.join(manifest::NAME))?;
+        let manifest = manifest.ok_or_else(|| BusError::Missing { path: path.to_owned() })?;
+        Ok(Self {
+            path: path.to_owned(),
+            manifest: Arc::new(manifest),
+        })
+    }
+
+    /// Reads every file and checks its sum. Returns how many files and records there are.
+    ///
+    /// # Errors
+    /// The first file that is not what was written.
+    pub fn check(&self) -> Result<(u64, u64), BusError> {
+        let (mut files, mut records) = (0, 0);
+        for segment in self.manifest.partitions.values().flat_map(|there| &there.segments) {
+            records += segment::read(&self.path, segment)?.1.len() as u64;
+            files += 1;
+        }
+        Ok((files, records))
+    }
+
+    fn partition(&self, partition: TopicPartition) -> Option<&Partition> {
+        self.manifest.partitions.get(&partition)
+    }
+}
+
+impl Bus for ArchiveBus {
+    fn identity(&self) -> &str {
+        &self.manifest.bus
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+        let all = topic.partition(0)..=topic.partition(u32::MAX);
+        let found = self.manifest.partitions.range(all);
+        Ok(found.map(|(partition, _)| partition.partition).collect())
+    }
+
+    fn start(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        Ok(self.partition(partition).map_or(0, |there| there.start))
+    }
+
+    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        Ok(self.partition(partition).map_or(0, |there| there.end))
+    }
+
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+        let there = self.partition(partition).cloned().unwrap_or_default();
+        if from.offset > there.end {
+            return Err(BusError::SourceChanged {
+                partition,
+                file: self.path.clone(),
+                offset: from.offset,
+                what: format!("ends at offset {}", there.end),
+            });
+        }
+        if from.offset > 0 && from.offset < there.start {
+            return Err(BusError::Retained {
+                partition,
+                start: there.start,
+                wanted: from.offset,
+            });
+        }
+        Ok(Box::new(ArchiveReader {
+            path: self.path.clone(),
+            next_segment: there.segments.partition_point(|segment| segment.next <= from.offset),
+            there,
+            bytes: Vec::new(),
+            records: Vec::new(),
+            at: 0,
+            mark: Mark {
+                offset: from.offset,
+                evidence: Vec::new(),
+            },
+        }))
+    }
+
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+        Ok(self.manifest.positions.get(&task.home()).cloned())
+    }
+
+    fn commit(&self, _: TaskId, _: &Outputs, _: &Position) -> Result<(), BusError> {
+        Err(BusError::ReadOnly {
+            path: self.path.clone(),
+        })
+    }
+
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn wait(&self, _: u64, _: Duration) -> Result<u64, BusError> {
+        Ok(0)
+    }
+}
+
+/// A reader of one partition. It has one segment in memory.
+struct ArchiveReader {
+    path: PathBuf,
+    there: Partition,
+    next_segment: usize,
+    bytes: Vec<u8>,
+    records: Vec<(u64, Range<usize>)>,
+    /// The next record of those in memory.
+    at: usize,
+    mark: Mark,
+}
+
+impl ArchiveReader {
+    /// Brings the next segment into memory; whether there was one.
+    fn load(&mut self) -> Result<bool, BusError> {
+        let Some(segment) = self.there.segments.get(self.next_segment) else {
+            return Ok(false);
+        };
+        (self.bytes, self.records) = segment::read(&self.path, segment)?;
+        self.next_segment += 1;
+        self.at = self.records.partition_point(|(offset, _)| *offset < self.mark.offset);
+        Ok(true)
+    }
+}
+
+impl Reader for ArchiveReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        let (mut bytes, mut records) = (Vec::new(), Vec::new());
+        while records.is_empty() || bytes.len() < limit {
+            let Some((offset, range)) = self.records.get(self.at).cloned() else {
+                if self.load()? {
+                    continue;
+                }
+                // Offsets at the end may hold nothing.
+                self.mark.offset = self.mark.offset.max(self.there.end.min(until));
+                break;
+            };
+            if offset >= until {
+                self.mark.offset = self.mark.offset.max(until);
+                break;
+            }
+            let from = bytes.len();
+            bytes.extend_from_slice(self.bytes.get(range).unwrap_or_default());
+            records.push((offset, from..bytes.len()));
+            self.mark.offset = offset.saturating_add(1);
+            self.at += 1;
+        }
+        Ok(Batch::new(bytes, records, self.mark.clone()))
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
+}

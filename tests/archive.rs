@@ -1,0 +1,361 @@
+//! Archives: what is in one is what was on the bus, however it was copied; and whatever was changed in one is refused.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod common;
+#[path = "common/deployment.rs"]
+mod deployment;
+#[path = "common/kafka/mod.rs"]
+mod kafka;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Place, copy, fail, softstake, start, succeed};
+use deployment::Deployment;
+use kafka::Cluster;
+use serde_json::Value;
+use softstake::bus::archive::ArchiveBus;
+use softstake::bus::dir::DirBus;
+use softstake::bus::{Bus, BusError, Mark, Position, TaskId, Topic, TopicPartition};
+use softstake::generate::{Synthetic, write};
+use softstake::replay::read::stretch;
+use tempfile::TempDir;
+
+fn spec() -> Synthetic {
+    Synthetic {
+        events: 20_000,
+        accounts: 300,
+        assets: 3,
+        epochs: 3,
+        late: 0.05,
+        duplicates: 0.05,
+        bad: 0.02,
+        ..Synthetic::default()
+    }
+}
+
+fn archive(bus: &Path, out: &Path) -> Command {
+    let mut command = softstake();
+    command
+        .arg("archive")
+        .arg("--bus")
+        .arg(format!("dir:{}", bus.display()));
+    command.arg("--out").arg(out);
+    command
+}
+
+fn reconcile(bus: &Path) -> Command {
+    let mut command = softstake();
+    command
+        .arg("reconcile")
+        .arg("--bus")
+        .arg(format!("dir:{}", bus.display()));
+    command
+}
+
+fn check(archive: &Path) -> Command {
+    let mut command = softstake();
+    command.arg("archive").arg("--check").arg(archive);
+    command
+}
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("archive");
+    (folder, path)
+}
+
+type Contents = BTreeMap<TopicPartition, (u64, Vec<(u64, Vec<u8>)>)>;
+
+/// All that is on a bus, but for the ledger: of each partition its end and its records, with their offsets.
+fn contents(bus: &dyn Bus) -> Contents {
+    let mut all = Contents::new();
+    for topic in Topic::ALL.into_iter().filter(|topic| *topic != Topic::Ledger) {
+        for number in bus.partitions(topic).expect("partitions") {
+            let partition = topic.partition(number);
+            let end = bus.end(partition).expect("an end");
+            let mut records = Vec::new();
+            stretch(bus, partition, &Mark::default(), end, |record| {
+                records.push((record.offset, record.value.to_vec()));
+                Ok::<_, BusError>(())
+            })
+            .expect("records");
+            all.insert(partition, (end, records));
+        }
+    }
+    all
+}
+
+fn positions(bus: &dyn Bus) -> BTreeMap<TopicPartition, Option<Position>> {
+    let mut all = BTreeMap::new();
+    for topic in Topic::ALL {
+        for number in bus.partitions(topic).expect("partitions") {
+            let partition = topic.partition(number);
+            all.insert(
+                partition,
+                bus.committed(TaskId::following(partition)).expect("a position"),
+            );
+        }
+    }
+    all
+}
+
+#[test]
+fn an_archive_is_read_as_the_bus_it_is_of() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.append("exchange.deposits", 0, ["", "", "no event"]);
+    place.run(Some(4));
+    succeed(&mut archive(&place.bus(), &out));
+    let (bus, archived) = (
+        DirBus::open_for_reading(&place.bus()).expect("the bus"),
+        ArchiveBus::open(&out).expect("the archive"),
+    );
+    assert_eq!(archived.identity(), bus.identity());
+    assert!(contents(&bus) == contents(&archived), "records differ");
+    let (theirs, mut ours) = (positions(&archived), positions(&bus));
+    ours.retain(|partition, _| theirs.contains_key(partition));
+    assert_eq!(theirs, ours);
+    // From anywhere in it.
+    let partition = Topic::Deposits.partition(0);
+    for from in [1, 17, 1_000] {
+        let mark = Mark {
+            offset: from,
+            evidence: Vec::new(),
+        };
+        let mut reader = archived.open(partition, &mark).expect("a reader");
+        let batch = reader.read(1, from + 5).expect("a batch");
+        assert_eq!(batch.iter().next().expect("a record").offset, from);
+    }
+    succeed(&mut check(&out));
+    succeed(&mut reconcile(&out));
+    // It can be explained, and cannot be worked on.
+    let mut explain = softstake();
+    explain
+        .args(["explain", "ATOM", "1", "u-000001", "--bus"])
+        .arg(format!("dir:{}", out.display()));
+    succeed(&mut explain);
+    let mut run = softstake();
+    run.args(["run", "--until-idle", "--bus"])
+        .arg(format!("dir:{}", out.display()));
+    let said = fail(run.arg("--state").arg(place.state()), 1);
+    assert!(said.contains("only"), "{said}");
+}
+
+#[test]
+fn what_is_archived_bit_by_bit_is_what_is_archived_at_once() {
+    let place = Place::new();
+    let (_a, bit_by_bit) = folder();
+    let (_b, at_once) = folder();
+    for stage in 0..3 {
+        write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        succeed(&mut archive(&place.bus(), &bit_by_bit));
+        place.run(Some(2));
+        // Killed at some moment: the archive stays what it was, and the next run goes on.
+        let before = fs::read(bit_by_bit.join("archive.json")).expect("a manifest");
+        for after_ms in [3, 10, 25] {
+            let mut child = start(&mut archive(&place.bus(), &bit_by_bit));
+            std::thread::sleep(Duration::from_millis(after_ms));
+            let _ = child.kill();
+            child.wait().expect("its end");
+            if fs::read(bit_by_bit.join("archive.json")).expect("a manifest") == before {
+                succeed(&mut check(&bit_by_bit));
+            }
+        }
+        succeed(&mut archive(&place.bus(), &bit_by_bit));
+        succeed(&mut check(&bit_by_bit));
+    }
+    succeed(&mut archive(&place.bus(), &at_once));
+    let [parts, whole] = [&bit_by_bit, &at_once].map(|path| ArchiveBus::open(path).expect("an archive"));
+    assert!(contents(&parts) == contents(&whole), "records differ");
+    assert_eq!(positions(&parts), positions(&whole));
+    assert!(!bit_by_bit.join("progress.json").exists());
+    succeed(&mut reconcile(&bit_by_bit));
+}
+
+fn segments(archive: &Path) -> Vec<PathBuf> {
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(archive.join("archive.json")).expect("a manifest")).expect("JSON");
+    let partitions = manifest["partitions"].as_object().expect("partitions").values();
+    partitions
+        .flat_map(|partition| partition["segments"].as_array().expect("segments").clone())
+        .map(|segment| archive.join(segment["file"].as_str().expect("a file")))
+        .collect()
+}
+
+#[test]
+fn whatever_is_changed_is_refused() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.run(Some(2));
+    succeed(&mut archive(&place.bus(), &out));
+    for file in segments(&out) {
+        let whole = fs::read(&file).expect("a segment");
+        let mut flipped = whole.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 0x10;
+        fs::write(&file, flipped).expect("a flipped byte");
+        let said = fail(&mut check(&out), 1);
+        let name = file.strip_prefix(&out).expect("below").display().to_string();
+        assert!(said.contains(&name) && said.contains("its SHA-256 is"), "{said}");
+        fs::write(&file, whole).expect("the segment");
+    }
+    let file = &segments(&out)[0];
+    let whole = fs::read(file).expect("a segment");
+    for damaged in [&whole[..whole.len() - 1], &[], b"nothing of ours"] {
+        fs::write(file, damaged).expect("a damaged segment");
+        let said = fail(&mut reconcile(&out), 1);
+        assert!(said.contains("its SHA-256 is"), "{said}");
+    }
+    fs::remove_file(file).expect("a missing segment");
+    fail(&mut reconcile(&out), 1);
+    fs::write(file, whole).expect("the segment");
+    succeed(&mut reconcile(&out));
+    let manifest = out.join("archive.json");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    for (what, changed) in [
+        (
+            "its format version",
+            text.replacen(r#""format": 1"#, r#""format": 2"#, 1),
+        ),
+        ("is damaged", text[..text.len() / 2].to_owned()),
+        ("is damaged", text.replacen(r#""end": "#, r#""end": -"#, 1)),
+    ] {
+        fs::write(&manifest, changed).expect("a changed manifest");
+        let output = reconcile(&out).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(what) || said.contains("format version"), "{what}: {said}");
+    }
+}
+
+#[test]
+fn another_bus_or_one_that_lost_records_is_refused() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    write(&place.bus(), &spec(), 0..2, &mut |_| {}).expect("a bus is written");
+    place.run(Some(2));
+    succeed(&mut archive(&place.bus(), &out));
+    let before = fs::read(out.join("archive.json")).expect("a manifest");
+    let other = Place::new();
+    write(&other.bus(), &spec(), 0..1, &mut |_| {}).expect("a bus is written");
+    other.run(Some(2));
+    let said = fail(&mut archive(&other.bus(), &out), 2);
+    assert!(said.contains("the archive is of bus"), "{said}");
+    let file = place.bus().join("exchange.trades/1.jsonl");
+    let lines = fs::read(&file).expect("lines");
+    fs::write(&file, &lines[..lines.len() / 2]).expect("fewer lines");
+    let said = fail(&mut archive(&place.bus(), &out), 1);
+    assert!(said.contains("exchange.trades:1 ends at offset"), "{said}");
+    assert_eq!(fs::read(out.join("archive.json")).expect("a manifest"), before);
+}
+
+#[test]
+fn topics_and_ranges_can_be_chosen() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    write(&place.bus(), &spec(), 0..2, &mut |_| {}).expect("a bus is written");
+    place.run(Some(2));
+    let mut command = archive(&place.bus(), &out);
+    command.args(["--topic", "exchange.trades", "--to", "exchange.trades:1=100"]);
+    succeed(&mut command);
+    let archived = contents(&ArchiveBus::open(&out).expect("the archive"));
+    assert!(archived.keys().all(|partition| partition.topic == Topic::Trades));
+    assert_eq!(archived[&Topic::Trades.partition(1)].0, 100);
+    let said = fail(archive(&place.bus(), &out).args(["--topic", "trades"]), 2);
+    assert!(said.contains("exchange.trades"), "{said}");
+}
+
+#[test]
+fn one_changed_digit_in_what_was_archived_is_found() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.run(Some(2));
+    let tampered = Place::new();
+    copy(&place.bus(), &tampered.bus());
+    let file = tampered.bus().join("softstake.distributions/0.jsonl");
+    let text = fs::read_to_string(&file).expect("distributions");
+    fs::write(&file, text.replacen(r#""amount":"0."#, r#""amount":"1."#, 1)).expect("a changed digit");
+    succeed(&mut archive(&tampered.bus(), &out));
+    let output = reconcile(&out).arg("--json").output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["total"]["different"], 1, "{}", report["differences"]);
+    assert_eq!(report["differences"][0]["fields"][0]["field"], "data.amount");
+}
+
+#[test]
+fn archives_of_a_deployment_on_kafka_under_load_are_equal() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 4, 2);
+    let spec = Synthetic {
+        events: 30_000,
+        ..spec()
+    };
+    let (_folder, out) = folder();
+    let take = || {
+        let mut command = softstake();
+        command.args(["archive", "--bus", "kafka", "--kafka-brokers", &deployment.bootstrap]);
+        succeed(command.arg("--out").arg(&out));
+    };
+    let mut instances = [deployment.start(0), deployment.start(1)];
+    for stage in 0..spec.epochs {
+        write(&deployment.place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        deployment.publish();
+        for _ in 0..2 {
+            take();
+            if stage > 0 {
+                succeed(&mut reconcile(&out));
+            }
+        }
+        deployment.until_sealed(usize::try_from((stage + 1) * spec.assets).expect("small"));
+    }
+    for instance in &mut instances {
+        assert_eq!(instance.stop(), Some(0));
+    }
+    take();
+    let output = succeed(reconcile(&out).arg("--json"));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert!(report["groups"].as_array().map_or(0, Vec::len) > 9);
+    assert_eq!(report["total"]["under_way"], 0);
+    // It is what others read.
+    let archived = contents(&ArchiveBus::open(&out).expect("the archive"));
+    for topic in [
+        Topic::Distributions,
+        Topic::Epochs,
+        Topic::DeadLetters,
+        Topic::LatePostings,
+        Topic::Decisions,
+    ] {
+        let mut theirs: Vec<(u64, Vec<u8>)> = Vec::new();
+        for record in cluster.read_committed(topic.name()) {
+            theirs.push((
+                u64::try_from(record.partition).expect("a partition"),
+                record.value.unwrap_or_default(),
+            ));
+        }
+        let mut ours = Vec::new();
+        for (partition, (_, records)) in archived.iter().filter(|(partition, _)| partition.topic == topic) {
+            ours.extend(
+                records
+                    .iter()
+                    .map(|(_, value)| (u64::from(partition.partition), value.clone())),
+            );
+        }
+        theirs.sort();
+        ours.sort();
+        assert!(
+            ours == theirs,
+            "{topic}: {} archived, {} read",
+            ours.len(),
+            theirs.len()
+        );
+    }
+}

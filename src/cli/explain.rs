@@ -40,7 +40,7 @@ pub(super) struct Explain {
     json: bool,
 }
 
-fn account(name: &str) -> Result<String, String> {
+pub(super) fn account(name: &str) -> Result<String, String> {
     name::check_account(name).map_err(|error| format!("an account's name that {error}"))?;
     Ok(name.to_owned())
 }

@@ -11,6 +11,7 @@ mod failure;
 mod flags;
 mod generate;
 mod progress;
+mod prove;
 mod publish;
 mod query;
 mod reconcile;
@@ -19,6 +20,7 @@ mod run;
 mod signals;
 mod table;
 mod topics;
+mod verify;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     Explain(explain::Explain),
     Archive(archive::Archive),
+    Prove(prove::Prove),
+    Verify(verify::Verify),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -82,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Reconcile(reconcile) => reconcile.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
         Command::Archive(archive) => archive.run(&mut out),
+        Command::Prove(prove) => prove.run(&mut out),
+        Command::Verify(verify) => verify.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),

@@ -48,7 +48,12 @@ impl BucketTree {
 
     /// Appends a leaf.
     pub fn push(&mut self, leaf: &[u8]) {
-        self.push_subtree(leaf_hash(leaf));
+        self.push_hash(leaf_hash(leaf));
+    }
+
+    /// Appends a leaf by its [`leaf_hash`].
+    pub fn push_hash(&mut self, hash: Hash) {
+        self.push_subtree(hash);
     }
 
     /// How many leaves there are.

@@ -11,6 +11,7 @@ mod detail;
 pub mod explain;
 pub mod freeze;
 pub mod history;
+pub mod proof;
 pub mod read;
 pub mod report;
 pub mod script;

@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
@@ -39,6 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long whoever only reads waits for what was committed to stand in its file.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
+/// For how long whoever only reads believes the positions: all tasks' are looked up at once.
+const LOOKED_UP_FOR: Duration = Duration::from_secs(1);
 
 /// How a bus is worked on.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,8 @@ pub struct DirBus {
     watch: Watch,
     /// None if the bus is only read.
     commits: Option<Commits>,
+    /// If the bus is only read: the positions of all tasks, and when they were looked up.
+    looked_up: Mutex<Option<(Instant, BTreeMap<String, Position>)>>,
 }
 
 impl DirBus {
@@ -99,6 +103,7 @@ impl DirBus {
             watch: Watch::new(false),
             layout,
             shared,
+            looked_up: Mutex::default(),
         })
     }
 
@@ -119,6 +124,7 @@ impl DirBus {
             frontiers: Frontiers::default(),
             watch: Watch::new(true),
             layout,
+            looked_up: Mutex::default(),
         })
     }
 
@@ -128,6 +134,29 @@ impl DirBus {
     /// When the output files cannot be made durable, or an earlier commit failed. Nothing committed is lost: the next `open` recovers it.
     pub fn close(self) -> Result<(), BusError> {
         self.commits.as_ref().map_or(Ok(()), Commits::close)
+    }
+
+    /// The positions of all tasks, from the journal. What was committed with them can be read when this returns.
+    fn look_up(&self) -> Result<BTreeMap<String, Position>, BusError> {
+        let Some((mut journal, snapshot)) = JournalReader::open(&self.layout)? else {
+            return Ok(BTreeMap::new());
+        };
+        let mut positions = snapshot.positions;
+        let ends = snapshot.ends.iter();
+        let mut ends: BTreeMap<TopicPartition, u64> = ends.map(|(partition, end)| (*partition, end.bytes)).collect();
+        while let Some(commit) = journal.next()? {
+            for append in &commit.appends {
+                ends.insert(append.to, append.at + append.bytes.len() as u64);
+            }
+            for (task, position) in commit.positions {
+                match positions.get_mut(task) {
+                    Some(known) => *known = position,
+                    None => _ = positions.insert(task.to_owned(), position),
+                }
+            }
+        }
+        self.until_written(&ends);
+        Ok(positions)
     }
 
     /// Waits until files are so long: what a commit appends stands in its file a moment later. After a crash that is at the next `open`, so it
@@ -196,25 +225,13 @@ impl Bus for DirBus {
         if self.commits.is_some() {
             return Ok(self.shared.position(&task));
         }
-        let Some((mut journal, mut snapshot)) = JournalReader::open(&self.layout)? else {
-            return Ok(None);
-        };
-        let mut position = snapshot.positions.remove(&task);
-        let mut ends: BTreeMap<TopicPartition, u64> = snapshot
-            .ends
-            .iter()
-            .map(|(partition, end)| (*partition, end.bytes))
-            .collect();
-        while let Some(commit) = journal.next()? {
-            for append in &commit.appends {
-                ends.insert(append.to, append.at + append.bytes.len() as u64);
-            }
-            let mut ours = commit.positions.into_iter().rev();
-            let last = ours.find(|(name, _)| *name == task);
-            position = last.map(|(_, position)| position).or(position);
+        let mut looked_up = shared::lock(&self.looked_up);
+        if looked_up.as_ref().is_none_or(|(at, _)| at.elapsed() > LOOKED_UP_FOR) {
+            *looked_up = Some((Instant::now(), self.look_up()?));
         }
-        self.until_written(&ends);
-        Ok(position)
+        Ok(looked_up
+            .as_ref()
+            .and_then(|(_, positions)| positions.get(&task).cloned()))
     }
 
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {

@@ -1,0 +1,69 @@
+//! `softstake prove`: a small file that proves a payout.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+
+use crate::core::name::Asset;
+use crate::replay::proof::{ProofError, prove};
+
+use super::explain::account;
+use super::failure::Failure;
+use super::flags::Reading;
+use super::query::write_json;
+use super::{Outcome, bus};
+
+/// Write a proof that a payout is under the root of its epoch's seal
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file and the root are all that `softstake verify` needs, or anybody else: examples/verify_proof.py is a second verifier in a few lines of Python.
+
+Example:
+  softstake prove ATOM 12 u-0042 --bus dir:bus --out proof.json")]
+pub(super) struct Prove {
+    /// The asset
+    asset: Asset,
+    /// The epoch
+    epoch: u64,
+    /// The account
+    #[arg(value_parser = account)]
+    account: String,
+    #[command(flatten)]
+    reading: Reading,
+    /// The file to write, in place of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Prove {
+    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+        let loaded = self.reading.load()?;
+        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
+            return Err(Failure::Failed("stopped before the bus was reached".into()));
+        };
+        let proof = prove(bus.as_ref(), self.asset, self.epoch, &self.account)?;
+        let Some(path) = &self.out else {
+            return write_json(&proof, out);
+        };
+        let mut file = Vec::new();
+        write_json(&proof, &mut file)?;
+        std::fs::write(path, file)
+            .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
+        Ok(writeln!(
+            out,
+            "Proven: {} was paid {} {} for epoch {}, under root {}.",
+            proof.account, proof.amount, proof.asset, proof.epoch, proof.root
+        )?)
+    }
+}
+
+impl From<ProofError> for Failure {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Bus(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}

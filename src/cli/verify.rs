@@ -1,0 +1,72 @@
+//! `softstake verify`: checks a proof of a payout, with nothing but the proof and the root.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::core::name::escape_for_terminal;
+use crate::replay::proof::Proof;
+
+use super::Outcome;
+use super::failure::Failure;
+
+/// A proof is some kilobytes; more is none.
+const LARGEST: u64 = 1 << 20;
+
+/// Check a proof of a payout against the root of its epoch
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It needs the file and the root, and nothing else. Take the root from the seal (`softstake query epochs ATOM --json`), or from somebody you trust: a proof
+is worth as much as its root.
+
+Example:
+  softstake verify proof.json --root 7d0c6a7f0f4e9be1ae0f1d1a4a7bd0a2d6a4ef6c3bf2f1c3f8d3ac0f4b0bb0c1")]
+pub(super) struct Verify {
+    /// The proof; - for standard input
+    file: PathBuf,
+    /// The root of the epoch, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    root: Option<String>,
+}
+
+impl Verify {
+    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+        let name = self.file.display();
+        let bytes = read(&self.file).map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
+        let wrong = |why: String| Failure::Failed(format!("{name} proves nothing: {why}"));
+        if bytes.len() as u64 > LARGEST {
+            return Err(wrong(format!("it is larger than {LARGEST} bytes")));
+        }
+        let proof: Proof = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        proof
+            .verify(self.root.as_deref().unwrap_or(&proof.root))
+            .map_err(wrong)?;
+        writeln!(
+            out,
+            "Proven: {} was paid {} {} for epoch {}, under root {}.",
+            escape_for_terminal(&proof.account),
+            escape_for_terminal(&proof.amount),
+            escape_for_terminal(&proof.asset),
+            proof.epoch,
+            proof.root
+        )?;
+        if self.root.is_none() {
+            writeln!(
+                out,
+                "No --root was given: that this is the root of the seal is the proof's own word. Compare it with the seal's."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}

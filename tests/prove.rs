@@ -1,0 +1,254 @@
+//! Proofs of payouts: whoever has one and the root can check it, with this program and with another; and no other proof holds.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Place, copy, fail, softstake, succeed};
+use serde_json::{Value, json};
+use softstake::generate::{Synthetic, write};
+
+fn spec() -> Synthetic {
+    Synthetic {
+        events: 40_000,
+        // Enough for buckets with several accounts among 4,096.
+        accounts: 8_000,
+        assets: 2,
+        epochs: 2,
+        ..Synthetic::default()
+    }
+}
+
+fn settled() -> Place {
+    let place = Place::new();
+    write(&place.bus(), &spec(), 0..2, &mut |_| {}).expect("a bus is written");
+    place.run(Some(4));
+    place
+}
+
+fn prove(bus: &Path, asset: &str, epoch: &str, account: &str) -> Command {
+    let mut command = softstake();
+    command
+        .args(["prove", asset, epoch, account])
+        .arg("--bus")
+        .arg(format!("dir:{}", bus.display()));
+    command
+}
+
+fn proof(bus: &Path, record: &Value) -> Value {
+    let data = &record["data"];
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let output = succeed(&mut prove(
+        bus,
+        &text(&data["asset"]),
+        &data["epoch"].to_string(),
+        &text(&data["account"]),
+    ));
+    serde_json::from_slice(&output.stdout).expect("a proof")
+}
+
+fn roots(place: &Place) -> BTreeMap<String, String> {
+    let seals = place.records("softstake.epochs");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    seals
+        .iter()
+        .map(|seal| (text(&seal["id"]), text(&seal["data"]["root"])))
+        .collect()
+}
+
+fn root_of(roots: &BTreeMap<String, String>, proof: &Value) -> String {
+    roots[&format!("{}:{}", proof["asset"].as_str().expect("an asset"), proof["epoch"])].clone()
+}
+
+/// Whether both verifiers accept a proof; they have to agree.
+fn holds(file: &Path, root: &str) -> bool {
+    let mut ours = softstake();
+    ours.arg("verify").arg(file).args(["--root", root]);
+    let mut theirs = Command::new("python3");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/verify_proof.py");
+    theirs.arg(script).arg(file).arg(root);
+    let [ours, theirs] = [ours, theirs].map(|mut command| command.output().expect("a verifier starts"));
+    for output in [&ours, &theirs] {
+        let code = output.status.code();
+        assert!(
+            code == Some(0) || code == Some(1),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    assert_eq!(
+        ours.status.success(),
+        theirs.status.success(),
+        "{}: {}{}",
+        fs::read_to_string(file).unwrap_or_default(),
+        String::from_utf8_lossy(&ours.stderr),
+        String::from_utf8_lossy(&theirs.stderr)
+    );
+    ours.status.success()
+}
+
+#[test]
+fn proofs_hold_for_both_verifiers() {
+    let place = settled();
+    let roots = roots(&place);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proof.json");
+    let distributions = place.records("softstake.distributions");
+    let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
+    for record in distributions.iter().step_by(distributions.len() / 60) {
+        let proof = proof(&place.bus(), record);
+        assert_eq!(
+            (&proof["id"], &proof["amount"]),
+            (&record["id"], &record["data"]["amount"])
+        );
+        fs::write(&file, proof.to_string()).expect("a proof");
+        assert!(holds(&file, &root_of(&roots, &proof)), "{proof:#}");
+        *sizes
+            .entry(proof["in_bucket"]["size"].as_u64().expect("a size"))
+            .or_default() += 1;
+    }
+    assert!(
+        sizes.contains_key(&1) && sizes.keys().any(|size| *size > 2),
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn no_other_proof_holds() {
+    let place = settled();
+    let roots = roots(&place);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proof.json");
+    let mut try_it = |proof: &Value, root: &str| {
+        fs::write(&file, proof.to_string()).expect("a proof");
+        holds(&file, root)
+    };
+    let distributions = place.records("softstake.distributions");
+    // One whose path in its bucket has a hash or more.
+    let mut proofs = distributions.iter().map(|record| proof(&place.bus(), record));
+    let proof = proofs
+        .find(|proof| proof["in_bucket"]["size"].as_u64() > Some(2))
+        .expect("a bucket of several");
+    let root = root_of(&roots, &proof);
+    assert!(try_it(&proof, &root));
+    let flipped = |text: &Value| {
+        let text = text.as_str().expect("a text");
+        let other = if text.starts_with('0') { "1" } else { "0" };
+        json!(format!("{other}{}", &text[1..]))
+    };
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let changes: [(&str, Change<'_>); 15] = [
+        ("amount", &|proof| proof["amount"] = json!("1000000")),
+        ("account", &|proof| proof["account"] = json!("mallory")),
+        ("id", &|proof| proof["id"] = json!("ATOM:0:mallory")),
+        ("epoch", &|proof| proof["epoch"] = json!(7)),
+        ("asset", &|proof| proof["asset"] = json!("DOGE")),
+        ("bucket", &|proof| {
+            proof["bucket"] = json!((proof["bucket"].as_u64().expect("a bucket") + 1) % 4096)
+        }),
+        ("bucket's root", &|proof| {
+            proof["bucket_root"] = flipped(&proof["bucket_root"])
+        }),
+        ("a hash below", &|proof| {
+            proof["in_bucket"]["hashes"][0] = flipped(&proof["in_bucket"]["hashes"][0])
+        }),
+        ("a hash above", &|proof| {
+            proof["in_epoch"]["hashes"][11] = flipped(&proof["in_epoch"]["hashes"][11])
+        }),
+        ("order", &|proof| {
+            proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").swap(0, 1)
+        }),
+        ("too short", &|proof| {
+            _ = proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").pop()
+        }),
+        ("too long", &|proof| {
+            let hashes = proof["in_bucket"]["hashes"].as_array_mut().expect("hashes");
+            hashes.push(hashes[0].clone());
+        }),
+        ("index", &|proof| {
+            let (index, size) = (&proof["in_bucket"]["index"], &proof["in_bucket"]["size"]);
+            let other = (index.as_u64().expect("an index") + 1) % size.as_u64().expect("a size");
+            proof["in_bucket"]["index"] = json!(other);
+        }),
+        ("outside", &|proof| {
+            proof["in_bucket"]["index"] = proof["in_bucket"]["size"].clone()
+        }),
+        ("no hash", &|proof| proof["in_bucket"]["hashes"][0] = json!("zz")),
+    ];
+    for (what, change) in changes {
+        let mut changed = proof.clone();
+        change(&mut changed);
+        assert_ne!(changed, proof, "{what}");
+        assert!(!try_it(&changed, &root), "a change of {what} was not noticed");
+    }
+    // The root of another epoch.
+    let other = roots.values().find(|other| **other != root).expect("another root");
+    assert!(!try_it(&proof, other));
+    for garbage in ["", "{}", "[1,2", "null", r#"{"format":1}"#] {
+        fs::write(&file, garbage).expect("garbage");
+        assert!(!holds(&file, &root), "{garbage}");
+    }
+}
+
+#[test]
+fn without_a_root_it_says_what_that_is_worth() {
+    let place = settled();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proof.json");
+    let record = &place.records("softstake.distributions")[0];
+    let data = &record["data"];
+    let (asset, account) = (
+        data["asset"].as_str().expect("an asset"),
+        data["account"].as_str().expect("an account"),
+    );
+    succeed(
+        prove(&place.bus(), asset, &data["epoch"].to_string(), account)
+            .arg("--out")
+            .arg(&file),
+    );
+    let output = succeed(softstake().arg("verify").arg(&file));
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        said.starts_with("Proven: ") && said.contains("the proof's own word"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_proven_is_said() {
+    let place = settled();
+    let said = fail(&mut prove(&place.bus(), "ATOM", "0", "nobody"), 1);
+    assert!(said.contains("nobody was paid nothing of ATOM for epoch 0"), "{said}");
+    let said = fail(&mut prove(&place.bus(), "ATOM", "9", "nobody"), 1);
+    assert!(said.contains("ATOM epoch 9 is not sealed"), "{said}");
+    // What is there is not what was sealed.
+    let tampered = Place::new();
+    copy(&place.bus(), &tampered.bus());
+    let file = tampered.bus().join("softstake.distributions/0.jsonl");
+    let mut lines: Vec<String> = fs::read_to_string(&file)
+        .expect("distributions")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let gone: Value = serde_json::from_str(&lines.remove(0)).expect("a record");
+    fs::write(&file, lines.join("\n") + "\n").expect("one less");
+    let of_same = place.records("softstake.distributions").into_iter().skip(1);
+    let same = |record: &Value| {
+        record["data"]["asset"] == gone["data"]["asset"] && record["data"]["epoch"] == gone["data"]["epoch"]
+    };
+    let other = of_same.into_iter().find(same).expect("another of that epoch");
+    let data = &other["data"];
+    let mut command = prove(
+        &tampered.bus(),
+        data["asset"].as_str().expect("an asset"),
+        &data["epoch"].to_string(),
+        data["account"].as_str().expect("an account"),
+    );
+    let said = fail(&mut command, 1);
+    assert!(said.contains("they are not what was sealed"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! Reconciling a bus against working on it: the same records, the same machine, one after the other.
 //!
-//! `cargo bench --bench reconcile`; settings: EVENTS (10,000,000), ROUNDS (1), THREADS. Take the ratio, not the rates.
+//! `cargo bench --bench reconcile`; settings: EVENTS (10,000,000), ROUNDS (1), THREADS (2). `TMPDIR` should be on a disk. Take the ratio, not
+//! the rates.
 
 #![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
 
@@ -49,7 +50,8 @@ fn main() {
         ..Synthetic::default()
     };
     for _ in 0..setting("ROUNDS", 1) {
-        let place = Place::new();
+        // On a disk, as in production: a run makes every commit durable.
+        let place = Place::on_disk();
         write(&place.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("a bus is written");
         let (run, run_peak) = measured(place.command(None).args(["--threads", &threads]));
         let mut reconcile = softstake();

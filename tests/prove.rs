@@ -124,7 +124,7 @@ fn no_other_proof_holds() {
     let roots = roots(&place);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("proof.json");
-    let mut try_it = |proof: &Value, root: &str| {
+    let try_it = |proof: &Value, root: &str| {
         fs::write(&file, proof.to_string()).expect("a proof");
         holds(&file, root)
     };

@@ -5,7 +5,6 @@ mod bus;
 mod check;
 mod completions;
 mod demo;
-mod exact;
 mod explain;
 mod failure;
 mod flags;
@@ -18,6 +17,7 @@ mod reconcile;
 mod records;
 mod run;
 mod signals;
+mod statement;
 mod table;
 mod topics;
 mod verify;
@@ -57,6 +57,7 @@ enum Command {
     Check(check::Check),
     Reconcile(reconcile::Reconcile),
     Explain(explain::Explain),
+    Statement(statement::Statement),
     Archive(archive::Archive),
     Prove(prove::Prove),
     Verify(verify::Verify),
@@ -85,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(&mut out),
         Command::Reconcile(reconcile) => reconcile.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
+        Command::Statement(statement) => statement.run(&mut out),
         Command::Archive(archive) => archive.run(&mut out),
         Command::Prove(prove) => prove.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),

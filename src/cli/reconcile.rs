@@ -1,6 +1,7 @@
 //! `softstake reconcile`: works everything out once more, and holds it against what was published.
 
 mod html;
+mod payouts;
 mod show;
 
 use std::io::Write;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,9 @@ use super::{Outcome, bus, progress, signals};
 
 /// Work out all payouts once more from the log, and compare with what was published
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Source and control records and the decisions on record are gone through again by the same rules, in a throw-away folder. Distributions, seals, dead
 letters and late postings must come out as they were published, to the last byte. The bus is only read; softstake may go on working on it.
 Exit status: 0 if everything is equal, 1 if anything is missing, extra, different or doubled.
@@ -35,8 +38,11 @@ With --work, what was gone through is kept: an interrupted run goes on where it 
 
 Example:
   softstake reconcile --bus dir:bus
-  softstake reconcile --bus kafka --asset ATOM --epoch 12 --html report.html")]
+  softstake reconcile --bus kafka --asset ATOM --epoch 12 --html report.html"
+)]
 pub(super) struct Reconcile {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     reading: Reading,
     /// Compare only this asset
@@ -59,6 +65,12 @@ pub(super) struct Reconcile {
     html: Option<PathBuf>,
 }
 
+/// What else can be compared.
+#[derive(Debug, Subcommand)]
+enum What {
+    Payouts(payouts::ReconcilePayouts),
+}
+
 /// What a reconciliation comes to.
 pub(super) struct Findings {
     pub(super) bus: String,
@@ -78,6 +90,9 @@ impl Findings {
 
 impl Reconcile {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+        if let Some(What::Payouts(payouts)) = &self.what {
+            return payouts.run(out);
+        }
         let loaded = self.reading.load()?;
         let bars = MultiProgress::new();
         crate::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;

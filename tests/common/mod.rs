@@ -18,13 +18,21 @@ impl Place {
     pub fn new() -> Self {
         // In memory where there is such a folder: thousands of runs would wait for a disk otherwise, and a kill loses no page of either.
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::tempdir_in(memory)
+        if memory.is_dir() {
+            Self::in_folder(memory)
         } else {
-            tempfile::tempdir()
-        };
+            Self::on_disk()
+        }
+    }
+
+    /// A place where temporary files are, which is a disk in most places.
+    pub fn on_disk() -> Self {
+        Self::in_folder(&std::env::temp_dir())
+    }
+
+    fn in_folder(parent: &Path) -> Self {
         let place = Self {
-            folder: folder.expect("a folder for the test"),
+            folder: tempfile::tempdir_in(parent).expect("a folder for the test"),
         };
         fs::create_dir(place.bus()).expect("a folder for the bus");
         place

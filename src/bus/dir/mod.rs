@@ -19,7 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 
@@ -39,8 +39,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long whoever only reads waits for what was committed to stand in its file.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
-/// For how long whoever only reads believes the positions: all tasks' are looked up at once.
-const LOOKED_UP_FOR: Duration = Duration::from_secs(1);
 
 /// How a bus is worked on.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +62,9 @@ struct Tuning {
     journal_bytes: u64,
 }
 
+/// How long a journal is, and when it was written last.
+type JournalAt = (u64, SystemTime);
+
 /// A bus directory, worked on by this process alone or only read.
 pub struct DirBus {
     layout: Layout,
@@ -73,8 +74,8 @@ pub struct DirBus {
     watch: Watch,
     /// None if the bus is only read.
     commits: Option<Commits>,
-    /// If the bus is only read: the positions of all tasks, and when they were looked up.
-    looked_up: Mutex<Option<(Instant, BTreeMap<String, Position>)>>,
+    /// If the bus is only read: the positions of all tasks, and the journal they were looked up in.
+    looked_up: Mutex<Option<(JournalAt, BTreeMap<String, Position>)>>,
 }
 
 impl DirBus {
@@ -225,13 +226,17 @@ impl Bus for DirBus {
         if self.commits.is_some() {
             return Ok(self.shared.position(&task));
         }
+        // All tasks' positions are looked up at once, and again when the journal has changed.
+        let journal = std::fs::metadata(self.layout.journal()).and_then(|file| Ok((file.len(), file.modified()?)));
+        let journal = journal.ok();
         let mut looked_up = shared::lock(&self.looked_up);
-        if looked_up.as_ref().is_none_or(|(at, _)| at.elapsed() > LOOKED_UP_FOR) {
-            *looked_up = Some((Instant::now(), self.look_up()?));
-        }
-        Ok(looked_up
-            .as_ref()
-            .and_then(|(_, positions)| positions.get(&task).cloned()))
+        let positions = match looked_up.take() {
+            Some((at, positions)) if Some(at) == journal => positions,
+            _ => self.look_up()?,
+        };
+        let position = positions.get(&task).cloned();
+        *looked_up = journal.map(|at| (at, positions));
+        Ok(position)
     }
 
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::cli::Outcome;
-use crate::cli::exact::Exact;
 use crate::cli::failure::Failure;
 use crate::cli::records::{Distribution, Seal};
 use crate::core::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
 use crate::core::name::{BUCKETS, bucket};
+use crate::replay::exact::Exact;
 
 /// Two sums that must be equal, part by part.
 #[derive(Debug, PartialEq, Eq)]

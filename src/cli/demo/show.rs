@@ -7,11 +7,11 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::cli::Outcome;
-use crate::cli::exact::Exact;
 use crate::cli::query::short;
 use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::cli::table::{Table, count};
 use crate::core::ingest::Counts;
+use crate::replay::exact::Exact;
 
 use super::Results;
 

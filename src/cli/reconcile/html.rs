@@ -7,9 +7,9 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::cli::Outcome;
-use crate::cli::exact::Exact;
 use crate::cli::failure::Failure;
 use crate::cli::table::count;
+use crate::replay::exact::Exact;
 use crate::replay::report::Difference;
 
 use super::Findings;

@@ -11,11 +11,12 @@ const DECIMALS: usize = 18;
 
 /// A non-negative decimal number with at most 18 decimals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Exact(U512);
+pub struct Exact(U512);
 
 impl Exact {
     /// Reads a plain decimal number.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(whole) || !digits(fraction) || fraction.len() > DECIMALS {
@@ -25,8 +26,15 @@ impl Exact {
         U512::from_str_radix(&all, 10).ok().map(Self)
     }
 
+    /// The difference; `None` if it would be negative.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
     /// The sum; `None` if it does not fit, which nothing published comes near.
-    pub(super) fn plus(self, other: Self) -> Option<Self> {
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 }

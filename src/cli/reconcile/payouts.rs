@@ -1,0 +1,192 @@
+//! `softstake reconcile payouts`: whether the payout service credited what was sealed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::query::write_json;
+use crate::cli::table::{Table, count, counted};
+use crate::cli::{Outcome, bus};
+use crate::core::name::Asset;
+use crate::replay::Wanted;
+use crate::replay::payouts::{Finding, Payouts, PayoutsError, compare};
+
+/// So many findings are shown one by one.
+const SHOWN: usize = 20;
+
+/// Compare the payout service's acknowledgements with the sealed distributions
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one a line: the distribution's id, the amount, and when it was
+credited. The same event twice is a redelivery; two events for one distribution are a payment too many. Exit status 1 if anything is wrong.
+
+Example:
+  softstake reconcile payouts --bus dir:bus --acks payouts.jsonl")]
+pub(in crate::cli) struct ReconcilePayouts {
+    #[command(flatten)]
+    reading: Reading,
+    /// The acknowledgements; - for standard input
+    #[arg(long, value_name = "FILE")]
+    acks: PathBuf,
+    /// Only this asset
+    #[arg(long)]
+    asset: Option<Asset>,
+    /// Only this epoch
+    #[arg(long)]
+    epoch: Option<u64>,
+    /// JSON in place of tables
+    #[arg(long)]
+    json: bool,
+    /// All findings, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+impl ReconcilePayouts {
+    pub(in crate::cli) fn run(&self, out: &mut dyn Write) -> Outcome {
+        let loaded = self.reading.load()?;
+        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
+            return Err(Failure::Failed("stopped before the bus was reached".into()));
+        };
+        let wanted = Wanted {
+            asset: self.asset,
+            epoch: self.epoch,
+        };
+        let payouts = if self.acks == Path::new("-") {
+            compare(bus.as_ref(), io::stdin().lock(), wanted)?
+        } else {
+            let file = File::open(&self.acks)
+                .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.acks.display())))?;
+            compare(bus.as_ref(), BufReader::new(file), wanted)?
+        };
+        if let Some(path) = &self.csv {
+            csv(&payouts, path)?;
+        }
+        if self.json {
+            json(&payouts, out)?;
+        } else {
+            tables(&payouts, out)?;
+        }
+        if payouts.counts.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Found)
+        }
+    }
+}
+
+impl From<PayoutsError> for Failure {
+    fn from(error: PayoutsError) -> Self {
+        match error {
+            PayoutsError::Bus(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
+    let wrong: u64 = payouts.counts.values().sum();
+    if wrong == 0 {
+        let all = counted(payouts.sealed, "distribution was", "distributions were");
+        writeln!(out, "RIGHT: all {all} credited once, in the right amount.")?;
+    } else {
+        let kinds: Vec<_> = payouts
+            .counts
+            .iter()
+            .map(|(kind, number)| format!("{} {}", count(*number), kind.name().replace('_', " ")))
+            .collect();
+        writeln!(
+            out,
+            "NOT RIGHT: {}; {} of {} are right.",
+            kinds.join(", "),
+            count(payouts.right),
+            counted(payouts.sealed, "sealed distribution", "sealed distributions")
+        )?;
+    }
+    let again = counted(payouts.redelivered, "acknowledgement", "acknowledgements");
+    writeln!(out, "{again} came once more, which changes nothing.\n")?;
+    let mut table = Table::new(&["asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
+    for (asset, sums) in &payouts.sums {
+        table.row([
+            asset,
+            &sums.distributed.to_string(),
+            &sums.credited.to_string(),
+            &sums.unpaid.to_string(),
+            &sums.overpaid.to_string(),
+        ]);
+    }
+    table.write(out)?;
+    if payouts.findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(&["", "distribution", ">distributed", ">credited", ">line", ""]);
+    for finding in payouts.findings.iter().take(SHOWN) {
+        table.row(cells(finding));
+    }
+    table.write(out)?;
+    if wrong > SHOWN as u64 {
+        let more = counted(wrong - SHOWN as u64, "finding", "findings");
+        writeln!(out, "… and {more} more; --csv and --json have them.")?;
+    }
+    Ok(())
+}
+
+fn cells(finding: &Finding) -> [String; 6] {
+    [
+        finding.kind.name().to_owned(),
+        finding.distribution.clone(),
+        finding.distributed.clone().unwrap_or_default(),
+        finding.credited.clone().unwrap_or_default(),
+        finding.line.map_or_else(String::new, |line| line.to_string()),
+        finding.note.clone(),
+    ]
+}
+
+fn csv(payouts: &Payouts, path: &Path) -> Outcome {
+    let failed = |error: csv::Error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
+    let mut file = csv::Writer::from_path(path).map_err(failed)?;
+    file.write_record(["kind", "distribution", "distributed", "credited", "line", "note"])
+        .map_err(failed)?;
+    for finding in &payouts.findings {
+        file.write_record(cells(finding)).map_err(failed)?;
+    }
+    file.flush().map_err(|error| failed(error.into()))
+}
+
+fn json(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
+    let sums: serde_json::Map<_, _> = payouts
+        .sums
+        .iter()
+        .map(|(asset, sums)| {
+            let sums = json!({
+                "distributed": sums.distributed.to_string(), "credited": sums.credited.to_string(),
+                "unpaid": sums.unpaid.to_string(), "overpaid": sums.overpaid.to_string(),
+            });
+            (asset.clone(), sums)
+        })
+        .collect();
+    let counts: serde_json::Map<_, _> = payouts
+        .counts
+        .iter()
+        .map(|(kind, number)| (kind.name().to_owned(), json!(number)))
+        .collect();
+    write_json(
+        &json!({
+            "right": payouts.counts.is_empty(),
+            "sealed": payouts.sealed,
+            "credited_as_they_should_be": payouts.right,
+            "redelivered": payouts.redelivered,
+            "totals": sums,
+            "counts": counts,
+            "findings": payouts.findings,
+        }),
+        out,
+    )
+}

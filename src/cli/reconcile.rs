@@ -1,5 +1,6 @@
 //! `softstake reconcile`: works everything out once more, and holds it against what was published.
 
+mod balances;
 mod html;
 mod payouts;
 mod show;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::bus::Bus;
 use crate::config::Loaded;
 use crate::core::name::Asset;
-use crate::replay::compare::compare;
+use crate::replay::compare::{compare, published};
 use crate::replay::report::Report;
 use crate::replay::{Deviation, Frozen, Means, Plan, ReplayError, Script, Wanted, replay};
 use crate::task::stats::Stats;
@@ -69,6 +70,7 @@ pub(super) struct Reconcile {
 #[derive(Debug, Subcommand)]
 enum What {
     Payouts(payouts::ReconcilePayouts),
+    Balances(balances::ReconcileBalances),
 }
 
 /// What a reconciliation comes to.
@@ -90,8 +92,10 @@ impl Findings {
 
 impl Reconcile {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
-        if let Some(What::Payouts(payouts)) = &self.what {
-            return payouts.run(out);
+        match &self.what {
+            Some(What::Payouts(payouts)) => return payouts.run(out),
+            Some(What::Balances(balances)) => return balances.run(out),
+            None => {}
         }
         let loaded = self.reading.load()?;
         let bars = MultiProgress::new();
@@ -156,11 +160,25 @@ impl Reconcile {
             means,
             rewrite: None,
         };
-        let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop))?;
+        // What was published is read meanwhile.
+        let (replayed, published) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| published(origin.as_ref(), &frozen, &script, wanted));
+            let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop));
+            (replayed, reader.join())
+        });
+        let replayed = replayed?;
         if replayed.stopped {
             return Err(stopped(self.work.as_deref()));
         }
-        let report = compare(origin.as_ref(), &replayed.bus, &frozen, &script, wanted, work.path())?;
+        let published = published.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let report = compare(
+            (origin.as_ref(), published),
+            &replayed.bus,
+            &frozen,
+            &script,
+            wanted,
+            work.path(),
+        )?;
         Ok(Findings {
             bus: name.to_owned(),
             records: script.records(),

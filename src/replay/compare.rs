@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::bus::{Bus, Mark, Topic, TopicPartition};
 
+use crate::core::decision::Offsets;
+use crate::core::messages::AssetEpoch;
+
 use super::detail;
 use super::freeze::OUTPUTS;
 use super::read::stretch;
@@ -108,12 +111,26 @@ impl Tally {
 
 type Tallies = BTreeMap<Group, Tally>;
 
+/// What was published, added up.
+pub struct Published(Added);
+
+/// Adds up what was published on `origin`. It needs nothing of the replay, and can be done beside it.
+///
+/// # Errors
+/// What the bus says.
+pub fn published(origin: &dyn Bus, frozen: &Frozen, script: &Script, wanted: Wanted) -> Result<Published, ReplayError> {
+    let judge = Judge::new(frozen, script, wanted);
+    judge
+        .tallies(Side::Published, origin, &frozen.output_ends)
+        .map(Published)
+}
+
 /// Compares what was published on `origin` with what a replay came to; `work` is a folder for what does not fit into memory.
 ///
 /// # Errors
 /// What one of the buses or the store says.
 pub fn compare(
-    origin: &dyn Bus,
+    (origin, Published(mut published)): (&dyn Bus, Published),
     replayed: &ReplayBus,
     frozen: &Frozen,
     script: &Script,
@@ -123,38 +140,19 @@ pub fn compare(
     let mut report = Report::default();
     let replayed = replayed.scratch();
     let replayed_ends = ends(replayed)?;
-    let mut judge = Judge {
-        frozen,
-        script,
-        wanted,
-        settled: BTreeSet::new(),
-        cut: frozen
-            .cuts()
-            .map(|(at, asset, _)| format!("{asset}:{}", at.epoch))
-            .collect(),
-        due: frozen
-            .cuts()
-            .filter(|(at, ..)| frozen.sealed.as_ref().is_none_or(|sealed| sealed.contains(at)))
-            .map(|(at, asset, _)| format!("{asset}:{}", at.epoch))
-            .collect(),
-    };
+    let mut judge = Judge::new(frozen, script, wanted);
     seals(
         &mut report,
         &mut judge,
         (origin, &frozen.output_ends),
         (replayed, &replayed_ends),
     )?;
-    let (published, expected) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| judge.tallies(Side::Replayed, replayed, &replayed_ends));
-        let published = judge.tallies(Side::Published, origin, &frozen.output_ends);
-        let joined = other.join();
-        (published, joined)
+    published.tallies.retain(|group, tally| {
+        let later = judge.is_later(group);
+        published.later += if later { tally.records } else { 0 };
+        !later
     });
-    let published = published?;
-    let expected = match expected {
-        Ok(expected) => expected?,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
+    let expected = judge.tallies(Side::Replayed, replayed, &replayed_ends)?;
     report.later = published.later;
     for (group, difference) in published.strange {
         report.differ(group, difference);
@@ -249,7 +247,38 @@ struct Added {
     later: u64,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    /// Who judges before anything is known of the replay.
+    fn new(frozen: &'a Frozen, script: &'a Script, wanted: Wanted) -> Self {
+        let sealed = |at: &AssetEpoch| frozen.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
+        let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch);
+        Self {
+            frozen,
+            script,
+            wanted,
+            settled: BTreeSet::new(),
+            cut: frozen.cuts().map(name).collect(),
+            due: frozen.cuts().filter(|(at, ..)| sealed(at)).map(name).collect(),
+        }
+    }
+
+    /// Whether an epoch's cut is on record and the replay does not come to it: it was taken while the deployment was looked at.
+    fn is_later(&self, group: &Group) -> bool {
+        matches!(group.topic, Topic::Distributions | Topic::Epochs)
+            && self.cut.contains(&group.of)
+            && !self.settled.contains(&group.of)
+            && !self.sealed_before(&group.of)
+    }
+
+    /// Whether the deployment had sealed an epoch when it was looked at.
+    fn sealed_before(&self, of: &str) -> bool {
+        let sealed = self.frozen.sealed.as_ref();
+        sealed.is_none_or(|sealed| {
+            let mut cuts = self.frozen.cuts();
+            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch) == of)
+        })
+    }
+
     fn tallies(&self, side: Side, bus: &dyn Bus, ends: &BTreeMap<TopicPartition, u64>) -> Result<Added, ReplayError> {
         let mut added = Added::default();
         let mut of = String::new();
@@ -334,14 +363,14 @@ impl Judge<'_> {
                     of.push_str(from.topic.name());
                     self.follows(side, &id)
                 }
-                Ok(id) => self.of_epoch(side, &id, of),
+                Ok(id) => self.of_epoch(&id, of),
                 Err(error) => Class::Strange(error.to_string()),
             },
         }
     }
 
     /// A distribution or a seal.
-    fn of_epoch(&self, side: Side, id: &str, of: &mut String) -> Class {
+    fn of_epoch(&self, id: &str, of: &mut String) -> Class {
         let mut parts = id.splitn(3, ':');
         let (Some(asset), Some(epoch)) = (parts.next(), parts.next()) else {
             return Class::Strange("its `id` names no epoch".into());
@@ -355,23 +384,7 @@ impl Judge<'_> {
         of.push_str(asset);
         of.push(':');
         of.push_str(epoch);
-        // A cut that is on record and that the replay does not come to was taken while the deployment was looked at.
-        if side == Side::Published
-            && !self.settled.contains(of.as_str())
-            && self.cut.contains(of.as_str())
-            && !self.is_sealed(of)
-        {
-            return Class::Later;
-        }
         Class::Of
-    }
-
-    fn is_sealed(&self, of: &str) -> bool {
-        let sealed = self.frozen.sealed.as_ref();
-        sealed.is_none_or(|sealed| {
-            let mut cuts = self.frozen.cuts();
-            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch) == of)
-        })
     }
 
     /// A record that came of the record with this id, `topic:partition:offset`.

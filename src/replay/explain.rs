@@ -1,6 +1,6 @@
 //! The story of one payout, or of its absence: every number in it can be worked out from the ones before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ethnum::I256;
 use ruint::aliases::U512;
@@ -328,7 +328,8 @@ impl<'a> Explainer<'a> {
         let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
         let epoch = u32::try_from(epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
         let terms = &listed.terms;
-        let story = story::read(self.bus, &self.frozen, &self.history, account)?;
+        let accounts = HashSet::from([account.to_owned()]);
+        let story = story::read(self.bus, &self.frozen, &self.history, &accounts)?;
         let sums = self.sums(number)?;
         let seals = self.seals(asset)?;
         let statuses = statuses(&story);

@@ -75,6 +75,13 @@ impl History {
             .map(|listed| listed.terms.asset.as_str())
     }
 
+    /// The anchor of the asset with this number, in milliseconds since 1970.
+    #[must_use]
+    pub fn anchor_ms(&self, number: u16) -> Option<i64> {
+        let listed = self.assets.get(usize::from(number))?;
+        Some(listed.terms.calendar.anchor().get())
+    }
+
     /// All that settling an epoch rests on, its cut included; if that is not taken yet, no offset is below it.
     #[must_use]
     pub fn settlement(&self, at: AssetEpoch) -> Option<Settlement> {

@@ -5,6 +5,7 @@
 //! anew, in a throw-away folder. Nothing here writes to the bus it reads.
 
 pub mod archive;
+pub mod balances;
 mod bus;
 pub mod compare;
 mod detail;

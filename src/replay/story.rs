@@ -1,12 +1,11 @@
-//! Everything on the source topics that concerns one account, and what became of it.
+//! Everything on the source topics that concerns some accounts, and what became of it.
 //!
-//! The fold that judges records is the deployment's own. It is not given all records but those that can matter: the ones that name the account, and all
+//! The fold that judges records is the deployment's own. It is not given all records but those that can matter: the ones that name one of the accounts, and all
 //! others with the same id and source as one of these, as those decide which of them is a copy. So a story takes two readings of the topics and next
 //! to no memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::bus::{Bus, Mark, Topic, TopicPartition};
@@ -21,7 +20,7 @@ use super::history::History;
 use super::read::stretch;
 use super::{Frozen, ReplayError};
 
-/// A record that names the account.
+/// A record that names one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Where it stands.
@@ -43,11 +42,11 @@ pub struct Event {
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was applied: what it did to the account, which may be nothing that counts.
+    /// It was applied: what it did to the accounts, which may be nothing that counts.
     Applied {
-        /// Its postings to the account.
+        /// Its postings to the accounts.
         postings: Vec<Posting>,
-        /// The status it gave the account, and from when on, in milliseconds since 1970.
+        /// The status it gave one of the accounts, and from when on, in milliseconds since 1970.
         status: Option<(Status, i64)>,
     },
     /// It was an identical copy of an event applied before.
@@ -63,9 +62,11 @@ pub enum Outcome {
     Ignored,
 }
 
-/// A posting to the account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A posting to one of the accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting {
+    /// The account.
+    pub account: Box<str>,
     /// The epoch it went into.
     pub at: AssetEpoch,
     /// How much, in units.
@@ -76,14 +77,19 @@ pub struct Posting {
     pub missed_epoch: Option<u64>,
 }
 
-/// Reads the story of `account`: its events in the order of their partitions and offsets.
+/// Reads the story of `accounts`: their events in the order of their partitions and offsets.
 ///
 /// # Errors
 /// What the bus says; decisions that cannot be followed.
-pub fn read(bus: &dyn Bus, frozen: &Frozen, history: &History, account: &str) -> Result<Vec<Event>, ReplayError> {
+pub fn read(
+    bus: &dyn Bus,
+    frozen: &Frozen,
+    history: &History,
+    accounts: &HashSet<String>,
+) -> Result<Vec<Event>, ReplayError> {
     let mut story = Vec::new();
     for (source, end) in &frozen.taken_in {
-        let naming = Naming::new(account);
+        let naming = Naming(accounts);
         let mut identities = HashSet::new();
         let mut unreadable = false;
         stretch(bus, *source, &Mark::default(), *end, |record| {
@@ -98,7 +104,7 @@ pub fn read(bus: &dyn Bus, frozen: &Frozen, history: &History, account: &str) ->
         if identities.is_empty() && !unreadable {
             continue;
         }
-        let mut reader = Reader::new(*source, frozen, history, account)?;
+        let mut reader = Reader::new(*source, frozen, history, accounts)?;
         stretch(bus, *source, &Mark::default(), *end, |record| {
             let decoded = Decoded::read(record.value);
             let matters = match decoded.identity() {
@@ -115,17 +121,23 @@ pub fn read(bus: &dyn Bus, frozen: &Frozen, history: &History, account: &str) ->
     Ok(story)
 }
 
-/// Tells quickly whether a record may name the account.
-struct Naming<'a>(Finder<'a>);
+/// Tells quickly whether a record may name one of the accounts.
+struct Naming<'a>(&'a HashSet<String>);
 
-impl<'a> Naming<'a> {
-    fn new(account: &'a str) -> Self {
-        Self(Finder::new(account))
-    }
-
+impl Naming<'_> {
     fn may_name(&self, record: &[u8]) -> bool {
         // A name may be spelt with escapes.
-        self.0.find(record).is_some() || memchr::memchr(b'\\', record).is_some()
+        if memchr::memchr(b'\\', record).is_some() {
+            return true;
+        }
+        // Whatever stands between quotation marks, and between what stands there.
+        let mut start = 0;
+        let mut quoted = memchr::memchr_iter(b'"', record).map(|end| {
+            let text = record.get(start..end).unwrap_or_default();
+            start = end + 1;
+            text
+        });
+        quoted.any(|text| std::str::from_utf8(text).is_ok_and(|text| self.0.contains(text)))
     }
 }
 
@@ -144,7 +156,7 @@ impl Memory for Remembered {
 
 /// The fold over one source partition.
 struct Reader<'a> {
-    account: &'a str,
+    accounts: &'a HashSet<String>,
     history: &'a History,
     source: TopicPartition,
     ingest: Ingest,
@@ -181,7 +193,7 @@ impl<'a> Reader<'a> {
         source: TopicPartition,
         frozen: &Frozen,
         history: &'a History,
-        account: &'a str,
+        accounts: &'a HashSet<String>,
     ) -> Result<Self, ReplayError> {
         let one = Partitions::new(1).map_err(|error| ReplayError::Decisions(error.to_string()))?;
         let mut ingest = Ingest::new(source, frozen.dedup_epochs, one, State::default(), []);
@@ -192,7 +204,7 @@ impl<'a> Reader<'a> {
         }
         outputs.clear();
         Ok(Self {
-            account,
+            accounts,
             history,
             source,
             ingest,
@@ -254,9 +266,9 @@ impl<'a> Reader<'a> {
             match to.topic {
                 Topic::LatePostings => {
                     if let Ok(Late { data }) = serde_json::from_slice(value)
-                        && data.account == self.account
+                        && self.accounts.contains(&data.account)
                     {
-                        late.insert((data.asset, data.applied_epoch), data.missed_epoch);
+                        late.insert((data.account, data.asset, data.applied_epoch), data.missed_epoch);
                     }
                 }
                 Topic::Ledger => {
@@ -265,13 +277,16 @@ impl<'a> Reader<'a> {
                     };
                     while let Some(entry) = block.next_entry()? {
                         match entry {
-                            Entry::Posting(posting) if posting.account == self.account => postings.push(Posting {
-                                at: posting.at,
-                                delta: posting.delta,
-                                before_end_ms: posting.before_end_ms,
-                                missed_epoch: None,
-                            }),
-                            Entry::Status(entry) if entry.account == self.account => {
+                            Entry::Posting(posting) if self.accounts.contains(posting.account) => {
+                                postings.push(Posting {
+                                    account: posting.account.into(),
+                                    at: posting.at,
+                                    delta: posting.delta,
+                                    before_end_ms: posting.before_end_ms,
+                                    missed_epoch: None,
+                                })
+                            }
+                            Entry::Status(entry) if self.accounts.contains(entry.account) => {
                                 status = Some((entry.status, entry.time_ms));
                             }
                             Entry::Posting(_) | Entry::Status(_) => {}
@@ -283,7 +298,8 @@ impl<'a> Reader<'a> {
         }
         for posting in &mut postings {
             let asset = self.history.name(posting.at.number).unwrap_or_default();
-            posting.missed_epoch = late.get(&(asset.to_owned(), posting.at.epoch)).copied();
+            let key = (posting.account.to_string(), asset.to_owned(), posting.at.epoch);
+            posting.missed_epoch = late.get(&key).copied();
         }
         Ok(Outcome::Applied { postings, status })
     }

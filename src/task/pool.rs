@@ -68,6 +68,8 @@ struct State {
     taken: BTreeSet<TaskId>,
     /// Tasks that are being started or stepped.
     busy: usize,
+    /// Those of them that are being started.
+    starting: usize,
     /// Whether a thread is waiting on the bus for all.
     watching: bool,
     /// The bus's assignment that `wanted` was asked under.
@@ -87,6 +89,7 @@ impl Pool<'_> {
             pool: self,
             state,
             changed: Condvar::new(),
+            alone: self.bus.assigned().is_ok_and(|tasks| tasks.is_none()),
         };
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
@@ -126,6 +129,8 @@ struct Turns<'a> {
     pool: &'a Pool<'a>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether one process runs all tasks.
+    alone: bool,
 }
 
 impl Turns<'_> {
@@ -145,10 +150,13 @@ impl Turns<'_> {
                 continue;
             }
             self.rouse(&mut state);
-            if let Some(turn) = state.ready.pop_front() {
+            if let Some(turn) = self.next_turn(&mut state) {
+                let starts = usize::from(matches!(turn, Turn::Start(_)));
                 state.busy += 1;
+                state.starting += starts;
                 state = self.take_turn(state, turn);
                 state.busy -= 1;
+                state.starting -= starts;
                 if state.busy == 0 {
                     self.changed.notify_all();
                 }
@@ -165,6 +173,16 @@ impl Turns<'_> {
             }
             state = self.watch(state);
         }
+    }
+
+    /// What is next. Where one process runs all tasks, none works while another is being taken up: that finds out whether its inputs are what they
+    /// were, and if they are not, nothing more may be published by any of them.
+    fn next_turn(&self, state: &mut State) -> Option<Turn> {
+        if !self.alone || state.starting == 0 {
+            return state.ready.pop_front();
+        }
+        let start = state.ready.iter().position(|turn| matches!(turn, Turn::Start(_)))?;
+        state.ready.remove(start)
     }
 
     /// Asks which tasks this process is to run, and has the new ones started and the others closed.

@@ -6,19 +6,40 @@ holds, with 1 and a sentence if not. Take the root from the seal of the epoch, o
 """
 import hashlib
 import json
+import re
 import sys
+import unicodedata
+
+
+def need(holds, sentence):
+    if not holds:
+        raise ValueError(sentence)
 
 
 def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+def number(value):
+    need(type(value) is int and 0 <= value < 2**64, f"{value!r} where a whole number has to be")
+    return value
+
+
+def text(pattern, value):
+    need(type(value) is str and re.fullmatch(pattern, value), f"{value!r} is not of the form {pattern}")
+    return value
+
+
+def digest(value):
+    return bytes.fromhex(text("[0-9a-f]{64}", value))
+
+
 def root_of(leaf, index, size, hashes):
     """The root that an audit path leads to (RFC 9162, section 2.1.3.2)."""
-    assert 0 <= index < size, "a leaf outside of its tree"
+    need(number(index) < number(size), "a leaf outside of its tree")
     node, here, last = sha256(b"\0", leaf), index, size - 1
-    for other in map(bytes.fromhex, hashes):
-        assert last > 0 and len(other) == 32, "a path that is too long, or holds no hashes"
+    for other in map(digest, hashes):
+        need(last > 0, "a path that is too long")
         if here & 1 or here == last:
             node = sha256(b"\1", other, node)
             while not here & 1 and here:
@@ -26,26 +47,35 @@ def root_of(leaf, index, size, hashes):
         else:
             node = sha256(b"\1", node, other)
         here, last = here >> 1, last >> 1
-    assert last == 0, "a path that is too short"
+    need(last == 0, "a path that is too short")
     return node
 
 
-def verify(proof, root):
-    account, paid = proof["account"], f"{proof['asset']}:{proof['epoch']}:{proof['account']}"
-    assert proof["id"] == paid, "an id that is not of this payout"
-    bucket = int.from_bytes(sha256(account.encode())[:2], "big") >> 4
-    in_bucket, in_epoch = proof["in_bucket"], proof["in_epoch"]
-    assert (proof["bucket"], in_epoch["index"], in_epoch["size"]) == (bucket, bucket, 4096), "the wrong bucket"
-    bucket_root = root_of(f"{paid}|{proof['amount']}".encode(), **in_bucket)
-    assert bucket_root.hex() == proof["bucket_root"], "a payout that is not under the root of its bucket"
-    assert root_of(bucket_root, **in_epoch).hex() == root, "a bucket that is not under the root"
+def verify(wanted, /, *, format, id, asset, epoch, account, amount, bucket, in_bucket, bucket_root, in_epoch, root):
+    need(number(format) == 1, "a format other than 1")
+    need(digest(root) == digest(wanted), f"a proof for root {root}")
+    # The leaf is a text of several fields: it says one thing only if none of them can hold what separates them.
+    text("[A-Z0-9]{1,16}", asset)
+    text(r"(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", amount)
+    need(1 <= len(account.encode()) <= 128, "an account of no or too many bytes")
+    need(not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in account), "an unprintable account")
+    need(id == f"{asset}:{number(epoch)}:{account}", "an id that is not of this payout")
+    ours = int.from_bytes(sha256(account.encode())[:2], "big") >> 4
+    need((number(bucket), in_epoch["index"], in_epoch["size"]) == (ours, ours, 4096), "the wrong bucket")
+    need(root_of(f"{id}|{amount}".encode(), **in_bucket) == digest(bucket_root), "a payout that is not in its bucket")
+    need(root_of(digest(bucket_root), **in_epoch) == digest(root), "a bucket that is not under the root")
+
+
+def once(pairs):
+    need(len(dict(pairs)) == len(pairs), "a field that is there twice")
+    return dict(pairs)
 
 
 if __name__ == "__main__":
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
-            proof = json.load(file)
-        verify(proof, sys.argv[2].lower())
+            proof = json.load(file, object_pairs_hook=once)
+        verify(sys.argv[2].lower(), **proof)
     except Exception as wrong:  # Whatever is wrong with it, it proves nothing.
         sys.exit(f"it proves nothing: {wrong!r}")
     print(f"proven: {proof['account']} was paid {proof['amount']} {proof['asset']} for epoch {proof['epoch']}")

@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod common;
+#[path = "common/events.rs"]
+mod events;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -142,7 +144,7 @@ fn no_other_proof_holds() {
         json!(format!("{other}{}", &text[1..]))
     };
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let changes: [(&str, Change<'_>); 15] = [
+    let changes: [(&str, Change<'_>); 21] = [
         ("amount", &|proof| proof["amount"] = json!("1000000")),
         ("account", &|proof| proof["account"] = json!("mallory")),
         ("id", &|proof| proof["id"] = json!("ATOM:0:mallory")),
@@ -178,6 +180,20 @@ fn no_other_proof_holds() {
         ("outside", &|proof| {
             proof["in_bucket"]["index"] = proof["in_bucket"]["size"].clone()
         }),
+        ("a number as text", &|proof| {
+            proof["epoch"] = json!(proof["epoch"].to_string())
+        }),
+        ("a fraction", &|proof| proof["epoch"] = json!(proof["epoch"].as_f64())),
+        ("a truth", &|proof| proof["format"] = json!(true)),
+        ("another field", &|proof| proof["paid_to"] = json!("mallory")),
+        ("needless zeros", &|proof| {
+            let amount = proof["amount"].as_str().expect("an amount").to_owned();
+            proof["amount"] = json!(format!("0{amount}"));
+        }),
+        ("a blank in a hash", &|proof| {
+            let hash = proof["bucket_root"].as_str().expect("a hash").to_owned();
+            proof["bucket_root"] = json!(format!("{hash} "));
+        }),
         ("no hash", &|proof| proof["in_bucket"]["hashes"][0] = json!("zz")),
     ];
     for (what, change) in changes {
@@ -189,10 +205,51 @@ fn no_other_proof_holds() {
     // The root of another epoch.
     let other = roots.values().find(|other| **other != root).expect("another root");
     assert!(!try_it(&proof, other));
-    for garbage in ["", "{}", "[1,2", "null", r#"{"format":1}"#] {
+    let twice = proof.to_string().replacen('{', r#"{"format":1,"#, 1);
+    for garbage in ["", "{}", "[1,2", "null", r#"{"format":1}"#, &twice] {
         fs::write(&file, garbage).expect("garbage");
         assert!(!holds(&file, &root), "{garbage}");
     }
+}
+
+/// The leaf is `asset:epoch:account|amount`: a name that ends like an amount must not make another payout of it.
+#[test]
+fn a_leaf_is_not_read_in_two_ways() {
+    let place = Place::new();
+    let name = "mallory-7";
+    let bucket = softstake::core::name::bucket(name);
+    let twin = (0..u32::MAX)
+        .map(|number| format!("{name}|{number}"))
+        .find(|twin| softstake::core::name::bucket(twin) == bucket)
+        .expect("a name of the same bucket");
+    let lines = [
+        events::listing("ATOM", 6, 60, &events::pool()),
+        events::close("ATOM", 0, 60, "8"),
+    ];
+    place.append("softstake.control", 0, lines);
+    let deposits = [(twin.as_str(), "3"), ("other", "1")]
+        .map(|(account, amount)| events::deposit(&format!("d-{account}"), 0, account, "ATOM", amount));
+    place.append("exchange.deposits", 0, deposits);
+    place.run(Some(1));
+    let roots = roots(&place);
+    let paid = place.records("softstake.distributions");
+    let record = paid.iter().find(|record| record["data"]["account"] == twin.as_str());
+    let mut proof = proof(&place.bus(), record.expect("the twin was paid"));
+    let root = root_of(&roots, &proof);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proof.json");
+    fs::write(&file, proof.to_string()).expect("a proof");
+    assert!(holds(&file, &root), "{proof:#}");
+    let (account, digits) = twin.split_once('|').expect("a bar");
+    proof["id"] = json!(format!(
+        "{}:{}:{account}",
+        proof["asset"].as_str().expect("an asset"),
+        proof["epoch"]
+    ));
+    proof["amount"] = json!(format!("{digits}|{}", proof["amount"].as_str().expect("an amount")));
+    proof["account"] = json!(account);
+    fs::write(&file, proof.to_string()).expect("a proof");
+    assert!(!holds(&file, &root), "{proof:#}");
 }
 
 #[test]

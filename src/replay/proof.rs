@@ -230,6 +230,12 @@ impl Proof {
         if self.format != FORMAT {
             return Err(format!("its format is {}, this softstake knows {FORMAT}", self.format));
         }
+        // The leaf is a text of several fields: it says one thing only if none of them can hold what separates them.
+        Asset::parse(&self.asset).map_err(|error| format!("`asset` {error}"))?;
+        name::check_account(&self.account).map_err(|error| format!("`account` {error}"))?;
+        if !is_plain(&self.amount) {
+            return Err("`amount` is no plain decimal without needless zeros".into());
+        }
         let id = format!("{}:{}:{}", self.asset, self.epoch, self.account);
         if self.id != id {
             return Err(format!("`id` is {}, and not {id}", self.id));
@@ -241,7 +247,7 @@ impl Proof {
         if self.in_epoch.size != u64::from(BUCKETS) {
             return Err(format!("`in_epoch.size` has to be {BUCKETS}"));
         }
-        if !self.root.eq_ignore_ascii_case(root) {
+        if self.root != root.to_ascii_lowercase() {
             return Err(format!("it is a proof for root {}, and not for {root}", self.root));
         }
         let leaf = format!("{}|{}", self.id, self.amount).into_bytes();
@@ -265,8 +271,18 @@ impl Path {
     }
 }
 
+/// Whether a text is an amount as outputs have it (contract, section 8): digits, and a point and digits after it if there is a fraction.
+fn is_plain(amount: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "1"));
+    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && !fraction.ends_with('0')
+}
+
 fn hash(field: &str, text: &str) -> Result<Hash, String> {
     let mut hash = Hash::default();
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(format!("`{field}` has to be in small letters"));
+    }
     hex::decode_to_slice(text, &mut hash)
         .map_err(|error| format!("`{field}` is no SHA-256 in hexadecimal: {error}"))?;
     Ok(hash)

@@ -48,8 +48,21 @@ pub struct Config {
     pub dir: DirConfig,
     /// The Kafka bus.
     pub kafka: KafkaConfig,
+    /// Snapshots of the stores.
+    pub snapshots: SnapshotConfig,
     /// Logs.
     pub log: LogConfig,
+}
+
+/// How snapshots of the stores are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotConfig {
+    /// Where they go: a folder or a URL; none are taken without it.
+    pub place: Option<String>,
+    /// Seconds between two of a task.
+    pub every_seconds: u64,
+    /// How many of each task are kept.
+    pub keep: u64,
 }
 
 /// How the directory bus is worked on.
@@ -89,6 +102,11 @@ impl Default for Config {
             cache_mb: 256,
             dir: DirConfig { sync: true },
             kafka: KafkaConfig::default(),
+            snapshots: SnapshotConfig {
+                place: None,
+                every_seconds: 600,
+                keep: 3,
+            },
             log: LogConfig {
                 format: LogFormat::Human,
                 level: "info".into(),
@@ -98,6 +116,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How snapshots are taken; `None` if none are. `at_close`: whether one is left of each task as it is in the end.
+    #[must_use]
+    pub fn snapshots(&self, at_close: bool) -> Option<crate::snapshot::Settings> {
+        let place = self.snapshots.place.clone()?;
+        Some(crate::snapshot::Settings {
+            place,
+            every: std::time::Duration::from_secs(self.snapshots.every_seconds),
+            keep: usize::try_from(self.snapshots.keep).unwrap_or(1),
+            at_close,
+        })
+    }
+
     /// Bytes that all stores together may use to cache what is on disk.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
@@ -129,6 +159,12 @@ pub enum Key {
     KafkaDeployment,
     /// `kafka.instance`
     KafkaInstance,
+    /// `snapshots.place`
+    SnapshotsPlace,
+    /// `snapshots.every_seconds`
+    SnapshotsEverySeconds,
+    /// `snapshots.keep`
+    SnapshotsKeep,
     /// `log.format`
     LogFormat,
     /// `log.level`
@@ -137,7 +173,7 @@ pub enum Key {
 
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -148,6 +184,9 @@ impl Key {
         Self::KafkaBrokers,
         Self::KafkaDeployment,
         Self::KafkaInstance,
+        Self::SnapshotsPlace,
+        Self::SnapshotsEverySeconds,
+        Self::SnapshotsKeep,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -166,6 +205,9 @@ impl Key {
             Self::KafkaBrokers => "kafka.brokers",
             Self::KafkaDeployment => "kafka.deployment",
             Self::KafkaInstance => "kafka.instance",
+            Self::SnapshotsPlace => "snapshots.place",
+            Self::SnapshotsEverySeconds => "snapshots.every_seconds",
+            Self::SnapshotsKeep => "snapshots.keep",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -197,6 +239,9 @@ impl Key {
             Self::KafkaBrokers => Some(config.kafka.brokers.clone()),
             Self::KafkaDeployment => Some(config.kafka.deployment.clone()),
             Self::KafkaInstance => config.kafka.instance.clone(),
+            Self::SnapshotsPlace => config.snapshots.place.clone(),
+            Self::SnapshotsEverySeconds => Some(config.snapshots.every_seconds.to_string()),
+            Self::SnapshotsKeep => Some(config.snapshots.keep.to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
             Self::LogLevel => Some(config.log.level.clone()),
         }
@@ -227,6 +272,12 @@ impl Key {
             },
             Self::KafkaDeployment => config.kafka.deployment = name(value.text()?)?,
             Self::KafkaInstance => config.kafka.instance = Some(name(value.text()?)?),
+            Self::SnapshotsPlace => match value.text()? {
+                "" => return Err("must be a folder, or a URL such as s3://bucket/folder".into()),
+                place => config.snapshots.place = Some(place.to_owned()),
+            },
+            Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
+            Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,

@@ -12,5 +12,6 @@ pub mod core;
 pub mod generate;
 pub mod logging;
 pub mod replay;
+pub mod snapshot;
 pub mod store;
 pub mod task;

@@ -520,7 +520,7 @@ fn a_state_that_is_gone_is_built_anew() {
         "coordinate",
         "ingest",
         "accrue",
-        "accrue/0",
+        "accrue/4/0",
         "ingest/exchange.deposits/0",
     ] {
         fs::remove_dir_all(place.state().join(part)).expect("a store goes");

@@ -163,6 +163,7 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
             dedup_epochs: program::DEDUP_EPOCHS,
             threads: 2,
             step_bytes: 4_096,
+            rebuild: false,
             sequence: None,
         };
         for stage in 0..spec.epochs {

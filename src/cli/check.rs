@@ -3,7 +3,7 @@
 mod config;
 mod control;
 mod files;
-mod programme;
+pub(in crate::cli) mod programme;
 mod report;
 mod source;
 

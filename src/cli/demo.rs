@@ -144,7 +144,7 @@ fn settle(root: &Path, state: &Path, stop: &Arc<AtomicBool>, stats: &Arc<Stats>,
     let Some(opened) = bus::open(&BusAddress::Dir(root.to_path_buf()), &config, stop)? else {
         return Err(Failure::Failed("stopped".into()));
     };
-    let deployment = super::run::deployment(&config, opened.bus(), state)?;
+    let deployment = super::run::deployment(&config, opened.bus(), state, false)?;
     let end = progress::watched(stats, bars, LogFormat::Human, || run(&deployment, true, stop, stats))?;
     drop(deployment);
     opened.close()?;

@@ -64,6 +64,15 @@ pub(super) struct Settings {
     dir_sync: Option<String>,
     #[command(flatten)]
     kafka: Kafka,
+    /// Where snapshots of the stores go: a folder, or a URL such as s3://bucket/folder; none are taken without it
+    #[arg(long, value_name = "DIR|URL")]
+    snapshots_place: Option<String>,
+    /// Seconds between two snapshots of a task [default: 600]
+    #[arg(long, value_name = "N")]
+    snapshots_every_seconds: Option<String>,
+    /// Snapshots kept of each task [default: 3]
+    #[arg(long, value_name = "N")]
+    snapshots_keep: Option<String>,
     /// human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -118,6 +127,9 @@ impl Settings {
             (Key::DedupEpochs, &self.dedup_epochs),
             (Key::CacheMb, &self.cache_mb),
             (Key::DirSync, &self.dir_sync),
+            (Key::SnapshotsPlace, &self.snapshots_place),
+            (Key::SnapshotsEverySeconds, &self.snapshots_every_seconds),
+            (Key::SnapshotsKeep, &self.snapshots_keep),
             (Key::LogFormat, &self.log_format),
             (Key::LogLevel, &self.log_level),
         ]));

@@ -13,6 +13,7 @@ mod progress;
 mod prove;
 mod publish;
 mod query;
+mod rebuild;
 mod reconcile;
 mod records;
 mod run;
@@ -21,6 +22,7 @@ mod statement;
 mod table;
 mod topics;
 mod verify;
+mod what_if;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -58,9 +60,11 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     Explain(explain::Explain),
     Statement(statement::Statement),
+    WhatIf(what_if::WhatIf),
     Archive(archive::Archive),
     Prove(prove::Prove),
     Verify(verify::Verify),
+    Rebuild(rebuild::Rebuild),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -87,9 +91,11 @@ pub fn main() -> ExitCode {
         Command::Reconcile(reconcile) => reconcile.run(&mut out),
         Command::Explain(explain) => explain.run(&mut out),
         Command::Statement(statement) => statement.run(&mut out),
+        Command::WhatIf(what_if) => what_if.run(&mut out),
         Command::Archive(archive) => archive.run(&mut out),
         Command::Prove(prove) => prove.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
+        Command::Rebuild(rebuild) => rebuild.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
         Command::Completions(completions) => completions.run(&mut out),

@@ -192,7 +192,7 @@ impl Reconcile {
 }
 
 /// How many ledger partitions a replay has. Of no influence on any result.
-const PARTITIONS: u32 = 8;
+pub(super) const PARTITIONS: u32 = 8;
 
 fn stopped(work: Option<&Path>) -> Failure {
     Failure::Failed(match work {

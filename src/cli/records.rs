@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bus::{Bus, Mark, Topic, TopicPartition};
+use crate::replay::read::stretch;
 
 use super::Outcome;
 use super::failure::Failure;
-
-/// About so many bytes are read at a time.
-pub(super) const CHUNK: usize = 1 << 20;
 
 /// The data of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,15 +92,9 @@ pub(super) fn each_raw(
     partition: TopicPartition,
     mut take: impl FnMut(u64, &[u8]) -> Outcome,
 ) -> Outcome {
-    let mut reader = bus.open(partition, &Mark::default())?;
-    loop {
-        let before = reader.mark().offset;
-        let batch = reader.read(CHUNK, u64::MAX)?;
-        if batch.is_empty() && reader.mark().offset == before {
-            return Ok(());
-        }
-        batch.iter().try_for_each(|record| take(record.offset, record.value))?;
-    }
+    stretch(bus, partition, &Mark::default(), bus.end(partition)?, |record| {
+        take(record.offset, record.value)
+    })
 }
 
 /// Calls `take` with the data of every record of an output topic; with `word`, only of those that hold this JSON string somewhere.

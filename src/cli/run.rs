@@ -104,10 +104,13 @@ impl Run {
         let Some(opened) = bus::open(address, config, stop)? else {
             return Ok(End::Stopped);
         };
-        let deployment = deployment(config, opened.bus(), state)?;
+        let deployment = deployment(config, opened.bus(), state, self.until_idle)?;
         let end = progress::watched(stats, bars, config.log.format, || {
             run(&deployment, self.until_idle, stop, stats)
         })?;
+        if self.until_idle && end != End::Stopped {
+            deployment.stores.finish();
+        }
         drop(deployment);
         opened.close()?;
         Ok(end)
@@ -118,11 +121,20 @@ impl Run {
 /// this time, there are two of that name.
 const REPLACED_AGAIN_WITHIN: Duration = Duration::from_secs(300);
 
-/// The deployment that a configuration describes, its state directory taken.
-pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Result<Deployment, TaskError> {
+/// The deployment that a configuration describes, its state directory taken. `to_the_end`: whether a snapshot is left of how it is in the end.
+pub(super) fn deployment(
+    config: &Config,
+    bus: Arc<dyn Bus>,
+    state: &Path,
+    to_the_end: bool,
+) -> Result<Deployment, TaskError> {
     Ok(Deployment {
         bus,
-        stores: Box::new(StateDirectory::open(state, config.cache_bytes())?),
+        stores: Box::new(StateDirectory::open(
+            state,
+            config.cache_bytes(),
+            config.snapshots(to_the_end),
+        )?),
         partitions: config.partitions,
         dedup_epochs: config.dedup_epochs,
         threads: config.threads,
@@ -131,6 +143,7 @@ pub(super) fn deployment(config: &Config, bus: Arc<dyn Bus>, state: &Path) -> Re
             Some(BusAddress::Kafka) => STEP_BYTES / 4,
             _ => STEP_BYTES,
         },
+        rebuild: false,
         sequence: None,
     })
 }

@@ -18,7 +18,7 @@ use crate::replay::read::stretch;
 use super::failure::Failure;
 use super::flags::Reading;
 use super::query::write_json;
-use super::records::{Distribution, Seal};
+use super::records::{Distribution, Seal, each};
 use super::table::{Table, count};
 use super::{Outcome, bus};
 
@@ -90,7 +90,7 @@ impl Statement {
         let bus = bus.as_ref();
         let mut seals: BTreeMap<(String, u64), Seal> = BTreeMap::new();
         let mut wrong = Vec::new();
-        each(bus, Topic::Epochs, |seal: Seal| {
+        each(bus, Topic::Epochs, None, |seal: Seal| {
             let at = (seal.asset.clone(), seal.epoch);
             if seals.insert(at, seal.clone()).is_some() {
                 wrong.push(format!("{} epoch {} has two seals", seal.asset, seal.epoch));
@@ -133,7 +133,7 @@ impl Statement {
     fn added_up(&self, bus: &dyn Bus, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<String>, Failure> {
         let mut sums: BTreeMap<(String, u64), (u64, Exact)> = BTreeMap::new();
         let mut wrong = Vec::new();
-        each(bus, Topic::Distributions, |paid: Distribution| {
+        each(bus, Topic::Distributions, None, |paid: Distribution| {
             let at = (paid.asset, paid.epoch);
             if !seals.contains_key(&at) {
                 return Ok(());
@@ -165,30 +165,6 @@ impl Statement {
 
 fn too_much() -> Failure {
     Failure::Failed("the sums do not fit into 512 bits: an amount on the bus is not one of softstake's".into())
-}
-
-/// Calls `take` with the data of every record of an output topic. One that cannot be read ends the statement: it might be a seal.
-fn each<D: serde::de::DeserializeOwned>(bus: &dyn Bus, topic: Topic, mut take: impl FnMut(D) -> Outcome) -> Outcome {
-    #[derive(serde::Deserialize)]
-    struct Record<D> {
-        data: D,
-    }
-    for number in bus.partitions(topic)? {
-        let partition = topic.partition(number);
-        stretch(bus, partition, &Mark::default(), bus.end(partition)?, |record| {
-            if record.value.is_empty() {
-                return Ok(());
-            }
-            let Record { data } = serde_json::from_slice(record.value).map_err(|error| {
-                Failure::Failed(format!(
-                    "{partition}, offset {}: not a record that softstake writes there ({error})",
-                    record.offset
-                ))
-            })?;
-            take(data)
-        })?;
-    }
-    Ok(())
 }
 
 /// What does not add up, in sentences.

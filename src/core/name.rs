@@ -178,7 +178,7 @@ pub fn bucket(account: &str) -> u16 {
 }
 
 /// A number of ledger partitions: a power of two from 1 to 4096, so that each holds a whole range of buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partitions {
     /// log2 of the number, 0 to 12.
     bits: u8,

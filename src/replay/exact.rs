@@ -26,6 +26,18 @@ impl Exact {
         U512::from_str_radix(&all, 10).ok().map(Self)
     }
 
+    /// Reads so many of the smallest parts: 10^-18 each.
+    #[must_use]
+    pub fn parse_units(digits: &str) -> Option<Self> {
+        U512::from_str_radix(digits, 10).ok().map(Self)
+    }
+
+    /// How many of the smallest parts it is, in digits.
+    #[must_use]
+    pub fn units(self) -> String {
+        self.0.to_string()
+    }
+
     /// The difference; `None` if it would be negative.
     #[must_use]
     pub fn minus(self, other: Self) -> Option<Self> {

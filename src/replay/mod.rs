@@ -20,6 +20,7 @@ pub mod report;
 pub mod script;
 mod sequence;
 pub mod story;
+pub mod what_if;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -164,15 +165,16 @@ pub fn replay(plan: Plan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Result<R
             });
         }
     }
-    let rewrite = rewrite.unwrap_or_else(|| Arc::new(<[u8]>::to_vec));
+    let rewrite = rewrite.unwrap_or_else(|| Arc::new(|_, record: &[u8]| vec![record.to_vec()]));
     let (on, told) = (Arc::clone(&bus), Arc::clone(&script));
     let deployment = Deployment {
         bus: Arc::clone(&bus) as Arc<dyn Bus>,
-        stores: Box::new(StateDirectory::open(&work.join("state"), means.cache_bytes)?),
+        stores: Box::new(StateDirectory::open(&work.join("state"), means.cache_bytes, None)?),
         partitions: Some(means.partitions),
         dedup_epochs,
         threads: means.threads,
         step_bytes: STEP_BYTES,
+        rebuild: false,
         sequence: Some(Box::new(move || {
             let task = ReplaySequence::new(Arc::clone(&on), Arc::clone(&told), rewrite.as_ref())?;
             Ok(Box::new(task))

@@ -171,6 +171,13 @@ impl Script {
         })
     }
 
+    /// The same with other decisions to come to, questions and their order apart: what `change` makes of each.
+    #[must_use]
+    pub(super) fn amend(mut self, change: impl FnMut(Decision) -> Vec<Decision>) -> Self {
+        self.decisions = self.decisions.into_iter().flat_map(change).collect();
+        self
+    }
+
     /// How many decisions are gone through again.
     #[must_use]
     pub const fn decided(&self) -> usize {

@@ -33,7 +33,8 @@ impl ReplaySequence {
         let mut control = Vec::new();
         stretch(bus.origin(), CONTROL, &Mark::default(), script.control_end, |record| {
             if !record.value.is_empty() {
-                control.push((record.offset, rewrite(record.value)));
+                let becomes = rewrite(record.offset, record.value);
+                control.extend(becomes.into_iter().map(|value| (record.offset, value)));
             }
             Ok::<_, TaskError>(())
         })?;
@@ -76,8 +77,8 @@ impl ReplaySequence {
     }
 }
 
-/// What becomes of a control record before it is gone through again.
-pub type Rewrite = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+/// What becomes of the control record at an offset before it is gone through again: it, another, several, or none.
+pub type Rewrite = dyn Fn(u64, &[u8]) -> Vec<Vec<u8>> + Send + Sync;
 
 impl Task for ReplaySequence {
     fn id(&self) -> TaskId {

@@ -2,6 +2,9 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is tried when a store is opened.
+pub(super) const OPEN: &str = "open";
+
 /// What can go wrong with a store. Each message says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -46,7 +49,7 @@ pub enum StoreError {
         wanted: String,
     },
     /// The store holds what we never wrote.
-    #[error("the store at {path} is damaged: {what}; move it away to have it rebuilt from the bus")]
+    #[error("the store at {path} is damaged: {what}; at the next start it is set aside and made anew")]
     Damaged {
         /// The store.
         path: PathBuf,
@@ -120,6 +123,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether what is on the disk is not what was written there.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Rocks { action, source, .. } => {
+                source.kind() == rocksdb::ErrorKind::Corruption
+                    // A file that RocksDB's own list names.
+                    || *action == OPEN && source.as_ref().contains("No such file or directory")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the disk is full: RocksDB says so in words, the operating system by its code.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -25,6 +25,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBRawIterator, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter,
     WriteBatch, WriteOptions,
@@ -47,6 +48,9 @@ const AFTER_OWN_KEYS: &[u8] = &[1];
 
 /// How often opening a store for reading is tried while it changes.
 const ATTEMPTS: usize = 50;
+
+/// The file that says why a store is not to be used any more.
+const CONDEMNED: &str = "DAMAGED";
 
 /// Where files are written before they become part of the store.
 const INCOMING: &str = "incoming";
@@ -105,8 +109,17 @@ impl RocksStore {
     /// # Errors
     /// When the store is of another format or owner, in use, or damaged.
     pub fn open(path: &Path, kind: Kind, settings: Settings) -> Result<Self, StoreError> {
+        if let Ok(why) = fs::read_to_string(path.join(CONDEMNED)) {
+            return Err(StoreError::damaged(path, why));
+        }
         let incoming = path.join(INCOMING);
         fs::create_dir_all(&incoming).map_err(StoreError::io("create", &incoming))?;
+        if !path.join("CURRENT").exists() && has_tables(path)? {
+            return Err(StoreError::damaged(
+                path,
+                "it has tables, but CURRENT, which leads to them, is missing",
+            ));
+        }
         check_room(&settings.shared, path)?;
         let mut options = options::options(kind, &settings.shared, settings.expired);
         options.create_if_missing(true);
@@ -200,6 +213,41 @@ impl RocksStore {
             });
         }
         Err(StoreError::Busy { path: path.to_owned() })
+    }
+
+    /// Whether there is a store at `path`, whole or not.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        path.join("CURRENT").exists() || has_tables(path).unwrap_or(false)
+    }
+
+    /// Catches the store as of its last commit in a new folder on the same disk, by links to its files.
+    ///
+    /// # Errors
+    /// If RocksDB cannot.
+    pub fn checkpoint(&self, folder: &Path) -> Result<(), StoreError> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
+            .map_err(StoreError::rocks("take a snapshot of", &self.path))
+    }
+
+    /// Reads all there is once, so that every block is held against its checksum; how many keys there are.
+    ///
+    /// # Errors
+    /// For what is damaged.
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        let mut reading = ReadOptions::default();
+        reading.fill_cache(false);
+        reading.set_readahead_size(2 << 20);
+        let mut cursor = self.db.raw_iterator_opt(reading);
+        cursor.seek_to_first();
+        let mut keys = 0u64;
+        while cursor.valid() {
+            keys += 1;
+            cursor.next();
+        }
+        cursor.status().map_err(StoreError::rocks("read from", &self.path))?;
+        Ok(keys)
     }
 
     /// Whose store it is.
@@ -323,6 +371,16 @@ impl Store for RocksStore {
         }))
     }
 
+    fn condemn(&self, why: &StoreError) {
+        // If that cannot be written, whoever opens the store next finds out for itself.
+        if let Err(error) = fs::write(self.path.join(CONDEMNED), why.to_string()) {
+            tracing::error!(
+                "cannot note that the store at {} is damaged: {error}",
+                self.path.display()
+            );
+        }
+    }
+
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {
         let Some(writing) = &self.writing else {
             return Err(StoreError::ReadOnly {
@@ -420,7 +478,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> StoreError {
     if message.contains("While lock file") || message.contains("lock hold by current process") {
         return StoreError::InUse { path: path.to_owned() };
     }
-    StoreError::rocks("open", path)(error)
+    StoreError::rocks(super::error::OPEN, path)(error)
 }
 
 /// Name and length of the list of the store's files: it grows or is replaced whenever they change. `None` while it is replaced.
@@ -450,6 +508,17 @@ fn has_read_logs(db: &DB, path: &Path) -> Result<bool, StoreError> {
             .property_int_value(property)
             .map_err(StoreError::rocks("inspect", path))?;
         if entries != Some(0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether there are tables of RocksDB in a folder.
+fn has_tables(path: &Path) -> Result<bool, StoreError> {
+    for entry in fs::read_dir(path).map_err(StoreError::io("list", path))? {
+        let name = entry.map_err(StoreError::io("list", path))?.file_name();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "sst") {
             return Ok(true);
         }
     }

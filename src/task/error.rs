@@ -11,6 +11,9 @@ pub enum TaskError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] crate::snapshot::SnapshotError),
     /// The fold.
     #[error("{at}: {fault}")]
     Fault {
@@ -91,7 +94,9 @@ impl TaskError {
     pub fn reaction(&self) -> Reaction {
         match self {
             Self::Bus(error) => error.reaction(),
-            Self::Store(error) if error.is_full() => Reaction::TryAgain,
+            // A damaged store is set aside when it is opened again.
+            Self::Store(error) if error.is_full() || error.is_damage() => Reaction::TryAgain,
+            Self::Snapshot(_) => Reaction::TryAgain,
             // The end that can be read lags behind for a moment after a leader has changed.
             Self::Ahead { .. } => Reaction::TryAgain,
             _ => Reaction::StopTask,

@@ -147,6 +147,8 @@ pub struct Limits {
     pub step_bytes: usize,
     /// Bytes of changes that may wait in memory.
     pub changes_bytes: usize,
+    /// Whether it stops where everything was said before: nothing is published, and the bus is only read.
+    pub rebuild: bool,
 }
 
 impl<F: Fold> Harness<F> {
@@ -265,7 +267,7 @@ impl<F: Fold> Harness<F> {
         if self.dirty {
             tracing::trace!(task = %self.task, muted = self.said.is_some(), "at {}: persisting", describe(&self.at));
             // What was said before was committed before; the rest is now, even if there was nothing to say.
-            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) {
+            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) && !self.limits.rebuild {
                 self.commit()?;
             }
             self.fold
@@ -412,7 +414,39 @@ impl<F: Fold> Task for Harness<F> {
     }
 
     fn step(&mut self) -> Result<Progress, TaskError> {
+        let stepped = self.do_step();
+        self.look_at(&stepped);
+        stepped
+    }
+
+    fn close(&mut self) -> Result<(), TaskError> {
+        let closed = self.persist();
+        self.look_at(&closed);
+        if closed.is_ok() {
+            self.store.close();
+        }
+        closed
+    }
+}
+
+impl<F: Fold> Harness<F> {
+    /// Sees to it that a store that was found damaged is not used again.
+    fn look_at<T>(&self, outcome: &Result<T, TaskError>) {
+        if let Err(TaskError::Store(error)) = outcome
+            && error.is_damage()
+        {
+            tracing::error!(task = %self.task, "the store is damaged: it is set aside when it is opened again");
+            self.store.condemn(error);
+        }
+    }
+
+    fn do_step(&mut self) -> Result<Progress, TaskError> {
+        self.store.tend();
         self.store.has_room()?;
+        if self.limits.rebuild && self.said.is_none() {
+            self.persist()?;
+            return Ok(Progress::Idle);
+        }
         if self.fold.has_job() {
             self.job()?;
             return Ok(Progress::Worked);
@@ -429,10 +463,6 @@ impl<F: Fold> Task for Harness<F> {
             self.persist()?;
         }
         Ok(Progress::Idle)
-    }
-
-    fn close(&mut self) -> Result<(), TaskError> {
-        self.persist()
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Deployment {
     pub threads: usize,
     /// How many bytes of input one step of a task takes, about; [`STEP_BYTES`] unless a test wants otherwise. No part of any result.
     pub step_bytes: usize,
+    /// Whether only the stores are made anew, up to what the bus has committed: nothing is published, and the bus is only read.
+    pub rebuild: bool,
     /// What puts control records and source partitions into the inbox, if it is not the usual sequencer: a replay brings them as they came then.
     pub sequence: Option<Box<StartSequence>>,
 }
@@ -82,6 +84,7 @@ pub fn run(deployment: &Deployment, until_idle: bool, stop: &AtomicBool, stats: 
         .clone();
     match stopped {
         Stopped::Asked => Ok(End::Stopped),
+        Stopped::Idle if deployment.rebuild => Ok(End::Idle),
         Stopped::Idle if !open.alarms.is_empty() => Ok(End::Alarmed(open.alarms)),
         Stopped::Idle if open.undecided => Err(TaskError::Unfinished {
             what: "a control event waits for an answer of a source partition that is not on the bus any more; bring its file back".into(),
@@ -141,6 +144,7 @@ impl<'a> Opened<'a> {
         let limits = Limits {
             step_bytes: deployment.step_bytes,
             changes_bytes,
+            rebuild: deployment.rebuild,
         };
         Ok(Some(Self {
             deployment,
@@ -159,7 +163,11 @@ impl<'a> Opened<'a> {
             assigned.remove(&TaskId::DEPLOYMENT);
             return Ok(assigned);
         }
-        let mut all = BTreeSet::from([TaskId::SEQUENCE, TaskId::COORDINATE]);
+        let mut all = BTreeSet::from([TaskId::COORDINATE]);
+        if !self.deployment.rebuild {
+            // It has no store.
+            all.insert(TaskId::SEQUENCE);
+        }
         all.extend((0..self.partitions.count()).map(TaskId::accrue));
         all.extend(self.known.iter().copied().map(TaskId::ingest));
         for topic in Topic::SOURCES {
@@ -220,7 +228,7 @@ impl<'a> Opened<'a> {
     }
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
-        let store = self.store(Owner::Accrue(partition), None)?;
+        let store = self.store(Owner::Accrue(partition, self.partitions), None)?;
         let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
         let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(
@@ -270,6 +278,11 @@ fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option<Partitions
     loop {
         if let Some(position) = settled(bus.committed(TaskId::DEPLOYMENT))? {
             return agreed(deployment, Some(&position.cursor.place)).map(Some);
+        }
+        if deployment.rebuild {
+            return Err(TaskError::Unfinished {
+                what: "this bus has nothing on record of a deployment, so there are no stores to make anew".into(),
+            });
         }
         let ours = bus
             .assigned()?

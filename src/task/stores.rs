@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::bus::{Topic, TopicPartition};
-use crate::store::Store;
+use crate::core::name::Partitions;
+use crate::snapshot::{Series, Snapshots, Snapshotted};
 use crate::store::memory::{Contents, MemoryStore};
 use crate::store::rocks::{Expired, Kind, Limits, RocksStore, Settings, Shared};
+use crate::store::{Store, StoreError};
 
 use super::TaskError;
 
@@ -19,8 +22,36 @@ pub enum Owner {
     Coordinate,
     /// The ingest task of a source partition.
     Ingest(TopicPartition),
-    /// The accrue task of a ledger partition.
-    Accrue(u16),
+    /// The accrue task of a ledger partition, one of so many.
+    Accrue(u16, Partitions),
+}
+
+impl Owner {
+    /// Where it is kept below a folder of stores, and its name among snapshots.
+    fn path(self) -> String {
+        match self {
+            Self::Coordinate => "coordinate".into(),
+            Self::Ingest(source) => format!("{INGEST}/{}/{}", source.topic.name(), source.partition),
+            Self::Accrue(partition, of) => format!("{ACCRUE}/{}/{partition}", of.count()),
+        }
+    }
+
+    /// Whose store it is, in words for whoever opens one of another.
+    fn words(self, bus: &str) -> String {
+        match self {
+            Self::Coordinate => format!("the coordinator, bus {bus}"),
+            Self::Ingest(source) => format!("ingest of {source}, bus {bus}"),
+            Self::Accrue(partition, of) => format!("ledger partition {partition} of {}, bus {bus}", of.count()),
+        }
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Coordinate => Kind::Coordinate,
+            Self::Ingest(_) => Kind::Ingest,
+            Self::Accrue(..) => Kind::Accrue,
+        }
+    }
 }
 
 /// The stores of a deployment.
@@ -31,24 +62,35 @@ pub trait Stores: Send + Sync {
 
     /// The source partitions there are stores of.
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError>;
+
+    /// Waits until what the stores left to be done beside them is done.
+    fn finish(&self) {}
 }
 
 /// Stores in a state directory, which this process holds alone.
 pub struct StateDirectory {
     path: PathBuf,
     shared: Shared,
+    snapshots: Option<Arc<Snapshots>>,
     /// Held as long as the stores are in use.
     _lock: File,
 }
 
 impl StateDirectory {
     /// Takes the state directory at `path` for this process; it is made if it is not there. `cache_bytes` is what all its stores together
-    /// may use to cache what is on disk.
+    /// may use to cache what is on disk. With `snapshots`, stores that are not there come from the newest snapshot, and new ones are taken.
     ///
     /// # Errors
     /// `Locked` if another process has it; nothing is written then.
-    pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, TaskError> {
+    pub fn open(
+        path: &Path,
+        cache_bytes: usize,
+        snapshots: Option<crate::snapshot::Settings>,
+    ) -> Result<Self, TaskError> {
         let lock = lock(path)?;
+        let snapshots = snapshots
+            .map(|settings| Snapshots::open(settings, &path.join(CAUGHT)))
+            .transpose()?;
         let limits = Limits {
             cache_bytes,
             buffer_bytes: cache_bytes / 3,
@@ -57,37 +99,122 @@ impl StateDirectory {
         Ok(Self {
             path: path.to_owned(),
             shared: Shared::new(limits)?,
+            snapshots,
             _lock: lock,
         })
     }
+
+    /// Puts the stores of `new`, which lie in a folder of this one, in the place of those that are here; where those are then, if there were any.
+    ///
+    /// # Errors
+    /// If the system refuses. Done again, it goes on.
+    pub fn replace_by(&self, new: Self) -> Result<Option<PathBuf>, TaskError> {
+        let from = new.path.clone();
+        drop(new);
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let replaced = self.path.join(format!("replaced-{}", now.as_millis()));
+        let mut any = false;
+        for part in ["coordinate", INGEST, ACCRUE] {
+            let (here, there) = (self.path.join(part), from.join(part));
+            if here.exists() {
+                fs::create_dir_all(&replaced).map_err(io("create", &replaced))?;
+                fs::rename(&here, replaced.join(part)).map_err(io("move", &here))?;
+                any = true;
+            }
+            if there.exists() {
+                fs::rename(&there, &here).map_err(io("move", &there))?;
+            }
+        }
+        fs::remove_dir_all(&from).map_err(io("remove", &from))?;
+        Ok(any.then_some(replaced))
+    }
+
+    fn settings(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Settings {
+        Settings {
+            expired,
+            ..Settings::new(self.shared.clone(), owner.words(bus))
+        }
+    }
+
+    /// Opens a store, or one from the newest snapshot if there is none yet, or else a new one.
+    fn open_or_restore(&self, owner: Owner, bus: &str, expired: Option<&Expired>) -> Result<RocksStore, TaskError> {
+        let folder = folder(&self.path, owner);
+        if let Some(snapshots) = &self.snapshots
+            && !RocksStore::is_at(&folder)
+        {
+            // Every block is read once: what is damaged is found before anything rests on it.
+            snapshots.restore(&series(owner, bus), &folder, |arrived| {
+                let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, bus, None))?;
+                store.verify().map(drop)
+            })?;
+        }
+        Ok(RocksStore::open(
+            &folder,
+            owner.kind(),
+            self.settings(owner, bus, expired.cloned()),
+        )?)
+    }
+
+    /// Moves a damaged store out of the way, and says so.
+    fn set_aside(&self, owner: Owner, why: &StoreError) -> Result<(), TaskError> {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let aside = self.path.join(DAMAGED);
+        fs::create_dir_all(&aside).map_err(io("create", &aside))?;
+        let aside = aside.join(format!("{}-{}", owner.path().replace('/', "-"), now.as_millis()));
+        let folder = folder(&self.path, owner);
+        fs::rename(&folder, &aside).map_err(io("move", &folder))?;
+        tracing::error!(
+            "{why}; it is in {} now, and made anew from {}the bus",
+            aside.display(),
+            if self.snapshots.is_some() {
+                "a snapshot and "
+            } else {
+                ""
+            }
+        );
+        Ok(())
+    }
+}
+
+fn series(owner: Owner, bus: &str) -> Series {
+    Series::new(bus, &owner.path(), &owner.words(bus))
 }
 
 /// Where a task's store is, in the state directory `state`.
 pub(super) fn folder(state: &Path, owner: Owner) -> PathBuf {
-    match owner {
-        Owner::Coordinate => state.join("coordinate"),
-        Owner::Ingest(source) => state
-            .join(INGEST)
-            .join(source.topic.name())
-            .join(source.partition.to_string()),
-        Owner::Accrue(partition) => state.join("accrue").join(partition.to_string()),
-    }
+    state.join(owner.path())
 }
 
 const INGEST: &str = "ingest";
+const ACCRUE: &str = "accrue";
+/// Where stores are caught for snapshots.
+const CAUGHT: &str = "caught";
+/// Where damaged stores are moved to.
+const DAMAGED: &str = "damaged";
 
 impl Stores for StateDirectory {
     fn open(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
-        let (kind, name) = match owner {
-            Owner::Coordinate => (Kind::Coordinate, "the coordinator".to_owned()),
-            Owner::Ingest(source) => (Kind::Ingest, format!("ingest of {source}")),
-            Owner::Accrue(partition) => (Kind::Accrue, format!("ledger partition {partition}")),
+        let store = match self.open_or_restore(owner, bus, expired.as_ref()) {
+            Err(TaskError::Store(error)) if error.is_damage() => {
+                self.set_aside(owner, &error)?;
+                self.open_or_restore(owner, bus, expired.as_ref())?
+            }
+            store => store?,
         };
-        let settings = Settings {
-            expired,
-            ..Settings::new(self.shared.clone(), format!("{name}, bus {bus}"))
-        };
-        Ok(Box::new(RocksStore::open(&folder(&self.path, owner), kind, settings)?))
+        Ok(match &self.snapshots {
+            Some(snapshots) => Box::new(Snapshotted::new(store, series(owner, bus), Arc::clone(snapshots))),
+            None => Box::new(store),
+        })
+    }
+
+    fn finish(&self) {
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.finish();
+        }
     }
 
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError> {
@@ -152,7 +279,7 @@ impl Stores for InMemory {
             .keys()
             .filter_map(|owner| match owner {
                 Owner::Ingest(source) => Some(*source),
-                Owner::Coordinate | Owner::Accrue(_) => None,
+                Owner::Coordinate | Owner::Accrue(..) => None,
             })
             .collect())
     }

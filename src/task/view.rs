@@ -74,7 +74,10 @@ pub fn account(state: &Path, account: &str) -> Result<Vec<AccountView>, TaskErro
     };
     let partitions = Partitions::new(coordinator.partitions()).map_err(|error| impossible(error.to_string()))?;
     let bucket = name::bucket(account);
-    let store = open(&folder(state, Owner::Accrue(partitions.of(bucket))), Kind::Accrue)?;
+    let store = open(
+        &folder(state, Owner::Accrue(partitions.of(bucket), partitions)),
+        Kind::Accrue,
+    )?;
     view(&coordinator, &store, bucket, account).map_err(|stop| stop.of("query"))
 }
 

@@ -36,6 +36,7 @@ impl Memory {
             dedup_epochs,
             threads: shape.threads,
             step_bytes: shape.step_bytes,
+            rebuild: false,
             sequence: None,
         };
         Self { bus, deployment }

@@ -69,7 +69,7 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
 }
 
 /// Reads a whole event, or only its data.
-fn listing(bytes: &[u8]) -> Result<Listing, Refusal> {
+pub(in crate::cli) fn listing(bytes: &[u8]) -> Result<Listing, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Code::InvalidJson.because(format!("the file is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;

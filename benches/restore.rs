@@ -1,0 +1,87 @@
+//! How long it takes from an empty disk to ready, with the newest snapshots in a folder; and that what comes out afterwards is the same.
+//!
+//! `cargo bench --bench restore`; settings: HOLDERS (5,000,000), THREADS (2). `TMPDIR` should be on a disk.
+
+#![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Instant;
+
+use common::{OUTPUTS, Place, copy, setting, succeed};
+use sha2::{Digest, Sha256};
+use softstake::generate::{Synthetic, write};
+
+/// Lines of a topic in any order: how many, and the sum of their sums.
+fn tally(bus: &Path, topic: &str) -> (u64, u128) {
+    let mut tally = (0, 0u128);
+    for entry in fs::read_dir(bus.join(topic)).expect("a topic") {
+        let file = fs::File::open(entry.expect("an entry").path()).expect("a partition");
+        for line in BufReader::new(file).split(b'\n') {
+            let sum = Sha256::digest(line.expect("a line"));
+            let sum = u128::from_le_bytes(*sum.first_chunk().expect("16 bytes"));
+            tally = (tally.0 + 1, tally.1.wrapping_add(sum));
+        }
+    }
+    tally
+}
+
+fn main() {
+    let holders = setting("HOLDERS", 5_000_000);
+    let threads = setting("THREADS", 2).to_string();
+    let spec = Synthetic {
+        events: 3 * holders,
+        accounts: holders,
+        assets: 1,
+        partitions: 4,
+        epochs: 2,
+        ..Synthetic::default()
+    };
+    let place = Place::on_disk();
+    let snapshots = place.bus().with_file_name("snapshots");
+    let run = |place: &Place| {
+        let mut command = place.command(None);
+        command
+            .args(["--threads", &threads, "--snapshots-place"])
+            .arg(&snapshots);
+        let began = Instant::now();
+        let output = succeed(&mut command);
+        (began.elapsed(), String::from_utf8(output.stderr).expect("text"))
+    };
+    write(&place.bus(), &spec, 0..1, &mut |_| {}).expect("a bus is written");
+    let (took, _) = run(&place);
+    let (accounts, _) = tally(&place.bus(), "softstake.distributions");
+    println!("{holders} holders, {accounts} of them paid, and snapshots taken: {took:.1?}");
+
+    let undisturbed = Place::on_disk();
+    copy(&place.bus(), &undisturbed.bus());
+    copy(&place.state(), &undisturbed.state());
+    fs::remove_dir_all(place.state()).expect("a state to lose");
+    // From the start of the process until it has nothing left to do: all stores restored, every block of them read, and all logs at their ends.
+    let (took, said) = run(&place);
+    let restored = said.matches("restored from the snapshot").count();
+    println!("{restored} stores restored and ready: {took:.1?}");
+    assert!(
+        restored > 8 && !said.contains("going through what was published before"),
+        "{said}"
+    );
+
+    for place in [&place, &undisturbed] {
+        write(&place.bus(), &spec, 1..2, &mut |_| {}).expect("a bus is written");
+    }
+    run(&place);
+    let mut command = undisturbed.command(None);
+    succeed(command.args(["--threads", &threads]));
+    for topic in OUTPUTS {
+        let (ours, theirs) = (tally(&place.bus(), topic), tally(&undisturbed.bus(), topic));
+        println!(
+            "{topic}: {} records, {:032x}; never lost: {} records, {:032x}",
+            ours.0, ours.1, theirs.0, theirs.1
+        );
+        assert_eq!(ours, theirs, "{topic}");
+    }
+}

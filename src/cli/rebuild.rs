@@ -1,0 +1,81 @@
+//! `softstake rebuild`: the stores made anew from the log alone.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use indicatif::MultiProgress;
+
+use crate::task::TaskError;
+use crate::task::run::{Deployment, End, STEP_BYTES, run};
+use crate::task::stats::Stats;
+use crate::task::stores::StateDirectory;
+
+use super::failure::Failure;
+use super::flags::Settings;
+use super::{Outcome, bus, progress, signals};
+
+/// Make the stores anew from the log alone, up to what was published
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The bus is only read, and snapshots are not used. The stores that are there stay until the new ones are whole, and are kept beside them afterwards.
+Stopped or killed, it goes on when it is started again.
+
+Example:
+  softstake rebuild --bus kafka --state /var/lib/softstake")]
+pub(super) struct Rebuild {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where the new stores are until they are whole.
+const REBUILT: &str = "rebuilt";
+
+impl Rebuild {
+    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+        let loaded = self.settings.load()?;
+        let config = &loaded.config;
+        let bars = MultiProgress::new();
+        crate::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
+        let state = loaded.state()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        signals::stop_on_signals(Arc::clone(&stop))
+            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let stopped = || Failure::Failed("stopped before the stores were whole; start it again to go on".into());
+        let Some(bus) = bus::view(loaded.bus()?, config, &stop)? else {
+            return Err(stopped());
+        };
+        let old = StateDirectory::open(state, config.cache_bytes(), None)?;
+        let new = |path: &Path| StateDirectory::open(&path.join(REBUILT), config.cache_bytes(), None);
+        let stats = Arc::new(Stats::default());
+        let deployment = Deployment {
+            bus,
+            stores: Box::new(new(state)?),
+            partitions: config.partitions,
+            dedup_epochs: config.dedup_epochs,
+            threads: config.threads,
+            step_bytes: STEP_BYTES,
+            rebuild: true,
+            sequence: None,
+        };
+        let end: Result<End, TaskError> = progress::watched(&stats, &bars, config.log.format, || {
+            run(&deployment, true, &stop, &stats)
+        });
+        drop(deployment);
+        if end? == End::Stopped {
+            return Err(stopped());
+        }
+        let replaced = old.replace_by(new(state)?)?;
+        writeln!(out, "The stores in {} are made anew.", state.display())?;
+        if let Some(replaced) = replaced {
+            writeln!(
+                out,
+                "Those that were there are in {}: remove them when they are not needed any more.",
+                replaced.display()
+            )?;
+        }
+        Ok(())
+    }
+}

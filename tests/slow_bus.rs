@@ -21,7 +21,7 @@ use common::{OUTPUTS, Place};
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 use softstake::generate::{Synthetic, write};
-use softstake::task::run::{Deployment, End, run};
+use softstake::task::run::{Deployment, End, Mode, run};
 use softstake::task::stats::Stats;
 use softstake::task::stores::InMemory;
 
@@ -158,19 +158,19 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
                 bus: bus.clone(),
                 silences: Arc::default(),
             }),
-            stores: Box::new(InMemory::default()),
+            stores: Arc::new(InMemory::default()),
             partitions: Some(4),
             dedup_epochs: program::DEDUP_EPOCHS,
             threads: 2,
             step_bytes: 4_096,
-            rebuild: false,
+            mode: Mode::Work,
             sequence: None,
         };
         for stage in 0..spec.epochs {
             write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
             feed(&bus, &place, &mut fed);
             // All stores are lost, and everything is gone through again.
-            deployment.stores = Box::new(InMemory::default());
+            deployment.stores = Arc::new(InMemory::default());
             let end = run(&deployment, true, &AtomicBool::new(false), &Arc::new(Stats::default()));
             assert_eq!(end.expect("a run without an error"), End::Idle);
         }

@@ -2,6 +2,7 @@
 //! and moves a task's position in one atomic step. Everything above this trait is the same code on every bus.
 
 mod error;
+pub mod stretch;
 
 pub mod archive;
 pub mod dir;

@@ -16,6 +16,7 @@ mod query;
 mod rebuild;
 mod reconcile;
 mod records;
+mod repartition;
 mod run;
 mod signals;
 mod statement;
@@ -65,6 +66,7 @@ enum Command {
     Prove(prove::Prove),
     Verify(verify::Verify),
     Rebuild(rebuild::Rebuild),
+    Repartition(repartition::Repartition),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Archive(archive) => archive.run(&mut out),
         Command::Prove(prove) => prove.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
+        Command::Repartition(repartition) => repartition.run(&mut out),
         Command::Rebuild(rebuild) => rebuild.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),

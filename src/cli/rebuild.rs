@@ -9,7 +9,8 @@ use clap::Args;
 use indicatif::MultiProgress;
 
 use crate::task::TaskError;
-use crate::task::run::{Deployment, End, STEP_BYTES, run};
+use crate::task::repartition::rebuild;
+use crate::task::run::{Deployment, End, Mode, STEP_BYTES};
 use crate::task::stats::Stats;
 use crate::task::stores::StateDirectory;
 
@@ -50,18 +51,18 @@ impl Rebuild {
         let old = StateDirectory::open(state, config.cache_bytes(), None)?;
         let new = |path: &Path| StateDirectory::open(&path.join(REBUILT), config.cache_bytes(), None);
         let stats = Arc::new(Stats::default());
-        let deployment = Deployment {
+        let mut deployment = Deployment {
             bus,
-            stores: Box::new(new(state)?),
+            stores: Arc::new(new(state)?),
             partitions: config.partitions,
             dedup_epochs: config.dedup_epochs,
             threads: config.threads,
             step_bytes: STEP_BYTES,
-            rebuild: true,
+            mode: Mode::Rebuild { before: None },
             sequence: None,
         };
         let end: Result<End, TaskError> = progress::watched(&stats, &bars, config.log.format, || {
-            run(&deployment, true, &stop, &stats)
+            rebuild(&mut deployment, &stop, &stats)
         });
         drop(deployment);
         if end? == End::Stopped {

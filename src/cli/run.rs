@@ -11,7 +11,7 @@ use indicatif::MultiProgress;
 use crate::bus::{Bus, BusError};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
 use crate::task::TaskError;
-use crate::task::run::{Deployment, End, STEP_BYTES, run};
+use crate::task::run::{Deployment, End, Mode, STEP_BYTES, run};
 use crate::task::stats::Stats;
 use crate::task::stores::StateDirectory;
 
@@ -75,6 +75,9 @@ impl Run {
                     tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");
                     replaced = Some(Instant::now());
                 }
+                Err(TaskError::Relaid) if !stop.load(Relaxed) => {
+                    tracing::info!("{}", TaskError::Relaid);
+                }
                 end => break end,
             }
         };
@@ -130,7 +133,7 @@ pub(super) fn deployment(
 ) -> Result<Deployment, TaskError> {
     Ok(Deployment {
         bus,
-        stores: Box::new(StateDirectory::open(
+        stores: Arc::new(StateDirectory::open(
             state,
             config.cache_bytes(),
             config.snapshots(to_the_end),
@@ -143,7 +146,7 @@ pub(super) fn deployment(
             Some(BusAddress::Kafka) => STEP_BYTES / 4,
             _ => STEP_BYTES,
         },
-        rebuild: false,
+        mode: Mode::Work,
         sequence: None,
     })
 }

@@ -27,7 +27,7 @@ pub(super) struct Topics {
     /// Make what is missing; without it, topics are only looked at
     #[arg(long)]
     create: bool,
-    /// Ledger partitions, a power of two up to 4096; they never change [default: what is there, or 8]
+    /// Ledger partitions, a power of two up to 4096; `softstake repartition` changes them [default: what is there, or 8]
     #[arg(long, value_name = "N", value_parser = power_of_two)]
     partitions: Option<u32>,
     /// Partitions of each source topic that is made

@@ -172,6 +172,12 @@ impl Accrue {
         self.settling.keys().copied()
     }
 
+    /// Whether no settlement is further than waiting for barriers: then all partitions of a ledger that is read to its end are in the same state.
+    #[must_use]
+    pub fn is_between_settlements(&self) -> bool {
+        self.job().is_none() && self.settling.values().all(|settling| settling.stage == Stage::Open)
+    }
+
     fn settlement(&self, at: AssetEpoch) -> Result<&Settlement, Fault> {
         self.settling
             .get(&at)

@@ -159,6 +159,30 @@ impl Coordinator {
         self.partitions
     }
 
+    /// The same coordinator with so many ledger partitions from now on.
+    ///
+    /// # Errors
+    /// The epochs, in words, of which some partitions have been heard and others have not.
+    pub fn repartitioned(mut self, partitions: u32) -> Result<Self, Vec<String>> {
+        let under_way: Vec<String> = self
+            .assets
+            .iter()
+            .flat_map(|listed| {
+                let heard = |closing: &&Closing| !closing.subtotals.is_empty() || closing.total.is_some();
+                listed
+                    .closing
+                    .iter()
+                    .filter(move |(_, closing)| heard(closing))
+                    .map(|(epoch, _)| format!("{} epoch {epoch}", listed.terms.asset))
+            })
+            .collect();
+        if !under_way.is_empty() {
+            return Err(under_way);
+        }
+        self.partitions = partitions;
+        Ok(self)
+    }
+
     /// The listed assets, by number.
     #[must_use]
     pub fn assets(&self) -> &[Listed] {

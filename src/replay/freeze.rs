@@ -9,6 +9,7 @@ use crate::bus::{Bus, BusError, Mark, TaskId, Topic, TopicPartition};
 use crate::core::decision::{Decision, Offsets};
 use crate::core::fault::Fault;
 use crate::core::messages::{self, AssetEpoch, Inbox};
+use crate::task::fixed::Record;
 
 use super::ReplayError;
 use super::read::stretch;
@@ -48,7 +49,7 @@ impl Frozen {
     /// # Errors
     /// What the bus says; records of ours that cannot be read.
     pub fn look(bus: &dyn Bus) -> Result<Self, ReplayError> {
-        let begun = bus.committed(TaskId::DEPLOYMENT)?;
+        let begun = Record::of(bus)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
         let mut taken_in = BTreeMap::new();
         for topic in Topic::SOURCES {
@@ -81,10 +82,8 @@ impl Frozen {
         }
         let (sealed, dedup_epochs) = match begun {
             Some(begun) => {
-                let (partitions, dedup_epochs): (u32, u64) =
-                    messages::decode(&begun.cursor.place, "the deployment's record on the bus")?;
-                let sealed = sealed(bus, coordinator.unwrap_or(0), partitions)?;
-                (Some(sealed), dedup_epochs)
+                let sealed = sealed(bus, coordinator.unwrap_or(0), &begun)?;
+                (Some(sealed), begun.dedup_epochs)
             }
             None => (None, crate::config::Config::default().dedup_epochs),
         };
@@ -140,8 +139,8 @@ fn look_up(bus: &dyn Bus, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, 
 }
 
 /// The epochs whose seal the coordinator had published when it stood at `read_to` of its inbox: those of which it had all receipts.
-fn sealed(bus: &dyn Bus, read_to: u64, partitions: u32) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
-    let mut receipts: BTreeMap<AssetEpoch, u32> = BTreeMap::new();
+fn sealed(bus: &dyn Bus, read_to: u64, begun: &Record) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
+    let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
     // The inbox may be kept for less long than the rest.
     let mark = Mark {
         offset: bus.start(INBOX)?,
@@ -149,14 +148,16 @@ fn sealed(bus: &dyn Bus, read_to: u64, partitions: u32) -> Result<BTreeSet<Asset
     };
     stretch(bus, INBOX, &mark, read_to, |record| {
         if let Inbox::Receipt { at, .. } = messages::decode(record.value, "a record of the inbox")? {
-            *receipts.entry(at).or_default() += 1;
+            let (count, wanted) = receipts.entry(at).or_default();
+            *count += 1;
+            *wanted = begun.partitions_at(record.offset);
         }
         Ok::<_, ReplayError>(())
     })?;
     // Epochs are sealed one after the other, so those before one that is sealed are, too.
     let mut newest: BTreeMap<u16, u32> = BTreeMap::new();
-    for (at, count) in receipts {
-        if count == partitions {
+    for (at, (count, wanted)) in receipts {
+        if count == wanted {
             newest.insert(at.number, at.epoch);
         }
     }

@@ -30,7 +30,7 @@ use crate::bus::{Bus, BusError, TopicPartition};
 use crate::core::fault::Fault;
 use crate::store::StoreError;
 use crate::task::TaskError;
-use crate::task::run::{Deployment, End, STEP_BYTES, run};
+use crate::task::run::{Deployment, End, Mode, STEP_BYTES, run};
 use crate::task::stats::Stats;
 use crate::task::stores::StateDirectory;
 
@@ -169,12 +169,12 @@ pub fn replay(plan: Plan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Result<R
     let (on, told) = (Arc::clone(&bus), Arc::clone(&script));
     let deployment = Deployment {
         bus: Arc::clone(&bus) as Arc<dyn Bus>,
-        stores: Box::new(StateDirectory::open(&work.join("state"), means.cache_bytes, None)?),
+        stores: Arc::new(StateDirectory::open(&work.join("state"), means.cache_bytes, None)?),
         partitions: Some(means.partitions),
         dedup_epochs,
         threads: means.threads,
         step_bytes: STEP_BYTES,
-        rebuild: false,
+        mode: Mode::Work,
         sequence: Some(Box::new(move || {
             let task = ReplaySequence::new(Arc::clone(&on), Arc::clone(&told), rewrite.as_ref())?;
             Ok(Box::new(task))

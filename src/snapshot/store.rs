@@ -92,7 +92,7 @@ impl Snapshotted {
     }
 
     fn has_moved(&self) -> bool {
-        self.last.as_ref() != Some(self.store.position()) && *self.store.position() != Position::default()
+        self.last.as_ref() != Some(self.store.position())
     }
 }
 

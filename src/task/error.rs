@@ -62,6 +62,24 @@ pub enum TaskError {
         /// What to do.
         hint: &'static str,
     },
+    /// The ledger was laid out anew since this process began to work.
+    #[error("the ledger has been repartitioned: this process goes on under the new layout")]
+    Relaid,
+    /// There is no store to go on from after the ledger was laid out anew.
+    #[error(
+        "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the log from its start is of the layout before: bring back the \
+         state directory in which that was done, name the place of its snapshots, or run `softstake rebuild`"
+    )]
+    NoStore {
+        /// The task.
+        task: TaskId,
+    },
+    /// The ledger cannot be repartitioned now.
+    #[error("the ledger cannot be repartitioned: {why}; nothing was changed")]
+    NotNow {
+        /// Why not.
+        why: String,
+    },
     /// Another process works on this state.
     #[error(
         "the state directory {path} is in use by another softstake process: stop that one first, or name another directory"
@@ -99,6 +117,7 @@ impl TaskError {
             Self::Snapshot(_) => Reaction::TryAgain,
             // The end that can be read lags behind for a moment after a leader has changed.
             Self::Ahead { .. } => Reaction::TryAgain,
+            Self::Relaid => Reaction::EndProcess,
             _ => Reaction::StopTask,
         }
     }

@@ -24,6 +24,9 @@ pub const CHANGES_BYTES: usize = 448 << 20;
 /// How long changes may wait in memory while there is nothing else to do.
 const PERSIST_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a task that is made anew waits for what has not come yet.
+const SLOW: Duration = Duration::from_millis(20);
+
 /// What a fold is given in a step.
 pub struct Context<'a> {
     /// The bus, to look things up.
@@ -152,7 +155,7 @@ pub struct Limits {
 }
 
 impl<F: Fold> Harness<F> {
-    /// Takes a task up where its store and the bus left it.
+    /// Takes a task up where its store and the bus left it: the bus at `committed`.
     ///
     /// # Errors
     /// If the store or an input is not what it was.
@@ -162,9 +165,9 @@ impl<F: Fold> Harness<F> {
         bus: Arc<dyn Bus>,
         store: Box<dyn Store>,
         limits: Limits,
+        committed: Option<Position>,
     ) -> Result<Self, TaskError> {
         let at = store.position().clone();
-        let committed = bus.committed(task)?;
         let said = committed.clone().filter(|said| is_before(&at, said));
         let mut readers = Vec::new();
         for input in fold.inputs() {
@@ -461,6 +464,11 @@ impl<F: Fold> Harness<F> {
         }
         if self.dirty && self.persisted.elapsed() > PERSIST_AFTER {
             self.persist()?;
+        }
+        if self.limits.rebuild {
+            // What was said is there: it is only slow to come, and nothing is done before it has.
+            std::thread::sleep(SLOW);
+            return Ok(Progress::Worked);
         }
         Ok(Progress::Idle)
     }

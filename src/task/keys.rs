@@ -166,6 +166,18 @@ impl Table {
     }
 }
 
+/// The bucket of the account that a key of an accrue task is about; `None` for the state.
+#[must_use]
+pub fn bucket(key: &[u8]) -> Option<u16> {
+    let from = match *key.first()? {
+        ROWS => 7,
+        OPENINGS => 3,
+        STATUSES => 1,
+        _ => return None,
+    };
+    key.get(from..from + 2)?.try_into().ok().map(u16::from_be_bytes)
+}
+
 /// The epoch in the key of a row.
 pub fn row_epoch(key: &[u8]) -> Result<u32, Fault> {
     key.get(3..7)

@@ -1,18 +1,17 @@
 //! A deployment in one process: its tasks on a few threads, from the state that is there to the end of the bus.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use crate::bus::{Bus, BusError, Cursor, Mark, Outputs, Position, Reaction, TaskId, Topic, TopicPartition};
+use crate::bus::{Bus, Mark, Position, TaskId, Topic, TopicPartition};
 use crate::core::decision::Decision;
-use crate::core::name::Partitions;
 use crate::store::Store;
 use crate::store::rocks::Expired;
 
 use super::accrue::AccrueTask;
 use super::coordinate::{CoordinateTask, Open};
+use super::fixed::{Layout, Record, fixed};
 pub use super::harness::STEP_BYTES;
 use super::harness::{CHANGES_BYTES, Harness, Limits};
 use super::ingest::IngestTask;
@@ -31,7 +30,7 @@ pub struct Deployment {
     /// The bus.
     pub bus: Arc<dyn Bus>,
     /// The tasks' stores.
-    pub stores: Box<dyn Stores>,
+    pub stores: Arc<dyn Stores>,
     /// How many ledger partitions; `None` for what the deployment was begun with.
     pub partitions: Option<u32>,
     /// For how many epochs duplicates are recognised.
@@ -40,10 +39,25 @@ pub struct Deployment {
     pub threads: usize,
     /// How many bytes of input one step of a task takes, about; [`STEP_BYTES`] unless a test wants otherwise. No part of any result.
     pub step_bytes: usize,
-    /// Whether only the stores are made anew, up to what the bus has committed: nothing is published, and the bus is only read.
-    pub rebuild: bool,
+    /// What is done.
+    pub mode: Mode,
     /// What puts control records and source partitions into the inbox, if it is not the usual sequencer: a replay brings them as they came then.
     pub sequence: Option<Box<StartSequence>>,
+}
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything.
+    Work,
+    /// Only what is on the ledger and in the inbox is worked off; nothing new is taken in.
+    Drain,
+    /// Only the stores are made anew, up to what the bus has committed, or to the switch of this number: nothing is published, and the bus is only
+    /// read.
+    Rebuild {
+        /// The switch before which to stop.
+        before: Option<usize>,
+    },
 }
 
 /// Starts a sequencer.
@@ -84,7 +98,7 @@ pub fn run(deployment: &Deployment, until_idle: bool, stop: &AtomicBool, stats: 
         .clone();
     match stopped {
         Stopped::Asked => Ok(End::Stopped),
-        Stopped::Idle if deployment.rebuild => Ok(End::Idle),
+        Stopped::Idle if deployment.mode != Mode::Work => Ok(End::Idle),
         Stopped::Idle if !open.alarms.is_empty() => Ok(End::Alarmed(open.alarms)),
         Stopped::Idle if open.undecided => Err(TaskError::Unfinished {
             what: "a control event waits for an answer of a source partition that is not on the bus any more; bring its file back".into(),
@@ -116,7 +130,8 @@ fn announced(bus: &dyn Bus) -> Result<BTreeSet<TopicPartition>, TaskError> {
 /// A deployment with its fixed settings agreed.
 struct Opened<'a> {
     deployment: &'a Deployment,
-    partitions: Partitions,
+    record: Record,
+    layout: Layout,
     open: Arc<Mutex<Open>>,
     stats: Arc<Stats>,
     limits: Limits,
@@ -127,15 +142,19 @@ struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// `None` if it was asked to stop meanwhile.
     fn new(deployment: &'a Deployment, stats: Arc<Stats>, stop: &AtomicBool) -> Result<Option<Self>, TaskError> {
-        let Some(partitions) = fixed(deployment, stop)? else {
+        let Some(mut record) = fixed(deployment, stop)? else {
             return Ok(None);
         };
+        if let Mode::Rebuild { before: Some(switch) } = deployment.mode {
+            record = record.before(switch);
+        }
+        let layout = record.layout()?;
         let mut known = BTreeSet::new();
         if deployment.bus.assigned()?.is_none() {
             known = announced(deployment.bus.as_ref())?;
             known.extend(deployment.stores.sources()?);
         }
-        let mut tasks = usize::from(partitions.count()) + 1;
+        let mut tasks = usize::from(layout.partitions.count()) + 1;
         for topic in Topic::SOURCES {
             tasks += deployment.bus.partitions(topic)?.len();
         }
@@ -144,11 +163,12 @@ impl<'a> Opened<'a> {
         let limits = Limits {
             step_bytes: deployment.step_bytes,
             changes_bytes,
-            rebuild: deployment.rebuild,
+            rebuild: matches!(deployment.mode, Mode::Rebuild { .. }),
         };
         Ok(Some(Self {
             deployment,
-            partitions,
+            record,
+            layout,
             open: Arc::default(),
             stats,
             limits,
@@ -159,16 +179,21 @@ impl<'a> Opened<'a> {
     /// The tasks that this process is to run now.
     fn wanted(&self) -> Result<BTreeSet<TaskId>, TaskError> {
         if let Some(mut assigned) = self.deployment.bus.assigned()? {
-            // What a deployment was begun with has no task.
-            assigned.remove(&TaskId::DEPLOYMENT);
+            // What a deployment was begun with has no task, nor have partitions that an earlier layout had.
+            assigned.retain(|task| *task != TaskId::DEPLOYMENT && !self.is_of_earlier_layout(*task));
+            if self.deployment.mode == Mode::Drain {
+                assigned.retain(|task| matches!(task.home().topic, Topic::Inbox | Topic::Ledger));
+            }
             return Ok(assigned);
         }
         let mut all = BTreeSet::from([TaskId::COORDINATE]);
-        if !self.deployment.rebuild {
-            // It has no store.
-            all.insert(TaskId::SEQUENCE);
+        all.extend((0..self.layout.partitions.count()).map(TaskId::accrue));
+        match self.deployment.mode {
+            Mode::Drain => return Ok(all),
+            Mode::Work => _ = all.insert(TaskId::SEQUENCE),
+            // The sequencer has no store.
+            Mode::Rebuild { .. } => {}
         }
-        all.extend((0..self.partitions.count()).map(TaskId::accrue));
         all.extend(self.known.iter().copied().map(TaskId::ingest));
         for topic in Topic::SOURCES {
             let numbers = self.deployment.bus.partitions(topic)?;
@@ -184,6 +209,12 @@ impl<'a> Opened<'a> {
     /// Takes a task up from its store.
     fn start(&self, task: TaskId) -> Result<Box<dyn Task>, TaskError> {
         let home = task.home();
+        if self.deployment.mode == Mode::Work {
+            let known = Record::of(self.deployment.bus.as_ref())?;
+            if known.is_some_and(|known| known.switches.len() != self.record.switches.len()) {
+                return Err(TaskError::Relaid);
+            }
+        }
         match home.topic {
             Topic::Control => match &self.deployment.sequence {
                 Some(start) => start(),
@@ -191,16 +222,49 @@ impl<'a> Opened<'a> {
             },
             Topic::Inbox => self.coordinate(),
             Topic::Ledger => match u16::try_from(home.partition) {
-                Ok(partition) if partition < self.partitions.count() => self.accrue(partition),
+                Ok(partition) if partition < self.layout.partitions.count() => self.accrue(partition),
                 _ => Err(TaskError::Fixed {
                     name: "partitions",
                     given: format!("{} or more, going by topic {}", home.partition + 1, home.topic),
-                    recorded: self.partitions.count().to_string(),
-                    hint: "a ledger never grows: remove the deployment's topics and begin anew, or restore the topic as it was",
+                    recorded: self.layout.to_string(),
+                    hint: "`softstake repartition` changes it",
                 }),
             },
             _ => self.ingest(home),
         }
+    }
+
+    fn is_of_earlier_layout(&self, task: TaskId) -> bool {
+        let home = task.home();
+        home.topic == Topic::Ledger && home.partition >= u32::from(self.layout.partitions.count())
+    }
+
+    /// What the bus has as a task's position, or where it stood when the stores are to be as they were then.
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, TaskError> {
+        let rebuilt_to = match self.deployment.mode {
+            Mode::Rebuild { before } => before.and_then(|switch| {
+                Record::of(self.deployment.bus.as_ref())
+                    .transpose()
+                    .map(|record| record.map(|record| record.before(switch + 1)))
+            }),
+            Mode::Work | Mode::Drain => None,
+        };
+        match (rebuilt_to.transpose()?, task.home().topic) {
+            (Some(record), Topic::Ledger | Topic::Inbox) => Ok(Some(record.begins_at(task))),
+            _ => Ok(self.deployment.bus.committed(task)?),
+        }
+    }
+
+    /// The store of a task of the layout in force. What lies before it on the log is of earlier ones, so it has to be there.
+    fn store_of_layout(&self, owner: Owner, task: TaskId) -> Result<Box<dyn Store>, TaskError> {
+        let store = self.store(owner, None)?;
+        if self.layout.generation > 0 && store.get(&super::keys::STATE)?.is_none() {
+            // An empty one would stand in the way of a snapshot.
+            drop(store);
+            self.deployment.stores.remove(owner)?;
+            return Err(TaskError::NoStore { task });
+        }
+        Ok(store)
     }
 
     fn store(&self, owner: Owner, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
@@ -210,9 +274,9 @@ impl<'a> Opened<'a> {
     }
 
     fn coordinate(&self) -> Result<Box<dyn Task>, TaskError> {
-        let store = self.store(Owner::Coordinate, None)?;
+        let store = self.store_of_layout(Owner::Coordinate(self.layout.generation), TaskId::COORDINATE)?;
         let fold = CoordinateTask::new(
-            u32::from(self.partitions.count()),
+            u32::from(self.layout.partitions.count()),
             store.as_ref(),
             Arc::clone(&self.open),
             Arc::clone(&self.stats),
@@ -224,12 +288,18 @@ impl<'a> Opened<'a> {
             bus,
             store,
             self.limits,
+            self.committed(TaskId::COORDINATE)?,
         )?))
     }
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
-        let store = self.store(Owner::Accrue(partition, self.partitions), None)?;
-        let fold = AccrueTask::new(partition, self.partitions, store.as_ref(), Arc::clone(&self.stats))?;
+        let store = self.store_of_layout(Owner::Accrue(partition, self.layout), TaskId::accrue(partition))?;
+        let fold = AccrueTask::new(
+            partition,
+            self.layout.partitions,
+            store.as_ref(),
+            Arc::clone(&self.stats),
+        )?;
         let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(
             TaskId::accrue(partition),
@@ -237,6 +307,7 @@ impl<'a> Opened<'a> {
             bus,
             store,
             self.limits,
+            self.committed(TaskId::accrue(partition))?,
         )?))
     }
 
@@ -249,7 +320,7 @@ impl<'a> Opened<'a> {
         let fold = IngestTask::new(
             source,
             dedup_epochs,
-            self.partitions,
+            self.layout.partitions,
             store.as_ref(),
             horizon,
             Arc::clone(&self.stats),
@@ -261,141 +332,14 @@ impl<'a> Opened<'a> {
             bus,
             store,
             self.limits,
+            self.committed(TaskId::ingest(source))?,
         )?))
     }
 }
 
-/// Whose name errors about what a deployment was begun with go under.
-const FIXED: &str = "deployment";
-
-/// How long to wait before looking again whether another process has begun the deployment.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// Agrees on the settings that results or the ledger's layout rest on: what the bus has on record, or what is asked for if it has nothing.
-/// Where several processes run a deployment, one of them begins it and the others wait for that. `None` if it was asked to stop meanwhile.
-fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option<Partitions>, TaskError> {
-    let bus = deployment.bus.as_ref();
-    loop {
-        if let Some(position) = settled(bus.committed(TaskId::DEPLOYMENT))? {
-            return agreed(deployment, Some(&position.cursor.place)).map(Some);
-        }
-        if deployment.rebuild {
-            return Err(TaskError::Unfinished {
-                what: "this bus has nothing on record of a deployment, so there are no stores to make anew".into(),
-            });
-        }
-        let ours = bus
-            .assigned()?
-            .is_none_or(|assigned| assigned.contains(&TaskId::DEPLOYMENT));
-        if ours && bus.take_up(TaskId::DEPLOYMENT) {
-            break;
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    let begun = begin(deployment);
-    bus.let_go(TaskId::DEPLOYMENT);
-    match begun {
-        // It was taken from us, or whether it was done has to be looked up.
-        Err(TaskError::Bus(error)) if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) => {
-            tracing::warn!("{error}");
-            std::thread::sleep(LOOK_AGAIN);
-            fixed(deployment, stop)
-        }
-        begun => begun.map(Some),
-    }
-}
-
-/// What the bus answered; nothing while it cannot be reached.
-fn settled<T>(answer: Result<Option<T>, BusError>) -> Result<Option<T>, BusError> {
-    match answer {
-        Err(error @ BusError::Unavailable { .. }) => {
-            tracing::warn!("{error}");
-            Ok(None)
-        }
-        answer => answer,
-    }
-}
-
-/// Begins the deployment, with what this process was told.
-fn begin(deployment: &Deployment) -> Result<Partitions, TaskError> {
-    let bus = deployment.bus.as_ref();
-    if bus.end(Topic::Decisions.partition(0))? > 0 {
-        return Err(BusError::PositionLost {
-            task: TaskId::DEPLOYMENT,
-            group: bus.identity().to_owned(),
-            why: format!(
-                "{} has decisions, but nothing says what the deployment was begun with",
-                Topic::Decisions
-            ),
-        }
-        .into());
-    }
-    let partitions = agreed(deployment, None)?;
-    let record = (u32::from(partitions.count()), deployment.dedup_epochs);
-    let place = crate::core::messages::encode(&record).map_err(fault)?;
-    let position = Position {
-        cursor: Cursor { job: 0, place },
-        ..Position::default()
-    };
-    bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &position)?;
-    Ok(partitions)
-}
-
-/// What is in force, if what this process was told does not contradict it.
-fn agreed(deployment: &Deployment, recorded: Option<&[u8]>) -> Result<Partitions, TaskError> {
-    let recorded: Option<(u32, u64)> = recorded
-        .map(|record| crate::core::messages::decode(record, "the deployment's record on the bus"))
-        .transpose()
-        .map_err(fault)?;
-    // Where the ledger is there already, it has as many partitions as it has.
-    let ledger = if deployment.bus.assigned()?.is_some() {
-        u32::try_from(deployment.bus.partitions(Topic::Ledger)?.len()).ok()
-    } else {
-        None
-    };
-    let (count, dedup_epochs) = recorded.unwrap_or((
-        ledger.or(deployment.partitions).unwrap_or(DEFAULT_PARTITIONS),
-        deployment.dedup_epochs,
-    ));
-    if let Some(given) = deployment.partitions.filter(|given| *given != count) {
-        return Err(TaskError::Fixed {
-            name: "partitions",
-            given: given.to_string(),
-            recorded: count.to_string(),
-            hint: "leave it out to go on with what is in force",
-        });
-    }
-    if let Some(found) = ledger.filter(|found| *found != count) {
-        return Err(TaskError::Fixed {
-            name: "partitions",
-            given: format!("{found}, going by topic {}", Topic::Ledger),
-            recorded: count.to_string(),
-            hint: "a ledger never grows: restore the topic as it was, or begin a new deployment on new topics",
-        });
-    }
-    if deployment.dedup_epochs != dedup_epochs {
-        return Err(TaskError::Fixed {
-            name: "dedup_epochs",
-            given: deployment.dedup_epochs.to_string(),
-            recorded: dedup_epochs.to_string(),
-            hint: "payouts depend on it: set it back",
-        });
-    }
-    let partitions = Partitions::new(count).map_err(|error| TaskError::Fixed {
-        name: "partitions",
-        given: count.to_string(),
-        recorded: error.to_string(),
-        hint: "name a power of two from 1 to 4096",
-    })?;
-    Ok(partitions)
-}
-
 fn fault(fault: crate::core::fault::Fault) -> TaskError {
     TaskError::Fault {
-        at: FIXED.into(),
+        at: "deployment".into(),
         fault,
     }
 }

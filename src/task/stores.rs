@@ -7,47 +7,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::bus::{Topic, TopicPartition};
-use crate::core::name::Partitions;
 use crate::snapshot::{Series, Snapshots, Snapshotted};
 use crate::store::memory::{Contents, MemoryStore};
 use crate::store::rocks::{Expired, Kind, Limits, RocksStore, Settings, Shared};
 use crate::store::{Store, StoreError};
 
 use super::TaskError;
+use super::fixed::Layout;
 
 /// Whose store it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
-    /// The coordinator.
-    Coordinate,
+    /// The coordinator, in the layout of the ledger of this generation.
+    Coordinate(u32),
     /// The ingest task of a source partition.
     Ingest(TopicPartition),
-    /// The accrue task of a ledger partition, one of so many.
-    Accrue(u16, Partitions),
+    /// The accrue task of a ledger partition.
+    Accrue(u16, Layout),
 }
 
 impl Owner {
     /// Where it is kept below a folder of stores, and its name among snapshots.
     fn path(self) -> String {
         match self {
-            Self::Coordinate => "coordinate".into(),
+            Self::Coordinate(0) => COORDINATE.into(),
+            Self::Coordinate(generation) => format!("{COORDINATE}-{generation}"),
             Self::Ingest(source) => format!("{INGEST}/{}/{}", source.topic.name(), source.partition),
-            Self::Accrue(partition, of) => format!("{ACCRUE}/{}/{partition}", of.count()),
+            Self::Accrue(partition, layout) => format!("{ACCRUE}/{layout}/{partition}"),
         }
     }
 
     /// Whose store it is, in words for whoever opens one of another.
     fn words(self, bus: &str) -> String {
         match self {
-            Self::Coordinate => format!("the coordinator, bus {bus}"),
+            Self::Coordinate(0) => format!("the coordinator, bus {bus}"),
+            Self::Coordinate(generation) => format!("the coordinator, layout {generation}, bus {bus}"),
             Self::Ingest(source) => format!("ingest of {source}, bus {bus}"),
-            Self::Accrue(partition, of) => format!("ledger partition {partition} of {}, bus {bus}", of.count()),
+            Self::Accrue(partition, layout) => format!("ledger partition {partition} of {layout}, bus {bus}"),
         }
     }
 
     const fn kind(self) -> Kind {
         match self {
-            Self::Coordinate => Kind::Coordinate,
+            Self::Coordinate(_) => Kind::Coordinate,
             Self::Ingest(_) => Kind::Ingest,
             Self::Accrue(..) => Kind::Accrue,
         }
@@ -62,6 +64,9 @@ pub trait Stores: Send + Sync {
 
     /// The source partitions there are stores of.
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError>;
+
+    /// Removes the store of a task, if there is one.
+    fn remove(&self, owner: Owner) -> Result<(), TaskError>;
 
     /// Waits until what the stores left to be done beside them is done.
     fn finish(&self) {}
@@ -116,7 +121,21 @@ impl StateDirectory {
             .unwrap_or_default();
         let replaced = self.path.join(format!("replaced-{}", now.as_millis()));
         let mut any = false;
-        for part in ["coordinate", INGEST, ACCRUE] {
+        // The coordinator's may be of several layouts.
+        let mut parts = vec![INGEST.to_owned(), ACCRUE.to_owned()];
+        for folder in [&self.path, &from] {
+            for entry in fs::read_dir(folder).map_err(io("read", folder))? {
+                let name = entry.map_err(io("read", folder))?.file_name();
+                parts.extend(
+                    name.to_str()
+                        .filter(|name| name.starts_with(COORDINATE))
+                        .map(str::to_owned),
+                );
+            }
+        }
+        parts.sort();
+        parts.dedup();
+        for part in &parts {
             let (here, there) = (self.path.join(part), from.join(part));
             if here.exists() {
                 fs::create_dir_all(&replaced).map_err(io("create", &replaced))?;
@@ -189,6 +208,7 @@ pub(super) fn folder(state: &Path, owner: Owner) -> PathBuf {
     state.join(owner.path())
 }
 
+const COORDINATE: &str = "coordinate";
 const INGEST: &str = "ingest";
 const ACCRUE: &str = "accrue";
 /// Where stores are caught for snapshots.
@@ -209,6 +229,20 @@ impl Stores for StateDirectory {
             Some(snapshots) => Box::new(Snapshotted::new(store, series(owner, bus), Arc::clone(snapshots))),
             None => Box::new(store),
         })
+    }
+
+    fn remove(&self, owner: Owner) -> Result<(), TaskError> {
+        let folder = folder(&self.path, owner);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &folder)(error)),
+            _ => {
+                // With the last store of a layout its folder goes, and not before.
+                if let (Owner::Accrue(..), Some(layout)) = (owner, folder.parent()) {
+                    let _ = fs::remove_dir(layout);
+                }
+                Ok(())
+            }
+        }
     }
 
     fn finish(&self) {
@@ -273,14 +307,30 @@ impl Stores for InMemory {
         Ok(Box::new(MemoryStore::open(all.entry(owner).or_default())))
     }
 
+    fn remove(&self, owner: Owner) -> Result<(), TaskError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
+        Ok(())
+    }
+
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(all
             .keys()
             .filter_map(|owner| match owner {
                 Owner::Ingest(source) => Some(*source),
-                Owner::Coordinate | Owner::Accrue(..) => None,
+                Owner::Coordinate(_) | Owner::Accrue(..) => None,
             })
             .collect())
     }
+}
+
+/// The newest generation of layouts of which the state directory `state` has a coordinator's store.
+pub(super) fn newest_generation(state: &Path) -> u32 {
+    let names = fs::read_dir(state).into_iter().flatten().flatten();
+    let generation =
+        |name: std::ffi::OsString| name.to_str()?.strip_prefix(COORDINATE)?.strip_prefix('-')?.parse().ok();
+    names
+        .filter_map(|entry| generation(entry.file_name()))
+        .max()
+        .unwrap_or(0)
 }

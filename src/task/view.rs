@@ -16,10 +16,11 @@ use crate::store::rocks::{Kind, Limits, RocksStore, Shared};
 use crate::store::{Store, row};
 
 use super::TaskError;
+use super::fixed::Layout;
 use super::harness::Stop;
 use super::keys;
 use super::remembered;
-use super::stores::{Owner, folder};
+use super::stores::{Owner, folder, newest_generation};
 
 /// An account's holding of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -63,7 +64,8 @@ pub fn account(state: &Path, account: &str) -> Result<Vec<AccountView>, TaskErro
     })?;
     let scratch = Scratch::new()?;
     let open = |path: &Path, kind| RocksStore::open_for_reading(path, kind, &shared, scratch.0.path());
-    let coordinator = open(&folder(state, Owner::Coordinate), Kind::Coordinate)?;
+    let generation = newest_generation(state);
+    let coordinator = open(&folder(state, Owner::Coordinate(generation)), Kind::Coordinate)?;
     let coordinator: Option<Coordinator> = remembered::state(&coordinator, "the state of the coordinator")?;
     let Some(coordinator) = coordinator else {
         return Ok(Vec::new());
@@ -74,8 +76,9 @@ pub fn account(state: &Path, account: &str) -> Result<Vec<AccountView>, TaskErro
     };
     let partitions = Partitions::new(coordinator.partitions()).map_err(|error| impossible(error.to_string()))?;
     let bucket = name::bucket(account);
+    let layout = Layout { generation, partitions };
     let store = open(
-        &folder(state, Owner::Accrue(partitions.of(bucket), partitions)),
+        &folder(state, Owner::Accrue(partitions.of(bucket), layout)),
         Kind::Accrue,
     )?;
     view(&coordinator, &store, bucket, account).map_err(|stop| stop.of("query"))

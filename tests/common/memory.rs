@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Bus, Kind, Mark, Topic, TopicPartition};
-use softstake::task::run::{Deployment, End, run};
+use softstake::task::run::{Deployment, End, Mode, run};
 use softstake::task::stats::Stats;
 use softstake::task::stores::InMemory;
 
@@ -31,12 +31,12 @@ impl Memory {
         let bus = MemoryBus::new();
         let deployment = Deployment {
             bus: Arc::new(bus.clone()),
-            stores: Box::new(InMemory::default()),
+            stores: Arc::new(InMemory::default()),
             partitions: Some(shape.partitions),
             dedup_epochs,
             threads: shape.threads,
             step_bytes: shape.step_bytes,
-            rebuild: false,
+            mode: Mode::Work,
             sequence: None,
         };
         Self { bus, deployment }

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::error::{IsError, KafkaError};
 use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -124,6 +126,53 @@ pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Findi
         }
         .all(sizes, create),
     )
+}
+
+/// Gives the ledger's topic `count` partitions, if it has fewer.
+///
+/// # Errors
+/// If the brokers cannot be asked, or refuse.
+pub fn grow_ledger(settings: &Settings, count: u32) -> Result<(), BusError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(BusError::io("start", "the admin client"))?;
+    let topic = Topic::Ledger.name();
+    let attempt = Attempt::new(
+        format!("add partitions to topic {topic}"),
+        &settings.brokers,
+        format!("--operation Alter --topic {topic}"),
+    );
+    let admin: AdminClient<Quiet> = settings
+        .client(&[])?
+        .create_with_context(Quiet::default())
+        .map_err(|error| attempt.failed(&error))?;
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let there = || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE);
+        let metadata = metadata.map_err(|error| attempt.failed(&error))?;
+        Ok::<_, BusError>(partitions(&metadata, Topic::Ledger).map_or(0, |(count, _)| count))
+    };
+    if there()? >= wanted {
+        return Ok(());
+    }
+    let options = AdminOptions::new()
+        .operation_timeout(Some(PATIENCE))
+        .request_timeout(Some(PATIENCE));
+    let grown = [NewPartitions::new(topic, wanted)];
+    let outcomes = runtime.block_on(admin.create_partitions(&grown, &options));
+    for outcome in outcomes.map_err(|error| attempt.failed(&error))? {
+        if let Err((_, code)) = outcome {
+            return Err(attempt.failed(&KafkaError::AdminOp(code)));
+        }
+    }
+    // What was made just now is not everywhere at once.
+    for _ in 0..100 {
+        if there()? >= wanted {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(attempt.refused("the brokers do not show them"))
 }
 
 struct Look<'a> {
@@ -378,10 +427,12 @@ fn wrong_partitions(topic: Topic, found: usize, ledger: Option<u32>) -> Option<S
         Topic::Ledger if !found.is_power_of_two() || found > 4096 => Some(format!(
             "it has {found} partitions, which must be a power of two up to 4096; make it anew before the deployment begins"
         )),
-        Topic::Ledger if ledger.is_some_and(|wanted| usize::try_from(wanted) != Ok(found)) => Some(format!(
-            "it has {found} partitions, not {}: a ledger never grows; leave --partitions out, or begin a new deployment",
-            ledger.unwrap_or(0)
-        )),
+        Topic::Ledger if ledger.is_some_and(|wanted| usize::try_from(wanted).is_ok_and(|wanted| wanted > found)) => {
+            Some(format!(
+                "it has {found} partitions, not {}: leave --partitions out; `softstake repartition` lays the ledger out anew",
+                ledger.unwrap_or(0)
+            ))
+        }
         _ => None,
     }
 }
@@ -394,7 +445,8 @@ mod tests {
     fn what_partitions_topics_may_have() {
         assert!(wrong_partitions(Topic::Control, 2, None).is_some());
         assert!(wrong_partitions(Topic::Ledger, 12, None).is_some());
-        assert!(wrong_partitions(Topic::Ledger, 16, Some(8)).is_some());
+        assert!(wrong_partitions(Topic::Ledger, 8, Some(16)).is_some());
+        assert!(wrong_partitions(Topic::Ledger, 16, Some(8)).is_none());
         assert!(wrong_partitions(Topic::Ledger, 16, None).is_none());
         assert!(wrong_partitions(Topic::Trades, 7, None).is_none());
     }

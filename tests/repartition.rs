@@ -1,0 +1,296 @@
+//! The ledger laid out over more or fewer partitions: under load, killed on the way, there and back; and what comes out is the same.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod common;
+#[path = "common/deployment.rs"]
+mod deployment;
+#[path = "common/kafka/mod.rs"]
+mod kafka;
+mod model;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/schemas.rs"]
+mod schemas;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{Place, copy, fail, softstake, succeed};
+use deployment::Deployment;
+use kafka::Cluster;
+use softstake::generate::{Synthetic, write};
+
+const STAGES: u32 = 6;
+
+fn spec() -> Synthetic {
+    Synthetic {
+        events: 24_000,
+        accounts: 1_000,
+        assets: 3,
+        epochs: STAGES,
+        ..Synthetic::default()
+    }
+}
+
+fn bring(place: &Place, stage: u32) {
+    write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
+}
+
+fn undisturbed() -> Vec<(&'static str, Vec<String>)> {
+    let place = Place::new();
+    for stage in 0..STAGES {
+        bring(&place, stage);
+        place.run(Some(2));
+    }
+    place.outcome()
+}
+
+fn on(place: &Place, what: &str) -> Command {
+    let mut command = softstake();
+    command
+        .arg(what)
+        .arg("--bus")
+        .arg(format!("dir:{}", place.bus().display()));
+    command.arg("--state").arg(place.state());
+    command
+}
+
+fn repartition(place: &Place, to: u32) -> Command {
+    let mut command = on(place, "repartition");
+    command.arg("--to").arg(to.to_string());
+    command
+}
+
+/// What some accounts have, as support sees it.
+fn accounts(state: &Path) -> Vec<String> {
+    (0..1_000)
+        .step_by(53)
+        .map(|number| {
+            let mut query = softstake();
+            query.args(["query", "account", &format!("u-{number:06}"), "--json", "--state"]);
+            String::from_utf8(succeed(query.arg(state)).stdout).expect("text")
+        })
+        .collect()
+}
+
+/// Starts a command and kills it after a while, if it has not ended by then.
+fn killed_after(command: &mut Command, ms: u64) {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    std::thread::sleep(Duration::from_millis(ms));
+    let _ = child.kill();
+    child.wait().expect("its end");
+}
+
+#[test]
+fn there_and_back_and_nothing_is_different() {
+    let expected = undisturbed();
+    let place = Place::new();
+    let mut rows = Vec::new();
+    for (stage, to) in (0..STAGES).zip([4, 2, 16, 1, 2, 4]) {
+        bring(&place, stage);
+        place.run(if stage == 0 { Some(2) } else { None });
+        let before = accounts(&place.state());
+        let output = succeed(&mut repartition(&place, to));
+        let said = String::from_utf8(output.stdout).expect("text");
+        assert!(said.contains(&format!("The ledger has {to} partition")), "{said}");
+        assert_eq!(accounts(&place.state()), before, "after {said}");
+        rows.push(said);
+        let stores = fs::read_dir(place.state().join("accrue")).expect("stores");
+        let stores: Vec<_> = stores.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert_eq!(stores, [format!("{to}-{}", stage + 1).as_str()], "old stores are gone");
+    }
+    place.run(None);
+    assert_eq!(place.outcome(), expected);
+    assert!(rows.iter().all(|said| !said.contains(" 0 rows")), "{rows:?}");
+    succeed(
+        softstake()
+            .arg("reconcile")
+            .arg("--bus")
+            .arg(format!("dir:{}", place.bus().display())),
+    );
+    // The log alone leads to the same stores, through all layouts.
+    let before = accounts(&place.state());
+    fs::remove_dir_all(place.state()).expect("a state to lose");
+    succeed(&mut on(&place, "rebuild"));
+    assert_eq!(accounts(&place.state()), before);
+    place.run(None);
+    assert_eq!(place.outcome(), expected);
+}
+
+#[test]
+fn killed_anywhere_and_in_the_middle_of_work() {
+    let expected = undisturbed();
+    for round in 0..4_u64 {
+        let place = Place::new();
+        for (stage, to) in (0..STAGES).zip([8, 4, 1, 2, 32, 8]) {
+            bring(&place, stage);
+            // However far it came: blocks and barriers wait on the ledger.
+            let mut run = on(&place, "run");
+            if stage == 0 {
+                run.args(["--partitions", "2"]);
+            }
+            killed_after(&mut run, 60 + 37 * (round + u64::from(stage)));
+            let mut command = repartition(&place, to);
+            killed_after(&mut command, 5 + 23 * (round + u64::from(stage)) % 120);
+            // What was being settled is gone on with until it is sealed; it may be in force already.
+            for _ in 0..3 {
+                let output = repartition(&place, to).output().expect("the program starts");
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                let nothing = fs::read_dir(place.bus().join("softstake.decisions")).is_err();
+                assert!(
+                    output.status.success() || said.contains("nothing was changed") || nothing,
+                    "{said}"
+                );
+                if output.status.success() {
+                    break;
+                }
+            }
+            place.run(None);
+        }
+        assert_eq!(place.outcome(), expected, "round {round}");
+    }
+}
+
+#[test]
+fn a_store_of_an_earlier_layout_is_never_gone_on_from() {
+    let expected = undisturbed();
+    let place = Place::new();
+    let snapshots = place.bus().with_file_name("snapshots");
+    let old = place.bus().with_file_name("old");
+    bring(&place, 0);
+    place.run(Some(2));
+    copy(&place.state(), &old);
+    // There and back: as many partitions as before, but not the same.
+    for (stage, to) in [(1, 4), (2, 2)] {
+        succeed(repartition(&place, to).arg("--snapshots-place").arg(&snapshots));
+        bring(&place, stage);
+        place.run(None);
+    }
+    fs::remove_dir_all(place.state()).expect("a state to lose");
+    copy(&old, &place.state());
+    let said = fail(&mut place.command(None), 1);
+    assert!(
+        said.contains("since the ledger was repartitioned") && said.contains("softstake rebuild"),
+        "{said}"
+    );
+    let output = succeed(place.command(None).arg("--snapshots-place").arg(&snapshots));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("restored from the snapshot"), "{said}");
+    for stage in 3..STAGES {
+        bring(&place, stage);
+        place.run(None);
+    }
+    assert_eq!(place.outcome(), expected);
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let place = Place::new();
+    let said = fail(&mut repartition(&place, 4), 1);
+    assert!(said.contains("nothing is on record of a deployment"), "{said}");
+    bring(&place, 0);
+    place.run(Some(2));
+    let said = fail(&mut repartition(&place, 2), 1);
+    assert!(
+        said.contains("it has 2 partitions already") && said.contains("nothing was changed"),
+        "{said}"
+    );
+    for wrong in ["0", "3", "8192", "many"] {
+        let mut command = on(&place, "repartition");
+        fail(command.args(["--to", wrong]), 2);
+    }
+    // Whoever was told the old number is told so.
+    succeed(&mut repartition(&place, 4));
+    let said = fail(&mut place.command(Some(2)), 2);
+    assert!(
+        said.contains("partitions is 2") && said.contains("softstake repartition"),
+        "{said}"
+    );
+    // While somebody works on it, nothing is done.
+    let mut child = on(&place, "run")
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    std::thread::sleep(Duration::from_millis(300));
+    let said = fail(&mut repartition(&place, 8), 1);
+    assert!(said.contains("in use by another softstake process"), "{said}");
+    child.kill().expect("a process to kill");
+    child.wait().expect("its end");
+}
+
+#[test]
+fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 4, 2);
+    let place = &deployment.place;
+    let snapshots = place.bus().with_file_name("snapshots");
+    let start = |instance: usize| {
+        let mut command = deployment.run(instance);
+        command.arg("--snapshots-place").arg(&snapshots);
+        deployment::Instance::start(&mut command, deployment.log(instance))
+    };
+    let bring_all = |stage: u32| {
+        bring(place, stage);
+        deployment.publish();
+    };
+    bring_all(0);
+    let mut instances = vec![start(0), start(1)];
+    for (stage, to) in (1..STAGES).zip([8, 4]) {
+        deployment.until_sealed(usize::try_from(stage).expect("small"));
+        for instance in &mut instances {
+            assert_eq!(instance.stop(), Some(0));
+        }
+        std::thread::scope(|scope| {
+            // The exchange does not stop.
+            scope.spawn(|| bring_all(stage));
+            let mut command = deployment.softstake(&["repartition", "--to", &to.to_string(), "--bus", "kafka"]);
+            command
+                .args(["--kafka-instance", "instance-0", "--state"])
+                .arg(deployment.state(0));
+            command.arg("--snapshots-place").arg(&snapshots);
+            let output = succeed(&mut command);
+            let said = String::from_utf8(output.stdout).expect("text");
+            assert!(said.contains(&format!("The ledger has {to} partition")), "{said}");
+        });
+        // One that has a disk of before, and one that has none.
+        remove(&deployment.state(2));
+        instances = vec![start(1), start(2)];
+    }
+    (3..STAGES).for_each(bring_all);
+    deployment.until_sealed(usize::try_from(STAGES * 3).expect("small"));
+    for instance in &mut instances {
+        assert_eq!(instance.stop(), Some(0));
+    }
+    deployment.dump();
+    program::judge(place);
+    let mut reconcile = deployment.softstake(&["reconcile", "--bus", "kafka"]);
+    succeed(&mut reconcile);
+    // The log alone leads to the stores that are there.
+    let rebuilt = place.bus().with_file_name("rebuilt");
+    let mut rebuild = deployment.softstake(&["rebuild", "--bus", "kafka"]);
+    succeed(rebuild.arg("--state").arg(&rebuilt));
+    // One instance has them all, by way of the snapshots.
+    remove(&deployment.state(3));
+    let mut last = start(3);
+    deployment.until("all stores of the ledger are restored and caught up", || {
+        let said = deployment.said(3);
+        let count = |what: &str| said.matches(what).count();
+        count("restored from the snapshot") == 5
+            && count("going through what was published before") == count("caught up with what was published before")
+            && count("softstake.ledger:3") > 0
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(last.stop(), Some(0));
+    assert_eq!(accounts(&rebuilt), accounts(&deployment.state(3)));
+}
+
+fn remove(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
+}

@@ -99,7 +99,7 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
     assert!(report["total"]["equal"].as_u64() > Some(1_000), "{report:#}");
     both(&["statement", "--check-distributions", "--json"]);
     let distributions = place.records("softstake.distributions");
-    for record in distributions.iter().step_by(distributions.len() / 5) {
+    for record in distributions.iter().step_by(distributions.len() / 2) {
         let data = &record["data"];
         let epoch = data["epoch"].to_string();
         let of = [text(&data["asset"]), &epoch, text(&data["account"])];

@@ -34,8 +34,8 @@ fn main() {
     let holders = setting("HOLDERS", 5_000_000);
     let threads = setting("THREADS", 2).to_string();
     let spec = Synthetic {
-        events: 3 * holders,
-        accounts: holders,
+        events: 6 * holders,
+        accounts: holders * 5 / 4,
         assets: 1,
         partitions: 4,
         epochs: 2,
@@ -54,8 +54,13 @@ fn main() {
     };
     write(&place.bus(), &spec, 0..1, &mut |_| {}).expect("a bus is written");
     let (took, _) = run(&place);
-    let (accounts, _) = tally(&place.bus(), "softstake.distributions");
-    println!("{holders} holders, {accounts} of them paid, and snapshots taken: {took:.1?}");
+    // Accounts with a balance in the first epoch: those that were paid, and those that were not eligible.
+    let seal = &place.records("softstake.epochs")[0]["data"];
+    let count = |value: &serde_json::Value| value.as_u64().expect("a count");
+    let not_eligible = ["status", "negative", "below_minimum"].map(|reason| count(&seal["ineligible"][reason]));
+    let accounts = count(&seal["distributions"]) + not_eligible.iter().sum::<u64>();
+    println!("{accounts} accounts with a balance, and snapshots taken: {took:.1?}");
+    assert!(accounts >= holders, "{seal}");
 
     let undisturbed = Place::on_disk();
     copy(&place.bus(), &undisturbed.bus());

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::bus::Bus;
 use crate::config::Loaded;
 use crate::core::name::Asset;
-use crate::replay::compare::{compare, published};
+use crate::replay::compare::{Published, compare, published};
 use crate::replay::report::Report;
-use crate::replay::{Deviation, Frozen, Means, Plan, ReplayError, Script, Wanted, replay};
+use crate::replay::tally::{Classifier, Heard};
+use crate::replay::{Deviation, Frozen, Means, Plan, Replay, ReplayError, Script, Wanted, replay};
 use crate::task::stats::Stats;
 
 use super::failure::Failure;
@@ -138,6 +140,7 @@ impl Reconcile {
             asset: self.asset,
             epoch: self.epoch,
         };
+        let began = Instant::now();
         let frozen = Frozen::look(origin.as_ref())?;
         if frozen.decisions.is_empty() {
             return Err(Failure::Failed(format!(
@@ -146,39 +149,46 @@ impl Reconcile {
         }
         let script = Arc::new(Script::new(&frozen, wanted)?);
         let work = Work::take(self.work.as_deref(), origin.identity())?;
-        let stats = Arc::new(Stats::default());
-        let means = Means {
-            partitions: PARTITIONS,
-            threads: loaded.config.threads,
-            cache_bytes: loaded.config.cache_bytes(),
+        let classifier = Classifier::new(&frozen, &script, wanted);
+        let pass = Pass {
+            loaded,
+            origin: &origin,
+            frozen: &frozen,
+            script: &script,
+            classifier: &classifier,
+            bars,
+            stop,
         };
-        let plan = Plan {
-            origin: Arc::clone(&origin),
-            script: Arc::clone(&script),
-            dedup_epochs: frozen.dedup_epochs,
-            work: work.path(),
-            means,
-            rewrite: None,
-        };
+        tracing::debug!("{} ms: what is on the bus is known", began.elapsed().as_millis());
+        let keep = matches!(work, Work::Kept(_));
         // What was published is read meanwhile.
-        let (replayed, published) = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| published(origin.as_ref(), &frozen, &script, wanted));
-            let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop));
-            (replayed, reader.join())
+        let (gone_through, published) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| published(origin.as_ref(), &frozen, &classifier));
+            (pass.go_through(work.path(), keep), reader.join())
         });
-        let replayed = replayed?;
-        if replayed.stopped {
+        let Some((mut replayed, heard)) = gone_through? else {
             return Err(stopped(self.work.as_deref()));
-        }
+        };
         let published = published.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let report = compare(
-            (origin.as_ref(), published),
-            &replayed.bus,
-            &frozen,
-            &script,
-            wanted,
-            work.path(),
-        )?;
+        tracing::debug!("{} ms: all was gone through", began.elapsed().as_millis());
+        // Its stores are of no more use, and to remove them takes a while.
+        let leftovers = work.without_stores();
+        let mut report = pass.compare(published.clone(), &replayed, &heard, work.path())?;
+        leftovers
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if report.is_none() {
+            tracing::info!(
+                "not everything is equal: all is gone through once more, and kept, to find what is different"
+            );
+            let again = work.path().join("again");
+            let Some((second, heard)) = pass.go_through(&again, true)? else {
+                return Err(stopped(self.work.as_deref()));
+            };
+            report = pass.compare(published, &second, &heard, &again)?;
+            replayed = second;
+        }
+        tracing::debug!("{} ms: compared", began.elapsed().as_millis());
         Ok(Findings {
             bus: name.to_owned(),
             records: script.records(),
@@ -186,8 +196,61 @@ impl Reconcile {
             decisions: script.decided(),
             deviation: replayed.deviation,
             alarms: replayed.alarms,
-            report,
+            report: report.unwrap_or_default(),
         })
+    }
+}
+
+/// One going through of a log, and what it takes.
+struct Pass<'a> {
+    loaded: &'a Loaded,
+    origin: &'a Arc<dyn Bus>,
+    frozen: &'a Frozen,
+    script: &'a Arc<Script>,
+    classifier: &'a Arc<Classifier>,
+    bars: &'a MultiProgress,
+    stop: &'a AtomicBool,
+}
+
+impl Pass<'_> {
+    /// Goes through everything in the folder `work`; `None` if it was told to stop.
+    fn go_through(&self, work: &Path, keep: bool) -> Result<Option<(Replay, Arc<Heard>)>, ReplayError> {
+        let heard = Heard::new(self.classifier);
+        let stats = Arc::new(Stats::default());
+        let plan = Plan {
+            origin: Arc::clone(self.origin),
+            script: Arc::clone(self.script),
+            dedup_epochs: self.frozen.dedup_epochs,
+            work,
+            means: Means {
+                partitions: PARTITIONS,
+                threads: self.loaded.config.threads,
+                cache_bytes: self.loaded.config.cache_bytes(),
+            },
+            rewrite: None,
+            heard: Some(Arc::clone(&heard)),
+            keep,
+        };
+        let format = self.loaded.config.log.format;
+        let replayed = progress::watched(&stats, self.bars, format, || replay(plan, &stats, self.stop))?;
+        Ok((!replayed.stopped).then_some((replayed, heard)))
+    }
+
+    fn compare(
+        &self,
+        published: Published,
+        replayed: &Replay,
+        heard: &Heard,
+        work: &Path,
+    ) -> Result<Option<Report>, ReplayError> {
+        compare(
+            (self.origin.as_ref(), published),
+            &replayed.bus,
+            self.frozen,
+            (self.classifier, heard),
+            self.loaded.config.threads,
+            work,
+        )
     }
 }
 
@@ -261,6 +324,20 @@ impl Work {
             Err(error) => return Err(failed("read", &file, error)),
         }
         Ok(Self::Kept(path.to_owned()))
+    }
+
+    /// Removes the stores of a temporary folder, beside whatever comes next.
+    fn without_stores(&self) -> std::thread::JoinHandle<()> {
+        let stores = match self {
+            Self::Kept(_) => None,
+            Self::Temporary(folder) => Some(folder.path().join("state")),
+        };
+        std::thread::spawn(move || {
+            if let Some(stores) = stores {
+                // What is left goes with the folder.
+                let _ = std::fs::remove_dir_all(stores);
+            }
+        })
     }
 
     fn path(&self) -> &Path {

@@ -125,6 +125,8 @@ impl WhatIf {
                 cache_bytes: loaded.config.cache_bytes(),
             },
             rewrite: Some(amendment.rewrite()),
+            heard: None,
+            keep: true,
         };
         let stats = Arc::new(Stats::default());
         let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop))?;

@@ -33,6 +33,16 @@ impl Outputs {
             .map(|(to, key, value)| (*to, &self.bytes[key.clone()], &self.bytes[value.clone()]))
     }
 
+    /// A copy without the records to partitions that are not `wanted`.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(TopicPartition) -> bool) -> Self {
+        let mut kept = Self::default();
+        for (to, key, value) in self.iter().filter(|(to, ..)| wanted(*to)) {
+            kept.push(to, key, value);
+        }
+        kept
+    }
+
     /// Whether there is nothing to append.
     #[must_use]
     pub fn is_empty(&self) -> bool {

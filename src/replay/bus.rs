@@ -1,5 +1,6 @@
 //! The bus of a replay: what others wrote is read from the deployment's own bus, and what the replay says goes onto a throw-away one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,11 @@ use crate::bus::{Batch, Bus, BusError, Kind, Mark, Outputs, Position, Reader, Ta
 use crate::core::decision::Decision;
 
 use super::ReplayError;
+use super::compare::ends;
+use super::freeze::OUTPUTS;
 use super::read::{self, stretch};
 use super::script::{self, Script};
+use super::tally::Heard;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 
@@ -45,6 +49,12 @@ pub struct ReplayBus {
     scratch: DirBus,
     script: Arc<Script>,
     shared: Arc<Shared>,
+    /// Where the output partitions ended when it was opened: what lies before was said by an earlier replay.
+    earlier: BTreeMap<TopicPartition, u64>,
+    /// Who hears what is said.
+    heard: Option<Arc<Heard>>,
+    /// Whether what is said is kept when it was heard; seals always are.
+    keeps: bool,
 }
 
 #[derive(Default)]
@@ -65,7 +75,13 @@ impl ReplayBus {
     ///
     /// # Errors
     /// What one of the two buses says; decisions in `scratch` that are not those on record.
-    pub fn open(origin: Arc<dyn Bus>, scratch: &Path, script: Arc<Script>) -> Result<Self, ReplayError> {
+    pub fn open(
+        origin: Arc<dyn Bus>,
+        scratch: &Path,
+        script: Arc<Script>,
+        heard: Option<Arc<Heard>>,
+        keeps: bool,
+    ) -> Result<Self, ReplayError> {
         // If the machine fails, the replay is begun anew; if only the process does, nothing is lost.
         let scratch = DirBus::open(scratch, Options { sync: false })?;
         let mut progress = Progress::default();
@@ -83,6 +99,9 @@ impl ReplayBus {
             return Err(ReplayError::OtherReplay(Box::new(deviation)));
         }
         Ok(Self {
+            earlier: ends(&scratch)?,
+            heard,
+            keeps,
             origin,
             scratch,
             script,
@@ -102,6 +121,28 @@ impl ReplayBus {
     #[must_use]
     pub fn scratch(&self) -> &dyn Bus {
         &self.scratch
+    }
+
+    /// Where the output partitions ended when the replay was begun or gone on with.
+    pub(super) const fn earlier(&self) -> &BTreeMap<TopicPartition, u64> {
+        &self.earlier
+    }
+
+    /// Whether all that was said is on the replay's own bus.
+    pub(super) const fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    fn say(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        let kept = match self.keeps {
+            true => Cow::Borrowed(outputs),
+            false => Cow::Owned(outputs.only(|to| to.topic == Topic::Epochs || !OUTPUTS.contains(&to.topic))),
+        };
+        self.scratch.commit(task, &kept, position)?;
+        if let Some(heard) = &self.heard {
+            heard.hear(outputs);
+        }
+        Ok(())
     }
 
     /// The decision at which the replay left the record, if it did.
@@ -222,7 +263,7 @@ impl Bus for ReplayBus {
 
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
         if task != TaskId::COORDINATE {
-            return self.scratch.commit(task, outputs, position);
+            return self.say(task, outputs, position);
         }
         let refused = |what: String| BusError::Refused {
             partition: DECISIONS,
@@ -245,7 +286,7 @@ impl Bus for ReplayBus {
             }
         }
         drop(progress);
-        self.scratch.commit(task, outputs, position)?;
+        self.say(task, outputs, position)?;
         self.shared.news.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

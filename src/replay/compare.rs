@@ -5,13 +5,12 @@
 //! one ([`super::detail`]). So memory does not grow with the number of records.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use crate::bus::{Bus, Mark, Topic, TopicPartition};
+use crate::bus::{Bus, BusError, Mark, Topic, TopicPartition};
 
 use crate::core::decision::Offsets;
 use crate::core::messages::AssetEpoch;
@@ -19,61 +18,20 @@ use crate::core::messages::AssetEpoch;
 use super::detail;
 use super::freeze::OUTPUTS;
 use super::read::stretch;
-use super::report::{Difference, Group, Kind, Report, Sealed};
-use super::script::CONTROL;
-use super::{Frozen, ReplayBus, ReplayError, Script, Wanted};
-
-/// The two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    Published,
-    Replayed,
-}
-
-/// What a record is about.
-enum Class {
-    /// It is compared; its group is written to the buffer given.
-    Of,
-    /// It is about what lies behind the end of the replay.
-    Later,
-    /// Nobody asked for it.
-    Unwanted,
-    /// It cannot be: why.
-    Strange(String),
-}
+use super::report::{Group, Report, Sealed};
+use super::tally::{Added, Class, Classifier, Heard, Identified, Side, Tallies};
+use super::{Frozen, ReplayBus, ReplayError};
 
 /// Which records are compared.
 pub(super) struct Judge<'a> {
     frozen: &'a Frozen,
-    script: &'a Script,
-    wanted: Wanted,
+    classifier: &'a Classifier,
     /// Epochs that the replay sealed.
     settled: BTreeSet<String>,
     /// Epochs with a cut on record.
     cut: BTreeSet<String>,
     /// Epochs whose records must all be there.
     due: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-struct Identified<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Late<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    data: LateData<'a>,
-}
-
-#[derive(Deserialize)]
-struct LateData<'a> {
-    #[serde(borrow)]
-    asset: Cow<'a, str>,
-    applied_epoch: u64,
 }
 
 #[derive(Deserialize)]
@@ -90,42 +48,23 @@ struct SealData {
     distributions: u64,
 }
 
-/// How many records a group has, and the sum of their hashes: the same for the same records in any order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    records: u64,
-    hashes: [u128; 2],
-}
-
-impl Tally {
-    fn add(&mut self, record: &[u8]) {
-        let hash: [u8; 32] = Sha256::digest(record).into();
-        let (low, high) = hash.split_at(16);
-        self.records += 1;
-        for (sum, half) in self.hashes.iter_mut().zip([low, high]) {
-            let half = half.iter().fold(0_u128, |half, byte| half << 8 | u128::from(*byte));
-            *sum = sum.wrapping_add(half);
-        }
-    }
-}
-
-type Tallies = BTreeMap<Group, Tally>;
-
 /// What was published, added up.
+#[derive(Clone)]
 pub struct Published(Added);
 
 /// Adds up what was published on `origin`. It needs nothing of the replay, and can be done beside it.
 ///
 /// # Errors
 /// What the bus says.
-pub fn published(origin: &dyn Bus, frozen: &Frozen, script: &Script, wanted: Wanted) -> Result<Published, ReplayError> {
-    let judge = Judge::new(frozen, script, wanted);
-    judge
-        .tallies(Side::Published, origin, &frozen.output_ends)
+pub fn published(origin: &dyn Bus, frozen: &Frozen, classifier: &Classifier) -> Result<Published, ReplayError> {
+    classifier
+        .tallies(Side::Published, origin, &frozen.output_ends, 1)
         .map(Published)
 }
 
-/// Compares what was published on `origin` with what a replay came to; `work` is a folder for what does not fit into memory.
+/// Compares what was published on `origin` with what a replay came to, with so many threads; `work` is a folder for what does not fit into memory.
+///
+/// `None` if something is different, and the replay did not keep the records that tell what.
 ///
 /// # Errors
 /// What one of the buses or the store says.
@@ -133,14 +72,15 @@ pub fn compare(
     (origin, Published(mut published)): (&dyn Bus, Published),
     replayed: &ReplayBus,
     frozen: &Frozen,
-    script: &Script,
-    wanted: Wanted,
+    (classifier, heard): (&Classifier, &Heard),
+    threads: usize,
     work: &Path,
-) -> Result<Report, ReplayError> {
+) -> Result<Option<Report>, ReplayError> {
     let mut report = Report::default();
+    let (earlier, keeps) = (replayed.earlier(), replayed.keeps());
     let replayed = replayed.scratch();
     let replayed_ends = ends(replayed)?;
-    let mut judge = Judge::new(frozen, script, wanted);
+    let mut judge = Judge::new(frozen, classifier);
     seals(
         &mut report,
         &mut judge,
@@ -152,7 +92,9 @@ pub fn compare(
         published.later += if later { tally.records } else { 0 };
         !later
     });
-    let expected = judge.tallies(Side::Replayed, replayed, &replayed_ends)?;
+    // What an earlier replay said in this folder, and what this one did.
+    let mut expected = classifier.tallies(Side::Replayed, replayed, earlier, threads.max(1))?;
+    expected.extend(heard.take());
     report.later = published.later;
     for (group, difference) in published.strange {
         report.differ(group, difference);
@@ -171,17 +113,20 @@ pub fn compare(
         }
     }
     if !unequal.is_empty() {
+        if !keeps {
+            return Ok(None);
+        }
         let sides = [
             (Side::Published, origin, &frozen.output_ends),
             (Side::Replayed, replayed, &replayed_ends),
         ];
         detail::compare(&judge, &sides, &unequal, work, &mut report)?;
     }
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// Where all output partitions of a bus end.
-fn ends(bus: &dyn Bus) -> Result<BTreeMap<TopicPartition, u64>, ReplayError> {
+pub(super) fn ends(bus: &dyn Bus) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
     let mut ends = BTreeMap::new();
     for topic in OUTPUTS {
         for partition in bus.partitions(topic)? {
@@ -214,7 +159,7 @@ fn seals(
                     Side::Published => judge.due.insert(of),
                     Side::Replayed => judge.settled.insert(of),
                 };
-                if judge.wanted.has(&data.asset, data.epoch) {
+                if judge.classifier.wanted().has(&data.asset, data.epoch) {
                     let sealed = all.entry((data.asset.clone(), data.epoch)).or_insert_with(|| Sealed {
                         asset: data.asset,
                         epoch: data.epoch,
@@ -239,23 +184,14 @@ fn seals(
     Ok(())
 }
 
-/// What one side adds up to.
-#[derive(Default)]
-struct Added {
-    tallies: Tallies,
-    strange: Vec<(Group, Difference)>,
-    later: u64,
-}
-
 impl<'a> Judge<'a> {
     /// Who judges before anything is known of the replay.
-    fn new(frozen: &'a Frozen, script: &'a Script, wanted: Wanted) -> Self {
+    fn new(frozen: &'a Frozen, classifier: &'a Classifier) -> Self {
         let sealed = |at: &AssetEpoch| frozen.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
         let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch);
         Self {
             frozen,
-            script,
-            wanted,
+            classifier,
             settled: BTreeSet::new(),
             cut: frozen.cuts().map(name).collect(),
             due: frozen.cuts().filter(|(at, ..)| sealed(at)).map(name).collect(),
@@ -279,38 +215,6 @@ impl<'a> Judge<'a> {
         })
     }
 
-    fn tallies(&self, side: Side, bus: &dyn Bus, ends: &BTreeMap<TopicPartition, u64>) -> Result<Added, ReplayError> {
-        let mut added = Added::default();
-        let mut of = String::new();
-        for topic in OUTPUTS {
-            let mut tallies: HashMap<String, Tally> = HashMap::new();
-            for (partition, end) in ends.iter().filter(|(partition, _)| partition.topic == topic) {
-                stretch(bus, *partition, &Mark::default(), *end, |record| {
-                    if record.value.is_empty() {
-                        return Ok::<_, ReplayError>(());
-                    }
-                    match self.class(side, topic, record.value, &mut of) {
-                        Class::Of => match tallies.get_mut(&of) {
-                            Some(tally) => tally.add(record.value),
-                            None => tallies.entry(of.clone()).or_default().add(record.value),
-                        },
-                        Class::Later => added.later += 1,
-                        Class::Unwanted => {}
-                        Class::Strange(why) => {
-                            let id = format!("{partition}, offset {}: {why}", record.offset);
-                            added.strange.push(strange(topic, id, record.value));
-                        }
-                    }
-                    Ok(())
-                })?;
-            }
-            added
-                .tallies
-                .extend(tallies.into_iter().map(|(of, tally)| (Group { topic, of }, tally)));
-        }
-        Ok(added)
-    }
-
     /// The id of a record and the group it is compared in, if it is.
     pub(super) fn identify<'r>(
         &self,
@@ -319,7 +223,7 @@ impl<'a> Judge<'a> {
         record: &'r [u8],
         of: &mut String,
     ) -> Option<Cow<'r, str>> {
-        match self.class(side, topic, record, of) {
+        match self.classifier.class(side, topic, record, of) {
             Class::Of => serde_json::from_slice::<Identified<'_>>(record)
                 .ok()
                 .map(|record| record.id),
@@ -335,110 +239,4 @@ impl<'a> Judge<'a> {
             _ => true,
         }
     }
-
-    fn class(&self, side: Side, topic: Topic, record: &[u8], of: &mut String) -> Class {
-        of.clear();
-        match topic {
-            Topic::LatePostings => match serde_json::from_slice::<Late<'_>>(record) {
-                Ok(late) => {
-                    if !self.wanted.has(&late.data.asset, late.data.applied_epoch) {
-                        return Class::Unwanted;
-                    }
-                    of.push_str(&late.data.asset);
-                    of.push(':');
-                    of.push_str(&late.data.applied_epoch.to_string());
-                    let record = late.id.rsplit_once(':').map_or("", |(record, _)| record);
-                    self.follows(side, record)
-                }
-                Err(error) => Class::Strange(error.to_string()),
-            },
-            _ => match id_of(record) {
-                Ok(id) if topic == Topic::DeadLetters => {
-                    if self.wanted != Wanted::default() {
-                        return Class::Unwanted;
-                    }
-                    let Some((from, _)) = origin_of(&id) else {
-                        return Class::Strange("its `id` names no record".into());
-                    };
-                    of.push_str(from.topic.name());
-                    self.follows(side, &id)
-                }
-                Ok(id) => self.of_epoch(&id, of),
-                Err(error) => Class::Strange(error.to_string()),
-            },
-        }
-    }
-
-    /// A distribution or a seal.
-    fn of_epoch(&self, id: &str, of: &mut String) -> Class {
-        let mut parts = id.splitn(3, ':');
-        let (Some(asset), Some(epoch)) = (parts.next(), parts.next()) else {
-            return Class::Strange("its `id` names no epoch".into());
-        };
-        let Ok(number) = epoch.parse() else {
-            return Class::Strange("its `id` names no epoch".into());
-        };
-        if !self.wanted.has(asset, number) {
-            return Class::Unwanted;
-        }
-        of.push_str(asset);
-        of.push(':');
-        of.push_str(epoch);
-        Class::Of
-    }
-
-    /// A record that came of the record with this id, `topic:partition:offset`.
-    fn follows(&self, side: Side, id: &str) -> Class {
-        let Some((from, offset)) = origin_of(id) else {
-            return Class::Strange("its `id` names no record".into());
-        };
-        let covered = if from == CONTROL {
-            self.script.control_end
-        } else {
-            self.script.bound(from, usize::MAX)
-        };
-        let end = self.frozen.input_ends.get(&from).copied().unwrap_or(0);
-        if side == Side::Published && offset >= covered && offset < end {
-            return Class::Later;
-        }
-        Class::Of
-    }
-}
-
-/// A record's id.
-fn id_of(record: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
-    // As our own records begin. What comes after the id is compared as it is, so nothing is overlooked by not reading it.
-    if let Some(rest) = record.strip_prefix(br#"{"specversion":"1.0","id":""#)
-        && let Some(end) = memchr::memchr2(b'"', b'\\', rest)
-        && rest.get(end) == Some(&b'"')
-        && let Some(Ok(id)) = rest.get(..end).map(std::str::from_utf8)
-    {
-        return Ok(Cow::Borrowed(id));
-    }
-    serde_json::from_slice(record).map(|Identified { id }| id)
-}
-
-/// The record that an id `topic:partition:offset` names.
-fn origin_of(id: &str) -> Option<(TopicPartition, u64)> {
-    let (partition, offset) = id.rsplit_once(':')?;
-    Some((TopicPartition::parse(partition)?, offset.parse().ok()?))
-}
-
-/// A published record that none of ours is like.
-fn strange(topic: Topic, id: String, record: &[u8]) -> (Group, Difference) {
-    let group = Group {
-        topic,
-        of: "not one of softstake's".into(),
-    };
-    let difference = Difference {
-        kind: Kind::Extra,
-        topic: topic.name(),
-        id,
-        fields: vec![super::report::Field {
-            field: "record".into(),
-            published: Some(String::from_utf8_lossy(record).into_owned()),
-            replayed: None,
-        }],
-    };
-    (group, difference)
 }

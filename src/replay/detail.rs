@@ -12,9 +12,10 @@ use crate::store::rocks::{Kind as StoreKind, Limits, RocksStore, Settings, Share
 use crate::store::{Changes, Store};
 
 use super::ReplayError;
-use super::compare::{Judge, Side};
+use super::compare::Judge;
 use super::read::stretch;
 use super::report::{Difference, Field, Group, Kind, Report};
+use super::tally::Side;
 
 /// Bytes of records that wait in memory.
 const BATCH_BYTES: usize = 32 << 20;

@@ -4,6 +4,7 @@
 //! those tasks had published by then is in what is looked up later, and so is everything it rests on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bus::{Bus, BusError, Mark, TaskId, Topic, TopicPartition};
 use crate::core::decision::{Decision, Offsets};
@@ -77,9 +78,11 @@ impl Frozen {
         // rest on where the tasks were.
         look_up(bus, &OUTPUTS[3..], &mut output_ends)?;
         let mut input_ends = BTreeMap::from([(CONTROL, bus.end(CONTROL)?)]);
-        for source in taken_in.keys() {
-            input_ends.insert(*source, bus.end(*source)?);
-        }
+        // A directory bus counts lines for it.
+        let sources: Vec<TopicPartition> = taken_in.keys().copied().collect();
+        input_ends.extend(in_parallel(&sources, |source| {
+            bus.end(*source).map(|end| (*source, end))
+        })?);
         let (sealed, dedup_epochs) = match begun {
             Some(begun) => {
                 let sealed = sealed(bus, coordinator.unwrap_or(0), &begun)?;
@@ -125,6 +128,27 @@ impl Frozen {
             _ => None,
         })
     }
+}
+
+/// Does the same with all of `items`, on all cores; what came of them, in any order.
+fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(work(item)?);
+        }
+        Ok(done)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let mut all = take()?;
+        for other in others {
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }
 
 /// Looks up where the partitions of topics end.

@@ -11,6 +11,7 @@ pub mod compare;
 mod detail;
 pub mod exact;
 pub mod explain;
+pub mod explanation;
 pub mod freeze;
 pub mod history;
 pub mod payouts;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod script;
 mod sequence;
 pub mod story;
+pub mod tally;
 pub mod what_if;
 
 use std::path::Path;
@@ -134,6 +136,10 @@ pub struct Plan<'a> {
     pub means: Means,
     /// What control records are changed into before they are gone through, for a replay under other rules.
     pub rewrite: Option<Arc<Rewrite>>,
+    /// Who hears what it says.
+    pub heard: Option<Arc<tally::Heard>>,
+    /// Whether distributions, dead letters and late postings are kept once they were heard. Without, they cannot be compared one by one.
+    pub keep: bool,
 }
 
 /// Does a replay, to its end or until `stop` is set.
@@ -148,10 +154,12 @@ pub fn replay(plan: Plan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Result<R
         work,
         means,
         rewrite,
+        heard,
+        keep,
     } = plan;
     let scratch = work.join("bus");
     std::fs::create_dir_all(&scratch).map_err(ReplayError::io("create", &scratch))?;
-    let bus = Arc::new(ReplayBus::open(origin, &scratch, Arc::clone(&script))?);
+    let bus = Arc::new(ReplayBus::open(origin, &scratch, Arc::clone(&script), heard, keep)?);
     for source in script.sources() {
         let start = bus.origin().start(source)?;
         let needed = bus

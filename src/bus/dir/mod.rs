@@ -235,6 +235,12 @@ impl Bus for DirBus {
             _ => self.look_up()?,
         };
         let position = positions.get(&task).cloned();
+        // So many lines were read there by then: they need not be counted again.
+        for (partition, mark) in position.iter().flat_map(|position| &position.inputs) {
+            if let Some((bytes, _)) = tail::evidence(mark) {
+                shared::lock(&self.frontiers.of(*partition)).reached(bytes, mark.offset);
+            }
+        }
         *looked_up = journal.map(|at| (at, positions));
         Ok(position)
     }

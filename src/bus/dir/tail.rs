@@ -102,7 +102,7 @@ impl Prefix {
 }
 
 /// The evidence of a mark: bytes before it, and their checksum.
-fn evidence(mark: &Mark) -> Option<(u64, u32)> {
+pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
     let (bytes, sum) = mark.evidence.split_first_chunk()?;
     let sum: &[u8; 4] = sum.try_into().ok()?;
     Some((u64::from_le_bytes(*bytes), u32::from_le_bytes(*sum)))

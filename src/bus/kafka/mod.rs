@@ -6,6 +6,7 @@
 //! - [`position`], [`cloud_events`]: how a position and an event look in Kafka.
 //! - [`topics`]: which topics a deployment needs, made and checked.
 
+mod assignment;
 mod client;
 mod cloud_events;
 mod decisions;

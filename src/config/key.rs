@@ -1,0 +1,174 @@
+//! The settings, one by one: how each is called, what it may be, and what is shown of it.
+
+use super::value::Value;
+use super::{Config, LogFormat};
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// `bus`
+    Bus,
+    /// `state`
+    State,
+    /// `partitions`
+    Partitions,
+    /// `threads`
+    Threads,
+    /// `dedup_epochs`
+    DedupEpochs,
+    /// `cache_mb`
+    CacheMb,
+    /// `dir.sync`
+    DirSync,
+    /// `kafka.brokers`
+    KafkaBrokers,
+    /// `kafka.deployment`
+    KafkaDeployment,
+    /// `kafka.instance`
+    KafkaInstance,
+    /// `snapshots.place`
+    SnapshotsPlace,
+    /// `snapshots.every_seconds`
+    SnapshotsEverySeconds,
+    /// `snapshots.keep`
+    SnapshotsKeep,
+    /// `log.format`
+    LogFormat,
+    /// `log.level`
+    LogLevel,
+}
+
+impl Key {
+    /// All settings, in the order in which they are shown.
+    pub const ALL: [Self; 15] = [
+        Self::Bus,
+        Self::State,
+        Self::Partitions,
+        Self::Threads,
+        Self::DedupEpochs,
+        Self::CacheMb,
+        Self::DirSync,
+        Self::KafkaBrokers,
+        Self::KafkaDeployment,
+        Self::KafkaInstance,
+        Self::SnapshotsPlace,
+        Self::SnapshotsEverySeconds,
+        Self::SnapshotsKeep,
+        Self::LogFormat,
+        Self::LogLevel,
+    ];
+
+    /// Its name, with the table it stands in.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bus => "bus",
+            Self::State => "state",
+            Self::Partitions => "partitions",
+            Self::Threads => "threads",
+            Self::DedupEpochs => "dedup_epochs",
+            Self::CacheMb => "cache_mb",
+            Self::DirSync => "dir.sync",
+            Self::KafkaBrokers => "kafka.brokers",
+            Self::KafkaDeployment => "kafka.deployment",
+            Self::KafkaInstance => "kafka.instance",
+            Self::SnapshotsPlace => "snapshots.place",
+            Self::SnapshotsEverySeconds => "snapshots.every_seconds",
+            Self::SnapshotsKeep => "snapshots.keep",
+            Self::LogFormat => "log.format",
+            Self::LogLevel => "log.level",
+        }
+    }
+
+    /// The variable that sets it.
+    #[must_use]
+    pub fn variable(self) -> String {
+        format!("SOFTSTAKE_{}", self.name().replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// The flag that sets it.
+    #[must_use]
+    pub fn flag(self) -> String {
+        format!("--{}", self.name().replace(['.', '_'], "-"))
+    }
+
+    /// What is in force; `None` if it is not set and has no default.
+    #[must_use]
+    pub fn shown(self, config: &Config) -> Option<String> {
+        match self {
+            Self::Bus => config.bus.as_ref().map(ToString::to_string),
+            Self::State => config.state.as_ref().map(|path| path.display().to_string()),
+            Self::Partitions => config.partitions.map(|count| count.to_string()),
+            Self::Threads => Some(config.threads.to_string()),
+            Self::DedupEpochs => Some(config.dedup_epochs.to_string()),
+            Self::CacheMb => Some(config.cache_mb.to_string()),
+            Self::DirSync => Some(config.dir.sync.to_string()),
+            Self::KafkaBrokers => Some(config.kafka.brokers.clone()),
+            Self::KafkaDeployment => Some(config.kafka.deployment.clone()),
+            Self::KafkaInstance => config.kafka.instance.clone(),
+            Self::SnapshotsPlace => config.snapshots.place.clone(),
+            Self::SnapshotsEverySeconds => Some(config.snapshots.every_seconds.to_string()),
+            Self::SnapshotsKeep => Some(config.snapshots.keep.to_string()),
+            Self::LogFormat => Some(config.log.format.name().into()),
+            Self::LogLevel => Some(config.log.level.clone()),
+        }
+    }
+
+    /// Puts a value in force, or says what it must be.
+    pub(super) fn set(self, config: &mut Config, value: &Value<'_>) -> Result<(), String> {
+        match self {
+            Self::Bus => config.bus = Some(value.text()?.parse()?),
+            Self::State => match value.text()? {
+                "" => return Err("must not be empty".into()),
+                path => config.state = Some(path.into()),
+            },
+            Self::Partitions => {
+                let count = value.whole(1, 4096)?;
+                if !count.is_power_of_two() {
+                    return Err(format!("must be a power of two from 1 to 4096, not {count}"));
+                }
+                config.partitions = u32::try_from(count).ok();
+            }
+            Self::Threads => config.threads = usize::try_from(value.whole(1, 1024)?).unwrap_or(1),
+            Self::DedupEpochs => config.dedup_epochs = value.whole(0, 1_000_000)?,
+            Self::CacheMb => config.cache_mb = value.whole(1, 1 << 20)?,
+            Self::DirSync => config.dir.sync = value.truth()?,
+            Self::KafkaBrokers => match value.text()? {
+                "" => return Err("must name a broker, as host:port, or several by commas".into()),
+                brokers => brokers.clone_into(&mut config.kafka.brokers),
+            },
+            Self::KafkaDeployment => config.kafka.deployment = name(value.text()?)?,
+            Self::KafkaInstance => config.kafka.instance = Some(name(value.text()?)?),
+            Self::SnapshotsPlace => match value.text()? {
+                "" => return Err("must be a folder, or a URL such as s3://bucket/folder".into()),
+                place => config.snapshots.place = Some(place.to_owned()),
+            },
+            Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
+            Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
+            Self::LogFormat => {
+                config.log.format = match value.text()? {
+                    "human" => LogFormat::Human,
+                    "json" => LogFormat::Json,
+                    other => return Err(format!("must be \"human\" or \"json\", not \"{other}\"")),
+                }
+            }
+            Self::LogLevel => {
+                let level = value.text()?;
+                crate::logging::filter(level)?;
+                level.clone_into(&mut config.log.level);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name that is part of Kafka's: of a group, a member, a transactional id.
+fn name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > 200 || !text.bytes().all(allowed) {
+        return Err(format!(
+            "must be 1 to 200 letters, digits, points, underscores and hyphens, not \"{text}\""
+        ));
+    }
+    Ok(text.to_owned())
+}

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{softstake, succeed};
+use common::{fail, softstake, succeed};
 use deployment::{Deployment, Instance};
 use kafka::Cluster;
 use serde_json::{Value, json};
@@ -131,6 +131,19 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
         changes["gain"]["accounts"].as_u64() > Some(0) || changes["lose"]["accounts"].as_u64() > Some(0),
         "{changes:#}"
     );
+    beginnings_that_are_gone_are_said(&deployment, &archived);
+}
+
+/// What retention deleted cannot be held against anything; an archive has it.
+fn beginnings_that_are_gone_are_said(deployment: &Deployment<'_>, archived: &str) {
+    deployment.cluster.delete_before("softstake.late-postings", 0, 1);
+    let kafka = ["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap];
+    let said = fail(softstake().arg("reconcile").args(kafka), 1);
+    assert!(
+        said.contains("softstake.late-postings:0 starts at offset 1 now") && said.contains("use an archive"),
+        "{said}"
+    );
+    succeed(softstake().arg("reconcile").args(["--bus", archived]));
 }
 
 fn ack(number: usize, record: &Value) -> String {

@@ -317,7 +317,12 @@ fn tables(findings: &Findings, out: &mut dyn Write) -> Outcome {
         "{} would get the same.",
         counted(effect.same, "account", "accounts")
     )?;
-    writeln!(out, "The exchange would pay {} {asset}.\n", signed(lose.sum, gain.sum))?;
+    let net = signed(lose.sum, gain.sum);
+    match (net.strip_prefix('+'), net.strip_prefix('-')) {
+        (Some(more), _) => writeln!(out, "All together, {more} {asset} more would be paid.\n")?,
+        (_, Some(less)) => writeln!(out, "All together, {less} {asset} less would be paid.\n")?,
+        _ => writeln!(out, "All together, as much would be paid.\n")?,
+    }
     let mut table = Table::new(&[
         "epoch",
         "",

@@ -67,6 +67,9 @@ impl Frozen {
         }
         let mut output_ends = BTreeMap::new();
         look_up(bus, &OUTPUTS[..3], &mut output_ends)?;
+        for partition in output_ends.keys().copied().chain([DECISIONS, CONTROL]) {
+            is_whole(bus, partition)?;
+        }
         let mut decisions = Vec::new();
         stretch(bus, DECISIONS, &Mark::default(), bus.end(DECISIONS)?, |record| {
             if !record.value.is_empty() {
@@ -149,6 +152,18 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
         }
         Ok(all)
     })
+}
+
+/// Refuses a partition whose beginning was deleted, as a topic of limited retention does.
+fn is_whole(bus: &dyn Bus, partition: TopicPartition) -> Result<(), ReplayError> {
+    match bus.start(partition)? {
+        0 => Ok(()),
+        start => Err(ReplayError::Gone {
+            partition,
+            start,
+            needed: 0,
+        }),
+    }
 }
 
 /// Looks up where the partitions of topics end.

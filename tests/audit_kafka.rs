@@ -116,6 +116,39 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
     fs::write(folder.join("acks/payouts.jsonl"), acks).expect("acknowledgements");
     let acks = folder.join("acks/payouts.jsonl").display().to_string();
     both(&["reconcile", "payouts", "--acks", &acks, "--json"]);
+    // Balances that somebody made up: both tell by how much they are wrong.
+    let claimed: Vec<String> = distributions
+        .iter()
+        .take(20)
+        .map(|record| {
+            let data = &record["data"];
+            format!(
+                "{},{},1,{}\n",
+                text(&data["account"]),
+                text(&data["asset"]),
+                text(&data["epoch_end"])
+            )
+        })
+        .collect();
+    let claims = folder.join("balances.csv");
+    fs::write(&claims, format!("account,asset,balance,time\n{}", claimed.concat())).expect("balances");
+    let told = |bus: &[&str]| -> Value {
+        let mut command = softstake();
+        command
+            .args(["reconcile", "balances", "--json", "--against"])
+            .arg(&claims);
+        let output = command.args(bus).output().expect("the program starts");
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let of_kafka = told(&kafka);
+    assert_eq!(of_kafka, told(&["--bus", &archived]));
+    assert!(of_kafka.to_string().contains("u-"), "{of_kafka:#}");
     let listing = place
         .records("softstake.decisions")
         .into_iter()

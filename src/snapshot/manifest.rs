@@ -103,3 +103,52 @@ fn sum(text: &[u8]) -> String {
     let digest = Sha256::digest(text);
     hex::encode(&digest[..8])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(files: &[(&str, &str)]) -> Manifest {
+        let files = files.iter().map(|(name, sum)| File {
+            name: (*name).to_owned(),
+            bytes: 1,
+            sha256: (*sum).to_owned(),
+        });
+        Manifest::new(
+            "somebody".into(),
+            "2026-11-01T00:00:00.000Z".into(),
+            &Position::default(),
+            files.collect(),
+        )
+    }
+
+    #[test]
+    fn comes_back_under_its_name_alone() {
+        let written = manifest(&[("CURRENT", &"a".repeat(64))]);
+        let (name, text) = written.write(1_793_491_200_000).unwrap();
+        assert!(name.starts_with("001793491200000-"), "{name}");
+        assert_eq!(Manifest::read(&name, &text).unwrap(), written);
+        for at in 0..text.len() {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert!(Manifest::read(&name, &changed).is_err(), "byte {at}");
+        }
+        assert!(Manifest::read(&name, &text[..text.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn leads_to_no_file_outside_its_folder() {
+        let sum = "a".repeat(64);
+        for (name, sum) in [
+            ("../CURRENT", sum.as_str()),
+            ("a/b", &sum),
+            ("", &sum),
+            ("..", &sum),
+            ("CURRENT", "../../elsewhere"),
+            ("CURRENT", "abc"),
+        ] {
+            let (under, text) = manifest(&[(name, sum)]).write(1).unwrap();
+            assert!(Manifest::read(&under, &text).is_err(), "{name:?} {sum:?}");
+        }
+    }
+}

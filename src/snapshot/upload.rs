@@ -188,3 +188,69 @@ fn sum_of(path: &Path) -> Result<String, SnapshotError> {
         sum.update(&chunk[..read]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place with snapshots, each of one file of its own and one that all share.
+    fn place(folder: &Path, times: &[u128]) -> (Remote, Series) {
+        let remote = Remote::open(&folder.display().to_string()).unwrap();
+        let series = Series::new("a bus", "task", "somebody");
+        for time in times {
+            let own = hex::encode(Sha256::digest(time.to_be_bytes()));
+            let files = [("shared", "5".repeat(64)), ("own", own)].map(|(name, sha256)| {
+                remote.put(&format!("{}/{sha256}", series.files()), vec![1]).unwrap();
+                File {
+                    name: name.into(),
+                    bytes: 1,
+                    sha256,
+                }
+            });
+            let manifest = Manifest::new("somebody".into(), "then".into(), &Position::default(), files.to_vec());
+            let (name, text) = manifest.write(*time).unwrap();
+            remote.put(&format!("{}/{name}", series.snapshots()), text).unwrap();
+        }
+        (remote, series)
+    }
+
+    fn count(remote: &Remote, folder: &str) -> usize {
+        remote.list(folder).unwrap().len()
+    }
+
+    #[test]
+    fn what_no_kept_snapshot_names_goes_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (remote, series) = place(folder.path(), &[1, 2, 3, 4]);
+        // A file of a snapshot that somebody is just writing.
+        prune(&remote, &series, 2, UNNAMED_FOR).unwrap();
+        assert_eq!(
+            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
+            (2, 5)
+        );
+        prune(&remote, &series, 2, Duration::ZERO).unwrap();
+        assert_eq!(
+            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
+            (2, 3)
+        );
+        // One is kept whatever is asked for.
+        prune(&remote, &series, 0, Duration::ZERO).unwrap();
+        assert_eq!(
+            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
+            (1, 2)
+        );
+    }
+
+    #[test]
+    fn nothing_goes_while_it_is_not_known_what_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (remote, series) = place(folder.path(), &[1, 2]);
+        let damaged = format!("{}/000000000000003-0123456789abcdef.json", series.snapshots());
+        remote.put(&damaged, b"{}".to_vec()).unwrap();
+        prune(&remote, &series, 2, Duration::ZERO).unwrap();
+        assert_eq!(
+            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
+            (2, 3)
+        );
+    }
+}

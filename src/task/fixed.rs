@@ -293,3 +293,86 @@ fn fault(fault: crate::core::fault::Fault) -> TaskError {
         fault,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stood(offset: u64) -> Stood {
+        Stood { offset, job: 1 }
+    }
+
+    /// 2, then 4, then 2 again.
+    fn there_and_back() -> Record {
+        Record {
+            partitions: 2,
+            dedup_epochs: 7,
+            switches: vec![
+                Switch {
+                    from: 2,
+                    ledger: vec![stood(10), stood(11)],
+                    inbox: stood(5),
+                },
+                Switch {
+                    from: 4,
+                    ledger: vec![stood(20), stood(21), stood(22), stood(23)],
+                    inbox: stood(9),
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn tasks_begin_where_the_last_of_their_name_stood() {
+        let record = there_and_back();
+        let begins = |record: &Record, partition| {
+            record
+                .begins_at(TaskId::accrue(partition))
+                .offset(TaskId::accrue(partition).home())
+        };
+        assert_eq!([0, 1].map(|partition| begins(&record, partition)), [20, 21]);
+        assert_eq!(
+            record.begins_at(TaskId::COORDINATE).offset(TaskId::COORDINATE.home()),
+            9
+        );
+        // In the layout of four, two had never been.
+        assert_eq!(
+            [0, 1, 2, 3].map(|partition| begins(&record.before(1), partition)),
+            [10, 11, 0, 0]
+        );
+        assert_eq!(record.before(1).begins_at(TaskId::accrue(3)), Position::default());
+        // Were there four once more, the third would go on where it stood.
+        let mut again = record;
+        again.switches.push(Switch {
+            from: 2,
+            ledger: vec![stood(30), stood(31)],
+            inbox: stood(12),
+        });
+        again.partitions = 4;
+        assert_eq!(
+            [0, 1, 2, 3].map(|partition| begins(&again, partition)),
+            [30, 31, 22, 23]
+        );
+    }
+
+    #[test]
+    fn layouts_of_as_many_partitions_are_not_the_same() {
+        let record = there_and_back();
+        let layouts = [record.before(0), record.before(1), record.clone()].map(|record| record.layout().unwrap());
+        assert_eq!(layouts.map(|layout| layout.to_string()), ["2", "4-1", "2-2"]);
+        assert_ne!(layouts[0], layouts[2]);
+        assert_eq!(
+            [0, 4, 5, 8, 9, 100].map(|offset| record.partitions_at(offset)),
+            [2, 2, 4, 4, 2, 2]
+        );
+    }
+
+    #[test]
+    fn comes_back_and_grows_with_its_switches() {
+        let record = there_and_back();
+        let position = record.position().unwrap();
+        let read: Record = messages::decode(&position.cursor.place, "a record").unwrap();
+        assert_eq!(read, record);
+        assert!(position.cursor > record.before(1).position().unwrap().cursor);
+    }
+}

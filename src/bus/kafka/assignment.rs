@@ -14,10 +14,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::{TaskId, TopicPartition};
+use crate::bus::{TaskId, Topic, TopicPartition};
 
 use super::client::Signal;
-use super::member::FOLLOWED;
+
+/// The topics whose partitions tasks follow, and decisions: the group keeps the position of each.
+pub(super) const FOLLOWED: [Topic; 9] = [
+    Topic::Deposits,
+    Topic::Withdrawals,
+    Topic::Trades,
+    Topic::Transfers,
+    Topic::Accounts,
+    Topic::Control,
+    Topic::Decisions,
+    Topic::Ledger,
+    Topic::Inbox,
+];
 
 /// What is known about the assignment. Everything about it is asked and changed under one lock.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::bus::{BusError, TaskId, Topic, TopicPartition};
 
-use super::assignment::{Assignment, Ended};
+use super::assignment::{Assignment, Ended, FOLLOWED};
 use super::client::{Seldom, Signal, Told};
 use super::failure::Attempt;
 use super::settings::Settings;
@@ -252,19 +252,6 @@ impl Drop for Member {
         self.leave();
     }
 }
-
-/// The topics whose partitions tasks follow, and decisions: the group keeps the position of each.
-pub(super) const FOLLOWED: [Topic; 9] = [
-    Topic::Deposits,
-    Topic::Withdrawals,
-    Topic::Trades,
-    Topic::Transfers,
-    Topic::Accounts,
-    Topic::Control,
-    Topic::Decisions,
-    Topic::Ledger,
-    Topic::Inbox,
-];
 
 /// Followed besides by whoever has come back under its name, to no other end than that its subscription changes, and the group shares its partitions
 /// out anew.

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use common::{Place, setting, softstake};
 use softstake::generate::{Synthetic, write};
 
-/// Runs a command; how long it took, and the most memory it had, in MB.
+/// Runs a command; how long it took, and the most memory it had, in MB. What others wrote before is on the disk when it begins.
 fn measured(command: &mut Command) -> (Duration, u64) {
+    rustix::fs::sync();
     let began = Instant::now();
     let mut child = command
         .stdout(Stdio::null())

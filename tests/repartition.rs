@@ -18,10 +18,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, copy, fail, softstake, succeed};
+use common::{Place, bring, copy, fail, softstake, succeed, undisturbed};
 use deployment::Deployment;
 use kafka::Cluster;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 
 const STAGES: u32 = 6;
 
@@ -33,19 +33,6 @@ fn spec() -> Synthetic {
         epochs: STAGES,
         ..Synthetic::default()
     }
-}
-
-fn bring(place: &Place, stage: u32) {
-    write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
-}
-
-fn undisturbed() -> Vec<(&'static str, Vec<String>)> {
-    let place = Place::new();
-    for stage in 0..STAGES {
-        bring(&place, stage);
-        place.run(Some(2));
-    }
-    place.outcome()
 }
 
 fn on(place: &Place, what: &str) -> Command {
@@ -90,11 +77,11 @@ fn killed_after(command: &mut Command, ms: u64) {
 
 #[test]
 fn there_and_back_and_nothing_is_different() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = Place::new();
     let mut rows = Vec::new();
     for (stage, to) in (0..STAGES).zip([4, 2, 16, 1, 2, 4]) {
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         place.run(if stage == 0 { Some(2) } else { None });
         let before = accounts(&place.state());
         let output = succeed(&mut repartition(&place, to));
@@ -126,11 +113,11 @@ fn there_and_back_and_nothing_is_different() {
 
 #[test]
 fn killed_anywhere_and_in_the_middle_of_work() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     for round in 0..4_u64 {
         let place = Place::new();
         for (stage, to) in (0..STAGES).zip([8, 4, 1, 2, 32, 8]) {
-            bring(&place, stage);
+            bring(&place, &spec(), stage);
             // However far it came: blocks and barriers wait on the ledger.
             let mut run = on(&place, "run");
             if stage == 0 {
@@ -160,17 +147,17 @@ fn killed_anywhere_and_in_the_middle_of_work() {
 
 #[test]
 fn a_store_of_an_earlier_layout_is_never_gone_on_from() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = Place::new();
     let snapshots = place.bus().with_file_name("snapshots");
     let old = place.bus().with_file_name("old");
-    bring(&place, 0);
+    bring(&place, &spec(), 0);
     place.run(Some(2));
     copy(&place.state(), &old);
     // There and back: as many partitions as before, but not the same.
     for (stage, to) in [(1, 4), (2, 2)] {
         succeed(repartition(&place, to).arg("--snapshots-place").arg(&snapshots));
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         place.run(None);
     }
     fs::remove_dir_all(place.state()).expect("a state to lose");
@@ -184,7 +171,7 @@ fn a_store_of_an_earlier_layout_is_never_gone_on_from() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("restored from the snapshot"), "{said}");
     for stage in 3..STAGES {
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         place.run(None);
     }
     assert_eq!(place.outcome(), expected);
@@ -195,7 +182,7 @@ fn what_cannot_be_done_is_said() {
     let place = Place::new();
     let said = fail(&mut repartition(&place, 4), 1);
     assert!(said.contains("nothing is on record of a deployment"), "{said}");
-    bring(&place, 0);
+    bring(&place, &spec(), 0);
     place.run(Some(2));
     let said = fail(&mut repartition(&place, 2), 1);
     assert!(
@@ -237,7 +224,7 @@ fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
         deployment::Instance::start(&mut command, deployment.log(instance))
     };
     let bring_all = |stage: u32| {
-        bring(place, stage);
+        bring(place, &spec(), stage);
         deployment.publish();
     };
     bring_all(0);

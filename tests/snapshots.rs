@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, copy, softstake, succeed};
+use common::{Place, bring, copy, softstake, succeed, undisturbed};
 use serde_json::Value;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 
 const STAGES: u32 = 4;
 
@@ -24,20 +24,6 @@ fn spec() -> Synthetic {
         epochs: STAGES,
         ..Synthetic::default()
     }
-}
-
-fn bring(place: &Place, stage: u32) {
-    write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
-}
-
-/// Everything that comes out when nothing is ever lost.
-fn undisturbed() -> Vec<(&'static str, Vec<String>)> {
-    let place = Place::new();
-    for stage in 0..STAGES {
-        bring(&place, stage);
-        place.run(Some(2));
-    }
-    place.outcome()
 }
 
 fn snapshots(place: &Place) -> PathBuf {
@@ -99,7 +85,7 @@ fn flip(path: &Path, at: usize) {
 fn begun() -> Place {
     let place = Place::new();
     for stage in 0..2 {
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         run(&place);
     }
     place
@@ -108,7 +94,7 @@ fn begun() -> Place {
 /// The other stages; how it all comes out.
 fn finished(place: &Place) -> Vec<(&'static str, Vec<String>)> {
     for stage in 2..STAGES {
-        bring(place, stage);
+        bring(place, &spec(), stage);
         run(place);
     }
     place.outcome()
@@ -116,7 +102,7 @@ fn finished(place: &Place) -> Vec<(&'static str, Vec<String>)> {
 
 #[test]
 fn a_lost_disk_is_restored_and_nothing_is_different() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = begun();
     fs::remove_dir_all(place.state()).expect("a state to lose");
     let said = run(&place);
@@ -155,7 +141,7 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
     run(&place);
     assert_eq!(of_others(&place), manifests);
     for stage in 2..STAGES {
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         let mut command = command(&place);
         succeed(command.args(["--snapshots-keep", "2"]));
     }
@@ -189,7 +175,7 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
 
 #[test]
 fn a_damaged_snapshot_is_set_aside_and_named() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     type Damage<'a> = &'a dyn Fn(&Path, &Value);
     // What each manifest leads to, in all ways in which it can be wrong.
     let largest = |manifest: &Path, contents: &Value| {
@@ -254,7 +240,7 @@ fn a_damaged_snapshot_is_set_aside_and_named() {
 
 #[test]
 fn without_one_whole_snapshot_the_log_is_enough() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = begun();
     fs::remove_dir_all(place.state()).expect("a state to lose");
     let all = files(&snapshots(&place));
@@ -266,7 +252,7 @@ fn without_one_whole_snapshot_the_log_is_enough() {
 
 #[test]
 fn a_damaged_store_is_set_aside_and_named() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     type Damage<'a> = &'a dyn Fn(&Path);
     let tables = |folder: &Path| {
         let mut tables = files(folder);
@@ -307,7 +293,7 @@ fn a_damaged_store_is_set_aside_and_named() {
             // What is damaged may show when the store is opened or when it is read: then that run ends with an error, and the next goes on.
             let mut said = String::new();
             for stage in 2..STAGES {
-                bring(&place, stage);
+                bring(&place, &spec(), stage);
                 for _ in 0..3 {
                     let mut command = place.command(Some(2));
                     if with_snapshots {
@@ -340,7 +326,7 @@ fn a_damaged_store_is_set_aside_and_named() {
 
 #[test]
 fn a_running_instance_takes_them_and_another_goes_on_from_there() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = Place::new();
     let start = |log: &Path| {
         let mut command = softstake();
@@ -368,7 +354,7 @@ fn a_running_instance_takes_them_and_another_goes_on_from_there() {
     let mut restored = 0;
     for stage in 0..STAGES {
         let mut child = start(&log);
-        bring(&place, stage);
+        bring(&place, &spec(), stage);
         // Until something was taken after this stage's seals; or not quite.
         let began = Instant::now();
         let seals = (stage as usize + 1) * 3;
@@ -396,7 +382,7 @@ fn a_running_instance_takes_them_and_another_goes_on_from_there() {
 
 #[test]
 fn the_log_alone_rebuilds_the_stores() {
-    let expected = undisturbed();
+    let expected = undisturbed(&spec());
     let place = begun();
     let accounts: Vec<String> = place
         .records("softstake.distributions")

@@ -10,7 +10,7 @@ use crate::bus::{Bus, BusError, Mark, Topic};
 use crate::core::time::TimeMs;
 
 use super::exact::Exact;
-use super::read::stretch;
+use super::read::{Paid, Record, stretch};
 use super::script::Wanted;
 
 /// The type of an acknowledgement.
@@ -134,22 +134,9 @@ pub enum PayoutsError {
 }
 
 #[derive(Deserialize)]
-struct Record<D> {
-    data: D,
-}
-
-#[derive(Deserialize)]
 struct Seal {
     asset: String,
     epoch: u64,
-}
-
-#[derive(Deserialize)]
-struct Paid {
-    account: String,
-    asset: String,
-    epoch: u64,
-    amount: String,
 }
 
 /// A distribution that is waited for.

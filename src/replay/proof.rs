@@ -11,7 +11,7 @@ use crate::bus::{Bus, BusError, Mark, Topic};
 use crate::core::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, leaf_hash};
 use crate::core::name::{self, Asset, BUCKETS};
 
-use super::read::stretch;
+use super::read::{Paid, Record, stretch};
 
 /// The format of proof files.
 const FORMAT: u32 = 1;
@@ -95,19 +95,6 @@ pub enum ProofError {
         /// The seal's.
         sealed: String,
     },
-}
-
-#[derive(Deserialize)]
-struct Record<D> {
-    data: D,
-}
-
-#[derive(Deserialize)]
-struct Paid {
-    account: String,
-    asset: String,
-    epoch: u64,
-    amount: String,
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,24 @@
 //! Reading what was published.
 
 use ruint::aliases::U512;
+use serde::Deserialize;
 
 pub use crate::bus::stretch::{CHUNK, some, stretch};
+
+/// A record of ours, for those who look at its data alone.
+#[derive(Deserialize)]
+pub(super) struct Record<D> {
+    pub data: D,
+}
+
+/// Of a distribution: who was paid what.
+#[derive(Deserialize)]
+pub(super) struct Paid {
+    pub account: String,
+    pub asset: String,
+    pub epoch: u64,
+    pub amount: String,
+}
 
 /// The units of a plain decimal amount of an asset with so many decimals, as our records write it; `None` if it is none.
 #[must_use]

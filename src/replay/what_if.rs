@@ -21,7 +21,7 @@ use crate::store::rocks::{Kind, Limits, RocksStore, Settings, Shared};
 use crate::store::{Changes, Store, row};
 
 use super::exact::Exact;
-use super::read::stretch;
+use super::read::{Paid, Record, stretch};
 use super::script::CONTROL;
 use super::{Frozen, ReplayError, Rewrite, Script};
 
@@ -328,17 +328,6 @@ fn sums(
     epochs: &BTreeSet<u64>,
     work: &Path,
 ) -> Result<RocksStore, ReplayError> {
-    #[derive(Deserialize)]
-    struct Record {
-        data: Paid,
-    }
-    #[derive(Deserialize)]
-    struct Paid {
-        account: String,
-        asset: String,
-        epoch: u64,
-        amount: String,
-    }
     let settings = Settings::new(Shared::new(Limits::default())?, "sums by account");
     let mut store = RocksStore::open(&work.join("accounts"), Kind::Accrue, settings)?;
     let mut changes = Changes::default();
@@ -351,7 +340,8 @@ fn sums(
                     return Ok(());
                 }
                 let wrong = |why: String| impossible(format!("{partition}, offset {}: {why}", record.offset));
-                let Record { data } = serde_json::from_slice(record.value).map_err(|error| wrong(error.to_string()))?;
+                let Record::<Paid> { data } =
+                    serde_json::from_slice(record.value).map_err(|error| wrong(error.to_string()))?;
                 if data.asset != asset.as_str() || !epochs.contains(&data.epoch) {
                     return Ok(());
                 }

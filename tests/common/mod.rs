@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use softstake::generate::{Synthetic, write};
 use tempfile::TempDir;
 
 /// A bus directory and a state directory, gone with the test.
@@ -121,6 +122,21 @@ impl Place {
     pub fn outcome(&self) -> Vec<(&'static str, Vec<String>)> {
         OUTPUTS.iter().map(|topic| (*topic, self.sorted_lines(topic))).collect()
     }
+}
+
+/// Brings a stage of a synthetic bus.
+pub fn bring(place: &Place, spec: &Synthetic, stage: u32) {
+    write(&place.bus(), spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+}
+
+/// Everything that comes out of a synthetic bus, stage by stage, when nothing is ever lost.
+pub fn undisturbed(spec: &Synthetic) -> Vec<(&'static str, Vec<String>)> {
+    let place = Place::new();
+    for stage in 0..spec.epochs {
+        bring(&place, spec, stage);
+        place.run(Some(2));
+    }
+    place.outcome()
 }
 
 /// The output topics of the contract.

@@ -55,7 +55,7 @@ impl Asker {
         }
     }
 
-    fn end(&self, topic: &str, partition: i32) -> i64 {
+    fn readable_end(&self, topic: &str, partition: i32) -> i64 {
         let watermarks = self.0.fetch_watermarks(topic, partition, Duration::from_secs(10));
         watermarks.expect("watermarks").1
     }
@@ -67,7 +67,8 @@ impl Asker {
         loop {
             let at = self.at(topic, partition);
             // Transaction markers lie at the end of what we write.
-            if at + 8 >= self.end(topic, partition) && at > 0 && seen.1.elapsed() > Duration::from_millis(1500) {
+            if at + 8 >= self.readable_end(topic, partition) && at > 0 && seen.1.elapsed() > Duration::from_millis(1500)
+            {
                 return began.elapsed().saturating_sub(seen.1.elapsed());
             }
             if at != seen.0 {
@@ -131,7 +132,7 @@ fn transactions_ms(said: &str) -> Vec<u64> {
 
 fn start(deployment: &Deployment<'_>) -> Instance {
     let mut command = deployment.run(0);
-    command.env("SOFTSTAKE_LOG__LEVEL", "info,softstake::bus::kafka::publish=trace");
+    command.env("SOFTSTAKE_LOG__LEVEL", "info,softstake::bus::kafka::transaction=trace");
     Instance::start(&mut command, deployment.log(0))
 }
 
@@ -160,7 +161,7 @@ fn main() {
     for _ in 0..3 {
         instance.kill();
         // What comes meanwhile shows when it is ready: it has to be taken in and added up.
-        let next = u64::try_from(asker.end(DEPOSITS, 1)).expect("an offset");
+        let next = u64::try_from(asker.readable_end(DEPOSITS, 1)).expect("an offset");
         deposits(&bus, 1, next..next + 1, holders, 2);
         deployment.publish();
         let before = asker.at(LEDGER, 0);
@@ -176,7 +177,7 @@ fn main() {
     }
 
     let measured = |what: &str| {
-        let next = u64::try_from(asker.end(DEPOSITS, 1)).expect("an offset");
+        let next = u64::try_from(asker.readable_end(DEPOSITS, 1)).expect("an offset");
         deposits(&bus, 1, next..next + events, holders, 2);
         let began = Instant::now();
         deployment.publish();

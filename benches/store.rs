@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use ethnum::I256;
 use softstake::bus::Position;
-use softstake::core::row::Row;
-use softstake::store::rocks::{FILE_FROM, Kind, Limits, RocksStore, Settings, Shared};
+use softstake::core::accrue::row::Row;
+use softstake::store::rocks::{FILE_FROM, MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
 use softstake::store::{Changes, Store, row};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -104,9 +104,9 @@ fn memory_mb() -> u64 {
         / 1024
 }
 
-fn open(name: &str, kind: Kind, shared: &Shared, file_from: usize) -> Outcome<(RocksStore, tempfile::TempDir)> {
+fn open(name: &str, kind: StoreKind, shared: &Shared, file_from: usize) -> Outcome<(RocksStore, tempfile::TempDir)> {
     let directory = tempfile::tempdir()?;
-    let mut settings = Settings::new(shared.clone(), name);
+    let mut settings = StoreSettings::new(shared.clone(), name);
     settings.file_from = file_from;
     let store = RocksStore::open(directory.path(), kind, settings)?;
     Ok((store, directory))
@@ -114,7 +114,7 @@ fn open(name: &str, kind: Kind, shared: &Shared, file_from: usize) -> Outcome<(R
 
 fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &Shared) -> Outcome {
     let file_from = if way == Way::Log { usize::MAX } else { 0 };
-    let (mut store, _directory) = open("bench", Kind::Accrue, shared, file_from)?;
+    let (mut store, _directory) = open("bench", StoreKind::Accrue, shared, file_from)?;
     let mut random = Random(1);
     let mut changes = Changes::default();
     let mut key = Vec::new();
@@ -172,7 +172,7 @@ fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &
 }
 
 fn ids(batch: usize, ids: usize, shared: &Shared) -> Outcome {
-    let (mut store, _directory) = open("bench", Kind::Ingest, shared, FILE_FROM)?;
+    let (mut store, _directory) = open("bench", StoreKind::Ingest, shared, FILE_FROM)?;
     let mut random = Random(2);
     let mut id = |prefix: u8| {
         let mut key = vec![prefix];
@@ -245,7 +245,7 @@ fn main() -> Outcome {
         .filter_map(|argument| argument.parse::<usize>().ok());
     let accounts = arguments.next().unwrap_or(1_000_000);
     let operations = arguments.next().unwrap_or(4_000_000);
-    let shared = Shared::new(Limits::default())?;
+    let shared = Shared::new(MemoryLimits::default())?;
 
     println!("adding to changes, sorting and combining them: ns each");
     println!("              batch      add     sort");

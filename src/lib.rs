@@ -5,13 +5,13 @@
 
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod audit;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod deployment;
 pub mod generate;
-pub mod logging;
-pub mod replay;
 pub mod snapshot;
 pub mod store;
 pub mod task;

@@ -18,11 +18,11 @@ use common::{Place, copy, fail, softstake, start, succeed};
 use deployment::Deployment;
 use kafka::Cluster;
 use serde_json::Value;
+use softstake::audit::published::scan_range;
 use softstake::bus::archive::ArchiveBus;
 use softstake::bus::dir::DirBus;
 use softstake::bus::{Bus, BusError, Mark, Position, TaskId, Topic, TopicPartition};
 use softstake::generate::{Synthetic, write};
-use softstake::replay::read::stretch;
 use tempfile::TempDir;
 
 fn spec() -> Synthetic {
@@ -77,9 +77,9 @@ fn contents(bus: &dyn Bus) -> Contents {
     for topic in Topic::ALL.into_iter().filter(|topic| *topic != Topic::Ledger) {
         for number in bus.partitions(topic).expect("partitions") {
             let partition = topic.partition(number);
-            let end = bus.end(partition).expect("an end");
+            let end = bus.readable_end(partition).expect("an end");
             let mut records = Vec::new();
-            stretch(bus, partition, &Mark::default(), end, |record| {
+            scan_range(bus, partition, &Mark::default(), end, |record| {
                 records.push((record.offset, record.value.to_vec()));
                 Ok::<_, BusError>(())
             })

@@ -157,11 +157,11 @@ fn the_proxy_fails_as_a_network_does() {
     proxy.thaw(0);
     assert!(answered(patience));
 
-    proxy.refuse(0, true);
+    proxy.reject(0, true);
     let refused = || TcpStream::connect(proxy.bootstrap()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
     kafka::wait_for("connections to be refused", || refused().then_some(()));
     assert!(!answered(300));
-    proxy.refuse(0, false);
+    proxy.reject(0, false);
     assert!(answered(patience));
 
     let started = Instant::now();

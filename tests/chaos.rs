@@ -22,8 +22,8 @@ use common::{copy, setting};
 use deployment::{Deployment, Instance};
 use kafka::Cluster;
 use kafka::proxy::{Api, Proxy};
-use softstake::core::ledger::{Entry, LedgerRecord};
-use softstake::core::messages::Notice;
+use softstake::core::protocol::ledger::{Entry, LedgerRecord};
+use softstake::core::protocol::messages::Notice;
 use softstake::generate::{Synthetic, write};
 
 const INSTANCES: usize = 3;

@@ -344,11 +344,11 @@ fn names() -> Vec<String> {
     names.extend((1..=32).map(|count| "\u{10ffff}".repeat(count)));
     names.extend(["é".repeat(64), "\u{800}".repeat(42)]);
     // A few dozen that share a bucket with one another.
-    let bucket = softstake::core::name::bucket("a");
+    let bucket = softstake::core::values::bucket::bucket("a");
     names.extend(
         (0..120_000)
             .map(|number| format!("n{number}"))
-            .filter(|name| softstake::core::name::bucket(name) == bucket),
+            .filter(|name| softstake::core::values::bucket::bucket(name) == bucket),
     );
     names.sort();
     names.dedup();

@@ -62,7 +62,7 @@ struct Outcome {
 }
 
 /// How often each payload was refused, with which code.
-fn refusals(letters: &[Value]) -> BTreeMap<String, usize> {
+fn rejections(letters: &[Value]) -> BTreeMap<String, usize> {
     let mut refused = BTreeMap::new();
     for data in letters.iter().map(|record| &record["data"]) {
         let payload = data["payload"]
@@ -139,7 +139,7 @@ fn outcome(log: &Log, layout: &Layout) -> Outcome {
     Outcome {
         distributions: sorted(distributions),
         seals: sorted(seals.into_iter().map(without_cut).collect()),
-        refused: refusals(&memory.records(Topic::DeadLetters)),
+        refused: rejections(&memory.records(Topic::DeadLetters)),
     }
 }
 

@@ -217,10 +217,10 @@ fn no_other_proof_holds() {
 fn a_leaf_is_not_read_in_two_ways() {
     let place = Place::new();
     let name = "mallory-7";
-    let bucket = softstake::core::name::bucket(name);
+    let bucket = softstake::core::values::bucket::bucket(name);
     let twin = (0..u32::MAX)
         .map(|number| format!("{name}|{number}"))
-        .find(|twin| softstake::core::name::bucket(twin) == bucket)
+        .find(|twin| softstake::core::values::bucket::bucket(twin) == bucket)
         .expect("a name of the same bucket");
     let lines = [
         events::listing("ATOM", 6, 60, &events::pool()),

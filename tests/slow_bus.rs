@@ -20,10 +20,10 @@ use std::time::Duration;
 use common::{OUTPUTS, Place};
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use softstake::deployment::state_directory::InMemory;
+use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::generate::{Synthetic, write};
-use softstake::task::run::{Deployment, End, Mode, run};
 use softstake::task::stats::Stats;
-use softstake::task::stores::InMemory;
 
 /// A bus whose readers have nothing to show for a while before each batch, decisions longest.
 struct Slow {
@@ -71,8 +71,8 @@ impl Bus for Slow {
         self.bus.partitions(topic)
     }
 
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
-        self.bus.end(partition)
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        self.bus.readable_end(partition)
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
@@ -163,7 +163,7 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
             dedup_epochs: program::DEDUP_EPOCHS,
             threads: 2,
             step_bytes: 4_096,
-            mode: Mode::Work,
+            mode: RunMode::Work,
             sequence: None,
         };
         for stage in 0..spec.epochs {
@@ -172,7 +172,7 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
             // All stores are lost, and everything is gone through again.
             deployment.stores = Arc::new(InMemory::default());
             let end = run(&deployment, true, &AtomicBool::new(false), &Arc::new(Stats::default()));
-            assert_eq!(end.expect("a run without an error"), End::Idle);
+            assert_eq!(end.expect("a run without an error"), RunEnd::Idle);
         }
         save(&bus, &place.bus());
         let published = program::judge(&place);

@@ -1,7 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{TaskId, Topic, TopicPartition};
+use crate::bus::position::TaskId;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// What can go wrong on a bus. Each message says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]

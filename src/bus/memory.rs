@@ -5,7 +5,12 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Batch, Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use crate::bus::batch::Batch;
+use crate::bus::error::BusError;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::bus::{Bus, Reader};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// The records of one partition.
 #[derive(Default)]
@@ -17,17 +22,17 @@ struct Log {
 }
 
 impl Log {
-    fn push(&mut self, kind: Kind, value: &[u8]) {
+    fn push(&mut self, kind: TopicKind, value: &[u8]) {
         let blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         let start = self.bytes.len();
-        if kind == Kind::Inner || !blank {
+        if kind == TopicKind::Inner || !blank {
             self.bytes.extend_from_slice(value);
         }
         self.records.push((self.end, start..self.bytes.len()));
         // Offsets of inner topics are not dense, as on every real bus.
         self.end += match kind {
-            Kind::Inner => 8 + value.len() as u64,
-            Kind::Input | Kind::Output => 1,
+            TopicKind::Inner => 8 + value.len() as u64,
+            TopicKind::Input | TopicKind::Output => 1,
         };
     }
 }
@@ -76,7 +81,7 @@ impl MemoryBus {
         let kind = to.topic.kind();
         self.change(|state| {
             let log = state.logs.entry(to).or_default();
-            if kind == Kind::Inner {
+            if kind == TopicKind::Inner {
                 log.push(kind, bytes);
             } else {
                 for line in bytes.split(|byte| *byte == b'\n') {
@@ -119,12 +124,12 @@ impl Bus for MemoryBus {
         Ok(state.logs.range(range).map(|(key, _)| key.partition).collect())
     }
 
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         Ok(self.lock().logs.get(&partition).map_or(0, |log| log.end))
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
-        let end = self.end(partition)?;
+        let end = self.readable_end(partition)?;
         if from.offset > end {
             return Err(BusError::SourceChanged {
                 partition,
@@ -224,7 +229,7 @@ mod tests {
         assert_eq!(values(&reader.read(0, 9).unwrap()), [(2, &b"two"[..])]);
         let mut reader = bus.open(ledger, &Mark::default()).unwrap();
         assert_eq!(values(&reader.read(9, 99).unwrap()), [(0, &b"a\nb"[..]), (11, b"")]);
-        assert_eq!(reader.mark().offset, bus.end(ledger).unwrap());
+        assert_eq!(reader.mark().offset, bus.readable_end(ledger).unwrap());
     }
 
     #[test]
@@ -235,11 +240,11 @@ mod tests {
         let mut outputs = Outputs::default();
         outputs.push(Topic::Epochs.partition(0), b"key", b"value");
         bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
-        assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
+        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), 1);
         assert_eq!(other.committed(TaskId::COORDINATE).unwrap(), Some(Position::default()));
         assert!(other.wait(seen, Duration::ZERO).unwrap() > seen);
         outputs.push(Topic::Epochs.partition(0), b"key", b"two\nlines");
         assert!(bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).is_err());
-        assert_eq!(other.end(Topic::Epochs.partition(0)).unwrap(), 1);
+        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), 1);
     }
 }

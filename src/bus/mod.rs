@@ -1,180 +1,32 @@
 //! The event bus as the tasks see it: topics of ordered records, and a transaction that appends records
 //! and moves a task's position in one atomic step. Everything above this trait is the same code on every bus.
 
+mod batch;
 mod error;
-pub mod stretch;
+mod position;
 
 pub mod archive;
 pub mod dir;
 pub mod kafka;
 pub mod memory;
+pub mod scan;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-pub use crate::core::outputs::Outputs;
-pub use crate::core::topic::{Kind, Topic, TopicPartition};
+pub use crate::core::contract::appends::Outputs;
+pub use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+pub use batch::{Batch, Record};
 pub use error::{BusError, Reaction};
-
-/// A task, as the bus knows it: by the partition it follows, with which it moves from one process to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(TopicPartition);
-
-impl TaskId {
-    /// The sequencer, which follows the control topic.
-    pub const SEQUENCE: Self = Self(Topic::Control.partition(0));
-    /// The coordinator, which follows the inbox.
-    pub const COORDINATE: Self = Self(Topic::Inbox.partition(0));
-    /// No task: under this name the bus keeps what a deployment was begun with, beside its decisions.
-    pub const DEPLOYMENT: Self = Self(Topic::Decisions.partition(0));
-
-    /// The accrue task of ledger partition `partition`.
-    #[must_use]
-    pub const fn accrue(partition: u16) -> Self {
-        Self(Topic::Ledger.partition(partition as u32))
-    }
-
-    /// The ingest task of source partition `source`.
-    #[must_use]
-    pub const fn ingest(source: TopicPartition) -> Self {
-        Self(source)
-    }
-
-    /// The task that follows `home`.
-    #[must_use]
-    pub const fn following(home: TopicPartition) -> Self {
-        Self(home)
-    }
-
-    /// The partition it follows.
-    #[must_use]
-    pub const fn home(self) -> TopicPartition {
-        self.0
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.topic {
-            Topic::Control => f.write_str("sequence"),
-            Topic::Inbox => f.write_str("coordinate"),
-            Topic::Decisions => f.write_str("deployment"),
-            Topic::Ledger => write!(f, "accrue {}", self.0.partition),
-            _ => write!(f, "ingest {}", self.0),
-        }
-    }
-}
-
-/// Where a reader stands in one partition: the next offset to read, and the bus's own evidence of what came before it.
-///
-/// The evidence lets the bus tell, when a task comes back to this mark, that what it read then is still what is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The offset of the next record to read.
-    pub offset: u64,
-    /// Opaque to all but the bus that made it; empty at the start of a partition.
-    pub evidence: Vec<u8>,
-}
-
-/// How far a task has come: a mark for each partition it reads, and a cursor inside a long emission.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// A mark for each partition the task reads; a partition without one is at its start.
-    pub inputs: BTreeMap<TopicPartition, Mark>,
-    /// Where the task stands in work that one record set off and that takes several transactions.
-    pub cursor: Cursor,
-}
-
-/// A place inside the work that follows one record: the how-manieth job, and how far that job has come.
-///
-/// Cursors of one input position are ordered by `(job, place)`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Jobs finished since the last record was read.
-    pub job: u32,
-    /// The last key the job under way has dealt with; empty before the first.
-    pub place: Vec<u8>,
-}
-
-impl Position {
-    /// The next offset to read of `partition`.
-    #[must_use]
-    pub fn offset(&self, partition: TopicPartition) -> u64 {
-        self.inputs.get(&partition).map_or(0, |mark| mark.offset)
-    }
-}
-
-/// A record as read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Its offset in its partition.
-    pub offset: u64,
-    /// Its bytes; empty for an offset that holds nothing (a blank line).
-    pub value: &'a [u8],
-}
-
-/// Records of one partition, in offset order, with the mark that follows the last of them.
-#[derive(Debug, Default)]
-pub struct Batch {
-    bytes: Vec<u8>,
-    records: Vec<(u64, Range<usize>)>,
-    /// Where the reader stands after this batch. It may be past the last record: offsets are not dense.
-    pub next: Mark,
-}
-
-impl Batch {
-    /// A batch of `records`, each an offset and the range of its bytes in `bytes`.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>, records: Vec<(u64, Range<usize>)>, next: Mark) -> Self {
-        Self { bytes, records, next }
-    }
-
-    /// Its memory, emptied: for the next batch.
-    #[must_use]
-    pub fn into_parts(mut self) -> (Vec<u8>, Vec<(u64, Range<usize>)>) {
-        self.bytes.clear();
-        self.records.clear();
-        (self.bytes, self.records)
-    }
-
-    /// The records, in offset order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.records.iter().map(|(offset, range)| Record {
-            offset: *offset,
-            value: &self.bytes[range.clone()],
-        })
-    }
-
-    /// The offset of the `index`-th record.
-    #[must_use]
-    pub fn offset(&self, index: usize) -> Option<u64> {
-        self.records.get(index).map(|(offset, _)| *offset)
-    }
-
-    /// How many records there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether there is no record. The mark may have moved all the same.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-}
+pub use position::{Cursor, Mark, Position, TaskId};
 
 /// Refuses records that no bus of files can hold: on an input topic, or with a line feed on a topic of lines.
 pub(crate) fn check(outputs: &Outputs) -> Result<(), BusError> {
     for (partition, _key, value) in outputs.iter() {
         let what = match partition.topic.kind() {
-            Kind::Input => "others write this topic, softstake only reads it",
-            Kind::Output if memchr::memchr(b'\n', value).is_some() => "it holds a line feed",
-            Kind::Output | Kind::Inner => continue,
+            TopicKind::Input => "others write this topic, softstake only reads it",
+            TopicKind::Output if memchr::memchr(b'\n', value).is_some() => "it holds a line feed",
+            TopicKind::Output | TopicKind::Inner => continue,
         };
         return Err(BusError::Refused {
             partition,
@@ -204,12 +56,12 @@ pub trait Bus: Send + Sync {
     }
 
     /// One past the offset of the last record of `partition` that can be read now; 0 if it is missing.
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError>;
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError>;
 
     /// One past the offset of the last record of `partition` that anybody has written by now, whether it can be read yet or not: a cut is
     /// never behind it.
-    fn written(&self, partition: TopicPartition) -> Result<u64, BusError> {
-        self.end(partition)
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        self.readable_end(partition)
     }
 
     /// A reader that stands at `from`.
@@ -248,13 +100,13 @@ pub trait Bus: Send + Sync {
         0
     }
 
-    /// Takes a task for this process; `false` if it is not assigned to it. Until [`Bus::let_go`] no other process is given it.
-    fn take_up(&self, _task: TaskId) -> bool {
+    /// Takes a task for this process; `false` if it is not assigned to it. Until [`Bus::release`] no other process is given it.
+    fn acquire(&self, _task: TaskId) -> bool {
         true
     }
 
     /// Gives back a task that was taken; nothing of it runs any more.
-    fn let_go(&self, _task: TaskId) {}
+    fn release(&self, _task: TaskId) {}
 
     /// A number that grows whenever there may be something new to read.
     fn version(&self) -> u64;

@@ -6,14 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use crate::audit::archive::{ArchiveError, Extent, archive};
 use crate::bus::archive::ArchiveBus;
 use crate::bus::{Topic, TopicPartition};
-use crate::replay::archive::{ArchiveError, Extent, archive};
-
-use super::failure::Failure;
-use super::flags::Reading;
-use super::table::counted;
-use super::{Outcome, bus, progress};
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::table::counted;
+use crate::cli::{Outcome, bus, progress};
 
 /// Copy topics into an archive, or what has come since
 #[derive(Debug, Args)]

@@ -6,11 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options};
-use crate::bus::kafka::{KafkaBus, KafkaView};
+use crate::bus::kafka::{KafkaBus, ReadOnlyKafka};
 use crate::bus::{Bus, BusError};
+use crate::cli::failure::Failure;
 use crate::config::{BusAddress, Config};
-
-use super::failure::Failure;
 
 /// A bus that this process works on.
 pub(super) enum Opened {
@@ -79,7 +78,7 @@ pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> 
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(DirBus::open_for_reading(path)?))),
         BusAddress::Kafka => {
-            let view = KafkaView::open(config.kafka.clone(), stop)?;
+            let view = ReadOnlyKafka::open(config.kafka.clone(), stop)?;
             Ok(view.map(|view| Arc::new(view) as Arc<dyn Bus>))
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Outcome};
+use crate::cli::{Cli, Outcome};
 
 /// Write shell completions to stdout
 #[derive(Debug, clap::Args)]

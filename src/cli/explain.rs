@@ -6,15 +6,18 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use ethnum::I256;
 
-use crate::core::name::{self, Asset, escape_for_terminal};
-use crate::core::row;
-use crate::replay::explain::{ExplainError, Explainer, Explanation, MULTIPLIER_SCALE, Payout, RATE_SCALE, Stage};
-
-use super::failure::Failure;
-use super::flags::Reading;
-use super::query::write_json;
-use super::table::Table;
-use super::{Outcome, bus};
+use crate::audit::explain::{
+    ExplainError, ExplainedPayout, Explainer, Explanation, MULTIPLIER_SCALE, RATE_SCALE, Stage,
+};
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::query::write_json;
+use crate::cli::table::Table;
+use crate::cli::{Outcome, bus};
+use crate::core::accrue::row;
+use crate::core::values::account::check_account;
+use crate::core::values::asset::Asset;
+use crate::core::values::printable::escape_for_terminal;
 
 /// Tell the whole story of one payout, or of its absence
 #[derive(Debug, Args)]
@@ -41,7 +44,7 @@ pub(super) struct Explain {
 }
 
 pub(super) fn account(name: &str) -> Result<String, String> {
-    name::check_account(name).map_err(|error| format!("an account's name that {error}"))?;
+    check_account(name).map_err(|error| format!("an account's name that {error}"))?;
     Ok(name.to_owned())
 }
 
@@ -109,24 +112,24 @@ fn length(ms: u64) -> String {
     said.join(" ")
 }
 
-fn tell(story: &Explanation, out: &mut dyn Write) -> Outcome {
-    let asset = story.asset;
+fn tell(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    let asset = trace.asset;
     writeln!(
         out,
         "{asset}, epoch {}: {} to {}\nAccount {}\n",
-        story.epoch,
-        story.epoch_start,
-        story.epoch_end,
-        escape_for_terminal(&story.account)
+        trace.epoch,
+        trace.epoch_start,
+        trace.epoch_end,
+        escape_for_terminal(&trace.account)
     )?;
-    match (&story.payout, story.stage) {
+    match (&trace.payout, trace.stage) {
         (Some(payout), _) if payout.paid.units != "0" => writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?,
         (Some(payout), _) if payout.due.units != "0" => writeln!(
             out,
             "Nothing was paid: {} {asset} are due, and less than {} {asset} is kept until it adds up.",
-            payout.due.amount, story.programme.min_payout.amount
+            payout.due.amount, trace.programme.min_payout.amount
         )?,
-        (Some(_), _) if !story.eligible => writeln!(out, "Nothing was paid: {}.", because(story))?,
+        (Some(_), _) if !trace.eligible => writeln!(out, "Nothing was paid: {}.", because(trace))?,
         (Some(_), _) => writeln!(
             out,
             "Nothing was paid: the share is less than the smallest amount there is."
@@ -140,8 +143,8 @@ fn tell(story: &Explanation, out: &mut dyn Write) -> Outcome {
             "This epoch is closed and being settled: what it pays is not known yet."
         )?,
     }
-    if story.agrees == Some(false) {
-        let published = story.published.as_deref().unwrap_or("nothing");
+    if trace.agrees == Some(false) {
+        let published = trace.published.as_deref().unwrap_or("nothing");
         writeln!(
             out,
             "THIS IS NOT WHAT WAS PUBLISHED, which is {published}: run `softstake reconcile` before anything else is done."
@@ -160,20 +163,20 @@ fn tell(story: &Explanation, out: &mut dyn Write) -> Outcome {
     ]);
     let seconds = |unit_ms: &str| {
         let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
-        format!("{sign}{}", scaled(digits, u32::from(story.decimals) + 3))
+        format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
     };
-    let opening: I256 = story.opening_balance.units.parse().unwrap_or_default();
-    let whole = row::scaled(opening, story.epoch_ms).unwrap_or_default();
+    let opening: I256 = trace.opening_balance.units.parse().unwrap_or_default();
+    let whole = row::scaled(opening, trace.epoch_ms).unwrap_or_default();
     table.row([
         "at the start",
-        &story.epoch_start,
-        &story.opening_balance.amount,
-        &length(story.epoch_ms),
+        &trace.epoch_start,
+        &trace.opening_balance.amount,
+        &length(trace.epoch_ms),
         &seconds(&whole.to_string()),
         "",
         "",
     ]);
-    for change in &story.changes {
+    for change in &trace.changes {
         let mut what = kind(&change.kind).to_owned();
         if let Some(missed) = change.missed_epoch {
             what.push_str(&format!(" (late, of epoch {missed})"));
@@ -190,10 +193,10 @@ fn tell(story: &Explanation, out: &mut dyn Write) -> Outcome {
     }
     table.row([
         "at the end",
-        &story.epoch_end,
-        &story.closing_balance.amount,
+        &trace.epoch_end,
+        &trace.closing_balance.amount,
         "",
-        &story.balance_seconds,
+        &trace.balance_seconds,
         "",
         "",
     ]);
@@ -201,19 +204,19 @@ fn tell(story: &Explanation, out: &mut dyn Write) -> Outcome {
     writeln!(
         out,
         "On average {} {asset} were held: {} balance-seconds in {}.",
-        story.average_balance,
-        story.balance_seconds,
-        length(story.epoch_ms)
+        trace.average_balance,
+        trace.balance_seconds,
+        length(trace.epoch_ms)
     )?;
 
-    rules(story, out)?;
-    if let Some(payout) = &story.payout {
-        share(story, payout, out)?;
+    rules(trace, out)?;
+    if let Some(payout) = &trace.payout {
+        share(trace, payout, out)?;
     }
-    if !story.others.is_empty() {
+    if !trace.others.is_empty() {
         writeln!(out, "\nOther records that name the account")?;
         let mut table = Table::new(&["", "when", "what", "event", "where", "why"]);
-        for other in &story.others {
+        for other in &trace.others {
             table.row([
                 other.outcome,
                 &other.time,
@@ -235,21 +238,21 @@ fn kind(kind: &str) -> &str {
         .unwrap_or(kind)
 }
 
-fn because(story: &Explanation) -> String {
-    match story.ineligible_because {
+fn because(trace: &Explanation) -> String {
+    match trace.ineligible_because {
         Some("status") => "the account's status bars it from this epoch".into(),
         Some("negative") => "the balance was negative on average".into(),
         Some("below_minimum") => format!(
             "on average {} {} were held, and less than {} earns nothing",
-            story.average_balance, story.asset, story.programme.min_balance.amount
+            trace.average_balance, trace.asset, trace.programme.min_balance.amount
         ),
         Some(reason) => reason.into(),
         None => String::new(),
     }
 }
 
-fn rules(story: &Explanation, out: &mut dyn Write) -> Outcome {
-    let (asset, rules) = (story.asset, &story.programme);
+fn rules(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    let (asset, rules) = (trace.asset, &trace.programme);
     writeln!(out, "\n2. What of it counts")?;
     let mut said = vec![match &rules.apr_scaled {
         Some(apr) => format!("a yearly rate of {}", scaled(apr, RATE_SCALE)),
@@ -265,7 +268,7 @@ fn rules(story: &Explanation, out: &mut dyn Write) -> Outcome {
         said.push(format!("what is above {} on average earns nothing", most.amount));
     }
     writeln!(out, "Rules since epoch {}: {}.", rules.from_epoch, said.join("; "))?;
-    for status in &story.statuses {
+    for status in &trace.statuses {
         writeln!(
             out,
             "Status {} from {} (event {}, {}, offset {}){}",
@@ -281,18 +284,18 @@ fn rules(story: &Explanation, out: &mut dyn Write) -> Outcome {
             }
         )?;
     }
-    if !story.eligible {
-        return Ok(writeln!(out, "It earns nothing: {}.", because(story))?);
+    if !trace.eligible {
+        return Ok(writeln!(out, "It earns nothing: {}.", because(trace))?);
     }
-    let seconds = |unit_ms: &str| scaled(unit_ms, u32::from(story.decimals) + 3);
-    if story.counted_unit_milliseconds != story.unit_milliseconds {
+    let seconds = |unit_ms: &str| scaled(unit_ms, u32::from(trace.decimals) + 3);
+    if trace.counted_unit_milliseconds != trace.unit_milliseconds {
         writeln!(
             out,
             "Above the limit: {} balance-seconds count.",
-            seconds(&story.counted_unit_milliseconds)
+            seconds(&trace.counted_unit_milliseconds)
         )?;
     }
-    for part in &story.tiers {
+    for part in &trace.tiers {
         writeln!(
             out,
             "{} {asset}-seconds count {} times.",
@@ -300,11 +303,11 @@ fn rules(story: &Explanation, out: &mut dyn Write) -> Outcome {
             scaled(&part.multiplier_scaled, MULTIPLIER_SCALE)
         )?;
     }
-    Ok(writeln!(out, "The weight is {}.", story.weight)?)
+    Ok(writeln!(out, "The weight is {}.", trace.weight)?)
 }
 
-fn share(story: &Explanation, payout: &Payout, out: &mut dyn Write) -> Outcome {
-    let asset = story.asset;
+fn share(trace: &Explanation, payout: &ExplainedPayout, out: &mut dyn Write) -> Outcome {
+    let asset = trace.asset;
     writeln!(out, "\n3. What it earns")?;
     match &payout.pool {
         Some(pool) => {
@@ -316,15 +319,15 @@ fn share(story: &Explanation, payout: &Payout, out: &mut dyn Write) -> Outcome {
             writeln!(
                 out,
                 "Of that {} in {}, the account's weight in that of all: {} {asset}, cut to multiples of {}.",
-                story.weight, pool.total_weight, payout.reward.amount, story.programme.grain.amount
+                trace.weight, pool.total_weight, payout.reward.amount, trace.programme.grain.amount
             )?;
         }
         None => writeln!(
             out,
             "The rate on the weight for {} of 365 days: {} {asset}, cut to multiples of {}.",
-            length(story.epoch_ms),
+            length(trace.epoch_ms),
             payout.reward.amount,
-            story.programme.grain.amount
+            trace.programme.grain.amount
         )?,
     }
     if payout.withheld_before.units != "0" {
@@ -345,7 +348,7 @@ fn share(story: &Explanation, payout: &Payout, out: &mut dyn Write) -> Outcome {
         writeln!(
             out,
             "Less than {} is not paid out: {} {asset} are kept, and paid with what comes.",
-            story.programme.min_payout.amount, payout.withheld_after.amount
+            trace.programme.min_payout.amount, payout.withheld_after.amount
         )?;
     }
     Ok(writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?)

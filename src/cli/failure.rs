@@ -4,11 +4,10 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::bus::BusError;
+use crate::cli::Outcome;
 use crate::config::ConfigError;
 use crate::generate::GenerateError;
 use crate::task::TaskError;
-
-use super::Outcome;
 
 /// Why a command did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]

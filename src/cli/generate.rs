@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::bus::Topic;
+use crate::cli::failure::Failure;
+use crate::cli::table::{count, counted};
+use crate::cli::{Outcome, progress};
 use crate::config::BusAddress;
-use crate::core::name::Asset;
-use crate::generate::{self, Summary, Synthetic, Tape, TapeSummary};
-
-use super::failure::Failure;
-use super::table::{count, counted};
-use super::{Outcome, progress};
+use crate::core::values::asset::Asset;
+use crate::generate;
+use crate::generate::{Summary, Synthetic, Tape, TapeSummary};
 
 /// Flags that make sense only for a synthetic bus.
 const SYNTHETIC: [&str; 9] = [
@@ -109,7 +109,7 @@ fn stages(text: &str) -> Result<Range<u32>, String> {
 
 impl Gen {
     pub(super) fn run(&self) -> Outcome {
-        let root = super::bus::directory(&self.bus)?;
+        let root = crate::cli::bus::directory(&self.bus)?;
         match (&self.trades, &self.pair) {
             (Some(file), Some((base, quote))) => self.tape(root, file, *base, *quote),
             _ => self.synthetic(root),

@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod flags;
 mod generate;
+pub mod logging;
 mod progress;
 mod prove;
 mod publish;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
+use crate::cli::failure::Failure;
 
 /// What a command comes to.
 type Outcome = Result<(), Failure>;

@@ -36,7 +36,11 @@ pub(super) fn watched<T>(stats: &Stats, bars: &MultiProgress, format: LogFormat,
 pub(super) fn bar(things: &str, length: u64) -> ProgressBar {
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         // The cast saturates, and a failure to write is indicatif's to deal with.
-        let _ = write!(out, "{}", super::table::count(state.per_sec().max(0.0).round() as u64));
+        let _ = write!(
+            out,
+            "{}",
+            crate::cli::table::count(state.per_sec().max(0.0).round() as u64)
+        );
     };
     let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {things}, {{rate}}/s, {{eta}} left");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());

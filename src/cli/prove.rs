@@ -6,14 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use crate::core::name::Asset;
-use crate::replay::proof::{ProofError, prove};
-
-use super::explain::account;
-use super::failure::Failure;
-use super::flags::Reading;
-use super::query::write_json;
-use super::{Outcome, bus};
+use crate::audit::proof::{ProofError, prove};
+use crate::cli::explain::account;
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::query::write_json;
+use crate::cli::{Outcome, bus};
+use crate::core::values::asset::Asset;
 
 /// Write a proof that a payout is under the root of its epoch's seal
 #[derive(Debug, Args)]

@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::bus::kafka::load::load;
+use crate::bus::kafka::publish::load;
+use crate::cli::flags::Kafka;
+use crate::cli::table::{Table, count};
+use crate::cli::{Outcome, bus};
 use crate::config::{BusAddress, Loaded};
-
-use super::flags::Kafka;
-use super::table::{Table, count};
-use super::{Outcome, bus};
 
 /// Put the source and control records of a directory bus onto Kafka
 #[derive(Debug, clap::Args)]

@@ -8,13 +8,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bus::Topic;
-use crate::core::name::{self, Asset, escape_for_terminal};
-use crate::task::view::{self, AccountView};
+use crate::core::values::account::check_account;
 
-use super::flags::Places;
-use super::records::{self, Distribution, Seal};
-use super::table::Table;
-use super::{Outcome, bus};
+use crate::cli::flags::Places;
+use crate::cli::records::{Distribution, Seal};
+use crate::cli::table::Table;
+use crate::cli::{Outcome, bus, records};
+use crate::core::values::asset::Asset;
+use crate::core::values::printable::escape_for_terminal;
+use crate::deployment::account;
+use crate::deployment::account::AccountView;
 
 /// Look up an account, its distributions, or an asset's epochs
 #[derive(Debug, Args)]
@@ -80,7 +83,7 @@ Example:
 }
 
 fn account(name: &str) -> Result<String, String> {
-    name::check_account(name).map_err(|error| format!("an account's name that {error}"))?;
+    check_account(name).map_err(|error| format!("an account's name that {error}"))?;
     Ok(name.to_owned())
 }
 
@@ -94,7 +97,7 @@ impl Query {
                 json,
             } => {
                 let loaded = places.load()?;
-                let mut views = view::account(loaded.state()?, name)?;
+                let mut views = account::account(loaded.state()?, name)?;
                 views.retain(|view| asset.is_none_or(|asset| asset.as_str() == view.asset));
                 if *json {
                     write_json(&json!({ "account": name, "assets": views }), out)
@@ -265,7 +268,7 @@ fn show_epochs(asset: &str, seals: &[Seal], out: &mut dyn Write) -> Outcome {
             &seal.distributed,
             &seal.withheld_after,
             &seal.carried_out,
-            &super::table::count(seal.distributions),
+            &crate::cli::table::count(seal.distributions),
             &seal.closing_balance,
             short(&seal.root),
         ]);

@@ -8,15 +8,14 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use indicatif::MultiProgress;
 
+use crate::cli::failure::Failure;
+use crate::cli::flags::Settings;
+use crate::cli::{Outcome, bus, progress, signals};
+use crate::deployment::repartition::rebuild;
+use crate::deployment::state_directory::StateDirectory;
+use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES};
 use crate::task::TaskError;
-use crate::task::repartition::rebuild;
-use crate::task::run::{Deployment, End, Mode, STEP_BYTES};
 use crate::task::stats::Stats;
-use crate::task::stores::StateDirectory;
-
-use super::failure::Failure;
-use super::flags::Settings;
-use super::{Outcome, bus, progress, signals};
 
 /// Make the stores anew from the log alone, up to what was published
 #[derive(Debug, Args)]
@@ -39,7 +38,7 @@ impl Rebuild {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
         let bars = MultiProgress::new();
-        crate::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
+        crate::cli::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
         let state = loaded.state()?;
         let stop = Arc::new(AtomicBool::new(false));
         signals::stop_on_signals(Arc::clone(&stop))
@@ -58,14 +57,14 @@ impl Rebuild {
             dedup_epochs: config.dedup_epochs,
             threads: config.threads,
             step_bytes: STEP_BYTES,
-            mode: Mode::Rebuild { before: None },
+            mode: RunMode::Rebuild { before: None },
             sequence: None,
         };
-        let end: Result<End, TaskError> = progress::watched(&stats, &bars, config.log.format, || {
+        let end: Result<RunEnd, TaskError> = progress::watched(&stats, &bars, config.log.format, || {
             rebuild(&mut deployment, &stop, &stats)
         });
         drop(deployment);
-        if end? == End::Stopped {
+        if end? == RunEnd::Stopped {
             return Err(stopped());
         }
         let replaced = old.replace_by(new(state)?)?;

@@ -5,11 +5,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit::published::scan_range;
 use crate::bus::{Bus, Mark, Topic, TopicPartition};
-use crate::replay::read::stretch;
-
-use super::Outcome;
-use super::failure::Failure;
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
 
 /// The data of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,9 +91,13 @@ pub(super) fn each_raw(
     partition: TopicPartition,
     mut take: impl FnMut(u64, &[u8]) -> Outcome,
 ) -> Outcome {
-    stretch(bus, partition, &Mark::default(), bus.end(partition)?, |record| {
-        take(record.offset, record.value)
-    })
+    scan_range(
+        bus,
+        partition,
+        &Mark::default(),
+        bus.readable_end(partition)?,
+        |record| take(record.offset, record.value),
+    )
 }
 
 /// Calls `take` with the data of every record of an output topic; with `word`, only of those that hold this JSON string somewhere.

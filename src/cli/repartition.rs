@@ -8,16 +8,15 @@ use clap::Args;
 use indicatif::MultiProgress;
 
 use crate::bus::kafka::topics::grow_ledger;
+use crate::cli::failure::Failure;
+use crate::cli::flags::Settings;
+use crate::cli::table::counted;
+use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::BusAddress;
-use crate::core::name::Partitions;
-use crate::task::repartition::repartition;
-use crate::task::run::{Mode, run};
+use crate::core::values::bucket::Partitions;
+use crate::deployment::repartition::repartition;
+use crate::deployment::{RunMode, run};
 use crate::task::stats::Stats;
-
-use super::failure::Failure;
-use super::flags::Settings;
-use super::table::counted;
-use super::{Outcome, bus, progress, signals};
 
 /// Lay the ledger out over more or fewer partitions, without going through the log again
 #[derive(Debug, Args)]
@@ -48,7 +47,7 @@ impl Repartition {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
         let bars = MultiProgress::new();
-        crate::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
+        crate::cli::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
         let (address, state) = (loaded.bus()?, loaded.state()?);
         let stop = Arc::new(AtomicBool::new(false));
         signals::stop_on_signals(Arc::clone(&stop))
@@ -67,10 +66,10 @@ impl Repartition {
         let Some(look) = look else {
             return Err(stopped());
         };
-        let mut deployment = super::run::deployment(config, opened.bus(), state, true)?;
+        let mut deployment = crate::cli::run::deployment(config, opened.bus(), state, true)?;
         // What was told to this process may be the layout before or after.
         deployment.partitions = None;
-        deployment.mode = Mode::Drain;
+        deployment.mode = RunMode::Drain;
         let stats = Arc::new(Stats::default());
         let done = progress::watched(&stats, &bars, config.log.format, || {
             repartition(&deployment, look.as_ref(), self.to, &stop, &stats)

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 use indicatif::MultiProgress;
 
 use crate::bus::{Bus, BusError};
+use crate::cli::failure::Failure;
+use crate::cli::flags::Settings;
+use crate::cli::table::{count, counted};
+use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
+use crate::deployment::state_directory::StateDirectory;
+use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES, run};
 use crate::task::TaskError;
-use crate::task::run::{Deployment, End, Mode, STEP_BYTES, run};
 use crate::task::stats::Stats;
-use crate::task::stores::StateDirectory;
-
-use super::failure::Failure;
-use super::flags::Settings;
-use super::table::{count, counted};
-use super::{Outcome, bus, progress, signals};
 
 /// Read the bus, add up, settle what is closed, and go on watching
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ Example:
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
-    /// End with status 0 once everything on the bus is processed and every accepted close is sealed
+    /// RunEnd with status 0 once everything on the bus is processed and every accepted close is sealed
     #[arg(long)]
     until_idle: bool,
 }
@@ -40,7 +39,7 @@ impl Run {
     pub(super) fn run(&self) -> Outcome {
         let loaded = self.settings.load()?;
         let bars = MultiProgress::new();
-        crate::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
+        crate::cli::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
         self.work(&loaded, &bars)
             .map_err(|failure| match (loaded.config.log.format, &failure) {
                 // Who asks for JSON gets nothing else on stderr.
@@ -75,8 +74,8 @@ impl Run {
                     tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");
                     replaced = Some(Instant::now());
                 }
-                Err(TaskError::Relaid) if !stop.load(Relaxed) => {
-                    tracing::info!("{}", TaskError::Relaid);
+                Err(TaskError::LayoutChanged) if !stop.load(Relaxed) => {
+                    tracing::info!("{}", TaskError::LayoutChanged);
                 }
                 end => break end,
             }
@@ -85,12 +84,12 @@ impl Run {
             tell(&stats, started.elapsed().as_secs(), config.log.format);
         }
         match end? {
-            End::Idle => Ok(()),
-            End::Stopped if !self.until_idle => Ok(()),
-            End::Stopped => Err(Failure::Failed(
+            RunEnd::Idle => Ok(()),
+            RunEnd::Stopped if !self.until_idle => Ok(()),
+            RunEnd::Stopped => Err(Failure::Failed(
                 "stopped before everything was processed; start it again to go on".into(),
             )),
-            End::Alarmed(alarms) => Err(alarmed(&alarms)),
+            RunEnd::Alarmed(alarms) => Err(alarmed(&alarms)),
         }
     }
 
@@ -103,15 +102,15 @@ impl Run {
         bars: &MultiProgress,
         stop: &Arc<AtomicBool>,
         stats: &Arc<Stats>,
-    ) -> Result<End, TaskError> {
+    ) -> Result<RunEnd, TaskError> {
         let Some(opened) = bus::open(address, config, stop)? else {
-            return Ok(End::Stopped);
+            return Ok(RunEnd::Stopped);
         };
         let deployment = deployment(config, opened.bus(), state, self.until_idle)?;
         let end = progress::watched(stats, bars, config.log.format, || {
             run(&deployment, self.until_idle, stop, stats)
         })?;
-        if self.until_idle && end != End::Stopped {
+        if self.until_idle && end != RunEnd::Stopped {
             deployment.stores.finish();
         }
         drop(deployment);
@@ -146,7 +145,7 @@ pub(super) fn deployment(
             Some(BusAddress::Kafka) => STEP_BYTES / 4,
             _ => STEP_BYTES,
         },
-        mode: Mode::Work,
+        mode: RunMode::Work,
         sequence: None,
     })
 }

@@ -9,18 +9,17 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::audit::exact::Exact;
+use crate::audit::published::scan_range;
 use crate::bus::{Bus, Mark, Topic};
-use crate::core::decision::Decision;
-use crate::core::name::Asset;
-use crate::replay::exact::Exact;
-use crate::replay::read::stretch;
-
-use super::failure::Failure;
-use super::flags::Reading;
-use super::query::write_json;
-use super::records::{Distribution, Seal, each};
-use super::table::{Table, count};
-use super::{Outcome, bus};
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::query::write_json;
+use crate::cli::records::{Distribution, Seal, each};
+use crate::cli::table::{Table, count};
+use crate::cli::{Outcome, bus};
+use crate::core::contract::decision::Decision;
+use crate::core::values::asset::Asset;
 
 /// What was distributed, kept and carried, by asset and epoch, for finance
 #[derive(Debug, Args)]
@@ -257,25 +256,31 @@ fn totals(seals: &BTreeMap<(String, u64), Seal>) -> Result<BTreeMap<String, Tota
 fn pending(bus: &dyn Bus, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<Pending>, Failure> {
     let mut pending: BTreeMap<(String, u64), (bool, Exact)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
-    stretch(bus, decisions, &Mark::default(), bus.end(decisions)?, |record| {
-        if record.value.is_empty() {
-            return Ok(());
-        }
-        match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
-            Decision::CloseAccepted { asset, epoch, .. } => {
-                pending.entry((asset.to_string(), u64::from(epoch))).or_default().0 = true;
+    scan_range(
+        bus,
+        decisions,
+        &Mark::default(),
+        bus.readable_end(decisions)?,
+        |record| {
+            if record.value.is_empty() {
+                return Ok(());
             }
-            Decision::RewardAdded {
-                asset, epoch, amount, ..
-            } => {
-                let (_, sum) = pending.entry((asset.to_string(), epoch)).or_default();
-                let added = Exact::parse(&amount).and_then(|amount| sum.plus(amount));
-                *sum = added.ok_or_else(too_much)?;
+            match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
+                Decision::CloseAccepted { asset, epoch, .. } => {
+                    pending.entry((asset.to_string(), u64::from(epoch))).or_default().0 = true;
+                }
+                Decision::RewardAdded {
+                    asset, epoch, amount, ..
+                } => {
+                    let (_, sum) = pending.entry((asset.to_string(), epoch)).or_default();
+                    let added = Exact::parse(&amount).and_then(|amount| sum.plus(amount));
+                    *sum = added.ok_or_else(too_much)?;
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        Ok::<_, Failure>(())
-    })?;
+            Ok::<_, Failure>(())
+        },
+    )?;
     let open = pending.into_iter().filter(|(at, _)| !seals.contains_key(at));
     Ok(open
         .map(|((asset, epoch), (closed, rewards))| Pending {

@@ -5,9 +5,8 @@ use std::io::Write;
 
 use comfy_table::{CellAlignment, LineStyle, TableStyle};
 
-use crate::core::name::escape_for_terminal;
-
-use super::Outcome;
+use crate::cli::Outcome;
+use crate::core::values::printable::escape_for_terminal;
 
 /// Nothing but a line below the names of the columns: rows stay easy to cut out and to compare.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));

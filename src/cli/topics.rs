@@ -3,13 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::bus::kafka::topics::{Finding, Sizes, look};
+use crate::bus::kafka::topics::{Sizes, TopicFinding, look};
+use crate::cli::failure::Failure;
+use crate::cli::flags::Kafka;
+use crate::cli::table::Table;
+use crate::cli::{Outcome, query};
 use crate::config::Loaded;
-
-use super::failure::Failure;
-use super::flags::Kafka;
-use super::table::Table;
-use super::{Outcome, query};
 
 /// Make the Kafka topics that are missing, and check those that are there
 #[derive(Debug, clap::Args)]
@@ -73,7 +72,7 @@ impl Topics {
     }
 }
 
-fn show(findings: &[Finding], out: &mut dyn Write) -> Outcome {
+fn show(findings: &[TopicFinding], out: &mut dyn Write) -> Outcome {
     let mut table = Table::new(&["topic", ">partitions", ">replicas", "state"]);
     for finding in findings {
         let Some(topic) = finding.topic else { continue };

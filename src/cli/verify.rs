@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::core::name::escape_for_terminal;
-use crate::replay::proof::Proof;
-
-use super::Outcome;
-use super::failure::Failure;
+use crate::audit::proof::Proof;
+use crate::cli::Outcome;
+use crate::cli::failure::Failure;
+use crate::core::values::printable::escape_for_terminal;
 
 /// A proof is some kilobytes; more is none.
 const LARGEST: u64 = 1 << 20;

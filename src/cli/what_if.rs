@@ -10,21 +10,20 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
+use crate::audit::exact::Exact;
+use crate::audit::replay::{Means, Plan, PointInTime, Schedule, Wanted, replay};
+use crate::audit::what_if::{AffectedAccount, Amendment, Effect, PayoutChange, compare};
 use crate::bus::{Bus, Topic};
+use crate::cli::check::programme::listing;
+use crate::cli::failure::Failure;
+use crate::cli::flags::Reading;
+use crate::cli::query::write_json;
+use crate::cli::records::{Seal, each};
+use crate::cli::table::{Table, count, counted};
+use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::Loaded;
-use crate::core::name::Asset;
-use crate::replay::exact::Exact;
-use crate::replay::what_if::{Amendment, Change, Effect, Party, compare};
-use crate::replay::{Frozen, Means, Plan, Script, Wanted, replay};
+use crate::core::values::asset::Asset;
 use crate::task::stats::Stats;
-
-use super::check::programme::listing;
-use super::failure::Failure;
-use super::flags::Reading;
-use super::query::write_json;
-use super::records::{Seal, each};
-use super::table::{Table, count, counted};
-use super::{Outcome, bus, progress, signals};
 
 /// Settle past epochs under another programme: who would gain, who would lose
 #[derive(Debug, Args)]
@@ -70,7 +69,7 @@ impl WhatIf {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let loaded = self.reading.load()?;
         let bars = MultiProgress::new();
-        crate::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
+        crate::cli::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
         let name = self.programme.display();
         let mut bytes = Vec::new();
         let read = if self.programme == Path::new("-") {
@@ -79,8 +78,11 @@ impl WhatIf {
             std::fs::read(&self.programme).map(|read| bytes = read)
         };
         read.map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?;
-        let listing = listing(&bytes).map_err(|refusal| {
-            Failure::Usage(format!("{name} would be refused. {}: {}", refusal.code, refusal.reason))
+        let listing = listing(&bytes).map_err(|rejection| {
+            Failure::Usage(format!(
+                "{name} would be refused. {}: {}",
+                rejection.code, rejection.reason
+            ))
         })?;
         let stop = Arc::new(AtomicBool::new(false));
         signals::stop_on_signals(Arc::clone(&stop))
@@ -88,9 +90,9 @@ impl WhatIf {
         let Some(origin) = bus::view(loaded.bus()?, &loaded.config, &stop)? else {
             return Err(stopped());
         };
-        let frozen = Frozen::look(origin.as_ref())?;
-        let amendment = Amendment::new(listing, &frozen).map_err(|why| Failure::Usage(format!("{name}: {why}")))?;
-        let findings = self.find(&loaded, origin, &frozen, &amendment, &bars, &stop)?;
+        let point = PointInTime::look(origin.as_ref())?;
+        let amendment = Amendment::new(listing, &point).map_err(|why| Failure::Usage(format!("{name}: {why}")))?;
+        let findings = self.find(&loaded, origin, &point, &amendment, &bars, &stop)?;
         if self.json {
             return write_json(&as_json(&findings), out);
         }
@@ -101,31 +103,31 @@ impl WhatIf {
         &self,
         loaded: &Loaded,
         origin: Arc<dyn Bus>,
-        frozen: &Frozen,
+        point: &PointInTime,
         amendment: &Amendment,
         bars: &MultiProgress,
         stop: &AtomicBool,
     ) -> Result<Findings, Failure> {
         let (asset, from_epoch) = (amendment.asset(), amendment.from_epoch());
-        let script = Script::new(frozen, Wanted::default())?;
-        let left_out = amendment.left_out(origin.as_ref(), &script)?;
-        let script = Arc::new(amendment.amend(script, &left_out));
+        let schedule = Schedule::new(point, Wanted::default())?;
+        let left_out = amendment.left_out(origin.as_ref(), &schedule)?;
+        let schedule = Arc::new(amendment.amend(schedule, &left_out));
         let work = tempfile::Builder::new()
             .prefix("softstake-what-if-")
             .tempdir()
             .map_err(|error| Failure::Failed(format!("cannot make a folder for temporary files: {error}")))?;
         let plan = Plan {
             origin: Arc::clone(&origin),
-            script,
-            dedup_epochs: frozen.dedup_epochs,
+            schedule,
+            dedup_epochs: point.dedup_epochs,
             work: work.path(),
             means: Means {
-                partitions: super::reconcile::PARTITIONS,
+                partitions: crate::cli::reconcile::PARTITIONS,
                 threads: loaded.config.threads,
                 cache_bytes: loaded.config.cache_bytes(),
             },
             rewrite: Some(amendment.rewrite()),
-            heard: None,
+            observed: None,
             keep: true,
         };
         let stats = Arc::new(Stats::default());
@@ -141,7 +143,7 @@ impl WhatIf {
             )));
         }
         if !replayed.alarms.is_empty() {
-            return Err(super::run::alarmed(&replayed.alarms));
+            return Err(crate::cli::run::alarmed(&replayed.alarms));
         }
         let replayed = replayed.bus.scratch();
         let last = self.to_epoch.unwrap_or(u64::MAX);
@@ -271,7 +273,7 @@ fn as_json(findings: &Findings) -> Value {
         .map(|(epoch, both)| json!({"epoch": epoch, "was": of(&both.was), "would_be": of(&both.would_be)}))
         .collect();
     let party =
-        |party: &Party| {
+        |party: &AffectedAccount| {
             let most: Vec<Value> = party.most.iter().map(|change| {
             json!({
                 "account": change.account, "paid": change.paid.to_string(), "would_be": change.would_be.to_string(),
@@ -371,7 +373,7 @@ fn tables(findings: &Findings, out: &mut dyn Write) -> Outcome {
     named("would lose most", &lose.most, out)
 }
 
-fn named(what: &str, changes: &[Change], out: &mut dyn Write) -> Outcome {
+fn named(what: &str, changes: &[PayoutChange], out: &mut dyn Write) -> Outcome {
     if changes.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! The settings, one by one: how each is called, what it may be, and what is shown of it.
 
-use super::value::Value;
-use super::{Config, LogFormat};
+use crate::config::value::Value;
+use crate::config::{Config, LogFormat};
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +154,7 @@ impl Key {
             }
             Self::LogLevel => {
                 let level = value.text()?;
-                crate::logging::filter(level)?;
+                crate::cli::logging::filter(level)?;
                 level.clone_into(&mut config.log.level);
             }
         }

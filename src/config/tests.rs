@@ -1,4 +1,4 @@
-use super::*;
+use crate::config::*;
 
 fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();

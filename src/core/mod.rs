@@ -1,28 +1,15 @@
 //! The pure core: it takes records and returns changes and outputs as data. No input or output, no clock, no randomness, no
-//! threads; it imports nothing of the other modules.
+//! threads; it imports nothing of the other folders.
+//!
+//! The rooms, from the ground up: [`values`] (amounts, times, names), [`contract`] (the events and records that others see), [`protocol`] (the
+//! messages between our own tasks), [`dedup`], and the three state machines in the order in which money moves: [`ingest`], [`accrue`],
+//! [`coordinate`].
 
 pub mod accrue;
-pub mod amount;
-pub mod control;
+pub mod contract;
 pub mod coordinate;
-pub mod decision;
-pub mod epoch;
-pub mod event;
+pub mod dedup;
 pub mod fault;
-pub mod fingerprint;
 pub mod ingest;
-pub mod json;
-pub mod ledger;
-pub mod merkle;
-pub mod messages;
-pub mod name;
-pub mod output;
-pub mod outputs;
-pub mod posting;
-pub mod programme;
-pub mod refusal;
-pub mod row;
-pub mod settle;
-pub mod standing;
-pub mod time;
-pub mod topic;
+pub mod protocol;
+pub mod values;

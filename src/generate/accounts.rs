@@ -1,6 +1,6 @@
 //! Names of accounts: most of one pattern, some as only customers can think of.
 
-use super::json::Text;
+use crate::generate::json::Text;
 
 /// Valid names that trip up careless escaping, keys built by joining, and anything that counts characters for bytes.
 const EXOTIC: [&str; 18] = [
@@ -25,7 +25,7 @@ const EXOTIC: [&str; 18] = [
 ];
 
 /// Name of account number `index`; equal indexes have equal names, and different ones different names.
-pub(super) fn account_name(index: u64) -> Text {
+pub(crate) fn account_name(index: u64) -> Text {
     // Every seventh account from the fourth on, so that some of them are among the busy ones.
     let exotic = usize::try_from(index / 7).unwrap_or(usize::MAX);
     if index % 7 == 3
@@ -36,7 +36,7 @@ pub(super) fn account_name(index: u64) -> Text {
     Text::Owned(plain_name(index))
 }
 
-pub(super) fn plain_name(index: u64) -> String {
+pub(crate) fn plain_name(index: u64) -> String {
     format!("u-{index:06}")
 }
 

@@ -4,21 +4,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::GenerateError;
+use crate::generate::GenerateError;
 
 /// The source topics, in the order in which this module numbers them.
-pub(super) const SOURCE_TOPICS: [&str; 5] = [
+pub(crate) const SOURCE_TOPICS: [&str; 5] = [
     "exchange.deposits",
     "exchange.withdrawals",
     "exchange.trades",
     "exchange.transfers",
     "exchange.accounts",
 ];
-pub(super) const DEPOSITS: usize = 0;
-pub(super) const WITHDRAWALS: usize = 1;
-pub(super) const TRADES: usize = 2;
-pub(super) const TRANSFERS: usize = 3;
-pub(super) const ACCOUNTS: usize = 4;
+pub(crate) const DEPOSITS: usize = 0;
+pub(crate) const WITHDRAWALS: usize = 1;
+pub(crate) const TRADES: usize = 2;
+pub(crate) const TRANSFERS: usize = 3;
+pub(crate) const ACCOUNTS: usize = 4;
 
 const CONTROL_TOPIC: &str = "softstake.control";
 
@@ -53,17 +53,17 @@ impl Partition {
 }
 
 /// The files of all input topics, open for appending.
-pub(super) struct Bus {
+pub(crate) struct Bus {
     sources: Vec<Vec<Partition>>,
     control: Partition,
     /// Bytes appended so far, line ends included.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Bus {
     /// Opens the files, creating what is not there. With `fresh`, a file that already holds something is an error: the
     /// first stage, or a tape, appended to an older bus would only be a heap of duplicates.
-    pub(super) fn open(root: &Path, partitions: u32, fresh: bool) -> Result<Self, GenerateError> {
+    pub(crate) fn open(root: &Path, partitions: u32, fresh: bool) -> Result<Self, GenerateError> {
         let mut sources = Vec::new();
         for topic in SOURCE_TOPICS {
             let files: Result<Vec<_>, _> = (0..partitions)
@@ -92,23 +92,23 @@ impl Bus {
     }
 
     /// Appends a line to partition `partition` (modulo their number) of source topic `topic`.
-    pub(super) fn source(&mut self, topic: usize, partition: u32, line: &[u8]) -> Result<(), GenerateError> {
+    pub(crate) fn source(&mut self, topic: usize, partition: u32, line: &[u8]) -> Result<(), GenerateError> {
         let files = &mut self.sources[topic];
         let at = partition as usize % files.len();
         self.bytes += line.len() as u64 + 1;
         files[at].line(line)
     }
 
-    pub(super) fn control(&mut self, line: &[u8]) -> Result<(), GenerateError> {
+    pub(crate) fn control(&mut self, line: &[u8]) -> Result<(), GenerateError> {
         self.bytes += line.len() as u64 + 1;
         self.control.line(line)
     }
 
-    pub(super) fn flush_sources(&mut self) -> Result<(), GenerateError> {
+    pub(crate) fn flush_sources(&mut self) -> Result<(), GenerateError> {
         self.sources.iter_mut().flatten().try_for_each(Partition::flush)
     }
 
-    pub(super) fn flush_control(&mut self) -> Result<(), GenerateError> {
+    pub(crate) fn flush_control(&mut self) -> Result<(), GenerateError> {
         self.control.flush()
     }
 }

@@ -1,23 +1,23 @@
 //! The assets of the synthetic bus and their programmes.
 
-use super::draws::Draws;
-use super::text::power_of_ten;
+use crate::generate::draws::Draws;
+use crate::generate::text::power_of_ten;
 
 /// 2026-11-01T00:00:00Z
-pub(super) const ANCHOR_MS: i64 = 1_793_491_200_000;
+pub(crate) const ANCHOR_MS: i64 = 1_793_491_200_000;
 
 /// Something that is traded, whether or not it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Coin {
-    pub(super) symbol: String,
-    pub(super) decimals: u8,
+pub(crate) struct Coin {
+    pub(crate) symbol: String,
+    pub(crate) decimals: u8,
     /// Price of one coin in millionths of a dollar: it keeps the amounts of different coins comparable.
-    pub(super) price: u64,
+    pub(crate) price: u64,
 }
 
 impl Coin {
     /// The units that `value`, in millionths of a dollar, buys, cut to a drawn number of digits; at least one.
-    pub(super) fn units(&self, value: u64, draws: &mut Draws) -> u128 {
+    pub(crate) fn units(&self, value: u64, draws: &mut Draws) -> u128 {
         let units = u128::from(value) * power_of_ten(u32::from(self.decimals)) / u128::from(self.price);
         let digits = match draws.below(10) {
             0..8 => self.decimals.min(u8::try_from(draws.below(5)).unwrap_or(0) + 2),
@@ -30,21 +30,21 @@ impl Coin {
 
 /// A programme that is published after the first one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// Published in this stage, before its closes.
-    pub(super) stage: u32,
-    pub(super) programme: &'static str,
+    pub(crate) stage: u32,
+    pub(crate) programme: &'static str,
 }
 
 /// A listed asset.
 #[derive(Debug, Clone)]
-pub(super) struct Asset {
-    pub(super) coin: Coin,
+pub(crate) struct Asset {
+    pub(crate) coin: Coin,
     /// Its epoch 0 is the epoch of this stage: its anchor is so many epochs after the bus's.
-    pub(super) first_stage: u32,
+    pub(crate) first_stage: u32,
     /// The `programme` object of the listing.
-    pub(super) programme: &'static str,
-    pub(super) changes: &'static [Change],
+    pub(crate) programme: &'static str,
+    pub(crate) changes: &'static [Change],
 }
 
 struct Row(&'static str, u8, u64, u32, &'static str, &'static [Change]);
@@ -162,7 +162,7 @@ const MORE: [&str; 12] = [
 ];
 
 /// The first `count` assets; the same ones at the same place whatever the count.
-pub(super) fn assets(count: u32) -> Vec<Asset> {
+pub(crate) fn assets(count: u32) -> Vec<Asset> {
     let of_row = |(number, row): (usize, &Row)| {
         let Row(name, decimals, price, first_stage, programme, changes) = *row;
         let symbol = match number.checked_sub(ROWS.len()) {
@@ -187,7 +187,7 @@ pub(super) fn assets(count: u32) -> Vec<Asset> {
 }
 
 /// What is traded and deposited too, and never listed.
-pub(super) fn unlisted() -> Vec<Coin> {
+pub(crate) fn unlisted() -> Vec<Coin> {
     let coins = [
         ("USDT", 6, 1_000_000),
         ("BTC", 8, 65_000_000_000),

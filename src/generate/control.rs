@@ -1,41 +1,41 @@
 //! The control topic of the synthetic bus: listings, changes, validator rewards, closes.
 
-use super::bus::Bus;
-use super::catalogue::{Asset, Coin};
-use super::control_bad;
-use super::draws::{Draws, Purpose, Streams};
-use super::events::{Market, envelope};
-use super::json::{Json, Style};
-use super::text::{decimal, timestamp};
-use super::{GenerateError, Summary, Synthetic};
+use crate::generate::bad::control::lines as bad_lines;
+use crate::generate::bus::Bus;
+use crate::generate::catalogue::{Asset, Coin};
+use crate::generate::draws::{Draws, Purpose, Streams};
+use crate::generate::events::{Market, envelope};
+use crate::generate::json::{Json, Style};
+use crate::generate::text::{decimal, timestamp};
+use crate::generate::{GenerateError, Summary, Synthetic};
 
 /// One asset at the end of one stage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Close<'a> {
-    pub(super) spec: &'a Synthetic,
-    pub(super) asset: &'a Asset,
+pub(crate) struct Close<'a> {
+    pub(crate) spec: &'a Synthetic,
+    pub(crate) asset: &'a Asset,
     /// The asset's own number of the epoch that the stage closes.
-    pub(super) epoch: u32,
+    pub(crate) epoch: u32,
 }
 
 impl Close<'_> {
     /// End of the asset's epoch `epoch`, in milliseconds since 1970.
-    pub(super) fn end_ms(&self, epoch: u32) -> i64 {
+    pub(crate) fn end_ms(&self, epoch: u32) -> i64 {
         self.spec.stage_start_ms(epoch + self.asset.first_stage + 1)
     }
 
-    pub(super) fn symbol(&self) -> &str {
+    pub(crate) fn symbol(&self) -> &str {
         &self.asset.coin.symbol
     }
 }
 
 /// The envelope of a control event.
-pub(super) fn control_event(id: String, kind: &'static str, time_ms: i64, data: Json) -> Json {
+pub(crate) fn control_event(id: String, kind: &'static str, time_ms: i64, data: Json) -> Json {
     envelope(id, "/treasury", kind, timestamp(time_ms), data)
 }
 
 /// The `data` of a listing.
-pub(super) fn listing(spec: &Synthetic, asset: &Asset, programme: &str) -> Json {
+pub(crate) fn listing(spec: &Synthetic, asset: &Asset, programme: &str) -> Json {
     let anchor = timestamp(spec.stage_start_ms(asset.first_stage));
     Json::object([
         ("asset", Json::text(asset.coin.symbol.clone())),
@@ -47,7 +47,7 @@ pub(super) fn listing(spec: &Synthetic, asset: &Asset, programme: &str) -> Json 
 }
 
 /// The `data` of a validator reward.
-pub(super) fn reward(asset: &str, amount: String, validator: u64) -> Json {
+pub(crate) fn reward(asset: &str, amount: String, validator: u64) -> Json {
     Json::object([
         ("asset", Json::text(asset.to_owned())),
         ("amount", Json::text(amount)),
@@ -56,7 +56,7 @@ pub(super) fn reward(asset: &str, amount: String, validator: u64) -> Json {
 }
 
 /// The `data` of a close.
-pub(super) fn close(asset: &str, epoch: u32, reward_pool: Option<String>) -> Json {
+pub(crate) fn close(asset: &str, epoch: u32, reward_pool: Option<String>) -> Json {
     let mut data = Json::object([
         ("asset", Json::text(asset.to_owned())),
         ("epoch", Json::Number(epoch.into())),
@@ -92,7 +92,7 @@ impl Writer<'_> {
 }
 
 /// The listings, before everything else, and the changes that this stage publishes.
-pub(super) fn begin_stage(
+pub(crate) fn begin_stage(
     bus: &mut Bus,
     market: &Market,
     spec: &Synthetic,
@@ -122,7 +122,7 @@ pub(super) fn begin_stage(
 }
 
 /// Rewards and the close of every asset, then what is to be refused.
-pub(super) fn end_stage(
+pub(crate) fn end_stage(
     bus: &mut Bus,
     market: &Market,
     spec: &Synthetic,
@@ -159,7 +159,7 @@ pub(super) fn end_stage(
             asset,
             epoch: stage,
         };
-        for line in control_bad::lines(&close, &mut writer.draws) {
+        for line in bad_lines(&close, &mut writer.draws) {
             writer.line(&line)?;
             writer.summary.control_refused += 1;
         }

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a family of streams is used for, so that no two uses share their draws.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Records = 1,
     Control = 2,
     Tape = 3,
@@ -14,10 +14,10 @@ pub(super) enum Purpose {
 
 /// A family of independent streams, one per record.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(ChaCha8Rng);
+pub(crate) struct Streams(ChaCha8Rng);
 
 impl Streams {
-    pub(super) fn new(seed: u64, stage: u64, purpose: Purpose) -> Self {
+    pub(crate) fn new(seed: u64, stage: u64, purpose: Purpose) -> Self {
         let words = [seed, stage, purpose as u64, u64::from_le_bytes(*b"softstak")];
         let mut key = [0_u8; 32];
         for (part, word) in key.chunks_exact_mut(8).zip(words) {
@@ -27,7 +27,7 @@ impl Streams {
     }
 
     /// The draws of record `index`: the same ones whenever and how often they are asked for.
-    pub(super) fn at(&self, index: u64) -> Draws {
+    pub(crate) fn at(&self, index: u64) -> Draws {
         let mut rng = self.0.clone();
         rng.set_stream(index);
         Draws(rng)
@@ -36,25 +36,25 @@ impl Streams {
 
 /// One stream of draws.
 #[derive(Debug, Clone)]
-pub(super) struct Draws(ChaCha8Rng);
+pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// A number in `0..limit`; 0 if `limit` is 0. Its bias, below `limit / 2^64`, does not matter here.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         let wide = u128::from(self.0.next_u64()) * u128::from(limit);
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
-    pub(super) fn index(&mut self, length: usize) -> usize {
+    pub(crate) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
 
-    pub(super) fn one_in(&mut self, count: u64) -> bool {
+    pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 
     /// A number in `[0, 1)`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
         let word = (self.0.next_u64() >> 11) as f64;
         word / 9_007_199_254_740_992.0
@@ -62,7 +62,7 @@ impl Draws {
 
     /// A rank in `0..count`, rank r about as likely as 1 / (r + 1): an octave first, then a rank within it, which takes
     /// no logarithm. A quarter of the draws are even, so that no account is left out.
-    pub(super) fn skewed(&mut self, count: u64) -> u64 {
+    pub(crate) fn skewed(&mut self, count: u64) -> u64 {
         if count == 0 || self.one_in(4) {
             return self.below(count);
         }
@@ -71,7 +71,7 @@ impl Draws {
         if rank < count { rank } else { self.below(count) }
     }
 
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             items.swap(end, self.index(end + 1));
         }

@@ -1,40 +1,40 @@
 //! Valid source events of the synthetic exchange.
 
-use super::accounts::account_name;
-use super::bus::{ACCOUNTS, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
-use super::catalogue::{Asset, Coin};
-use super::draws::Draws;
-use super::json::{Json, Text};
-use super::text::{decimal, power_of_ten, spell_amount, spell_time};
+use crate::generate::accounts::account_name;
+use crate::generate::bus::{ACCOUNTS, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
+use crate::generate::catalogue::{Asset, Coin};
+use crate::generate::draws::Draws;
+use crate::generate::json::{Json, Text};
+use crate::generate::text::{decimal, power_of_ten, spell_amount, spell_time};
 
 /// An event on its way to a partition.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// Index into the source topics.
-    pub(super) topic: usize,
+    pub(crate) topic: usize,
     /// Modulo the number of partitions.
-    pub(super) partition: u32,
-    pub(super) json: Json,
+    pub(crate) partition: u32,
+    pub(crate) json: Json,
 }
 
 /// What the exchange deals in.
 #[derive(Debug, Clone)]
-pub(super) struct Market {
-    pub(super) assets: Vec<Asset>,
-    pub(super) unlisted: Vec<Coin>,
-    pub(super) accounts: u64,
+pub(crate) struct Market {
+    pub(crate) assets: Vec<Asset>,
+    pub(crate) unlisted: Vec<Coin>,
+    pub(crate) accounts: u64,
 }
 
 /// Where an event stands: it gives the event its id and its time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) stage: u32,
-    pub(super) index: u64,
-    pub(super) time_ms: i64,
+pub(crate) struct Place {
+    pub(crate) stage: u32,
+    pub(crate) index: u64,
+    pub(crate) time_ms: i64,
 }
 
 /// A CloudEvents envelope.
-pub(super) fn envelope(
+pub(crate) fn envelope(
     id: impl Into<Text>,
     source: impl Into<Text>,
     kind: &'static str,
@@ -70,7 +70,7 @@ impl Market {
     }
 
     /// Any event but an opening balance.
-    pub(super) fn regular(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn regular(&self, place: Place, draws: &mut Draws) -> Event {
         match draws.below(1_000) {
             0..330 => self.deposit(place, draws),
             330..520 => self.withdrawal(place, draws),
@@ -82,7 +82,7 @@ impl Market {
     }
 
     /// The balance that an account starts with. Busy accounts start with more, so that few fall below zero.
-    pub(super) fn opening(&self, place: Place, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> Event {
+    pub(crate) fn opening(&self, place: Place, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> Event {
         let coin = &self.assets[asset % self.assets.len()].coin;
         let value = value(draws) + 4_000_000_000 * busy.isqrt() * draws.below(4);
         let data = holding(account, coin, amount(coin, value, draws));
@@ -90,7 +90,7 @@ impl Market {
         event(place, DEPOSITS, "open", "/ledger/opening", kind, account, data, draws)
     }
 
-    pub(super) fn deposit(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn deposit(&self, place: Place, draws: &mut Draws) -> Event {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         // More comes in than goes out.
         let value = value(draws) * 3;
@@ -99,7 +99,7 @@ impl Market {
         event(place, DEPOSITS, "dep", "/exchange/deposits", kind, account, data, draws)
     }
 
-    pub(super) fn withdrawal(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn withdrawal(&self, place: Place, draws: &mut Draws) -> Event {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws);
         let mut data = holding(account, coin, amount(coin, value, draws));
@@ -121,7 +121,7 @@ impl Market {
         )
     }
 
-    pub(super) fn trade(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn trade(&self, place: Place, draws: &mut Draws) -> Event {
         let base = self.coin(draws, 12);
         let mut quote = self.coin(draws, 2);
         if quote == base {
@@ -182,7 +182,7 @@ impl Market {
         }
     }
 
-    pub(super) fn transfer(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn transfer(&self, place: Place, draws: &mut Draws) -> Event {
         let (from, coin) = (self.account(draws), self.coin(draws, 25));
         let mut to = self.other_account(from, draws);
         let value = value(draws);
@@ -210,7 +210,7 @@ impl Market {
         )
     }
 
-    pub(super) fn adjustment(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn adjustment(&self, place: Place, draws: &mut Draws) -> Event {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws) / 4;
         let plain = spell_amount(decimal(coin.units(value, draws), coin.decimals), draws);
@@ -233,7 +233,7 @@ impl Market {
         event(place, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
     }
 
-    pub(super) fn status(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn status(&self, place: Place, draws: &mut Draws) -> Event {
         // Even, or else every busy account would be shut out before long.
         let account = draws.below(self.accounts);
         let status = match draws.below(20) {

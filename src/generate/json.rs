@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::draws::Draws;
+use crate::generate::draws::Draws;
 
-pub(super) type Text = Cow<'static, str>;
+pub(crate) type Text = Cow<'static, str>;
 
 /// A JSON value that remembers no spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Text(Text),
     Number(u64),
     /// Written as it stands, whether or not it is JSON.
@@ -19,15 +19,15 @@ pub(super) enum Json {
 
 /// How a value is spelt. The default is the compact form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Style {
-    pub(super) shuffled: bool,
-    pub(super) spaced: bool,
-    pub(super) escaped: bool,
-    pub(super) respelt_numbers: bool,
+pub(crate) struct Style {
+    pub(crate) shuffled: bool,
+    pub(crate) spaced: bool,
+    pub(crate) escaped: bool,
+    pub(crate) respelt_numbers: bool,
 }
 
 impl Style {
-    pub(super) const ODD: Self = Self {
+    pub(crate) const ODD: Self = Self {
         shuffled: true,
         spaced: true,
         escaped: true,
@@ -35,7 +35,7 @@ impl Style {
     };
 
     /// Most records are compact; one in twelve has something odd about its spelling.
-    pub(super) fn draw(draws: &mut Draws) -> Self {
+    pub(crate) fn draw(draws: &mut Draws) -> Self {
         match draws.below(120) {
             0..5 => Self {
                 shuffled: true,
@@ -56,23 +56,23 @@ impl Style {
 }
 
 impl Json {
-    pub(super) fn text(text: impl Into<Text>) -> Self {
+    pub(crate) fn text(text: impl Into<Text>) -> Self {
         Self::Text(text.into())
     }
 
-    pub(super) fn object<const N: usize>(members: [(&'static str, Json); N]) -> Self {
+    pub(crate) fn object<const N: usize>(members: [(&'static str, Json); N]) -> Self {
         let members = members.into_iter();
         Self::Object(members.map(|(name, value)| (Cow::Borrowed(name), value)).collect())
     }
 
     /// Appends a member; no effect on what is not an object.
-    pub(super) fn push(&mut self, name: &'static str, value: Json) {
+    pub(crate) fn push(&mut self, name: &'static str, value: Json) {
         if let Self::Object(members) = self {
             members.push((Cow::Borrowed(name), value));
         }
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Json> {
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Json> {
         match self {
             Self::Object(members) => members
                 .iter_mut()
@@ -82,7 +82,7 @@ impl Json {
     }
 
     /// Sets the member at a dotted path, or takes it out if there is no value. Parents have to be there.
-    pub(super) fn set(&mut self, path: &str, value: Option<Json>) {
+    pub(crate) fn set(&mut self, path: &str, value: Option<Json>) {
         if let Some((parent, rest)) = path.split_once('.') {
             if let Some(inner) = self.get_mut(parent) {
                 inner.set(rest, value);
@@ -99,7 +99,7 @@ impl Json {
     }
 
     /// Appends the value's text, without a line end.
-    pub(super) fn write(&self, style: Style, draws: &mut Draws, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, style: Style, draws: &mut Draws, out: &mut Vec<u8>) {
         match self {
             Self::Text(text) => write_text(text, style, draws, out),
             Self::Number(number) => write_number(*number, style, draws, out),
@@ -122,7 +122,7 @@ impl Json {
         }
     }
 
-    pub(super) fn compact(&self, draws: &mut Draws) -> Vec<u8> {
+    pub(crate) fn compact(&self, draws: &mut Draws) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(Style::default(), draws, &mut out);
         out

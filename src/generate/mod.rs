@@ -9,33 +9,25 @@ use std::path::{Path, PathBuf};
 
 mod accounts;
 mod bad;
-mod bad_fields;
-mod bad_kinds;
 mod bus;
 mod catalogue;
 mod control;
-mod control_bad;
 mod draws;
 mod events;
 mod json;
 mod stage;
 mod synthetic;
 mod tape;
-mod tape_control;
-mod tape_csv;
-mod tape_events;
-mod tape_funding;
-mod tape_records;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::generate::bad::control::bad_control_kinds;
+pub use crate::generate::tape::csv::open;
 pub use bad::bad_kinds;
-pub use control_bad::bad_control_kinds;
 pub use synthetic::{Summary, Synthetic, write};
 pub use tape::{Tape, TapeSummary, write_tape};
-pub use tape_csv::open;
 
 /// Why nothing, or not everything, was generated.
 #[derive(Debug, thiserror::Error)]

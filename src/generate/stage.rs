@@ -1,14 +1,14 @@
 //! One stage of the synthetic bus: which record stands at which index.
 
-use super::Synthetic;
-use super::catalogue::ANCHOR_MS;
-use super::draws::{Draws, Purpose, Streams};
-use super::events::{Event, Market, Place};
-use super::json::{Json, Style};
+use crate::generate::Synthetic;
+use crate::generate::catalogue::ANCHOR_MS;
+use crate::generate::draws::{Draws, Purpose, Streams};
+use crate::generate::events::{Event, Market, Place};
+use crate::generate::json::{Json, Style};
 
 /// What becomes of the record at one index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Regular,
     Late,
     Duplicate,
@@ -16,16 +16,16 @@ pub(super) enum Kind {
 }
 
 /// One stage of the plan.
-pub(super) struct Stage<'a> {
+pub(crate) struct Stage<'a> {
     spec: &'a Synthetic,
     market: &'a Market,
-    pub(super) number: u32,
-    pub(super) records: u64,
+    pub(crate) number: u32,
+    pub(crate) records: u64,
     streams: Streams,
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(spec: &'a Synthetic, market: &'a Market, number: u32) -> Self {
+    pub(crate) fn new(spec: &'a Synthetic, market: &'a Market, number: u32) -> Self {
         let epochs = u64::from(spec.epochs);
         let rest = u64::from(u64::from(number) < spec.events % epochs);
         Self {
@@ -38,7 +38,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The kind is the first thing drawn, so that it can be asked for without making the record.
-    pub(super) fn kind(&self, index: u64) -> (Kind, Draws) {
+    pub(crate) fn kind(&self, index: u64) -> (Kind, Draws) {
         let mut draws = self.streams.at(index);
         let share = draws.unit();
         let Synthetic {
@@ -59,7 +59,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Whether a blank line comes before this record. Drawn apart, so that it changes nothing else.
-    pub(super) fn blank_before(&self, index: u64) -> Option<&'static [u8]> {
+    pub(crate) fn blank_before(&self, index: u64) -> Option<&'static [u8]> {
         let mut draws = self.streams.at(index | 1 << 63);
         let blanks: [&[u8]; 4] = [b"", b" ", b"\t  ", b"\r"];
         let blank = blanks[draws.index(blanks.len())];
@@ -111,7 +111,7 @@ impl<'a> Stage<'a> {
         self.market.opening(place, account, asset, busy, draws)
     }
 
-    pub(super) fn time(&self, index: u64, draws: &mut Draws) -> i64 {
+    pub(crate) fn time(&self, index: u64, draws: &mut Draws) -> i64 {
         let length = self.spec.epoch_ms();
         let start = self.spec.stage_start_ms(self.number);
         let within = |part: u64, whole: u64| {
@@ -150,7 +150,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The text of the record at `index`, which is a regular or late one.
-    pub(super) fn line(&self, index: u64, late: bool, draws: Draws, line: &mut Vec<u8>) -> (usize, u32) {
+    pub(crate) fn line(&self, index: u64, late: bool, draws: Draws, line: &mut Vec<u8>) -> (usize, u32) {
         let (event, mut draws) = self.event(index, late, draws);
         let style = Style::draw(&mut draws);
         line.clear();
@@ -165,7 +165,7 @@ fn signed(number: u64) -> i64 {
 
 /// Writes a second copy of an earlier record, usually a recent one of this stage, and tells where it goes and whether
 /// it conflicts with the first. `None` if no record fit for it is near.
-pub(super) fn copy(
+pub(crate) fn copy(
     stage: &Stage,
     before: Option<&Stage>,
     index: u64,

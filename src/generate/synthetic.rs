@@ -4,13 +4,11 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::GenerateError;
-use super::bad;
-use super::bus::Bus;
-use super::catalogue::{ANCHOR_MS, assets, unlisted};
-use super::control;
-use super::events::{Market, Place};
-use super::stage::{Kind, Stage, copy};
+use crate::generate::bus::Bus;
+use crate::generate::catalogue::{ANCHOR_MS, assets, unlisted};
+use crate::generate::events::{Market, Place};
+use crate::generate::stage::{Kind, Stage, copy};
+use crate::generate::{GenerateError, bad, control};
 
 /// What a synthetic bus holds. The default is a small exchange with one record in a hundred of each oddity.
 #[derive(Debug, Clone)]
@@ -148,12 +146,12 @@ fn check(spec: &Synthetic, stages: &Range<u32>) -> Result<(), GenerateError> {
 }
 
 impl Synthetic {
-    pub(super) fn epoch_ms(&self) -> i64 {
+    pub(crate) fn epoch_ms(&self) -> i64 {
         i64::try_from(self.epoch_seconds * 1_000).unwrap_or(i64::MAX)
     }
 
     /// Start of a stage's epoch, in milliseconds since 1970.
-    pub(super) fn stage_start_ms(&self, stage: u32) -> i64 {
+    pub(crate) fn stage_start_ms(&self, stage: u32) -> i64 {
         ANCHOR_MS + i64::from(stage) * self.epoch_ms()
     }
 }

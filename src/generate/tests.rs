@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::*;
+use crate::generate::*;
 
 /// Every file under the bus, by its path there.
 fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {

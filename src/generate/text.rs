@@ -1,16 +1,16 @@
 //! Amounts and times as text.
 
-use super::draws::Draws;
+use crate::generate::draws::Draws;
 
-pub(super) const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// 10^`exponent`; the exponents used here stay far below what a `u128` holds.
-pub(super) const fn power_of_ten(exponent: u32) -> u128 {
+pub(crate) const fn power_of_ten(exponent: u32) -> u128 {
     10_u128.pow(exponent)
 }
 
 /// `units * 10^-decimals` without needless zeros.
-pub(super) fn decimal(units: u128, decimals: u8) -> String {
+pub(crate) fn decimal(units: u128, decimals: u8) -> String {
     if decimals == 0 {
         return units.to_string();
     }
@@ -35,7 +35,7 @@ fn narrow(number: u128) -> String {
 }
 
 /// The same amount, now and then with zeros that change nothing.
-pub(super) fn spell_amount(plain: String, draws: &mut Draws) -> String {
+pub(crate) fn spell_amount(plain: String, draws: &mut Draws) -> String {
     match draws.below(64) {
         0..4 if plain.contains('.') => format!("{plain}00"),
         0..4 => format!("{plain}.000"),
@@ -92,7 +92,7 @@ fn push_digits(text: &mut String, number: i64, first: i64) {
 }
 
 /// `2026-11-01T08:00:00.123Z`
-pub(super) fn timestamp(time_ms: i64) -> String {
+pub(crate) fn timestamp(time_ms: i64) -> String {
     let mut text = seconds_text(time_ms);
     text.push('.');
     push_digits(&mut text, time_ms.rem_euclid(1_000), 100);
@@ -101,7 +101,7 @@ pub(super) fn timestamp(time_ms: i64) -> String {
 }
 
 /// The same millisecond in one of the spellings that RFC 3339 allows, mostly the common one.
-pub(super) fn spell_time(time_ms: i64, draws: &mut Draws) -> String {
+pub(crate) fn spell_time(time_ms: i64, draws: &mut Draws) -> String {
     let millis = time_ms.rem_euclid(1_000);
     match draws.below(40) {
         0 => timestamp(time_ms).to_lowercase(),

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bus::Position;
-
-use super::SnapshotError;
+use crate::snapshot::SnapshotError;
 
 /// The format of manifests.
 const FORMAT: u32 = 1;

@@ -26,13 +26,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use remote::Remote;
+use crate::snapshot::remote::Remote;
+use crate::snapshot::upload::{Job, Uploads};
 pub use store::Snapshotted;
-use upload::{Job, Uploads};
 
 /// How snapshots are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SnapshotSettings {
     /// Where they go: a folder, or a URL (`file:`, `s3:`, `gs:`, `az:`).
     pub place: String,
     /// How long after a task's last snapshot the next one is taken, if anything has changed.
@@ -136,7 +136,7 @@ impl Series {
 /// The snapshots of a process.
 pub struct Snapshots {
     remote: Arc<Remote>,
-    settings: Settings,
+    settings: SnapshotSettings,
     /// Where stores are caught before they are copied: on their own disk.
     folder: PathBuf,
     jobs: Mutex<Option<Sender<Job>>>,
@@ -148,7 +148,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// If the place cannot be one, or the folder cannot be made.
-    pub fn open(settings: Settings, folder: &Path) -> Result<Arc<Self>, SnapshotError> {
+    pub fn open(settings: SnapshotSettings, folder: &Path) -> Result<Arc<Self>, SnapshotError> {
         // What lies there was on its way when an earlier process ended.
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

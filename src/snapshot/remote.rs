@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::SnapshotError;
-use super::manifest::File;
+use crate::snapshot::SnapshotError;
+use crate::snapshot::manifest::File;
 
 /// Files on their way at a time.
 const AT_A_TIME: usize = 4;

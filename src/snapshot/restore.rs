@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::snapshot::manifest::Manifest;
+use crate::snapshot::{Series, SnapshotError, Snapshots};
 use crate::store::StoreError;
-
-use super::manifest::Manifest;
-use super::{Series, SnapshotError, Snapshots};
 
 /// What was restored.
 #[derive(Debug)]

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bus::Position;
+use crate::snapshot::upload::Job;
+use crate::snapshot::{Series, Snapshots};
 use crate::store::rocks::RocksStore;
 use crate::store::{Changes, Scan, Store, StoreError};
-
-use super::upload::Job;
-use super::{Series, Snapshots};
 
 /// What has become of the snapshot that was taken last.
 #[derive(Debug, Default)]
@@ -121,7 +120,7 @@ impl Store for Snapshotted {
         self.store.commit(changes, position)
     }
 
-    fn tend(&mut self) {
+    fn maintain(&mut self) {
         let fate = self.fate.0.load(Ordering::Acquire);
         if fate == UNDER_WAY || Instant::now() < self.due {
             return;
@@ -141,7 +140,7 @@ impl Store for Snapshotted {
         }
     }
 
-    fn condemn(&self, why: &StoreError) {
-        self.store.condemn(why);
+    fn quarantine(&self, why: &StoreError) {
+        self.store.quarantine(why);
     }
 }

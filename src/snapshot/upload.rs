@@ -12,12 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::bus::Position;
-use crate::core::output::timestamp;
-
-use super::manifest::{File, Manifest, state};
-use super::remote::Remote;
-use super::store::Fate;
-use super::{Series, SnapshotError};
+use crate::core::contract::records::timestamp;
+use crate::snapshot::manifest::{File, Manifest, state};
+use crate::snapshot::remote::Remote;
+use crate::snapshot::store::Fate;
+use crate::snapshot::{Series, SnapshotError};
 
 /// A store that was caught in a folder.
 pub(super) struct Job {

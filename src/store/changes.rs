@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use super::StoreError;
-use super::row::{self, Sum};
-use crate::core::row::Row;
+use crate::core::accrue::row::Row;
+use crate::store::row::Sum;
+use crate::store::{StoreError, row};
 
 /// Changes to commit in one step, in the order they were made.
 ///
@@ -349,14 +349,14 @@ mod tests {
 
     #[test]
     fn keys_of_the_store_itself_are_refused() {
-        let refusal = |key: &str| {
+        let rejection = |key: &str| {
             format!(
                 "key {key} is reserved for the store at test itself: keys begin with a byte other than zero; nothing was committed"
             )
         };
-        check("a=1 \0p=1", &refusal("0070"));
-        check("a=1 =1", &refusal(""));
-        check("a=1 \0..b", &refusal("00"));
+        check("a=1 \0p=1", &rejection("0070"));
+        check("a=1 =1", &rejection(""));
+        check("a=1 \0..b", &rejection("00"));
     }
 
     #[test]

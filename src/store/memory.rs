@@ -5,9 +5,9 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::changes::Change;
-use super::{Changes, Scan, Store, StoreError, row};
 use crate::bus::Position;
+use crate::store::changes::Change;
+use crate::store::{Changes, Scan, Store, StoreError, row};
 
 /// What a [`MemoryStore`] holds. A clone is another handle to the same contents, so they can outlive a task that "crashes".
 #[derive(Debug, Clone, Default)]

@@ -5,6 +5,7 @@ mod error;
 pub mod memory;
 pub mod rocks;
 pub mod row;
+pub mod tables;
 
 use crate::bus::Position;
 
@@ -37,13 +38,13 @@ pub trait Store: Send {
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError>;
 
     /// Called between the steps of its task, however idle: for what a store does beside commits.
-    fn tend(&mut self) {}
+    fn maintain(&mut self) {}
 
     /// Called after the last commit, when its task ends as it should.
     fn close(&mut self) {}
 
     /// Notes that the store was found damaged by `why`: whoever opens it next does not take it for a store.
-    fn condemn(&self, _why: &StoreError) {}
+    fn quarantine(&self, _why: &StoreError) {}
 
     /// Makes `changes` and `position` durable in one step. `changes` is empty afterwards and keeps its memory.
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError>;

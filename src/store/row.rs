@@ -5,7 +5,7 @@
 
 use ethnum::I256;
 
-use crate::core::row::Row;
+use crate::core::accrue::row::Row;
 
 /// The length of the longest encoded row.
 pub const MAX_LEN: usize = 2 * (1 + 32);

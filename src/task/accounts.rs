@@ -1,16 +1,14 @@
 //! A walk over all accounts of an epoch: opening rows, the epoch's rows and statuses side by side, in the order of bucket and account.
 
 use crate::core::accrue::Account;
+use crate::core::accrue::row::Row;
 use crate::core::fault::Fault;
-use crate::core::messages::AssetEpoch;
-use crate::core::row::Row;
-use crate::store::row as encoding;
-use crate::store::{Scan, Store};
+use crate::core::values::ids::AssetEpoch;
+use crate::store::tables::Table;
+use crate::store::{Scan, Store, row as encoding, tables};
+use crate::task::harness::Stop;
 use ethnum::I256;
 use ruint::aliases::U512;
-
-use super::harness::Stop;
-use super::keys::{self, Table};
 
 /// A table's walk with the entry it stands at.
 struct Cursor<'a> {
@@ -89,7 +87,7 @@ impl<'a> Accounts<'a> {
         };
         self.place.clear();
         self.place.extend_from_slice(next);
-        let (bucket, name) = keys::split_place(&self.place)?;
+        let (bucket, name) = tables::split_place(&self.place)?;
         account.bucket = bucket;
         account.name.clear();
         account.name.push_str(name);
@@ -104,7 +102,7 @@ impl<'a> Accounts<'a> {
         }
         (account.opening, account.withheld) = (I256::ZERO, U512::ZERO);
         if self.openings.stands_at(&self.place)? {
-            (account.opening, account.withheld) = keys::read_opening(&self.openings.value)?;
+            (account.opening, account.withheld) = tables::read_opening(&self.openings.value)?;
             self.openings.advance()?;
         }
         while self
@@ -115,7 +113,7 @@ impl<'a> Accounts<'a> {
             if self.statuses.stands_at(&self.place)? {
                 account
                     .statuses
-                    .push(keys::read_status(&self.statuses.key, &self.statuses.value)?);
+                    .push(tables::read_status(&self.statuses.key, &self.statuses.value)?);
             }
             self.statuses.advance()?;
         }

@@ -64,7 +64,7 @@ pub enum TaskError {
     },
     /// The ledger was laid out anew since this process began to work.
     #[error("the ledger has been repartitioned: this process goes on under the new layout")]
-    Relaid,
+    LayoutChanged,
     /// There is no store to go on from after the ledger was laid out anew.
     #[error(
         "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the log from its start is of the layout before: bring back the \
@@ -117,7 +117,7 @@ impl TaskError {
             Self::Snapshot(_) => Reaction::TryAgain,
             // The end that can be read lags behind for a moment after a leader has changed.
             Self::Ahead { .. } => Reaction::TryAgain,
-            Self::Relaid => Reaction::EndProcess,
+            Self::LayoutChanged => Reaction::EndProcess,
             _ => Reaction::StopTask,
         }
     }

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use crate::bus::{Batch, Bus, BusError, Cursor, Mark, Outputs, Position, Reader, TaskId, TopicPartition};
 use crate::core::fault::Fault;
 use crate::store::{Changes, Store, StoreError};
-
-use super::{Progress, Task, TaskError};
+use crate::task::{Progress, Task, TaskError};
 
 /// How many bytes of input one step takes, about, unless it is told otherwise.
 pub const STEP_BYTES: usize = 1 << 20;
@@ -36,7 +35,7 @@ pub struct Context<'a> {
     /// Where the task stands before the step.
     pub at: &'a Position,
     /// Whether what is said now was said before and is dropped.
-    pub muted: bool,
+    pub recovering: bool,
     /// What changes in the store.
     pub changes: &'a mut Changes,
     /// What is said.
@@ -140,12 +139,12 @@ pub struct Harness<F> {
     outputs: Outputs,
     persisted: Instant,
     dirty: bool,
-    limits: Limits,
+    limits: StepLimits,
 }
 
 /// How much a task takes on at a time. No part of any result.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct StepLimits {
     /// Bytes of input one step takes, about.
     pub step_bytes: usize,
     /// Bytes of changes that may wait in memory.
@@ -164,7 +163,7 @@ impl<F: Fold> Harness<F> {
         fold: F,
         bus: Arc<dyn Bus>,
         store: Box<dyn Store>,
-        limits: Limits,
+        limits: StepLimits,
         committed: Option<Position>,
     ) -> Result<Self, TaskError> {
         let at = store.position().clone();
@@ -172,8 +171,8 @@ impl<F: Fold> Harness<F> {
         let mut readers = Vec::new();
         for input in fold.inputs() {
             let mark = at.inputs.get(input).cloned().unwrap_or_default();
-            let end = bus.end(*input)?;
-            if mark.offset > end && input.topic.kind() != crate::core::topic::Kind::Input {
+            let end = bus.readable_end(*input)?;
+            if mark.offset > end && input.topic.kind() != crate::core::contract::topic::TopicKind::Input {
                 return Err(TaskError::Ahead {
                     task: task.to_string(),
                     partition: *input,
@@ -239,7 +238,7 @@ impl<F: Fold> Harness<F> {
         self.dirty = true;
         if self.said.is_some() {
             self.outputs.clear();
-            self.unmute();
+            self.end_recovery();
         } else if !self.outputs.is_empty() {
             self.commit()?;
         }
@@ -259,7 +258,7 @@ impl<F: Fold> Harness<F> {
     }
 
     /// Ends the going through once everything that was said is behind.
-    fn unmute(&mut self) {
+    fn end_recovery(&mut self) {
         if self.said.as_ref().is_some_and(|said| !is_before(&self.at, said)) {
             tracing::info!(task = %self.task, "caught up with what was published before");
             self.said = None;
@@ -268,7 +267,7 @@ impl<F: Fold> Harness<F> {
 
     fn persist(&mut self) -> Result<(), TaskError> {
         if self.dirty {
-            tracing::trace!(task = %self.task, muted = self.said.is_some(), "at {}: persisting", describe(&self.at));
+            tracing::trace!(task = %self.task, recovering = self.said.is_some(), "at {}: persisting", describe(&self.at));
             // What was said before was committed before; the rest is now, even if there was nothing to say.
             if self.said.is_none() && self.committed.as_ref() != Some(&self.at) && !self.limits.rebuild {
                 self.commit()?;
@@ -287,7 +286,7 @@ impl<F: Fold> Harness<F> {
         bus: &'a dyn Bus,
         store: &'a dyn Store,
         at: &'a Position,
-        muted: bool,
+        recovering: bool,
         changes: &'a mut Changes,
         outputs: &'a mut Outputs,
     ) -> Context<'a> {
@@ -295,7 +294,7 @@ impl<F: Fold> Harness<F> {
             bus,
             store,
             at,
-            muted,
+            recovering,
             changes,
             outputs,
         }
@@ -373,7 +372,7 @@ impl<F: Fold> Harness<F> {
         };
         tracing::trace!(
             task = %self.task,
-            muted = self.said.is_some(),
+            recovering = self.said.is_some(),
             "at {}: applying {partition} up to {}, {} records",
             describe(&self.at),
             batch.next.offset,
@@ -439,12 +438,12 @@ impl<F: Fold> Harness<F> {
             && error.is_damage()
         {
             tracing::error!(task = %self.task, "the store is damaged: it is set aside when it is opened again");
-            self.store.condemn(error);
+            self.store.quarantine(error);
         }
     }
 
     fn do_step(&mut self) -> Result<Progress, TaskError> {
-        self.store.tend();
+        self.store.maintain();
         self.store.has_room()?;
         if self.limits.rebuild && self.said.is_none() {
             self.persist()?;

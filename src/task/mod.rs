@@ -1,21 +1,15 @@
 //! The tasks: thin shells around the folds of the core, and the one harness that reads, folds, publishes, persists and recovers.
 
-mod accounts;
-mod accrue;
-mod coordinate;
-mod error;
-pub mod fixed;
-mod harness;
-mod ingest;
-pub mod keys;
-mod pool;
-mod remembered;
-pub mod repartition;
-pub mod run;
-mod sequence;
+pub mod accounts;
+pub mod accrue_task;
+pub mod coordinator_task;
+pub mod error;
+pub mod harness;
+pub mod ingest_task;
+pub mod pool;
+pub mod seen_events;
+pub mod sequencer_task;
 pub mod stats;
-pub mod stores;
-pub mod view;
 
 pub use error::TaskError;
 

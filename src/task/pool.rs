@@ -9,8 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bus::{Bus, Reaction, TaskId};
-
-use super::{Progress, Task, TaskError};
+use crate::task::{Progress, Task, TaskError};
 
 /// How long a wait for something new lasts at most; a stop is noticed that soon.
 const WAIT: Duration = Duration::from_millis(200);
@@ -23,7 +22,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a pool ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
+pub enum PoolEnd {
     /// It was asked to.
     Asked,
     /// No task had anything to do, and nothing new came.
@@ -31,7 +30,7 @@ pub enum Stopped {
 }
 
 /// What a pool steps, and until when.
-pub struct Pool<'a> {
+pub struct TaskPool<'a> {
     /// The bus.
     pub bus: &'a dyn Bus,
     /// How many threads work.
@@ -74,16 +73,16 @@ struct State {
     watching: bool,
     /// The bus's assignment that `wanted` was asked under.
     assignment: Option<u64>,
-    end: Option<Result<Stopped, TaskError>>,
+    end: Option<Result<PoolEnd, TaskError>>,
 }
 
-impl Pool<'_> {
+impl TaskPool<'_> {
     /// Steps the tasks until `stop` is set, something ends the process, or, with `until_idle`, there is nothing left to do. A clean end closes the
     /// tasks.
     ///
     /// # Errors
     /// What ended it; with `stop`, what stopped a task before.
-    pub fn run(&self) -> Result<Stopped, TaskError> {
+    pub fn run(&self) -> Result<PoolEnd, TaskError> {
         let state = Mutex::new(State::default());
         let turns = Turns {
             pool: self,
@@ -97,7 +96,7 @@ impl Pool<'_> {
             }
         });
         let state = turns.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let ended = state.end.unwrap_or(Ok(Stopped::Asked));
+        let ended = state.end.unwrap_or(Ok(PoolEnd::Asked));
         let idle = state.idle.into_iter().map(|(_, task)| task);
         let ready = state.ready.into_iter().filter_map(|turn| match turn {
             Turn::Step(task) => Some(task),
@@ -111,7 +110,7 @@ impl Pool<'_> {
                 closed = task.close();
             }
             drop(task);
-            self.bus.let_go(id);
+            self.bus.release(id);
         }
         let ended = ended?;
         if let Some((_, (_, error))) = state.stopped.into_iter().next() {
@@ -126,7 +125,7 @@ impl Pool<'_> {
 }
 
 struct Turns<'a> {
-    pool: &'a Pool<'a>,
+    pool: &'a TaskPool<'a>,
     state: Mutex<State>,
     changed: Condvar,
     /// Whether one process runs all tasks.
@@ -142,7 +141,7 @@ impl Turns<'_> {
         let mut state = self.lock();
         while state.end.is_none() {
             if self.pool.stop.load(Ordering::Relaxed) {
-                self.finish(&mut state, Ok(Stopped::Asked));
+                self.finish(&mut state, Ok(PoolEnd::Asked));
                 break;
             }
             if state.assignment != Some(self.pool.bus.assignment()) {
@@ -230,7 +229,7 @@ impl Turns<'_> {
         let seen = self.pool.bus.version();
         drop(state);
         let outcome = match turn {
-            Turn::Start(_) if !wanted || !self.pool.bus.take_up(id) => Ok(None),
+            Turn::Start(_) if !wanted || !self.pool.bus.acquire(id) => Ok(None),
             Turn::Start(_) => self.started(id).map(|task| Some((Progress::Worked, task))),
             Turn::Step(mut task) if !wanted => {
                 let closed = task.close();
@@ -246,7 +245,7 @@ impl Turns<'_> {
             },
         };
         if !matches!(outcome, Ok(Some(_))) {
-            self.pool.bus.let_go(id);
+            self.pool.bus.release(id);
         }
         let mut state = self.lock();
         match outcome {
@@ -334,7 +333,7 @@ impl Turns<'_> {
         state.watching = false;
         match outcome {
             Err(error) => self.finish(&mut state, Err(error.into())),
-            Ok(version) if version == seen && self.pool.until_idle => self.finish(&mut state, Ok(Stopped::Idle)),
+            Ok(version) if version == seen && self.pool.until_idle => self.finish(&mut state, Ok(PoolEnd::Idle)),
             // A turn for everybody now and then: what waits in memory is persisted.
             Ok(version) if version == seen => {
                 let idle = std::mem::take(&mut state.idle);
@@ -356,7 +355,7 @@ impl Turns<'_> {
         }
     }
 
-    fn finish(&self, state: &mut State, end: Result<Stopped, TaskError>) {
+    fn finish(&self, state: &mut State, end: Result<PoolEnd, TaskError>) {
         // The first error is the one to tell.
         if state.end.is_none() || end.is_err() && !matches!(state.end, Some(Err(_))) {
             state.end = Some(end);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::bus::TopicPartition;
-use crate::core::ingest::Counts;
+use crate::core::ingest::IngestCounts;
 
 /// Counters that all tasks of a process add to.
 #[derive(Debug, Default)]
@@ -20,21 +20,22 @@ pub struct Stats {
     pub distributions: AtomicU64,
     /// Epochs sealed.
     pub seals: AtomicU64,
-    counts: Mutex<BTreeMap<TopicPartition, Counts>>,
+    counts: Mutex<BTreeMap<TopicPartition, IngestCounts>>,
 }
 
 impl Stats {
     /// Notes what a source partition's records have come to, since the deployment began.
-    pub fn note(&self, source: TopicPartition, counts: Counts) {
+    pub fn note(&self, source: TopicPartition, counts: IngestCounts) {
         let mut all = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.insert(source, counts);
     }
 
     /// The sum over all source partitions, since the deployment began.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> IngestCounts {
         let all = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.values().fold(Counts::default(), |sum, counts| sum.plus(*counts))
+        all.values()
+            .fold(IngestCounts::default(), |sum, counts| sum.plus(*counts))
     }
 
     /// Adds to a counter.

@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
-use softstake::bus::{Bus, Kind, Mark, Topic, TopicPartition};
-use softstake::task::run::{Deployment, End, Mode, run};
+use softstake::bus::{Bus, Mark, Topic, TopicKind, TopicPartition};
+use softstake::deployment::state_directory::InMemory;
+use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::task::stats::Stats;
-use softstake::task::stores::InMemory;
 
 /// What no result may depend on.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ impl Memory {
             dedup_epochs,
             threads: shape.threads,
             step_bytes: shape.step_bytes,
-            mode: Mode::Work,
+            mode: RunMode::Work,
             sequence: None,
         };
         Self { bus, deployment }
@@ -54,7 +54,7 @@ impl Memory {
             &AtomicBool::new(false),
             &Arc::new(Stats::default()),
         );
-        assert_eq!(end.expect("a run without an error"), End::Idle);
+        assert_eq!(end.expect("a run without an error"), RunEnd::Idle);
     }
 
     pub fn records(&self, topic: Topic) -> Vec<Value> {
@@ -80,7 +80,7 @@ impl Memory {
 
     /// Writes everything that others can read as a directory bus.
     pub fn save(&self, root: &Path) {
-        for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() != Kind::Inner) {
+        for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() != TopicKind::Inner) {
             for (number, lines) in self.lines(topic) {
                 let folder = root.join(topic.name());
                 std::fs::create_dir_all(&folder).expect("a topic's folder");

@@ -3,7 +3,7 @@
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 
-use super::event::Refusal;
+use super::event::Rejection;
 
 /// An exact fraction.
 pub type Rational = num_rational::Ratio<BigInt>;
@@ -69,11 +69,11 @@ impl Decimal {
     }
 
     /// The value in units of `10^-decimals`, if it is a whole number of them and at most 10^30.
-    pub fn units(&self, field: &str, decimals: u32) -> Result<BigInt, Refusal> {
+    pub fn units(&self, field: &str, decimals: u32) -> Result<BigInt, Rejection> {
         if self.is_zero() {
             return Ok(BigInt::zero());
         }
-        let too_large = || Refusal::amount(field, "is more than 10^30 units");
+        let too_large = || Rejection::amount(field, "is more than 10^30 units");
         let shift = self.exponent + i64::from(decimals);
         let units = match u32::try_from(shift) {
             Ok(shift) if shift > 30 => return Err(too_large()),
@@ -82,10 +82,10 @@ impl Decimal {
             Err(_) => {
                 // Of a product the digits may end in zeros, so divide and see.
                 let Some(divisor) = u32::try_from(-shift).ok().map(power_of_ten) else {
-                    return Err(Refusal::amount(field, "has more digits than the asset's units"));
+                    return Err(Rejection::amount(field, "has more digits than the asset's units"));
                 };
                 if !(&self.digits % &divisor).is_zero() {
-                    return Err(Refusal::amount(field, "is no whole number of the asset's units"));
+                    return Err(Rejection::amount(field, "is no whole number of the asset's units"));
                 }
                 &self.digits / divisor
             }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::event::Refusal;
+use super::event::Rejection;
 
 pub const SOURCE_TOPICS: [&str; 5] = [
     "exchange.deposits",
@@ -79,9 +79,9 @@ pub fn output(kind: &str, id: &str, time: &str, data: Value) -> Value {
     envelope
 }
 
-pub fn dead_letter(position: &Position, record: &[u8], refusal: &Refusal) -> Value {
+pub fn dead_letter(position: &Position, record: &[u8], rejection: &Rejection) -> Value {
     let mut data = json!({
-        "code": refusal.code, "reason": refusal.reason,
+        "code": rejection.code, "reason": rejection.reason,
         "topic": position.topic, "partition": position.partition, "offset": position.offset,
     });
     match std::str::from_utf8(record) {

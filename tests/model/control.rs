@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Outputs;
 use super::bus::{self, CONTROL_TOPIC, Position};
-use super::event::{Envelope, Fields, Refusal, Side};
+use super::event::{Envelope, Fields, Rejection, Side};
 use super::programme::{Fixed, Programme, listing};
 
 /// The offsets of one accepted close, by topic and partition; a partition that is not there has the cut 0.
@@ -94,10 +94,10 @@ pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
                 control.apply(step, published)?;
                 applied.insert((envelope.id.clone(), envelope.source.clone()), envelope);
             }
-            Err(refusal) => {
+            Err(rejection) => {
                 control
                     .dead_letters
-                    .insert(position.id(), bus::dead_letter(&position, record, &refusal));
+                    .insert(position.id(), bus::dead_letter(&position, record, &rejection));
             }
         }
     }
@@ -132,13 +132,13 @@ fn judge(
     applied: &BTreeMap<(String, String), Envelope>,
     record: &[u8],
     too_late: bool,
-) -> Result<Option<(Envelope, Step)>, Refusal> {
+) -> Result<Option<(Envelope, Step)>, Rejection> {
     let envelope = Envelope::read(record)?;
     if let Some(first) = applied.get(&(envelope.id.clone(), envelope.source.clone())) {
         return if first.is_same_event(&envelope) {
             Ok(None)
         } else {
-            Err(Refusal::new(
+            Err(Rejection::new(
                 "conflicting_duplicate",
                 "the id and source were used by another event",
             ))
@@ -155,15 +155,15 @@ fn judge(
 }
 
 impl Control {
-    fn judge_listing(&self, data: Fields, too_late: bool) -> Result<Step, Refusal> {
+    fn judge_listing(&self, data: Fields, too_late: bool) -> Result<Step, Rejection> {
         let listing = listing(data)?;
         let from_epoch = listing.programme.from_epoch;
         let Some(listed) = self.assets.get(&listing.asset) else {
             if from_epoch != 0 {
-                return Err(Refusal::programme("from_epoch", "of a first listing is not 0"));
+                return Err(Rejection::programme("from_epoch", "of a first listing is not 0"));
             }
             if too_late {
-                return Err(Refusal::new(
+                return Err(Rejection::new(
                     "listing_too_late",
                     "postings that the listing covers were passed over",
                 ));
@@ -175,13 +175,13 @@ impl Control {
             });
         };
         if listing.fixed != listed.fixed {
-            return Err(Refusal::programme(
+            return Err(Rejection::programme(
                 "anchor",
                 "or decimals or epoch_seconds differ from the first listing's",
             ));
         }
         if from_epoch <= listed.oldest_open_epoch() {
-            return Err(Refusal::programme(
+            return Err(Rejection::programme(
                 "from_epoch",
                 "is not later than the oldest open epoch",
             ));
@@ -191,7 +191,7 @@ impl Control {
             .iter()
             .any(|programme| from_epoch <= programme.from_epoch)
         {
-            return Err(Refusal::programme(
+            return Err(Rejection::programme(
                 "from_epoch",
                 "is not later than the newest programme's",
             ));
@@ -202,7 +202,7 @@ impl Control {
         })
     }
 
-    fn judge_reward(&self, data: Fields, time: i64) -> Result<Step, Refusal> {
+    fn judge_reward(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
         let asset = data.asset("asset")?;
         let amount = data.amount("amount")?;
         data.text("validator")?;
@@ -213,7 +213,7 @@ impl Control {
         Ok(Step::Reward { asset, epoch, amount })
     }
 
-    fn judge_close(&self, data: Fields, time: i64) -> Result<Step, Refusal> {
+    fn judge_close(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
         let asset = data.asset("asset")?;
         let epoch = data.integer("epoch")?;
         let reward_pool = data.optional_decimal("reward_pool")?;
@@ -224,19 +224,19 @@ impl Control {
         };
         let oldest_open = listed.oldest_open_epoch();
         if epoch < oldest_open {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "epoch_already_closed",
                 format!("epoch {epoch} is closed already"),
             ));
         }
         if epoch > oldest_open {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "epoch_out_of_order",
                 format!("epoch {oldest_open} is to be closed first"),
             ));
         }
         if listed.epoch_of(time).is_none_or(|reached| reached <= epoch) {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "epoch_not_over",
                 "the field time lies before the epoch's end",
             ));
@@ -244,9 +244,9 @@ impl Control {
         Ok(Step::Close { asset, reward_pool })
     }
 
-    fn listed(&self, asset: &str) -> Result<&Asset, Refusal> {
+    fn listed(&self, asset: &str) -> Result<&Asset, Rejection> {
         self.assets.get(asset).ok_or_else(|| {
-            Refusal::new(
+            Rejection::new(
                 "unknown_asset",
                 format!("the field asset names {asset}, which is not listed"),
             )

@@ -8,29 +8,29 @@ use super::time;
 
 /// Why a record becomes a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     pub code: &'static str,
     pub reason: String,
 }
 
-impl Refusal {
-    pub fn new(code: &'static str, reason: impl Into<String>) -> Refusal {
-        Refusal {
+impl Rejection {
+    pub fn new(code: &'static str, reason: impl Into<String>) -> Rejection {
+        Rejection {
             code,
             reason: reason.into(),
         }
     }
 
-    pub fn event(field: &str, what: &str) -> Refusal {
-        Refusal::new("invalid_event", format!("the field {field} {what}"))
+    pub fn event(field: &str, what: &str) -> Rejection {
+        Rejection::new("invalid_event", format!("the field {field} {what}"))
     }
 
-    pub fn amount(field: &str, what: &str) -> Refusal {
-        Refusal::new("invalid_amount", format!("the field {field} {what}"))
+    pub fn amount(field: &str, what: &str) -> Rejection {
+        Rejection::new("invalid_amount", format!("the field {field} {what}"))
     }
 
-    pub fn programme(field: &str, what: &str) -> Refusal {
-        Refusal::new("invalid_programme", format!("the field {field} {what}"))
+    pub fn programme(field: &str, what: &str) -> Rejection {
+        Rejection::new("invalid_programme", format!("the field {field} {what}"))
     }
 }
 
@@ -67,24 +67,24 @@ pub enum Side {
 
 impl Envelope {
     /// A record's envelope; nothing is asked yet of its type, its time or what is inside its data.
-    pub fn read(record: &[u8]) -> Result<Envelope, Refusal> {
+    pub fn read(record: &[u8]) -> Result<Envelope, Rejection> {
         let text = std::str::from_utf8(record)
-            .map_err(|error| Refusal::new("invalid_json", format!("the record is not UTF-8: {error}")))?;
+            .map_err(|error| Rejection::new("invalid_json", format!("the record is not UTF-8: {error}")))?;
         let value = json::parse(text)
-            .map_err(|error| Refusal::new("invalid_json", format!("the record is not one JSON value: {error}")))?;
+            .map_err(|error| Rejection::new("invalid_json", format!("the record is not one JSON value: {error}")))?;
         let Json::Object(members) = &value else {
-            return Err(Refusal::new("invalid_event", "the record is not a JSON object"));
+            return Err(Rejection::new("invalid_event", "the record is not a JSON object"));
         };
         let envelope = Fields(members);
         if envelope.text("specversion")? != "1.0" {
-            return Err(Refusal::event("specversion", "is not \"1.0\""));
+            return Err(Rejection::event("specversion", "is not \"1.0\""));
         }
         let id = envelope.non_empty_text("id")?;
         let source = envelope.non_empty_text("source")?;
         let kind = envelope.non_empty_text("type")?;
         let data = envelope.required("data")?.clone();
         if !matches!(data, Json::Object(_)) {
-            return Err(Refusal::event("data", "is not an object"));
+            return Err(Rejection::event("data", "is not an object"));
         }
         let time = envelope.required("time")?.clone();
         Ok(Envelope {
@@ -100,13 +100,13 @@ impl Envelope {
         self.kind == copy.kind && self.time.same(&copy.time) && self.data.same(&copy.data)
     }
 
-    pub fn check_type(&self, side: Side) -> Result<(), Refusal> {
+    pub fn check_type(&self, side: Side) -> Result<(), Rejection> {
         let found = if SOURCE_TYPES.contains(&self.kind.as_str()) {
             Side::Source
         } else if CONTROL_TYPES.contains(&self.kind.as_str()) {
             Side::Control
         } else {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "unsupported_type",
                 format!("the type {:?} is not known", self.kind),
             ));
@@ -114,14 +114,14 @@ impl Envelope {
         if found == side {
             Ok(())
         } else {
-            Err(Refusal::new(
+            Err(Rejection::new(
                 "wrong_topic",
                 format!("the type {} does not belong on this topic", self.kind),
             ))
         }
     }
 
-    pub fn instant(&self) -> Result<i64, Refusal> {
+    pub fn instant(&self) -> Result<i64, Rejection> {
         instant(&self.time, "time")
     }
 
@@ -133,13 +133,13 @@ impl Envelope {
     }
 }
 
-fn instant(value: &Json, field: &str) -> Result<i64, Refusal> {
+fn instant(value: &Json, field: &str) -> Result<i64, Rejection> {
     let text = match value {
         Json::Text(text) => text.to_text(),
         _ => None,
     };
     text.and_then(|text| time::parse(&text))
-        .ok_or_else(|| Refusal::new("invalid_time", format!("the field {field} is no RFC 3339 time")))
+        .ok_or_else(|| Rejection::new("invalid_time", format!("the field {field} is no RFC 3339 time")))
 }
 
 /// The members of an object whose fields the contract names.
@@ -147,65 +147,65 @@ fn instant(value: &Json, field: &str) -> Result<i64, Refusal> {
 pub struct Fields<'a>(&'a [(Text, Json)]);
 
 impl<'a> Fields<'a> {
-    pub fn optional(self, name: &str) -> Result<Option<&'a Json>, Refusal> {
+    pub fn optional(self, name: &str) -> Result<Option<&'a Json>, Rejection> {
         let mut found = self.0.iter().filter(|(key, _)| key.is(name)).map(|(_, value)| value);
         let first = found.next();
         if found.next().is_some() {
-            return Err(Refusal::event(name, "is given twice"));
+            return Err(Rejection::event(name, "is given twice"));
         }
         Ok(first)
     }
 
-    pub fn required(self, name: &str) -> Result<&'a Json, Refusal> {
-        self.optional(name)?.ok_or_else(|| Refusal::event(name, "is missing"))
+    pub fn required(self, name: &str) -> Result<&'a Json, Rejection> {
+        self.optional(name)?.ok_or_else(|| Rejection::event(name, "is missing"))
     }
 
-    pub fn text(self, name: &str) -> Result<String, Refusal> {
+    pub fn text(self, name: &str) -> Result<String, Rejection> {
         as_text(self.required(name)?, name)
     }
 
-    pub fn optional_text(self, name: &str) -> Result<Option<String>, Refusal> {
+    pub fn optional_text(self, name: &str) -> Result<Option<String>, Rejection> {
         self.optional(name)?.map(|value| as_text(value, name)).transpose()
     }
 
-    fn non_empty_text(self, name: &str) -> Result<String, Refusal> {
+    fn non_empty_text(self, name: &str) -> Result<String, Rejection> {
         let text = self.text(name)?;
         if text.is_empty() {
-            Err(Refusal::event(name, "is empty"))
+            Err(Rejection::event(name, "is empty"))
         } else {
             Ok(text)
         }
     }
 
-    pub fn integer(self, name: &str) -> Result<u64, Refusal> {
+    pub fn integer(self, name: &str) -> Result<u64, Rejection> {
         as_integer(self.required(name)?, name)
     }
 
-    pub fn optional_integer(self, name: &str) -> Result<Option<u64>, Refusal> {
+    pub fn optional_integer(self, name: &str) -> Result<Option<u64>, Rejection> {
         self.optional(name)?.map(|value| as_integer(value, name)).transpose()
     }
 
-    pub fn object(self, name: &str) -> Result<Fields<'a>, Refusal> {
+    pub fn object(self, name: &str) -> Result<Fields<'a>, Rejection> {
         as_object(self.required(name)?, name)
     }
 
-    fn optional_object(self, name: &str) -> Result<Option<Fields<'a>>, Refusal> {
+    fn optional_object(self, name: &str) -> Result<Option<Fields<'a>>, Rejection> {
         self.optional(name)?.map(|value| as_object(value, name)).transpose()
     }
 
-    pub fn array(self, name: &str) -> Result<Option<&'a [Json]>, Refusal> {
+    pub fn array(self, name: &str) -> Result<Option<&'a [Json]>, Rejection> {
         match self.optional(name)? {
             None => Ok(None),
             Some(Json::Array(elements)) => Ok(Some(elements)),
-            Some(_) => Err(Refusal::event(name, "is not an array")),
+            Some(_) => Err(Rejection::event(name, "is not an array")),
         }
     }
 
-    pub fn instant(self, name: &str) -> Result<i64, Refusal> {
+    pub fn instant(self, name: &str) -> Result<i64, Rejection> {
         instant(self.required(name)?, name)
     }
 
-    pub fn asset(self, name: &str) -> Result<String, Refusal> {
+    pub fn asset(self, name: &str) -> Result<String, Rejection> {
         let asset = self.text(name)?;
         let is_asset = (1..=16).contains(&asset.len())
             && asset
@@ -214,70 +214,70 @@ impl<'a> Fields<'a> {
         if is_asset {
             Ok(asset)
         } else {
-            Err(Refusal::event(name, "is no asset name"))
+            Err(Rejection::event(name, "is no asset name"))
         }
     }
 
-    fn account(self, name: &str) -> Result<String, Refusal> {
+    fn account(self, name: &str) -> Result<String, Rejection> {
         let account = self.text(name)?;
         let is_account = (1..=128).contains(&account.len()) && account.chars().all(is_printable);
         if is_account {
             Ok(account)
         } else {
-            Err(Refusal::event(name, "is no account name"))
+            Err(Rejection::event(name, "is no account name"))
         }
     }
 
     /// A decimal that may be zero, as in a programme.
-    pub fn decimal(self, name: &str) -> Result<Decimal, Refusal> {
+    pub fn decimal(self, name: &str) -> Result<Decimal, Rejection> {
         as_decimal(self.required(name)?, name)
     }
 
-    pub fn optional_decimal(self, name: &str) -> Result<Option<Decimal>, Refusal> {
+    pub fn optional_decimal(self, name: &str) -> Result<Option<Decimal>, Rejection> {
         self.optional(name)?.map(|value| as_decimal(value, name)).transpose()
     }
 
-    pub fn amount(self, name: &str) -> Result<Decimal, Refusal> {
+    pub fn amount(self, name: &str) -> Result<Decimal, Rejection> {
         greater_than_zero(self.decimal(name)?, name)
     }
 }
 
-pub fn as_object<'a>(value: &'a Json, name: &str) -> Result<Fields<'a>, Refusal> {
+pub fn as_object<'a>(value: &'a Json, name: &str) -> Result<Fields<'a>, Rejection> {
     match value {
         Json::Object(members) => Ok(Fields(members)),
-        _ => Err(Refusal::event(name, "is not an object")),
+        _ => Err(Rejection::event(name, "is not an object")),
     }
 }
 
-fn as_text(value: &Json, name: &str) -> Result<String, Refusal> {
+fn as_text(value: &Json, name: &str) -> Result<String, Rejection> {
     let Json::Text(text) = value else {
-        return Err(Refusal::event(name, "is not a string"));
+        return Err(Rejection::event(name, "is not a string"));
     };
     text.to_text()
-        .ok_or_else(|| Refusal::event(name, "holds half a surrogate pair"))
+        .ok_or_else(|| Rejection::event(name, "holds half a surrogate pair"))
 }
 
-fn as_integer(value: &Json, name: &str) -> Result<u64, Refusal> {
+fn as_integer(value: &Json, name: &str) -> Result<u64, Rejection> {
     let Json::Number(number) = value else {
-        return Err(Refusal::event(name, "is not a number"));
+        return Err(Rejection::event(name, "is not a number"));
     };
     number
         .to_u64()
-        .ok_or_else(|| Refusal::event(name, "is no integer in range"))
+        .ok_or_else(|| Rejection::event(name, "is no integer in range"))
 }
 
-pub fn as_decimal(value: &Json, name: &str) -> Result<Decimal, Refusal> {
+pub fn as_decimal(value: &Json, name: &str) -> Result<Decimal, Rejection> {
     let Json::Text(text) = value else {
-        return Err(Refusal::amount(name, "is not a string"));
+        return Err(Rejection::amount(name, "is not a string"));
     };
     text.to_text()
         .and_then(|text| Decimal::parse(&text))
-        .ok_or_else(|| Refusal::amount(name, "is not written as digits, or digits, a point and digits"))
+        .ok_or_else(|| Rejection::amount(name, "is not written as digits, or digits, a point and digits"))
 }
 
-fn greater_than_zero(amount: Decimal, name: &str) -> Result<Decimal, Refusal> {
+fn greater_than_zero(amount: Decimal, name: &str) -> Result<Decimal, Rejection> {
     if amount.is_zero() {
-        Err(Refusal::amount(name, "is zero"))
+        Err(Rejection::amount(name, "is zero"))
     } else {
         Ok(amount)
     }
@@ -349,14 +349,14 @@ enum Quantity {
 
 impl Posting {
     /// The signed delta in the asset's units.
-    pub fn delta(&self, decimals: u32) -> Result<BigInt, Refusal> {
+    pub fn delta(&self, decimals: u32) -> Result<BigInt, Rejection> {
         const MOST_DIGITS: usize = 76;
         let units = match &self.quantity {
             Quantity::Given(amount) => amount.units("amount", decimals)?,
             Quantity::Product { price, quantity } => {
                 for (field, factor) in [("price", price), ("quantity", quantity)] {
                     if factor.significant_digits() > MOST_DIGITS {
-                        return Err(Refusal::amount(field, "has more than 76 significant digits"));
+                        return Err(Rejection::amount(field, "has more than 76 significant digits"));
                     }
                 }
                 price.times(quantity).units("price * quantity", decimals)?
@@ -384,7 +384,7 @@ fn debit(account: &str, asset: &str, quantity: Quantity) -> Posting {
 }
 
 /// What the data of a source event says: its fields in the contract's order, its postings in the contract's order.
-pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Refusal> {
+pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Rejection> {
     let postings = match kind {
         "exchange.deposit.v1" => deposit(data, false)?,
         "exchange.opening_balance.v1" => deposit(data, true)?,
@@ -397,7 +397,7 @@ pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Refusal> {
     Ok(SourceEvent::Postings(postings))
 }
 
-fn deposit(data: Fields, at_anchor: bool) -> Result<Vec<Posting>, Refusal> {
+fn deposit(data: Fields, at_anchor: bool) -> Result<Vec<Posting>, Rejection> {
     let account = data.account("account")?;
     let asset = data.asset("asset")?;
     let amount = data.amount("amount")?;
@@ -407,7 +407,7 @@ fn deposit(data: Fields, at_anchor: bool) -> Result<Vec<Posting>, Refusal> {
     }])
 }
 
-fn withdrawal(data: Fields) -> Result<Vec<Posting>, Refusal> {
+fn withdrawal(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let account = data.account("account")?;
     let asset = data.asset("asset")?;
     let amount = data.amount("amount")?;
@@ -416,7 +416,7 @@ fn withdrawal(data: Fields) -> Result<Vec<Posting>, Refusal> {
     Ok(postings)
 }
 
-fn fee(payer: Fields, account: &str) -> Result<Option<Posting>, Refusal> {
+fn fee(payer: Fields, account: &str) -> Result<Option<Posting>, Rejection> {
     let Some(fee) = payer.optional_object("fee")? else {
         return Ok(None);
     };
@@ -425,13 +425,13 @@ fn fee(payer: Fields, account: &str) -> Result<Option<Posting>, Refusal> {
     Ok(Some(debit(account, &asset, Quantity::Given(amount))))
 }
 
-fn trade(data: Fields) -> Result<Vec<Posting>, Refusal> {
+fn trade(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let base_asset = data.asset("base_asset")?;
     let quote_asset = data.asset("quote_asset")?;
     let price = data.decimal("price")?;
     let quote_is_computed = data.optional("quote_quantity")?.is_none();
     if price.is_zero() {
-        return Err(Refusal::amount("price", "is zero"));
+        return Err(Rejection::amount("price", "is zero"));
     }
     let quantity = data.amount("quantity")?;
     let base = Quantity::Given(quantity.clone());
@@ -453,14 +453,14 @@ fn trade(data: Fields) -> Result<Vec<Posting>, Refusal> {
     Ok(postings)
 }
 
-fn party(data: Fields, name: &str) -> Result<(String, Option<Posting>), Refusal> {
+fn party(data: Fields, name: &str) -> Result<(String, Option<Posting>), Rejection> {
     let party = data.object(name)?;
     let account = party.account("account")?;
     let fee = fee(party, &account)?;
     Ok((account, fee))
 }
 
-fn transfer(data: Fields) -> Result<Vec<Posting>, Refusal> {
+fn transfer(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let from = data.account("from_account")?;
     let to = data.account("to_account")?;
     let asset = data.asset("asset")?;
@@ -468,7 +468,7 @@ fn transfer(data: Fields) -> Result<Vec<Posting>, Refusal> {
     Ok(vec![debit(&from, &asset, amount.clone()), credit(&to, &asset, amount)])
 }
 
-fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Refusal> {
+fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let account = data.account("account")?;
     let asset = data.asset("asset")?;
     let (is_debit, amount) = signed_amount(data.required("delta")?, "delta")?;
@@ -480,24 +480,29 @@ fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Refusal> {
 }
 
 /// An amount behind at most one sign, and whether the sign is a minus.
-fn signed_amount(value: &Json, name: &str) -> Result<(bool, Decimal), Refusal> {
+fn signed_amount(value: &Json, name: &str) -> Result<(bool, Decimal), Rejection> {
     let text = match value {
         Json::Text(text) => text.to_text(),
         _ => None,
     };
-    let text = text.ok_or_else(|| Refusal::amount(name, "is not a string"))?;
+    let text = text.ok_or_else(|| Rejection::amount(name, "is not a string"))?;
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
-    let amount = Decimal::parse(unsigned).ok_or_else(|| Refusal::amount(name, "is no signed decimal"))?;
+    let amount = Decimal::parse(unsigned).ok_or_else(|| Rejection::amount(name, "is no signed decimal"))?;
     Ok((text.starts_with('-'), greater_than_zero(amount, name)?))
 }
 
-fn account_status(data: Fields) -> Result<SourceEvent, Refusal> {
+fn account_status(data: Fields) -> Result<SourceEvent, Rejection> {
     let account = data.account("account")?;
     let status = match data.text("status")?.as_str() {
         "enrolled" => Status::Enrolled,
         "opted_out" => Status::OptedOut,
         "excluded" => Status::Excluded,
-        _ => return Err(Refusal::event("status", "is none of enrolled, opted_out and excluded")),
+        _ => {
+            return Err(Rejection::event(
+                "status",
+                "is none of enrolled, opted_out and excluded",
+            ));
+        }
     };
     Ok(SourceEvent::Status { account, status })
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::amount::plain;
 use super::bus::{self, Partition, Position, SOURCE_TOPICS};
 use super::control::{Asset, Cut};
-use super::event::{Envelope, Posting, Refusal, Side, SourceEvent, Status, source_event};
+use super::event::{Envelope, Posting, Rejection, Side, SourceEvent, Status, source_event};
 use super::programme::LatePolicy;
 use super::time;
 
@@ -150,10 +150,10 @@ impl<'a> SourcePartition<'a> {
             match self.judge(&position, record) {
                 Ok(None) => {}
                 Ok(Some((envelope, effect))) => self.apply(&position, envelope, effect, ledger)?,
-                Err(refusal) => {
+                Err(rejection) => {
                     ledger
                         .dead_letters
-                        .insert(position.id(), bus::dead_letter(&position, record, &refusal));
+                        .insert(position.id(), bus::dead_letter(&position, record, &rejection));
                 }
             }
         }
@@ -172,7 +172,7 @@ impl<'a> SourcePartition<'a> {
     }
 
     /// Nothing for an identical copy.
-    fn judge(&self, position: &Position, record: &[u8]) -> Result<Option<(Envelope, Effect)>, Refusal> {
+    fn judge(&self, position: &Position, record: &[u8]) -> Result<Option<(Envelope, Effect)>, Rejection> {
         let envelope = Envelope::read(record)?;
         if let Some(first) = self.remembered.get(&(envelope.id.clone(), envelope.source.clone())) {
             let forgotten = first
@@ -183,7 +183,7 @@ impl<'a> SourcePartition<'a> {
                 return Ok(None);
             }
             if !forgotten {
-                return Err(Refusal::new(
+                return Err(Rejection::new(
                     "conflicting_duplicate",
                     "the id and source were used by another event",
                 ));
@@ -213,7 +213,7 @@ impl<'a> SourcePartition<'a> {
     }
 
     /// Where a posting counts; nowhere if it is ignored.
-    fn place(&self, index: usize, posting: Posting, event_time: i64, offset: u64) -> Result<Option<Placed>, Refusal> {
+    fn place(&self, index: usize, posting: Posting, event_time: i64, offset: u64) -> Result<Option<Placed>, Rejection> {
         let Some(asset) = self.assets.get(&posting.asset) else {
             return Ok(None);
         };
@@ -228,13 +228,13 @@ impl<'a> SourcePartition<'a> {
         };
         let oldest_open = self.oldest_open_epoch(&posting.asset, offset);
         if true_epoch > oldest_open + MOST_EPOCHS_AHEAD {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "too_far_ahead",
                 "the field time is more than 400 epochs ahead",
             ));
         }
         if self.is_too_old(&posting.asset, true_epoch, offset) {
-            return Err(Refusal::new(
+            return Err(Rejection::new(
                 "too_old",
                 "the field time is further back than duplicates are recognised",
             ));

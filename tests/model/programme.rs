@@ -4,7 +4,7 @@ use num_bigint::BigInt;
 use num_traits::Zero;
 
 use super::amount::{Decimal, Rational};
-use super::event::{Fields, Refusal, as_decimal, as_object};
+use super::event::{Fields, Rejection, as_decimal, as_object};
 use super::json::Json;
 
 /// What never changes about an asset, and the programme that came with it.
@@ -73,13 +73,13 @@ impl LatePolicy {
     }
 }
 
-pub fn listing(data: Fields) -> Result<Listing, Refusal> {
+pub fn listing(data: Fields) -> Result<Listing, Rejection> {
     let asset = data.asset("asset")?;
     let decimals = up_to(data.integer("decimals")?, 18, "decimals")?;
     let anchor_ms = data.instant("anchor")?;
     let epoch_seconds = data.integer("epoch_seconds")?;
     if epoch_seconds < 60 {
-        return Err(Refusal::programme("epoch_seconds", "is less than a minute"));
+        return Err(Rejection::programme("epoch_seconds", "is less than a minute"));
     }
     let epoch_ms = i64::from(up_to(epoch_seconds, 2_678_400, "epoch_seconds")?) * 1000;
     let programme = programme(data.object("programme")?, decimals)?;
@@ -94,7 +94,7 @@ pub fn listing(data: Fields) -> Result<Listing, Refusal> {
     })
 }
 
-fn programme(data: Fields, decimals: u32) -> Result<Programme, Refusal> {
+fn programme(data: Fields, decimals: u32) -> Result<Programme, Rejection> {
     let zero = Rational::zero;
     let units = |name: &str, amount: Decimal| amount.units(name, decimals);
 
@@ -134,29 +134,29 @@ fn programme(data: Fields, decimals: u32) -> Result<Programme, Refusal> {
     let enrolment_is_opt_in = match data.optional_text("enrolment")?.as_deref() {
         None | Some("automatic") => false,
         Some("opt_in") => true,
-        Some(_) => return Err(Refusal::programme("enrolment", "is neither automatic nor opt_in")),
+        Some(_) => return Err(Rejection::programme("enrolment", "is neither automatic nor opt_in")),
     };
     let late_policy = match data.optional_text("late_policy")?.as_deref() {
         None | Some("carry") => LatePolicy::Carry,
         Some("forfeit") => LatePolicy::Forfeit,
-        Some(_) => return Err(Refusal::programme("late_policy", "is neither carry nor forfeit")),
+        Some(_) => return Err(Rejection::programme("late_policy", "is neither carry nor forfeit")),
     };
 
     let mode = match (mode.as_str(), apr) {
         ("pool", None) => Mode::Pool,
         ("apr", Some(_)) if commission_rate != zero() => {
-            return Err(Refusal::programme("commission_rate", "must be 0 in mode apr"));
+            return Err(Rejection::programme("commission_rate", "must be 0 in mode apr"));
         }
         ("apr", Some(apr)) => Mode::Apr(apr),
-        ("pool", Some(_)) => return Err(Refusal::programme("apr", "does not belong to mode pool")),
-        ("apr", None) => return Err(Refusal::programme("apr", "is required in mode apr")),
-        _ => return Err(Refusal::programme("mode", "is neither pool nor apr")),
+        ("pool", Some(_)) => return Err(Rejection::programme("apr", "does not belong to mode pool")),
+        ("apr", None) => return Err(Rejection::programme("apr", "is required in mode apr")),
+        _ => return Err(Rejection::programme("mode", "is neither pool nor apr")),
     };
     if max_balance
         .as_ref()
         .is_some_and(|max_balance| *max_balance < min_balance)
     {
-        return Err(Refusal::programme("max_balance", "is below min_balance"));
+        return Err(Rejection::programme("max_balance", "is below min_balance"));
     }
     check_order(&tiers)?;
     Ok(Programme {
@@ -173,38 +173,38 @@ fn programme(data: Fields, decimals: u32) -> Result<Programme, Refusal> {
     })
 }
 
-fn up_to(number: u64, most: u32, name: &str) -> Result<u32, Refusal> {
+fn up_to(number: u64, most: u32, name: &str) -> Result<u32, Rejection> {
     u32::try_from(number)
         .ok()
         .filter(|number| *number <= most)
-        .ok_or_else(|| Refusal::programme(name, &format!("is more than {most}")))
+        .ok_or_else(|| Rejection::programme(name, &format!("is more than {most}")))
 }
 
-fn greater_than_zero(units: BigInt, name: &str) -> Result<BigInt, Refusal> {
+fn greater_than_zero(units: BigInt, name: &str) -> Result<BigInt, Rejection> {
     if units.is_zero() {
-        Err(Refusal::programme(name, "is zero"))
+        Err(Rejection::programme(name, "is zero"))
     } else {
         Ok(units)
     }
 }
 
 /// A decimal string from 0 to `most`. What is wrong with a rate's value makes the programme invalid, not an amount.
-fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Option<Rational>, Refusal> {
+fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Option<Rational>, Rejection> {
     let Some(text) = data.optional_text(name)? else {
         return Ok(None);
     };
-    let rate = Decimal::parse(&text).ok_or_else(|| Refusal::programme(name, "is no decimal"))?;
+    let rate = Decimal::parse(&text).ok_or_else(|| Rejection::programme(name, "is no decimal"))?;
     if rate.decimals() > most_decimals {
-        return Err(Refusal::programme(name, "has too many decimals"));
+        return Err(Rejection::programme(name, "has too many decimals"));
     }
     let rate = rate.to_rational();
     if rate > Rational::from_integer(most.into()) {
-        return Err(Refusal::programme(name, &format!("is more than {most}")));
+        return Err(Rejection::programme(name, &format!("is more than {most}")));
     }
     Ok(Some(rate))
 }
 
-fn tier(value: &Json, decimals: u32) -> Result<Tier, Refusal> {
+fn tier(value: &Json, decimals: u32) -> Result<Tier, Rejection> {
     let data = as_object(value, "tiers")?;
     let up_to = match data.required("up_to")? {
         Json::Null => None,
@@ -213,23 +213,23 @@ fn tier(value: &Json, decimals: u32) -> Result<Tier, Refusal> {
             "up_to",
         )?),
     };
-    let multiplier = rate(data, "multiplier", 6, 100)?.ok_or_else(|| Refusal::event("multiplier", "is missing"))?;
+    let multiplier = rate(data, "multiplier", 6, 100)?.ok_or_else(|| Rejection::event("multiplier", "is missing"))?;
     Ok(Tier { up_to, multiplier })
 }
 
 /// Bounds ascend strictly; the last, and no other, is null.
-fn check_order(tiers: &[Tier]) -> Result<(), Refusal> {
+fn check_order(tiers: &[Tier]) -> Result<(), Rejection> {
     let Some((last, others)) = tiers.split_last() else {
-        return Err(Refusal::programme("tiers", "is empty"));
+        return Err(Rejection::programme("tiers", "is empty"));
     };
     if last.up_to.is_some() {
-        return Err(Refusal::programme("up_to", "of the last tier is not null"));
+        return Err(Rejection::programme("up_to", "of the last tier is not null"));
     }
     let mut below = BigInt::zero();
     for tier in others {
         match &tier.up_to {
             Some(bound) if *bound > below => below.clone_from(bound),
-            _ => return Err(Refusal::programme("up_to", "does not ascend")),
+            _ => return Err(Rejection::programme("up_to", "does not ascend")),
         }
     }
     Ok(())

@@ -8,7 +8,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::bus::{BusError, Position, TopicPartition};
+use crate::bus::error::BusError;
+use crate::bus::position::Position;
+use crate::core::contract::topic::TopicPartition;
 
 /// The manifest's file.
 pub const NAME: &str = "archive.json";

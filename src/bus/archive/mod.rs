@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
-
-use manifest::{Manifest, Partition};
+use crate::bus::archive::manifest::{Manifest, Partition};
+use crate::bus::batch::Batch;
+use crate::bus::error::BusError;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::bus::{Bus, Reader};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// An archive, to read.
 pub struct ArchiveBus {
@@ -71,7 +75,7 @@ impl Bus for ArchiveBus {
         Ok(self.partition(partition).map_or(0, |there| there.start))
     }
 
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         Ok(self.partition(partition).map_or(0, |there| there.end))
     }
 

@@ -5,9 +5,8 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::bus::BusError;
-
-use super::manifest::{Segment, sha256};
+use crate::bus::archive::manifest::{Segment, sha256};
+use crate::bus::error::BusError;
 
 /// Bytes of records after which a segment is full.
 pub const FULL: usize = 16 << 20;

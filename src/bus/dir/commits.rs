@@ -4,10 +4,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use crate::bus::BusError;
-
-use super::shared::lock;
-use super::writer::{Pending, Writer};
+use crate::bus::dir::committed::lock;
+use crate::bus::dir::writer::{Pending, Writer};
+use crate::bus::error::BusError;
 
 /// Takes commits until one fails.
 pub(super) struct Commits {

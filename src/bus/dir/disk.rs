@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::bus::BusError;
+use crate::bus::error::BusError;
 
 /// Everything that changes the disk after the lock is taken.
 pub(super) trait Disk: Send + Sync {

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 
 use crc32fast::Hasher;
 
-use crate::bus::{Batch, BusError, Mark, Reader, TopicPartition};
-
-use super::disk::{at_most, read_at, to_u64};
-use super::tail::{Bound, changed};
+use crate::bus::Reader;
+use crate::bus::batch::Batch;
+use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::line_reader::{Bound, changed};
+use crate::bus::error::BusError;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::TopicPartition;
 
 const HEADER: usize = 8;
 
@@ -97,7 +100,7 @@ impl FrameReader {
     fn end(&mut self) -> Result<u64, BusError> {
         // Before the file is looked for: what is committed by now is in it by then.
         let committed = match &self.bound {
-            Bound::Committed(shared) => Some(shared.end(self.partition).bytes),
+            Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
             Bound::File => None,
         };
         if self.file.is_none() {

@@ -10,10 +10,11 @@ use crc32fast::Hasher;
 use memchr::memmem;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::bus::{BusError, Position, TopicPartition};
-
-use super::disk::{Disk, at_most, read_at, to_u64};
-use super::layout::Layout;
+use crate::bus::dir::disk::{Disk, at_most, read_at, to_u64};
+use crate::bus::dir::layout::Layout;
+use crate::bus::error::BusError;
+use crate::bus::position::Position;
+use crate::core::contract::topic::TopicPartition;
 
 const NAME: &str = "softstake-journal";
 const VERSION: u32 = 1;

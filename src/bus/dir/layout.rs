@@ -4,7 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::bus::{BusError, Kind, Topic, TopicPartition};
+use crate::bus::error::BusError;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// The paths of one bus directory.
 #[derive(Debug, Clone)]
@@ -84,8 +85,8 @@ impl Layout {
 
 const fn suffix(topic: Topic) -> &'static str {
     match topic.kind() {
-        Kind::Input | Kind::Output => ".jsonl",
-        Kind::Inner => ".log",
+        TopicKind::Input | TopicKind::Output => ".jsonl",
+        TopicKind::Inner => ".log",
     }
 }
 

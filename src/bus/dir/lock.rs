@@ -3,9 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 
-use crate::bus::BusError;
-
-use super::layout::Layout;
+use crate::bus::dir::layout::Layout;
+use crate::bus::error::BusError;
 
 /// Takes the bus for this process until the file returned is dropped, or the process ends in whatever way.
 ///

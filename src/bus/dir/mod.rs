@@ -2,14 +2,14 @@
 //! `docs/bus-directory.md` tells the layout and the protocol.
 
 mod commits;
+mod committed;
 mod disk;
 mod frames;
-mod frontier;
 mod journal;
 mod layout;
+mod line_count;
+mod line_reader;
 mod lock;
-mod shared;
-mod tail;
 mod watch;
 mod writer;
 
@@ -21,18 +21,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
-
-use commits::Commits;
-use disk::{Disk, RealDisk};
-use frames::FrameReader;
-use frontier::Frontiers;
-use journal::JournalReader;
-use layout::Layout;
-use shared::Shared;
-use tail::{Bound, LineReader};
-use watch::Watch;
-use writer::{Pending, Writer};
+use crate::bus::dir::commits::Commits;
+use crate::bus::dir::committed::Committed;
+use crate::bus::dir::disk::{Disk, RealDisk};
+use crate::bus::dir::frames::FrameReader;
+use crate::bus::dir::journal::JournalReader;
+use crate::bus::dir::layout::Layout;
+use crate::bus::dir::line_count::LineCounts;
+use crate::bus::dir::line_reader::{Bound, LineReader};
+use crate::bus::dir::watch::Watch;
+use crate::bus::dir::writer::{Pending, Writer};
+use crate::bus::error::BusError;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::bus::{Bus, Reader};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// How often the files are looked at while a task waits for something to read.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -69,8 +72,8 @@ type JournalAt = (u64, SystemTime);
 pub struct DirBus {
     layout: Layout,
     identity: String,
-    shared: Arc<Shared>,
-    frontiers: Frontiers,
+    committed: Arc<Committed>,
+    line_counts: LineCounts,
     watch: Watch,
     /// None if the bus is only read.
     commits: Option<Commits>,
@@ -95,15 +98,15 @@ impl DirBus {
     fn open_on(disk: Box<dyn Disk>, path: &Path, tuning: Tuning) -> Result<Self, BusError> {
         let layout = Layout::of(path)?;
         let lock = lock::take(&layout)?;
-        let shared = Arc::new(Shared::default());
-        let writer = Writer::recover(disk, layout.clone(), tuning, Arc::clone(&shared))?;
+        let committed = Arc::new(Committed::default());
+        let writer = Writer::recover(disk, layout.clone(), tuning, Arc::clone(&committed))?;
         Ok(Self {
             identity: writer.identity().to_owned(),
             commits: Some(Commits::new(path.to_path_buf(), writer, lock)),
-            frontiers: Frontiers::default(),
+            line_counts: LineCounts::default(),
             watch: Watch::new(false),
             layout,
-            shared,
+            committed,
             looked_up: Mutex::default(),
         })
     }
@@ -121,8 +124,8 @@ impl DirBus {
         Ok(Self {
             identity: journal.map_or_else(String::new, |(journal, _)| journal.identity().to_owned()),
             commits: None,
-            shared: Arc::default(),
-            frontiers: Frontiers::default(),
+            committed: Arc::default(),
+            line_counts: LineCounts::default(),
             watch: Watch::new(true),
             layout,
             looked_up: Mutex::default(),
@@ -174,8 +177,8 @@ impl DirBus {
     }
 
     fn bound(&self, topic: Topic) -> Bound {
-        if self.commits.is_some() && topic.kind() != Kind::Input {
-            Bound::Committed(Arc::clone(&self.shared))
+        if self.commits.is_some() && topic.kind() != TopicKind::Input {
+            Bound::Committed(Arc::clone(&self.committed))
         } else {
             Bound::File
         }
@@ -191,20 +194,20 @@ impl Bus for DirBus {
         self.layout.partitions(topic)
     }
 
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         let kind = partition.topic.kind();
         match self.bound(partition.topic) {
-            Bound::Committed(shared) if kind == Kind::Inner => Ok(shared.end(partition).bytes),
-            Bound::Committed(shared) => Ok(shared.end(partition).records),
-            Bound::File if kind == Kind::Inner => {
+            Bound::Committed(committed) if kind == TopicKind::Inner => Ok(committed.readable_end(partition).bytes),
+            Bound::Committed(committed) => Ok(committed.readable_end(partition).records),
+            Bound::File if kind == TopicKind::Inner => {
                 let mut reader = self.open(partition, &Mark::default())?;
-                while !reader.read(tail::CHUNK, u64::MAX)?.is_empty() {}
+                while !reader.read(line_reader::CHUNK, u64::MAX)?.is_empty() {}
                 Ok(reader.mark().offset)
             }
             Bound::File => {
-                let frontier = self.frontiers.of(partition);
+                let line_count = self.line_counts.of(partition);
                 let path = self.layout.file(partition);
-                shared::lock(&frontier).lines(partition, &path)
+                committed::lock(&line_count).lines(partition, &path)
             }
         }
     }
@@ -212,24 +215,24 @@ impl Bus for DirBus {
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
         let path = self.layout.file(partition);
         let bound = self.bound(partition.topic);
-        if partition.topic.kind() == Kind::Inner {
+        if partition.topic.kind() == TopicKind::Inner {
             let reader = FrameReader::open(partition, path, bound, from)?;
             return Ok(Box::new(reader));
         }
-        let frontier = self.frontiers.of(partition);
-        let reader = LineReader::open(partition, path, bound, frontier, from)?;
+        let line_count = self.line_counts.of(partition);
+        let reader = LineReader::open(partition, path, bound, line_count, from)?;
         Ok(Box::new(reader))
     }
 
     fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
         let task = task.to_string();
         if self.commits.is_some() {
-            return Ok(self.shared.position(&task));
+            return Ok(self.committed.position(&task));
         }
         // All tasks' positions are looked up at once, and again when the journal has changed.
         let journal = std::fs::metadata(self.layout.journal()).and_then(|file| Ok((file.len(), file.modified()?)));
         let journal = journal.ok();
-        let mut looked_up = shared::lock(&self.looked_up);
+        let mut looked_up = committed::lock(&self.looked_up);
         let positions = match looked_up.take() {
             Some((at, positions)) if Some(at) == journal => positions,
             _ => self.look_up()?,
@@ -237,8 +240,8 @@ impl Bus for DirBus {
         let position = positions.get(&task).cloned();
         // So many lines were read there by then: they need not be counted again.
         for (partition, mark) in position.iter().flat_map(|position| &position.inputs) {
-            if let Some((bytes, _)) = tail::evidence(mark) {
-                shared::lock(&self.frontiers.of(*partition)).reached(bytes, mark.offset);
+            if let Some((bytes, _)) = line_reader::evidence(mark) {
+                committed::lock(&self.line_counts.of(*partition)).reached(bytes, mark.offset);
             }
         }
         *looked_up = journal.map(|at| (at, positions));
@@ -255,7 +258,7 @@ impl Bus for DirBus {
     }
 
     fn version(&self) -> u64 {
-        self.shared.version()
+        self.committed.version()
     }
 
     fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
@@ -263,12 +266,12 @@ impl Bus for DirBus {
         let mut age = Duration::ZERO;
         loop {
             if self.watch.look(&self.layout, age)? {
-                self.shared.bump();
+                self.committed.bump();
             }
             // The first look is ours; from then on one thread's look serves all who wait.
             age = LOOK_EVERY;
             let left = at_most.saturating_sub(start.elapsed());
-            let version = self.shared.wait(seen, left.min(LOOK_EVERY));
+            let version = self.committed.wait(seen, left.min(LOOK_EVERY));
             if version > seen || start.elapsed() >= at_most {
                 return Ok(version);
             }

@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::bus::{BusError, Kind, Topic, TopicPartition};
-
-use super::layout::Layout;
-use super::shared::lock;
+use crate::bus::dir::committed::lock;
+use crate::bus::dir::layout::Layout;
+use crate::bus::error::BusError;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// What the files looked like last time.
 pub(super) struct Watch {
@@ -25,7 +25,7 @@ struct Seen {
 impl Watch {
     /// A watch over the topics that others append to: all of them if we only read.
     pub(super) fn new(reading_only: bool) -> Self {
-        let others = |topic: &Topic| reading_only || topic.kind() == Kind::Input;
+        let others = |topic: &Topic| reading_only || topic.kind() == TopicKind::Input;
         Self {
             topics: Topic::ALL.into_iter().filter(others).collect(),
             seen: Mutex::default(),

@@ -6,14 +6,15 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::bus::{BusError, Kind, Outputs, Position, Topic, TopicPartition};
-
-use super::Tuning;
-use super::disk::{Disk, read_at, to_u64};
-use super::frames;
-use super::journal::{Append, Commit, End, Journal, JournalReader, Snapshot};
-use super::layout::Layout;
-use super::shared::Shared;
+use crate::bus::dir::committed::Committed;
+use crate::bus::dir::disk::{Disk, read_at, to_u64};
+use crate::bus::dir::journal::{Append, Commit, End, Journal, JournalReader, Snapshot};
+use crate::bus::dir::layout::Layout;
+use crate::bus::dir::{Tuning, frames};
+use crate::bus::error::BusError;
+use crate::bus::position::Position;
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// Open files kept for writing. There may be thousands of partitions, and a process has a limit.
 const MAX_FILES: usize = 256;
@@ -42,7 +43,7 @@ impl Pending {
         for (to, _key, value) in outputs.iter() {
             let prepared = appends.entry(to).or_default();
             prepared.records += 1;
-            if to.topic.kind() == Kind::Inner {
+            if to.topic.kind() == TopicKind::Inner {
                 frames::encode(to, value, &mut prepared.bytes)?;
             } else {
                 prepared.bytes.extend_from_slice(value);
@@ -62,7 +63,7 @@ pub(super) struct Writer {
     disk: Box<dyn Disk>,
     layout: Layout,
     tuning: Tuning,
-    shared: Arc<Shared>,
+    committed: Arc<Committed>,
     journal: Journal,
     files: HashMap<TopicPartition, Arc<File>>,
     /// Files written to since the journal was started: not known to be durable.
@@ -70,45 +71,45 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Brings the bus to its last commit, and makes `shared` say so.
+    /// Brings the bus to its last commit, and makes `committed` say so.
     pub(super) fn recover(
         disk: Box<dyn Disk>,
         layout: Layout,
         tuning: Tuning,
-        shared: Arc<Shared>,
+        committed: Arc<Committed>,
     ) -> Result<Self, BusError> {
         let Some((mut reader, snapshot)) = JournalReader::open(&layout)? else {
             expect_no_surplus(&layout, &Snapshot::default())?;
             let identity = uuid::Uuid::new_v4().to_string();
             disk.sync_folder(layout.root())?;
             let journal = Journal::start(&*disk, &layout, &identity, 0, &Snapshot::default())?;
-            return Ok(Self::new(disk, layout, tuning, shared, journal));
+            return Ok(Self::new(disk, layout, tuning, committed, journal));
         };
         expect_whole(&layout, &snapshot)?;
-        shared.restore(snapshot);
+        committed.restore(snapshot);
         let clean = reader.at_end();
         // What was read may not be durable yet, if the process that wrote it was stopped: neither the journal's name nor its end.
         disk.sync_folder(layout.root())?;
         disk.sync_folder(&layout.own())?;
         let journal = Journal::resume(&*disk, &reader)?;
-        let mut writer = Self::new(disk, layout, tuning, shared, journal);
+        let mut writer = Self::new(disk, layout, tuning, committed, journal);
         if !clean {
             reader.sync(&*writer.disk)?;
             writer.redo(&mut reader)?;
         }
-        expect_no_surplus(&writer.layout, &writer.shared.snapshot())?;
+        expect_no_surplus(&writer.layout, &writer.committed.snapshot())?;
         if !clean {
             writer.start_journal(reader.sequence())?;
         }
         Ok(writer)
     }
 
-    fn new(disk: Box<dyn Disk>, layout: Layout, tuning: Tuning, shared: Arc<Shared>, journal: Journal) -> Self {
+    fn new(disk: Box<dyn Disk>, layout: Layout, tuning: Tuning, committed: Arc<Committed>, journal: Journal) -> Self {
         Self {
             disk,
             layout,
             tuning,
-            shared,
+            committed,
             journal,
             files: HashMap::new(),
             touched: BTreeSet::new(),
@@ -130,7 +131,7 @@ impl Writer {
         for pending in group {
             commit.positions.push((&pending.task, &pending.position));
             for (to, prepared) in &pending.appends {
-                let end: &mut End = ends.entry(*to).or_insert_with(|| self.shared.end(*to));
+                let end: &mut End = ends.entry(*to).or_insert_with(|| self.committed.readable_end(*to));
                 commit.appends.push(Append {
                     to: *to,
                     at: end.bytes,
@@ -148,7 +149,7 @@ impl Writer {
         let positions = group
             .iter()
             .map(|pending| (pending.task.as_str(), pending.position.clone()));
-        self.shared.committed(ends, positions);
+        self.committed.committed(ends, positions);
         if self.journal.pending_bytes() >= self.tuning.journal_bytes {
             self.checkpoint()?;
         }
@@ -180,7 +181,7 @@ impl Writer {
         for folder in folders {
             self.disk.sync_folder(&folder)?;
         }
-        let snapshot = self.shared.snapshot();
+        let snapshot = self.committed.snapshot();
         let identity = self.journal.identity().to_owned();
         self.journal = Journal::start(&*self.disk, &self.layout, &identity, sequence, &snapshot)?;
         self.touched.clear();
@@ -192,7 +193,9 @@ impl Writer {
         while let Some(commit) = reader.next()? {
             let mut ends = BTreeMap::new();
             for append in &commit.appends {
-                let end: &mut End = ends.entry(append.to).or_insert_with(|| self.shared.end(append.to));
+                let end: &mut End = ends
+                    .entry(append.to)
+                    .or_insert_with(|| self.committed.readable_end(append.to));
                 if append.at != end.bytes {
                     let what = format!(
                         "it commits to byte {} of {}, whose end is {}",
@@ -204,7 +207,7 @@ impl Writer {
                 end.bytes += to_u64(append.bytes.len());
                 end.records += append.records;
             }
-            self.shared.committed(ends, commit.positions.into_iter());
+            self.committed.committed(ends, commit.positions.into_iter());
         }
         Ok(())
     }
@@ -309,7 +312,7 @@ fn expect_whole(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusError> {
 /// No file holds more than was committed to it: commits are in the journal first, so anything more is not ours.
 fn expect_no_surplus(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusError> {
     for topic in Topic::ALL {
-        if topic.kind() == Kind::Input {
+        if topic.kind() == TopicKind::Input {
             continue;
         }
         for partition in layout.partitions(topic)? {

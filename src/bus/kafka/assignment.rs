@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::{TaskId, Topic, TopicPartition};
-
-use super::client::Signal;
+use crate::bus::kafka::client::Signal;
+use crate::bus::position::TaskId;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// The topics whose partitions tasks follow, and decisions: the group keeps the position of each.
 pub(super) const FOLLOWED: [Topic; 9] = [
@@ -96,7 +96,7 @@ impl Assignment {
             .collect()
     }
 
-    pub(super) fn take_up(&self, task: TaskId) -> bool {
+    pub(super) fn acquire(&self, task: TaskId) -> bool {
         let mut grants = self.lock();
         let home = task.home();
         match grants.granted.get(&home) {
@@ -109,7 +109,7 @@ impl Assignment {
         }
     }
 
-    pub(super) fn let_go(&self, task: TaskId, signal: &Signal) {
+    pub(super) fn release(&self, task: TaskId, signal: &Signal) {
         if self.lock().held.remove(&task.home()).is_some() {
             self.change(signal);
         }
@@ -208,7 +208,7 @@ impl Assignment {
         !self.lock().held.is_empty()
     }
 
-    pub(super) fn end(&self, why: Ended, signal: &Signal) {
+    pub(super) fn readable_end(&self, why: Ended, signal: &Signal) {
         let mut grants = self.lock();
         grants.granted.clear();
         grants.ended.get_or_insert(why);

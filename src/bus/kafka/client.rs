@@ -46,9 +46,9 @@ impl Signal {
 
 /// Says the same thing once in a while only.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<Option<(String, Instant)>>);
+pub(super) struct RateLimit(Mutex<Option<(String, Instant)>>);
 
-impl Seldom {
+impl RateLimit {
     /// Whether to say `what` now.
     pub(super) fn now(&self, what: &str) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ pub(super) struct Quiet(Told);
 
 /// What a client logs, put into our logs.
 #[derive(Debug, Default)]
-pub(super) struct Told(Seldom);
+pub(super) struct Told(RateLimit);
 
 impl Told {
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -91,7 +91,7 @@ impl Told {
     }
 
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
-        let what = super::failure::text(error);
+        let what = crate::bus::kafka::failure::text(error);
         if self.0.now(&what) {
             tracing::warn!("kafka: {what}: {reason}");
         }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::bus::{Batch, BusError, Mark, Reader, Topic, TopicPartition};
-
-use super::Brokers;
-use super::reader::KafkaReader;
+use crate::bus::Reader;
+use crate::bus::batch::Batch;
+use crate::bus::error::BusError;
+use crate::bus::kafka::Brokers;
+use crate::bus::kafka::reader::KafkaReader;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 /// How many bytes are taken from the bus at a time.

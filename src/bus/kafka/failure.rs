@@ -2,7 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::bus::BusError;
+use crate::bus::error::BusError;
 
 /// What was being done, for messages and for the access it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl<'a> Attempt<'a> {
 /// What an error says. Of a property, never its value, which may be a secret.
 pub(super) fn text(error: &KafkaError) -> String {
     match error {
-        KafkaError::ClientConfig(_, why, name, _) if super::settings::is_secret(name) => {
+        KafkaError::ClientConfig(_, why, name, _) if crate::bus::kafka::settings::is_secret(name) => {
             // librdkafka repeats the value in some of its messages.
             let why = if why.contains("No such configuration property") {
                 "there is no such property"
@@ -140,7 +140,7 @@ pub(super) const fn is_passing(code: Code) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Reaction;
+    use crate::bus::error::Reaction;
     use rdkafka::config::RDKafkaLogLevel;
 
     #[test]

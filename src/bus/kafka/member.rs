@@ -4,7 +4,7 @@
 //! that commits a position carries it, and the brokers refuse one of a generation that has passed (KIP-447). So whatever a process tries that was
 //! away too long, it cannot land.
 //!
-//! What the assignment allows is told by [`Assignment`](super::assignment).
+//! What the assignment allows is told by [`Assignment`](crate::bus::kafka::assignment).
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -21,12 +21,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::bus::{BusError, TaskId, Topic, TopicPartition};
-
-use super::assignment::{Assignment, Ended, FOLLOWED};
-use super::client::{Seldom, Signal, Told};
-use super::failure::Attempt;
-use super::settings::Settings;
+use crate::bus::error::BusError;
+use crate::bus::kafka::assignment::{Assignment, Ended, FOLLOWED};
+use crate::bus::kafka::client::{RateLimit, Signal, Told};
+use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::settings::KafkaSettings;
+use crate::bus::position::TaskId;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// How long one poll of the group's consumer takes at most.
 const POLL: Duration = Duration::from_millis(100);
@@ -118,14 +119,14 @@ pub(super) struct Member {
     consumer: Arc<BaseConsumer<MemberContext>>,
     assignment: Arc<Assignment>,
     signal: Arc<Signal>,
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Member {
     /// Makes the group's consumer; it joins with [`Member::join`].
-    pub(super) fn new(settings: Arc<Settings>, signal: Arc<Signal>) -> Result<Self, BusError> {
+    pub(super) fn new(settings: Arc<KafkaSettings>, signal: Arc<Signal>) -> Result<Self, BusError> {
         let assignment = Arc::new(Assignment::default());
         let context = MemberContext {
             told: Told::default(),
@@ -156,7 +157,7 @@ impl Member {
         let (signal, stop) = (Arc::clone(&self.signal), Arc::clone(&self.stop));
         let settings = Arc::clone(&self.settings);
         let thread = std::thread::Builder::new().name("kafka member".into()).spawn(move || {
-            let seldom = Seldom::default();
+            let seldom = RateLimit::default();
             let mut topics = names(&FOLLOWED);
             let mut settled = settings.instance.is_none();
             while !stop.load(Ordering::Relaxed) {
@@ -180,7 +181,7 @@ impl Member {
                         }
                     }
                     if let Err(error) = consumer.subscribe(&topics) {
-                        assignment.end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
+                        assignment.readable_end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
                     }
                 }
             }
@@ -264,7 +265,7 @@ fn names(topics: &[Topic]) -> Vec<&'static str> {
     topics.iter().map(|topic| topic.name()).collect()
 }
 
-fn attempt(settings: &Settings) -> Attempt<'_> {
+fn attempt(settings: &KafkaSettings) -> Attempt<'_> {
     let group = &settings.deployment;
     Attempt::new(
         format!("work in consumer group {group}"),
@@ -279,8 +280,8 @@ fn trouble(
     consumer: &BaseConsumer<MemberContext>,
     assignment: &Assignment,
     signal: &Signal,
-    settings: &Settings,
-    seldom: &Seldom,
+    settings: &KafkaSettings,
+    seldom: &RateLimit,
 ) {
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     let code = match error.rdkafka_error_code() {
@@ -288,7 +289,7 @@ fn trouble(
         code => code,
     };
     match code {
-        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.end(Ended::Replaced, signal),
+        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.readable_end(Ended::Replaced, signal),
         // A source topic may come later; of ours, whoever needs it says so.
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
         // It reads nothing: where its paused partitions would start is no matter.
@@ -298,14 +299,14 @@ fn trouble(
                 "{error}: members of group {} that are no softstake, or one with other settings; give this deployment a name of its own",
                 settings.deployment
             );
-            assignment.end(Ended::Refused(why), signal);
+            assignment.readable_end(Ended::Refused(why), signal);
         }
         _ if fatal => {
             let why = consumer
                 .client()
                 .fatal_error()
                 .map_or_else(|| error.to_string(), |(_, why)| why);
-            assignment.end(Ended::Refused(why), signal);
+            assignment.readable_end(Ended::Refused(why), signal);
         }
         _ => {
             let said = match error.rdkafka_error_code() {
@@ -350,11 +351,11 @@ mod tests {
         let (assignment, signal) = (Assignment::default(), Signal::default());
         let [trades, ledger] = homes();
         let task = TaskId::following(trades);
-        assert!(!assignment.take_up(task), "nothing is granted");
+        assert!(!assignment.acquire(task), "nothing is granted");
         assignment.grant(&[trades, ledger], ID, &signal);
         assert_eq!(wanted(&assignment), [trades, ledger]);
         assert!(!may_commit(&assignment, trades), "it is not taken up");
-        assert!(assignment.take_up(task) && !assignment.take_up(task));
+        assert!(assignment.acquire(task) && !assignment.acquire(task));
         assert!(may_commit(&assignment, trades));
         // Taken away and granted anew while the task still runs: it is the old grant's.
         assignment.take_away(&signal);
@@ -362,9 +363,9 @@ mod tests {
         assignment.grant(&[trades], ID, &signal);
         assert!(!may_commit(&assignment, trades));
         assert_eq!(wanted(&assignment), [], "the old task has to be closed first");
-        assignment.let_go(task, &signal);
+        assignment.release(task, &signal);
         assert_eq!(wanted(&assignment), [trades]);
-        assert!(assignment.take_up(task) && may_commit(&assignment, trades));
+        assert!(assignment.acquire(task) && may_commit(&assignment, trades));
     }
 
     #[test]
@@ -374,7 +375,7 @@ mod tests {
         let [trades, ledger] = homes();
         let task = TaskId::following(trades);
         assignment.grant(&[trades, ledger], ID, &signal);
-        assert!(assignment.take_up(task));
+        assert!(assignment.acquire(task));
         let seen = assignment.version();
         let asking = std::thread::spawn({
             let (assignment, signal) = (Arc::clone(&assignment), Arc::clone(&signal));
@@ -384,9 +385,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(wanted(&assignment), []);
-        assert!(!assignment.take_up(TaskId::following(ledger)), "it is asked back");
+        assert!(!assignment.acquire(TaskId::following(ledger)), "it is asked back");
         assert!(may_commit(&assignment, trades) && !asking.is_finished());
-        assignment.let_go(task, &signal);
+        assignment.release(task, &signal);
         asking.join().unwrap();
         assert!(!may_commit(&assignment, trades));
     }
@@ -395,14 +396,14 @@ mod tests {
         let (assignment, signal) = (Assignment::default(), Signal::default());
         let [trades, ledger] = homes();
         assignment.grant(&[trades], ID, &signal);
-        assert!(assignment.take_up(TaskId::following(trades)));
+        assert!(assignment.acquire(TaskId::following(trades)));
         let may = |id| Assignment::may_commit(&assignment.lock(), trades, id);
         assert!(may(ID) && !may("") && !may("member-2"));
         // While it has no id, what it had may still be its own; under another it is not.
         assert!(!assignment.is_adrift(ID, &signal) && !assignment.is_adrift("", &signal) && may(ID));
         assert!(assignment.is_adrift("member-2", &signal) && !may(ID));
         assert!(!assignment.is_adrift("member-2", &signal), "once is enough");
-        assignment.let_go(TaskId::following(trades), &signal);
+        assignment.release(TaskId::following(trades), &signal);
         // An assignment under a new id, while something of the old one is still granted.
         assignment.grant(&[trades], "member-2", &signal);
         assignment.grant(&[ledger], "member-3", &signal);
@@ -415,7 +416,7 @@ mod tests {
         let (assignment, signal) = (Assignment::default(), Signal::default());
         let [trades, ledger] = homes();
         assignment.grant(&homes(), ID, &signal);
-        assert!(assignment.take_up(TaskId::following(trades)) && assignment.take_up(TaskId::following(ledger)));
+        assert!(assignment.acquire(TaskId::following(trades)) && assignment.acquire(TaskId::following(ledger)));
         assignment.ask_back(&[ledger], Duration::from_millis(1), &signal);
         assert!(!may_commit(&assignment, trades) && !may_commit(&assignment, ledger));
         assert!(assignment.is_adrift(ID, &signal) && assignment.is_at_work());

@@ -9,17 +9,17 @@
 mod assignment;
 mod client;
 mod cloud_events;
+mod consumer;
 mod decisions;
 mod failure;
-pub mod load;
 mod member;
 mod position;
-mod publish;
+pub mod publish;
+mod read_only;
 mod reader;
 pub mod settings;
-mod sources;
 pub mod topics;
-mod view;
+mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,17 +32,21 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::{Bus, BusError, Kind, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use crate::bus::error::BusError;
+use crate::bus::kafka::client::Signal;
+use crate::bus::kafka::consumer::place;
+use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
+use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::member::Member;
+use crate::bus::kafka::reader::KafkaReader;
+use crate::bus::kafka::transaction::Publisher;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::bus::{Bus, Reader};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
-use client::Signal;
-use decisions::{Decisions, DecisionsReader};
-use failure::Attempt;
-use member::Member;
-use publish::Publisher;
-use reader::KafkaReader;
-pub use settings::Settings;
-use sources::place;
-pub use view::KafkaView;
+pub use read_only::ReadOnlyKafka;
+pub use settings::KafkaSettings;
 
 /// How long a look-up is waited for.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -53,7 +57,7 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What is asked of the brokers, by whoever needs to know.
 struct Brokers {
-    settings: Arc<Settings>,
+    settings: Arc<KafkaSettings>,
     /// Sees what is committed, and asks for positions that are settled.
     asker: BaseConsumer<rdkafka::consumer::DefaultConsumerContext>,
     signal: Arc<Signal>,
@@ -66,7 +70,7 @@ impl Brokers {
     /// Connects; what asks, and the cluster's id. Brokers that cannot be reached are waited for, until `stop` is set: `None` then.
     /// With `find_ends`, readers of all topics find out where these end.
     fn connect(
-        settings: Settings,
+        settings: KafkaSettings,
         find_ends: bool,
         stop: &AtomicBool,
     ) -> Result<Option<(Arc<Self>, String)>, BusError> {
@@ -99,7 +103,7 @@ impl Brokers {
     /// Whether readers of `topic` find out where its partitions end. Of our own topics nobody who works on them needs to know: a record is
     /// all that is waited for there.
     fn finds_ends(&self, topic: Topic) -> bool {
-        self.find_ends || topic.kind() == Kind::Input
+        self.find_ends || topic.kind() == TopicKind::Input
     }
 
     fn attempt(&self, partition: TopicPartition) -> Attempt<'_> {
@@ -225,7 +229,7 @@ impl KafkaBus {
     ///
     /// # Errors
     /// A property that is none, a secret that cannot be read, brokers that refuse us, a topic of ours that is missing; `None` if it was told to stop.
-    pub fn open(settings: Settings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, BusError> {
+    pub fn open(settings: KafkaSettings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, BusError> {
         let Some((brokers, cluster)) = Brokers::connect(settings, false, stop)? else {
             return Ok(None);
         };
@@ -271,7 +275,7 @@ const OURS: [Topic; 8] = [
 ];
 
 /// The cluster's id, once a broker answers.
-fn cluster(asker: &BaseConsumer, settings: &Settings, stop: &AtomicBool) -> Result<Option<String>, BusError> {
+fn cluster(asker: &BaseConsumer, settings: &KafkaSettings, stop: &AtomicBool) -> Result<Option<String>, BusError> {
     let attempt = Attempt::new(
         "connect to the brokers",
         &settings.brokers,
@@ -318,11 +322,11 @@ impl Bus for KafkaBus {
         self.brokers.range(partition).map(|(start, _)| start)
     }
 
-    fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         self.brokers.range(partition).map(|(_, end)| end)
     }
 
-    fn written(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         let asked = range(self.member.consumer(), partition);
         asked
             .map(|(_, end)| end)
@@ -345,7 +349,7 @@ impl Bus for KafkaBus {
     }
 
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        super::check(outputs)?;
+        crate::bus::check(outputs)?;
         self.publisher.commit(task, outputs, position)
     }
 
@@ -357,12 +361,12 @@ impl Bus for KafkaBus {
         self.member.assignment().version()
     }
 
-    fn take_up(&self, task: TaskId) -> bool {
-        self.member.assignment().take_up(task)
+    fn acquire(&self, task: TaskId) -> bool {
+        self.member.assignment().acquire(task)
     }
 
-    fn let_go(&self, task: TaskId) {
-        self.member.assignment().let_go(task, &self.signal);
+    fn release(&self, task: TaskId) {
+        self.member.assignment().release(task, &self.signal);
     }
 
     fn version(&self) -> u64 {

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::bus::{BusError, Position, TaskId};
+use crate::bus::error::BusError;
+use crate::bus::position::{Position, TaskId};
 
 /// Brokers refuse more (`offset.metadata.max.bytes`).
 const MAX_METADATA_BYTES: usize = 4096;
@@ -48,7 +49,8 @@ pub(super) fn read(task: TaskId, metadata: &str) -> Result<Position, BusError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::{Cursor, Mark, Topic};
+    use crate::bus::position::{Cursor, Mark};
+    use crate::core::contract::topic::Topic;
 
     #[test]
     fn comes_back() {

@@ -12,11 +12,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{Batch, BusError, Kind, Mark, Reader, TopicPartition};
-
-use super::Brokers;
-use super::cloud_events::append_structured;
-use super::sources::Reading;
+use crate::bus::Reader;
+use crate::bus::batch::Batch;
+use crate::bus::error::BusError;
+use crate::bus::kafka::Brokers;
+use crate::bus::kafka::cloud_events::append_structured;
+use crate::bus::kafka::consumer::Reading;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::{TopicKind, TopicPartition};
 
 /// How long nothing has to come at an end before it is probed: what is on its way comes sooner.
 const SURE_AFTER: Duration = Duration::from_millis(150);
@@ -177,14 +180,14 @@ impl KafkaReader {
 fn append(partition: TopicPartition, message: &BorrowedMessage<'_>, bytes: &mut Vec<u8>) {
     let value = message.payload().unwrap_or_default();
     match partition.topic.kind() {
-        Kind::Input => append_structured(message.headers(), value, bytes),
-        Kind::Output | Kind::Inner => bytes.extend_from_slice(value),
+        TopicKind::Input => append_structured(message.headers(), value, bytes),
+        TopicKind::Output | TopicKind::Inner => bytes.extend_from_slice(value),
     }
 }
 
 /// A line of nothing but white space is blank, as on every bus.
-fn is_blank(kind: Kind, value: &[u8]) -> bool {
-    kind != Kind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+fn is_blank(kind: TopicKind, value: &[u8]) -> bool {
+    kind != TopicKind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
 impl Reader for KafkaReader {

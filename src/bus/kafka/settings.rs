@@ -8,14 +8,14 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::bus::BusError;
+use crate::bus::error::BusError;
 
 /// The largest record we write or have to read, in bytes: a dead letter holds a source record, escaped.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// How a deployment is reached and told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct KafkaSettings {
     /// `bootstrap.servers`: `host:port`, by commas.
     pub brokers: String,
     /// The name of the deployment: its consumer group, and the start of its transactional ids.
@@ -28,7 +28,7 @@ pub struct Settings {
     pub files: BTreeMap<String, PathBuf>,
 }
 
-impl Default for Settings {
+impl Default for KafkaSettings {
     fn default() -> Self {
         Self {
             brokers: "localhost:9092".into(),
@@ -127,7 +127,7 @@ fn client_config(properties: Properties) -> ClientConfig {
     config
 }
 
-impl Settings {
+impl KafkaSettings {
     /// What the operator set, secrets from their files included.
     fn theirs(&self) -> Result<Properties, BusError> {
         let mut properties = self.properties.clone();
@@ -288,10 +288,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         fs::write(&path, "hush\n").unwrap();
-        let settings = Settings {
+        let settings = KafkaSettings {
             properties: [("linger.ms".to_owned(), "7".to_owned())].into(),
             files: [("sasl.password".to_owned(), path)].into(),
-            ..Settings::default()
+            ..KafkaSettings::default()
         };
         let producer = settings.layers(&[("linger.ms", "2")], &[("acks", "all")]).unwrap();
         assert_eq!(producer.get("sasl.password").map(String::as_str), Some("hush"));
@@ -302,9 +302,9 @@ mod tests {
         assert_eq!(member.get("partition.assignment.strategy"), Some("cooperative-sticky"));
         assert_eq!(settings.rebalance_timeout(), Duration::from_secs(30));
         assert!(check_property("linger.ms").is_ok());
-        let missing = Settings {
+        let missing = KafkaSettings {
             files: [("sasl.password".to_owned(), "/nowhere".into())].into(),
-            ..Settings::default()
+            ..KafkaSettings::default()
         };
         assert!(missing.client(&[]).unwrap_err().to_string().contains("/nowhere"));
     }

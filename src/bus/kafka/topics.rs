@@ -12,11 +12,11 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::Serialize;
 
-use crate::bus::{BusError, Topic};
-
-use super::client::Quiet;
-use super::failure::Attempt;
-use super::settings::{MAX_RECORD_BYTES, Settings};
+use crate::bus::error::BusError;
+use crate::bus::kafka::client::Quiet;
+use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::settings::{KafkaSettings, MAX_RECORD_BYTES};
+use crate::core::contract::topic::Topic;
 
 /// How long one request is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ pub struct Sizes {
 
 /// What is to be said of a topic, or of the brokers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct TopicFinding {
     /// The topic; `None` for the brokers.
     pub topic: Option<&'static str>,
     /// How many partitions it has.
@@ -80,7 +80,7 @@ impl Wanted {
     }
 
     fn is_input(&self) -> bool {
-        self.topic.kind() == crate::bus::Kind::Input
+        self.topic.kind() == crate::core::contract::topic::TopicKind::Input
     }
 }
 
@@ -105,7 +105,7 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
 ///
 /// # Errors
 /// If the brokers cannot be asked.
-pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Finding>, BusError> {
+pub fn look(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BusError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(BusError::io("start", "the admin client"))?;
@@ -132,7 +132,7 @@ pub fn look(settings: &Settings, sizes: Sizes, create: bool) -> Result<Vec<Findi
 ///
 /// # Errors
 /// If the brokers cannot be asked, or refuse.
-pub fn grow_ledger(settings: &Settings, count: u32) -> Result<(), BusError> {
+pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), BusError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(BusError::io("start", "the admin client"))?;
@@ -177,7 +177,7 @@ pub fn grow_ledger(settings: &Settings, count: u32) -> Result<(), BusError> {
 
 struct Look<'a> {
     admin: AdminClient<Quiet>,
-    settings: &'a Settings,
+    settings: &'a KafkaSettings,
     attempt: Attempt<'a>,
 }
 
@@ -189,7 +189,7 @@ impl Look<'_> {
             .map_err(|error| self.attempt.failed(&error))
     }
 
-    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<Finding>, BusError> {
+    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BusError> {
         let before = self.metadata()?;
         let brokers = u32::try_from(before.brokers().len()).unwrap_or(1).max(1);
         let replication = sizes.replication.unwrap_or_else(|| brokers.min(3));
@@ -280,9 +280,9 @@ impl Look<'_> {
         brokers: u32,
         created: bool,
         ledger: Option<u32>,
-    ) -> Result<Finding, BusError> {
+    ) -> Result<TopicFinding, BusError> {
         let topic = wanted.topic;
-        let mut finding = Finding {
+        let mut finding = TopicFinding {
             topic: Some(topic.name()),
             partitions: 0,
             replication: 0,
@@ -374,8 +374,8 @@ impl Look<'_> {
         Ok(finding)
     }
 
-    async fn brokers(&self, id: i32) -> Result<Finding, BusError> {
-        let mut finding = Finding {
+    async fn brokers(&self, id: i32) -> Result<TopicFinding, BusError> {
+        let mut finding = TopicFinding {
             topic: None,
             partitions: 0,
             replication: 0,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::control::Control;
-use crate::core::event::{Envelope, Type};
-use crate::core::json;
-use crate::core::name::Asset;
-use crate::core::programme::{AssetTerms, Listing};
-use crate::core::refusal::{Code, Refusal};
+use crate::core::contract::control::Control;
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::fields;
+use crate::core::contract::listing::{AssetTerms, Listing};
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::asset::Asset;
 
 /// An asset that is listed.
 pub(super) struct Listed {
@@ -23,19 +23,19 @@ pub(super) struct Listings(pub(super) BTreeMap<Asset, Listed>);
 
 impl Listings {
     /// Takes in a control event, or says why it would be refused.
-    pub(super) fn judge(&mut self, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    pub(super) fn judge(&mut self, envelope: &Envelope<'_>) -> Result<(), Rejection> {
         let kind = Type::of(&envelope.kind)?;
         if !kind.is_control() {
             return Control::read(kind, envelope.data).map(|_| ());
         }
-        let time = json::time(envelope.time, "time")?;
+        let time = fields::time(envelope.time, "time")?;
         match Control::read(kind, envelope.data)? {
             Control::Listing(listing) => self.list(*listing),
             Control::ValidatorReward { asset, amount, .. } => {
                 let decimals = self.listed(asset)?.terms.decimals;
                 amount
                     .units(decimals)
-                    .map_err(|error| json::bad_amount("amount", &error))?;
+                    .map_err(|error| fields::bad_amount("amount", &error))?;
                 Ok(())
             }
             Control::EpochClose {
@@ -62,7 +62,7 @@ impl Listings {
                 }
                 if let Some(pool) = reward_pool {
                     pool.units(listed.terms.decimals)
-                        .map_err(|error| json::bad_amount("reward_pool", &error))?;
+                        .map_err(|error| fields::bad_amount("reward_pool", &error))?;
                 }
                 listed.oldest_open = open.saturating_add(1);
                 Ok(())
@@ -70,13 +70,13 @@ impl Listings {
         }
     }
 
-    fn listed(&mut self, asset: Asset) -> Result<&mut Listed, Refusal> {
+    fn listed(&mut self, asset: Asset) -> Result<&mut Listed, Rejection> {
         self.0.get_mut(&asset).ok_or_else(|| {
             Code::UnknownAsset.because(format!("`asset` is {asset}, which is not listed; list it first"))
         })
     }
 
-    fn list(&mut self, listing: Listing) -> Result<(), Refusal> {
+    fn list(&mut self, listing: Listing) -> Result<(), Rejection> {
         let Listing { terms, programme } = listing;
         let (asset, from) = (terms.asset, programme.from_epoch);
         let refused = |reason: String| Err(Code::InvalidProgramme.because(reason));

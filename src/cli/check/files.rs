@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::bus::{Kind, Topic};
+use crate::bus::{Topic, TopicKind};
 use crate::cli::failure::Failure;
 
 /// What was found: problems keep records from being read, notes do not.
@@ -30,7 +30,7 @@ pub(super) fn look(root: &Path) -> Result<Findings, Failure> {
                     .problems
                     .push(format!("{name} is a file; topic {topic} is a folder of partitions"));
             }
-            Some(topic) if topic.kind() == Kind::Input => {
+            Some(topic) if topic.kind() == TopicKind::Input => {
                 look_at_topic(topic, &entry.path(), &mut findings).map_err(failed)?;
             }
             Some(_) => {}

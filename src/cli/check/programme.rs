@@ -14,18 +14,21 @@ use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::query::write_json;
 use crate::cli::table::Table;
-use crate::core::amount::{self, MULTIPLIER_DECIMALS, RATE_DECIMALS};
-use crate::core::decision::Offsets;
-use crate::core::event::{Envelope, Type};
+use crate::core::accrue::row::Row;
+use crate::core::accrue::settle;
+use crate::core::accrue::settle::{Eligibility, Holding, Rules};
+use crate::core::contract::decision::Offsets;
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::fields::time;
+use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
+use crate::core::contract::records::timestamp;
+use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
-use crate::core::json::time;
-use crate::core::messages::{AssetEpoch, Settlement};
-use crate::core::name::escape_for_terminal;
-use crate::core::output::timestamp;
-use crate::core::programme::{Enrolment, LatePolicy, Listing, Mode};
-use crate::core::refusal::{Code, Refusal};
-use crate::core::row::Row;
-use crate::core::settle::{self, Holding, Rules, Standing};
+use crate::core::protocol::messages::Settlement;
+use crate::core::values::amount;
+use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
+use crate::core::values::ids::AssetEpoch;
+use crate::core::values::printable::escape_for_terminal;
 
 /// What the accounts of an example share, in whole units of the asset.
 const EXAMPLE_POOL: u128 = 100;
@@ -40,18 +43,18 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     read.map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))?;
     let listing = match listing(&bytes) {
         Ok(listing) => listing,
-        Err(refusal) => {
+        Err(rejection) => {
             if json {
                 write_json(
-                    &json!({ "refused": { "code": refusal.code, "reason": refusal.reason } }),
+                    &json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }),
                     out,
                 )?;
             } else {
                 writeln!(
                     out,
                     "Refused. {}: {}",
-                    refusal.code,
-                    escape_for_terminal(&refusal.reason)
+                    rejection.code,
+                    escape_for_terminal(&rejection.reason)
                 )?;
             }
             return Err(Failure::Found);
@@ -69,7 +72,7 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
 }
 
 /// Reads a whole event, or only its data.
-pub(in crate::cli) fn listing(bytes: &[u8]) -> Result<Listing, Refusal> {
+pub(in crate::cli) fn listing(bytes: &[u8]) -> Result<Listing, Rejection> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Code::InvalidJson.because(format!("the file is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
@@ -230,10 +233,10 @@ fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
             opening,
             withheld: U512::ZERO,
             row: Row::default(),
-            barred: false,
+            excluded: false,
         };
-        let (counted, weight) = match rules.measure(&holding)?.standing {
-            Standing::Eligible { counted, weight } => (counted, weight),
+        let (counted, weight) = match rules.measure(&holding)?.eligibility {
+            Eligibility::Eligible { counted, weight } => (counted, weight),
             _ => (U512::ZERO, U512::ZERO),
         };
         total = total.checked_add(weight).ok_or(Fault::Overflow("the total weight"))?;

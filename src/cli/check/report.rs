@@ -9,18 +9,19 @@ use serde::Serialize;
 
 use crate::bus::dir::DirBus;
 use crate::bus::{Bus, Topic, TopicPartition};
+use crate::cli::check::control::Listings;
+use crate::cli::check::files::Findings;
+use crate::cli::check::source::Verdict;
+use crate::cli::check::{files, source};
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, count};
 use crate::cli::{Outcome, bus, progress, query, records};
 use crate::config::BusAddress;
-use crate::core::event::Envelope;
-use crate::core::fingerprint;
-use crate::core::name::{Asset, escape_for_terminal};
-use crate::core::refusal::{Code, Refusal};
-
-use super::control::Listings;
-use super::files::{self, Findings};
-use super::source::{self, Verdict};
+use crate::core::contract::event::Envelope;
+use crate::core::contract::fingerprint;
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::asset::Asset;
+use crate::core::values::printable::escape_for_terminal;
 
 /// So many examples of each code are shown.
 const EXAMPLES: usize = 3;
@@ -112,7 +113,7 @@ fn read(bus: &DirBus, address: &BusAddress, findings: Findings) -> Result<Report
         };
         for number in partitions {
             let partition = topic.partition(number);
-            bar.inc_length(bus.end(partition)?);
+            bar.inc_length(bus.readable_end(partition)?);
             let mut reading = Reading {
                 partition,
                 topic: &mut counts,
@@ -142,8 +143,8 @@ impl Reading<'_> {
                 self.topic.blank += 1;
                 return Ok(());
             }
-            if let Err(refusal) = self.one(value, listings, unlisted) {
-                self.refuse(offset, refusal);
+            if let Err(rejection) = self.one(value, listings, unlisted) {
+                self.reject(offset, rejection);
             }
             Ok(())
         })
@@ -154,7 +155,7 @@ impl Reading<'_> {
         value: &[u8],
         listings: &mut Listings,
         unlisted: &mut BTreeMap<Asset, u64>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rejection> {
         let envelope = Envelope::read(value)?;
         let print = envelope.fingerprint();
         let vacant = match self.seen.entry(fingerprint::identity(&envelope.id, &envelope.source)) {
@@ -179,15 +180,15 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn refuse(&mut self, offset: u64, refusal: Refusal) {
+    fn reject(&mut self, offset: u64, rejection: Rejection) {
         self.topic.refused += 1;
-        let refused = self.refused.entry(refusal.code.name()).or_default();
+        let refused = self.refused.entry(rejection.code.name()).or_default();
         refused.count += 1;
         if refused.examples.len() < EXAMPLES {
             refused.examples.push(Example {
                 file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
                 line: offset + 1,
-                reason: refusal.reason,
+                reason: rejection.reason,
             });
         }
     }

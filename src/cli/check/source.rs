@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::event::{Envelope, Event, Type};
+use crate::cli::check::control::Listings;
+use crate::core::contract::event::{Envelope, Event, Type};
+use crate::core::contract::fields;
+use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::MAX_EPOCHS_AHEAD;
-use crate::core::json;
-use crate::core::name::Asset;
-use crate::core::posting::legs;
-use crate::core::refusal::{Code, Refusal};
-use crate::core::time::TimeMs;
-
-use super::control::Listings;
+use crate::core::ingest::posting::legs;
+use crate::core::values::asset::Asset;
+use crate::core::values::time::TimeMs;
 
 /// What becomes of a record that is not refused.
 pub(super) enum Verdict {
@@ -25,12 +24,12 @@ pub(super) fn judge(
     envelope: &Envelope<'_>,
     listings: &Listings,
     unlisted: &mut BTreeMap<Asset, u64>,
-) -> Result<Verdict, Refusal> {
+) -> Result<Verdict, Rejection> {
     let kind = Type::of(&envelope.kind)?;
     if kind.is_control() {
         return Event::read(kind, envelope.data).map(|_| Verdict::Ignored);
     }
-    let time = json::time(envelope.time, "time")?;
+    let time = fields::time(envelope.time, "time")?;
     let event = Event::read(kind, envelope.data)?;
     if matches!(event, Event::Status { .. }) {
         return Ok(Verdict::Applied);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 
+use crate::audit::exact::Exact;
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::records::{Distribution, Seal};
-use crate::core::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
-use crate::core::name::{BUCKETS, bucket};
-use crate::replay::exact::Exact;
+use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
+use crate::core::values::bucket::{BUCKETS, bucket};
 
 /// Two sums that must be equal, part by part.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Balance<'_> {
 
 /// What the distributions of an epoch add up to.
 #[derive(Default)]
-struct Tally {
+struct Sums {
     count: u64,
     /// None if an amount is no amount.
     sum: Option<Exact>,
@@ -76,9 +76,9 @@ struct Tally {
     leaves: BTreeMap<(u16, Vec<u8>), String>,
 }
 
-impl Tally {
+impl Sums {
     fn of<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Self {
-        let mut tally = Self {
+        let mut sums = Self {
             sum: Some(Exact::default()),
             ..Self::default()
         };
@@ -90,14 +90,12 @@ impl Tally {
             ..
         } in distributions
         {
-            tally.count += 1;
-            tally.sum = tally.sum.and_then(|sum| sum.plus(Exact::parse(amount)?));
+            sums.count += 1;
+            sums.sum = sums.sum.and_then(|sum| sum.plus(Exact::parse(amount)?));
             let leaf = format!("{asset}:{epoch}:{account}|{amount}");
-            tally
-                .leaves
-                .insert((bucket(account), account.as_bytes().to_vec()), leaf);
+            sums.leaves.insert((bucket(account), account.as_bytes().to_vec()), leaf);
         }
-        tally
+        sums
     }
 
     fn root(&self) -> String {
@@ -127,13 +125,13 @@ pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn
 
 fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
     let balance = seal.balance();
-    let tally = Tally::of(
+    let sums = Sums::of(
         distributions
             .iter()
             .filter(|paid| (&paid.asset, paid.epoch) == (&seal.asset, seal.epoch)),
     );
-    let paid = tally.count == seal.distributions && tally.sum.is_some() && tally.sum == Exact::parse(&seal.distributed);
-    let root = tally.root() == seal.root;
+    let paid = sums.count == seal.distributions && sums.sum.is_some() && sums.sum == Exact::parse(&seal.distributed);
+    let root = sums.root() == seal.root;
     let mark = |holds: bool| if holds { "✓" } else { "✗ DOES NOT HOLD" };
     let line = |out: &mut dyn Write, what: String, holds: bool| -> Outcome {
         Ok(writeln!(out, "    {what}  {}", mark(holds))?)
@@ -144,14 +142,14 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
         out,
         format!(
             "{} distributions add up to {}",
-            tally.count,
-            tally.sum.unwrap_or_default()
+            sums.count,
+            sums.sum.unwrap_or_default()
         ),
         paid,
     )?;
     line(
         out,
-        format!("Merkle root {}", super::super::query::short(&seal.root)),
+        format!("Merkle root {}", crate::cli::query::short(&seal.root)),
         root,
     )?;
     Ok(balance.holds() && paid && root)

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::bus::Topic;
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
-use crate::core::output::timestamp;
+use crate::core::contract::records::timestamp;
 use crate::generate::TapeSummary;
 
 /// Noon of the last day that is closed, in milliseconds after its end.

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
+use crate::audit::exact::Exact;
 use crate::cli::Outcome;
+use crate::cli::demo::Results;
 use crate::cli::query::short;
 use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::cli::table::{Table, count};
-use crate::core::ingest::Counts;
-use crate::replay::exact::Exact;
-
-use super::Results;
+use crate::core::ingest::IngestCounts;
 
 /// So many of the largest payouts of an asset are shown.
 const TOP: usize = 5;
@@ -80,7 +79,7 @@ pub(super) fn payouts(results: &Results, out: &mut dyn Write) -> Outcome {
     Ok(writeln!(out)?)
 }
 
-pub(super) fn refused(results: &Results, counts: &Counts, out: &mut dyn Write) -> Outcome {
+pub(super) fn refused(results: &Results, counts: &IngestCounts, out: &mut dyn Write) -> Outcome {
     writeln!(
         out,
         "Source records: {} applied; {} second copies dropped; {} ignored, being of assets not listed or before their anchor; the rest refused:",
@@ -99,7 +98,7 @@ pub(super) fn refused(results: &Results, counts: &Counts, out: &mut dyn Write) -
             code,
             &count(number),
             &place,
-            &crate::core::event::shortened(&first.reason),
+            &crate::core::contract::event::shortened(&first.reason),
         ]);
     }
     table.write(out)?;

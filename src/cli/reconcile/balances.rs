@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use crate::audit::balances::{BalanceRow, Balances, BalancesError, Verdict, compare};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
 use crate::cli::table::{Table, count, counted};
 use crate::cli::{Outcome, bus};
-use crate::replay::balances::{Balances, BalancesError, Row, Verdict, compare};
 
 /// So many rows are shown one by one.
 const SHOWN: usize = 20;
@@ -129,7 +129,7 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; 8] {
+fn cells(row: &BalanceRow) -> [String; 8] {
     [
         row.line.to_string(),
         row.account.clone(),

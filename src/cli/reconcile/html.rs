@@ -6,13 +6,12 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
+use crate::audit::exact::Exact;
+use crate::audit::reconcile::report::Difference;
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
+use crate::cli::reconcile::Findings;
 use crate::cli::table::count;
-use crate::replay::exact::Exact;
-use crate::replay::report::Difference;
-
-use super::Findings;
 
 const PAGE: &str = include_str!("report.html");
 /// So many differences are on the page.

@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use serde_json::json;
 
+use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
+use crate::audit::replay::Wanted;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
 use crate::cli::table::{Table, count, counted};
 use crate::cli::{Outcome, bus};
-use crate::core::name::Asset;
-use crate::replay::Wanted;
-use crate::replay::payouts::{Finding, Payouts, PayoutsError, compare};
+use crate::core::values::asset::Asset;
 
 /// So many findings are shown one by one.
 const SHOWN: usize = 20;
@@ -138,7 +138,7 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
     Ok(())
 }
 
-fn cells(finding: &Finding) -> [String; 6] {
+fn cells(finding: &PayoutFinding) -> [String; 6] {
     [
         finding.kind.name().to_owned(),
         finding.distribution.clone(),

@@ -7,21 +7,20 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::audit::reconcile::report::{Difference, GroupCounts};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::query::write_json;
+use crate::cli::reconcile::Findings;
 use crate::cli::table::{Table, count, counted};
-use crate::replay::report::{Counts, Difference};
-
-use super::Findings;
 
 /// So many differences are shown one by one.
 const SHOWN: usize = 20;
 
 impl Findings {
     /// The counts of each topic.
-    pub(super) fn topics(&self) -> BTreeMap<&'static str, Counts> {
-        let mut topics: BTreeMap<&'static str, Counts> = BTreeMap::new();
+    pub(super) fn topics(&self) -> BTreeMap<&'static str, GroupCounts> {
+        let mut topics: BTreeMap<&'static str, GroupCounts> = BTreeMap::new();
         for (group, counts) in &self.report.groups {
             let sum = topics.entry(group.topic.name()).or_default();
             *sum = sum.plus(counts);
@@ -55,7 +54,7 @@ impl Findings {
     }
 }
 
-fn cells(counts: &Counts) -> [String; 8] {
+fn cells(counts: &GroupCounts) -> [String; 8] {
     [
         counts.published,
         counts.replayed,
@@ -173,7 +172,7 @@ impl Findings {
         let groups = self.report.groups.iter();
         let counts = groups
             .filter(|(group, _)| group.epoch() == Some((asset, epoch)))
-            .fold(Counts::default(), |sum, (_, one)| sum.plus(one));
+            .fold(GroupCounts::default(), |sum, (_, one)| sum.plus(one));
         match (counts.is_clean(), counts.under_way) {
             (false, _) => "NOT EQUAL",
             (true, 0) => "equal",
@@ -191,7 +190,7 @@ pub(super) fn json(findings: &Findings, out: &mut dyn Write) -> Outcome {
         asset: Option<&'a str>,
         epoch: Option<u64>,
         #[serde(flatten)]
-        counts: &'a Counts,
+        counts: &'a GroupCounts,
     }
     let report = &findings.report;
     let groups: Vec<_> = report

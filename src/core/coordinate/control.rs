@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use arrayvec::ArrayVec;
 use ruint::aliases::U512;
 
-use super::super::amount;
-use super::super::control::Control;
-use super::super::decision::{Decision, Offsets};
-use super::super::event::{Envelope, Type};
-use super::super::fault::{Fault, impossible};
-use super::super::ingest::{Decoded, Memory, Seen};
-use super::super::json;
-use super::super::messages::AssetEpoch;
-use super::super::name::Asset;
-use super::super::output::{DeadLetter, timestamp};
-use super::super::outputs::Outputs;
-use super::super::programme::{AssetTerms, Listing, Programme};
-use super::super::refusal::{Code, Refusal};
-use super::super::time::TimeMs;
-use super::super::topic::Topic;
-use super::{Closing, Coordinator, Listed, Pending, Question};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::control::Control;
+use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::fields;
+use crate::core::contract::listing::{AssetTerms, Listing, Programme};
+use crate::core::contract::records::{DeadLetter, timestamp};
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::topic::Topic;
+use crate::core::coordinate::{Closing, Coordinator, ListedAsset, Pending, Question};
+use crate::core::fault::{Fault, impossible};
+use crate::core::ingest::{Decoded, DedupIndex, SeenEvent};
+use crate::core::values::amount;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::AssetEpoch;
+use crate::core::values::time::TimeMs;
 
 /// What is remembered of an applied control event: it is never forgotten.
-pub(super) const fn applied(fingerprint: u128) -> Seen {
-    Seen {
+pub(super) const fn applied(fingerprint: u128) -> SeenEvent {
+    SeenEvent {
         fingerprint,
         postings: ArrayVec::new_const(),
     }
@@ -42,26 +42,32 @@ impl Coordinator {
         &mut self,
         offset: u64,
         record: Vec<u8>,
-        memory: &mut impl Memory,
+        memory: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let (envelope, identity) = match Decoded::read(&record) {
             Decoded::Blank => return Ok(()),
-            Decoded::Refused(refusal) => return self.refuse(offset, &record, &refusal, None, out),
+            Decoded::Refused(rejection) => return self.reject(offset, &record, &rejection, None, out),
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
         let fingerprint = envelope.fingerprint();
-        if let Some(seen) = memory.recall(&identity) {
+        if let Some(seen) = memory.get(&identity) {
             if seen.fingerprint == fingerprint {
                 return Ok(());
             }
-            let refusal = Code::ConflictingDuplicate
+            let rejection = Code::ConflictingDuplicate
                 .because("an event with this `id` and `source` was applied already, with another type, time or data");
-            return self.refuse(offset, &record, &refusal, json::time(envelope.time, "time").ok(), out);
+            return self.reject(
+                offset,
+                &record,
+                &rejection,
+                fields::time(envelope.time, "time").ok(),
+                out,
+            );
         }
         match self.judge(offset, &envelope, out)? {
             Ok(Outcome::Done) => {
-                memory.remember(identity, applied(fingerprint));
+                memory.insert(identity, applied(fingerprint));
                 Ok(())
             }
             Ok(Outcome::Ask(question)) => {
@@ -76,27 +82,27 @@ impl Coordinator {
                 });
                 Ok(())
             }
-            Err(refusal) => {
-                let time = json::time(envelope.time, "time").ok();
-                self.refuse(offset, &record, &refusal, time, out)
+            Err(rejection) => {
+                let time = fields::time(envelope.time, "time").ok();
+                self.reject(offset, &record, &rejection, time, out)
             }
         }
     }
 
     /// Writes a dead letter for the control record at `offset`, and the decision that says so.
-    fn refuse(
+    fn reject(
         &mut self,
         offset: u64,
         payload: &[u8],
-        refusal: &Refusal,
+        rejection: &Rejection,
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        self.bury(offset, payload, refusal, time, out)?;
+        self.bury(offset, payload, rejection, time, out)?;
         self.decide(
             &Decision::Refused {
                 control_offset: offset,
-                code: refusal.code,
+                code: rejection.code,
             },
             out,
         )
@@ -106,7 +112,7 @@ impl Coordinator {
         &self,
         offset: u64,
         payload: &[u8],
-        refusal: &Refusal,
+        rejection: &Rejection,
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
@@ -114,7 +120,7 @@ impl Coordinator {
             from: Topic::Control.partition(0),
             offset,
             payload,
-            refusal,
+            rejection,
             time,
         }
         .bury(out)
@@ -125,18 +131,18 @@ impl Coordinator {
         offset: u64,
         envelope: &Envelope<'_>,
         out: &mut Outputs,
-    ) -> Result<Result<Outcome, Refusal>, Fault> {
+    ) -> Result<Result<Outcome, Rejection>, Fault> {
         let read = || {
             let kind = Type::of(&envelope.kind)?;
             if !kind.is_control() {
                 return Ok((TimeMs::from(0), Control::read(kind, envelope.data)?));
             }
-            let time = json::time(envelope.time, "time")?;
+            let time = fields::time(envelope.time, "time")?;
             Ok((time, Control::read(kind, envelope.data)?))
         };
         let (time, control) = match read() {
             Ok(read) => read,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(rejection) => return Ok(Err(rejection)),
         };
         match control {
             Control::Listing(listing) => self.judge_listing(offset, *listing, out),
@@ -146,7 +152,7 @@ impl Coordinator {
                 };
                 let units = match amount.units(listed.terms.decimals) {
                     Ok(units) => units,
-                    Err(error) => return Ok(Err(json::bad_amount("amount", &error))),
+                    Err(error) => return Ok(Err(fields::bad_amount("amount", &error))),
                 };
                 let oldest = u64::from(listed.oldest_open);
                 let epoch = listed
@@ -181,11 +187,11 @@ impl Coordinator {
                 };
                 let given = match reward_pool.map(|pool| pool.units(listed.terms.decimals)).transpose() {
                     Ok(given) => U512::from(given.unwrap_or(0)),
-                    Err(error) => return Ok(Err(json::bad_amount("reward_pool", &error))),
+                    Err(error) => return Ok(Err(fields::bad_amount("reward_pool", &error))),
                 };
                 let closed = match close(listed, epoch, time) {
                     Ok(closed) => closed,
-                    Err(refusal) => return Ok(Err(refusal)),
+                    Err(rejection) => return Ok(Err(rejection)),
                 };
                 let rewards = listed.rewards.remove(&epoch).unwrap_or_default();
                 let pool = given.checked_add(rewards).ok_or(Fault::Overflow("a reward pool"))?;
@@ -215,7 +221,7 @@ impl Coordinator {
         }
     }
 
-    fn listed(&mut self, asset: Asset) -> Option<&mut Listed> {
+    fn listed(&mut self, asset: Asset) -> Option<&mut ListedAsset> {
         let number = *self.by_name.get(&asset)?;
         self.assets.get_mut(usize::from(number))
     }
@@ -225,7 +231,7 @@ impl Coordinator {
         offset: u64,
         listing: Listing,
         out: &mut Outputs,
-    ) -> Result<Result<Outcome, Refusal>, Fault> {
+    ) -> Result<Result<Outcome, Rejection>, Fault> {
         let written = listing.to_value();
         let Listing { terms, programme } = listing;
         let from = programme.from_epoch;
@@ -293,7 +299,7 @@ impl Coordinator {
         terms: AssetTerms,
         programme: Programme,
         offsets: Offsets,
-        memory: &mut impl Memory,
+        memory: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let listing = serde_json::from_str(written).map_err(|error| Fault::Undecodable {
@@ -310,16 +316,16 @@ impl Coordinator {
                 || "opening balances".into(),
                 |newest| format!("postings up to {}", timestamp(i128::from(newest))),
             );
-            let refusal = Code::ListingTooLate.because(format!(
+            let rejection = Code::ListingTooLate.because(format!(
                 "{newest} of {} were passed over on {source}, as it was not listed; list it again with a later `anchor`, and send opening balances \
                  for that anchor after the listing",
                 terms.asset
             ));
             let time = Envelope::read(&pending.payload)
                 .ok()
-                .and_then(|envelope| json::time(envelope.time, "time").ok());
-            self.bury(control_offset, &pending.payload, &refusal, time, out)?;
-            let code = refusal.code;
+                .and_then(|envelope| fields::time(envelope.time, "time").ok());
+            self.bury(control_offset, &pending.payload, &rejection, time, out)?;
+            let code = rejection.code;
             return self.decide(
                 &Decision::ListingRefused {
                     control_offset,
@@ -330,10 +336,10 @@ impl Coordinator {
                 out,
             );
         }
-        memory.remember(pending.identity, applied(pending.fingerprint));
+        memory.insert(pending.identity, applied(pending.fingerprint));
         let number = u16::try_from(self.assets.len()).map_err(|_| Fault::Overflow("an asset number"))?;
         self.by_name.insert(terms.asset, number);
-        self.assets.push(Listed {
+        self.assets.push(ListedAsset {
             terms,
             programmes: vec![programme],
             oldest_open: 0,
@@ -355,12 +361,12 @@ impl Coordinator {
     }
 }
 
-fn unknown(asset: Asset) -> Refusal {
+fn unknown(asset: Asset) -> Rejection {
     Code::UnknownAsset.because(format!("`asset` is {asset}, which is not listed; list it first"))
 }
 
 /// The epoch that a close closes, if it may.
-fn close(listed: &Listed, epoch: u64, time: TimeMs) -> Result<u32, Refusal> {
+fn close(listed: &ListedAsset, epoch: u64, time: TimeMs) -> Result<u32, Rejection> {
     let asset = listed.terms.asset;
     let open = u64::from(listed.oldest_open);
     if epoch < open {

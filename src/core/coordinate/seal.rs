@@ -1,14 +1,18 @@
 //! From subtotals to the seal.
 
-use super::super::fault::{Fault, impossible};
-use super::super::merkle::join_partition_roots;
-use super::super::messages::{AssetEpoch, Emitted, Notice, Settlement, Subtotal};
-use super::super::output::{Ineligible, Seal, timestamp};
-use super::super::outputs::Outputs;
-use super::super::programme::{self, Mode};
-use super::super::settle::{self, Rules, Split};
-use super::super::topic::Topic;
-use super::{Coordinator, Listed, Total};
+use crate::core::accrue::settle;
+use crate::core::accrue::settle::{Rules, Split};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::listing;
+use crate::core::contract::listing::Mode;
+use crate::core::contract::merkle::join_partition_roots;
+use crate::core::contract::records::{Ineligible, Seal, timestamp};
+use crate::core::contract::topic::Topic;
+use crate::core::coordinate::{Coordinator, ListedAsset, Total};
+use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::{Notice, Settlement};
+use crate::core::protocol::totals::{Emitted, Subtotal};
+use crate::core::values::ids::AssetEpoch;
 
 impl Coordinator {
     /// Takes the asset's oldest unsealed epochs as far as they can be taken.
@@ -62,10 +66,9 @@ enum Step {
     Sealed(Vec<u8>),
 }
 
-impl Listed {
-    fn programme(&self, epoch: u32) -> Result<&programme::Programme, Fault> {
-        programme::in_force(&self.programmes, u64::from(epoch))
-            .ok_or_else(|| impossible("an epoch without a programme"))
+impl ListedAsset {
+    fn programme(&self, epoch: u32) -> Result<&listing::Programme, Fault> {
+        listing::in_force(&self.programmes, u64::from(epoch)).ok_or_else(|| impossible("an epoch without a programme"))
     }
 
     /// All subtotals are in: splits the pot. The inner error is an alarm.
@@ -153,7 +156,7 @@ impl Listed {
             withheld_after: rules.amount(emitted.withheld_after),
             distributions: emitted.distributions,
             ineligible: Ineligible {
-                status: sums.barred,
+                status: sums.excluded,
                 negative: sums.negative,
                 below_minimum: sums.below_minimum,
             },

@@ -2,23 +2,23 @@
 
 use arrayvec::ArrayVec;
 
-use super::super::amount;
-use super::super::event::{Envelope, Event, Type};
-use super::super::fault::Fault;
-use super::super::fingerprint;
-use super::super::json;
-use super::super::ledger::{Posting, StatusEntry};
-use super::super::messages::AssetEpoch;
-use super::super::name::{self, Asset};
-use super::super::output::{DeadLetter, LatePosting, timestamp};
-use super::super::outputs::Outputs;
-use super::super::posting::{Leg, MAX_POSTINGS, legs};
-use super::super::programme::LatePolicy;
-use super::super::refusal::{Code, Refusal};
-use super::super::time::TimeMs;
-use super::super::topic::Topic;
-use super::seen::{Memory, Seen};
-use super::{Ingest, MAX_EPOCHS_AHEAD};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::event::{Envelope, Event, Type};
+use crate::core::contract::listing::LatePolicy;
+use crate::core::contract::records::{DeadLetter, LatePosting, timestamp};
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::topic::Topic;
+use crate::core::contract::{fields, fingerprint};
+use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::fault::Fault;
+use crate::core::ingest::posting::{Leg, MAX_POSTINGS, legs};
+use crate::core::ingest::{Ingest, MAX_EPOCHS_AHEAD};
+use crate::core::protocol::ledger::{Posting, StatusEntry};
+use crate::core::values::amount;
+use crate::core::values::asset::Asset;
+use crate::core::values::bucket::bucket;
+use crate::core::values::ids::AssetEpoch;
+use crate::core::values::time::TimeMs;
 
 /// A record as far as it can be read without knowing anything else.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Decoded<'a> {
     /// A blank line.
     Blank,
     /// No envelope.
-    Refused(Refusal),
+    Refused(Rejection),
     /// An envelope, and the identity under which the event would be remembered.
     Event(Envelope<'a>, [u8; 16]),
 }
@@ -43,7 +43,7 @@ impl<'a> Decoded<'a> {
                 let identity = fingerprint::identity(&envelope.id, &envelope.source);
                 Self::Event(envelope, identity)
             }
-            Err(refusal) => Self::Refused(refusal),
+            Err(rejection) => Self::Refused(rejection),
         }
     }
 
@@ -95,7 +95,7 @@ impl Ingest {
         offset: u64,
         value: &[u8],
         decoded: &Decoded<'_>,
-        memory: &mut impl Memory,
+        memory: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         if offset >= self.next_cut {
@@ -106,12 +106,12 @@ impl Ingest {
                 self.state.counts.blank += 1;
                 Ok(())
             }
-            Decoded::Refused(refusal) => self.bury(offset, value, refusal, None, out),
+            Decoded::Refused(rejection) => self.bury(offset, value, rejection, None, out),
             Decoded::Event(envelope, identity) => match self.event(offset, envelope, identity, memory, out)? {
                 Ok(()) => Ok(()),
-                Err(refusal) => {
-                    let time = json::time(envelope.time, "time").ok();
-                    self.bury(offset, value, &refusal, time, out)
+                Err(rejection) => {
+                    let time = fields::time(envelope.time, "time").ok();
+                    self.bury(offset, value, &rejection, time, out)
                 }
             },
         }
@@ -122,7 +122,7 @@ impl Ingest {
         &mut self,
         offset: u64,
         payload: &[u8],
-        refusal: &Refusal,
+        rejection: &Rejection,
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
@@ -131,7 +131,7 @@ impl Ingest {
             from: self.source,
             offset,
             payload,
-            refusal,
+            rejection,
             time,
         }
         .bury(out)
@@ -143,11 +143,11 @@ impl Ingest {
         offset: u64,
         envelope: &Envelope<'_>,
         identity: &[u8; 16],
-        memory: &mut impl Memory,
+        memory: &mut impl DedupIndex,
         out: &mut Outputs,
-    ) -> Result<Result<(), Refusal>, Fault> {
+    ) -> Result<Result<(), Rejection>, Fault> {
         let fingerprint = envelope.fingerprint();
-        if let Some(seen) = memory.recall(identity)
+        if let Some(seen) = memory.get(identity)
             && !self.forgotten(seen)
         {
             if seen.fingerprint == fingerprint {
@@ -161,11 +161,11 @@ impl Ingest {
         }
         let (time, event) = match read(envelope) {
             Ok(read) => read,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(rejection) => return Ok(Err(rejection)),
         };
         if let Event::Status { account, status } = &event {
             self.note_status(&StatusEntry {
-                bucket: name::bucket(account),
+                bucket: bucket(account),
                 account,
                 offset,
                 time_ms: time.get(),
@@ -173,9 +173,9 @@ impl Ingest {
                 status: *status,
             });
             self.state.counts.applied += 1;
-            memory.remember(
+            memory.insert(
                 *identity,
-                Seen {
+                SeenEvent {
                     fingerprint,
                     postings: ArrayVec::new(),
                 },
@@ -193,7 +193,7 @@ impl Ingest {
                 Ok(Verdict::Apply(posting)) => planned.push(posting),
                 Ok(Verdict::Unlisted) => passed.push(leg.asset),
                 Ok(Verdict::BeforeAnchor) => before_anchor += 1,
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(rejection) => return Ok(Err(rejection)),
             }
         }
         // From here on nothing is refused.
@@ -214,7 +214,7 @@ impl Ingest {
             }
             self.state.counts.postings += 1;
             self.post(&Posting {
-                bucket: name::bucket(posting.account),
+                bucket: bucket(posting.account),
                 account: posting.account,
                 at: posting.at,
                 delta: posting.delta,
@@ -233,12 +233,12 @@ impl Ingest {
                 postings.push(at);
             }
         }
-        memory.remember(*identity, Seen { fingerprint, postings });
+        memory.insert(*identity, SeenEvent { fingerprint, postings });
         Ok(Ok(()))
     }
 
     /// Whether a remembered event is too old to be recognised: a copy of it would be refused for its age.
-    fn forgotten(&self, seen: &Seen) -> bool {
+    fn forgotten(&self, seen: &SeenEvent) -> bool {
         seen.postings.iter().any(|at| {
             self.state
                 .assets
@@ -255,7 +255,7 @@ impl Ingest {
         leg: &Leg<'e>,
         time: TimeMs,
         opening: bool,
-    ) -> Result<Verdict<'e>, Refusal> {
+    ) -> Result<Verdict<'e>, Rejection> {
         let Some((number, listed)) = self
             .state
             .by_name
@@ -361,11 +361,11 @@ impl Ingest {
 }
 
 /// Reads the event in an envelope; the order of the checks is that of `docs/contract-notes.md`.
-fn read<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, Event<'a>), Refusal> {
+fn read<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, Event<'a>), Rejection> {
     let kind = Type::of(&envelope.kind)?;
     if kind.is_control() {
         return Event::read(kind, envelope.data).map(|event| (TimeMs::from(0), event));
     }
-    let time = json::time(envelope.time, "time")?;
+    let time = fields::time(envelope.time, "time")?;
     Ok((time, Event::read(kind, envelope.data)?))
 }

@@ -1,13 +1,15 @@
 //! What an ingest task does with a decision.
 
-use super::super::decision::Decision;
-use super::super::fault::{Fault, impossible};
-use super::super::messages::{self, AssetEpoch, Inbox};
-use super::super::outputs::Outputs;
-use super::super::programme::Listing;
-use super::super::refusal::Code;
-use super::super::topic::Topic;
-use super::{Ingest, ListedAsset, Passed, Pending, listing_of};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::decision::Decision;
+use crate::core::contract::listing::Listing;
+use crate::core::contract::rejection::Code;
+use crate::core::contract::topic::Topic;
+use crate::core::fault::{Fault, impossible};
+use crate::core::ingest::{Ingest, ListedAsset, Passed, Pending, listing_of};
+use crate::core::protocol::codec;
+use crate::core::protocol::messages::Inbox;
+use crate::core::values::ids::AssetEpoch;
 
 impl Ingest {
     /// Applies a decision. `offset` is where the task stands in its source partition; `end` is the end of that partition, looked up after the
@@ -43,7 +45,7 @@ impl Ingest {
                     newest_passed_ms: passed.newest(),
                     opening_passed: passed.opening(),
                 };
-                out.push(Topic::Inbox.partition(0), &[], &messages::encode(&answer)?);
+                out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
             }
             Decision::CloseAccepted { number, epoch, .. } if self.state.announced => {
                 let at = AssetEpoch {
@@ -58,7 +60,7 @@ impl Ingest {
                     at,
                     cut: answered.unwrap_or(offset),
                 };
-                out.push(Topic::Inbox.partition(0), &[], &messages::encode(&answer)?);
+                out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
             }
             Decision::ListingProposed { .. } | Decision::CloseAccepted { .. } => {}
             Decision::ListingAccepted {

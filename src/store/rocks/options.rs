@@ -11,7 +11,7 @@ use crate::store::{StoreError, row};
 
 /// What a store is for; decides how RocksDB is tuned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreKind {
     /// Many lookups of keys that are not there: filters.
     Ingest,
     /// Additions and scans, hardly a lookup: no filters.
@@ -25,7 +25,7 @@ pub type Expired = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
 /// What all stores of a process may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MemoryLimits {
     /// Bytes of blocks, indexes and filters kept in memory; `buffer_bytes` are part of it.
     pub cache_bytes: usize,
     /// Bytes of what is committed and not yet in a file.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub stores: u16,
 }
 
-impl Default for Limits {
+impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
             cache_bytes: 384 << 20,
@@ -56,7 +56,7 @@ pub struct Shared {
     cache: Cache,
     buffers: WriteBufferManager,
     env: Env,
-    limits: Limits,
+    limits: MemoryLimits,
     /// What was free on the disk, and when that was looked at.
     free: Arc<Mutex<Option<(Instant, u64)>>>,
 }
@@ -69,7 +69,7 @@ impl Shared {
     ///
     /// # Errors
     /// When RocksDB cannot set up its threads.
-    pub fn new(limits: Limits) -> Result<Self, StoreError> {
+    pub fn new(limits: MemoryLimits) -> Result<Self, StoreError> {
         // Without locks: lookups by the thousand ask it for filters all the time. Zero: it finds out the size of entries itself.
         let cache = Cache::new_hyper_clock_cache(limits.cache_bytes, 0);
         let mut env = Env::new().map_err(StoreError::rocks("set up threads for", Path::new("(any)")))?;
@@ -107,7 +107,7 @@ impl Shared {
 /// From how many files at level 0 on compaction has fallen behind, and commits have to wait for it.
 pub(super) const CROWDED: u16 = 20;
 
-pub(super) fn options(kind: Kind, shared: &Shared, expired: Option<Expired>) -> Options {
+pub(super) fn options(kind: StoreKind, shared: &Shared, expired: Option<Expired>) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&shared.cache);
     table.set_block_size(16 << 10);
@@ -115,7 +115,7 @@ pub(super) fn options(kind: Kind, shared: &Shared, expired: Option<Expired>) -> 
     // Indexes and filters count against the cache's limit, and leave it last.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
-    if kind == Kind::Ingest {
+    if kind == StoreKind::Ingest {
         // One wrong yes in 700, not in 100: it costs a block read, and a lookup asks every file of level 0.
         table.set_bloom_filter(14.0, false);
         table.set_optimize_filters_for_memory(true);
@@ -126,8 +126,8 @@ pub(super) fn options(kind: Kind, shared: &Shared, expired: Option<Expired>) -> 
     options.set_env(&shared.env);
     options.set_write_buffer_manager(&shared.buffers);
     options.set_write_buffer_size(match kind {
-        Kind::Ingest | Kind::Accrue => 8 << 20,
-        Kind::Coordinate => 1 << 20,
+        StoreKind::Ingest | StoreKind::Accrue => 8 << 20,
+        StoreKind::Coordinate => 1 << 20,
     });
     options.set_max_background_jobs(i32::from(shared.limits.threads) + 1);
     options.set_max_open_files(shared.open_files_per_store().into());
@@ -136,9 +136,9 @@ pub(super) fn options(kind: Kind, shared: &Shared, expired: Option<Expired>) -> 
     options.set_manifest_preallocation_size(64 << 10);
 
     options.set_level_zero_file_num_compaction_trigger(match kind {
-        Kind::Ingest | Kind::Coordinate => 4,
+        StoreKind::Ingest | StoreKind::Coordinate => 4,
         // Fewer and larger compactions; nobody minds a few files more to look into.
-        Kind::Accrue => 8,
+        StoreKind::Accrue => 8,
     });
     options.set_level_zero_slowdown_writes_trigger(i32::from(CROWDED));
     options.set_level_zero_stop_writes_trigger(2 * i32::from(CROWDED));

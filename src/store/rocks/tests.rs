@@ -6,35 +6,35 @@ use ethnum::I256;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
 use crate::bus::{Mark, Topic};
-use crate::core::row::Row;
+use crate::core::accrue::row::Row;
 use crate::store::memory::{Contents, MemoryStore};
+use crate::store::rocks::*;
 use crate::store::row;
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    Shared::new(Limits {
+    Shared::new(MemoryLimits {
         cache_bytes: 16 << 20,
         buffer_bytes: 8 << 20,
-        ..Limits::default()
+        ..MemoryLimits::default()
     })
     .unwrap()
 });
 
-fn settings(file_from: usize) -> Settings {
-    Settings {
+fn settings(file_from: usize) -> StoreSettings {
+    StoreSettings {
         file_from,
-        ..Settings::new(SHARED.clone(), "accrue 0 of bus test")
+        ..StoreSettings::new(SHARED.clone(), "accrue 0 of bus test")
     }
 }
 
 /// A store whose commits of two operations or more become files.
 fn open(path: &Path) -> RocksStore {
-    RocksStore::open(path, Kind::Accrue, settings(2)).unwrap()
+    RocksStore::open(path, StoreKind::Accrue, settings(2)).unwrap()
 }
 
-fn refusal(path: &Path, settings: Settings) -> String {
-    let Err(error) = RocksStore::open(path, Kind::Accrue, settings) else {
+fn rejection(path: &Path, settings: StoreSettings) -> String {
+    let Err(error) = RocksStore::open(path, StoreKind::Accrue, settings) else {
         panic!("the store was opened");
     };
     error.to_string()
@@ -148,7 +148,7 @@ fn a_power_loss_keeps_all_commits_up_to_one() {
 #[test]
 fn a_torn_log_ends_at_a_whole_commit() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = RocksStore::open(directory.path(), Kind::Accrue, settings(usize::MAX)).unwrap();
+    let mut store = RocksStore::open(directory.path(), StoreKind::Accrue, settings(usize::MAX)).unwrap();
     let mut states = vec![everything(&store)];
     for number in 1..5 {
         commit(&mut store, number, 20);
@@ -161,7 +161,7 @@ fn a_torn_log_ends_at_a_whole_commit() {
         let torn = copy(directory.path());
         let log = fs::OpenOptions::new().write(true).open(torn.path().join(name)).unwrap();
         log.set_len(cut).unwrap();
-        let found = RocksStore::open(torn.path(), Kind::Accrue, settings(usize::MAX)).unwrap();
+        let found = RocksStore::open(torn.path(), StoreKind::Accrue, settings(usize::MAX)).unwrap();
         let number = found.position().offset(Topic::Ledger.partition(3));
         assert_eq!(
             everything(&found),
@@ -178,18 +178,18 @@ fn another_format_or_owner_is_refused() {
     drop(open(path));
     let mut other = settings(2);
     other.owner = "accrue 1 of bus test".to_owned();
-    let message = refusal(path, other);
+    let message = rejection(path, other);
     assert!(
         message.contains("\"accrue 0 of bus test\", not to \"accrue 1 of bus test\""),
         "{message}"
     );
 
     let store = open(path);
-    let message = refusal(path, settings(2));
+    let message = rejection(path, settings(2));
     assert!(message.contains("is in use by another softstake process"), "{message}");
     store.db.put(FORMAT, 9_u32.to_be_bytes()).unwrap();
     drop(store);
-    let message = refusal(path, settings(2));
+    let message = rejection(path, settings(2));
     assert!(
         message.contains("has format version 9, this softstake knows 1"),
         "{message}"
@@ -203,7 +203,7 @@ fn a_foreign_database_is_refused() {
     let mut options = Options::default();
     options.create_if_missing(true);
     DB::open(&options, directory.path()).unwrap().put(b"a", b"b").unwrap();
-    let message = refusal(directory.path(), settings(2));
+    let message = rejection(directory.path(), settings(2));
     assert!(message.contains("it has keys but no format version"), "{message}");
 }
 
@@ -213,7 +213,7 @@ fn what_cannot_be_added_is_refused_and_never_guessed() {
     let mut changes = Changes::default();
     for file_from in [0, usize::MAX] {
         let path = directory.path().join(file_from.to_string());
-        let mut store = RocksStore::open(&path, Kind::Accrue, settings(file_from)).unwrap();
+        let mut store = RocksStore::open(&path, StoreKind::Accrue, settings(file_from)).unwrap();
         // Within one commit: refused there.
         changes.add(&[1], delta(I256::MAX));
         changes.add(&[1], delta(I256::ONE));
@@ -267,7 +267,7 @@ fn expired_keys_vanish_at_a_compaction() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(2);
     settings.expired = Some(Arc::new(|_key, value| value == [1]));
-    let mut store = RocksStore::open(directory.path(), Kind::Ingest, settings).unwrap();
+    let mut store = RocksStore::open(directory.path(), StoreKind::Ingest, settings).unwrap();
     commit(&mut store, 1, 5);
     commit(&mut store, 2, 5);
     store.compact();
@@ -279,8 +279,9 @@ fn expired_keys_vanish_at_a_compaction() {
 fn reading_beside_a_writer() {
     let directory = tempfile::tempdir().unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let reader =
-        |name: &str| RocksStore::open_for_reading(directory.path(), Kind::Accrue, &SHARED, &scratch.path().join(name));
+    let reader = |name: &str| {
+        RocksStore::open_for_reading(directory.path(), StoreKind::Accrue, &SHARED, &scratch.path().join(name))
+    };
     assert!(matches!(reader("0"), Err(StoreError::Missing { .. })));
     let mut store = open(directory.path());
     commit(&mut store, 1, 10);
@@ -318,7 +319,7 @@ fn readers_see_whole_commits() {
         loop {
             let last = writer.is_finished();
             let place = scratch.path().join("reader");
-            match RocksStore::open_for_reading(directory.path(), Kind::Accrue, &SHARED, &place) {
+            match RocksStore::open_for_reading(directory.path(), StoreKind::Accrue, &SHARED, &place) {
                 Err(StoreError::Busy { .. }) if !last => (),
                 Err(error) => panic!("{error}"),
                 Ok(found) => {
@@ -378,7 +379,7 @@ proptest! {
         file_from in prop_oneof![Just(0), Just(4), Just(usize::MAX)],
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let open = || RocksStore::open(directory.path(), Kind::Accrue, settings(file_from)).unwrap();
+        let open = || RocksStore::open(directory.path(), StoreKind::Accrue, settings(file_from)).unwrap();
         let contents = Contents::default();
         let mut disk = open();
         let mut memory = MemoryStore::open(&contents);

@@ -325,7 +325,7 @@ impl Proxy {
     }
 
     /// Refuses connections to a broker, and closes those there are; or takes them again.
-    pub fn refuse(&self, broker: usize, refusing: bool) {
+    pub fn reject(&self, broker: usize, refusing: bool) {
         self.set(broker, |state| state.refusing = refusing);
         if refusing {
             self.cut(broker);

@@ -26,7 +26,7 @@ pub enum Coordinator {
 #[derive(Debug)]
 pub struct Refused(pub i16);
 
-fn refusal(code: i16) -> Result<(), Refused> {
+fn rejection(code: i16) -> Result<(), Refused> {
     if code == 0 { Ok(()) } else { Err(Refused(code)) }
 }
 
@@ -120,7 +120,7 @@ pub fn end_of(leader: u16, topic: &str, partition: i32, committed: bool) -> io::
     let code = fields.i16()?;
     fields.skip(8)?;
     let offset = fields.i64()?;
-    Ok(refusal(code).map(|()| offset))
+    Ok(rejection(code).map(|()| offset))
 }
 
 /// Which broker coordinates a group or a transactional id, as the broker asked says. Creates Kafka's own topic for them, if need be.
@@ -134,7 +134,7 @@ pub fn find_coordinator(broker: u16, id: &str, kind: Coordinator) -> io::Result<
     let code = fields.i16()?;
     fields.string()?;
     let node = fields.i32()?;
-    Ok(refusal(code).map(|()| node))
+    Ok(rejection(code).map(|()| node))
 }
 
 /// Has the first of a partition's replicas elected its leader.
@@ -155,7 +155,7 @@ pub fn elect_preferred(broker: u16, topic: &str, partition: i32) -> io::Result<R
         fields.skip(8)?;
         code = fields.i16()?;
     }
-    Ok(refusal(if code == NOT_NEEDED { 0 } else { code }))
+    Ok(rejection(if code == NOT_NEEDED { 0 } else { code }))
 }
 
 /// Gives a partition these replicas, in this order.
@@ -179,7 +179,7 @@ pub fn reassign(broker: u16, topic: &str, partition: i32, replicas: &[i32]) -> i
     let answer = ask(broker, ALTER_PARTITION_REASSIGNMENTS, 0, &request)?;
     let mut fields = Fields(&answer);
     fields.skip(1 + 4)?;
-    Ok(refusal(fields.i16()?))
+    Ok(rejection(fields.i16()?))
 }
 
 /// Leave to do one thing, from any host; in Kafka's numbers.
@@ -220,7 +220,7 @@ fn change_acls(broker: u16, api_key: i16, acl: &Acl) -> io::Result<Result<(), Re
     let answer = ask(broker, api_key, 1, &request)?;
     let mut fields = Fields(&answer);
     fields.skip(4 + 4)?;
-    Ok(refusal(fields.i16()?))
+    Ok(rejection(fields.i16()?))
 }
 
 /// Whether the broker goes by this.
@@ -231,7 +231,7 @@ pub fn has_acl(broker: u16, acl: &Acl) -> io::Result<Result<bool, Refused>> {
     let code = fields.i16()?;
     fields.string()?;
     let count = fields.i32()?;
-    Ok(refusal(code).map(|()| count > 0))
+    Ok(rejection(code).map(|()| count > 0))
 }
 
 fn put_string(to: &mut Vec<u8>, text: &str) {

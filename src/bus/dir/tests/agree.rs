@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::faulty::Faulty;
-use super::*;
+use crate::bus::dir::tests::faulty::Faulty;
+use crate::bus::dir::tests::*;
 use crate::bus::memory::MemoryBus;
 
 const PARTITIONS: [TopicPartition; 6] = [
@@ -114,7 +114,7 @@ impl Pair {
                 assert_eq!(batch.iter().collect::<Vec<_>>(), expected);
                 assert_eq!(
                     batch.is_empty(),
-                    mark.offset >= until.min(self.memory.end(from).unwrap())
+                    mark.offset >= until.min(self.memory.readable_end(from).unwrap())
                 );
                 assert_eq!(batch.next, *reader.mark());
                 *mark = batch.next;
@@ -146,7 +146,10 @@ impl Pair {
             );
         }
         for partition in PARTITIONS {
-            assert_eq!(self.dir().end(partition).unwrap(), self.memory.end(partition).unwrap());
+            assert_eq!(
+                self.dir().readable_end(partition).unwrap(),
+                self.memory.readable_end(partition).unwrap()
+            );
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::super::Tuning;
-use super::faulty::{Faulty, Loss};
-use super::*;
+use crate::bus::dir::Tuning;
+use crate::bus::dir::tests::faulty::{Faulty, Loss};
+use crate::bus::dir::tests::*;
 
 const COMMITS: usize = 5;
 const TASKS: [TaskId; 2] = [TaskId::COORDINATE, TaskId::accrue(0)];

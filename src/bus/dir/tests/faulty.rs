@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::super::disk::{Disk, RealDisk};
-use crate::bus::BusError;
+use crate::bus::dir::disk::{Disk, RealDisk};
+use crate::bus::error::BusError;
 
 /// What a stop costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Outputs, the lock, and what is found when a bus is opened.
 
-use super::*;
+use crate::bus::dir::tests::*;
 
 const EPOCHS: &str = "softstake.epochs/0.jsonl";
 const LEDGER: &str = "softstake.ledger/0.log";
@@ -41,8 +41,8 @@ fn the_files_hold_what_was_committed() {
     let place = place(true);
     assert_eq!(fs::read_to_string(place.file(EPOCHS)).unwrap(), "first\nsecond\n");
     let bus = place.open().unwrap();
-    assert_eq!(bus.end(epochs()).unwrap(), 2);
-    assert_eq!(bus.end(ledger()).unwrap(), 13 + 14);
+    assert_eq!(bus.readable_end(epochs()).unwrap(), 2);
+    assert_eq!(bus.readable_end(ledger()).unwrap(), 13 + 14);
     assert_eq!(bus.partitions(Topic::Ledger).unwrap(), [0]);
     assert_eq!(bus.partitions(Topic::Inbox).unwrap(), [0u32; 0]);
     let expected = [(0, b"first".to_vec()), (13, b"second".to_vec())];
@@ -101,7 +101,7 @@ fn reading_beside_a_running_process() {
     let place = Place::new();
     let reading = DirBus::open_for_reading(place.path()).unwrap();
     assert_eq!(reading.identity(), "");
-    assert_eq!(reading.end(epochs()).unwrap(), 0);
+    assert_eq!(reading.readable_end(epochs()).unwrap(), 0);
     assert_eq!(reading.committed(TaskId::COORDINATE).unwrap(), None);
     assert!(
         fs::read_dir(place.path()).unwrap().next().is_none(),
@@ -114,8 +114,8 @@ fn reading_beside_a_running_process() {
         commit(&bus, epochs(), b"a line").unwrap();
         commit(&bus, ledger(), b"a frame").unwrap();
         assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 1);
-        assert_eq!(reading.end(epochs()).unwrap(), n);
-        assert_eq!(reading.end(ledger()).unwrap(), n * 15);
+        assert_eq!(reading.readable_end(epochs()).unwrap(), n);
+        assert_eq!(reading.readable_end(ledger()).unwrap(), n * 15);
         assert_eq!(
             reading.committed(TaskId::COORDINATE).unwrap(),
             Some(Position::default())
@@ -126,7 +126,7 @@ fn reading_beside_a_running_process() {
     place.append(EPOCHS, "half a li");
     place.append(LEDGER, [9, 0, 0, 0, 1, 2, 3, 4, 5]);
     assert!(reader.read(100, u64::MAX).unwrap().is_empty());
-    assert_eq!(reading.end(ledger()).unwrap(), 45);
+    assert_eq!(reading.readable_end(ledger()).unwrap(), 45);
     assert_eq!(read_all(&reading, ledger()).len(), 3);
 }
 

@@ -1,6 +1,6 @@
 //! Lines that others append.
 
-use super::*;
+use crate::bus::dir::tests::*;
 
 const TRADES: &str = "exchange.trades/0.jsonl";
 
@@ -24,7 +24,7 @@ fn what_is_a_record() {
         place.write(TRADES, text);
         let bus = place.open().unwrap();
         assert_eq!(values(&bus, trades()), expected, "{text:?}");
-        assert_eq!(bus.end(trades()).unwrap(), expected.len() as u64, "{text:?}");
+        assert_eq!(bus.readable_end(trades()).unwrap(), expected.len() as u64, "{text:?}");
         let reading = DirBus::open_for_reading(place.path()).unwrap();
         assert_eq!(values(&reading, trades()), expected, "{text:?}");
     }
@@ -52,7 +52,7 @@ fn follows_a_growing_file() {
     place.append(TRADES, "o\n\nthree\n");
     assert_eq!(read(), ["1 two", "2 ", "3 three"]);
     assert!(read().is_empty());
-    assert_eq!(bus.end(trades()).unwrap(), 4);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 4);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_huge_line_that_comes_in_pieces() {
             place.append(TRADES, piece);
         }
         assert!(reader.read(1000, u64::MAX).unwrap().is_empty());
-        assert_eq!(bus.end(trades()).unwrap(), 0);
+        assert_eq!(bus.readable_end(trades()).unwrap(), 0);
     }
     place.append(TRADES, "end\nnext\n");
     let batch = reader.read(1000, u64::MAX).unwrap();
@@ -89,7 +89,7 @@ fn a_huge_line_that_comes_in_pieces() {
     assert_eq!(batch.iter().next().unwrap().value.len(), 40 * piece.len() + 3);
     assert_eq!(reader.read(1000, u64::MAX).unwrap().len(), 1);
     assert_eq!(values(&bus, trades()).len(), 2);
-    assert_eq!(bus.end(trades()).unwrap(), 2);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 2);
 }
 
 #[test]
@@ -100,13 +100,13 @@ fn an_unfinished_line_written_again() {
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
     assert_eq!(reader.read(1, u64::MAX).unwrap().len(), 1);
     assert!(reader.read(1, u64::MAX).unwrap().is_empty());
-    assert_eq!(bus.end(trades()).unwrap(), 1);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 1);
     place.write(TRADES, "one\n2\n3\nfour");
-    assert_eq!(bus.end(trades()).unwrap(), 3);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 3);
     assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 2);
     place.write(TRADES, "one\n2\n3\n");
     assert!(reader.read(100, u64::MAX).unwrap().is_empty());
-    assert_eq!(bus.end(trades()).unwrap(), 3);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 3);
 }
 
 /// A reader has read three lines; then `change` happens to the file. Checked for a reader at work and for one that comes back.
@@ -216,9 +216,9 @@ fn the_end_of_a_file_that_shrank() {
     let place = Place::new();
     place.write(TRADES, "one\ntwo\n");
     let bus = place.open().unwrap();
-    assert_eq!(bus.end(trades()).unwrap(), 2);
+    assert_eq!(bus.readable_end(trades()).unwrap(), 2);
     place.write(TRADES, "one\n");
-    assert!(error(bus.end(trades())).contains("shrank to 4 bytes, of which 8 were counted, before offset 2"));
+    assert!(error(bus.readable_end(trades())).contains("shrank to 4 bytes, of which 8 were counted, before offset 2"));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::*;
+use crate::bus::dir::*;
 
 mod agree;
 mod crash;

@@ -1,0 +1,111 @@
+//! What the decisions on record say of the assets: their terms, the programmes they had, the cuts of their epochs.
+
+use std::collections::BTreeMap;
+
+use crate::audit::replay::ReplayError;
+use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
+use crate::core::fault::Fault;
+use crate::core::protocol::messages::Settlement;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::AssetEpoch;
+
+/// A listed asset.
+#[derive(Debug, Clone)]
+pub struct AssetHistory {
+    /// What never changes.
+    pub terms: AssetTerms,
+    /// Its programmes, by their first epoch.
+    pub programmes: Vec<Programme>,
+}
+
+/// The assets, by number, and the cuts.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    assets: Vec<AssetHistory>,
+    cuts: BTreeMap<AssetEpoch, Offsets>,
+}
+
+impl History {
+    /// Reads the decisions.
+    ///
+    /// # Errors
+    /// If a listing in them cannot be read, or they name an asset that was never listed.
+    pub fn of(decisions: &[Decision]) -> Result<Self, ReplayError> {
+        let mut history = Self::default();
+        for decision in decisions {
+            match decision {
+                Decision::ListingAccepted { listing, .. } => {
+                    let Listing { terms, programme } = read(listing)?;
+                    history.assets.push(AssetHistory {
+                        terms,
+                        programmes: vec![programme],
+                    });
+                }
+                Decision::ProgrammeChanged { number, listing, .. } => {
+                    let unlisted = || ReplayError::Decisions(format!("asset number {number} is not listed"));
+                    let asset = history.assets.get_mut(usize::from(*number)).ok_or_else(unlisted)?;
+                    asset.programmes.push(read(listing)?.programme);
+                }
+                Decision::Cut { number, epoch, cut, .. } => {
+                    let at = AssetEpoch {
+                        number: *number,
+                        epoch: *epoch,
+                    };
+                    history.cuts.insert(at, cut.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+
+    /// The number of an asset, and the asset.
+    #[must_use]
+    pub fn asset(&self, asset: Asset) -> Option<(u16, &AssetHistory)> {
+        let number = self.assets.iter().position(|listed| listed.terms.asset == asset)?;
+        Some((u16::try_from(number).ok()?, self.assets.get(number)?))
+    }
+
+    /// The name of the asset with this number.
+    #[must_use]
+    pub fn name(&self, number: u16) -> Option<&str> {
+        self.assets
+            .get(usize::from(number))
+            .map(|listed| listed.terms.asset.as_str())
+    }
+
+    /// The anchor of the asset with this number, in milliseconds since 1970.
+    #[must_use]
+    pub fn anchor_ms(&self, number: u16) -> Option<i64> {
+        let listed = self.assets.get(usize::from(number))?;
+        Some(listed.terms.calendar.anchor().get())
+    }
+
+    /// All that settling an epoch rests on, its cut included; if that is not taken yet, no offset is below it.
+    #[must_use]
+    pub fn settlement(&self, at: AssetEpoch) -> Option<Settlement> {
+        let listed = self.assets.get(usize::from(at.number))?;
+        Some(Settlement {
+            at,
+            terms: listed.terms.clone(),
+            programme: in_force(&listed.programmes, u64::from(at.epoch))?.clone(),
+            cut: self.cuts.get(&at).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Whether the cut of an epoch is taken.
+    #[must_use]
+    pub fn is_cut(&self, at: AssetEpoch) -> bool {
+        self.cuts.contains_key(&at)
+    }
+}
+
+fn read(listing: &serde_json::Value) -> Result<Listing, ReplayError> {
+    Listing::read(&listing.to_string()).map_err(|rejection| {
+        ReplayError::Record(Fault::Undecodable {
+            what: "the listing in a decision",
+            why: rejection.to_string(),
+        })
+    })
+}

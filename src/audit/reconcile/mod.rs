@@ -1,0 +1,6 @@
+//! Compares the published records with a replay's.
+
+pub mod compare;
+mod detail;
+pub mod digest;
+pub mod report;

@@ -1,0 +1,374 @@
+//! Past epochs settled under other rules, beside what was paid: who would gain, who would lose, and the sum.
+//!
+//! The log is replayed with the asset's programme changed on the control topic and in the decisions that are to be come to. Everything else stays:
+//! which postings count for which epoch, cuts and pools do not depend on programmes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use ethnum::I256;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::audit::exact::Exact;
+use crate::audit::published::{Paid, Record, scan_range};
+use crate::audit::replay::schedule::CONTROL;
+use crate::audit::replay::{PointInTime, ReplayError, Rewrite, Schedule};
+use crate::bus::{Bus, Mark, Position, Topic};
+use crate::core::accrue::row::Row;
+use crate::core::contract::decision::Decision;
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::listing::Listing;
+use crate::core::values::asset::Asset;
+use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
+use crate::store::{Changes, Store, row};
+
+/// Other rules for an asset, and where on the log they come in.
+#[derive(Debug, Clone)]
+pub struct Amendment {
+    listing: Listing,
+    /// As decisions have it.
+    written: Value,
+    number: u16,
+    /// The control record with which, or behind which, the new rules come.
+    at: u64,
+    /// The asset's listings that stay, by their place on the control topic.
+    kept: BTreeSet<u64>,
+}
+
+impl Amendment {
+    /// Finds out where on the log of a deployment these rules come in.
+    ///
+    /// # Errors
+    /// A sentence: the asset was never listed, or under other terms.
+    pub fn new(listing: Listing, point: &PointInTime) -> Result<Self, String> {
+        let asset = listing.terms.asset;
+        let mut found: Option<Self> = None;
+        for decision in &point.decisions {
+            let (offset, number, data, change) = match decision {
+                Decision::ListingAccepted {
+                    control_offset,
+                    number,
+                    listing,
+                    ..
+                } => (*control_offset, *number, listing, false),
+                Decision::ProgrammeChanged {
+                    control_offset,
+                    number,
+                    listing,
+                } => (*control_offset, *number, listing, true),
+                _ => continue,
+            };
+            let listed = Listing::read(&data.to_string()).map_err(|rejection| rejection.reason)?;
+            if listed.terms.asset != asset {
+                continue;
+            }
+            if listed.terms != listing.terms {
+                return Err(format!(
+                    "{asset} is listed with decimals, anchor and epoch_seconds as in {data}, and those never change: give the same"
+                ));
+            }
+            match &mut found {
+                None => {
+                    found = Some(Self {
+                        written: listing.to_value(),
+                        listing: listing.clone(),
+                        number,
+                        at: offset,
+                        kept: BTreeSet::from([offset]),
+                    });
+                }
+                Some(found) if change && listed.programme.from_epoch < listing.programme.from_epoch => {
+                    found.at = offset;
+                    found.kept.insert(offset);
+                }
+                Some(_) => {}
+            }
+        }
+        let mut found = found.ok_or_else(|| format!("{asset} was never listed there: nothing can be settled"))?;
+        // A listing that was refused for what had come before stays where it was asked about.
+        for decision in &point.decisions {
+            if let Decision::ListingRefused {
+                control_offset,
+                listing,
+                ..
+            } = decision
+                && listing.get("asset").and_then(Value::as_str) == Some(asset.as_str())
+            {
+                found.kept.insert(*control_offset);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The asset.
+    #[must_use]
+    pub fn asset(&self) -> Asset {
+        self.listing.terms.asset
+    }
+
+    /// The first epoch under the new rules.
+    #[must_use]
+    pub fn from_epoch(&self) -> u64 {
+        self.listing.programme.from_epoch
+    }
+
+    /// Whether the new rules are those of the asset's first listing, and not a change of them.
+    fn is_first(&self) -> bool {
+        self.from_epoch() == 0
+    }
+
+    /// The decisions to come to under the new rules.
+    #[must_use]
+    pub fn amend(&self, schedule: Schedule, refused: &BTreeSet<u64>) -> Schedule {
+        let asset = self.asset();
+        let ours = |listing: &Value| listing.get("asset").and_then(Value::as_str) == Some(asset.as_str());
+        let changed = Decision::ProgrammeChanged {
+            control_offset: self.at,
+            number: self.number,
+            listing: self.written.clone(),
+        };
+        schedule.amend(|decision| {
+            let comes_in = !self.is_first()
+                && match &decision {
+                    Decision::ListingAccepted { control_offset, .. }
+                    | Decision::ProgrammeChanged { control_offset, .. } => *control_offset == self.at,
+                    _ => false,
+                };
+            let kept = match decision {
+                Decision::ListingProposed {
+                    control_offset,
+                    listing,
+                } if self.is_first() && control_offset == self.at && ours(&listing) => {
+                    Some(Decision::ListingProposed {
+                        control_offset,
+                        listing: self.written.clone(),
+                    })
+                }
+                Decision::ListingAccepted {
+                    control_offset,
+                    number,
+                    in_force_from,
+                    ..
+                } if self.is_first() && control_offset == self.at => Some(Decision::ListingAccepted {
+                    control_offset,
+                    number,
+                    listing: self.written.clone(),
+                    in_force_from,
+                }),
+                Decision::ProgrammeChanged {
+                    control_offset, number, ..
+                } if number == self.number && !self.kept.contains(&control_offset) => None,
+                Decision::Refused { control_offset, .. } if refused.contains(&control_offset) => None,
+                decision => Some(decision),
+            };
+            kept.into_iter().chain(comes_in.then(|| changed.clone())).collect()
+        })
+    }
+
+    /// Control records of the asset's listings that are not gone through: their places.
+    ///
+    /// # Errors
+    /// What the bus says.
+    pub fn left_out(&self, bus: &dyn Bus, schedule: &Schedule) -> Result<BTreeSet<u64>, ReplayError> {
+        let mut left_out = BTreeSet::new();
+        scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
+            if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
+                left_out.insert(record.offset);
+            }
+            Ok::<_, ReplayError>(())
+        })?;
+        Ok(left_out)
+    }
+
+    /// Whether a control record lists the asset, or tries to.
+    fn is_ours(&self, record: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        struct Named {
+            asset: Option<String>,
+        }
+        Envelope::read(record).is_ok_and(|envelope| {
+            Type::of(&envelope.kind).is_ok_and(|kind| kind == Type::Listing)
+                && serde_json::from_str::<Named>(envelope.data)
+                    .is_ok_and(|named| named.asset.as_deref() == Some(self.asset().as_str()))
+        })
+    }
+
+    /// What becomes of the control records.
+    #[must_use]
+    pub fn rewrite(&self) -> Arc<Rewrite> {
+        let amendment = self.clone();
+        Arc::new(move |offset, record| {
+            if !amendment.is_ours(record) {
+                return vec![record.to_vec()];
+            }
+            if !amendment.kept.contains(&offset) {
+                return Vec::new();
+            }
+            if offset != amendment.at {
+                return vec![record.to_vec()];
+            }
+            let Ok(mut event) = serde_json::from_slice::<Value>(record) else {
+                return vec![record.to_vec()];
+            };
+            event["data"] = amendment.written.clone();
+            if amendment.is_first() {
+                return vec![event.to_string().into_bytes()];
+            }
+            event["source"] = json!("/softstake/what-if");
+            vec![record.to_vec(), event.to_string().into_bytes()]
+        })
+    }
+}
+
+/// What an account was paid, and what it would have been.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PayoutChange {
+    /// By how much: the sum of all its epochs.
+    pub difference: Exact,
+    /// The account.
+    pub account: String,
+    /// What it was paid.
+    pub paid: Exact,
+    /// What it would have been.
+    pub would_be: Exact,
+}
+
+/// Accounts that gain, or that lose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AffectedAccount {
+    /// How many.
+    pub accounts: u64,
+    /// By how much, all together.
+    pub sum: Exact,
+    /// Those with most, most first.
+    pub most: Vec<PayoutChange>,
+}
+
+/// Who gains and who loses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Those that would have more.
+    pub gain: AffectedAccount,
+    /// Those that would have less.
+    pub lose: AffectedAccount,
+    /// How many would have the same.
+    pub same: u64,
+}
+
+/// How many accounts are named on each side.
+const NAMED: usize = 10;
+/// Bytes of changes that wait in memory.
+const BATCH_BYTES: usize = 32 << 20;
+/// The only table there is.
+const ACCOUNTS: u8 = 1;
+
+/// Adds up the distributions of `asset` in `epochs` on both buses by account. `each` is called with every account that has any, in the order of names.
+///
+/// # Errors
+/// What a bus or the store says; a distribution that cannot be read.
+pub fn compare<E: From<ReplayError>>(
+    (published, replayed): (&dyn Bus, &dyn Bus),
+    asset: Asset,
+    epochs: &BTreeSet<u64>,
+    work: &Path,
+    mut each: impl FnMut(&str, Exact, Exact) -> Result<(), E>,
+) -> Result<Effect, E> {
+    let store = sums((published, replayed), asset, epochs, work)?;
+    let mut changes = Effect::default();
+    let mut scan = store.scan(&[ACCOUNTS], &[ACCOUNTS + 1]).map_err(ReplayError::from)?;
+    while let Some((key, value)) = scan.next().map_err(ReplayError::from)? {
+        let account = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+        let sums = row::decode(value).unwrap_or_default();
+        let exact = |sum: I256| Exact::parse_units(&sum.to_string());
+        let (Some(paid), Some(would_be)) = (exact(sums.delta), exact(sums.weighted)) else {
+            return Err(impossible(format!("the sums of {account} do not fit")).into());
+        };
+        each(&account, paid, would_be)?;
+        let (party, difference) = match (would_be.minus(paid), paid.minus(would_be)) {
+            (Some(_), Some(_)) | (None, None) => {
+                changes.same += 1;
+                continue;
+            }
+            (Some(more), None) => (&mut changes.gain, more),
+            (None, Some(less)) => (&mut changes.lose, less),
+        };
+        party.accounts += 1;
+        party.sum = party
+            .sum
+            .plus(difference)
+            .ok_or_else(|| impossible("the sum of all differences does not fit".into()))?;
+        let change = PayoutChange {
+            difference,
+            account,
+            paid,
+            would_be,
+        };
+        let at = party
+            .most
+            .partition_point(|other| other.difference >= change.difference);
+        if at < NAMED {
+            party.most.insert(at, change);
+            party.most.truncate(NAMED);
+        }
+    }
+    Ok(changes)
+}
+
+fn impossible(what: String) -> ReplayError {
+    ReplayError::Record(crate::core::fault::impossible(what))
+}
+
+/// What each account got on the two sides, in a store that sorts and adds.
+fn sums(
+    (published, replayed): (&dyn Bus, &dyn Bus),
+    asset: Asset,
+    epochs: &BTreeSet<u64>,
+    work: &Path,
+) -> Result<RocksStore, ReplayError> {
+    let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "sums by account");
+    let mut store = RocksStore::open(&work.join("accounts"), StoreKind::Accrue, settings)?;
+    let mut changes = Changes::default();
+    let mut key = Vec::new();
+    for (bus, is_published) in [(published, true), (replayed, false)] {
+        for number in bus.partitions(Topic::Distributions)? {
+            let partition = Topic::Distributions.partition(number);
+            scan_range(
+                bus,
+                partition,
+                &Mark::default(),
+                bus.readable_end(partition)?,
+                |record| {
+                    if record.value.is_empty() {
+                        return Ok(());
+                    }
+                    let wrong = |why: String| impossible(format!("{partition}, offset {}: {why}", record.offset));
+                    let Record::<Paid> { data } =
+                        serde_json::from_slice(record.value).map_err(|error| wrong(error.to_string()))?;
+                    if data.asset != asset.as_str() || !epochs.contains(&data.epoch) {
+                        return Ok(());
+                    }
+                    let units = Exact::parse(&data.amount)
+                        .and_then(|amount| amount.units().parse::<I256>().ok())
+                        .ok_or_else(|| wrong(format!("`amount` is {}", data.amount)))?;
+                    key.clear();
+                    key.push(ACCOUNTS);
+                    key.extend_from_slice(data.account.as_bytes());
+                    let (delta, weighted) = if is_published {
+                        (units, I256::ZERO)
+                    } else {
+                        (I256::ZERO, units)
+                    };
+                    changes.add(&key, Row { delta, weighted });
+                    if changes.bytes() > BATCH_BYTES {
+                        store.commit(&mut changes, &Position::default())?;
+                    }
+                    Ok::<_, ReplayError>(())
+                },
+            )?;
+        }
+    }
+    store.commit(&mut changes, &Position::default())?;
+    Ok(store)
+}

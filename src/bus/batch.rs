@@ -1,0 +1,65 @@
+//! Records as read.
+
+use std::ops::Range;
+
+use crate::bus::position::Mark;
+
+/// A record as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its offset in its partition.
+    pub offset: u64,
+    /// Its bytes; empty for an offset that holds nothing (a blank line).
+    pub value: &'a [u8],
+}
+
+/// Records of one partition, in offset order, with the mark that follows the last of them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    records: Vec<(u64, Range<usize>)>,
+    /// Where the reader stands after this batch. It may be past the last record: offsets are not dense.
+    pub next: Mark,
+}
+
+impl Batch {
+    /// A batch of `records`, each an offset and the range of its bytes in `bytes`.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>, records: Vec<(u64, Range<usize>)>, next: Mark) -> Self {
+        Self { bytes, records, next }
+    }
+
+    /// Its memory, emptied: for the next batch.
+    #[must_use]
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<(u64, Range<usize>)>) {
+        self.bytes.clear();
+        self.records.clear();
+        (self.bytes, self.records)
+    }
+
+    /// The records, in offset order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.records.iter().map(|(offset, range)| Record {
+            offset: *offset,
+            value: &self.bytes[range.clone()],
+        })
+    }
+
+    /// The offset of the `index`-th record.
+    #[must_use]
+    pub fn offset(&self, index: usize) -> Option<u64> {
+        self.records.get(index).map(|(offset, _)| *offset)
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no record. The mark may have moved all the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+}

@@ -1,0 +1,83 @@
+//! How many lines a growing file holds, each byte counted once.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use memchr::{memchr_iter, memrchr};
+
+use crate::bus::dir::committed::lock;
+use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::line_reader::{CHUNK, SEARCHED_AGAIN, changed};
+use crate::bus::error::BusError;
+use crate::core::contract::topic::TopicPartition;
+
+/// What is known of one file.
+#[derive(Default)]
+pub(super) struct LineCount {
+    /// The end of the last whole line.
+    bytes: u64,
+    lines: u64,
+    /// From `bytes` up to here there is no line feed.
+    searched: u64,
+}
+
+impl LineCount {
+    /// Somebody read so far: no need to count that again.
+    pub(super) fn reached(&mut self, bytes: u64, lines: u64) {
+        if bytes > self.bytes {
+            *self = Self {
+                bytes,
+                lines,
+                searched: bytes,
+            };
+        }
+    }
+
+    /// The number of whole lines now.
+    pub(super) fn lines(&mut self, partition: TopicPartition, path: &Path) -> Result<u64, BusError> {
+        let file = match File::open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(BusError::io("open", path)(error)),
+        };
+        let size = match &file {
+            Some(file) => file.metadata().map_err(BusError::io("look at", path))?.len(),
+            None => 0,
+        };
+        if size < self.bytes {
+            let what = format!("shrank to {size} bytes, of which {} were counted,", self.bytes);
+            return Err(changed(partition, path, self.lines, what));
+        }
+        if size < self.searched || self.searched - self.bytes <= SEARCHED_AGAIN {
+            self.searched = self.bytes;
+        }
+        let mut chunk = Vec::new();
+        while let Some(file) = file.as_ref().filter(|_| self.searched < size) {
+            chunk.clear();
+            let want = at_most(size - self.searched, CHUNK);
+            let read = read_at(file, path, &mut chunk, self.searched, want)?;
+            if read == 0 {
+                break;
+            }
+            if let Some(last) = memrchr(b'\n', &chunk) {
+                self.lines += to_u64(memchr_iter(b'\n', &chunk).count());
+                self.bytes = self.searched + to_u64(last + 1);
+            }
+            self.searched += to_u64(read);
+        }
+        Ok(self.lines)
+    }
+}
+
+/// One frontier a file.
+#[derive(Default)]
+pub(super) struct LineCounts(Mutex<HashMap<TopicPartition, Arc<Mutex<LineCount>>>>);
+
+impl LineCounts {
+    pub(super) fn of(&self, partition: TopicPartition) -> Arc<Mutex<LineCount>> {
+        Arc::clone(lock(&self.0).entry(partition).or_default())
+    }
+}

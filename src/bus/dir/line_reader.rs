@@ -1,0 +1,381 @@
+//! Lines: a reader that follows a file which others append to, and notices when they do anything else to it.
+
+use std::fs::{self, File, Metadata};
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crc32fast::Hasher;
+use memchr::{memchr, memchr_iter, memrchr};
+
+use crate::bus::Reader;
+use crate::bus::batch::Batch;
+use crate::bus::dir::committed::{Committed, lock};
+use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::line_count::LineCount;
+use crate::bus::error::BusError;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::TopicPartition;
+
+/// How much is read at a time where nobody keeps it.
+pub(super) const CHUNK: usize = 1 << 18;
+
+/// How many of the last bytes before a reader's place are kept, to be compared before it reads on.
+const TAIL: usize = 4096;
+
+/// An unfinished line up to this size is searched again from its start whenever it has grown: whoever was writing it
+/// may have been stopped, cut it off and written another. Beyond, only what is new is searched.
+pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
+
+/// How far a file may be read.
+pub(super) enum Bound {
+    /// As far as it goes.
+    File,
+    /// As far as this process has committed.
+    Committed(Arc<Committed>),
+}
+
+pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> BusError {
+    BusError::SourceChanged {
+        partition,
+        file: file.to_path_buf(),
+        offset,
+        what: what.into(),
+    }
+}
+
+/// What a file holds up to some line's end.
+#[derive(Clone, Default)]
+struct Prefix {
+    bytes: u64,
+    lines: u64,
+    hasher: Hasher,
+    /// The last bytes, up to `TAIL`.
+    tail: Vec<u8>,
+}
+
+impl Prefix {
+    fn take(&mut self, bytes: &[u8], lines: usize) {
+        self.bytes += to_u64(bytes.len());
+        self.lines += to_u64(lines);
+        self.hasher.update(bytes);
+        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
+        let surplus = (self.tail.len() + last.len()).saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+        self.tail.extend_from_slice(last);
+    }
+
+    fn checksum(&self) -> u32 {
+        self.hasher.clone().finalize()
+    }
+
+    fn mark(&self) -> Mark {
+        let mut evidence = Vec::new();
+        if self.lines > 0 {
+            evidence.extend_from_slice(&self.bytes.to_le_bytes());
+            evidence.extend_from_slice(&self.checksum().to_le_bytes());
+        }
+        Mark {
+            offset: self.lines,
+            evidence,
+        }
+    }
+
+    /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first.
+    fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, BusError> {
+        let mut prefix = Self::default();
+        let mut chunk = Vec::new();
+        while prefix.bytes < end && prefix.lines < lines {
+            chunk.clear();
+            let want = at_most(end - prefix.bytes, CHUNK);
+            if read_at(file, path, &mut chunk, prefix.bytes, want)? == 0 {
+                break;
+            }
+            let left = at_most(lines - prefix.lines, usize::MAX);
+            let last = memchr_iter(b'\n', &chunk).nth(left - 1);
+            match last {
+                Some(last) => prefix.take(&chunk[..=last], left),
+                None => prefix.take(&chunk, memchr_iter(b'\n', &chunk).count()),
+            }
+        }
+        Ok(prefix)
+    }
+}
+
+/// The evidence of a mark: bytes before it, and their checksum.
+pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
+    let (bytes, sum) = mark.evidence.split_first_chunk()?;
+    let sum: &[u8; 4] = sum.try_into().ok()?;
+    Some((u64::from_le_bytes(*bytes), u32::from_le_bytes(*sum)))
+}
+
+struct Open {
+    file: File,
+    /// Device and inode: a file moved into the place of another is not the one that was read.
+    id: (u64, u64),
+}
+
+/// Reads the lines of one file.
+pub(super) struct LineReader {
+    partition: TopicPartition,
+    path: PathBuf,
+    bound: Bound,
+    line_count: Arc<Mutex<LineCount>>,
+    open: Option<Open>,
+    /// What was read; its end is where the reader stands.
+    done: Prefix,
+    mark: Mark,
+    /// How far the file is known to reach.
+    known: u64,
+    /// So many bytes after `done` are known to hold no line feed.
+    searched: u64,
+    /// The memory of a batch that is done with.
+    spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
+}
+
+impl LineReader {
+    pub(super) fn open(
+        partition: TopicPartition,
+        path: PathBuf,
+        bound: Bound,
+        line_count: Arc<Mutex<LineCount>>,
+        from: &Mark,
+    ) -> Result<Self, BusError> {
+        let mut reader = Self {
+            partition,
+            path,
+            bound,
+            line_count,
+            open: None,
+            done: Prefix::default(),
+            mark: Mark::default(),
+            known: 0,
+            searched: 0,
+            spare: Default::default(),
+        };
+        reader.look()?;
+        if from.offset > 0 {
+            reader.done = reader.verified(from)?;
+            reader.mark = from.clone();
+            reader.progress();
+        }
+        Ok(reader)
+    }
+
+    /// What stands before `mark`, if it is what stood there when the mark was made. A mark without evidence only counts lines.
+    fn verified(&self, mark: &Mark) -> Result<Prefix, BusError> {
+        let changed = |what: String| changed(self.partition, &self.path, mark.offset, what);
+        let Some(open) = &self.open else {
+            return Err(changed(GONE.to_owned()));
+        };
+        let expected = evidence(mark);
+        if expected.is_none() && !mark.evidence.is_empty() {
+            return Err(changed("does not match the evidence of what stood".to_owned()));
+        }
+        let end = expected.map_or(self.known, |(bytes, _)| bytes);
+        if self.known < end {
+            return Err(changed(shrank(self.known, end)));
+        }
+        let prefix = Prefix::of(&open.file, &self.path, end, mark.offset)?;
+        match expected {
+            Some((bytes, sum)) if prefix.bytes == bytes && prefix.checksum() == sum => {}
+            None => {}
+            Some(_) => return Err(changed("was changed".to_owned())),
+        }
+        if prefix.lines != mark.offset {
+            return Err(changed(format!("ends at offset {},", prefix.lines)));
+        }
+        Ok(prefix)
+    }
+
+    /// Looks at the file as it is now: how far it reaches, and whether what was read still stands.
+    fn look(&mut self) -> Result<(), BusError> {
+        // Before the file is looked at: what is committed by now is in it by then.
+        let committed = match &self.bound {
+            Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
+            _ => None,
+        };
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.open = None;
+                self.known = 0;
+                return if self.done.bytes == 0 {
+                    Ok(())
+                } else {
+                    Err(self.changed(GONE.to_owned()))
+                };
+            }
+            Err(error) => return Err(BusError::io("look at", &self.path)(error)),
+        };
+        let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        let same = self.open.as_ref().is_some_and(|open| open.id == id(&metadata));
+        let mut size = metadata.len();
+        if !same {
+            let file = File::open(&self.path).map_err(BusError::io("open", &self.path))?;
+            let metadata = file.metadata().map_err(BusError::io("look at", &self.path))?;
+            size = metadata.len();
+            let id = id(&metadata);
+            self.open = Some(Open { file, id });
+        }
+        self.expect(size)?;
+        if let Some(committed) = committed {
+            if size < committed {
+                return Err(self.changed(shrank(size, committed)));
+            }
+            size = committed;
+        }
+        if size < self.done.bytes + self.searched || self.searched <= SEARCHED_AGAIN {
+            self.searched = 0;
+        }
+        if !same && self.done.bytes > 0 {
+            self.known = size;
+            self.verified(&self.done.mark())?;
+        } else if size > self.known {
+            self.expect_tail()?;
+        }
+        self.known = size;
+        Ok(())
+    }
+
+    fn expect(&self, size: u64) -> Result<(), BusError> {
+        if size < self.done.bytes {
+            return Err(self.changed(shrank(size, self.done.bytes)));
+        }
+        Ok(())
+    }
+
+    /// A file that was emptied and written anew may be as long as it was. It hardly has the same last bytes here.
+    fn expect_tail(&self) -> Result<(), BusError> {
+        let tail = &self.done.tail;
+        let Some(open) = self.open.as_ref().filter(|_| !tail.is_empty()) else {
+            return Ok(());
+        };
+        let mut found = Vec::with_capacity(tail.len());
+        let at = self.done.bytes - to_u64(tail.len());
+        read_at(&open.file, &self.path, &mut found, at, tail.len())?;
+        if found != *tail {
+            return Err(self.changed("was changed".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn changed(&self, what: String) -> BusError {
+        changed(self.partition, &self.path, self.done.lines, what)
+    }
+
+    fn progress(&self) {
+        lock(&self.line_count).reached(self.done.bytes, self.done.lines);
+    }
+
+    /// Adds to `bytes`, which begin where the reader stands, until there are `len` of them; fewer where the file ends.
+    fn fill(&self, bytes: &mut Vec<u8>, len: usize) -> Result<(), BusError> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let at = self.done.bytes + to_u64(bytes.len());
+        read_at(&open.file, &self.path, bytes, at, len - bytes.len())?;
+        Ok(())
+    }
+
+    /// Of an unfinished line: how long it is with its line feed, if that is there now.
+    fn finished(&mut self) -> Result<Option<usize>, BusError> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        let mut chunk = Vec::new();
+        while self.done.bytes + self.searched < self.known {
+            let at = self.done.bytes + self.searched;
+            chunk.clear();
+            let want = at_most(self.known - at, CHUNK);
+            let read = read_at(&open.file, &self.path, &mut chunk, at, want)?;
+            if let Some(end) = memchr(b'\n', &chunk) {
+                return Ok(Some(at_most(self.searched, usize::MAX) + end + 1));
+            }
+            if read == 0 {
+                self.known = at;
+            }
+            self.searched += to_u64(read);
+        }
+        Ok(None)
+    }
+
+    /// Bytes from where the reader stands to a line's end: about `limit`, but a line at least; none if there is no whole line.
+    fn lines(&mut self, limit: usize) -> Result<Vec<u8>, BusError> {
+        let mut bytes = std::mem::take(&mut self.spare.0);
+        let mut want = limit.max(1);
+        if self.searched > 0 {
+            let Some(line) = self.finished()? else {
+                return Ok(bytes);
+            };
+            want = want.max(line);
+        }
+        loop {
+            let searched = bytes.len();
+            let there = self.known - self.done.bytes;
+            self.fill(&mut bytes, at_most(there, want))?;
+            if let Some(end) = memrchr(b'\n', &bytes[searched..]) {
+                bytes.truncate(searched + end + 1);
+                return Ok(bytes);
+            }
+            if bytes.len() == searched || to_u64(bytes.len()) >= there {
+                // Nothing but the beginning of a line. It is read again when it is whole.
+                self.searched = to_u64(bytes.len());
+                self.known = self.done.bytes + self.searched;
+                return Ok(Vec::new());
+            }
+            want = want.max(bytes.len()).saturating_mul(2);
+        }
+    }
+}
+
+const GONE: &str = "is gone, with all that stood";
+
+fn shrank(size: u64, read: u64) -> String {
+    format!("shrank to {size} bytes, of which {read} were read,")
+}
+
+/// An offset and nothing more: no JSON text can be made of white space alone.
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+}
+
+impl Reader for LineReader {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+        if self.mark.offset >= until {
+            return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
+        }
+        let mut records = std::mem::take(&mut self.spare.1);
+        if self.done.bytes + self.searched >= self.known {
+            self.look()?;
+        }
+        let mut bytes = self.lines(limit)?;
+        let most = at_most(until - self.mark.offset, usize::MAX);
+        let mut start = 0;
+        for end in memchr_iter(b'\n', &bytes).take(most) {
+            let line = start..end;
+            let blank = is_blank(&bytes[line.clone()]);
+            let offset = self.done.lines + to_u64(records.len());
+            records.push((offset, if blank { start..start } else { line }));
+            start = end + 1;
+        }
+        bytes.truncate(start);
+        if start > 0 {
+            self.done.take(&bytes, records.len());
+            self.searched = 0;
+            self.mark = self.done.mark();
+            self.progress();
+        }
+        Ok(Batch::new(bytes, records, self.mark.clone()))
+    }
+
+    fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    fn recycle(&mut self, batch: Batch) {
+        self.spare = batch.into_parts();
+    }
+}

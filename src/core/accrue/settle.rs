@@ -1,0 +1,357 @@
+//! The arithmetic of settlement (contract, section 5): all in integers, with no rounding but the floors named there.
+
+use ethnum::I256;
+use ruint::aliases::U512;
+
+use crate::core::accrue::row::{Row, scaled};
+use crate::core::contract::listing::{MULTIPLIER_ONE, Mode, RATE_ONE};
+use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::Settlement;
+use crate::core::protocol::totals::{Emitted, Subtotal};
+use crate::core::values::amount::format_units_wide;
+
+/// The days of the year that an `apr` is spread over, in milliseconds.
+const YEAR_MS: u64 = 365 * 86_400_000;
+
+/// What an account brings into a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Balance at the epoch's start, in units.
+    pub opening: I256,
+    /// Withheld below `min_payout` before, in units.
+    pub withheld: U512,
+    /// What the epoch's postings add up to.
+    pub row: Row,
+    /// Whether its status bars it from this epoch.
+    pub excluded: bool,
+}
+
+/// What an account held over the epoch, and what of it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// S: unit-milliseconds.
+    pub held: I256,
+    /// Balance at the epoch's end, in units.
+    pub closing: I256,
+    /// Whether it earns.
+    pub eligibility: Eligibility,
+}
+
+/// Whether an account earns, and if not, the first reason that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligibility {
+    /// It earns.
+    Eligible {
+        /// C: what counts, in unit-milliseconds.
+        counted: U512,
+        /// W: multiplier units times unit-milliseconds.
+        weight: U512,
+    },
+    /// S is zero.
+    Empty,
+    /// Its status bars it.
+    Excluded,
+    /// S is negative.
+    Negative,
+    /// S is below the minimum.
+    BelowMinimum,
+}
+
+/// The rules of one settlement, with the numbers worked out that are the same for all accounts.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    length_ms: U512,
+    length: u64,
+    least: U512,
+    most: Option<U512>,
+    /// Upper bound in unit-milliseconds and multiplier of each tier.
+    tiers: Vec<(Option<U512>, U512)>,
+    mode: Mode,
+    grain: U512,
+    min_payout: U512,
+    decimals: u8,
+}
+
+fn wide(value: u128) -> U512 {
+    U512::from(value)
+}
+
+fn times(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
+    a.checked_mul(b).ok_or(Fault::Overflow(what))
+}
+
+fn sum(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
+    a.checked_add(b).ok_or(Fault::Overflow(what))
+}
+
+/// The magnitude of a signed number.
+fn magnitude(value: I256) -> U512 {
+    U512::from_le_slice(&value.unsigned_abs().to_le_bytes())
+}
+
+/// `floor(a / b)`.
+fn divide(a: U512, b: U512) -> Result<U512, Fault> {
+    a.checked_div(b)
+        .ok_or_else(|| impossible("a division by zero in a settlement"))
+}
+
+impl Rules {
+    /// The rules of a settlement.
+    ///
+    /// # Errors
+    /// None for a programme that was accepted.
+    pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
+        let programme = &settlement.programme;
+        let decimals = settlement.terms.decimals;
+        let length = settlement.terms.calendar.length_ms();
+        let length_ms = U512::from(length);
+        let scaled = |units: u128| times(wide(units), length_ms, "a bound of the programme");
+        let tiers = programme
+            .tiers
+            .iter()
+            .map(|tier| Ok((tier.up_to.map(scaled).transpose()?, U512::from(tier.multiplier))))
+            .collect::<Result<_, Fault>>()?;
+        Ok(Self {
+            length_ms,
+            length,
+            least: scaled(programme.min_balance)?,
+            most: programme.max_balance.map(scaled).transpose()?,
+            tiers,
+            mode: programme.mode,
+            grain: wide(programme.grain(decimals)),
+            min_payout: wide(programme.min_payout),
+            decimals,
+        })
+    }
+
+    /// Measures an account: S, its closing balance, and what counts.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn measure(&self, holding: &Holding) -> Result<Measure, Fault> {
+        let held = scaled(holding.opening, self.length)
+            .and_then(|whole| whole.checked_add(holding.row.weighted))
+            .ok_or(Fault::Overflow("an account's balance-milliseconds"))?;
+        let closing = holding
+            .opening
+            .checked_add(holding.row.delta)
+            .ok_or(Fault::Overflow("an account's balance"))?;
+        let eligibility = if held == I256::ZERO {
+            Eligibility::Empty
+        } else if holding.excluded {
+            Eligibility::Excluded
+        } else if held < I256::ZERO {
+            Eligibility::Negative
+        } else if magnitude(held) < self.least {
+            Eligibility::BelowMinimum
+        } else {
+            let held = magnitude(held);
+            let counted = self.most.map_or(held, |most| held.min(most));
+            Eligibility::Eligible {
+                counted,
+                weight: self.weigh(counted)?,
+            }
+        };
+        Ok(Measure {
+            held,
+            closing,
+            eligibility,
+        })
+    }
+
+    /// W of what counts.
+    fn weigh(&self, counted: U512) -> Result<U512, Fault> {
+        self.parts(counted).try_fold(U512::ZERO, |weight, (part, multiplier)| {
+            sum(weight, times(part, multiplier, "a weight")?, "a weight")
+        })
+    }
+
+    /// What counts, `counted` unit-milliseconds, as it falls into the tiers: the part of each, and its multiplier scaled by [`MULTIPLIER_ONE`].
+    pub fn parts(&self, counted: U512) -> impl Iterator<Item = (U512, U512)> {
+        let mut below = U512::ZERO;
+        self.tiers.iter().map_while(move |(bound, multiplier)| {
+            let upper = bound.map_or(counted, |bound| bound.min(counted));
+            if upper <= below {
+                return None;
+            }
+            // Greater than `below`, by the line above.
+            let part = upper.saturating_sub(below);
+            below = upper;
+            Some((part, *multiplier))
+        })
+    }
+
+    /// R: an account's share, in units, of `to_share` units among all accounts' `total` weight; in `apr` mode, what the rate gives.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn share(&self, weight: U512, to_share: U512, total: U512) -> Result<U512, Fault> {
+        if weight.is_zero() {
+            return Ok(U512::ZERO);
+        }
+        let grains = match self.mode {
+            Mode::Pool => divide(
+                times(to_share, weight, "a share")?,
+                times(total, self.grain, "the total weight")?,
+            )?,
+            Mode::Apr { rate } => {
+                let year = times(wide(MULTIPLIER_ONE * RATE_ONE), U512::from(YEAR_MS), "a year")?;
+                divide(
+                    times(weight, wide(rate), "a share")?,
+                    times(year, self.grain, "a year")?,
+                )?
+            }
+        };
+        times(grains, self.grain, "a share")
+    }
+
+    /// What is paid of a share and of what was withheld, and what is withheld after: `(paid, withheld)`, in units.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn pay(&self, share: U512, withheld: U512) -> Result<(U512, U512), Fault> {
+        let due = sum(share, withheld, "a payout")?;
+        Ok(if due >= self.min_payout && !due.is_zero() {
+            (due, U512::ZERO)
+        } else {
+            (U512::ZERO, due)
+        })
+    }
+
+    /// Units as a decimal number of the asset.
+    #[must_use]
+    pub fn amount(&self, units: U512) -> String {
+        format_units_wide(false, units, u32::from(self.decimals))
+    }
+
+    /// Signed units as a decimal number of the asset.
+    #[must_use]
+    pub fn signed_amount(&self, units: I256) -> String {
+        format_units_wide(units < I256::ZERO, magnitude(units), u32::from(self.decimals))
+    }
+
+    /// Unit-milliseconds as a decimal number of asset times seconds.
+    #[must_use]
+    pub fn balance_seconds(&self, held: I256) -> String {
+        format_units_wide(held < I256::ZERO, magnitude(held), u32::from(self.decimals) + 3)
+    }
+
+    /// The same for an unsigned sum.
+    #[must_use]
+    pub fn counted_seconds(&self, counted: U512) -> String {
+        format_units_wide(false, counted, u32::from(self.decimals) + 3)
+    }
+
+    /// S by the epoch's length, cut toward zero to the asset's decimals.
+    #[must_use]
+    pub fn average(&self, held: I256) -> String {
+        // An epoch is never empty, so this division is always one.
+        let average = magnitude(held).checked_div(self.length_ms).unwrap_or_default();
+        format_units_wide(
+            held < I256::ZERO && !average.is_zero(),
+            average,
+            u32::from(self.decimals),
+        )
+    }
+}
+
+impl Subtotal {
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn add(&mut self, holding: &Holding, measure: &Measure) -> Result<(), Fault> {
+        let mut one = Self {
+            withheld_before: holding.withheld,
+            ..Self::default()
+        };
+        match measure.eligibility {
+            Eligibility::Eligible { counted, weight } => {
+                one.counted = counted;
+                one.weight = weight;
+                one.closing_balance = measure.closing;
+            }
+            Eligibility::Empty => {}
+            Eligibility::Excluded => one.excluded = 1,
+            Eligibility::Negative => one.negative = 1,
+            Eligibility::BelowMinimum => one.below_minimum = 1,
+        }
+        *self = self.plus(&one)?;
+        Ok(())
+    }
+}
+
+/// How the pot is split: `P = commission + (N - carried_in)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// The exchange's share.
+    pub commission: U512,
+    /// N: what there is to share.
+    pub to_share: U512,
+}
+
+/// Splits the pot of an epoch in `pool` mode.
+///
+/// # Errors
+/// An overflow, which no accepted input comes near.
+pub fn split(pool: U512, commission_rate: u128, carried_in: U512) -> Result<Split, Fault> {
+    let commission = divide(times(pool, wide(commission_rate), "a commission")?, wide(RATE_ONE))?;
+    let rest = pool
+        .checked_sub(commission)
+        .ok_or_else(|| impossible("a commission above its pool"))?;
+    Ok(Split {
+        commission,
+        to_share: sum(rest, carried_in, "a pool")?,
+    })
+}
+
+/// Checks that money is conserved over what really went out (contract, section 5). Returns `carried_out`, or what does not add up.
+///
+/// # Errors
+/// The sentence to raise the alarm with.
+pub fn conserved(
+    mode: Mode,
+    pool: U512,
+    split: &Split,
+    carried_in: U512,
+    sums: &Subtotal,
+    emitted: &Emitted,
+) -> Result<U512, String> {
+    if emitted.weight != sums.weight {
+        return Err(format!(
+            "the weights paid on, {}, are not the weights summed before, {}",
+            emitted.weight, sums.weight
+        ));
+    }
+    let carried_out = match mode {
+        Mode::Pool => split.to_share.checked_sub(emitted.rewarded).ok_or_else(|| {
+            format!(
+                "the shares add up to {} units, more than the {} there are",
+                emitted.rewarded, split.to_share
+            )
+        })?,
+        Mode::Apr { .. } => carried_in,
+    };
+    let (source, sinks) = match mode {
+        Mode::Pool => (
+            [pool, carried_in, sums.withheld_before],
+            [
+                split.commission,
+                emitted.distributed,
+                emitted.withheld_after,
+                carried_out,
+            ],
+        ),
+        Mode::Apr { .. } => (
+            [emitted.rewarded, U512::ZERO, sums.withheld_before],
+            [U512::ZERO, emitted.distributed, emitted.withheld_after, U512::ZERO],
+        ),
+    };
+    let total = |parts: &[U512]| parts.iter().try_fold(U512::ZERO, |sum, part| sum.checked_add(*part));
+    match (total(&source), total(&sinks)) {
+        (Some(given), Some(used)) if given == used => Ok(carried_out),
+        _ => Err(format!(
+            "{source:?} units came in (pool or rewards, carried in, withheld before), {sinks:?} went out (commission, distributed, withheld after, carried out)"
+        )),
+    }
+}

@@ -1,0 +1,211 @@
+//! Reading the fields of a record: every field comes as raw JSON first, so that one that is missing, given twice or of the wrong type is
+//! told apart and named.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::account::check_account;
+use crate::core::values::amount;
+use crate::core::values::amount::AmountError;
+use crate::core::values::asset::Asset;
+use crate::core::values::time::TimeMs;
+
+/// A field as it stands in the text; `None` if it is missing (`null` is there).
+pub type RawField<'a> = Option<&'a RawValue>;
+
+/// For `deserialize_with`: keeps `null` apart from a missing field.
+pub fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawField<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Declares a struct of raw fields.
+macro_rules! fields {
+    ($(#[$meta:meta])* $name:ident { $($(#[$rename:meta])* $field:ident),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(serde::Deserialize)]
+        struct $name<'a> {
+            $(
+                $(#[$rename])*
+                #[serde(default, borrow, deserialize_with = "crate::core::contract::fields::raw")]
+                $field: $crate::core::contract::fields::RawField<'a>,
+            )*
+        }
+    };
+}
+pub(crate) use fields;
+
+/// Reads `text`, the value of `what`, as an object of known fields.
+pub fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Rejection> {
+    if !text.starts_with('{') {
+        return Err(Code::InvalidEvent.because(format!("`{what}` must be a JSON object, not {}", kind(text))));
+    }
+    serde_json::from_str(text).map_err(|error| Code::InvalidEvent.because(format!("`{what}`: {error}")))
+}
+
+/// Why `text`, which does not begin as an object, is none.
+#[must_use]
+pub fn not_an_object(text: &str, what: &str) -> Rejection {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
+        Ok(_) => Code::InvalidEvent.because(format!("{what} must be a JSON object, not {}", kind(text.trim_start()))),
+    }
+}
+
+/// Why `text` could not be read as an object of known fields.
+#[must_use]
+pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Rejection {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
+        Ok(_) => Code::InvalidEvent.because(format!("{what}: {error}")),
+    }
+}
+
+/// What kind of JSON value a text starts.
+fn kind(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The field, or a refusal that says it is missing.
+pub fn required<'a>(field: RawField<'a>, name: &str) -> Result<&'a str, Rejection> {
+    field
+        .map(RawValue::get)
+        .ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` is missing")))
+}
+
+/// A raw JSON value as a string; refused with `code` if it is none.
+pub fn string<'a>(text: &'a str, name: &str, code: Code) -> Result<Cow<'a, str>, Rejection> {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return Err(code.because(format!("`{name}` must be a JSON string, not {}", kind(text))));
+    };
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(text)
+        .map(Cow::Owned)
+        .map_err(|_| code.because(format!("`{name}` holds an escape that is no Unicode character")))
+}
+
+/// A required string.
+pub fn text<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {
+    string(required(field, name)?, name, Code::InvalidEvent)
+}
+
+/// A required account name (contract, section 3).
+pub fn account<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {
+    let account = text(field, name)?;
+    check_account(&account).map_err(|error| Code::InvalidEvent.because(format!("`{name}`: {error}")))?;
+    Ok(account)
+}
+
+/// A required asset name.
+pub fn asset(field: RawField<'_>, name: &str) -> Result<Asset, Rejection> {
+    let text = text(field, name)?;
+    Asset::parse(&text).map_err(|error| Code::InvalidEvent.because(format!("`{name}` {error}")))
+}
+
+/// An amount whose syntax has been checked; whether it is exact is asked of the asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amount<'a>(Cow<'a, str>);
+
+impl Amount<'_> {
+    /// Its value in units of an asset with `decimals` decimals, at most 10^30.
+    pub fn units(&self, decimals: u8) -> Result<u128, AmountError> {
+        amount::parse(&self.0)?.units(decimals)
+    }
+
+    /// `self * quantity` in units of an asset with `decimals` decimals.
+    pub fn product_units(&self, quantity: &Self, decimals: u8) -> Result<u128, AmountError> {
+        amount::product_units(amount::parse(&self.0)?, amount::parse(&quantity.0)?, decimals)
+    }
+}
+
+/// A required amount greater than zero.
+pub fn amount<'a>(field: RawField<'a>, name: &str) -> Result<Amount<'a>, Rejection> {
+    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    amount::parse(&text)
+        .and_then(amount::Text::positive)
+        .map_err(|error| bad_amount(name, &error))?;
+    Ok(Amount(text))
+}
+
+/// A required amount that may be zero.
+pub fn amount_or_zero<'a>(field: RawField<'a>, name: &str) -> Result<Amount<'a>, Rejection> {
+    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    amount::parse(&text).map_err(|error| bad_amount(name, &error))?;
+    Ok(Amount(text))
+}
+
+/// A required signed amount other than zero: whether it is negative, and its magnitude.
+pub fn signed_amount<'a>(field: RawField<'a>, name: &str) -> Result<(bool, Amount<'a>), Rejection> {
+    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    let (negative, parsed) = amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))?;
+    parsed.positive().map_err(|error| bad_amount(name, &error))?;
+    let magnitude = match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_start_matches(['-', '+'])),
+        Cow::Owned(text) => Cow::Owned(text.trim_start_matches(['-', '+']).to_owned()),
+    };
+    Ok((negative, Amount(magnitude)))
+}
+
+/// The refusal for an amount that is there but wrong.
+pub fn bad_amount(name: &str, error: &AmountError) -> Rejection {
+    Code::InvalidAmount.because(format!("`{name}` {error}"))
+}
+
+/// A raw JSON value as a time.
+pub fn time(raw: &str, name: &str) -> Result<TimeMs, Rejection> {
+    let text = string(raw, name, Code::InvalidTime)?;
+    TimeMs::parse(&text).map_err(|error| Code::InvalidTime.because(format!("`{name}` {error}")))
+}
+
+/// A required whole number, from 0 to `max`. As JSON numbers go, `6`, `6.0` and `6e0` are the same one.
+pub fn whole(field: RawField<'_>, name: &str, max: u64, code: Code) -> Result<u64, Rejection> {
+    let number = whole_number(required(field, name)?)
+        .ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` must be a whole JSON number from 0 to {max}")))?;
+    if number > max {
+        return Err(code.because(format!("`{name}` is {number}, the most is {max}")));
+    }
+    Ok(number)
+}
+
+/// The value of a JSON number that is whole and fits; `None` for anything else.
+fn whole_number(text: &str) -> Option<u64> {
+    let text = if text == "-0" { "0" } else { text };
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
+        return u64::try_from(amount::parse(text).ok()?.units(0).ok()?).ok();
+    };
+    // 64 bits have 20 digits: beyond that many places, only zero is whole and fits.
+    let exponent: i64 = exponent.parse().unwrap_or(i64::MAX);
+    let (digits, places) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (format!("{whole}{fraction}"), i64::try_from(fraction.len()).ok()?),
+        None => (mantissa.to_owned(), 0),
+    };
+    let digits = amount::parse(&digits).ok()?;
+    if digits.is_zero() {
+        return Some(0);
+    }
+    let value = digits.units(0).ok()?;
+    let shift = exponent.checked_sub(places)?;
+    let scale = 10u128.checked_pow(
+        u32::try_from(shift.unsigned_abs())
+            .ok()
+            .filter(|places| *places <= 30)?,
+    )?;
+    let value = if shift < 0 {
+        (value % scale == 0).then_some(value / scale)?
+    } else {
+        value.checked_mul(scale)?
+    };
+    u64::try_from(value).ok()
+}

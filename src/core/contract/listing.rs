@@ -1,0 +1,398 @@
+//! Listings and programmes (contract, section 3, the control topic): which asset is staked, and under which rules.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::core::contract::fields;
+use crate::core::contract::fields::{RawField, fields};
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::amount;
+use crate::core::values::amount::RATE_DECIMALS;
+use crate::core::values::asset::Asset;
+use crate::core::values::calendar::Calendar;
+
+/// Rates are integers scaled by this.
+pub const RATE_ONE: u128 = 10u128.pow(RATE_DECIMALS as u32);
+/// Multipliers are integers scaled by this (contract, section 5).
+pub const MULTIPLIER_ONE: u128 = 10u128.pow(amount::MULTIPLIER_DECIMALS as u32);
+/// The largest `apr`: a hundred thousand per cent.
+const MAX_APR: u128 = 1000 * RATE_ONE;
+/// The largest multiplier.
+const MAX_MULTIPLIER: u128 = 100 * MULTIPLIER_ONE;
+/// The most decimals an asset may have.
+const MAX_DECIMALS: u64 = 18;
+/// The shortest and the longest epoch, in seconds.
+const EPOCH_SECONDS: std::ops::RangeInclusive<u64> = 60..=2_678_400;
+/// The most tiers a programme may have; far more than any product has, and small enough to go through for every account.
+const MAX_TIERS: usize = 1000;
+
+/// An asset's listing: what never changes, and the programme it came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// What never changes.
+    pub terms: AssetTerms,
+    /// The rules from `programme.from_epoch` on.
+    pub programme: Programme,
+}
+
+/// What never changes about a listed asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetTerms {
+    /// Its name.
+    pub asset: Asset,
+    /// Its smallest unit is `10^-decimals`.
+    pub decimals: u8,
+    /// Its epochs.
+    pub calendar: Calendar,
+}
+
+/// The rules of an asset's rewards from one epoch on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Programme {
+    /// The first epoch under these rules.
+    pub from_epoch: u64,
+    /// What is shared out.
+    pub mode: Mode,
+    /// The least average balance that earns, in units.
+    pub min_balance: u128,
+    /// The average balance above which nothing more is earned, in units.
+    pub max_balance: Option<u128>,
+    /// The exchange's share of the pool, scaled by [`RATE_ONE`].
+    pub commission_rate: u128,
+    /// What each part of the balance weighs; the last tier has no upper bound.
+    pub tiers: Vec<Tier>,
+    /// The least amount paid out, in units; less is withheld until it adds up.
+    pub min_payout: u128,
+    /// Payouts are cut to this many decimals.
+    pub payout_decimals: u8,
+    /// Whether an account without a status earns.
+    pub enrolment: Enrolment,
+    /// What becomes of late postings applied in these epochs.
+    pub late_policy: LatePolicy,
+}
+
+/// What is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// A pot, by weight.
+    Pool,
+    /// A yearly rate on the weight.
+    Apr {
+        /// The rate, scaled by [`RATE_ONE`].
+        rate: u128,
+    },
+}
+
+impl Mode {
+    /// The mode as it stands in a seal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Apr { .. } => "apr",
+        }
+    }
+}
+
+/// A tier: the part of the balance up to a bound, and what it weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// The upper bound in units; `None` for the last.
+    pub up_to: Option<u128>,
+    /// The multiplier, scaled by [`MULTIPLIER_ONE`].
+    pub multiplier: u64,
+}
+
+/// Whether an account without a status earns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enrolment {
+    /// It does.
+    Automatic,
+    /// It does not.
+    OptIn,
+}
+
+/// What becomes of a late posting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatePolicy {
+    /// Its missed balance-seconds are made good.
+    Carry,
+    /// It counts from the start of the epoch into which it is applied.
+    Forfeit,
+}
+
+impl LatePolicy {
+    /// The policy as it stands in a report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Carry => "carry",
+            Self::Forfeit => "forfeit",
+        }
+    }
+}
+
+impl Programme {
+    /// The smallest amount a payout is a multiple of, in units.
+    #[must_use]
+    pub fn grain(&self, decimals: u8) -> u128 {
+        // Checked when the programme was read: payout_decimals is at most decimals, which is at most 18.
+        10u128.pow(u32::from(decimals.saturating_sub(self.payout_decimals)))
+    }
+}
+
+/// The programme in force in `epoch`, of an asset's programmes in the order of their `from_epoch`.
+#[must_use]
+pub fn in_force(programmes: &[Programme], epoch: u64) -> Option<&Programme> {
+    programmes.iter().rev().find(|programme| programme.from_epoch <= epoch)
+}
+
+fields!(ListingFields {
+    asset,
+    decimals,
+    anchor,
+    epoch_seconds,
+    programme
+});
+fields!(ProgrammeFields {
+    from_epoch,
+    mode,
+    apr,
+    min_balance,
+    max_balance,
+    commission_rate,
+    tiers,
+    min_payout,
+    payout_decimals,
+    enrolment,
+    late_policy,
+});
+fields!(TierFields { up_to, multiplier });
+
+impl Listing {
+    /// Reads the data of a `softstake.asset.v1`.
+    ///
+    /// # Errors
+    /// `invalid_event`, `invalid_time`, `invalid_amount`, `invalid_programme`.
+    pub fn read(data: &str) -> Result<Self, Rejection> {
+        let fields: ListingFields = fields::object(data, "data")?;
+        let asset = fields::asset(fields.asset, "asset")?;
+        let decimals = fields::whole(fields.decimals, "decimals", MAX_DECIMALS, Code::InvalidProgramme)?;
+        // At most 18.
+        let decimals = u8::try_from(decimals).unwrap_or(u8::MAX);
+        let anchor = fields::time(fields::required(fields.anchor, "anchor")?, "anchor")?;
+        let seconds = fields::whole(fields.epoch_seconds, "epoch_seconds", u64::MAX, Code::InvalidProgramme)?;
+        if !EPOCH_SECONDS.contains(&seconds) {
+            return Err(invalid(format!(
+                "`epoch_seconds` is {seconds}, it must be from 60 to 2678400"
+            )));
+        }
+        let seconds = u32::try_from(seconds).map_err(|_| invalid("`epoch_seconds` is too large"))?;
+        let programme = Programme::read(fields::required(fields.programme, "programme")?, decimals)?;
+        Ok(Self {
+            terms: AssetTerms {
+                asset,
+                decimals,
+                calendar: Calendar::new(anchor, seconds),
+            },
+            programme,
+        })
+    }
+}
+
+impl Programme {
+    /// Reads a programme of an asset with `decimals` decimals from its JSON.
+    ///
+    /// # Errors
+    /// `invalid_event`, `invalid_amount`, `invalid_programme`.
+    pub fn read(text: &str, decimals: u8) -> Result<Self, Rejection> {
+        let fields: ProgrammeFields = fields::object(text, "programme")?;
+        let from_epoch = fields::whole(fields.from_epoch, "from_epoch", u64::MAX, Code::InvalidProgramme)?;
+        let mode = fields::text(fields.mode, "mode")?;
+        let apr = optional(fields.apr, |field| rate(field, "apr", MAX_APR))?;
+        let mode = match (mode.as_ref(), apr) {
+            ("pool", None) => Mode::Pool,
+            ("apr", Some(rate)) => Mode::Apr { rate },
+            ("pool", Some(_)) => return Err(invalid("`apr` is given, but `mode` is \"pool\"")),
+            ("apr", None) => return Err(invalid("`mode` is \"apr\", so `apr` is required")),
+            _ => return Err(invalid("`mode` must be \"pool\" or \"apr\"")),
+        };
+        let min_balance = optional(fields.min_balance, |field| units(field, "min_balance", decimals))?.unwrap_or(0);
+        let max_balance = match fields.max_balance {
+            Some(raw) if raw.get() != "null" => Some(units(Some(raw), "max_balance", decimals)?),
+            _ => None,
+        };
+        if max_balance.is_some_and(|most| most == 0 || most < min_balance) {
+            return Err(invalid(
+                "`max_balance` must be greater than zero and not below `min_balance`",
+            ));
+        }
+        let commission_rate =
+            optional(fields.commission_rate, |field| rate(field, "commission_rate", RATE_ONE))?.unwrap_or(0);
+        if commission_rate != 0 && mode != Mode::Pool {
+            return Err(invalid("`commission_rate` must be 0 when `mode` is \"apr\""));
+        }
+        let tiers = match fields.tiers {
+            Some(raw) => tiers(raw.get(), decimals)?,
+            None => vec![Tier {
+                up_to: None,
+                multiplier: 1_000_000,
+            }],
+        };
+        let min_payout = optional(fields.min_payout, |field| units(field, "min_payout", decimals))?.unwrap_or(0);
+        let payout_decimals = optional(fields.payout_decimals, |field| {
+            fields::whole(field, "payout_decimals", u64::from(decimals), Code::InvalidProgramme)
+        })?
+        .map_or(decimals, |given| u8::try_from(given).unwrap_or(decimals));
+        let enrolment = match choice(fields.enrolment, "enrolment", ["automatic", "opt_in"])? {
+            0 => Enrolment::Automatic,
+            _ => Enrolment::OptIn,
+        };
+        let late_policy = match choice(fields.late_policy, "late_policy", ["carry", "forfeit"])? {
+            0 => LatePolicy::Carry,
+            _ => LatePolicy::Forfeit,
+        };
+        Ok(Self {
+            from_epoch,
+            mode,
+            min_balance,
+            max_balance,
+            commission_rate,
+            tiers,
+            min_payout,
+            payout_decimals,
+            enrolment,
+            late_policy,
+        })
+    }
+}
+
+fn invalid(reason: impl Into<String>) -> Rejection {
+    Code::InvalidProgramme.because(reason)
+}
+
+/// Reads a field if it is there.
+fn optional<'a, T>(
+    field: RawField<'a>,
+    read: impl FnOnce(RawField<'a>) -> Result<T, Rejection>,
+) -> Result<Option<T>, Rejection> {
+    if field.is_some() {
+        read(field).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// An amount, zero included, in units.
+fn units(field: RawField<'_>, name: &str, decimals: u8) -> Result<u128, Rejection> {
+    fields::amount_or_zero(field, name)?
+        .units(decimals)
+        .map_err(|error| fields::bad_amount(name, &error))
+}
+
+/// A rate from 0 to `most`, scaled by [`RATE_ONE`].
+fn rate(field: RawField<'_>, name: &str, most: u128) -> Result<u128, Rejection> {
+    let text = fields::text(field, name)?;
+    let rate = amount::parse_scaled(&text, RATE_DECIMALS).map_err(|error| invalid(format!("`{name}` {error}")))?;
+    if rate > most {
+        return Err(invalid(format!("`{name}` must be at most {}", most / RATE_ONE)));
+    }
+    Ok(rate)
+}
+
+/// Which of two words an optional field is; the first if it is missing.
+fn choice(field: RawField<'_>, name: &str, words: [&str; 2]) -> Result<usize, Rejection> {
+    let Some(text) = optional(field, |field| fields::text(field, name))? else {
+        return Ok(0);
+    };
+    words
+        .iter()
+        .position(|word| *word == text)
+        .ok_or_else(|| invalid(format!("`{name}` must be \"{}\" or \"{}\"", words[0], words[1])))
+}
+
+fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
+    let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(text)
+        .map_err(|_| Code::InvalidEvent.because("`tiers` must be a JSON array of objects"))?;
+    if raw.is_empty() || raw.len() > MAX_TIERS {
+        return Err(invalid(format!("`tiers` must hold 1 to {MAX_TIERS} tiers")));
+    }
+    let mut tiers: Vec<Tier> = Vec::with_capacity(raw.len());
+    for (index, tier) in raw.iter().enumerate() {
+        let fields: TierFields = fields::object(tier.get(), &format!("tiers[{index}]"))?;
+        let bound = fields::required(fields.up_to, &format!("tiers[{index}].up_to"))?;
+        let up_to = match bound {
+            "null" => None,
+            _ => Some(units(fields.up_to, &format!("tiers[{index}].up_to"), decimals)?),
+        };
+        if up_to.is_none() != (index + 1 == raw.len()) {
+            return Err(invalid("`tiers`: the last `up_to`, and no other, must be null"));
+        }
+        let below = tiers.last().and_then(|tier| tier.up_to).unwrap_or(0);
+        if up_to.is_some_and(|bound| bound <= below) {
+            return Err(invalid(
+                "`tiers`: each `up_to` must be greater than the one before, the first than zero",
+            ));
+        }
+        let name = format!("tiers[{index}].multiplier");
+        let text = fields::text(fields.multiplier, &name)?;
+        let multiplier = amount::parse_scaled(&text, amount::MULTIPLIER_DECIMALS)
+            .map_err(|error| invalid(format!("`{name}` {error}")))?;
+        if multiplier > MAX_MULTIPLIER {
+            return Err(invalid(format!("`{name}` must be at most 100")));
+        }
+        // At most 10^8.
+        tiers.push(Tier {
+            up_to,
+            multiplier: u64::try_from(multiplier).unwrap_or(u64::MAX),
+        });
+    }
+    Ok(tiers)
+}
+
+impl Listing {
+    /// The data of the `softstake.asset.v1` that says this, every default spelled out. [`Listing::read`] reads it back.
+    #[must_use]
+    pub fn to_value(&self) -> serde_json::Value {
+        let AssetTerms {
+            asset,
+            decimals,
+            calendar,
+        } = &self.terms;
+        let programme = &self.programme;
+        let units = |units: u128| amount::format_units(units, *decimals);
+        let tiers: Vec<_> = programme
+            .tiers
+            .iter()
+            .map(|tier| {
+                json!({
+                    "up_to": tier.up_to.map(units),
+                    "multiplier": amount::format_units(u128::from(tier.multiplier), amount::MULTIPLIER_DECIMALS),
+                })
+            })
+            .collect();
+        let mut written = json!({
+            "from_epoch": programme.from_epoch,
+            "mode": programme.mode.name(),
+            "min_balance": units(programme.min_balance),
+            "max_balance": programme.max_balance.map(units),
+            "commission_rate": amount::format_units(programme.commission_rate, RATE_DECIMALS),
+            "tiers": tiers,
+            "min_payout": units(programme.min_payout),
+            "payout_decimals": programme.payout_decimals,
+            "enrolment": match programme.enrolment { Enrolment::Automatic => "automatic", Enrolment::OptIn => "opt_in" },
+            "late_policy": programme.late_policy.name(),
+        });
+        if let Mode::Apr { rate } = programme.mode {
+            written["apr"] = amount::format_units(rate, RATE_DECIMALS).into();
+        }
+        json!({
+            "asset": asset,
+            "decimals": decimals,
+            "anchor": crate::core::contract::records::timestamp(i128::from(calendar.anchor().get())),
+            "epoch_seconds": calendar.length_ms() / 1000,
+            "programme": written,
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! The contract: the events that come in, the records that go out, and the codes of what is rejected.
+
+pub mod appends;
+pub mod control;
+pub mod decision;
+pub mod event;
+pub mod fields;
+pub mod fingerprint;
+pub mod listing;
+pub mod merkle;
+pub mod records;
+pub mod rejection;
+pub mod topic;

@@ -1,0 +1,64 @@
+//! What an ingest task remembers of the events it has applied.
+
+use arrayvec::ArrayVec;
+
+use crate::core::fault::Fault;
+use crate::core::ingest::posting::MAX_POSTINGS;
+use crate::core::values::ids::AssetEpoch;
+
+/// An applied event, remembered by its id and source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenEvent {
+    /// Of its type, time and data.
+    pub fingerprint: u128,
+    /// Where its applied postings belong; none for a status, which is never forgotten.
+    pub postings: ArrayVec<AssetEpoch, MAX_POSTINGS>,
+}
+
+impl SeenEvent {
+    /// Stored form: the fingerprint in 16 bytes, then number and epoch of each posting in 2 and 4; little-endian.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.fingerprint.to_le_bytes());
+        for at in &self.postings {
+            out.extend_from_slice(&at.number.to_le_bytes());
+            out.extend_from_slice(&at.epoch.to_le_bytes());
+        }
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let undecodable = || Fault::Undecodable {
+            what: "a remembered event",
+            why: "its length is wrong".into(),
+        };
+        let (fingerprint, mut rest) = bytes.split_first_chunk::<16>().ok_or_else(undecodable)?;
+        let mut postings = ArrayVec::new();
+        while let Some((at, tail)) = rest.split_first_chunk::<6>() {
+            let [a, b, c, d, e, f] = *at;
+            let at = AssetEpoch {
+                number: u16::from_le_bytes([a, b]),
+                epoch: u32::from_le_bytes([c, d, e, f]),
+            };
+            postings.try_push(at).map_err(|_| undecodable())?;
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            return Err(undecodable());
+        }
+        Ok(Self {
+            fingerprint: u128::from_le_bytes(*fingerprint),
+            postings,
+        })
+    }
+}
+
+/// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).
+pub trait DedupIndex {
+    /// What is remembered of an event.
+    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent>;
+    /// Remembers an event, in place of what was remembered under the same identity.
+    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent);
+}

@@ -1,0 +1,344 @@
+//! The records of the ledger: blocks of postings and statuses in a compact binary form, and notices.
+//!
+//! A record is one kind byte, then either a notice (see [`messages`](crate::core::protocol::messages)) or a block:
+//!
+//! ```text
+//! block    = kind(1) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
+//! entry    = posting | status
+//! posting  = 0(u8) bucket(u16) asset(varint) epoch(varint) before_end_ms(varint) delta(varint, zigzag) length(u8) account
+//! status   = 1(u8) bucket(u16) offset(varint) time_ms(i64) status(u8) length(u8) account length(varint) id
+//! ```
+//!
+//! Fixed-width integers are little-endian; a varint is LEB128. The kind byte is also the version: a changed layout gets a new one.
+
+use crate::core::contract::event::Status;
+use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::fault::Fault;
+use crate::core::protocol::codec;
+use crate::core::protocol::messages::Notice;
+use crate::core::values::ids::AssetEpoch;
+
+const BLOCK: u8 = 1;
+const NOTICE: u8 = 2;
+const POSTING: u8 = 0;
+const STATUS: u8 = 1;
+
+/// A posting, its epoch decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting<'a> {
+    /// The account's bucket.
+    pub bucket: u16,
+    /// The account.
+    pub account: &'a str,
+    /// The asset's number and the epoch into which it goes.
+    pub at: AssetEpoch,
+    /// Signed units.
+    pub delta: i128,
+    /// How long before that epoch's end it counts from, in milliseconds.
+    pub before_end_ms: u64,
+}
+
+/// A status, as it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusEntry<'a> {
+    /// The account's bucket.
+    pub bucket: u16,
+    /// The account.
+    pub account: &'a str,
+    /// The event's offset in its source partition.
+    pub offset: u64,
+    /// From when on, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The event's id, which orders statuses of the same time.
+    pub id: &'a str,
+    /// The status.
+    pub status: Status,
+}
+
+/// An entry of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A posting.
+    Posting(Posting<'a>),
+    /// A status.
+    Status(StatusEntry<'a>),
+}
+
+/// A record of the ledger, decoded.
+#[derive(Debug)]
+pub enum LedgerRecord<'a> {
+    /// Postings and statuses from one stretch of a source partition.
+    Block(Block<'a>),
+    /// Something to know.
+    Notice(Notice),
+}
+
+/// A block: where its entries come from, and the entries, still encoded.
+#[derive(Debug)]
+pub struct Block<'a> {
+    /// The source partition.
+    pub source: TopicPartition,
+    /// The offsets its entries come from: from the first, up to but without the second.
+    pub offsets: (u64, u64),
+    rest: &'a [u8],
+}
+
+impl<'a> LedgerRecord<'a> {
+    /// Decodes a record.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn read(record: &'a [u8]) -> Result<Self, Fault> {
+        let mut rest = record;
+        match take_u8(&mut rest)? {
+            BLOCK => {
+                let topic = Topic::from_number(take_u8(&mut rest)?).ok_or_else(|| damaged("unknown topic"))?;
+                let partition = u32::try_from(take_varint(&mut rest)?).map_err(|_| damaged("partition"))?;
+                let first = take_u64(&mut rest)?;
+                let next = take_u64(&mut rest)?;
+                Ok(Self::Block(Block {
+                    source: topic.partition(partition),
+                    offsets: (first, next),
+                    rest,
+                }))
+            }
+            NOTICE => codec::decode(rest, "a notice on the ledger").map(Self::Notice),
+            other => Err(damaged(&format!("unknown kind {other}"))),
+        }
+    }
+}
+
+impl<'a> Block<'a> {
+    /// The next entry; `None` at the end.
+    ///
+    /// # Errors
+    /// If it cannot be decoded.
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, Fault> {
+        let rest = &mut self.rest;
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let kind = take_u8(rest)?;
+        let bucket = u16::from_le_bytes(take(rest)?);
+        match kind {
+            POSTING => {
+                let number = u16::try_from(take_varint(rest)?).map_err(|_| damaged("asset number"))?;
+                let epoch = u32::try_from(take_varint(rest)?).map_err(|_| damaged("epoch"))?;
+                let before_end_ms = take_u64(rest)?;
+                let delta = unzigzag(take_varint(rest)?);
+                let length = usize::from(take_u8(rest)?);
+                let account = take_text(rest, length)?;
+                let at = AssetEpoch { number, epoch };
+                Ok(Some(Entry::Posting(Posting {
+                    bucket,
+                    account,
+                    at,
+                    delta,
+                    before_end_ms,
+                })))
+            }
+            STATUS => {
+                let offset = take_u64(rest)?;
+                let time_ms = i64::from_le_bytes(take(rest)?);
+                let status = Status::from_number(take_u8(rest)?).ok_or_else(|| damaged("unknown status"))?;
+                let length = usize::from(take_u8(rest)?);
+                let account = take_text(rest, length)?;
+                let length = usize::try_from(take_varint(rest)?).map_err(|_| damaged("length of an id"))?;
+                let id = take_text(rest, length)?;
+                Ok(Some(Entry::Status(StatusEntry {
+                    bucket,
+                    account,
+                    offset,
+                    time_ms,
+                    id,
+                    status,
+                })))
+            }
+            other => Err(damaged(&format!("unknown entry {other}"))),
+        }
+    }
+}
+
+/// The entries of a block under construction.
+#[derive(Debug, Default)]
+pub struct BlockBuilder {
+    entries: Vec<u8>,
+}
+
+impl BlockBuilder {
+    /// Whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes its entries take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a posting. The account's name is at most 128 bytes long.
+    pub fn posting(&mut self, posting: &Posting<'_>) {
+        let out = &mut self.entries;
+        out.push(POSTING);
+        out.extend_from_slice(&posting.bucket.to_le_bytes());
+        put_varint(out, u128::from(posting.at.number));
+        put_varint(out, u128::from(posting.at.epoch));
+        put_varint(out, u128::from(posting.before_end_ms));
+        put_varint(out, zigzag(posting.delta));
+        put_account(out, posting.account);
+    }
+
+    /// Adds a status.
+    pub fn status(&mut self, entry: &StatusEntry<'_>) {
+        let out = &mut self.entries;
+        out.push(STATUS);
+        out.extend_from_slice(&entry.bucket.to_le_bytes());
+        put_varint(out, u128::from(entry.offset));
+        out.extend_from_slice(&entry.time_ms.to_le_bytes());
+        out.push(entry.status as u8);
+        put_account(out, entry.account);
+        put_varint(out, entry.id.len() as u128);
+        out.extend_from_slice(entry.id.as_bytes());
+    }
+
+    /// Appends the block's record to `out` and starts anew.
+    pub fn finish(&mut self, out: &mut Vec<u8>, source: TopicPartition, offsets: (u64, u64)) {
+        out.push(BLOCK);
+        out.push(source.topic as u8);
+        put_varint(out, u128::from(source.partition));
+        put_varint(out, u128::from(offsets.0));
+        put_varint(out, u128::from(offsets.1));
+        out.extend_from_slice(&self.entries);
+        self.entries.clear();
+    }
+}
+
+/// The record of a notice.
+///
+/// # Errors
+/// None in practice.
+pub fn notice(notice: &Notice) -> Result<Vec<u8>, Fault> {
+    let mut record = vec![NOTICE];
+    record.extend_from_slice(&codec::encode(notice)?);
+    Ok(record)
+}
+
+fn damaged(why: &str) -> Fault {
+    Fault::Undecodable {
+        what: "a ledger block",
+        why: why.into(),
+    }
+}
+
+fn put_account(out: &mut Vec<u8>, account: &str) {
+    // A name is checked to be at most 128 bytes before it becomes a posting.
+    out.push(account.len() as u8);
+    out.extend_from_slice(account.as_bytes());
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u128) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+const fn zigzag(value: i128) -> u128 {
+    ((value << 1) ^ (value >> 127)).cast_unsigned()
+}
+
+const fn unzigzag(value: u128) -> i128 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Fault> {
+    let (head, tail) = rest
+        .split_first_chunk::<N>()
+        .ok_or_else(|| damaged("it ends too early"))?;
+    *rest = tail;
+    Ok(*head)
+}
+
+fn take_u8(rest: &mut &[u8]) -> Result<u8, Fault> {
+    take::<1>(rest).map(|[byte]| byte)
+}
+
+fn take_varint(rest: &mut &[u8]) -> Result<u128, Fault> {
+    let mut value = 0u128;
+    for shift in (0..128).step_by(7) {
+        let byte = take_u8(rest)?;
+        let bits = u128::from(byte & 0x7f);
+        if shift == 126 && bits > 3 {
+            break;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(damaged("a number is too long"))
+}
+
+fn take_u64(rest: &mut &[u8]) -> Result<u64, Fault> {
+    u64::try_from(take_varint(rest)?).map_err(|_| damaged("a number is too large"))
+}
+
+fn take_text<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a str, Fault> {
+    let (head, tail) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| damaged("it ends too early"))?;
+    *rest = tail;
+    std::str::from_utf8(head).map_err(|_| damaged("a name is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_back(record: &[u8]) -> Vec<Entry<'_>> {
+        let LedgerRecord::Block(mut block) = LedgerRecord::read(record).unwrap() else {
+            panic!("no block")
+        };
+        std::iter::from_fn(|| block.next_entry().unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(
+            delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
+            account in "\\PC{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
+        ) {
+            let posting = Posting { bucket, account: &account, at: AssetEpoch { number, epoch }, delta, before_end_ms };
+            let status = StatusEntry { bucket, account: &account, offset, time_ms, id: &id, status: Status::OptedOut };
+            let mut builder = BlockBuilder::default();
+            builder.posting(&posting);
+            builder.status(&status);
+            builder.posting(&posting);
+            let mut record = Vec::new();
+            builder.finish(&mut record, Topic::Trades.partition(partition), (offset, u64::MAX));
+            prop_assert!(builder.is_empty());
+            prop_assert_eq!(
+                read_back(&record),
+                vec![Entry::Posting(posting), Entry::Status(status), Entry::Posting(posting)]
+            );
+            for cut in 0..record.len() {
+                // A torn record is an error or a shorter block, never a panic.
+                if let Ok(LedgerRecord::Block(mut block)) = LedgerRecord::read(&record[..cut]) {
+                    while let Ok(Some(_)) = block.next_entry() {}
+                }
+            }
+        }
+
+        #[test]
+        fn noise_is_never_a_panic(noise: Vec<u8>) {
+            if let Ok(LedgerRecord::Block(mut block)) = LedgerRecord::read(&noise) {
+                while let Ok(Some(_)) = block.next_entry() {}
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The calendar of an asset: which epoch a moment belongs to, and when epochs start and end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::values::time::TimeMs;
+
+/// An asset's epochs: epoch k covers `[anchor + k * length, anchor + (k + 1) * length)` (contract, section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calendar {
+    anchor_ms: i64,
+    length_ms: u64,
+}
+
+impl Calendar {
+    /// A calendar whose epoch 0 starts at `anchor`; `epoch_seconds` is 60 to 2,678,400 and the caller has checked it.
+    #[must_use]
+    pub const fn new(anchor: TimeMs, epoch_seconds: u32) -> Self {
+        // A u32 of seconds is far below what a u64 of milliseconds holds.
+        Self {
+            anchor_ms: anchor.get(),
+            length_ms: epoch_seconds as u64 * 1000,
+        }
+    }
+
+    /// When epoch 0 starts.
+    #[must_use]
+    pub const fn anchor(&self) -> TimeMs {
+        TimeMs::from(self.anchor_ms)
+    }
+
+    /// How long each epoch is, in milliseconds.
+    #[must_use]
+    pub const fn length_ms(&self) -> u64 {
+        self.length_ms
+    }
+
+    /// The epoch that `time` falls in; `None` before the anchor.
+    #[must_use]
+    pub const fn epoch_of(&self, time: TimeMs) -> Option<u64> {
+        if time.get() < self.anchor_ms {
+            return None;
+        }
+        // Not below the anchor, so the difference is what abs_diff gives; the length is never zero.
+        Some(time.get().abs_diff(self.anchor_ms) / self.length_ms)
+    }
+
+    /// The first millisecond of `epoch`, in milliseconds since 1970; wide, so that no epoch number overflows it.
+    #[must_use]
+    pub fn start_ms(&self, epoch: u64) -> i128 {
+        i128::from(self.anchor_ms) + i128::from(epoch) * i128::from(self.length_ms)
+    }
+
+    /// The first millisecond after `epoch`.
+    #[must_use]
+    pub fn end_ms(&self, epoch: u64) -> i128 {
+        self.start_ms(epoch) + i128::from(self.length_ms)
+    }
+}

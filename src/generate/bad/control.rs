@@ -1,0 +1,252 @@
+//! Control records made to be refused, each for one reason only.
+
+use crate::generate::control::{Close, close, control_event, listing, reward};
+use crate::generate::draws::Draws;
+use crate::generate::json::{Json, Text};
+
+/// What is wrong, said of the asset whose epoch has just been closed.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// A close of the epoch so many after the one just closed, so many milliseconds after that epoch's end.
+    Close(u32, i64),
+    /// A close that would be accepted but for the JSON text of this member (none: the member is missing).
+    CloseField(&'static str, Option<&'static str>),
+    /// The same of a reward,
+    RewardField(&'static str, Option<&'static str>),
+    /// of a programme to come,
+    ChangeField(&'static str, Option<&'static str>),
+    /// of the first listing of an asset,
+    ListingField(&'static str, Option<&'static str>),
+    /// and of any of these the type.
+    Type(&'static str),
+    /// A change from an epoch so many after the one just closed.
+    ChangeFrom(u32),
+    Truncated,
+}
+
+use Fault::{ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardField, Truncated, Type};
+
+const AMOUNT: &str = "invalid_amount";
+const ASSET: &str = "unknown_asset";
+const EVENT: &str = "invalid_event";
+const PROGRAMME: &str = "invalid_programme";
+const TIME: &str = "invalid_time";
+
+/// Code, name, fault. The closes come before what would have to name an epoch that is still open.
+const KINDS: &[(&str, &str, Fault)] = &[
+    ("epoch_already_closed", "close-again", CloseAt(0, 60_000)),
+    ("epoch_out_of_order", "close-out-of-order", CloseAt(3, 60_000)),
+    ("epoch_not_over", "close-too-early", CloseAt(1, -1)),
+    (ASSET, "close-unlisted", CloseField("asset", Some(r#""DOGE""#))),
+    (
+        AMOUNT,
+        "close-pool-exponent",
+        CloseField("reward_pool", Some(r#""1e3""#)),
+    ),
+    (AMOUNT, "close-pool-number", CloseField("reward_pool", Some("10"))),
+    (
+        AMOUNT,
+        "close-pool-negative",
+        CloseField("reward_pool", Some(r#""-1""#)),
+    ),
+    (
+        AMOUNT,
+        "close-pool-too-precise",
+        CloseField("reward_pool", Some(r#""1.0000000000000000001""#)),
+    ),
+    (EVENT, "close-no-epoch", CloseField("epoch", None)),
+    (EVENT, "close-epoch-string", CloseField("epoch", Some(r#""1""#))),
+    (EVENT, "close-epoch-negative", CloseField("epoch", Some("-1"))),
+    (EVENT, "close-epoch-fraction", CloseField("epoch", Some("1.5"))),
+    (
+        EVENT,
+        "close-epoch-huge",
+        CloseField("epoch", Some("99999999999999999999999")),
+    ),
+    (AMOUNT, "reward-zero", RewardField("amount", Some(r#""0""#))),
+    (AMOUNT, "reward-negative", RewardField("amount", Some(r#""-2""#))),
+    (
+        AMOUNT,
+        "reward-too-precise",
+        RewardField("amount", Some(r#""1.0000000000000000001""#)),
+    ),
+    (EVENT, "reward-no-amount", RewardField("amount", None)),
+    (EVENT, "reward-no-validator", RewardField("validator", None)),
+    (ASSET, "reward-unlisted", RewardField("asset", Some(r#""DOGE""#))),
+    ("wrong_topic", "deposit-on-control", Type("exchange.deposit.v1")),
+    ("unsupported_type", "listing-v2", Type("softstake.asset.v2")),
+    ("invalid_json", "control-truncated", Truncated),
+    (PROGRAMME, "change-of-open-epoch", ChangeFrom(1)),
+    (PROGRAMME, "change-of-closed-epoch", ChangeFrom(0)),
+    (PROGRAMME, "change-decimals", ChangeField("decimals", Some("7"))),
+    (
+        PROGRAMME,
+        "change-anchor",
+        ChangeField("anchor", Some(r#""2026-11-02T00:00:00Z""#)),
+    ),
+    (PROGRAMME, "change-length", ChangeField("epoch_seconds", Some("59"))),
+    (
+        PROGRAMME,
+        "change-unknown-mode",
+        ChangeField("programme.mode", Some(r#""lottery""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-commission",
+        ChangeField("programme.commission_rate", Some(r#""1.01""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-apr-missing",
+        ChangeField("programme.mode", Some(r#""apr""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-apr-in-pool",
+        ChangeField("programme.apr", Some(r#""0.05""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-tiers-order",
+        ChangeField(
+            "programme.tiers",
+            Some(r#"[{"up_to":"9","multiplier":"1"},{"up_to":"5","multiplier":"2"},{"up_to":null,"multiplier":"1"}]"#),
+        ),
+    ),
+    (
+        PROGRAMME,
+        "change-tiers-bounded",
+        ChangeField("programme.tiers", Some(r#"[{"up_to":"9","multiplier":"1"}]"#)),
+    ),
+    (
+        PROGRAMME,
+        "change-tiers-none",
+        ChangeField("programme.tiers", Some("[]")),
+    ),
+    (
+        PROGRAMME,
+        "change-multiplier",
+        ChangeField("programme.tiers", Some(r#"[{"up_to":null,"multiplier":"100.000001"}]"#)),
+    ),
+    (
+        PROGRAMME,
+        "change-payout-decimals",
+        ChangeField("programme.payout_decimals", Some("19")),
+    ),
+    (
+        PROGRAMME,
+        "change-enrolment",
+        ChangeField("programme.enrolment", Some(r#""maybe""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-late-policy",
+        ChangeField("programme.late_policy", Some(r#""shrug""#)),
+    ),
+    (
+        AMOUNT,
+        "change-minimum",
+        ChangeField("programme.min_balance", Some(r#""1e3""#)),
+    ),
+    (
+        AMOUNT,
+        "change-cap-too-precise",
+        ChangeField("programme.max_balance", Some(r#""1.0000000000000000001""#)),
+    ),
+    (
+        EVENT,
+        "change-rate-number",
+        ChangeField("programme.commission_rate", Some("0.1")),
+    ),
+    (EVENT, "change-no-mode", ChangeField("programme.mode", None)),
+    (EVENT, "listing-no-decimals", ListingField("decimals", None)),
+    (EVENT, "listing-lower-case", ListingField("asset", Some(r#""luna""#))),
+    (EVENT, "listing-no-programme", ListingField("programme", None)),
+    (TIME, "listing-anchor", ListingField("anchor", Some(r#""tomorrow""#))),
+    (PROGRAMME, "listing-decimals-19", ListingField("decimals", Some("19"))),
+    (
+        PROGRAMME,
+        "listing-59-seconds",
+        ListingField("epoch_seconds", Some("59")),
+    ),
+    (
+        PROGRAMME,
+        "listing-32-days",
+        ListingField("epoch_seconds", Some("2764800")),
+    ),
+    (
+        PROGRAMME,
+        "listing-from-epoch-1",
+        ListingField("programme.from_epoch", Some("1")),
+    ),
+];
+
+/// How many of them end a stage.
+const EACH_STAGE: usize = 10;
+
+/// The kinds of bad control records: a name, which is part of the record's `id` (`bad-` and the name), and the code of
+/// the dead letter it should become.
+pub fn bad_control_kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().map(|&(code, name, _)| (name, code))
+}
+
+/// The records that end the stage whose epoch has just been closed.
+pub(crate) fn lines(of: &Close, draws: &mut Draws) -> Vec<Vec<u8>> {
+    let first = of.epoch as usize * EACH_STAGE;
+    let turns = first..first + EACH_STAGE;
+    turns.map(|turn| line(of, KINDS[turn % KINDS.len()], draws)).collect()
+}
+
+fn line(of: &Close, (_, name, fault): (&str, &str, Fault), draws: &mut Draws) -> Vec<u8> {
+    let id = || format!("bad-{name}-{}", of.epoch);
+    let next = of.epoch + 1;
+    let over = of.end_ms(next) + 60_000;
+    let raw = |raw: &'static str| Json::Raw(Text::Borrowed(raw));
+    let spoilt = |kind: &'static str, mut data: Json, field: &str, text: Option<&'static str>| {
+        data.set(field, text.map(raw));
+        control_event(id(), kind, over, data)
+    };
+    let (closing, rewarding) = ("softstake.epoch_close.v1", "softstake.validator_reward.v1");
+    let listed = "softstake.asset.v1";
+    let event = match fault {
+        CloseAt(ahead, after_ms) => {
+            let epoch = of.epoch + ahead;
+            let data = close(of.symbol(), epoch, Some("1".to_owned()));
+            control_event(id(), closing, of.end_ms(epoch) + after_ms, data)
+        }
+        CloseField(field, text) => {
+            let data = close(of.symbol(), next, Some("1".to_owned()));
+            spoilt(closing, data, field, text)
+        }
+        RewardField(field, text) => {
+            let data = reward(of.symbol(), "1".to_owned(), 0);
+            spoilt(rewarding, data, field, text)
+        }
+        // Far enough ahead to come after every programme there is.
+        ChangeField(field, text) => spoilt(listed, proposal(of, of.epoch + 50), field, text),
+        ChangeFrom(ahead) => control_event(id(), listed, over, proposal(of, of.epoch + ahead)),
+        ListingField(field, text) => {
+            let mut data = proposal(of, 0);
+            data.set("asset", Some(Json::text("BAD1")));
+            spoilt(listed, data, field, text)
+        }
+        Type(kind) => control_event(id(), kind, over, proposal(of, 0)),
+        Truncated => control_event(id(), closing, over, close(of.symbol(), next, None)),
+    };
+    let mut text = event.compact(draws);
+    if matches!(fault, Truncated) {
+        text.truncate(text.len() - 9);
+    }
+    text
+}
+
+/// A listing of the asset with the plainest programme from an epoch on.
+fn proposal(of: &Close, from_epoch: u32) -> Json {
+    let mut data = listing(of.spec, of.asset, "");
+    let programme = Json::object([
+        ("from_epoch", Json::Number(from_epoch.into())),
+        ("mode", Json::text("pool")),
+    ]);
+    data.set("programme", Some(programme));
+    data
+}

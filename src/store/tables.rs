@@ -1,0 +1,301 @@
+//! Keys and values of the tasks' stores. The first byte names the table; a retired one stays reserved. 0 is the store's own.
+//!
+//! | table | in | key after the first byte | value |
+//! |---|---|---|---|
+//! | 1 state | all | | the fold's state, postcard behind a version byte |
+//! | 2 seen | ingest, coordinate | identity (16) | fingerprint, postings |
+//! | 3 passed | ingest | asset name (16, zero padded) | what was passed over of an asset not listed |
+//! | 4 rows | accrue | asset (u16), epoch (u32), bucket (u16), account | sums, see `store::row` |
+//! | 5 openings | accrue | asset (u16), bucket (u16), account | balance and withheld amount |
+//! | 6 statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id |
+//!
+//! Numbers in keys are big-endian, so that keys sort by them. An account's name holds no control character, so 0 ends it.
+
+use ethnum::I256;
+use ruint::aliases::U512;
+
+use crate::core::accrue::eligibility::KeptStatus;
+use crate::core::contract::event::Status;
+use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::fault::Fault;
+use crate::core::protocol::ledger::StatusEntry;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::AssetEpoch;
+
+/// The fold's state.
+pub const STATE: [u8; 1] = [1];
+const SEEN: u8 = 2;
+const PASSED: u8 = 3;
+const ROWS: u8 = 4;
+const OPENINGS: u8 = 5;
+const STATUSES: u8 = 6;
+
+/// The key of a remembered event.
+#[must_use]
+pub fn seen(identity: &[u8; 16]) -> [u8; 17] {
+    let mut key = [SEEN; 17];
+    key[1..].copy_from_slice(identity);
+    key
+}
+
+/// All keys of remembered events: from, to.
+#[must_use]
+pub const fn all_seen() -> ([u8; 1], [u8; 1]) {
+    ([SEEN], [SEEN + 1])
+}
+
+/// Whether a key is that of a remembered event.
+#[must_use]
+pub fn is_seen(key: &[u8]) -> bool {
+    key.first() == Some(&SEEN)
+}
+
+/// The key of what was passed over of an asset.
+#[must_use]
+pub fn passed(asset: Asset) -> [u8; 17] {
+    let mut key = [PASSED; 17];
+    key[1..].copy_from_slice(asset.padded());
+    key
+}
+
+/// All keys of passed-over assets: from, to.
+#[must_use]
+pub const fn all_passed() -> ([u8; 1], [u8; 1]) {
+    ([PASSED], [PASSED + 1])
+}
+
+/// The asset in a key of the passed table.
+pub fn passed_asset(key: &[u8]) -> Result<Asset, Fault> {
+    key.get(1..)
+        .and_then(|name| <[u8; 16]>::try_from(name).ok())
+        .and_then(|padded| Asset::from_padded(padded).ok())
+        .ok_or_else(|| damaged("the key of an asset that is not listed"))
+}
+
+/// Writes the key of a row into `key`.
+pub fn row(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &str) {
+    key.clear();
+    key.push(ROWS);
+    key.extend_from_slice(&at.number.to_be_bytes());
+    key.extend_from_slice(&at.epoch.to_be_bytes());
+    key.extend_from_slice(&bucket.to_be_bytes());
+    key.extend_from_slice(account.as_bytes());
+}
+
+/// Writes the key of an opening row into `key`.
+pub fn opening(key: &mut Vec<u8>, number: u16, bucket: u16, account: &str) {
+    key.clear();
+    key.push(OPENINGS);
+    key.extend_from_slice(&number.to_be_bytes());
+    key.extend_from_slice(&bucket.to_be_bytes());
+    key.extend_from_slice(account.as_bytes());
+}
+
+/// Writes the key of a status into `key`.
+pub fn status(key: &mut Vec<u8>, source: TopicPartition, entry: &StatusEntry<'_>) {
+    key.clear();
+    key.push(STATUSES);
+    key.extend_from_slice(&entry.bucket.to_be_bytes());
+    key.extend_from_slice(entry.account.as_bytes());
+    key.push(0);
+    key.push(source.topic as u8);
+    key.extend_from_slice(&source.partition.to_be_bytes());
+    key.extend_from_slice(&entry.offset.to_be_bytes());
+}
+
+/// A table walked in the order of bucket and account: the first keys' prefix, and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Table {
+    /// An epoch's rows.
+    Rows(AssetEpoch),
+    /// An asset's opening rows.
+    Openings(u16),
+    /// All statuses.
+    Statuses,
+}
+
+impl Table {
+    /// What its keys begin with.
+    #[must_use]
+    pub fn prefix(self) -> Vec<u8> {
+        let mut prefix = Vec::with_capacity(9);
+        match self {
+            Self::Rows(at) => {
+                prefix.push(ROWS);
+                prefix.extend_from_slice(&at.number.to_be_bytes());
+                prefix.extend_from_slice(&at.epoch.to_be_bytes());
+            }
+            Self::Openings(number) => {
+                prefix.push(OPENINGS);
+                prefix.extend_from_slice(&number.to_be_bytes());
+            }
+            Self::Statuses => prefix.push(STATUSES),
+        }
+        prefix
+    }
+
+    /// Its keys from `bucket` on: from, to. Buckets are below 4,096, so the two bytes after the prefix never are 0xffff.
+    #[must_use]
+    pub fn range(self, bucket: u16) -> (Vec<u8>, Vec<u8>) {
+        let prefix = self.prefix();
+        let mut from = prefix.clone();
+        from.extend_from_slice(&bucket.to_be_bytes());
+        let mut to = prefix;
+        to.extend_from_slice(&[0xff, 0xff]);
+        (from, to)
+    }
+
+    /// The bucket and account in one of its keys: the bytes by which the three tables are walked side by side.
+    pub fn place(self, key: &[u8]) -> Result<&[u8], Fault> {
+        let from = match self {
+            Self::Rows(_) => 7,
+            Self::Openings(_) => 3,
+            Self::Statuses => 1,
+        };
+        let place = key
+            .get(from..)
+            .filter(|place| place.len() > 2)
+            .ok_or_else(|| damaged("a key"))?;
+        match self {
+            Self::Rows(_) | Self::Openings(_) => Ok(place),
+            Self::Statuses => {
+                let end = memchr::memchr(0, &place[2..]).ok_or_else(|| damaged("the key of a status"))?;
+                Ok(&place[..end + 2])
+            }
+        }
+    }
+}
+
+/// The bucket of the account that a key of an accrue task is about; `None` for the state.
+#[must_use]
+pub fn bucket(key: &[u8]) -> Option<u16> {
+    let from = match *key.first()? {
+        ROWS => 7,
+        OPENINGS => 3,
+        STATUSES => 1,
+        _ => return None,
+    };
+    key.get(from..from + 2)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+/// The epoch in the key of a row.
+pub fn row_epoch(key: &[u8]) -> Result<u32, Fault> {
+    key.get(3..7)
+        .and_then(|epoch| epoch.try_into().ok())
+        .map(u32::from_be_bytes)
+        .ok_or_else(|| damaged("the key of a row"))
+}
+
+/// The bucket and the account of a place.
+pub fn split_place(place: &[u8]) -> Result<(u16, &str), Fault> {
+    let (bucket, account) = place.split_first_chunk::<2>().ok_or_else(|| damaged("a key"))?;
+    let account = std::str::from_utf8(account).map_err(|_| damaged("an account in a key"))?;
+    Ok((u16::from_be_bytes(*bucket), account))
+}
+
+/// The value of a status.
+#[must_use]
+pub fn status_value(entry: &StatusEntry<'_>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(9 + entry.id.len());
+    value.extend_from_slice(&entry.time_ms.to_be_bytes());
+    value.push(entry.status as u8);
+    value.extend_from_slice(entry.id.as_bytes());
+    value
+}
+
+/// A status from its key and value.
+pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
+    let read = || {
+        let (rest, offset) = key.split_last_chunk::<8>()?;
+        let (rest, partition) = rest.split_last_chunk::<4>()?;
+        let topic = Topic::from_number(*rest.last()?)?;
+        let (time, rest) = value.split_first_chunk::<8>()?;
+        let (status, id) = rest.split_first()?;
+        Some(KeptStatus {
+            time_ms: i64::from_be_bytes(*time),
+            id: std::str::from_utf8(id).ok()?.to_owned(),
+            status: Status::from_number(*status)?,
+            source: topic.partition(u32::from_be_bytes(*partition)),
+            offset: u64::from_be_bytes(*offset),
+        })
+    };
+    read().ok_or_else(|| damaged("a status"))
+}
+
+/// The value of an opening row: the balance's length in bytes, the balance, the withheld amount; both little-endian without the bytes
+/// that its sign or zero would repeat.
+#[must_use]
+pub fn opening_value(balance: I256, withheld: U512) -> Vec<u8> {
+    let bytes = balance.to_le_bytes();
+    let fill = if balance < I256::ZERO { 0xff } else { 0 };
+    let mut length = bytes.len();
+    // The byte that stays on top carries the sign.
+    while length > 0
+        && bytes[length - 1] == fill
+        && (if length > 1 {
+            bytes[length - 2] >> 7 == fill >> 7
+        } else {
+            fill == 0
+        })
+    {
+        length -= 1;
+    }
+    let mut value = Vec::with_capacity(length + 9);
+    value.push(length as u8);
+    value.extend_from_slice(&bytes[..length]);
+    value.extend_from_slice(without_top_zeros(withheld.as_le_slice()));
+    value
+}
+
+/// Reads what [`opening_value`] wrote.
+pub fn read_opening(value: &[u8]) -> Result<(I256, U512), Fault> {
+    let read = || {
+        let (length, rest) = value.split_first()?;
+        let (balance, withheld) = rest.split_at_checked(usize::from(*length))?;
+        let fill = if balance.last().is_some_and(|top| top >> 7 == 1) {
+            0xff
+        } else {
+            0
+        };
+        let mut bytes = [fill; 32];
+        bytes.get_mut(..balance.len())?.copy_from_slice(balance);
+        Some((I256::from_le_bytes(bytes), U512::try_from_le_slice(withheld)?))
+    };
+    read().ok_or_else(|| damaged("an opening row"))
+}
+
+fn without_top_zeros(bytes: &[u8]) -> &[u8] {
+    let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &bytes[..length]
+}
+
+fn damaged(what: &'static str) -> Fault {
+    Fault::Undecodable {
+        what,
+        why: "it is not as this version writes it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn openings_come_back(high: i128, low: u128, bytes: [u8; 32], shift in 0u32..256) {
+            let balance = I256::from_words(high, low.cast_signed()) >> shift;
+            let withheld = U512::from_le_slice(&bytes) >> (shift as usize);
+            let value = opening_value(balance, withheld);
+            prop_assert_eq!(read_opening(&value).unwrap(), (balance, withheld));
+        }
+    }
+
+    #[test]
+    fn an_empty_opening_is_one_byte() {
+        assert_eq!(opening_value(I256::ZERO, U512::ZERO), vec![0]);
+        assert_eq!(opening_value(I256::MINUS_ONE, U512::ZERO), vec![1, 0xff]);
+        assert_eq!(opening_value(I256::new(128), U512::ONE), vec![2, 0x80, 0, 1]);
+    }
+}

@@ -1,0 +1,192 @@
+//! The shell of the accrue fold: one ledger partition.
+
+use std::sync::Arc;
+
+use ethnum::I256;
+
+use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::core::accrue::row::Row;
+use crate::core::accrue::{Account, Accrue, Job, Rows};
+use crate::core::protocol::codec;
+use crate::core::protocol::ledger::StatusEntry;
+use crate::core::values::bucket::{BUCKETS, Partitions};
+use crate::core::values::ids::AssetEpoch;
+use crate::store::tables::Table;
+use crate::store::{Changes, Store, tables};
+use crate::task::accounts::Accounts;
+use crate::task::harness::{Context, Fold, JobStep, Stop};
+use crate::task::stats::Stats;
+use crate::task::{TaskError, seen_events};
+
+/// How many bytes of distributions one transaction carries, about: it ends with the bucket in which it comes to that.
+const CHUNK_BYTES: usize = 2 << 20;
+
+/// The accrue task of a ledger partition.
+pub struct AccrueTask {
+    accrue: Accrue,
+    partition: u16,
+    partitions: Partitions,
+    inputs: [TopicPartition; 1],
+    key: Vec<u8>,
+    stats: Arc<Stats>,
+}
+
+impl AccrueTask {
+    /// Takes the task up from its store.
+    pub fn new(
+        partition: u16,
+        partitions: Partitions,
+        store: &dyn Store,
+        stats: Arc<Stats>,
+    ) -> Result<Self, TaskError> {
+        let accrue = seen_events::state(store, "the state of an accrue task")?.unwrap_or_default();
+        let inputs = [Topic::Ledger.partition(u32::from(partition))];
+        Ok(Self {
+            accrue,
+            partition,
+            partitions,
+            inputs,
+            key: Vec::new(),
+            stats,
+        })
+    }
+
+    fn sum(&mut self, at: AssetEpoch, context: &mut Context<'_>) -> Result<JobStep, Stop> {
+        let mut summing = self.accrue.summing(at)?;
+        let mut accounts = Accounts::from(context.store, at, 0)?;
+        let mut account = Account::default();
+        while accounts.next(&mut account)? {
+            summing.account(&account)?;
+        }
+        self.accrue
+            .summed(at, u32::from(self.partition), summing.sums(), context.outputs)?;
+        Ok(JobStep::Done)
+    }
+
+    /// Emits distributions from the bucket after `place` on, for one transaction or up to the bucket `until`.
+    fn emit(
+        &mut self,
+        at: AssetEpoch,
+        place: &[u8],
+        until: Option<&[u8]>,
+        context: &mut Context<'_>,
+    ) -> Result<JobStep, Stop> {
+        let first = bucket_after(place);
+        let last = match until {
+            Some(until) if !until.is_empty() => bucket_after(until),
+            _ => BUCKETS,
+        };
+        let mut emitting = self.accrue.emitting(at)?;
+        let mut accounts = Accounts::from(context.store, at, first)?;
+        let mut current = None;
+        let mut account = Account::default();
+        while accounts.next(&mut account)? {
+            if current != Some(account.bucket) {
+                if let Some(done) = current
+                    && (account.bucket >= last || context.outputs.bytes() >= CHUNK_BYTES)
+                {
+                    self.accrue.emitted_so_far(&mut emitting)?;
+                    self.count(context);
+                    return Ok(JobStep::Place(u16::to_be_bytes(done).to_vec()));
+                }
+                current = Some(account.bucket);
+            }
+            let closing = emitting.account(&account, context.outputs)?;
+            tables::opening(&mut self.key, at.number, account.bucket, &account.name);
+            if closing.balance == I256::ZERO && closing.withheld.is_zero() {
+                context.changes.delete(&self.key);
+            } else {
+                context
+                    .changes
+                    .put(&self.key, &tables::opening_value(closing.balance, closing.withheld));
+            }
+        }
+        let (from, to) = Table::Rows(at).range(0);
+        context.changes.delete_range(&from, &to);
+        self.count(context);
+        self.accrue
+            .emitted(emitting, self.partitions, self.partition, context.outputs)?;
+        Ok(JobStep::Done)
+    }
+
+    fn count(&self, context: &Context<'_>) {
+        if !context.recovering {
+            let distributions = context
+                .outputs
+                .iter()
+                .filter(|(to, ..)| to.topic == Topic::Distributions)
+                .count();
+            Stats::add(&self.stats.distributions, distributions as u64);
+        }
+    }
+}
+
+/// The bucket to go on with after a place; the first for the empty one.
+fn bucket_after(place: &[u8]) -> u16 {
+    <[u8; 2]>::try_from(place).map_or(0, |bucket| u16::from_be_bytes(bucket).saturating_add(1))
+}
+
+impl Fold for AccrueTask {
+    fn inputs(&self) -> &[TopicPartition] {
+        &self.inputs
+    }
+
+    fn limit(&mut self, _: usize, _: u64, _: &dyn Bus) -> Result<u64, Stop> {
+        Ok(u64::MAX)
+    }
+
+    fn apply(&mut self, _: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop> {
+        let mut rows = Changed {
+            changes: context.changes,
+            key: &mut self.key,
+            postings: 0,
+        };
+        let mut applied = first;
+        for record in batch.iter().skip(first) {
+            self.accrue.apply(record.value, &mut rows)?;
+            applied += 1;
+            if self.accrue.job().is_some() {
+                break;
+            }
+        }
+        Stats::add(&self.stats.accrued, rows.postings);
+        Ok(applied)
+    }
+
+    fn has_job(&self) -> bool {
+        self.accrue.job().is_some()
+    }
+
+    fn job(&mut self, place: &[u8], until: Option<&[u8]>, context: &mut Context<'_>) -> Result<JobStep, Stop> {
+        match self.accrue.job() {
+            None => Ok(JobStep::Done),
+            Some(Job::Sum(at)) => self.sum(at, context),
+            Some(Job::Emit(at)) => self.emit(at, place, until, context),
+        }
+    }
+
+    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
+        changes.put(&tables::STATE, &codec::encode(&self.accrue)?);
+        Ok(())
+    }
+}
+
+/// Rows as changes of the store.
+struct Changed<'a> {
+    changes: &'a mut Changes,
+    key: &'a mut Vec<u8>,
+    postings: u64,
+}
+
+impl Rows for Changed<'_> {
+    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &str, row: Row) {
+        tables::row(self.key, at, bucket, account);
+        self.changes.add(self.key, row);
+        self.postings += 1;
+    }
+
+    fn keep(&mut self, source: TopicPartition, status: &StatusEntry<'_>) {
+        tables::status(self.key, source, status);
+        self.changes.put(self.key, &tables::status_value(status));
+    }
+}

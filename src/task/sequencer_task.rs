@@ -1,0 +1,111 @@
+//! The sequencer: puts control records and newly found source partitions into the inbox, in one order, for the coordinator.
+//!
+//! It keeps nothing but its position on the bus. After a restart it names all source partitions again, which changes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::bus::{Batch, Bus, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use crate::core::protocol::codec;
+use crate::core::protocol::messages::Inbox;
+use crate::task::harness::Stop;
+use crate::task::{Progress, Task, TaskError};
+
+const CONTROL: TopicPartition = Topic::Control.partition(0);
+const INBOX: TopicPartition = Topic::Inbox.partition(0);
+/// How many bytes of control records go into one record of the inbox, about.
+const STEP_BYTES: usize = 256 << 10;
+
+/// The sequencer's task.
+pub struct SequencerTask {
+    bus: Arc<dyn Bus>,
+    reader: Box<dyn Reader>,
+    named: BTreeSet<TopicPartition>,
+    /// How often sources were named at the place where the task stands: so no two commits have the same position.
+    job: u32,
+}
+
+impl SequencerTask {
+    /// Takes the task up where the bus left it.
+    pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
+        let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
+        let reader = bus.open(CONTROL, &position.inputs.get(&CONTROL).cloned().unwrap_or_default())?;
+        let job = position.cursor.job;
+        Ok(Self {
+            bus,
+            reader,
+            named: BTreeSet::new(),
+            job,
+        })
+    }
+
+    fn commit(&self, message: &Inbox, at: &Mark, job: u32) -> Result<(), TaskError> {
+        let mut outputs = Outputs::default();
+        let record = codec::encode(message).map_err(|fault| Stop::Fault(fault).of("sequence"))?;
+        outputs.push(INBOX, &[], &record);
+        let mut position = Position::default();
+        position.inputs.insert(CONTROL, at.clone());
+        position.cursor.job = job;
+        Ok(self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?)
+    }
+
+    /// Puts the source partitions into the inbox that are new; whether there were any.
+    fn name_sources(&mut self, at: &Mark) -> Result<bool, TaskError> {
+        let mut found = Vec::new();
+        for topic in Topic::SOURCES {
+            let partitions = self.bus.partitions(topic)?;
+            found.extend(partitions.into_iter().map(|partition| topic.partition(partition)));
+        }
+        found.retain(|source| !self.named.contains(source));
+        if found.is_empty() {
+            return Ok(false);
+        }
+        self.job = self.job.saturating_add(1);
+        self.commit(&Inbox::Sources(found.clone()), at, self.job)?;
+        self.named.extend(found);
+        Ok(true)
+    }
+
+    fn put(&mut self, batch: &Batch, before: &Mark) -> Result<bool, TaskError> {
+        // Partitions before the records: what exists when a close is read is named before the close is.
+        self.bus.refresh();
+        let found = self.name_sources(before)?;
+        let records = batch
+            .iter()
+            .filter(|record| !record.value.is_empty())
+            .map(|record| (record.offset, record.value.to_vec()));
+        let message = Inbox::Control {
+            records: records.collect(),
+            read_to: batch.next.offset,
+        };
+        self.job = 0;
+        self.commit(&message, &batch.next, self.job)?;
+        Ok(found)
+    }
+}
+
+impl Task for SequencerTask {
+    fn id(&self) -> TaskId {
+        TaskId::SEQUENCE
+    }
+
+    fn step(&mut self) -> Result<Progress, TaskError> {
+        let before = self.reader.mark().clone();
+        let batch = self.reader.read(STEP_BYTES, u64::MAX)?;
+        let read = !batch.is_empty() || batch.next.offset != before.offset;
+        let found = if read {
+            self.put(&batch, &before)?
+        } else {
+            self.name_sources(&before)?
+        };
+        Ok(match (found, read) {
+            (true, _) => Progress::Found,
+            (false, true) => Progress::Worked,
+            (false, false) => Progress::Idle,
+        })
+    }
+
+    fn close(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}

@@ -166,7 +166,7 @@ fn tell(trace: &Explanation, out: &mut dyn Write) -> Outcome {
         format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
     };
     let opening: I256 = trace.opening_balance.units.parse().unwrap_or_default();
-    let whole = row::scaled(opening, trace.epoch_ms).unwrap_or_default();
+    let whole = row::unit_ms(opening, trace.epoch_ms).unwrap_or_default();
     table.row([
         "at the start",
         &trace.epoch_start,

@@ -6,12 +6,11 @@ use ethnum::I256;
 use ruint::aliases::U512;
 
 use crate::core::coordinate::Coordinator;
-use crate::core::protocol::messages::Settlement;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::AssetEpoch;
 
 use crate::core::accrue::row::Row;
-use crate::core::accrue::settle::Rules;
+use crate::core::accrue::settle::{Holding, Rules};
 use crate::core::contract::listing;
 use crate::core::contract::records::timestamp;
 use crate::core::values::bucket::Partitions;
@@ -128,16 +127,9 @@ fn view(coordinator: &Coordinator, store: &dyn Store, bucket: u16, account: &str
             let Some(programme) = listing::in_force(&listed.programmes, u64::from(epoch)) else {
                 continue;
             };
-            let settlement = Settlement {
-                at: AssetEpoch { number, epoch },
-                terms: listed.terms.clone(),
-                programme: programme.clone(),
-                cut: crate::core::contract::decision::Offsets::default(),
-            };
-            let in_force = Rules::new(&settlement)?;
-            let holding = crate::core::accrue::settle::Holding {
+            let in_force = Rules::new(&listed.terms, programme)?;
+            let holding = Holding {
                 opening: balance,
-                withheld,
                 row,
                 excluded: false,
             };

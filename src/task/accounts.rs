@@ -1,6 +1,6 @@
 //! A walk over all accounts of an epoch: opening rows, the epoch's rows and statuses side by side, in the order of bucket and account.
 
-use crate::core::accrue::Account;
+use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
 use crate::core::fault::Fault;
 use crate::core::values::ids::AssetEpoch;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ethnum::I256;
 
 use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
-use crate::core::accrue::{Account, Accrue, Job, Rows};
+use crate::core::accrue::{Accrue, AccrueJob, Rows};
 use crate::core::protocol::codec;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::bucket::{BUCKETS, Partitions};
@@ -52,14 +53,14 @@ impl AccrueTask {
     }
 
     fn sum(&mut self, at: AssetEpoch, context: &mut Context<'_>) -> Result<JobStep, Stop> {
-        let mut summing = self.accrue.summing(at)?;
+        let mut summing = self.accrue.begin_sum(at)?;
         let mut accounts = Accounts::from(context.store, at, 0)?;
         let mut account = Account::default();
         while accounts.next(&mut account)? {
-            summing.account(&account)?;
+            summing.add_account(&account)?;
         }
         self.accrue
-            .summed(at, u32::from(self.partition), summing.sums(), context.outputs)?;
+            .send_subtotal(at, u32::from(self.partition), summing.sums(), context.outputs)?;
         Ok(JobStep::Done)
     }
 
@@ -76,7 +77,7 @@ impl AccrueTask {
             Some(until) if !until.is_empty() => bucket_after(until),
             _ => BUCKETS,
         };
-        let mut emitting = self.accrue.emitting(at)?;
+        let mut emitting = self.accrue.begin_emission(at)?;
         let mut accounts = Accounts::from(context.store, at, first)?;
         let mut current = None;
         let mut account = Account::default();
@@ -85,27 +86,27 @@ impl AccrueTask {
                 if let Some(done) = current
                     && (account.bucket >= last || context.outputs.bytes() >= CHUNK_BYTES)
                 {
-                    self.accrue.emitted_so_far(&mut emitting)?;
+                    self.accrue.keep_chunk(&mut emitting)?;
                     self.count(context);
                     return Ok(JobStep::Place(u16::to_be_bytes(done).to_vec()));
                 }
                 current = Some(account.bucket);
             }
-            let closing = emitting.account(&account, context.outputs)?;
+            let next = emitting.pay(&account, context.outputs)?;
             tables::opening(&mut self.key, at.number, account.bucket, &account.name);
-            if closing.balance == I256::ZERO && closing.withheld.is_zero() {
+            if next.balance == I256::ZERO && next.withheld.is_zero() {
                 context.changes.delete(&self.key);
             } else {
                 context
                     .changes
-                    .put(&self.key, &tables::opening_value(closing.balance, closing.withheld));
+                    .put(&self.key, &tables::opening_value(next.balance, next.withheld));
             }
         }
         let (from, to) = Table::Rows(at).range(0);
         context.changes.delete_range(&from, &to);
         self.count(context);
         self.accrue
-            .emitted(emitting, self.partitions, self.partition, context.outputs)?;
+            .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
         Ok(JobStep::Done)
     }
 
@@ -160,8 +161,8 @@ impl Fold for AccrueTask {
     fn job(&mut self, place: &[u8], until: Option<&[u8]>, context: &mut Context<'_>) -> Result<JobStep, Stop> {
         match self.accrue.job() {
             None => Ok(JobStep::Done),
-            Some(Job::Sum(at)) => self.sum(at, context),
-            Some(Job::Emit(at)) => self.emit(at, place, until, context),
+            Some(AccrueJob::Sum(at)) => self.sum(at, context),
+            Some(AccrueJob::Emit(at)) => self.emit(at, place, until, context),
         }
     }
 

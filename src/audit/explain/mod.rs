@@ -10,7 +10,7 @@ use ruint::aliases::U512;
 use serde::Deserialize;
 
 use crate::bus::{Bus, Mark, Topic};
-use crate::core::accrue::{Account, Assessor};
+use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::contract::event::Status;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::{Inbox, Settlement};
@@ -25,9 +25,8 @@ use crate::audit::point_in_time::PointInTime;
 use crate::audit::published;
 use crate::audit::published::scan_range;
 use crate::audit::replay::ReplayError;
-use crate::core::accrue::eligibility::KeptStatus;
+use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
 use crate::core::accrue::row::Row;
-use crate::core::accrue::settle::Eligibility;
 use crate::core::contract::listing::{Enrolment, MULTIPLIER_ONE, Mode, RATE_ONE};
 use crate::core::contract::records::timestamp;
 use crate::core::values::asset::Asset;
@@ -155,8 +154,7 @@ impl<'a> Explainer<'a> {
             let assessor = Assessor::new(&settlement)?;
             let rules = assessor.rules();
             held.row = row(&trace, at)?;
-            let holding = assessor.holding(&held);
-            let measure = rules.measure(&holding)?;
+            let measure = assessor.measure(&held)?;
             let (counted, weight) = match measure.eligibility {
                 Eligibility::Eligible { counted, weight } => (counted, weight),
                 _ => (U512::ZERO, U512::ZERO),
@@ -377,7 +375,7 @@ fn row(trace: &[TracedEvent], at: AssetEpoch) -> Result<Row, ExplainError> {
     let overflow = || crate::core::fault::Fault::Overflow("a posting");
     let mut sum = Row::default();
     for (_, posting) in postings(trace, at) {
-        let row = Row::posting(posting.delta, posting.before_end_ms).ok_or_else(overflow)?;
+        let row = Row::of_posting(posting.delta, posting.before_end_ms).ok_or_else(overflow)?;
         sum = sum.checked_add(row).ok_or_else(overflow)?;
     }
     Ok(sum)
@@ -403,7 +401,7 @@ fn postings(trace: &[TracedEvent], at: AssetEpoch) -> impl Iterator<Item = (&Tra
 fn changes(trace: &[TracedEvent], at: AssetEpoch, decimals: u8) -> Result<Vec<ExplainedChange>, ExplainError> {
     let mut changes = Vec::new();
     for (event, posting) in postings(trace, at) {
-        let row = Row::posting(posting.delta, posting.before_end_ms)
+        let row = Row::of_posting(posting.delta, posting.before_end_ms)
             .ok_or(crate::core::fault::Fault::Overflow("a posting"))?;
         changes.push((
             std::cmp::Reverse(posting.before_end_ms),

@@ -14,20 +14,18 @@ use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::query::write_json;
 use crate::cli::table::Table;
+use crate::core::accrue::eligibility::Eligibility;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::settle;
-use crate::core::accrue::settle::{Eligibility, Holding, Rules};
-use crate::core::contract::decision::Offsets;
+use crate::core::accrue::settle::{Holding, Rules};
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::fields::time;
 use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
 use crate::core::contract::records::timestamp;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
-use crate::core::protocol::messages::Settlement;
 use crate::core::values::amount;
 use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
-use crate::core::values::ids::AssetEpoch;
 use crate::core::values::printable::escape_for_terminal;
 
 /// What the accounts of an example share, in whole units of the asset.
@@ -215,13 +213,7 @@ fn balances(listing: &Listing) -> Vec<u128> {
 }
 
 fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
-    let settlement = Settlement {
-        at: AssetEpoch { number: 0, epoch: 0 },
-        terms: listing.terms.clone(),
-        programme: listing.programme.clone(),
-        cut: Offsets::default(),
-    };
-    let rules = Rules::new(&settlement)?;
+    let rules = Rules::new(&listing.terms, &listing.programme)?;
     let decimals = u32::from(listing.terms.decimals);
     let length = U512::from(listing.terms.calendar.length_ms());
     let mut measured = Vec::new();
@@ -231,7 +223,6 @@ fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
         let opening = I256::from(balance);
         let holding = Holding {
             opening,
-            withheld: U512::ZERO,
             row: Row::default(),
             excluded: false,
         };

@@ -1,28 +1,47 @@
-//! Whether an account's statuses let it earn (contract, section 4).
+//! Whether an account earns: its statuses (contract, section 4) and the outcome of its assessment.
+
+use ruint::aliases::U512;
 
 use crate::core::contract::decision::Offsets;
 use crate::core::contract::event::Status;
 use crate::core::contract::listing::Enrolment;
 use crate::core::contract::topic::TopicPartition;
 
-/// A status as accrual keeps it.
+/// Whether an account earns. If it does not, the first reason that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligibility {
+    Eligible {
+        /// C of the contract: the part of the balance that counts, in unit-milliseconds.
+        counted: U512,
+        /// W of the contract, in multiplier units times unit-milliseconds.
+        weight: U512,
+    },
+    /// S is zero.
+    Empty,
+    /// Its status excludes it.
+    Excluded,
+    /// S is negative.
+    Negative,
+    /// S is below the minimum.
+    BelowMinimum,
+}
+
+/// A status as accrual stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptStatus {
-    /// From when on, in milliseconds since 1970.
+    /// The time from which it applies, in milliseconds since 1970.
     pub time_ms: i64,
     /// The event's id.
     pub id: String,
-    /// The status.
     pub status: Status,
-    /// Where the event stood.
+    /// The event's source partition.
     pub source: TopicPartition,
-    /// At which offset.
     pub offset: u64,
 }
 
-/// Whether an account with these statuses is barred from an epoch from `start_ms` to `end_ms` whose cut is `cut`.
+/// Whether these statuses exclude an account from an epoch from `start_ms` to `end_ms` with the cut `cut`.
 #[must_use]
-pub fn excluded(statuses: &[KeptStatus], enrolment: Enrolment, cut: &Offsets, start_ms: i128, end_ms: i128) -> bool {
+pub fn is_excluded(statuses: &[KeptStatus], enrolment: Enrolment, cut: &Offsets, start_ms: i128, end_ms: i128) -> bool {
     let counts = |kept: &&KeptStatus| cut.0.get(&kept.source).is_some_and(|cut| kept.offset < *cut);
     let at_start = statuses
         .iter()

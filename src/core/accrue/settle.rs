@@ -1,69 +1,48 @@
-//! The arithmetic of settlement (contract, section 5): all in integers, with no rounding but the floors named there.
+//! The arithmetic of settlement (contract, section 5). All of it is in integers; it rounds only by the floors named there.
 
 use ethnum::I256;
 use ruint::aliases::U512;
+use serde::{Deserialize, Serialize};
 
-use crate::core::accrue::row::{Row, scaled};
-use crate::core::contract::listing::{MULTIPLIER_ONE, Mode, RATE_ONE};
+use crate::core::accrue::eligibility::Eligibility;
+use crate::core::accrue::row::{Row, unit_ms};
+use crate::core::contract::listing::{AssetTerms, MULTIPLIER_ONE, Mode, Programme, RATE_ONE};
 use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::amount::format_units_wide;
 
-/// The days of the year that an `apr` is spread over, in milliseconds.
+/// The 365 days over which an `apr` is spread, in milliseconds.
 const YEAR_MS: u64 = 365 * 86_400_000;
 
-/// What an account brings into a settlement.
+/// The part of an account that its measure depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
-    /// Balance at the epoch's start, in units.
+    /// Balance at the start of the epoch, in units.
     pub opening: I256,
-    /// Withheld below `min_payout` before, in units.
-    pub withheld: U512,
-    /// What the epoch's postings add up to.
+    /// The sums of its postings into the epoch.
     pub row: Row,
-    /// Whether its status bars it from this epoch.
+    /// Whether its status excludes it from this epoch.
     pub excluded: bool,
 }
 
-/// What an account held over the epoch, and what of it counts.
+/// The amount that an account held over an epoch, and the part of it that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measure {
-    /// S: unit-milliseconds.
+    /// S of the contract, in unit-milliseconds.
     pub held: I256,
-    /// Balance at the epoch's end, in units.
+    /// Balance at the end of the epoch, in units.
     pub closing: I256,
-    /// Whether it earns.
     pub eligibility: Eligibility,
 }
 
-/// Whether an account earns, and if not, the first reason that applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eligibility {
-    /// It earns.
-    Eligible {
-        /// C: what counts, in unit-milliseconds.
-        counted: U512,
-        /// W: multiplier units times unit-milliseconds.
-        weight: U512,
-    },
-    /// S is zero.
-    Empty,
-    /// Its status bars it.
-    Excluded,
-    /// S is negative.
-    Negative,
-    /// S is below the minimum.
-    BelowMinimum,
-}
-
-/// The rules of one settlement, with the numbers worked out that are the same for all accounts.
+/// The rules of one settlement, with the numbers that are the same for all accounts calculated once.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    length_ms: U512,
-    length: u64,
-    least: U512,
-    most: Option<U512>,
+    length_ms: u64,
+    /// The least S that earns, in unit-milliseconds.
+    min_held: U512,
+    /// The S above which nothing more is earned, in unit-milliseconds.
+    max_held: Option<U512>,
     /// Upper bound in unit-milliseconds and multiplier of each tier.
     tiers: Vec<(Option<U512>, U512)>,
     mode: Mode,
@@ -96,40 +75,34 @@ fn divide(a: U512, b: U512) -> Result<U512, Fault> {
 }
 
 impl Rules {
-    /// The rules of a settlement.
-    ///
     /// # Errors
     /// None for a programme that was accepted.
-    pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
-        let programme = &settlement.programme;
-        let decimals = settlement.terms.decimals;
-        let length = settlement.terms.calendar.length_ms();
-        let length_ms = U512::from(length);
-        let scaled = |units: u128| times(wide(units), length_ms, "a bound of the programme");
+    pub fn new(terms: &AssetTerms, programme: &Programme) -> Result<Self, Fault> {
+        let length_ms = terms.calendar.length_ms();
+        let over_epoch = |units: u128| times(wide(units), U512::from(length_ms), "a bound of the programme");
         let tiers = programme
             .tiers
             .iter()
-            .map(|tier| Ok((tier.up_to.map(scaled).transpose()?, U512::from(tier.multiplier))))
+            .map(|tier| Ok((tier.up_to.map(over_epoch).transpose()?, U512::from(tier.multiplier))))
             .collect::<Result<_, Fault>>()?;
         Ok(Self {
             length_ms,
-            length,
-            least: scaled(programme.min_balance)?,
-            most: programme.max_balance.map(scaled).transpose()?,
+            min_held: over_epoch(programme.min_balance)?,
+            max_held: programme.max_balance.map(over_epoch).transpose()?,
             tiers,
             mode: programme.mode,
-            grain: wide(programme.grain(decimals)),
+            grain: wide(programme.grain(terms.decimals)),
             min_payout: wide(programme.min_payout),
-            decimals,
+            decimals: terms.decimals,
         })
     }
 
-    /// Measures an account: S, its closing balance, and what counts.
+    /// Measures an account: S, its closing balance, and the part that counts.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
     pub fn measure(&self, holding: &Holding) -> Result<Measure, Fault> {
-        let held = scaled(holding.opening, self.length)
+        let held = unit_ms(holding.opening, self.length_ms)
             .and_then(|whole| whole.checked_add(holding.row.weighted))
             .ok_or(Fault::Overflow("an account's balance-milliseconds"))?;
         let closing = holding
@@ -142,11 +115,11 @@ impl Rules {
             Eligibility::Excluded
         } else if held < I256::ZERO {
             Eligibility::Negative
-        } else if magnitude(held) < self.least {
+        } else if magnitude(held) < self.min_held {
             Eligibility::BelowMinimum
         } else {
             let held = magnitude(held);
-            let counted = self.most.map_or(held, |most| held.min(most));
+            let counted = self.max_held.map_or(held, |max| held.min(max));
             Eligibility::Eligible {
                 counted,
                 weight: self.weigh(counted)?,
@@ -159,14 +132,15 @@ impl Rules {
         })
     }
 
-    /// W of what counts.
+    /// W of the part that counts.
     fn weigh(&self, counted: U512) -> Result<U512, Fault> {
         self.parts(counted).try_fold(U512::ZERO, |weight, (part, multiplier)| {
             sum(weight, times(part, multiplier, "a weight")?, "a weight")
         })
     }
 
-    /// What counts, `counted` unit-milliseconds, as it falls into the tiers: the part of each, and its multiplier scaled by [`MULTIPLIER_ONE`].
+    /// Splits `counted` unit-milliseconds by the tiers. Each item is the part in a tier, and the tier's multiplier scaled by
+    /// [`MULTIPLIER_ONE`].
     pub fn parts(&self, counted: U512) -> impl Iterator<Item = (U512, U512)> {
         let mut below = U512::ZERO;
         self.tiers.iter().map_while(move |(bound, multiplier)| {
@@ -181,7 +155,8 @@ impl Rules {
         })
     }
 
-    /// R: an account's share, in units, of `to_share` units among all accounts' `total` weight; in `apr` mode, what the rate gives.
+    /// R of the contract, in units. In `pool` mode it is an account's share of `to_share` units, by its part of the `total`
+    /// weight of all accounts. In `apr` mode it follows from the rate alone.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
@@ -205,7 +180,7 @@ impl Rules {
         times(grains, self.grain, "a share")
     }
 
-    /// What is paid of a share and of what was withheld, and what is withheld after: `(paid, withheld)`, in units.
+    /// Adds a share to the amount withheld before. Returns the amount paid and the amount withheld after, in units.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
@@ -236,17 +211,19 @@ impl Rules {
         format_units_wide(held < I256::ZERO, magnitude(held), u32::from(self.decimals) + 3)
     }
 
-    /// The same for an unsigned sum.
+    /// Unsigned unit-milliseconds as a decimal number of asset times seconds.
     #[must_use]
     pub fn counted_seconds(&self, counted: U512) -> String {
         format_units_wide(false, counted, u32::from(self.decimals) + 3)
     }
 
-    /// S by the epoch's length, cut toward zero to the asset's decimals.
+    /// The average balance: S divided by the epoch's length, cut toward zero to the asset's decimals.
     #[must_use]
     pub fn average(&self, held: I256) -> String {
-        // An epoch is never empty, so this division is always one.
-        let average = magnitude(held).checked_div(self.length_ms).unwrap_or_default();
+        // An epoch is never empty, so this never divides by zero.
+        let average = magnitude(held)
+            .checked_div(U512::from(self.length_ms))
+            .unwrap_or_default();
         format_units_wide(
             held < I256::ZERO && !average.is_zero(),
             average,
@@ -256,13 +233,13 @@ impl Rules {
 }
 
 impl Subtotal {
-    /// Adds an account.
+    /// Adds an account that had `withheld` units withheld before.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn add(&mut self, holding: &Holding, measure: &Measure) -> Result<(), Fault> {
+    pub fn add_account(&mut self, withheld: U512, measure: &Measure) -> Result<(), Fault> {
         let mut one = Self {
-            withheld_before: holding.withheld,
+            withheld_before: withheld,
             ..Self::default()
         };
         match measure.eligibility {
@@ -281,12 +258,13 @@ impl Subtotal {
     }
 }
 
-/// How the pot is split: `P = commission + (N - carried_in)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the pot is split: `P = commission + (N - carried_in)`, in units. Part of the coordinator's state: the order of the
+/// fields is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// The exchange's share.
     pub commission: U512,
-    /// N: what there is to share.
+    /// N of the contract: the amount to share among the accounts.
     pub to_share: U512,
 }
 
@@ -305,11 +283,11 @@ pub fn split(pool: U512, commission_rate: u128, carried_in: U512) -> Result<Spli
     })
 }
 
-/// Checks that money is conserved over what really went out (contract, section 5). Returns `carried_out`, or what does not add up.
+/// Checks that money is conserved over the distributions that were published (contract, section 5). Returns `carried_out`.
 ///
 /// # Errors
-/// The sentence to raise the alarm with.
-pub fn conserved(
+/// The sentence for the alarm, which says what does not add up.
+pub fn check_conservation(
     mode: Mode,
     pool: U512,
     split: &Split,
@@ -319,20 +297,20 @@ pub fn conserved(
 ) -> Result<U512, String> {
     if emitted.weight != sums.weight {
         return Err(format!(
-            "the weights paid on, {}, are not the weights summed before, {}",
+            "the weights that were paid, {}, differ from the weights summed before, {}",
             emitted.weight, sums.weight
         ));
     }
     let carried_out = match mode {
         Mode::Pool => split.to_share.checked_sub(emitted.rewarded).ok_or_else(|| {
             format!(
-                "the shares add up to {} units, more than the {} there are",
+                "the shares add up to {} units, more than the {} units to share",
                 emitted.rewarded, split.to_share
             )
         })?,
         Mode::Apr { .. } => carried_in,
     };
-    let (source, sinks) = match mode {
+    let (sources, sinks) = match mode {
         Mode::Pool => (
             [pool, carried_in, sums.withheld_before],
             [
@@ -348,10 +326,11 @@ pub fn conserved(
         ),
     };
     let total = |parts: &[U512]| parts.iter().try_fold(U512::ZERO, |sum, part| sum.checked_add(*part));
-    match (total(&source), total(&sinks)) {
+    match (total(&sources), total(&sinks)) {
         (Some(given), Some(used)) if given == used => Ok(carried_out),
         _ => Err(format!(
-            "{source:?} units came in (pool or rewards, carried in, withheld before), {sinks:?} went out (commission, distributed, withheld after, carried out)"
+            "money is not conserved: {sources:?} units came in (pool or rewards, carried in, withheld before), {sinks:?} units went out \
+             (commission, distributed, withheld after, carried out)"
         )),
     }
 }

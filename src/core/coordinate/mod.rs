@@ -110,33 +110,9 @@ struct Closing {
     pool: U512,
     cut: Option<Offsets>,
     subtotals: BTreeMap<u32, Subtotal>,
-    total: Option<(Subtotal, Total)>,
+    total: Option<(Subtotal, Split)>,
     receipts: BTreeMap<u32, (Emitted, Hash)>,
     halted: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Total {
-    commission: U512,
-    to_share: U512,
-}
-
-impl From<Split> for Total {
-    fn from(split: Split) -> Self {
-        Self {
-            commission: split.commission,
-            to_share: split.to_share,
-        }
-    }
-}
-
-impl From<Total> for Split {
-    fn from(total: Total) -> Self {
-        Self {
-            commission: total.commission,
-            to_share: total.to_share,
-        }
-    }
 }
 
 impl Coordinator {

@@ -8,9 +8,9 @@ use crate::core::contract::listing::Mode;
 use crate::core::contract::merkle::join_partition_roots;
 use crate::core::contract::records::{Ineligible, Seal, timestamp};
 use crate::core::contract::topic::Topic;
-use crate::core::coordinate::{Coordinator, ListedAsset, Total};
+use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::{Notice, Settlement};
+use crate::core::protocol::messages::Notice;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::AssetEpoch;
 
@@ -92,10 +92,7 @@ impl ListedAsset {
         }
         let split = match mode {
             Mode::Pool => settle::split(closing.pool, commission_rate, carried)?,
-            Mode::Apr { .. } => Split {
-                commission: Default::default(),
-                to_share: Default::default(),
-            },
+            Mode::Apr { .. } => Split::default(),
         };
         // Where the split is made: what comes in is what is split.
         if mode == Mode::Pool && closing.pool.checked_add(carried) != split.commission.checked_add(split.to_share) {
@@ -104,7 +101,7 @@ impl ListedAsset {
                 closing.pool
             )));
         }
-        closing.total = Some((sums, Total::from(split)));
+        closing.total = Some((sums, split));
         Ok(Ok(move |at| Notice::Total {
             at,
             to_share: split.to_share,
@@ -120,32 +117,26 @@ impl ListedAsset {
             .closing
             .get(&epoch)
             .ok_or_else(|| impossible("a seal of an epoch that is not closing"))?;
-        let (Some((sums, total)), Some(cut)) = (&closing.total, &closing.cut) else {
+        let (Some((sums, split)), Some(cut)) = (&closing.total, &closing.cut) else {
             return Err(impossible("a seal without a total or a cut"));
         };
         let emitted = closing
             .receipts
             .values()
             .try_fold(Emitted::default(), |sum, (one, _)| sum.plus(one))?;
-        let split = Split::from(*total);
-        let carried_out = match settle::conserved(programme.mode, closing.pool, &split, self.carried, sums, &emitted) {
-            Ok(carried_out) => carried_out,
-            Err(alarm) => return Ok(Err(alarm)),
-        };
-        let settlement = Settlement {
-            at,
-            terms: self.terms.clone(),
-            programme,
-            cut: cut.clone(),
-        };
-        let rules = Rules::new(&settlement)?;
+        let carried_out =
+            match settle::check_conservation(programme.mode, closing.pool, split, self.carried, sums, &emitted) {
+                Ok(carried_out) => carried_out,
+                Err(alarm) => return Ok(Err(alarm)),
+            };
+        let rules = Rules::new(&self.terms, &programme)?;
         let calendar = &self.terms.calendar;
         let seal = Seal {
             asset: self.terms.asset,
             epoch,
             epoch_start: &timestamp(calendar.start_ms(u64::from(epoch))),
             epoch_end: &timestamp(calendar.end_ms(u64::from(epoch))),
-            mode: settlement.programme.mode.name(),
+            mode: programme.mode.name(),
             reward_pool: rules.amount(closing.pool),
             commission: rules.amount(split.commission),
             carried_in: rules.amount(self.carried),
@@ -162,7 +153,7 @@ impl ListedAsset {
             },
             eligible_balance_seconds: rules.counted_seconds(sums.counted),
             closing_balance: rules.signed_amount(sums.closing_balance),
-            programme_from_epoch: settlement.programme.from_epoch,
+            programme_from_epoch: programme.from_epoch,
             cut,
             root: hex::encode(join_partition_roots(closing.receipts.values().map(|(_, root)| *root))),
         };

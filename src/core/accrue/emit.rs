@@ -1,0 +1,213 @@
+//! Pays the accounts of an epoch: their distributions, their next opening rows, and the Merkle roots over what was paid.
+
+use ethnum::I256;
+use ruint::aliases::U512;
+use serde::{Deserialize, Serialize};
+
+use crate::core::accrue::assess::{Account, Assessor};
+use crate::core::accrue::eligibility::Eligibility;
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::listing::Mode;
+use crate::core::contract::merkle::{BucketTree, Hash};
+use crate::core::contract::records::{Distribution, timestamp};
+use crate::core::contract::topic::Topic;
+use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::Settlement;
+use crate::core::protocol::totals::Emitted;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::AssetEpoch;
+
+/// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// The amount to share among all accounts, in units.
+    to_share: U512,
+    /// The weight of all accounts.
+    total: U512,
+    /// The weight of this ledger partition's accounts, as summed before.
+    expected: U512,
+    emitted: Emitted,
+    /// The Merkle root of each bucket that has distributions.
+    roots: Vec<(u16, Hash)>,
+}
+
+impl Sharing {
+    /// `expected` is the weight of this ledger partition, `total` the weight of all partitions.
+    #[must_use]
+    pub fn new(to_share: U512, total: U512, expected: U512) -> Self {
+        Self {
+            to_share,
+            total,
+            expected,
+            emitted: Emitted::default(),
+            roots: Vec::new(),
+        }
+    }
+}
+
+/// The second pass over the accounts of an epoch: their payouts, in the order of bucket and name.
+#[derive(Debug)]
+pub struct Emitting {
+    at: AssetEpoch,
+    assessor: Assessor,
+    asset: Asset,
+    programme_from_epoch: u64,
+    start: String,
+    end: String,
+    sharing: Sharing,
+    pooled: bool,
+    bucket: Option<(u16, BucketTree)>,
+}
+
+/// The amounts that an account takes into the next epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextOpening {
+    /// In units.
+    pub balance: I256,
+    /// In units.
+    pub withheld: U512,
+}
+
+impl Emitting {
+    /// Begins an emission, or continues one from where `sharing` was stored.
+    ///
+    /// # Errors
+    /// None for a programme that was accepted.
+    pub fn new(settlement: &Settlement, sharing: Sharing) -> Result<Self, Fault> {
+        let calendar = &settlement.terms.calendar;
+        let epoch = u64::from(settlement.at.epoch);
+        Ok(Self {
+            at: settlement.at,
+            assessor: Assessor::new(settlement)?,
+            asset: settlement.terms.asset,
+            programme_from_epoch: settlement.programme.from_epoch,
+            start: timestamp(calendar.start_ms(epoch)),
+            end: timestamp(calendar.end_ms(epoch)),
+            sharing,
+            pooled: matches!(settlement.programme.mode, Mode::Pool),
+            bucket: None,
+        })
+    }
+
+    #[must_use]
+    pub const fn at(&self) -> AssetEpoch {
+        self.at
+    }
+
+    /// Pays an account. Appends its distribution to `out` if there is one, and returns its amounts for the next epoch.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn pay(&mut self, account: &Account, out: &mut Outputs) -> Result<NextOpening, Fault> {
+        let measure = self.assessor.measure(account)?;
+        let rules = self.assessor.rules();
+        let weight = match measure.eligibility {
+            Eligibility::Eligible { weight, .. } => weight,
+            _ => U512::ZERO,
+        };
+        let share = rules.share(weight, self.sharing.to_share, self.sharing.total)?;
+        let (paid, withheld) = rules.pay(share, account.withheld)?;
+        self.sharing.emitted = self.sharing.emitted.plus(&Emitted {
+            weight,
+            rewarded: share,
+            distributed: paid,
+            withheld_after: withheld,
+            distributions: u64::from(!paid.is_zero()),
+        })?;
+        if !paid.is_zero() {
+            let id = format!("{}:{}:{}", self.asset, self.at.epoch, account.name);
+            let amount = rules.amount(paid);
+            let distribution = Distribution {
+                account: &account.name,
+                asset: self.asset,
+                epoch: self.at.epoch,
+                epoch_start: &self.start,
+                epoch_end: &self.end,
+                amount: &amount,
+                balance_seconds: &rules.balance_seconds(measure.held),
+                average_balance: &rules.average(measure.held),
+                programme_from_epoch: self.programme_from_epoch,
+            };
+            let mut written = Ok(());
+            out.push_with(Topic::Distributions.partition(0), account.name.as_bytes(), |record| {
+                written = distribution.write(record, &id);
+            });
+            written?;
+            self.add_leaf(account.bucket, format!("{id}|{amount}").as_bytes());
+        }
+        Ok(NextOpening {
+            balance: measure.closing,
+            withheld,
+        })
+    }
+
+    fn add_leaf(&mut self, bucket: u16, leaf: &[u8]) {
+        if self.bucket.as_ref().is_none_or(|(current, _)| *current != bucket) {
+            self.close_bucket();
+            self.bucket = Some((bucket, BucketTree::default()));
+        }
+        if let Some((_, tree)) = &mut self.bucket {
+            tree.push(leaf);
+        }
+    }
+
+    fn close_bucket(&mut self) {
+        if let Some((bucket, tree)) = self.bucket.take() {
+            self.sharing.roots.push((bucket, tree.root()));
+        }
+    }
+
+    /// Ends a chunk at the end of a bucket, and returns the state to store with it.
+    ///
+    /// # Errors
+    /// If the shares so far exceed their part of the pot. Money would not be conserved, so nothing of this chunk may be published.
+    pub fn end_chunk(&mut self) -> Result<Sharing, Fault> {
+        self.close_bucket();
+        self.check_conservation()?;
+        Ok(self.sharing.clone())
+    }
+
+    /// Ends the emission. Returns what was emitted, and the Merkle root of each bucket that has distributions.
+    ///
+    /// # Errors
+    /// If the shares exceed the pot, or if the accounts are no longer those that were summed.
+    pub fn end(mut self) -> Result<(Emitted, Vec<(u16, Hash)>), Fault> {
+        let Sharing {
+            expected,
+            emitted,
+            roots,
+            ..
+        } = self.end_chunk()?;
+        if emitted.weight != expected {
+            return Err(impossible(format!(
+                "the rows of closed epoch {} changed between the sum and the shares: weight {expected} became {}",
+                self.at.epoch, emitted.weight
+            )));
+        }
+        Ok((emitted, roots))
+    }
+
+    /// The shares so far are at most their part of the pot, because floors only ever leave a remainder.
+    fn check_conservation(&self) -> Result<(), Fault> {
+        if !self.pooled {
+            return Ok(());
+        }
+        let emitted = &self.sharing.emitted;
+        let given = emitted
+            .rewarded
+            .checked_mul(self.sharing.total)
+            .ok_or(Fault::Overflow("a check of shares"))?;
+        let bound = self
+            .sharing
+            .to_share
+            .checked_mul(emitted.weight)
+            .ok_or(Fault::Overflow("a check of shares"))?;
+        if given > bound {
+            return Err(impossible(format!(
+                "shares of {} epoch {} add up to {} units, more than their part of {} units",
+                self.asset, self.at.epoch, emitted.rewarded, self.sharing.to_share
+            )));
+        }
+        Ok(())
+    }
+}

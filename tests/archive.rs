@@ -20,8 +20,8 @@ use kafka::Cluster;
 use serde_json::Value;
 use softstake::audit::published::scan_range;
 use softstake::bus::archive::ArchiveBus;
-use softstake::bus::dir::DirBus;
-use softstake::bus::{Bus, BusError, Mark, Position, TaskId, Topic, TopicPartition};
+use softstake::bus::dir::ReadOnlyDir;
+use softstake::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
 use softstake::generate::{Synthetic, write};
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ fn folder() -> (TempDir, PathBuf) {
 type Contents = BTreeMap<TopicPartition, (u64, Vec<(u64, Vec<u8>)>)>;
 
 /// All that is on a bus, but for the ledger: of each partition its end and its records, with their offsets.
-fn contents(bus: &dyn Bus) -> Contents {
+fn contents(bus: &dyn Log) -> Contents {
     let mut all = Contents::new();
     for topic in Topic::ALL.into_iter().filter(|topic| *topic != Topic::Ledger) {
         for number in bus.partitions(topic).expect("partitions") {
@@ -90,7 +90,7 @@ fn contents(bus: &dyn Bus) -> Contents {
     all
 }
 
-fn positions(bus: &dyn Bus) -> BTreeMap<TopicPartition, Option<Position>> {
+fn positions(bus: &dyn Log) -> BTreeMap<TopicPartition, Option<Position>> {
     let mut all = BTreeMap::new();
     for topic in Topic::ALL {
         for number in bus.partitions(topic).expect("partitions") {
@@ -113,7 +113,7 @@ fn an_archive_is_read_as_the_bus_it_is_of() {
     place.run(Some(4));
     succeed(&mut archive(&place.bus(), &out));
     let (bus, archived) = (
-        DirBus::open_for_reading(&place.bus()).expect("the bus"),
+        ReadOnlyDir::open(&place.bus()).expect("the bus"),
         ArchiveBus::open(&out).expect("the archive"),
     );
     assert_eq!(archived.identity(), bus.identity());

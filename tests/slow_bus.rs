@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use common::{OUTPUTS, Place};
 use softstake::bus::memory::MemoryBus;
-use softstake::bus::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use softstake::bus::{
+    Access, Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition,
+};
 use softstake::deployment::state_directory::InMemory;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::generate::{Synthetic, write};
@@ -62,7 +64,7 @@ impl Reader for SlowReader {
     }
 }
 
-impl Bus for Slow {
+impl Log for Slow {
     fn identity(&self) -> &str {
         self.bus.identity()
     }
@@ -92,10 +94,6 @@ impl Bus for Slow {
         self.bus.committed(task)
     }
 
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        self.bus.commit(task, outputs, position)
-    }
-
     fn version(&self) -> u64 {
         self.bus.version() + self.silences.load(Ordering::Relaxed)
     }
@@ -103,6 +101,12 @@ impl Bus for Slow {
     fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
         let silences = self.silences.load(Ordering::Relaxed);
         Ok(self.bus.wait(seen.saturating_sub(silences), at_most)? + silences)
+    }
+}
+
+impl Bus for Slow {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        self.bus.commit(task, outputs, position)
     }
 }
 
@@ -154,10 +158,10 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
             ..Synthetic::default()
         };
         let mut deployment = Deployment {
-            bus: Arc::new(Slow {
+            bus: Access::ReadWrite(Arc::new(Slow {
                 bus: bus.clone(),
                 silences: Arc::default(),
-            }),
+            })),
             stores: Arc::new(InMemory::default()),
             partitions: Some(4),
             dedup_epochs: program::DEDUP_EPOCHS,

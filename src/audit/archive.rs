@@ -12,7 +12,7 @@ use crate::audit::published::CHUNK;
 use crate::bus::archive::manifest;
 use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::archive::segment::Building;
-use crate::bus::{Bus, BusError, Mark, Position, TaskId, Topic, TopicPartition};
+use crate::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
 
 /// Topics in the order in which their ends are looked up.
 const ORDER: [Topic; 12] = [
@@ -98,7 +98,7 @@ const PROGRESS: &str = "progress.json";
 ///
 /// # Errors
 /// What the bus or the system says; if the archive is of something else. What was copied by then is not copied again.
-pub fn archive(bus: &dyn Bus, path: &Path, extent: &Extent, mut done: impl FnMut(u64)) -> Result<Copied, ArchiveError> {
+pub fn archive(bus: &dyn Log, path: &Path, extent: &Extent, mut done: impl FnMut(u64)) -> Result<Copied, ArchiveError> {
     std::fs::create_dir_all(path).map_err(BusError::io("make", path))?;
     let (finished, progress) = (path.join(manifest::NAME), path.join(PROGRESS));
     let known = match Manifest::read(&progress) {
@@ -169,7 +169,7 @@ pub fn archive(bus: &dyn Bus, path: &Path, extent: &Extent, mut done: impl FnMut
 
 /// Copies one partition from where the archive has it to `end`.
 fn copy(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     path: &Path,
     partition: TopicPartition,
     end: u64,
@@ -217,7 +217,7 @@ fn copy(
 }
 
 /// How far the tasks have come: the coordinator first, as what it decided rests on how far the others were.
-fn positions(bus: &dyn Bus) -> Result<BTreeMap<TopicPartition, Position>, BusError> {
+fn positions(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, Position>, BusError> {
     let mut tasks = vec![TaskId::DEPLOYMENT, TaskId::COORDINATE, TaskId::SEQUENCE];
     for topic in [Topic::Ledger].iter().chain(&Topic::SOURCES) {
         let found = bus.partitions(*topic)?.into_iter();

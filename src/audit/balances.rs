@@ -7,7 +7,7 @@ use ethnum::I256;
 use ruint::aliases::U512;
 use serde::Serialize;
 
-use crate::bus::Bus;
+use crate::bus::Log;
 use crate::core::values::account::check_account;
 use crate::core::values::amount::format_units_wide;
 
@@ -100,7 +100,7 @@ const COLUMNS: [&str; 4] = ["account", "asset", "balance", "time"];
 ///
 /// # Errors
 /// What the bus says; a file without the columns there have to be. A bad row is none: it is found.
-pub fn compare(bus: &dyn Bus, file: impl Read) -> Result<Balances, BalancesError> {
+pub fn compare(bus: &dyn Log, file: impl Read) -> Result<Balances, BalancesError> {
     let point = PointInTime::look(bus)?;
     let history = History::of(&point.decisions)?;
     let asked = rows(file, &history)?;

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::audit::exact::Exact;
 use crate::audit::published::{Paid, Record, scan_range};
 use crate::audit::replay::schedule::Wanted;
-use crate::bus::{Bus, BusError, Mark, Topic};
+use crate::bus::{BusError, Log, Mark, Topic};
 use crate::core::values::time::TimeMs;
 
 /// The type of an acknowledgement.
@@ -158,7 +158,7 @@ struct Acknowledgement {
 ///
 /// # Errors
 /// What the bus says. A bad acknowledgement is none: it is found.
-pub fn compare(bus: &dyn Bus, acknowledgements: impl BufRead, wanted: Wanted) -> Result<Payouts, PayoutsError> {
+pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, wanted: Wanted) -> Result<Payouts, PayoutsError> {
     let mut sealed = BTreeSet::new();
     each(bus, Topic::Epochs, |seal: Seal, _| {
         sealed.insert((seal.asset, seal.epoch));
@@ -359,7 +359,7 @@ fn acknowledgement(line: &[u8]) -> Result<Acknowledgement, String> {
 
 /// Calls `take` with the data of every record of an output topic, and where it stands.
 fn each<D: serde::de::DeserializeOwned>(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     topic: Topic,
     mut take: impl FnMut(D, String) -> Result<(), PayoutsError>,
 ) -> Result<(), PayoutsError> {

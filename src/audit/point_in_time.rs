@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit::published::scan_range;
 use crate::audit::replay::ReplayError;
-use crate::bus::{Bus, BusError, Mark, TaskId, Topic, TopicPartition};
+use crate::bus::{BusError, Log, Mark, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::fault::Fault;
 use crate::core::protocol::codec;
@@ -50,7 +50,7 @@ impl PointInTime {
     ///
     /// # Errors
     /// What the bus says; records of ours that cannot be read.
-    pub fn look(bus: &dyn Bus) -> Result<Self, ReplayError> {
+    pub fn look(bus: &dyn Log) -> Result<Self, ReplayError> {
         let begun = DeploymentRecord::of(bus)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
         let mut taken_in = BTreeMap::new();
@@ -162,7 +162,7 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
 }
 
 /// Refuses a partition whose beginning was deleted, as a topic of limited retention does.
-fn is_whole(bus: &dyn Bus, partition: TopicPartition) -> Result<(), ReplayError> {
+fn is_whole(bus: &dyn Log, partition: TopicPartition) -> Result<(), ReplayError> {
     match bus.start(partition)? {
         0 => Ok(()),
         start => Err(ReplayError::Gone {
@@ -174,7 +174,7 @@ fn is_whole(bus: &dyn Bus, partition: TopicPartition) -> Result<(), ReplayError>
 }
 
 /// Looks up where the partitions of topics end.
-fn look_up(bus: &dyn Bus, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, u64>) -> Result<(), BusError> {
+fn look_up(bus: &dyn Log, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, u64>) -> Result<(), BusError> {
     for topic in topics {
         for partition in bus.partitions(*topic)? {
             let partition = topic.partition(partition);
@@ -185,7 +185,7 @@ fn look_up(bus: &dyn Bus, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, 
 }
 
 /// The epochs whose seal the coordinator had published when it stood at `read_to` of its inbox: those of which it had all receipts.
-fn sealed(bus: &dyn Bus, read_to: u64, begun: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
+fn sealed(bus: &dyn Log, read_to: u64, begun: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
     let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
     // The inbox may be kept for less long than the rest.
     let mark = Mark {

@@ -7,7 +7,7 @@ use ct_merkle::{InclusionProof, RootHash};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::bus::{Bus, BusError, Mark, Topic};
+use crate::bus::{BusError, Log, Mark, Topic};
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, leaf_hash};
 use crate::core::values::account::check_account;
 use crate::core::values::bucket::bucket;
@@ -111,7 +111,7 @@ struct Sealed {
 ///
 /// # Errors
 /// If it was paid nothing, if nothing is sealed, or if what is there is not what was sealed.
-pub fn prove(bus: &dyn Bus, asset: Asset, epoch: u64, account: &str) -> Result<Proof, ProofError> {
+pub fn prove(bus: &dyn Log, asset: Asset, epoch: u64, account: &str) -> Result<Proof, ProofError> {
     let mut root = None;
     each(bus, Topic::Epochs, |seal: Sealed| {
         if seal.asset == asset.as_str() && seal.epoch == epoch {
@@ -198,7 +198,7 @@ fn path(leaves: impl Iterator<Item = Vec<u8>>, index: usize) -> Path {
 }
 
 /// Calls `take` with the data of every record of a topic that can be read as such.
-fn each<D: serde::de::DeserializeOwned>(bus: &dyn Bus, topic: Topic, mut take: impl FnMut(D)) -> Result<(), BusError> {
+fn each<D: serde::de::DeserializeOwned>(bus: &dyn Log, topic: Topic, mut take: impl FnMut(D)) -> Result<(), BusError> {
     for number in bus.partitions(topic)? {
         let partition = topic.partition(number);
         scan_range(

@@ -15,7 +15,7 @@ use crate::audit::exact::Exact;
 use crate::audit::published::{Paid, Record, scan_range};
 use crate::audit::replay::schedule::CONTROL;
 use crate::audit::replay::{PointInTime, ReplayError, Rewrite, Schedule};
-use crate::bus::{Bus, Mark, Position, Topic};
+use crate::bus::{Log, Mark, Position, Topic};
 use crate::core::accrue::row::Row;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::event::{Envelope, Type};
@@ -171,7 +171,7 @@ impl Amendment {
     ///
     /// # Errors
     /// What the bus says.
-    pub fn left_out(&self, bus: &dyn Bus, schedule: &Schedule) -> Result<BTreeSet<u64>, ReplayError> {
+    pub fn left_out(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, ReplayError> {
         let mut left_out = BTreeSet::new();
         scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
             if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
@@ -269,7 +269,7 @@ const ACCOUNTS: u8 = 1;
 /// # Errors
 /// What a bus or the store says; a distribution that cannot be read.
 pub fn compare<E: From<ReplayError>>(
-    (published, replayed): (&dyn Bus, &dyn Bus),
+    (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
     epochs: &BTreeSet<u64>,
     work: &Path,
@@ -322,7 +322,7 @@ fn impossible(what: String) -> ReplayError {
 
 /// What each account got on the two sides, in a store that sorts and adds.
 fn sums(
-    (published, replayed): (&dyn Bus, &dyn Bus),
+    (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
     epochs: &BTreeSet<u64>,
     work: &Path,

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use crate::bus::batch::Batch;
 use crate::bus::error::BusError;
+use crate::bus::interface::{Bus, Log, Reader};
+use crate::bus::outputs;
 use crate::bus::position::{Mark, Position, TaskId};
-use crate::bus::{Bus, Reader};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// The records of one partition.
 #[derive(Default)]
-struct Log {
+struct Records {
     bytes: Vec<u8>,
     /// The offset of each record, and where in `bytes` it lies.
     records: Vec<(u64, Range<usize>)>,
     end: u64,
 }
 
-impl Log {
+impl Records {
     fn push(&mut self, kind: TopicKind, value: &[u8]) {
         let blank = value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         let start = self.bytes.len();
@@ -39,7 +40,7 @@ impl Log {
 
 #[derive(Default)]
 struct State {
-    logs: BTreeMap<TopicPartition, Log>,
+    logs: BTreeMap<TopicPartition, Records>,
     positions: BTreeMap<TaskId, Position>,
     version: u64,
 }
@@ -113,7 +114,7 @@ impl MemoryBus {
     }
 }
 
-impl Bus for MemoryBus {
+impl Log for MemoryBus {
     fn identity(&self) -> &str {
         &self.inner.identity
     }
@@ -149,17 +150,6 @@ impl Bus for MemoryBus {
         Ok(self.lock().positions.get(&task).cloned())
     }
 
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        crate::bus::check(outputs)?;
-        self.change(|state| {
-            for (to, _key, value) in outputs.iter() {
-                state.logs.entry(to).or_default().push(to.topic.kind(), value);
-            }
-            state.positions.insert(task, position.clone());
-        });
-        Ok(())
-    }
-
     fn version(&self) -> u64 {
         self.lock().version
     }
@@ -172,6 +162,19 @@ impl Bus for MemoryBus {
             .wait_timeout_while(self.lock(), at_most, not_yet)
             .unwrap_or_else(PoisonError::into_inner);
         Ok(state.version)
+    }
+}
+
+impl Bus for MemoryBus {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        outputs::check(outputs)?;
+        self.change(|state| {
+            for (to, _key, value) in outputs.iter() {
+                state.logs.entry(to).or_default().push(to.topic.kind(), value);
+            }
+            state.positions.insert(task, position.clone());
+        });
+        Ok(())
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::bus::batch::{Batch, Record};
 use crate::bus::error::BusError;
+use crate::bus::interface::{Log, Reader};
 use crate::bus::position::Mark;
-use crate::bus::{Bus, Reader};
 use crate::core::contract::topic::TopicPartition;
 
 /// About so many bytes are read at a time.
@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// # Errors
 /// What the bus says, what `take` says, or `Unavailable` if a minute goes by without anything coming.
 pub fn scan_range<E: From<BusError>>(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     partition: TopicPartition,
     from: &Mark,
     end: u64,
@@ -44,7 +44,7 @@ pub fn scan_range<E: From<BusError>>(
 /// # Errors
 /// What the bus says, or `Unavailable` if a minute goes by without anything coming.
 pub fn some(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     partition: TopicPartition,
     reader: &mut dyn Reader,
     limit: usize,

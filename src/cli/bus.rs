@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::bus::archive::ArchiveBus;
-use crate::bus::dir::{DirBus, Options};
+use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
 use crate::bus::kafka::{KafkaBus, ReadOnlyKafka};
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, BusError, Log};
 use crate::cli::failure::Failure;
 use crate::config::{BusAddress, Config};
 
@@ -68,18 +68,18 @@ pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
 }
 
 /// Opens a directory bus to look at it, beside whoever works on it.
-pub(super) fn open_for_reading(address: &BusAddress) -> Result<DirBus, Failure> {
-    Ok(DirBus::open_for_reading(directory(address)?)?)
+pub(super) fn open_for_reading(address: &BusAddress) -> Result<ReadOnlyDir, Failure> {
+    Ok(ReadOnlyDir::open(directory(address)?)?)
 }
 
 /// Opens any bus to read it, beside whoever works on it. `None` if it was told to stop before.
-pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> Result<Option<Arc<dyn Bus>>, BusError> {
+pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> Result<Option<Arc<dyn Log>>, BusError> {
     match address {
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
-        BusAddress::Dir(path) => Ok(Some(Arc::new(DirBus::open_for_reading(path)?))),
+        BusAddress::Dir(path) => Ok(Some(Arc::new(ReadOnlyDir::open(path)?))),
         BusAddress::Kafka => {
             let view = ReadOnlyKafka::open(config.kafka.clone(), stop)?;
-            Ok(view.map(|view| Arc::new(view) as Arc<dyn Bus>))
+            Ok(view.map(|view| Arc::new(view) as Arc<dyn Log>))
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use indicatif::MultiProgress;
 
+use crate::bus::Access;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Settings;
 use crate::cli::{Outcome, bus, progress, signals};
@@ -51,7 +52,7 @@ impl Rebuild {
         let new = |path: &Path| StateDirectory::open(&path.join(REBUILT), config.cache_bytes(), None);
         let stats = Arc::new(Stats::default());
         let mut deployment = Deployment {
-            bus,
+            bus: Access::ReadOnly(bus),
             stores: Arc::new(new(state)?),
             partitions: config.partitions,
             dedup_epochs: config.dedup_epochs,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::published::scan_range;
-use crate::bus::{Bus, Mark, Topic, TopicPartition};
+use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 
@@ -87,7 +87,7 @@ struct Record<D> {
 
 /// Calls `take` with every record of a partition: offset and bytes, none for a blank line.
 pub(super) fn each_raw(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     partition: TopicPartition,
     mut take: impl FnMut(u64, &[u8]) -> Outcome,
 ) -> Outcome {
@@ -102,7 +102,7 @@ pub(super) fn each_raw(
 
 /// Calls `take` with the data of every record of an output topic; with `word`, only of those that hold this JSON string somewhere.
 pub(super) fn each<D: DeserializeOwned>(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     topic: Topic,
     word: Option<&str>,
     mut take: impl FnMut(D) -> Outcome,
@@ -130,7 +130,7 @@ pub(super) fn each<D: DeserializeOwned>(
 
 /// All data of an output topic that `keep` wants.
 pub(super) fn all<D: DeserializeOwned>(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     topic: Topic,
     word: Option<&str>,
     keep: impl Fn(&D) -> bool,

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use indicatif::MultiProgress;
 
+use crate::bus::Log;
 use crate::bus::kafka::topics::grow_ledger;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Settings;
@@ -61,7 +62,7 @@ impl Repartition {
         };
         let look = match address {
             BusAddress::Kafka => bus::view(address, config, &stop)?,
-            BusAddress::Dir(_) => Some(opened.bus()),
+            BusAddress::Dir(_) => Some(opened.bus() as Arc<dyn Log>),
         };
         let Some(look) = look else {
             return Err(stopped());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
 
-use crate::bus::{Bus, BusError};
+use crate::bus::{Access, Bus, BusError};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Settings;
 use crate::cli::table::{count, counted};
@@ -131,7 +131,7 @@ pub(super) fn deployment(
     to_the_end: bool,
 ) -> Result<Deployment, TaskError> {
     Ok(Deployment {
-        bus,
+        bus: Access::ReadWrite(bus),
         stores: Arc::new(StateDirectory::open(
             state,
             config.cache_bytes(),

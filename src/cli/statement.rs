@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::audit::exact::Exact;
 use crate::audit::published::scan_range;
-use crate::bus::{Bus, Mark, Topic};
+use crate::bus::{Log, Mark, Topic};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
@@ -129,7 +129,7 @@ impl Statement {
     }
 
     /// Adds up all distributions; what does not agree with the seals.
-    fn added_up(&self, bus: &dyn Bus, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<String>, Failure> {
+    fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<String>, Failure> {
         let mut sums: BTreeMap<(String, u64), (u64, Exact)> = BTreeMap::new();
         let mut wrong = Vec::new();
         each(bus, Topic::Distributions, None, |paid: Distribution| {
@@ -253,7 +253,7 @@ fn totals(seals: &BTreeMap<(String, u64), Seal>) -> Result<BTreeMap<String, Tota
 }
 
 /// Epochs that are closed and not sealed, or open with rewards on record.
-fn pending(bus: &dyn Bus, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<Pending>, Failure> {
+fn pending(bus: &dyn Log, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<Pending>, Failure> {
     let mut pending: BTreeMap<(String, u64), (bool, Exact)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     scan_range(

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::audit::exact::Exact;
 use crate::audit::replay::{Means, Plan, PointInTime, Schedule, Wanted, replay};
 use crate::audit::what_if::{AffectedAccount, Amendment, Effect, PayoutChange, compare};
-use crate::bus::{Bus, Topic};
+use crate::bus::{Log, Topic};
 use crate::cli::check::programme::listing;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
@@ -102,7 +102,7 @@ impl WhatIf {
     fn find(
         &self,
         loaded: &Loaded,
-        origin: Arc<dyn Bus>,
+        origin: Arc<dyn Log>,
         point: &PointInTime,
         amendment: &Amendment,
         bars: &MultiProgress,
@@ -147,7 +147,7 @@ impl WhatIf {
         }
         let replayed = replayed.bus.scratch();
         let last = self.to_epoch.unwrap_or(u64::MAX);
-        let seals = |bus: &dyn Bus| -> Result<BTreeMap<u64, Seal>, Failure> {
+        let seals = |bus: &dyn Log| -> Result<BTreeMap<u64, Seal>, Failure> {
             let mut seals = BTreeMap::new();
             each(bus, Topic::Epochs, None, |seal: Seal| {
                 if seal.asset == asset.as_str() && (from_epoch..=last).contains(&seal.epoch) {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::bus::{Bus, Mark, Position, TaskId, Topic, TopicPartition};
+use crate::bus::{Access, Bus, Log, Mark, Position, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::deployment::record::{DeploymentRecord, Layout, fixed};
 use crate::deployment::state_directory::{Owner, Stores};
@@ -32,8 +32,8 @@ pub const DEFAULT_PARTITIONS: u32 = 8;
 
 /// What to run.
 pub struct Deployment {
-    /// The bus.
-    pub bus: Arc<dyn Bus>,
+    /// The bus. Only [`RunMode::Rebuild`] can do without the right to commit.
+    pub bus: Access,
     /// The tasks' stores.
     pub stores: Arc<dyn Stores>,
     /// How many ledger partitions; `None` for what the deployment was begun with.
@@ -48,6 +48,15 @@ pub struct Deployment {
     pub mode: RunMode,
     /// What puts control records and source partitions into the inbox, if it is not the usual sequencer: a replay brings them as they came then.
     pub sequence: Option<Box<StartSequence>>,
+}
+
+impl Deployment {
+    /// The bus, to commit to.
+    fn writable(&self) -> Result<Arc<dyn Bus>, TaskError> {
+        self.bus.bus().cloned().ok_or_else(|| TaskError::Unfinished {
+            what: "the bus was opened to be read only".into(),
+        })
+    }
 }
 
 /// What a run does.
@@ -93,7 +102,8 @@ pub fn run(
         return Ok(RunEnd::Stopped);
     };
     let pool = TaskPool {
-        bus: deployment.bus.as_ref(),
+        log: deployment.bus.log(),
+        membership: opened.access.membership(),
         threads: deployment.threads.max(1),
         until_idle,
         stop,
@@ -121,9 +131,9 @@ pub fn run(
 }
 
 /// The source partitions on record: even with all stores lost, one that was read has to be there.
-fn announced(bus: &dyn Bus) -> Result<BTreeSet<TopicPartition>, TaskError> {
+fn announced(log: &dyn Log) -> Result<BTreeSet<TopicPartition>, TaskError> {
     let mut known = BTreeSet::new();
-    let mut reader = bus.open(Topic::Decisions.partition(0), &Mark::default())?;
+    let mut reader = log.open(Topic::Decisions.partition(0), &Mark::default())?;
     loop {
         let batch = reader.read(STEP_BYTES, u64::MAX)?;
         if batch.is_empty() {
@@ -140,6 +150,8 @@ fn announced(bus: &dyn Bus) -> Result<BTreeSet<TopicPartition>, TaskError> {
 /// A deployment with its fixed settings agreed.
 struct Opened<'a> {
     deployment: &'a Deployment,
+    /// As the tasks get it: a rebuild cannot commit.
+    access: Access,
     record: DeploymentRecord,
     layout: Layout,
     open: Arc<Mutex<Open>>,
@@ -162,24 +174,28 @@ impl<'a> Opened<'a> {
             record = record.before(layout_change);
         }
         let layout = record.layout()?;
+        let access = match deployment.mode {
+            RunMode::Rebuild { .. } => deployment.bus.read_only(),
+            RunMode::Work | RunMode::Drain => deployment.bus.clone(),
+        };
         let mut known = BTreeSet::new();
-        if deployment.bus.assigned()?.is_none() {
-            known = announced(deployment.bus.as_ref())?;
+        if access.membership().is_none() {
+            known = announced(access.log())?;
             known.extend(deployment.stores.sources()?);
         }
         let mut tasks = usize::from(layout.partitions.count()) + 1;
         for topic in Topic::SOURCES {
-            tasks += deployment.bus.partitions(topic)?.len();
+            tasks += access.log().partitions(topic)?.len();
         }
         // Large batches are cheaper, but so many tasks may each have one; far more tasks than usual make do with little.
         let changes_bytes = (CHANGES_BYTES / tasks).max(1 << 20);
         let limits = StepLimits {
             step_bytes: deployment.step_bytes,
             changes_bytes,
-            rebuild: matches!(deployment.mode, RunMode::Rebuild { .. }),
         };
         Ok(Some(Self {
             deployment,
+            access,
             record,
             layout,
             open: Arc::default(),
@@ -191,7 +207,8 @@ impl<'a> Opened<'a> {
 
     /// The tasks that this process is to run now.
     fn wanted(&self) -> Result<BTreeSet<TaskId>, TaskError> {
-        if let Some(mut assigned) = self.deployment.bus.assigned()? {
+        if let Some(membership) = self.access.membership() {
+            let mut assigned = membership.assigned()?;
             // What a deployment was begun with has no task, nor have partitions that an earlier layout had.
             assigned.retain(|task| *task != TaskId::DEPLOYMENT && !self.is_of_earlier_layout(*task));
             if self.deployment.mode == RunMode::Drain {
@@ -209,7 +226,7 @@ impl<'a> Opened<'a> {
         }
         all.extend(self.known.iter().copied().map(TaskId::ingest));
         for topic in Topic::SOURCES {
-            let numbers = self.deployment.bus.partitions(topic)?;
+            let numbers = self.access.log().partitions(topic)?;
             all.extend(
                 numbers
                     .into_iter()
@@ -223,7 +240,7 @@ impl<'a> Opened<'a> {
     fn start(&self, task: TaskId) -> Result<Box<dyn Task>, TaskError> {
         let home = task.home();
         if self.deployment.mode == RunMode::Work {
-            let known = DeploymentRecord::of(self.deployment.bus.as_ref())?;
+            let known = DeploymentRecord::of(self.access.log())?;
             if known.is_some_and(|known| known.layout_changes.len() != self.record.layout_changes.len()) {
                 return Err(TaskError::LayoutChanged);
             }
@@ -231,7 +248,7 @@ impl<'a> Opened<'a> {
         match home.topic {
             Topic::Control => match &self.deployment.sequence {
                 Some(start) => start(),
-                None => Ok(Box::new(SequencerTask::new(Arc::clone(&self.deployment.bus))?)),
+                None => Ok(Box::new(SequencerTask::new(self.deployment.writable()?)?)),
             },
             Topic::Inbox => self.coordinate(),
             Topic::Ledger => match u16::try_from(home.partition) {
@@ -256,7 +273,7 @@ impl<'a> Opened<'a> {
     fn committed(&self, task: TaskId) -> Result<Option<Position>, TaskError> {
         let rebuilt_to = match self.deployment.mode {
             RunMode::Rebuild { before } => before.and_then(|layout_change| {
-                DeploymentRecord::of(self.deployment.bus.as_ref())
+                DeploymentRecord::of(self.access.log())
                     .transpose()
                     .map(|record| record.map(|record| record.before(layout_change + 1)))
             }),
@@ -264,7 +281,7 @@ impl<'a> Opened<'a> {
         };
         match (rebuilt_to.transpose()?, task.home().topic) {
             (Some(record), Topic::Ledger | Topic::Inbox) => Ok(Some(record.begins_at(task))),
-            _ => Ok(self.deployment.bus.committed(task)?),
+            _ => Ok(self.access.log().committed(task)?),
         }
     }
 
@@ -283,7 +300,7 @@ impl<'a> Opened<'a> {
     fn store(&self, owner: Owner, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
         self.deployment
             .stores
-            .open(owner, self.deployment.bus.identity(), expired)
+            .open(owner, self.access.log().identity(), expired)
     }
 
     fn coordinate(&self) -> Result<Box<dyn Task>, TaskError> {
@@ -294,11 +311,10 @@ impl<'a> Opened<'a> {
             Arc::clone(&self.open),
             Arc::clone(&self.stats),
         )?;
-        let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(
             TaskId::COORDINATE,
             fold,
-            bus,
+            self.access.clone(),
             store,
             self.limits,
             self.committed(TaskId::COORDINATE)?,
@@ -313,11 +329,10 @@ impl<'a> Opened<'a> {
             store.as_ref(),
             Arc::clone(&self.stats),
         )?;
-        let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(
             TaskId::accrue(partition),
             fold,
-            bus,
+            self.access.clone(),
             store,
             self.limits,
             self.committed(TaskId::accrue(partition))?,
@@ -338,11 +353,10 @@ impl<'a> Opened<'a> {
             window,
             Arc::clone(&self.stats),
         )?;
-        let bus = Arc::clone(&self.deployment.bus);
         Ok(Box::new(Harness::new(
             TaskId::ingest(source),
             fold,
-            bus,
+            self.access.clone(),
             store,
             self.limits,
             self.committed(TaskId::ingest(source))?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{Bus, BusError, Cursor, Mark, Outputs, Position, Reaction, TaskId, Topic};
+use crate::bus::{BusError, Cursor, Log, Mark, Outputs, Position, Reaction, TaskId, Topic};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
 use crate::deployment::{DEFAULT_PARTITIONS, Deployment, RunMode};
@@ -99,8 +99,8 @@ impl DeploymentRecord {
     ///
     /// # Errors
     /// What the bus says, or if the record cannot be read.
-    pub fn of(bus: &dyn Bus) -> Result<Option<Self>, TaskError> {
-        let Some(position) = bus.committed(TaskId::DEPLOYMENT)? else {
+    pub fn of(log: &dyn Log) -> Result<Option<Self>, TaskError> {
+        let Some(position) = log.committed(TaskId::DEPLOYMENT)? else {
             return Ok(None);
         };
         codec::decode(&position.cursor.place, "the deployment's record on the bus")
@@ -188,9 +188,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Agrees on the settings that results or the ledger's layout rest on: what the bus has on record, or what is asked for if it has nothing.
 /// Where several processes run a deployment, one of them begins it and the others wait for that. `None` if it was asked to stop meanwhile.
 pub(super) fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option<DeploymentRecord>, TaskError> {
-    let bus = deployment.bus.as_ref();
+    let membership = deployment.bus.membership();
     loop {
-        if let Some(record) = settled(DeploymentRecord::of(bus))? {
+        if let Some(record) = settled(DeploymentRecord::of(deployment.bus.log()))? {
             return agreed(deployment, Some(record)).map(Some);
         }
         if deployment.mode != RunMode::Work {
@@ -198,10 +198,8 @@ pub(super) fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option
                 what: "this bus has nothing on record of a deployment: run softstake there first".into(),
             });
         }
-        let ours = bus
-            .assigned()?
-            .is_none_or(|assigned| assigned.contains(&TaskId::DEPLOYMENT));
-        if ours && bus.acquire(TaskId::DEPLOYMENT) {
+        let Some(membership) = membership else { break };
+        if membership.assigned()?.contains(&TaskId::DEPLOYMENT) && membership.acquire(TaskId::DEPLOYMENT) {
             break;
         }
         if stop.load(Ordering::Relaxed) {
@@ -210,7 +208,9 @@ pub(super) fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option
         std::thread::sleep(LOOK_AGAIN);
     }
     let begun = begin(deployment);
-    bus.release(TaskId::DEPLOYMENT);
+    if let Some(membership) = membership {
+        membership.release(TaskId::DEPLOYMENT);
+    }
     match begun {
         // It was taken from us, or whether it was done has to be looked up.
         Err(TaskError::Bus(error)) if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) => {
@@ -235,7 +235,7 @@ fn settled<T>(answer: Result<Option<T>, TaskError>) -> Result<Option<T>, TaskErr
 
 /// Begins the deployment, with what this process was told.
 fn begin(deployment: &Deployment) -> Result<DeploymentRecord, TaskError> {
-    let bus = deployment.bus.as_ref();
+    let bus = deployment.writable()?;
     if bus.readable_end(Topic::Decisions.partition(0))? > 0 {
         return Err(BusError::PositionLost {
             task: TaskId::DEPLOYMENT,
@@ -255,10 +255,9 @@ fn begin(deployment: &Deployment) -> Result<DeploymentRecord, TaskError> {
 /// What is in force, if what this process was told does not contradict it.
 fn agreed(deployment: &Deployment, recorded: Option<DeploymentRecord>) -> Result<DeploymentRecord, TaskError> {
     // Where the ledger is there already, it has as many partitions as it has.
-    let ledger = if deployment.bus.assigned()?.is_some() {
-        u32::try_from(deployment.bus.partitions(Topic::Ledger)?.len()).ok()
-    } else {
-        None
+    let ledger = match deployment.bus.membership() {
+        Some(_) => u32::try_from(deployment.bus.log().partitions(Topic::Ledger)?.len()).ok(),
+        None => None,
     };
     let record = recorded.unwrap_or_else(|| DeploymentRecord {
         partitions: ledger.or(deployment.partitions).unwrap_or(DEFAULT_PARTITIONS),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bus::scan::scan_range;
-use crate::bus::{Bus, Outputs, Position, TaskId, Topic};
+use crate::bus::{Log, Membership, Outputs, Position, TaskId, Topic};
 use crate::core::accrue::Accrue;
 use crate::core::coordinate::Coordinator;
 use crate::core::protocol::codec;
@@ -48,14 +48,15 @@ pub struct Done {
 /// `NotNow` if it cannot be done as things are; what stops a task.
 pub fn repartition(
     deployment: &Deployment,
-    look: &dyn Bus,
+    look: &dyn Log,
     to: Partitions,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
 ) -> Result<Option<Done>, TaskError> {
-    let bus = deployment.bus.as_ref();
+    let bus = deployment.writable()?;
     let not_now = |why: String| TaskError::NotNow { why };
-    let record = DeploymentRecord::of(bus)?.ok_or_else(|| not_now("nothing is on record of a deployment".into()))?;
+    let record =
+        DeploymentRecord::of(bus.as_ref())?.ok_or_else(|| not_now("nothing is on record of a deployment".into()))?;
     let from = record.layout()?;
     if from.partitions == to {
         return Err(not_now(format!("it has {} partitions already", to.count())));
@@ -64,14 +65,14 @@ pub fn repartition(
         generation: from.generation.saturating_add(1),
         partitions: to,
     };
-    let tasks = all_tasks(bus, from)?;
+    let tasks = all_tasks(bus.as_ref(), from)?;
     if !drain(deployment, look, from, &tasks, stop, stats)? {
         return Ok(None);
     }
     // Nobody else is given any of them until this is done.
-    let held = Held::take(bus, &tasks)?;
+    let held = Held::take(bus.membership(), &tasks)?;
     for (task, end) in homes(look, from)? {
-        if !is_worked_off(bus, look, task, end)? {
+        if !is_worked_off(bus.as_ref(), look, task, end)? {
             return Err(not_now(format!(
                 "{task} was worked on by another instance: stop all of them, and try again"
             )));
@@ -102,7 +103,7 @@ pub fn repartition(
 /// # Errors
 /// What stops a task.
 pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats>) -> Result<RunEnd, TaskError> {
-    let record = DeploymentRecord::of(deployment.bus.as_ref())?.unwrap_or(DeploymentRecord {
+    let record = DeploymentRecord::of(deployment.bus.log())?.unwrap_or(DeploymentRecord {
         partitions: 1,
         dedup_epochs: deployment.dedup_epochs,
         layout_changes: Vec::new(),
@@ -129,41 +130,42 @@ pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats
 }
 
 /// Everything that another instance could work on.
-fn all_tasks(bus: &dyn Bus, layout: Layout) -> Result<BTreeSet<TaskId>, TaskError> {
+fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, TaskError> {
     let mut tasks = BTreeSet::from([TaskId::DEPLOYMENT, TaskId::SEQUENCE, TaskId::COORDINATE]);
     tasks.extend((0..layout.partitions.count()).map(TaskId::accrue));
     for topic in Topic::SOURCES {
-        let numbers = bus.partitions(topic)?.into_iter();
+        let numbers = log.partitions(topic)?.into_iter();
         tasks.extend(numbers.map(|number| TaskId::ingest(topic.partition(number))));
     }
     Ok(tasks)
 }
 
 /// The coordinator and the accrue tasks, and where their partitions end.
-fn homes(bus: &dyn Bus, layout: Layout) -> Result<Vec<(TaskId, u64)>, TaskError> {
+fn homes(log: &dyn Log, layout: Layout) -> Result<Vec<(TaskId, u64)>, TaskError> {
     let tasks = (0..layout.partitions.count())
         .map(TaskId::accrue)
         .chain([TaskId::COORDINATE]);
-    tasks.map(|task| Ok((task, bus.readable_end(task.home())?))).collect()
+    tasks.map(|task| Ok((task, log.readable_end(task.home())?))).collect()
 }
 
 /// Works off what is on the ledger and in the inbox; `false` if it was asked to stop.
 fn drain(
     deployment: &Deployment,
-    look: &dyn Bus,
+    look: &dyn Log,
     layout: Layout,
     tasks: &BTreeSet<TaskId>,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
 ) -> Result<bool, TaskError> {
-    let bus = deployment.bus.as_ref();
+    let log = deployment.bus.log();
+    let membership = deployment.bus.membership();
     let began = Instant::now();
     let mut told = false;
     loop {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let assigned = bus.assigned()?;
+        let assigned = membership.map(|membership| membership.assigned()).transpose()?;
         if assigned.is_none_or(|assigned| tasks.is_subset(&assigned)) {
             if run(deployment, true, stop, stats)? == RunEnd::Stopped {
                 return Ok(false);
@@ -171,7 +173,7 @@ fn drain(
             let homes = homes(look, layout)?;
             let mut worked_off = true;
             for (task, end) in homes {
-                worked_off &= is_worked_off(bus, look, task, end)?;
+                worked_off &= is_worked_off(log, look, task, end)?;
             }
             // What a store still has to go through again may be slow to come.
             if worked_off && are_caught_up(deployment, layout)? {
@@ -194,8 +196,8 @@ fn are_caught_up(deployment: &Deployment, layout: Layout) -> Result<bool, TaskEr
     let accrue =
         (0..layout.partitions.count()).map(|partition| (TaskId::accrue(partition), Owner::Accrue(partition, layout)));
     for (task, owner) in accrue.chain([coordinate]) {
-        let committed = deployment.bus.committed(task)?.unwrap_or_default();
-        let store = deployment.stores.open(owner, deployment.bus.identity(), None)?;
+        let committed = deployment.bus.log().committed(task)?.unwrap_or_default();
+        let store = deployment.stores.open(owner, deployment.bus.log().identity(), None)?;
         if StoppedAt::at(task, store.position()) != StoppedAt::at(task, &committed) {
             return Ok(false);
         }
@@ -204,8 +206,8 @@ fn are_caught_up(deployment: &Deployment, layout: Layout) -> Result<bool, TaskEr
 }
 
 /// Whether a task has nothing more to read. Offsets are not dense, so the end is not where it has to stand.
-fn is_worked_off(bus: &dyn Bus, look: &dyn Bus, task: TaskId, end: u64) -> Result<bool, TaskError> {
-    let position = bus.committed(task)?.unwrap_or_default();
+fn is_worked_off(log: &dyn Log, look: &dyn Log, task: TaskId, end: u64) -> Result<bool, TaskError> {
+    let position = log.committed(task)?.unwrap_or_default();
     let mark = position.inputs.get(&task.home()).cloned().unwrap_or_default();
     let mut nothing = position.cursor.place.is_empty();
     scan_range(look, task.home(), &mark, end, |record| {
@@ -217,15 +219,18 @@ fn is_worked_off(bus: &dyn Bus, look: &dyn Bus, task: TaskId, end: u64) -> Resul
 
 /// Tasks that are kept from everybody else.
 struct Held<'a> {
-    bus: &'a dyn Bus,
+    membership: Option<&'a dyn Membership>,
     tasks: Vec<TaskId>,
 }
 
 impl<'a> Held<'a> {
-    fn take(bus: &'a dyn Bus, tasks: &BTreeSet<TaskId>) -> Result<Self, TaskError> {
-        let mut held = Self { bus, tasks: Vec::new() };
+    fn take(membership: Option<&'a dyn Membership>, tasks: &BTreeSet<TaskId>) -> Result<Self, TaskError> {
+        let mut held = Self {
+            membership,
+            tasks: Vec::new(),
+        };
         for task in tasks {
-            if !bus.acquire(*task) {
+            if membership.is_some_and(|membership| !membership.acquire(*task)) {
                 let why = format!("{task} has gone to another instance: stop all of them, and try again");
                 return Err(TaskError::NotNow { why });
             }
@@ -237,15 +242,16 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        let Some(membership) = self.membership else { return };
         for task in &self.tasks {
-            self.bus.release(*task);
+            membership.release(*task);
         }
     }
 }
 
 /// Makes the stores of layout `to` from those of `from`, which stay; `record` is the one that puts `to` in force. How many rows were moved.
 fn convert(deployment: &Deployment, record: &DeploymentRecord, from: Layout, to: Layout) -> Result<u64, TaskError> {
-    let (stores, identity) = (deployment.stores.as_ref(), deployment.bus.identity());
+    let (stores, identity) = (deployment.stores.as_ref(), deployment.bus.log().identity());
     let layout_change = record.layout_changes.last().cloned().unwrap_or(LayoutChange {
         from: 0,
         ledger: Vec::new(),

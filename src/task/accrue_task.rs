@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ethnum::I256;
 
-use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Topic, TopicPartition};
 use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::{Accrue, AccrueJob, Rows};
@@ -132,7 +132,7 @@ impl Fold for AccrueTask {
         &self.inputs
     }
 
-    fn limit(&mut self, _: usize, _: u64, _: &dyn Bus) -> Result<u64, Stop> {
+    fn limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, Stop> {
         Ok(u64::MAX)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::bus::{Batch, Bus, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Topic, TopicPartition};
 use crate::core::coordinate::Coordinator;
 use crate::core::protocol::codec;
 use crate::store::{Changes, Store, tables};
@@ -71,7 +71,7 @@ impl Fold for CoordinatorTask {
         &INPUTS
     }
 
-    fn limit(&mut self, _: usize, _: u64, _: &dyn Bus) -> Result<u64, Stop> {
+    fn limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, Stop> {
         Ok(u64::MAX)
     }
 

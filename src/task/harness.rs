@@ -8,10 +8,9 @@
 //! The position that a store persists is always one that the bus has committed, so that whichever process takes the task up next goes on behind
 //! it: two stores of one task never know of different futures.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bus::{Batch, Bus, BusError, Cursor, Mark, Outputs, Position, Reader, TaskId, TopicPartition};
+use crate::bus::{Access, Batch, BusError, Cursor, Log, Mark, Outputs, Position, Reader, TaskId, TopicPartition};
 use crate::core::fault::Fault;
 use crate::store::{Changes, Store, StoreError};
 use crate::task::{Progress, Task, TaskError};
@@ -28,8 +27,8 @@ const SLOW: Duration = Duration::from_millis(20);
 
 /// What a fold is given in a step.
 pub struct Context<'a> {
-    /// The bus, to look things up.
-    pub bus: &'a dyn Bus,
+    /// The bus, to read.
+    pub log: &'a dyn Log,
     /// The store as of the last persist.
     pub store: &'a dyn Store,
     /// Where the task stands before the step.
@@ -96,7 +95,7 @@ pub trait Fold: Send {
     fn inputs(&self) -> &[TopicPartition];
 
     /// The offset of input `input` that may not be reached yet by a task that stands at `offset`.
-    fn limit(&mut self, input: usize, offset: u64, bus: &dyn Bus) -> Result<u64, Stop>;
+    fn limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, Stop>;
 
     /// Applies records of `batch` from the `first`-th on; returns how many of the batch are applied then. It stops after a record that
     /// sets off a job, and otherwise goes to the end.
@@ -125,7 +124,8 @@ pub trait Fold: Send {
 pub struct Harness<F> {
     task: TaskId,
     fold: F,
-    bus: Arc<dyn Bus>,
+    /// Without the right to commit, the task stops where everything was said before: it rebuilds its store and publishes nothing.
+    access: Access,
     store: Box<dyn Store>,
     readers: Vec<Box<dyn Reader>>,
     /// What was read and not applied yet, by input: the batch, and how much of it is applied.
@@ -149,29 +149,28 @@ pub struct StepLimits {
     pub step_bytes: usize,
     /// Bytes of changes that may wait in memory.
     pub changes_bytes: usize,
-    /// Whether it stops where everything was said before: nothing is published, and the bus is only read.
-    pub rebuild: bool,
 }
 
 impl<F: Fold> Harness<F> {
-    /// Takes a task up where its store and the bus left it: the bus at `committed`.
+    /// Takes a task up where its store and the bus left it: the bus at `committed`. With read-only `access`, it only rebuilds the store.
     ///
     /// # Errors
     /// If the store or an input is not what it was.
     pub fn new(
         task: TaskId,
         fold: F,
-        bus: Arc<dyn Bus>,
+        access: Access,
         store: Box<dyn Store>,
         limits: StepLimits,
         committed: Option<Position>,
     ) -> Result<Self, TaskError> {
         let at = store.position().clone();
         let said = committed.clone().filter(|said| is_before(&at, said));
+        let log = access.log();
         let mut readers = Vec::new();
         for input in fold.inputs() {
             let mark = at.inputs.get(input).cloned().unwrap_or_default();
-            let end = bus.readable_end(*input)?;
+            let end = log.readable_end(*input)?;
             if mark.offset > end && input.topic.kind() != crate::core::contract::topic::TopicKind::Input {
                 return Err(TaskError::Ahead {
                     task: task.to_string(),
@@ -182,8 +181,8 @@ impl<F: Fold> Harness<F> {
             }
             // What was read further than the store goes has to be there still, as it was: it is read once more.
             if let Some(reached) = said.as_ref().and_then(|said| said.inputs.get(input)) {
-                bus.check(*input, reached)?;
-                let start = bus.start(*input)?;
+                log.check(*input, reached)?;
+                let start = log.start(*input)?;
                 if mark.offset < start && reached.offset > mark.offset {
                     return Err(TaskError::Bus(BusError::Retained {
                         partition: *input,
@@ -192,7 +191,7 @@ impl<F: Fold> Harness<F> {
                     }));
                 }
             }
-            readers.push(bus.open(*input, &mark)?);
+            readers.push(log.open(*input, &mark)?);
         }
         // What the store holds was committed before: a bus that has less has lost it, and nobody knows what else was published.
         if said.is_none() && committed.as_ref().is_none_or(|known| is_before(known, &at)) && at != Position::default() {
@@ -215,7 +214,7 @@ impl<F: Fold> Harness<F> {
             held: readers.iter().map(|_| None).collect(),
             task,
             fold,
-            bus,
+            access,
             store,
             readers,
             at,
@@ -227,6 +226,10 @@ impl<F: Fold> Harness<F> {
             dirty: false,
             limits,
         })
+    }
+
+    fn is_rebuild(&self) -> bool {
+        self.access.bus().is_none()
     }
 
     fn stopped(&self, stop: Stop) -> TaskError {
@@ -250,8 +253,12 @@ impl<F: Fold> Harness<F> {
 
     /// Publishes what there is to say, and the position.
     fn commit(&mut self) -> Result<(), TaskError> {
+        let Some(bus) = self.access.bus() else {
+            let fault = crate::core::fault::impossible("a commit while the store is rebuilt");
+            return Err(self.stopped(fault.into()));
+        };
         tracing::trace!(task = %self.task, "at {}: committing", describe(&self.at));
-        self.bus.commit(self.task, &self.outputs, &self.at)?;
+        bus.commit(self.task, &self.outputs, &self.at)?;
         self.outputs.clear();
         self.committed = Some(self.at.clone());
         Ok(())
@@ -269,7 +276,7 @@ impl<F: Fold> Harness<F> {
         if self.dirty {
             tracing::trace!(task = %self.task, recovering = self.said.is_some(), "at {}: persisting", describe(&self.at));
             // What was said before was committed before; the rest is now, even if there was nothing to say.
-            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) && !self.limits.rebuild {
+            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) && !self.is_rebuild() {
                 self.commit()?;
             }
             self.fold
@@ -283,7 +290,7 @@ impl<F: Fold> Harness<F> {
     }
 
     fn context<'a>(
-        bus: &'a dyn Bus,
+        log: &'a dyn Log,
         store: &'a dyn Store,
         at: &'a Position,
         recovering: bool,
@@ -291,7 +298,7 @@ impl<F: Fold> Harness<F> {
         outputs: &'a mut Outputs,
     ) -> Context<'a> {
         Context {
-            bus,
+            log,
             store,
             at,
             recovering,
@@ -312,7 +319,7 @@ impl<F: Fold> Harness<F> {
             .filter(|said| same_inputs(&self.at, said) && said.cursor.job == self.at.cursor.job)
             .map(|said| said.cursor.place.clone());
         let mut context = Self::context(
-            self.bus.as_ref(),
+            self.access.log(),
             self.store.as_ref(),
             &self.at,
             self.said.is_some(),
@@ -351,7 +358,7 @@ impl<F: Fold> Harness<F> {
             }
             let limit = match &self.said {
                 Some(said) => said.offset(partition),
-                None => match self.fold.limit(input, offset, self.bus.as_ref()) {
+                None => match self.fold.limit(input, offset, self.access.log()) {
                     Ok(limit) => limit,
                     // Nothing has been changed yet: it is asked again in a while.
                     Err(Stop::Other(TaskError::Bus(BusError::Unavailable { .. }))) => return Ok(false),
@@ -379,7 +386,7 @@ impl<F: Fold> Harness<F> {
             batch.len() - first,
         );
         let mut context = Self::context(
-            self.bus.as_ref(),
+            self.access.log(),
             self.store.as_ref(),
             &self.at,
             self.said.is_some(),
@@ -445,7 +452,7 @@ impl<F: Fold> Harness<F> {
     fn do_step(&mut self) -> Result<Progress, TaskError> {
         self.store.maintain();
         self.store.has_room()?;
-        if self.limits.rebuild && self.said.is_none() {
+        if self.is_rebuild() && self.said.is_none() {
             self.persist()?;
             return Ok(Progress::Idle);
         }
@@ -464,7 +471,7 @@ impl<F: Fold> Harness<F> {
         if self.dirty && self.persisted.elapsed() > PERSIST_AFTER {
             self.persist()?;
         }
-        if self.limits.rebuild {
+        if self.is_rebuild() {
             // What was said is there: it is only slow to come, and nothing is done before it has.
             std::thread::sleep(SLOW);
             return Ok(Progress::Worked);

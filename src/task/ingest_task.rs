@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Batch, Bus, TaskId, Topic, TopicPartition};
+use crate::bus::{Batch, Log, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::ingest::{Decoded, Ingest, Passed};
 use crate::core::protocol::codec;
@@ -72,7 +72,7 @@ impl Fold for IngestTask {
         &self.inputs
     }
 
-    fn limit(&mut self, input: usize, offset: u64, bus: &dyn Bus) -> Result<u64, Stop> {
+    fn limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, Stop> {
         if input != FROM_SOURCE {
             return Ok(u64::MAX);
         }
@@ -80,8 +80,8 @@ impl Fold for IngestTask {
         let mut published = known;
         if known <= offset {
             // What is published by now, and only then a look at control: a listing published before these records is waited for.
-            published = bus.readable_end(self.ingest.source())?;
-            if self.ingest.control_read() < bus.readable_end(CONTROL)? {
+            published = log.readable_end(self.ingest.source())?;
+            if self.ingest.control_read() < log.readable_end(CONTROL)? {
                 return Ok(offset);
             }
             Stats::add(&self.stats.known, published.saturating_sub(known));
@@ -97,7 +97,7 @@ impl Fold for IngestTask {
             for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
                 let decision = Decision::read(record.value)?;
                 let end = match &decision {
-                    Decision::CloseAccepted { .. } if !context.recovering => Some(context.bus.written_end(source)?),
+                    Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
                     _ => None,
                 };
                 self.ingest.decide(&decision, offset, end, context.outputs)?;

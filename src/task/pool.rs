@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::{Bus, Reaction, TaskId};
+use crate::bus::{Log, Membership, Reaction, TaskId};
 use crate::task::{Progress, Task, TaskError};
 
 /// How long a wait for something new lasts at most; a stop is noticed that soon.
@@ -31,8 +31,10 @@ pub enum PoolEnd {
 
 /// What a pool steps, and until when.
 pub struct TaskPool<'a> {
-    /// The bus.
-    pub bus: &'a dyn Bus,
+    /// The bus, to read.
+    pub log: &'a dyn Log,
+    /// This process's part of the deployment; `None` if it runs all tasks.
+    pub membership: Option<&'a dyn Membership>,
     /// How many threads work.
     pub threads: usize,
     /// Whether to end when nothing is left to do. The first error ends it then, too.
@@ -88,7 +90,6 @@ impl TaskPool<'_> {
             pool: self,
             state,
             changed: Condvar::new(),
-            alone: self.bus.assigned().is_ok_and(|tasks| tasks.is_none()),
         };
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
@@ -110,7 +111,7 @@ impl TaskPool<'_> {
                 closed = task.close();
             }
             drop(task);
-            self.bus.release(id);
+            self.release(id);
         }
         let ended = ended?;
         if let Some((_, (_, error))) = state.stopped.into_iter().next() {
@@ -124,12 +125,31 @@ impl TaskPool<'_> {
     }
 }
 
+impl TaskPool<'_> {
+    fn assignment(&self) -> u64 {
+        self.membership.map_or(0, |membership| membership.assignment())
+    }
+
+    fn acquire(&self, task: TaskId) -> bool {
+        self.membership.is_none_or(|membership| membership.acquire(task))
+    }
+
+    fn release(&self, task: TaskId) {
+        if let Some(membership) = self.membership {
+            membership.release(task);
+        }
+    }
+
+    /// Whether other processes share the deployment, and this one is still part of it.
+    fn is_member(&self) -> bool {
+        self.membership.is_some_and(|membership| membership.assigned().is_ok())
+    }
+}
+
 struct Turns<'a> {
     pool: &'a TaskPool<'a>,
     state: Mutex<State>,
     changed: Condvar,
-    /// Whether one process runs all tasks.
-    alone: bool,
 }
 
 impl Turns<'_> {
@@ -144,7 +164,7 @@ impl Turns<'_> {
                 self.finish(&mut state, Ok(PoolEnd::Asked));
                 break;
             }
-            if state.assignment != Some(self.pool.bus.assignment()) {
+            if state.assignment != Some(self.pool.assignment()) {
                 self.assign(&mut state);
                 continue;
             }
@@ -177,7 +197,7 @@ impl Turns<'_> {
     /// What is next. Where one process runs all tasks, none works while another is being taken up: that finds out whether its inputs are what they
     /// were, and if they are not, nothing more may be published by any of them.
     fn next_turn(&self, state: &mut State) -> Option<Turn> {
-        if !self.alone || state.starting == 0 {
+        if self.pool.membership.is_some() || state.starting == 0 {
             return state.ready.pop_front();
         }
         let start = state.ready.iter().position(|turn| matches!(turn, Turn::Start(_)))?;
@@ -186,7 +206,7 @@ impl Turns<'_> {
 
     /// Asks which tasks this process is to run, and has the new ones started and the others closed.
     fn assign(&self, state: &mut State) {
-        state.assignment = Some(self.pool.bus.assignment());
+        state.assignment = Some(self.pool.assignment());
         match (self.pool.wanted)() {
             Ok(wanted) => state.wanted = wanted,
             Err(error) => return self.finish(state, Err(error)),
@@ -226,10 +246,10 @@ impl Turns<'_> {
             Turn::Step(task) => task.id(),
         };
         let wanted = state.wanted.contains(&id);
-        let seen = self.pool.bus.version();
+        let seen = self.pool.log.version();
         drop(state);
         let outcome = match turn {
-            Turn::Start(_) if !wanted || !self.pool.bus.acquire(id) => Ok(None),
+            Turn::Start(_) if !wanted || !self.pool.acquire(id) => Ok(None),
             Turn::Start(_) => self.started(id).map(|task| Some((Progress::Worked, task))),
             Turn::Step(mut task) if !wanted => {
                 let closed = task.close();
@@ -245,7 +265,7 @@ impl Turns<'_> {
             },
         };
         if !matches!(outcome, Ok(Some(_))) {
-            self.pool.bus.release(id);
+            self.pool.release(id);
         }
         let mut state = self.lock();
         match outcome {
@@ -294,7 +314,7 @@ impl Turns<'_> {
                 tracing::warn!(task = %id, "{error}; taken up again in {} ms", pause.as_millis());
                 state.later.push((Instant::now() + pause, id));
             }
-            Reaction::StopTask if !alone && self.pool.bus.assigned().is_ok_and(|tasks| tasks.is_some()) => {
+            Reaction::StopTask if !alone && self.pool.is_member() => {
                 tracing::error!(task = %id, "stopped, the others go on: {error}");
                 state.taken.remove(&id);
                 state.stopped.insert(id, (Instant::now(), error));
@@ -305,7 +325,7 @@ impl Turns<'_> {
 
     /// Gives the idle tasks a turn for which there may be something new, and those whose pause is over.
     fn rouse(&self, state: &mut State) {
-        let version = self.pool.bus.version();
+        let version = self.pool.log.version();
         let (woken, asleep): (Vec<_>, Vec<_>) = std::mem::take(&mut state.idle)
             .into_iter()
             .partition(|(seen, _)| *seen < version);
@@ -326,9 +346,9 @@ impl Turns<'_> {
     fn watch<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         state.watching = true;
         drop(state);
-        let seen = self.pool.bus.version();
+        let seen = self.pool.log.version();
         let at_most = if self.pool.until_idle { Duration::ZERO } else { WAIT };
-        let outcome = self.pool.bus.wait(seen, at_most);
+        let outcome = self.pool.log.wait(seen, at_most);
         let mut state = self.lock();
         state.watching = false;
         match outcome {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
-use softstake::bus::{Bus, Mark, Topic, TopicKind, TopicPartition};
+use softstake::bus::{Access, Log, Mark, Topic, TopicKind, TopicPartition};
 use softstake::deployment::state_directory::InMemory;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::task::stats::Stats;
@@ -30,7 +30,7 @@ impl Memory {
     pub fn new(shape: Shape, dedup_epochs: u64) -> Self {
         let bus = MemoryBus::new();
         let deployment = Deployment {
-            bus: Arc::new(bus.clone()),
+            bus: Access::ReadWrite(Arc::new(bus.clone())),
             stores: Arc::new(InMemory::default()),
             partitions: Some(shape.partitions),
             dedup_epochs,

@@ -9,7 +9,7 @@ use ethnum::I256;
 use ruint::aliases::U512;
 use serde::Deserialize;
 
-use crate::bus::{Bus, Mark, Topic};
+use crate::bus::{Log, Mark, Topic};
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::contract::event::Status;
 use crate::core::protocol::codec;
@@ -84,7 +84,7 @@ impl From<crate::bus::BusError> for ExplainError {
 
 /// What stands on the bus that many explanations rest on.
 pub struct Explainer<'a> {
-    bus: &'a dyn Bus,
+    bus: &'a dyn Log,
     point: PointInTime,
     history: History,
 }
@@ -119,7 +119,7 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// What the bus says; records of ours that cannot be read.
-    pub fn new(bus: &'a dyn Bus) -> Result<Self, ReplayError> {
+    pub fn new(bus: &'a dyn Log) -> Result<Self, ReplayError> {
         let point = PointInTime::look(bus)?;
         let history = History::of(&point.decisions)?;
         Ok(Self { bus, point, history })

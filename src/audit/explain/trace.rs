@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::audit::history::History;
 use crate::audit::published::scan_range;
 use crate::audit::replay::{PointInTime, ReplayError};
-use crate::bus::{Bus, Mark, Topic, TopicPartition};
+use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::event::Status;
 use crate::core::ingest::{Decoded, DedupIndex, Ingest, SeenEvent, State};
@@ -81,7 +81,7 @@ pub struct TracedPosting {
 /// # Errors
 /// What the bus says; decisions that cannot be followed.
 pub fn read(
-    bus: &dyn Bus,
+    bus: &dyn Log,
     point: &PointInTime,
     history: &History,
     accounts: &HashSet<String>,

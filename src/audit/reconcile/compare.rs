@@ -16,7 +16,7 @@ use crate::audit::reconcile::detail;
 use crate::audit::reconcile::digest::{Added, Class, Classifier, Digests, Identified, Observer, Side};
 use crate::audit::reconcile::report::{Group, Report, Sealed};
 use crate::audit::replay::{PointInTime, ReplayBus, ReplayError};
-use crate::bus::{Bus, BusError, Mark, Topic, TopicPartition};
+use crate::bus::{BusError, Log, Mark, Topic, TopicPartition};
 use crate::core::contract::decision::Offsets;
 use crate::core::values::ids::AssetEpoch;
 
@@ -54,7 +54,7 @@ pub struct Published(Added);
 ///
 /// # Errors
 /// What the bus says.
-pub fn published(origin: &dyn Bus, point: &PointInTime, classifier: &Classifier) -> Result<Published, ReplayError> {
+pub fn published(origin: &dyn Log, point: &PointInTime, classifier: &Classifier) -> Result<Published, ReplayError> {
     classifier
         .digests(Side::Published, origin, &point.output_ends, 1)
         .map(Published)
@@ -67,7 +67,7 @@ pub fn published(origin: &dyn Bus, point: &PointInTime, classifier: &Classifier)
 /// # Errors
 /// What one of the buses or the store says.
 pub fn compare(
-    (origin, Published(mut published)): (&dyn Bus, Published),
+    (origin, Published(mut published)): (&dyn Log, Published),
     replayed: &ReplayBus,
     point: &PointInTime,
     (classifier, observed): (&Classifier, &Observer),
@@ -124,7 +124,7 @@ pub fn compare(
 }
 
 /// Where all output partitions of a bus end.
-pub(crate) fn ends(bus: &dyn Bus) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
+pub(crate) fn ends(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
     let mut ends = BTreeMap::new();
     for topic in OUTPUTS {
         for partition in bus.partitions(topic)? {
@@ -135,7 +135,7 @@ pub(crate) fn ends(bus: &dyn Bus) -> Result<BTreeMap<TopicPartition, u64>, BusEr
     Ok(ends)
 }
 
-type Place<'a> = (&'a dyn Bus, &'a BTreeMap<TopicPartition, u64>);
+type Place<'a> = (&'a dyn Log, &'a BTreeMap<TopicPartition, u64>);
 
 /// Reads the seals of both sides: they tell which epochs are settled, and the sums.
 fn seals(

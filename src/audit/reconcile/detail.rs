@@ -12,7 +12,7 @@ use crate::audit::reconcile::compare::Judge;
 use crate::audit::reconcile::digest::Side;
 use crate::audit::reconcile::report::{Difference, DifferenceKind, FieldDifference, Group, Report};
 use crate::audit::replay::ReplayError;
-use crate::bus::{Bus, Mark, Position, Topic, TopicPartition};
+use crate::bus::{Log, Mark, Position, Topic, TopicPartition};
 use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
 use crate::store::{Changes, Store};
 
@@ -24,7 +24,7 @@ const RECORDS: u8 = 1;
 /// Compares the records of `groups`, and takes down what is different.
 pub(crate) fn compare(
     judge: &Judge<'_>,
-    sides: &[(Side, &dyn Bus, &BTreeMap<TopicPartition, u64>); 2],
+    sides: &[(Side, &dyn Log, &BTreeMap<TopicPartition, u64>); 2],
     groups: &BTreeSet<Group>,
     work: &Path,
     report: &mut Report,

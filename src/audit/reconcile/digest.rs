@@ -16,7 +16,7 @@ use crate::audit::reconcile::report::{Difference, DifferenceKind, Group};
 use crate::audit::replay::schedule::CONTROL;
 use crate::audit::replay::{PointInTime, ReplayError, Schedule, Wanted};
 use crate::bus::scan::scan_range;
-use crate::bus::{Bus, Mark, Outputs, Topic, TopicKind, TopicPartition};
+use crate::bus::{Log, Mark, Outputs, Topic, TopicKind, TopicPartition};
 
 /// The two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Classifier {
     pub(crate) fn digests(
         &self,
         side: Side,
-        bus: &dyn Bus,
+        bus: &dyn Log,
         ends: &BTreeMap<TopicPartition, u64>,
         threads: usize,
     ) -> Result<Added, ReplayError> {
@@ -169,7 +169,7 @@ impl Classifier {
     fn digest(
         &self,
         side: Side,
-        bus: &dyn Bus,
+        bus: &dyn Log,
         partition: TopicPartition,
         end: u64,
         added: &mut Added,

@@ -15,7 +15,9 @@ use crate::audit::reconcile::digest::Observer;
 use crate::audit::replay::schedule::Schedule;
 use crate::audit::replay::{ReplayError, schedule};
 use crate::bus::dir::{DirBus, Options};
-use crate::bus::{Batch, Bus, BusError, Mark, Outputs, Position, Reader, TaskId, Topic, TopicKind, TopicPartition};
+use crate::bus::{
+    Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicKind, TopicPartition,
+};
 use crate::core::contract::decision::Decision;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
@@ -45,7 +47,7 @@ struct Progress {
 
 /// The bus of a replay.
 pub struct ReplayBus {
-    origin: Arc<dyn Bus>,
+    origin: Arc<dyn Log>,
     scratch: DirBus,
     schedule: Arc<Schedule>,
     shared: Arc<Shared>,
@@ -76,7 +78,7 @@ impl ReplayBus {
     /// # Errors
     /// What one of the two buses says; decisions in `scratch` that are not those on record.
     pub fn open(
-        origin: Arc<dyn Bus>,
+        origin: Arc<dyn Log>,
         scratch: &Path,
         schedule: Arc<Schedule>,
         observed: Option<Arc<Observer>>,
@@ -113,13 +115,13 @@ impl ReplayBus {
     }
 
     /// The bus that is replayed.
-    pub(crate) fn origin(&self) -> &dyn Bus {
+    pub(crate) fn origin(&self) -> &dyn Log {
         self.origin.as_ref()
     }
 
     /// The replay's own bus.
     #[must_use]
-    pub fn scratch(&self) -> &dyn Bus {
+    pub fn scratch(&self) -> &dyn Log {
         &self.scratch
     }
 
@@ -188,7 +190,7 @@ impl Progress {
     }
 }
 
-impl Bus for ReplayBus {
+impl Log for ReplayBus {
     fn identity(&self) -> &str {
         self.scratch.identity()
     }
@@ -261,6 +263,19 @@ impl Bus for ReplayBus {
         self.scratch.committed(task)
     }
 
+    fn version(&self) -> u64 {
+        self.scratch.version() + self.origin.version() + self.shared.news.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+        if self.version() == seen {
+            self.scratch.wait(self.scratch.version(), at_most)?;
+        }
+        Ok(self.version())
+    }
+}
+
+impl Bus for ReplayBus {
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
         if task != TaskId::COORDINATE {
             return self.say(task, outputs, position);
@@ -290,23 +305,12 @@ impl Bus for ReplayBus {
         self.shared.news.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
-
-    fn version(&self) -> u64 {
-        self.scratch.version() + self.origin.version() + self.shared.news.load(Ordering::Relaxed)
-    }
-
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
-        if self.version() == seen {
-            self.scratch.wait(self.scratch.version(), at_most)?;
-        }
-        Ok(self.version())
-    }
 }
 
 /// A reader of a source partition that tells where its task stands.
 struct SourceReader {
     inner: Box<dyn Reader>,
-    origin: Arc<dyn Bus>,
+    origin: Arc<dyn Log>,
     partition: TopicPartition,
     shared: Arc<Shared>,
 }

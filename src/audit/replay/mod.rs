@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::audit::reconcile::digest::Observer;
 use crate::audit::replay::sequencer::ReplaySequencer;
-use crate::bus::{Bus, BusError, TopicPartition};
+use crate::bus::{Access, Bus, BusError, Log, TopicPartition};
 use crate::core::fault::Fault;
 use crate::deployment::state_directory::StateDirectory;
 use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES, run};
@@ -109,7 +109,7 @@ pub struct Replay {
 /// A replay to be done.
 pub struct Plan<'a> {
     /// What is gone through again.
-    pub origin: Arc<dyn Bus>,
+    pub origin: Arc<dyn Log>,
     /// How things came then.
     pub schedule: Arc<Schedule>,
     /// For how many epochs duplicates are recognised.
@@ -166,7 +166,7 @@ pub fn replay(plan: Plan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Result<R
     let rewrite = rewrite.unwrap_or_else(|| Arc::new(|_, record: &[u8]| vec![record.to_vec()]));
     let (on, told) = (Arc::clone(&bus), Arc::clone(&schedule));
     let deployment = Deployment {
-        bus: Arc::clone(&bus) as Arc<dyn Bus>,
+        bus: Access::ReadWrite(Arc::clone(&bus) as Arc<dyn Bus>),
         stores: Arc::new(StateDirectory::open(&work.join("state"), means.cache_bytes, None)?),
         partitions: Some(means.partitions),
         dedup_epochs,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit::published::scan_range;
 use crate::audit::replay::bus::ReplayBus;
 use crate::audit::replay::schedule::{CONTROL, Schedule, Step};
-use crate::bus::{Bus, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
+use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::task::{Progress, Task, TaskError};

@@ -11,9 +11,8 @@ use std::time::Duration;
 use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::batch::Batch;
 use crate::bus::error::BusError;
+use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
-use crate::bus::{Bus, Reader};
-use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// An archive, to read.
@@ -60,7 +59,7 @@ impl ArchiveBus {
     }
 }
 
-impl Bus for ArchiveBus {
+impl Log for ArchiveBus {
     fn identity(&self) -> &str {
         &self.manifest.bus
     }
@@ -112,12 +111,6 @@ impl Bus for ArchiveBus {
 
     fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
         Ok(self.manifest.positions.get(&task.home()).cloned())
-    }
-
-    fn commit(&self, _: TaskId, _: &Outputs, _: &Position) -> Result<(), BusError> {
-        Err(BusError::ReadOnly {
-            path: self.path.clone(),
-        })
     }
 
     fn version(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! What was committed, as readers and tasks of this process see it.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::bus::dir::journal::{End, Snapshot};
@@ -85,4 +85,12 @@ impl Committed {
             .unwrap_or_else(PoisonError::into_inner);
         state.version
     }
+}
+
+/// How far a file may be read.
+pub(super) enum Bound {
+    /// As far as it goes.
+    File,
+    /// As far as this process has committed.
+    Committed(Arc<Committed>),
 }

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use crc32fast::Hasher;
 
-use crate::bus::Reader;
 use crate::bus::batch::Batch;
+use crate::bus::dir::committed::Bound;
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
-use crate::bus::dir::line_reader::{Bound, changed};
+use crate::bus::dir::prefix::changed;
 use crate::bus::error::BusError;
+use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 

@@ -10,7 +10,7 @@ use memchr::{memchr_iter, memrchr};
 
 use crate::bus::dir::committed::lock;
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
-use crate::bus::dir::line_reader::{CHUNK, SEARCHED_AGAIN, changed};
+use crate::bus::dir::prefix::{CHUNK, SEARCHED_AGAIN, changed};
 use crate::bus::error::BusError;
 use crate::core::contract::topic::TopicPartition;
 

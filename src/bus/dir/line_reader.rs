@@ -4,112 +4,20 @@ use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crc32fast::Hasher;
 use memchr::{memchr, memchr_iter, memrchr};
 
-use crate::bus::Reader;
 use crate::bus::batch::Batch;
-use crate::bus::dir::committed::{Committed, lock};
+use crate::bus::dir::committed::{Bound, lock};
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::dir::line_count::LineCount;
+use crate::bus::dir::prefix::{CHUNK, Prefix, SEARCHED_AGAIN, changed, evidence};
 use crate::bus::error::BusError;
+use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
-
-/// How much is read at a time where nobody keeps it.
-pub(super) const CHUNK: usize = 1 << 18;
-
-/// How many of the last bytes before a reader's place are kept, to be compared before it reads on.
-const TAIL: usize = 4096;
-
-/// An unfinished line up to this size is searched again from its start whenever it has grown: whoever was writing it
-/// may have been stopped, cut it off and written another. Beyond, only what is new is searched.
-pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
-
-/// How far a file may be read.
-pub(super) enum Bound {
-    /// As far as it goes.
-    File,
-    /// As far as this process has committed.
-    Committed(Arc<Committed>),
-}
-
-pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> BusError {
-    BusError::SourceChanged {
-        partition,
-        file: file.to_path_buf(),
-        offset,
-        what: what.into(),
-    }
-}
-
-/// What a file holds up to some line's end.
-#[derive(Clone, Default)]
-struct Prefix {
-    bytes: u64,
-    lines: u64,
-    hasher: Hasher,
-    /// The last bytes, up to `TAIL`.
-    tail: Vec<u8>,
-}
-
-impl Prefix {
-    fn take(&mut self, bytes: &[u8], lines: usize) {
-        self.bytes += to_u64(bytes.len());
-        self.lines += to_u64(lines);
-        self.hasher.update(bytes);
-        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
-        let surplus = (self.tail.len() + last.len()).saturating_sub(TAIL);
-        self.tail.drain(..surplus);
-        self.tail.extend_from_slice(last);
-    }
-
-    fn checksum(&self) -> u32 {
-        self.hasher.clone().finalize()
-    }
-
-    fn mark(&self) -> Mark {
-        let mut evidence = Vec::new();
-        if self.lines > 0 {
-            evidence.extend_from_slice(&self.bytes.to_le_bytes());
-            evidence.extend_from_slice(&self.checksum().to_le_bytes());
-        }
-        Mark {
-            offset: self.lines,
-            evidence,
-        }
-    }
-
-    /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first.
-    fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, BusError> {
-        let mut prefix = Self::default();
-        let mut chunk = Vec::new();
-        while prefix.bytes < end && prefix.lines < lines {
-            chunk.clear();
-            let want = at_most(end - prefix.bytes, CHUNK);
-            if read_at(file, path, &mut chunk, prefix.bytes, want)? == 0 {
-                break;
-            }
-            let left = at_most(lines - prefix.lines, usize::MAX);
-            let last = memchr_iter(b'\n', &chunk).nth(left - 1);
-            match last {
-                Some(last) => prefix.take(&chunk[..=last], left),
-                None => prefix.take(&chunk, memchr_iter(b'\n', &chunk).count()),
-            }
-        }
-        Ok(prefix)
-    }
-}
-
-/// The evidence of a mark: bytes before it, and their checksum.
-pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
-    let (bytes, sum) = mark.evidence.split_first_chunk()?;
-    let sum: &[u8; 4] = sum.try_into().ok()?;
-    Some((u64::from_le_bytes(*bytes), u32::from_le_bytes(*sum)))
-}
 
 struct Open {
     file: File,

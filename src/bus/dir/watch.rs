@@ -5,10 +5,13 @@ use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::bus::dir::committed::lock;
+use crate::bus::dir::committed::{Committed, lock};
 use crate::bus::dir::layout::Layout;
 use crate::bus::error::BusError;
-use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+use crate::core::contract::topic::{Topic, TopicPartition};
+
+/// How often the files are looked at while a task waits for something to read.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the files looked like last time.
 pub(super) struct Watch {
@@ -23,17 +26,40 @@ struct Seen {
 }
 
 impl Watch {
-    /// A watch over the topics that others append to: all of them if we only read.
-    pub(super) fn new(reading_only: bool) -> Self {
-        let others = |topic: &Topic| reading_only || topic.kind() == TopicKind::Input;
+    /// A watch over `topics`: those that other processes append to.
+    pub(super) fn new(topics: impl IntoIterator<Item = Topic>) -> Self {
         Self {
-            topics: Topic::ALL.into_iter().filter(others).collect(),
+            topics: topics.into_iter().collect(),
             seen: Mutex::default(),
         }
     }
 
+    /// Waits until the version of `committed` is past `seen`, or `at_most` is over. A change of a file advances the version.
+    pub(super) fn wait(
+        &self,
+        layout: &Layout,
+        committed: &Committed,
+        seen: u64,
+        at_most: Duration,
+    ) -> Result<u64, BusError> {
+        let start = Instant::now();
+        let mut age = Duration::ZERO;
+        loop {
+            if self.look(layout, age)? {
+                committed.bump();
+            }
+            // The first look is ours. After it, one thread's look serves all that wait.
+            age = LOOK_EVERY;
+            let left = at_most.saturating_sub(start.elapsed());
+            let version = committed.wait(seen, left.min(LOOK_EVERY));
+            if version > seen || start.elapsed() >= at_most {
+                return Ok(version);
+            }
+        }
+    }
+
     /// Whether anything changed since the last look; does not look again if that is younger than `age`.
-    pub(super) fn look(&self, layout: &Layout, age: Duration) -> Result<bool, BusError> {
+    fn look(&self, layout: &Layout, age: Duration) -> Result<bool, BusError> {
         let mut seen = lock(&self.seen);
         if seen.at.is_some_and(|at| at.elapsed() < age) {
             return Ok(false);

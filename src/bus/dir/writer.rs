@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use crate::bus::dir::committed::Committed;
 use crate::bus::dir::disk::{Disk, read_at, to_u64};
+use crate::bus::dir::frames;
 use crate::bus::dir::journal::{Append, Commit, End, Journal, JournalReader, Snapshot};
 use crate::bus::dir::layout::Layout;
-use crate::bus::dir::{Tuning, frames};
 use crate::bus::error::BusError;
+use crate::bus::outputs;
 use crate::bus::position::Position;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
@@ -21,6 +22,15 @@ const MAX_FILES: usize = 256;
 
 /// How much of a file is compared at a time when commits are redone.
 const CHUNK: usize = 1 << 20;
+
+/// How the writer works; the tests set both.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuning {
+    /// As in [`Options`](crate::bus::dir::Options).
+    pub(super) sync: bool,
+    /// Bytes of commits after which the journal is started anew.
+    pub(super) journal_bytes: u64,
+}
 
 /// A commit made ready: what goes to each file, in the form in which it stands there.
 pub(super) struct Pending {
@@ -38,7 +48,7 @@ struct Prepared {
 impl Pending {
     /// Refuses what cannot stand in a file as one record, before anything is written.
     pub(super) fn new(task: &str, outputs: &Outputs, position: &Position) -> Result<Self, BusError> {
-        crate::bus::check(outputs)?;
+        outputs::check(outputs)?;
         let mut appends: BTreeMap<TopicPartition, Prepared> = BTreeMap::new();
         for (to, _key, value) in outputs.iter() {
             let prepared = appends.entry(to).or_default();

@@ -208,7 +208,7 @@ impl Assignment {
         !self.lock().held.is_empty()
     }
 
-    pub(super) fn readable_end(&self, why: Ended, signal: &Signal) {
+    pub(super) fn end(&self, why: Ended, signal: &Signal) {
         let mut grants = self.lock();
         grants.granted.clear();
         grants.ended.get_or_insert(why);

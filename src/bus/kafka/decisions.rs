@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::bus::Reader;
 use crate::bus::batch::Batch;
 use crate::bus::error::BusError;
+use crate::bus::interface::Reader;
 use crate::bus::kafka::Brokers;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::position::Mark;

@@ -22,6 +22,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::bus::error::BusError;
+use crate::bus::interface::Membership;
 use crate::bus::kafka::assignment::{Assignment, Ended, FOLLOWED};
 use crate::bus::kafka::client::{RateLimit, Signal, Told};
 use crate::bus::kafka::failure::Attempt;
@@ -181,26 +182,13 @@ impl Member {
                         }
                     }
                     if let Err(error) = consumer.subscribe(&topics) {
-                        assignment.readable_end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
+                        assignment.end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
                     }
                 }
             }
         });
         self.thread = Some(thread.map_err(BusError::io("start a thread for", "the consumer group"))?);
         Ok(())
-    }
-
-    pub(super) fn assignment(&self) -> &Assignment {
-        &self.assignment
-    }
-
-    /// The tasks to run now.
-    pub(super) fn wanted(&self) -> Result<BTreeSet<TaskId>, BusError> {
-        let grants = self.assignment.lock();
-        match &grants.ended {
-            None => Ok(Assignment::wanted(&grants)),
-            Some(ended) => Err(self.error(ended)),
-        }
     }
 
     /// Whether all of these tasks may commit, and the group's generation under which they may; or the first that may not.
@@ -248,6 +236,28 @@ impl Member {
     }
 }
 
+impl Membership for Member {
+    fn assigned(&self) -> Result<BTreeSet<TaskId>, BusError> {
+        let grants = self.assignment.lock();
+        match &grants.ended {
+            None => Ok(Assignment::wanted(&grants)),
+            Some(ended) => Err(self.error(ended)),
+        }
+    }
+
+    fn assignment(&self) -> u64 {
+        self.assignment.version()
+    }
+
+    fn acquire(&self, task: TaskId) -> bool {
+        self.assignment.acquire(task)
+    }
+
+    fn release(&self, task: TaskId) {
+        self.assignment.release(task, &self.signal);
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         self.leave();
@@ -289,7 +299,7 @@ fn trouble(
         code => code,
     };
     match code {
-        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.readable_end(Ended::Replaced, signal),
+        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.end(Ended::Replaced, signal),
         // A source topic may come later; of ours, whoever needs it says so.
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
         // It reads nothing: where its paused partitions would start is no matter.
@@ -299,14 +309,14 @@ fn trouble(
                 "{error}: members of group {} that are no softstake, or one with other settings; give this deployment a name of its own",
                 settings.deployment
             );
-            assignment.readable_end(Ended::Refused(why), signal);
+            assignment.end(Ended::Refused(why), signal);
         }
         _ if fatal => {
             let why = consumer
                 .client()
                 .fatal_error()
                 .map_or_else(|| error.to_string(), |(_, why)| why);
-            assignment.readable_end(Ended::Refused(why), signal);
+            assignment.end(Ended::Refused(why), signal);
         }
         _ => {
             let said = match error.rdkafka_error_code() {

@@ -21,7 +21,7 @@ pub mod settings;
 pub mod topics;
 mod transaction;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +33,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::bus::error::BusError;
+use crate::bus::interface::{Bus, Log, Membership, Reader};
 use crate::bus::kafka::client::Signal;
 use crate::bus::kafka::consumer::place;
 use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
@@ -40,8 +41,8 @@ use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::transaction::Publisher;
+use crate::bus::outputs;
 use crate::bus::position::{Mark, Position, TaskId};
-use crate::bus::{Bus, Reader};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
@@ -301,7 +302,7 @@ fn cluster(asker: &BaseConsumer, settings: &KafkaSettings, stop: &AtomicBool) ->
     }
 }
 
-impl Bus for KafkaBus {
+impl Log for KafkaBus {
     fn identity(&self) -> &str {
         &self.identity
     }
@@ -348,32 +349,22 @@ impl Bus for KafkaBus {
         self.brokers.committed(task)
     }
 
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        crate::bus::check(outputs)?;
-        self.publisher.commit(task, outputs, position)
-    }
-
-    fn assigned(&self) -> Result<Option<BTreeSet<TaskId>>, BusError> {
-        self.member.wanted().map(Some)
-    }
-
-    fn assignment(&self) -> u64 {
-        self.member.assignment().version()
-    }
-
-    fn acquire(&self, task: TaskId) -> bool {
-        self.member.assignment().acquire(task)
-    }
-
-    fn release(&self, task: TaskId) {
-        self.member.assignment().release(task, &self.signal);
-    }
-
     fn version(&self) -> u64 {
         self.signal.version()
     }
 
     fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
         Ok(self.signal.wait(seen, at_most))
+    }
+}
+
+impl Bus for KafkaBus {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        outputs::check(outputs)?;
+        self.publisher.commit(task, outputs, position)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self.member.as_ref())
     }
 }

@@ -15,9 +15,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
-use crate::bus::Bus;
-use crate::bus::dir::DirBus;
+use crate::bus::dir::ReadOnlyDir;
 use crate::bus::error::BusError;
+use crate::bus::interface::Log;
 use crate::bus::kafka::client::Told;
 use crate::bus::kafka::consumer::place;
 use crate::bus::kafka::failure;
@@ -46,7 +46,7 @@ pub type Written = BTreeMap<TopicPartition, u64>;
 /// # Errors
 /// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
 pub fn load(settings: &KafkaSettings, root: &Path) -> Result<Written, BusError> {
-    let files = DirBus::open_for_reading(root)?;
+    let files = ReadOnlyDir::open(root)?;
     let attempt = Attempt::new(
         "write to the source topics",
         &settings.brokers,
@@ -116,7 +116,7 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 }
 
 struct Loader<'a> {
-    files: DirBus,
+    files: ReadOnlyDir,
     asker: BaseConsumer,
     producer: ThreadedProducer<Deliveries>,
     failed: Arc<Mutex<Option<(String, KafkaError)>>>,

@@ -5,11 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::bus::error::BusError;
+use crate::bus::interface::{Log, Reader};
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::{Brokers, KafkaSettings};
 use crate::bus::position::{Mark, Position, TaskId};
-use crate::bus::{Bus, Reader};
-use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// A deployment's topics and positions, to read. It needs Read on the topics, and Describe on the group.
@@ -33,7 +32,7 @@ impl ReadOnlyKafka {
     }
 }
 
-impl Bus for ReadOnlyKafka {
+impl Log for ReadOnlyKafka {
     fn identity(&self) -> &str {
         &self.identity
     }
@@ -56,12 +55,6 @@ impl Bus for ReadOnlyKafka {
 
     fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
         self.brokers.committed(task)
-    }
-
-    fn commit(&self, _: TaskId, _: &Outputs, _: &Position) -> Result<(), BusError> {
-        Err(BusError::ReadOnly {
-            path: self.identity.clone().into(),
-        })
     }
 
     fn version(&self) -> u64 {

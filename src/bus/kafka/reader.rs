@@ -12,9 +12,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use serde::{Deserialize, Serialize};
 
-use crate::bus::Reader;
 use crate::bus::batch::Batch;
 use crate::bus::error::BusError;
+use crate::bus::interface::Reader;
 use crate::bus::kafka::Brokers;
 use crate::bus::kafka::cloud_events::append_structured;
 use crate::bus::kafka::consumer::Reading;

@@ -7,8 +7,8 @@ use std::io::Write;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::bus::dir::DirBus;
-use crate::bus::{Bus, Topic, TopicPartition};
+use crate::bus::dir::ReadOnlyDir;
+use crate::bus::{Log, Topic, TopicPartition};
 use crate::cli::check::control::Listings;
 use crate::cli::check::files::Findings;
 use crate::cli::check::source::Verdict;
@@ -89,7 +89,7 @@ pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Ou
     }
 }
 
-fn read(bus: &DirBus, address: &BusAddress, findings: Findings) -> Result<Report, Failure> {
+fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<Report, Failure> {
     let mut report = Report {
         bus: address.to_string(),
         topics: Vec::new(),
@@ -131,7 +131,7 @@ fn read(bus: &DirBus, address: &BusAddress, findings: Findings) -> Result<Report
 impl Reading<'_> {
     fn all(
         &mut self,
-        bus: &DirBus,
+        bus: &ReadOnlyDir,
         bar: &ProgressBar,
         listings: &mut Listings,
         unlisted: &mut BTreeMap<Asset, u64>,

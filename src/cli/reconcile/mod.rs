@@ -19,7 +19,7 @@ use crate::audit::reconcile::compare::{Published, compare, published};
 use crate::audit::reconcile::digest::{Classifier, Observer};
 use crate::audit::reconcile::report::Report;
 use crate::audit::replay::{Deviation, Means, Plan, PointInTime, Replay, ReplayError, Schedule, Wanted, replay};
-use crate::bus::Bus;
+use crate::bus::Log;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::{Outcome, bus, progress, signals};
@@ -131,7 +131,7 @@ impl Reconcile {
         &self,
         loaded: &Loaded,
         name: &str,
-        origin: Arc<dyn Bus>,
+        origin: Arc<dyn Log>,
         bars: &MultiProgress,
         stop: &AtomicBool,
     ) -> Result<Findings, Failure> {
@@ -203,7 +203,7 @@ impl Reconcile {
 /// One going through of a log, and what it takes.
 struct Pass<'a> {
     loaded: &'a Loaded,
-    origin: &'a Arc<dyn Bus>,
+    origin: &'a Arc<dyn Log>,
     point: &'a PointInTime,
     schedule: &'a Arc<Schedule>,
     classifier: &'a Arc<Classifier>,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::bus::dir::tests::faulty::Faulty;
 use crate::bus::dir::tests::*;
+use crate::bus::dir::writer::Tuning;
 use crate::bus::memory::MemoryBus;
 
 const PARTITIONS: [TopicPartition; 6] = [
@@ -173,7 +174,7 @@ proptest! {
             pair.step(step);
             pair.compare();
         }
-        let reading = DirBus::open_for_reading(pair.place.path()).unwrap();
+        let reading = ReadOnlyDir::open(pair.place.path()).unwrap();
         for partition in PARTITIONS {
             let expected = read_all(&pair.memory, partition);
             assert_eq!(read_all(pair.dir(), partition), expected);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::bus::dir::Tuning;
 use crate::bus::dir::tests::faulty::{Faulty, Loss};
 use crate::bus::dir::tests::*;
+use crate::bus::dir::writer::Tuning;
 
 const COMMITS: usize = 5;
 const TASKS: [TaskId; 2] = [TaskId::COORDINATE, TaskId::accrue(0)];
@@ -41,7 +41,7 @@ fn commit(bus: &DirBus, n: usize) -> Result<(), BusError> {
 /// All that can be seen of a bus.
 type Seen = (Vec<Vec<(u64, Vec<u8>)>>, Vec<Option<Position>>);
 
-fn seen(bus: &DirBus) -> Seen {
+fn seen(bus: &dyn Log) -> Seen {
     let mut partitions = vec![
         Topic::Epochs.partition(0),
         Topic::Ledger.partition(0),
@@ -116,11 +116,7 @@ fn crash_at_every_step(first: Loss, then: Loss, quarters: usize) {
         assert_eq!(seen(&bus), expected[COMMITS], "{what}");
         bus.close().unwrap();
         assert_eq!(seen(&open(root, &disk).unwrap()), expected[COMMITS], "{what}");
-        assert_eq!(
-            seen(&DirBus::open_for_reading(root).unwrap()),
-            expected[COMMITS],
-            "{what}"
-        );
+        assert_eq!(seen(&ReadOnlyDir::open(root).unwrap()), expected[COMMITS], "{what}");
     }
 }
 

@@ -25,7 +25,7 @@ fn what_is_a_record() {
         let bus = place.open().unwrap();
         assert_eq!(values(&bus, trades()), expected, "{text:?}");
         assert_eq!(bus.readable_end(trades()).unwrap(), expected.len() as u64, "{text:?}");
-        let reading = DirBus::open_for_reading(place.path()).unwrap();
+        let reading = ReadOnlyDir::open(place.path()).unwrap();
         assert_eq!(values(&reading, trades()), expected, "{text:?}");
     }
 }

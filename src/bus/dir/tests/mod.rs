@@ -1,8 +1,14 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::bus::dir::*;
+use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
+use crate::bus::error::BusError;
+use crate::bus::interface::{Bus, Log};
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 mod agree;
 mod crash;
@@ -11,7 +17,7 @@ mod files;
 mod lines;
 
 /// All records of a partition, by readers as small as they come.
-fn read_all(bus: &dyn Bus, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {
+fn read_all(bus: &dyn Log, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {
     let mut reader = bus.open(partition, &Mark::default()).unwrap();
     let mut all = Vec::new();
     loop {
@@ -23,7 +29,7 @@ fn read_all(bus: &dyn Bus, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {
     }
 }
 
-fn values(bus: &dyn Bus, partition: TopicPartition) -> Vec<String> {
+fn values(bus: &dyn Log, partition: TopicPartition) -> Vec<String> {
     let all = read_all(bus, partition).into_iter();
     all.map(|(_, value)| String::from_utf8(value).unwrap()).collect()
 }

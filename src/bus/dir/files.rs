@@ -1,0 +1,62 @@
+//! The files of the partitions: readers of them, and their ends.
+
+use crate::bus::dir::committed::{Bound, lock};
+use crate::bus::dir::frames::FrameReader;
+use crate::bus::dir::layout::Layout;
+use crate::bus::dir::line_count::LineCounts;
+use crate::bus::dir::line_reader::LineReader;
+use crate::bus::dir::prefix::CHUNK;
+use crate::bus::error::BusError;
+use crate::bus::interface::Reader;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::{TopicKind, TopicPartition};
+
+/// The files of one bus directory.
+pub(super) struct Files {
+    layout: Layout,
+    line_counts: LineCounts,
+}
+
+impl Files {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            line_counts: LineCounts::default(),
+        }
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn open(
+        &self,
+        partition: TopicPartition,
+        bound: Bound,
+        from: &Mark,
+    ) -> Result<Box<dyn Reader>, BusError> {
+        let path = self.layout.file(partition);
+        if partition.topic.kind() == TopicKind::Inner {
+            return Ok(Box::new(FrameReader::open(partition, path, bound, from)?));
+        }
+        let line_count = self.line_counts.of(partition);
+        Ok(Box::new(LineReader::open(partition, path, bound, line_count, from)?))
+    }
+
+    /// The end of a partition by its file alone, whatever was committed.
+    pub(super) fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        if partition.topic.kind() == TopicKind::Inner {
+            let mut reader = self.open(partition, Bound::File, &Mark::default())?;
+            while !reader.read(CHUNK, u64::MAX)?.is_empty() {}
+            return Ok(reader.mark().offset);
+        }
+        let line_count = self.line_counts.of(partition);
+        let path = self.layout.file(partition);
+        lock(&line_count).lines(partition, &path)
+    }
+
+    /// Spares a count: the first `bytes` bytes of the partition's file are known to hold `lines` lines.
+    pub(super) fn reached(&self, partition: TopicPartition, bytes: u64, lines: u64) {
+        lock(&self.line_counts.of(partition)).reached(bytes, lines);
+    }
+}

@@ -1,0 +1,96 @@
+//! The part of a file of lines that was read: how long it is, and the evidence by which a later change to it is noticed.
+
+use std::fs::File;
+use std::path::Path;
+
+use crc32fast::Hasher;
+use memchr::memchr_iter;
+
+use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::error::BusError;
+use crate::bus::position::Mark;
+use crate::core::contract::topic::TopicPartition;
+
+/// How much is read at a time where nobody keeps it.
+pub(super) const CHUNK: usize = 1 << 18;
+
+/// How many of the last bytes before a reader's place are kept, to be compared before it reads on.
+const TAIL: usize = 4096;
+
+/// An unfinished line up to this size is searched again from its start whenever it has grown: whoever was writing it
+/// may have been stopped, cut it off and written another. Beyond, only what is new is searched.
+pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
+
+pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> BusError {
+    BusError::SourceChanged {
+        partition,
+        file: file.to_path_buf(),
+        offset,
+        what: what.into(),
+    }
+}
+
+/// What a file holds up to some line's end.
+#[derive(Clone, Default)]
+pub(super) struct Prefix {
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+    hasher: Hasher,
+    /// The last bytes, up to `TAIL`.
+    pub(super) tail: Vec<u8>,
+}
+
+impl Prefix {
+    pub(super) fn take(&mut self, bytes: &[u8], lines: usize) {
+        self.bytes += to_u64(bytes.len());
+        self.lines += to_u64(lines);
+        self.hasher.update(bytes);
+        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
+        let surplus = (self.tail.len() + last.len()).saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+        self.tail.extend_from_slice(last);
+    }
+
+    pub(super) fn checksum(&self) -> u32 {
+        self.hasher.clone().finalize()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let mut evidence = Vec::new();
+        if self.lines > 0 {
+            evidence.extend_from_slice(&self.bytes.to_le_bytes());
+            evidence.extend_from_slice(&self.checksum().to_le_bytes());
+        }
+        Mark {
+            offset: self.lines,
+            evidence,
+        }
+    }
+
+    /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first.
+    pub(super) fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, BusError> {
+        let mut prefix = Self::default();
+        let mut chunk = Vec::new();
+        while prefix.bytes < end && prefix.lines < lines {
+            chunk.clear();
+            let want = at_most(end - prefix.bytes, CHUNK);
+            if read_at(file, path, &mut chunk, prefix.bytes, want)? == 0 {
+                break;
+            }
+            let left = at_most(lines - prefix.lines, usize::MAX);
+            let last = memchr_iter(b'\n', &chunk).nth(left - 1);
+            match last {
+                Some(last) => prefix.take(&chunk[..=last], left),
+                None => prefix.take(&chunk, memchr_iter(b'\n', &chunk).count()),
+            }
+        }
+        Ok(prefix)
+    }
+}
+
+/// The evidence of a mark: bytes before it, and their checksum.
+pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
+    let (bytes, sum) = mark.evidence.split_first_chunk()?;
+    let sum: &[u8; 4] = sum.try_into().ok()?;
+    Some((u64::from_le_bytes(*bytes), u32::from_le_bytes(*sum)))
+}

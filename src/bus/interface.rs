@@ -1,0 +1,158 @@
+//! What every bus offers, as three traits: [`Log`] reads, [`Bus`] also commits, [`Membership`] tells which tasks this process runs.
+//! A function that takes a `&dyn Log` cannot write to the bus.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bus::batch::Batch;
+use crate::bus::error::BusError;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicPartition};
+
+/// The records and positions of a bus, to read.
+///
+/// Every bus keeps these promises. A committed transaction can be read as a whole, also after a crash. An uncommitted record cannot be read.
+/// Offsets grow with every record of a partition. The record at an offset never changes.
+pub trait Log: Send + Sync {
+    /// A name that this bus keeps and that no other bus has. A store remembers the bus it belongs to.
+    fn identity(&self) -> &str;
+
+    /// The partitions of `topic` that exist now, in ascending order; none if the topic is missing.
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError>;
+
+    /// Forgets cached metadata: later calls see the partitions that exist then.
+    fn refresh(&self) {}
+
+    /// The first offset of `partition` that still exists. Retention may have deleted the records before it.
+    fn start(&self, _partition: TopicPartition) -> Result<u64, BusError> {
+        Ok(0)
+    }
+
+    /// The readable end of `partition` (Kafka: the last stable offset): one past the last record that can be read now; 0 if it is missing.
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError>;
+
+    /// The written end of `partition` (Kafka: the high watermark): one past the last record that any producer has written, readable or not.
+    /// A cut is never below it.
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+        self.readable_end(partition)
+    }
+
+    /// A reader positioned at `from`.
+    ///
+    /// # Errors
+    /// If the records before `from` have changed (`BusError::SourceChanged`) or were deleted.
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError>;
+
+    /// Checks a mark against the log, as far as that is possible without reading on from it.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), BusError> {
+        self.open(partition, mark).map(drop)
+    }
+
+    /// The position that `task` committed last; `None` if it has committed nothing.
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError>;
+
+    /// A number that grows whenever there may be something new to read.
+    fn version(&self) -> u64;
+
+    /// Looks for new records of other writers. Then waits until `version()` is past `seen`, or until `at_most` is over.
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError>;
+}
+
+/// A log that tasks publish to: a transaction appends records and moves a task's position in one atomic step.
+pub trait Bus: Log {
+    /// Appends `outputs` and moves `task` to `position`: both or neither. When this returns, both are durable and can be read.
+    ///
+    /// # Errors
+    /// `NotOurs` if another process runs the task now; `Unsettled` if only the bus knows whether the commit took place.
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError>;
+
+    /// This process's part of a deployment that several processes share; `None` where one process runs all tasks.
+    fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
+}
+
+/// One process's part of a deployment that several processes share.
+pub trait Membership: Send + Sync {
+    /// The tasks that this process has to run now.
+    ///
+    /// # Errors
+    /// If this process is no longer part of the deployment.
+    fn assigned(&self) -> Result<BTreeSet<TaskId>, BusError>;
+
+    /// A number that grows whenever [`Membership::assigned`] changes.
+    fn assignment(&self) -> u64;
+
+    /// Acquires a task for this process; `false` if it is not assigned to it. No other process gets the task before [`Membership::release`].
+    fn acquire(&self, task: TaskId) -> bool;
+
+    /// Releases an acquired task. Nothing of it may run any more.
+    fn release(&self, task: TaskId);
+}
+
+/// A reader of one partition.
+pub trait Reader: Send {
+    /// The next records: about `limit` bytes of them, and at least one record if there is one. All are below the offset `until`.
+    /// An empty batch whose mark has not moved means that there is nothing to read now.
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError>;
+
+    /// Whether a read may find anything; `false` only if there is nothing to read now, whatever the limits.
+    fn has_news(&mut self) -> Result<bool, BusError> {
+        Ok(true)
+    }
+
+    /// The mark after the last record that was read.
+    fn mark(&self) -> &Mark;
+
+    /// Takes back a batch that is no longer needed, to use its memory again.
+    fn recycle(&mut self, _batch: Batch) {}
+}
+
+/// A bus, and whether its holder may commit to it.
+#[derive(Clone)]
+pub enum Access {
+    /// It may.
+    ReadWrite(Arc<dyn Bus>),
+    /// It only reads.
+    ReadOnly(Arc<dyn Log>),
+}
+
+impl Access {
+    /// The log, to read.
+    #[must_use]
+    pub fn log(&self) -> &dyn Log {
+        match self {
+            Self::ReadWrite(bus) => bus.as_ref(),
+            Self::ReadOnly(log) => log.as_ref(),
+        }
+    }
+
+    /// The bus, to commit to.
+    #[must_use]
+    pub fn bus(&self) -> Option<&Arc<dyn Bus>> {
+        match self {
+            Self::ReadWrite(bus) => Some(bus),
+            Self::ReadOnly(_) => None,
+        }
+    }
+
+    /// The same bus, to read only.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        match self {
+            Self::ReadWrite(bus) => Self::ReadOnly(Arc::clone(bus) as Arc<dyn Log>),
+            Self::ReadOnly(log) => Self::ReadOnly(Arc::clone(log)),
+        }
+    }
+
+    /// As [`Bus::membership`].
+    #[must_use]
+    pub fn membership(&self) -> Option<&dyn Membership> {
+        self.bus().and_then(|bus| bus.membership())
+    }
+}

@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::audit::published;
-use crate::audit::published::CHUNK;
 use crate::bus::archive::manifest;
 use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::archive::segment::Building;
+use crate::bus::scan::{CHUNK, some};
 use crate::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
 
 /// Topics in the order in which their ends are looked up.
@@ -208,7 +207,7 @@ fn copy(
                 return Ok(());
             }
         }
-        let batch = published::some(bus, partition, reader.as_mut(), CHUNK, end)?;
+        let batch = some(bus, partition, reader.as_mut(), CHUNK, end)?;
         for record in batch.iter() {
             building.push(record.offset, record.value)?;
         }

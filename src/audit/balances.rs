@@ -11,12 +11,12 @@ use crate::bus::Log;
 use crate::core::values::account::check_account;
 use crate::core::values::amount::format_units_wide;
 
-use crate::audit::explain::trace;
-use crate::audit::explain::trace::{TracedEvent, TracedOutcome};
+use crate::audit::error::AuditError;
 use crate::audit::history::History;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::published;
-use crate::audit::replay::ReplayError;
+use crate::audit::trace;
+use crate::audit::trace::{TracedEvent, TracedOutcome};
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;
 
@@ -71,7 +71,7 @@ pub struct Balances {
 pub enum BalancesError {
     /// The replay.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Replay(#[from] AuditError),
     /// The file.
     #[error("cannot read the balances: {0}")]
     File(#[from] csv::Error),
@@ -101,7 +101,7 @@ const COLUMNS: [&str; 4] = ["account", "asset", "balance", "time"];
 /// # Errors
 /// What the bus says; a file without the columns there have to be. A bad row is none: it is found.
 pub fn compare(bus: &dyn Log, file: impl Read) -> Result<Balances, BalancesError> {
-    let point = PointInTime::look(bus)?;
+    let point = PointInTime::read(bus)?;
     let history = History::of(&point.decisions)?;
     let asked = rows(file, &history)?;
     let accounts: HashSet<String> = asked

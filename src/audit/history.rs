@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::replay::ReplayError;
+use crate::audit::error::AuditError;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
 use crate::core::fault::Fault;
@@ -31,7 +31,7 @@ impl History {
     ///
     /// # Errors
     /// If a listing in them cannot be read, or they name an asset that was never listed.
-    pub fn of(decisions: &[Decision]) -> Result<Self, ReplayError> {
+    pub fn of(decisions: &[Decision]) -> Result<Self, AuditError> {
         let mut history = Self::default();
         for decision in decisions {
             match decision {
@@ -43,7 +43,7 @@ impl History {
                     });
                 }
                 Decision::ProgrammeChanged { number, listing, .. } => {
-                    let unlisted = || ReplayError::Decisions(format!("asset number {number} is not listed"));
+                    let unlisted = || AuditError::Decisions(format!("asset number {number} is not listed"));
                     let asset = history.assets.get_mut(usize::from(*number)).ok_or_else(unlisted)?;
                     asset.programmes.push(read(listing)?.programme);
                 }
@@ -101,9 +101,9 @@ impl History {
     }
 }
 
-fn read(listing: &serde_json::Value) -> Result<Listing, ReplayError> {
+fn read(listing: &serde_json::Value) -> Result<Listing, AuditError> {
     Listing::read(&listing.to_string()).map_err(|rejection| {
-        ReplayError::Record(Fault::Undecodable {
+        AuditError::from(Fault::Undecodable {
             what: "the listing in a decision",
             why: rejection.to_string(),
         })

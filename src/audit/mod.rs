@@ -1,8 +1,18 @@
-//! Questions that only the whole log can answer: replay, reconciliation, explanations, proofs, archives. Nothing here writes to the bus it
-//! reads.
+//! Audits: questions that only the whole log can answer. An audit never writes to the bus that it reads.
+//!
+//! Each line uses only the lines before it:
+//!
+//! - [`error`]: why an audit cannot be done.
+//! - Reading the log: [`point_in_time`] finds a consistent cut through a running deployment, [`history`] collects the listings and cuts from the
+//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records, [`exact`] adds up amounts.
+//! - [`replay`] runs the deployment's tasks again over its recorded input.
+//! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
+//!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
+//!   the topics.
 
 pub mod archive;
 pub mod balances;
+pub mod error;
 pub mod exact;
 pub mod explain;
 pub mod history;
@@ -12,4 +22,5 @@ pub mod proof;
 pub mod published;
 pub mod reconcile;
 pub mod replay;
+pub mod trace;
 pub mod what_if;

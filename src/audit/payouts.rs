@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::audit::exact::Exact;
-use crate::audit::published::{Paid, Record, scan_range};
-use crate::audit::replay::schedule::Wanted;
+use crate::audit::published::{Paid, Record};
+use crate::audit::replay::schedule::EpochFilter;
+use crate::bus::scan::scan_range;
 use crate::bus::{BusError, Log, Mark, Topic};
 use crate::core::values::time::TimeMs;
 
@@ -158,7 +159,7 @@ struct Acknowledgement {
 ///
 /// # Errors
 /// What the bus says. A bad acknowledgement is none: it is found.
-pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, wanted: Wanted) -> Result<Payouts, PayoutsError> {
+pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, filter: EpochFilter) -> Result<Payouts, PayoutsError> {
     let mut sealed = BTreeSet::new();
     each(bus, Topic::Epochs, |seal: Seal, _| {
         sealed.insert((seal.asset, seal.epoch));
@@ -169,7 +170,7 @@ pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, wanted: Wanted) ->
     each(bus, Topic::Distributions, |paid: Paid, place| {
         let id = id_of(&paid);
         let is_sealed = sealed.contains(&(paid.asset.clone(), paid.epoch));
-        if is_sealed && wanted.has(&paid.asset, paid.epoch) {
+        if is_sealed && filter.includes(&paid.asset, paid.epoch) {
             let amount = Exact::parse(&paid.amount).ok_or_else(|| PayoutsError::Distribution {
                 place,
                 why: format!("amount {} is none", paid.amount),
@@ -204,7 +205,7 @@ pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, wanted: Wanted) ->
             }),
             Ok(acknowledgement) => {
                 let (asset, epoch) = epoch_of(&acknowledgement.distribution);
-                if !wanted.has(asset, epoch.unwrap_or(u64::MAX)) && wanted != Wanted::default() {
+                if !filter.includes(asset, epoch.unwrap_or(u64::MAX)) && filter != EpochFilter::default() {
                     continue;
                 }
                 if !observed.insert(acknowledgement.identity) {
@@ -217,7 +218,7 @@ pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, wanted: Wanted) ->
     }
     // Once more, as of those that were not acknowledged only hashes are known.
     each(bus, Topic::Distributions, |paid: Paid, _| {
-        if !wanted.has(&paid.asset, paid.epoch) {
+        if !filter.includes(&paid.asset, paid.epoch) {
             return Ok(());
         }
         let id = id_of(&paid);

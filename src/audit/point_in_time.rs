@@ -1,16 +1,15 @@
-//! What a deployment had read, decided and published at one moment, while it goes on.
+//! A consistent cut through a running deployment: what it had read, decided and published at one point in time.
 //!
-//! The order in which things are looked up makes the moment: first how far the tasks had come, then what stands on the topics. So everything that
-//! those tasks had published by then is in what is looked up later, and so is everything it rests on.
+//! The order of the reads makes the cut consistent: first the positions of the tasks, then the ends of the topics. So everything that a task
+//! published up to its position is below the ends, and so is everything that it is based on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::audit::published::scan_range;
-use crate::audit::replay::ReplayError;
+use crate::audit::error::AuditError;
+use crate::bus::scan::scan_range;
 use crate::bus::{BusError, Log, Mark, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
-use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
@@ -20,56 +19,54 @@ const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 
-/// The output topics that a replay is held against.
-pub const OUTPUTS: [Topic; 4] = [
+/// The output topics that a replay is compared with.
+pub const OUTPUT_TOPICS: [Topic; 4] = [
     Topic::Epochs,
     Topic::Distributions,
     Topic::LatePostings,
     Topic::DeadLetters,
 ];
 
-/// A deployment at one moment.
+/// A deployment at one point in time.
 #[derive(Debug, Clone)]
 pub struct PointInTime {
     /// For how many epochs duplicates are recognised.
     pub dedup_epochs: u64,
-    /// Up to which offset each source partition had been taken in.
+    /// The position of each source partition: all records below this offset were ingested.
     pub taken_in: BTreeMap<TopicPartition, u64>,
-    /// Where the source partitions and control end: what lies between was not taken in yet.
+    /// The ends of the source partitions and of control.
     pub input_ends: BTreeMap<TopicPartition, u64>,
-    /// Where the output partitions end.
     pub output_ends: BTreeMap<TopicPartition, u64>,
-    /// All decisions.
     pub decisions: Vec<Decision>,
-    /// Epochs whose seal had been published; `None` if nobody can tell, as of a copy of the topics alone.
+    /// The epochs whose seal was published; `None` on a copy of the topics without a deployment record.
     pub sealed: Option<BTreeSet<AssetEpoch>>,
 }
 
 impl PointInTime {
-    /// Looks at a deployment.
+    /// Reads the state of the deployment on `bus`.
     ///
     /// # Errors
-    /// What the bus says; records of ours that cannot be read.
-    pub fn look(bus: &dyn Log) -> Result<Self, ReplayError> {
-        let begun = DeploymentRecord::of(bus)?;
+    /// A failure of the bus, a record that cannot be decoded, or a partition without its first records.
+    pub fn read(bus: &dyn Log) -> Result<Self, AuditError> {
+        let deployment = DeploymentRecord::of(bus)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
         let mut taken_in = BTreeMap::new();
         for topic in Topic::SOURCES {
             for partition in bus.partitions(topic)? {
                 let source = topic.partition(partition);
-                let at = match (&begun, bus.committed(TaskId::ingest(source))?) {
+                let at = match (&deployment, bus.committed(TaskId::ingest(source))?) {
                     (_, Some(at)) => at.offset(source),
                     (Some(_), None) => 0,
-                    // A copy of the topics without positions is taken for complete.
+                    // A copy of the topics without positions counts as complete.
                     (None, None) => bus.readable_end(source)?,
                 };
                 taken_in.insert(source, at);
             }
         }
-        let mut output_ends = BTreeMap::new();
-        look_up(bus, &OUTPUTS[..3], &mut output_ends)?;
+        let (with_position, dead_letters) = OUTPUT_TOPICS.split_at(3);
+        let mut output_ends = self::output_ends(bus, with_position)?;
         for partition in output_ends.keys().copied().chain([DECISIONS, CONTROL]) {
-            is_whole(bus, partition)?;
+            check_start(bus, partition)?;
         }
         let mut decisions = Vec::new();
         scan_range(
@@ -81,22 +78,21 @@ impl PointInTime {
                 if !record.value.is_empty() {
                     decisions.push(Decision::read(record.value)?);
                 }
-                Ok::<_, ReplayError>(())
+                Ok::<_, AuditError>(())
             },
         )?;
-        // A refused control record's dead letter comes with its decision, so those of all decisions are there by now; those of source records
-        // rest on where the tasks were.
-        look_up(bus, &OUTPUTS[3..], &mut output_ends)?;
+        // The dead letter of a control record is published with its decision. So the end of the dead letters is read after the decisions.
+        output_ends.extend(self::output_ends(bus, dead_letters)?);
         let mut input_ends = BTreeMap::from([(CONTROL, bus.readable_end(CONTROL)?)]);
-        // A directory bus counts lines for it.
+        // In parallel, because a directory bus counts lines for this.
         let sources: Vec<TopicPartition> = taken_in.keys().copied().collect();
         input_ends.extend(in_parallel(&sources, |source| {
             bus.readable_end(*source).map(|end| (*source, end))
         })?);
-        let (sealed, dedup_epochs) = match begun {
-            Some(begun) => {
-                let sealed = sealed(bus, coordinator.unwrap_or(0), &begun)?;
-                (Some(sealed), begun.dedup_epochs)
+        let (sealed, dedup_epochs) = match deployment {
+            Some(deployment) => {
+                let sealed = sealed(bus, coordinator.unwrap_or(0), &deployment)?;
+                (Some(sealed), deployment.dedup_epochs)
             }
             None => (None, crate::config::Config::default().dedup_epochs),
         };
@@ -110,7 +106,7 @@ impl PointInTime {
         })
     }
 
-    /// How many source records were on the bus and not taken in yet.
+    /// How many source records were on the bus, but not ingested yet.
     #[must_use]
     pub fn not_taken_in(&self) -> u64 {
         let waiting = self.taken_in.iter().map(|(source, at)| {
@@ -120,7 +116,7 @@ impl PointInTime {
         waiting.sum()
     }
 
-    /// The cuts on record, by asset number and epoch.
+    /// The recorded cuts, with the names of their assets.
     pub fn cuts(&self) -> impl Iterator<Item = (AssetEpoch, &str, &Offsets)> {
         self.decisions.iter().filter_map(|decision| match decision {
             Decision::Cut {
@@ -140,7 +136,7 @@ impl PointInTime {
     }
 }
 
-/// Does the same with all of `items`, on all cores; what came of them, in any order.
+/// Calls `work` with each of `items`, on all cores. The results are in no order.
 fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
     let next = AtomicUsize::new(0);
     let take = || {
@@ -161,11 +157,11 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
     })
 }
 
-/// Refuses a partition whose beginning was deleted, as a topic of limited retention does.
-fn is_whole(bus: &dyn Log, partition: TopicPartition) -> Result<(), ReplayError> {
+/// Checks that retention has not deleted the first records of a partition.
+fn check_start(bus: &dyn Log, partition: TopicPartition) -> Result<(), AuditError> {
     match bus.start(partition)? {
         0 => Ok(()),
-        start => Err(ReplayError::Gone {
+        start => Err(AuditError::Gone {
             partition,
             start,
             needed: 0,
@@ -173,37 +169,38 @@ fn is_whole(bus: &dyn Log, partition: TopicPartition) -> Result<(), ReplayError>
     }
 }
 
-/// Looks up where the partitions of topics end.
-fn look_up(bus: &dyn Log, topics: &[Topic], ends: &mut BTreeMap<TopicPartition, u64>) -> Result<(), BusError> {
+/// The readable ends of all partitions of some topics.
+pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
+    let mut ends = BTreeMap::new();
     for topic in topics {
         for partition in bus.partitions(*topic)? {
             let partition = topic.partition(partition);
             ends.insert(partition, bus.readable_end(partition)?);
         }
     }
-    Ok(())
+    Ok(ends)
 }
 
-/// The epochs whose seal the coordinator had published when it stood at `read_to` of its inbox: those of which it had all receipts.
-fn sealed(bus: &dyn Log, read_to: u64, begun: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, ReplayError> {
+/// The epochs that the coordinator had sealed at the offset `read_to` of its inbox: those with a receipt of every ledger partition.
+fn sealed(bus: &dyn Log, read_to: u64, deployment: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, AuditError> {
     let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
-    // The inbox may be kept for less long than the rest.
+    // The retention of the inbox may be shorter than that of the other topics.
     let mark = Mark {
         offset: bus.start(INBOX)?,
         evidence: Vec::new(),
     };
     scan_range(bus, INBOX, &mark, read_to, |record| {
         if let Inbox::Receipt { at, .. } = codec::decode(record.value, "a record of the inbox")? {
-            let (count, wanted) = receipts.entry(at).or_default();
+            let (count, partitions) = receipts.entry(at).or_default();
             *count += 1;
-            *wanted = begun.partitions_at(record.offset);
+            *partitions = deployment.partitions_at(record.offset);
         }
-        Ok::<_, ReplayError>(())
+        Ok::<_, AuditError>(())
     })?;
-    // Epochs are sealed one after the other, so those before one that is sealed are, too.
+    // An asset's epochs are sealed in order, so all epochs before a sealed one are sealed too.
     let mut newest: BTreeMap<u16, u32> = BTreeMap::new();
-    for (at, (count, wanted)) in receipts {
-        if count == wanted {
+    for (at, (count, partitions)) in receipts {
+        if count == partitions {
             newest.insert(at.number, at.epoch);
         }
     }
@@ -211,16 +208,4 @@ fn sealed(bus: &dyn Log, read_to: u64, begun: &DeploymentRecord) -> Result<BTree
         .into_iter()
         .flat_map(|(number, newest)| (0..=newest).map(move |epoch| AssetEpoch { number, epoch }))
         .collect())
-}
-
-impl From<Fault> for ReplayError {
-    fn from(fault: Fault) -> Self {
-        Self::Record(fault)
-    }
-}
-
-impl From<BusError> for ReplayError {
-    fn from(error: BusError) -> Self {
-        Self::Bus(error)
-    }
 }

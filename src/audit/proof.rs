@@ -12,7 +12,8 @@ use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, le
 use crate::core::values::account::check_account;
 use crate::core::values::bucket::bucket;
 
-use crate::audit::published::{Paid, Record, scan_range};
+use crate::audit::published::{Paid, Record};
+use crate::bus::scan::scan_range;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::BUCKETS;
 

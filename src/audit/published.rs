@@ -3,8 +3,6 @@
 use ruint::aliases::U512;
 use serde::Deserialize;
 
-pub use crate::bus::scan::{CHUNK, scan_range, some};
-
 /// A record of ours, for those who look at its data alone.
 #[derive(Deserialize)]
 pub(crate) struct Record<D> {

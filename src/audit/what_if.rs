@@ -11,11 +11,14 @@ use ethnum::I256;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::audit::error::AuditError;
 use crate::audit::exact::Exact;
-use crate::audit::published::{Paid, Record, scan_range};
-use crate::audit::replay::schedule::CONTROL;
-use crate::audit::replay::{PointInTime, ReplayError, Rewrite, Schedule};
-use crate::bus::{Log, Mark, Position, Topic};
+use crate::audit::point_in_time::PointInTime;
+use crate::audit::published::{Paid, Record};
+use crate::audit::replay::schedule::Schedule;
+use crate::audit::replay::sequencer::ControlRewrite;
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Position, Topic, TopicPartition};
 use crate::core::accrue::row::Row;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::event::{Envelope, Type};
@@ -23,6 +26,8 @@ use crate::core::contract::listing::Listing;
 use crate::core::values::asset::Asset;
 use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
 use crate::store::{Changes, Store, row};
+
+const CONTROL: TopicPartition = Topic::Control.partition(0);
 
 /// Other rules for an asset, and where on the log they come in.
 #[derive(Debug, Clone)]
@@ -129,7 +134,7 @@ impl Amendment {
             number: self.number,
             listing: self.written.clone(),
         };
-        schedule.amend(|decision| {
+        schedule.map_decisions(|decision| {
             let comes_in = !self.is_first()
                 && match &decision {
                     Decision::ListingAccepted { control_offset, .. }
@@ -171,13 +176,13 @@ impl Amendment {
     ///
     /// # Errors
     /// What the bus says.
-    pub fn left_out(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, ReplayError> {
+    pub fn left_out(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, AuditError> {
         let mut left_out = BTreeSet::new();
         scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
             if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
                 left_out.insert(record.offset);
             }
-            Ok::<_, ReplayError>(())
+            Ok::<_, AuditError>(())
         })?;
         Ok(left_out)
     }
@@ -197,7 +202,7 @@ impl Amendment {
 
     /// What becomes of the control records.
     #[must_use]
-    pub fn rewrite(&self) -> Arc<Rewrite> {
+    pub fn rewrite(&self) -> Arc<ControlRewrite> {
         let amendment = self.clone();
         Arc::new(move |offset, record| {
             if !amendment.is_ours(record) {
@@ -268,7 +273,7 @@ const ACCOUNTS: u8 = 1;
 ///
 /// # Errors
 /// What a bus or the store says; a distribution that cannot be read.
-pub fn compare<E: From<ReplayError>>(
+pub fn compare<E: From<AuditError>>(
     (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
     epochs: &BTreeSet<u64>,
@@ -277,8 +282,8 @@ pub fn compare<E: From<ReplayError>>(
 ) -> Result<Effect, E> {
     let store = sums((published, replayed), asset, epochs, work)?;
     let mut changes = Effect::default();
-    let mut scan = store.scan(&[ACCOUNTS], &[ACCOUNTS + 1]).map_err(ReplayError::from)?;
-    while let Some((key, value)) = scan.next().map_err(ReplayError::from)? {
+    let mut scan = store.scan(&[ACCOUNTS], &[ACCOUNTS + 1]).map_err(AuditError::from)?;
+    while let Some((key, value)) = scan.next().map_err(AuditError::from)? {
         let account = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
         let sums = row::decode(value).unwrap_or_default();
         let exact = |sum: I256| Exact::parse_units(&sum.to_string());
@@ -316,8 +321,8 @@ pub fn compare<E: From<ReplayError>>(
     Ok(changes)
 }
 
-fn impossible(what: String) -> ReplayError {
-    ReplayError::Record(crate::core::fault::impossible(what))
+fn impossible(what: String) -> AuditError {
+    AuditError::Record(crate::core::fault::impossible(what))
 }
 
 /// What each account got on the two sides, in a store that sorts and adds.
@@ -326,7 +331,7 @@ fn sums(
     asset: Asset,
     epochs: &BTreeSet<u64>,
     work: &Path,
-) -> Result<RocksStore, ReplayError> {
+) -> Result<RocksStore, AuditError> {
     let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "sums by account");
     let mut store = RocksStore::open(&work.join("accounts"), StoreKind::Accrue, settings)?;
     let mut changes = Changes::default();
@@ -364,7 +369,7 @@ fn sums(
                     if changes.bytes() > BATCH_BYTES {
                         store.commit(&mut changes, &Position::default())?;
                     }
-                    Ok::<_, ReplayError>(())
+                    Ok::<_, AuditError>(())
                 },
             )?;
         }

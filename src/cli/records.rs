@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::audit::published::scan_range;
+use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::exact::Exact;
-use crate::audit::published::scan_range;
+use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;

@@ -11,7 +11,8 @@ use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
 use crate::audit::exact::Exact;
-use crate::audit::replay::{Means, Plan, PointInTime, Schedule, Wanted, replay};
+use crate::audit::point_in_time::PointInTime;
+use crate::audit::replay::{EpochFilter, ReplayPlan, ReplayResources, Schedule, replay};
 use crate::audit::what_if::{AffectedAccount, Amendment, Effect, PayoutChange, compare};
 use crate::bus::{Log, Topic};
 use crate::cli::check::programme::listing;
@@ -90,7 +91,7 @@ impl WhatIf {
         let Some(origin) = bus::view(loaded.bus()?, &loaded.config, &stop)? else {
             return Err(stopped());
         };
-        let point = PointInTime::look(origin.as_ref())?;
+        let point = PointInTime::read(origin.as_ref())?;
         let amendment = Amendment::new(listing, &point).map_err(|why| Failure::Usage(format!("{name}: {why}")))?;
         let findings = self.find(&loaded, origin, &point, &amendment, &bars, &stop)?;
         if self.json {
@@ -109,26 +110,26 @@ impl WhatIf {
         stop: &AtomicBool,
     ) -> Result<Findings, Failure> {
         let (asset, from_epoch) = (amendment.asset(), amendment.from_epoch());
-        let schedule = Schedule::new(point, Wanted::default())?;
+        let schedule = Schedule::new(point, EpochFilter::default())?;
         let left_out = amendment.left_out(origin.as_ref(), &schedule)?;
         let schedule = Arc::new(amendment.amend(schedule, &left_out));
         let work = tempfile::Builder::new()
             .prefix("softstake-what-if-")
             .tempdir()
             .map_err(|error| Failure::Failed(format!("cannot make a folder for temporary files: {error}")))?;
-        let plan = Plan {
+        let plan = ReplayPlan {
             origin: Arc::clone(&origin),
             schedule,
             dedup_epochs: point.dedup_epochs,
             work: work.path(),
-            means: Means {
+            resources: ReplayResources {
                 partitions: crate::cli::reconcile::PARTITIONS,
                 threads: loaded.config.threads,
                 cache_bytes: loaded.config.cache_bytes(),
             },
             rewrite: Some(amendment.rewrite()),
-            observed: None,
-            keep: true,
+            observer: None,
+            keep_outputs: true,
         };
         let stats = Arc::new(Stats::default());
         let replayed = progress::watched(&stats, bars, loaded.config.log.format, || replay(plan, &stats, stop))?;

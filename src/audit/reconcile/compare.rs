@@ -1,36 +1,24 @@
-//! Holds what was published against what a replay comes to.
+//! Compares the published records with those of a replay.
 //!
-//! Both sides are read once and each group of records is added up: how many there are, and the sum of their SHA-256 hashes. Groups that agree in both
-//! are equal, whatever order their records stand in. Only for those that do not, both sides are read again, and their records compared one by
-//! one ([`crate::audit::reconcile::detail`]). So memory does not grow with the number of records.
+//! Both sides are read once, and each group of records gets a digest: the number of its records and the sum of their SHA-256 hashes. Two groups with
+//! the same digest are equal, in whatever order their records are. Only groups that differ are read again and compared record by record
+//! ([`crate::audit::reconcile::detail`]). So memory does not grow with the number of records.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::audit::point_in_time::OUTPUTS;
-use crate::audit::published::scan_range;
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::{OUTPUT_TOPICS, PointInTime, output_ends};
+use crate::audit::reconcile::classify::ComparedSide;
 use crate::audit::reconcile::detail;
-use crate::audit::reconcile::digest::{Added, Class, Classifier, Digests, Identified, Observer, Side};
-use crate::audit::reconcile::report::{Group, Report, Sealed};
-use crate::audit::replay::{PointInTime, ReplayBus, ReplayError};
-use crate::bus::{BusError, Log, Mark, Topic, TopicPartition};
-use crate::core::contract::decision::Offsets;
-use crate::core::values::ids::AssetEpoch;
-
-/// Which records are compared.
-pub(crate) struct Judge<'a> {
-    point: &'a PointInTime,
-    classifier: &'a Classifier,
-    /// Epochs that the replay sealed.
-    settled: BTreeSet<String>,
-    /// Epochs with a cut on record.
-    cut: BTreeSet<String>,
-    /// Epochs whose records must all be there.
-    due: BTreeSet<String>,
-}
+use crate::audit::reconcile::digest::{DigestObserver, Digester, GroupDigests, SideDigest, SideRecords};
+use crate::audit::reconcile::report::{ReconcileReport, RecordGroup, SealComparison};
+use crate::audit::reconcile::scope::ComparisonScope;
+use crate::audit::replay::bus::ReplayBus;
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Topic};
 
 #[derive(Deserialize)]
 struct SealRecord {
@@ -46,195 +34,145 @@ struct SealData {
     distributions: u64,
 }
 
-/// What was published, added up.
+/// The digest of the published records.
 #[derive(Clone)]
-pub struct Published(Added);
+pub struct PublishedDigest(SideDigest);
 
-/// Adds up what was published on `origin`. It needs nothing of the replay, and can be done beside it.
-///
-/// # Errors
-/// What the bus says.
-pub fn published(origin: &dyn Log, point: &PointInTime, classifier: &Classifier) -> Result<Published, ReplayError> {
-    classifier
-        .digests(Side::Published, origin, &point.output_ends, 1)
-        .map(Published)
+/// What is compared with a replay.
+#[derive(Clone, Copy)]
+pub struct Comparison<'a> {
+    /// The deployment's bus.
+    pub origin: &'a dyn Log,
+    pub point: &'a PointInTime,
+    pub digester: &'a Digester,
+    pub threads: usize,
 }
 
-/// Compares what was published on `origin` with what a replay came to, with so many threads; `work` is a folder for what does not fit into memory.
-///
-/// `None` if something is different, and the replay did not keep the records that tell what.
-///
-/// # Errors
-/// What one of the buses or the store says.
-pub fn compare(
-    (origin, Published(mut published)): (&dyn Log, Published),
-    replayed: &ReplayBus,
-    point: &PointInTime,
-    (classifier, observed): (&Classifier, &Observer),
-    threads: usize,
-    work: &Path,
-) -> Result<Option<Report>, ReplayError> {
-    let mut report = Report::default();
-    let (earlier, keeps) = (replayed.earlier(), replayed.keeps());
-    let replayed = replayed.scratch();
-    let replayed_ends = ends(replayed)?;
-    let mut judge = Judge::new(point, classifier);
-    seals(
-        &mut report,
-        &mut judge,
-        (origin, &point.output_ends),
-        (replayed, &replayed_ends),
-    )?;
-    published.digests.retain(|group, digest| {
-        let later = judge.is_later(group);
-        published.later += if later { digest.records } else { 0 };
-        !later
-    });
-    // What an earlier replay said in this folder, and what this one did.
-    let mut expected = classifier.digests(Side::Replayed, replayed, earlier, threads.max(1))?;
-    expected.extend(observed.take());
-    report.later = published.later;
-    for (group, difference) in published.strange {
-        report.differ(group, difference);
+impl Comparison<'_> {
+    /// Digests the published records. Needs nothing of the replay, so both can run at the same time.
+    ///
+    /// # Errors
+    /// A failure of the bus.
+    pub fn digest_published(&self) -> Result<PublishedDigest, AuditError> {
+        self.digester.digest_side(self.published(), 1).map(PublishedDigest)
     }
+
+    /// Compares the published records with a replay. `work` is a folder for data that does not fit into memory.
+    ///
+    /// Returns `None` if there are differences, but the replay did not keep the records that tell which.
+    ///
+    /// # Errors
+    /// A failure of a bus or of the store.
+    pub fn compare(
+        &self,
+        published: PublishedDigest,
+        replayed: &ReplayBus,
+        observer: &DigestObserver,
+        work: &Path,
+    ) -> Result<Option<ReconcileReport>, AuditError> {
+        let mut report = ReconcileReport::default();
+        let PublishedDigest(mut published) = published;
+        let replayed_ends = output_ends(replayed.scratch(), &OUTPUT_TOPICS)?;
+        let of_replay = |ends| SideRecords {
+            side: ComparedSide::Replayed,
+            bus: replayed.scratch(),
+            ends,
+        };
+        let sides = [self.published(), of_replay(&replayed_ends)];
+        let mut scope = ComparisonScope::new(self.point, self.digester.classifier());
+        report.seals = self.compare_seals(&mut scope, &sides)?;
+        published.groups.retain(|group, digest| {
+            let later = scope.is_later(group);
+            published.later += if later { digest.records } else { 0 };
+            !later
+        });
+        report.later = published.later;
+        // The observer missed what an interrupted replay wrote before this one resumed.
+        let before = of_replay(replayed.ends_at_open());
+        let mut expected = self.digester.digest_side(before, self.threads.max(1))?;
+        expected.merge(observer.take());
+        for (group, difference) in published.foreign {
+            report.add_difference(group, difference);
+        }
+        let unequal = count_groups(&mut report, &published.groups, &expected.groups);
+        if !unequal.is_empty() {
+            if !replayed.keeps_outputs() {
+                return Ok(None);
+            }
+            detail::compare(&scope, &sides, &unequal, work, &mut report)?;
+        }
+        Ok(Some(report))
+    }
+
+    fn published(&self) -> SideRecords<'_> {
+        SideRecords {
+            side: ComparedSide::Published,
+            bus: self.origin,
+            ends: &self.point.output_ends,
+        }
+    }
+
+    /// Reads the seals of both sides. They tell `scope` which epochs are sealed, and the report the sums.
+    fn compare_seals(
+        &self,
+        scope: &mut ComparisonScope<'_>,
+        sides: &[SideRecords<'_>; 2],
+    ) -> Result<Vec<SealComparison>, AuditError> {
+        let filter = self.digester.classifier().filter();
+        let mut all: BTreeMap<(String, u64), SealComparison> = BTreeMap::new();
+        for SideRecords { side, bus, ends } in sides {
+            for (partition, end) in ends.iter().filter(|(partition, _)| partition.topic == Topic::Epochs) {
+                scan_range(*bus, *partition, &Mark::default(), *end, |record| {
+                    // The digest reports records that are no seals.
+                    let Ok(SealRecord { data }) = serde_json::from_slice(record.value) else {
+                        return Ok::<_, AuditError>(());
+                    };
+                    scope.add_seal(*side, &data.asset, data.epoch);
+                    if filter.includes(&data.asset, data.epoch) {
+                        let seal = all
+                            .entry((data.asset.clone(), data.epoch))
+                            .or_insert_with(|| SealComparison {
+                                asset: data.asset,
+                                epoch: data.epoch,
+                                epoch_end: data.epoch_end,
+                                published: None,
+                                replayed: None,
+                                distributions: 0,
+                            });
+                        match side {
+                            ComparedSide::Published => seal.published = Some(data.distributed),
+                            ComparedSide::Replayed => {
+                                seal.distributions = data.distributions;
+                                seal.replayed = Some(data.distributed);
+                            }
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+}
+
+/// Counts the records of each group of both sides. Returns the groups that differ.
+fn count_groups(
+    report: &mut ReconcileReport,
+    published: &GroupDigests,
+    replayed: &GroupDigests,
+) -> BTreeSet<RecordGroup> {
     let mut unequal = BTreeSet::new();
-    let groups: BTreeSet<&Group> = published.digests.keys().chain(expected.digests.keys()).collect();
+    let groups: BTreeSet<&RecordGroup> = published.keys().chain(replayed.keys()).collect();
     for group in groups {
-        let of = |digests: &Digests| digests.get(group).copied().unwrap_or_default();
-        let (ours, theirs) = (of(&published.digests), of(&expected.digests));
+        let digest = |digests: &GroupDigests| digests.get(group).copied().unwrap_or_default();
+        let (published, replayed) = (digest(published), digest(replayed));
         let counts = report.groups.entry(group.clone()).or_default();
-        (counts.published, counts.replayed) = (ours.records, theirs.records);
-        if ours == theirs {
-            counts.equal = ours.records;
+        (counts.published, counts.replayed) = (published.records, replayed.records);
+        if published == replayed {
+            counts.equal = published.records;
         } else {
             unequal.insert(group.clone());
         }
     }
-    if !unequal.is_empty() {
-        if !keeps {
-            return Ok(None);
-        }
-        let sides = [
-            (Side::Published, origin, &point.output_ends),
-            (Side::Replayed, replayed, &replayed_ends),
-        ];
-        detail::compare(&judge, &sides, &unequal, work, &mut report)?;
-    }
-    Ok(Some(report))
-}
-
-/// Where all output partitions of a bus end.
-pub(crate) fn ends(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
-    let mut ends = BTreeMap::new();
-    for topic in OUTPUTS {
-        for partition in bus.partitions(topic)? {
-            let partition = topic.partition(partition);
-            ends.insert(partition, bus.readable_end(partition)?);
-        }
-    }
-    Ok(ends)
-}
-
-type Place<'a> = (&'a dyn Log, &'a BTreeMap<TopicPartition, u64>);
-
-/// Reads the seals of both sides: they tell which epochs are settled, and the sums.
-fn seals(
-    report: &mut Report,
-    judge: &mut Judge<'_>,
-    published: Place<'_>,
-    replayed: Place<'_>,
-) -> Result<(), ReplayError> {
-    let mut all: BTreeMap<(String, u64), Sealed> = BTreeMap::new();
-    for (side, (bus, ends)) in [(Side::Published, published), (Side::Replayed, replayed)] {
-        for (partition, end) in ends.iter().filter(|(partition, _)| partition.topic == Topic::Epochs) {
-            scan_range(bus, *partition, &Mark::default(), *end, |record| {
-                // What is no seal is found when records are compared.
-                let Ok(SealRecord { data }) = serde_json::from_slice(record.value) else {
-                    return Ok::<_, ReplayError>(());
-                };
-                let of = format!("{}:{}", data.asset, data.epoch);
-                match side {
-                    Side::Published => judge.due.insert(of),
-                    Side::Replayed => judge.settled.insert(of),
-                };
-                if judge.classifier.wanted().has(&data.asset, data.epoch) {
-                    let sealed = all.entry((data.asset.clone(), data.epoch)).or_insert_with(|| Sealed {
-                        asset: data.asset,
-                        epoch: data.epoch,
-                        epoch_end: data.epoch_end,
-                        published: None,
-                        replayed: None,
-                        distributions: 0,
-                    });
-                    match side {
-                        Side::Published => sealed.published = Some(data.distributed),
-                        Side::Replayed => {
-                            sealed.distributions = data.distributions;
-                            sealed.replayed = Some(data.distributed);
-                        }
-                    }
-                }
-                Ok(())
-            })?;
-        }
-    }
-    report.seals = all.into_values().collect();
-    Ok(())
-}
-
-impl<'a> Judge<'a> {
-    /// Who judges before anything is known of the replay.
-    fn new(point: &'a PointInTime, classifier: &'a Classifier) -> Self {
-        let sealed = |at: &AssetEpoch| point.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
-        let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch);
-        Self {
-            point,
-            classifier,
-            settled: BTreeSet::new(),
-            cut: point.cuts().map(name).collect(),
-            due: point.cuts().filter(|(at, ..)| sealed(at)).map(name).collect(),
-        }
-    }
-
-    /// Whether an epoch's cut is on record and the replay does not come to it: it was taken while the deployment was looked at.
-    fn is_later(&self, group: &Group) -> bool {
-        matches!(group.topic, Topic::Distributions | Topic::Epochs)
-            && self.cut.contains(&group.of)
-            && !self.settled.contains(&group.of)
-            && !self.sealed_before(&group.of)
-    }
-
-    /// Whether the deployment had sealed an epoch when it was looked at.
-    fn sealed_before(&self, of: &str) -> bool {
-        let sealed = self.point.sealed.as_ref();
-        sealed.is_none_or(|sealed| {
-            let mut cuts = self.point.cuts();
-            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch) == of)
-        })
-    }
-
-    /// The id of a record and the group it is compared in, if it is.
-    pub(crate) fn identify<'r>(
-        &self,
-        side: Side,
-        topic: Topic,
-        record: &'r [u8],
-        of: &mut String,
-    ) -> Option<Cow<'r, str>> {
-        match self.classifier.class(side, topic, record, of) {
-            Class::Of => serde_json::from_slice::<Identified<'_>>(record)
-                .ok()
-                .map(|record| record.id),
-            Class::Later | Class::Unwanted | Class::Strange(_) => None,
-        }
-    }
-
-    /// Whether a record that the replay comes to must have been published by the time the deployment was looked at.
-    pub(crate) fn is_due(&self, group: &Group) -> bool {
-        match group.topic {
-            Topic::Distributions | Topic::Epochs => self.due.contains(&group.of),
-            // Whoever publishes it had come further.
-            _ => true,
-        }
-    }
+    unequal
 }

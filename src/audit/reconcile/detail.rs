@@ -1,53 +1,69 @@
-//! Finds out record by record what is different between two sides.
+//! Compares the records of two sides one by one.
 //!
-//! Both sides' records are put under their ids into a store on disk, which sorts them; a walk over it then meets those of one id together.
+//! The records of both sides go into a temporary store under their ids. The store sorts them, so a scan meets all records of one id together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::audit::published::scan_range;
-use crate::audit::reconcile::compare::Judge;
-use crate::audit::reconcile::digest::Side;
-use crate::audit::reconcile::report::{Difference, DifferenceKind, FieldDifference, Group, Report};
-use crate::audit::replay::ReplayError;
-use crate::bus::{Log, Mark, Position, Topic, TopicPartition};
+use crate::audit::error::AuditError;
+use crate::audit::reconcile::classify::ComparedSide;
+use crate::audit::reconcile::digest::SideRecords;
+use crate::audit::reconcile::report::{
+    DifferenceKind, FieldDifference, ReconcileReport, RecordDifference, RecordGroup,
+};
+use crate::audit::reconcile::scope::ComparisonScope;
+use crate::bus::scan::scan_range;
+use crate::bus::{Mark, Position, Topic};
 use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
 use crate::store::{Changes, Store};
 
 /// Bytes of records that wait in memory.
 const BATCH_BYTES: usize = 32 << 20;
-/// The only table there is.
+/// The only table of the store.
 const RECORDS: u8 = 1;
 
-/// Compares the records of `groups`, and takes down what is different.
+/// Compares the records of `groups`, and adds the differences to `report`.
 pub(crate) fn compare(
-    judge: &Judge<'_>,
-    sides: &[(Side, &dyn Log, &BTreeMap<TopicPartition, u64>); 2],
-    groups: &BTreeSet<Group>,
+    scope: &ComparisonScope<'_>,
+    sides: &[SideRecords<'_>; 2],
+    groups: &BTreeSet<RecordGroup>,
     work: &Path,
-    report: &mut Report,
-) -> Result<(), ReplayError> {
+    report: &mut ReconcileReport,
+) -> Result<(), AuditError> {
     let folder = work.join("differences");
-    // What an interrupted comparison left is of no use.
+    // An interrupted comparison starts again.
     if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(ReplayError::io("remove", &folder))?;
+        std::fs::remove_dir_all(&folder).map_err(AuditError::io("remove", &folder))?;
     }
     let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "a comparison");
     let mut store = RocksStore::open(&folder, StoreKind::Coordinate, settings)?;
+    load(scope, sides, groups, &mut store)?;
+    compare_sorted(scope, &store, report)?;
+    drop(store);
+    std::fs::remove_dir_all(&folder).map_err(AuditError::io("remove", &folder))
+}
+
+/// Puts the records of `groups` into the store.
+fn load(
+    scope: &ComparisonScope<'_>,
+    sides: &[SideRecords<'_>; 2],
+    groups: &BTreeSet<RecordGroup>,
+    store: &mut RocksStore,
+) -> Result<(), AuditError> {
     let mut changes = Changes::default();
     let mut number = 0_u64;
-    let mut group = Group {
+    let mut group = RecordGroup {
         topic: Topic::Distributions,
         of: String::new(),
     };
     let mut key = Vec::new();
-    for (side, bus, ends) in sides {
-        for (partition, end) in ends.iter() {
+    for SideRecords { side, bus, ends } in sides {
+        for (partition, end) in *ends {
             group.topic = partition.topic;
             scan_range(*bus, *partition, &Mark::default(), *end, |record| {
-                let Some(id) = judge.identify(*side, partition.topic, record.value, &mut group.of) else {
+                let Some(id) = scope.identify(*side, partition.topic, record.value, &mut group.of) else {
                     return Ok(());
                 };
                 if !groups.contains(&group) {
@@ -59,108 +75,104 @@ pub(crate) fn compare(
                 if changes.bytes() > BATCH_BYTES {
                     store.commit(&mut changes, &Position::default())?;
                 }
-                Ok::<_, ReplayError>(())
+                Ok::<_, AuditError>(())
             })?;
         }
     }
     store.commit(&mut changes, &Position::default())?;
-    walk(judge, &store, report)?;
-    drop(store);
-    std::fs::remove_dir_all(&folder).map_err(ReplayError::io("remove", &folder))
+    Ok(())
 }
 
-fn write_key(key: &mut Vec<u8>, group: &Group, id: &str, side: Side, number: u64) {
+/// Writes a key: table, topic, group, zero, id, zero, side, number.
+fn write_key(key: &mut Vec<u8>, group: &RecordGroup, id: &str, side: ComparedSide, number: u64) {
     key.clear();
     key.extend([RECORDS, group.topic as u8]);
-    // Names and ids of ours hold no zero; one that does is nobody's, and only sorts elsewhere.
+    // Softstake writes no name or id with a zero. A foreign one with a zero is only sorted elsewhere.
     for part in [group.of.as_bytes(), id.as_bytes()] {
         key.extend_from_slice(part);
         key.push(0);
     }
-    key.push(u8::from(side == Side::Replayed));
+    key.push(u8::from(side == ComparedSide::Replayed));
     key.extend(number.to_be_bytes());
 }
 
-/// How many bytes of a key come after the id's zero.
+/// The bytes of a key after the zero that ends the id: side and number.
 const KEY_TAIL: usize = 1 + size_of::<u64>();
 
-/// The records of one id.
+/// All records with the same id.
 #[derive(Default)]
-struct Same {
+struct SameId {
+    /// The key without its tail.
     key: Vec<u8>,
     published: Vec<Vec<u8>>,
     replayed: Option<Vec<u8>>,
 }
 
-fn walk(judge: &Judge<'_>, store: &RocksStore, report: &mut Report) -> Result<(), ReplayError> {
+fn compare_sorted(
+    scope: &ComparisonScope<'_>,
+    store: &RocksStore,
+    report: &mut ReconcileReport,
+) -> Result<(), AuditError> {
     let mut scan = store.scan(&[RECORDS], &[RECORDS + 1])?;
-    let mut same = Same::default();
+    let mut records = SameId::default();
     while let Some((key, value)) = scan.next()? {
         let (name, tail) = key.split_at(key.len().saturating_sub(KEY_TAIL));
-        if name != same.key {
-            std::mem::take(&mut same).judge(judge, report);
-            same.key = name.to_vec();
+        if name != records.key {
+            std::mem::take(&mut records).compare(scope, report);
+            records.key = name.to_vec();
         }
         if tail.first() == Some(&0) {
-            same.published.push(value.to_vec());
+            records.published.push(value.to_vec());
         } else {
-            same.replayed = Some(value.to_vec());
+            records.replayed = Some(value.to_vec());
         }
     }
-    same.judge(judge, report);
+    records.compare(scope, report);
     Ok(())
 }
 
-impl Same {
-    fn judge(self, judge: &Judge<'_>, report: &mut Report) {
+impl SameId {
+    fn compare(self, scope: &ComparisonScope<'_>, report: &mut ReconcileReport) {
         let mut parts = self.key.get(2..).unwrap_or_default().split(|byte| *byte == 0);
         let mut text = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
         let (of, id) = (text(), text());
         let Some(topic) = self.key.get(1).and_then(|number| Topic::from_number(*number)) else {
             return;
         };
-        let group = Group { topic, of };
-        let difference = |kind, id: &str, fields| Difference {
-            kind,
-            topic: topic.name(),
-            id: id.to_owned(),
-            fields,
+        let group = RecordGroup { topic, of };
+        let mut add = |kind, fields| {
+            let difference = RecordDifference {
+                kind,
+                topic: topic.name(),
+                id: id.clone(),
+                fields,
+            };
+            report.add_difference(group.clone(), difference);
         };
-        match (self.published.split_first(), &self.replayed) {
-            (None, Some(replayed)) => {
-                if judge.is_due(&group) {
-                    let fields = fields(None, Some(replayed));
-                    report.differ(group, difference(DifferenceKind::Missing, &id, fields));
-                } else {
-                    report.groups.entry(group).or_default().under_way += 1;
-                }
+        let replayed = self.replayed.as_deref();
+        let Some((first, copies)) = self.published.split_first() else {
+            match replayed {
+                Some(_) if scope.is_due(&group) => add(DifferenceKind::Missing, fields(None, replayed)),
+                Some(_) => report.groups.entry(group).or_default().under_way += 1,
+                None => {}
             }
-            (Some((first, more)), replayed) => {
-                for again in more {
-                    let fields = fields(Some(again), Some(first));
-                    report.differ(group.clone(), difference(DifferenceKind::Doubled, &id, fields));
-                }
-                match replayed {
-                    None => {
-                        let fields = fields(Some(first), None);
-                        report.differ(group, difference(DifferenceKind::Extra, &id, fields));
-                    }
-                    Some(replayed) => {
-                        let fields = fields(Some(first), Some(replayed));
-                        if fields.is_empty() {
-                            report.groups.entry(group).or_default().equal += 1;
-                        } else {
-                            report.differ(group, difference(DifferenceKind::Different, &id, fields));
-                        }
-                    }
-                }
-            }
-            (None, None) => {}
+            return;
+        };
+        for copy in copies {
+            add(DifferenceKind::Doubled, fields(Some(copy), Some(first)));
+        }
+        let fields = fields(Some(first), replayed);
+        if replayed.is_none() {
+            add(DifferenceKind::Extra, fields);
+        } else if fields.is_empty() {
+            report.groups.entry(group).or_default().equal += 1;
+        } else {
+            add(DifferenceKind::Different, fields);
         }
     }
 }
 
-/// The fields in which two records differ; all of the one if there is no other.
+/// The fields in which two records differ; all fields if one of the records is missing.
 fn fields(published: Option<&[u8]>, replayed: Option<&[u8]>) -> Vec<FieldDifference> {
     let flat = |record: Option<&[u8]>| {
         let mut flat = BTreeMap::new();
@@ -217,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_told_by_their_paths() {
+    fn fields_are_named_by_their_paths() {
         let published = br#"{"id":"a","data":{"amount":"1","cut":{"t":{"0":3}},"list":[1,2],"gone":"x"}}"#;
         let replayed = br#"{"data":{"cut":{"t":{"0":4}},"amount":"1","list":[1,3]},"id":"a"}"#;
         let found: Vec<_> = fields(Some(published), Some(replayed))

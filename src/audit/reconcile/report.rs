@@ -1,4 +1,4 @@
-//! What a comparison comes to.
+//! The result of a comparison.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::bus::Topic;
 pub enum DifferenceKind {
     /// It was not published.
     Missing,
-    /// It was published, and does not follow from the log.
+    /// It was published, but does not follow from the log.
     Extra,
     /// It was published with other values.
     Different,
@@ -21,7 +21,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// Its name, as reports write it.
+    /// The name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,59 +33,49 @@ impl DifferenceKind {
     }
 }
 
-/// A field that has another value than it should.
+/// A field whose published value is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldDifference {
-    /// Its path in the record: `data.amount`.
+    /// The path in the record, such as `data.amount`.
     pub field: String,
-    /// What was published; `None` if the field is not there.
+    /// `None` if the published record has no such field.
     pub published: Option<String>,
-    /// What the replay comes to.
+    /// `None` if the record of the replay has no such field.
     pub replayed: Option<String>,
 }
 
-/// A record that is not as it should be.
+/// A published record that is wrong, or a missing one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What is wrong with it.
+pub struct RecordDifference {
     pub kind: DifferenceKind,
-    /// On which topic.
     pub topic: &'static str,
-    /// The record's id; if it has none that can be read, where it stands.
+    /// The id of the record; without a readable id, its partition and offset.
     pub id: String,
-    /// Its fields, as far as that helps: those that differ, or of a record that is only on one side, all.
+    /// The fields that differ; all fields of a record that only one side has.
     pub fields: Vec<FieldDifference>,
 }
 
-/// The records of one topic that belong together.
+/// The numbers of records of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GroupCounts {
-    /// How many were published.
     pub published: u64,
-    /// How many the replay comes to.
     pub replayed: u64,
-    /// How many are equal.
     pub equal: u64,
-    /// How many were not published.
     pub missing: u64,
-    /// How many do not follow from the log.
     pub extra: u64,
-    /// How many have other values.
     pub different: u64,
-    /// How many were published more than once.
     pub doubled: u64,
-    /// How many the deployment had not come to publishing yet.
+    /// Of the replay, and not due yet at the point in time.
     pub under_way: u64,
 }
 
 impl GroupCounts {
-    /// Whether nothing is wrong.
+    /// Whether the group has no differences.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.missing == 0 && self.extra == 0 && self.different == 0 && self.doubled == 0
     }
 
-    /// Counts a difference.
     pub const fn count(&mut self, kind: DifferenceKind) {
         match kind {
             DifferenceKind::Missing => self.missing += 1,
@@ -95,7 +85,7 @@ impl GroupCounts {
         }
     }
 
-    /// Both added up.
+    /// The sum of both.
     #[must_use]
     pub const fn plus(&self, other: &Self) -> Self {
         Self {
@@ -111,17 +101,16 @@ impl GroupCounts {
     }
 }
 
-/// Which records belong together: of an asset's epoch, or, on the dead letters, of the topic that the refused record stands on.
+/// Records that are compared together: of one epoch of an asset, or the dead letters from one topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Group {
-    /// The topic.
+pub struct RecordGroup {
     pub topic: Topic,
-    /// `ATOM:3`, or `exchange.trades`.
+    /// `ATOM:3`, or for dead letters `exchange.trades`.
     pub of: String,
 }
 
-impl Group {
-    /// The asset and the epoch, where there are any.
+impl RecordGroup {
+    /// The asset and the epoch; `None` for dead letters.
     #[must_use]
     pub fn epoch(&self) -> Option<(&str, u64)> {
         let (asset, epoch) = self.of.split_once(':')?;
@@ -129,43 +118,38 @@ impl Group {
     }
 }
 
-/// A seal as published and as it should be, for whoever wants the sums.
+/// The published seal of an epoch beside the one of the replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sealed {
-    /// The asset.
+pub struct SealComparison {
     pub asset: String,
-    /// The epoch.
     pub epoch: u64,
-    /// When it ended.
     pub epoch_end: String,
-    /// How much was distributed, as published; `None` without a seal.
+    /// The amount distributed; `None` without a published seal.
     pub published: Option<String>,
-    /// How much the replay distributes.
+    /// The amount that the replay distributes; `None` without a seal of the replay.
     pub replayed: Option<String>,
-    /// How many distributions the replay comes to.
+    /// The number of distributions of the replay.
     pub distributions: u64,
 }
 
-/// A comparison of what was published with what follows from the log.
+/// The result of a comparison of the published records with a replay.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// By group.
-    pub groups: BTreeMap<Group, GroupCounts>,
-    /// The differences, as many as are kept.
-    pub differences: Vec<Difference>,
-    /// How many more there are.
+pub struct ReconcileReport {
+    pub groups: BTreeMap<RecordGroup, GroupCounts>,
+    /// At most [`Self::KEPT`].
+    pub differences: Vec<RecordDifference>,
+    /// How many differences were dropped.
     pub more_differences: u64,
-    /// Epochs, as sealed.
-    pub seals: Vec<Sealed>,
-    /// Published records about what lies behind the end of the replay.
+    pub seals: Vec<SealComparison>,
+    /// How many published records follow from input after the end of the replay. They are not compared.
     pub later: u64,
 }
 
-impl Report {
-    /// How many differences are kept to be shown one by one.
+impl ReconcileReport {
+    /// How many differences a report keeps.
     pub const KEPT: usize = 100_000;
 
-    /// All counts added up.
+    /// The sum of all groups.
     #[must_use]
     pub fn total(&self) -> GroupCounts {
         self.groups
@@ -173,14 +157,14 @@ impl Report {
             .fold(GroupCounts::default(), |sum, one| sum.plus(one))
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no differences.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.differences.is_empty() && self.groups.values().all(GroupCounts::is_clean)
     }
 
-    /// Takes a difference down.
-    pub fn differ(&mut self, group: Group, difference: Difference) {
+    /// Counts a difference, and keeps it if there is room.
+    pub fn add_difference(&mut self, group: RecordGroup, difference: RecordDifference) {
         self.groups.entry(group).or_default().count(difference.kind);
         if self.differences.len() < Self::KEPT {
             self.differences.push(difference);

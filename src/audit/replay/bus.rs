@@ -1,4 +1,4 @@
-//! The bus of a replay: what others wrote is read from the deployment's own bus, and what the replay says goes onto a throw-away one.
+//! The bus of a replay: reads source and control records from the deployment's own bus, and writes everything else to a temporary one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,14 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::audit::point_in_time::OUTPUTS;
-use crate::audit::published;
-use crate::audit::published::scan_range;
-use crate::audit::reconcile::compare::ends;
-use crate::audit::reconcile::digest::Observer;
-use crate::audit::replay::schedule::Schedule;
-use crate::audit::replay::{ReplayError, schedule};
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::{OUTPUT_TOPICS, output_ends};
+use crate::audit::replay::schedule::{Schedule, is_expected, is_outcome};
 use crate::bus::dir::{DirBus, Options};
+use crate::bus::scan::{scan_range, some};
 use crate::bus::{
     Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicKind, TopicPartition,
 };
@@ -22,27 +19,19 @@ use crate::core::contract::decision::Decision;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 
-/// A decision that the replay does not come to.
+/// A decision of the replay that differs from the recorded one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deviation {
-    /// How many decisions came before, not counting how far control was read.
+    /// Counts from 0 and leaves out `control_read`.
     pub number: usize,
-    /// The one on record; `None` if there is none more.
+    /// `None` if there are fewer recorded decisions.
     pub recorded: Option<Decision>,
-    /// The one the replay came to.
     pub replayed: Decision,
 }
 
-/// How far a replay has come.
-#[derive(Default)]
-struct Progress {
-    /// Decisions come to again.
-    decided: usize,
-    /// Questions decided.
-    questions: usize,
-    deviation: Option<Deviation>,
-    /// Where each source partition's task stands: everything before is applied.
-    stands: BTreeMap<TopicPartition, u64>,
+/// Sees every output that a replay commits.
+pub trait OutputObserver: Send + Sync {
+    fn observe(&self, outputs: &Outputs);
 }
 
 /// The bus of a replay.
@@ -50,43 +39,52 @@ pub struct ReplayBus {
     origin: Arc<dyn Log>,
     scratch: DirBus,
     schedule: Arc<Schedule>,
-    shared: Arc<Shared>,
-    /// Where the output partitions ended when it was opened: what lies before was said by an earlier replay.
-    earlier: BTreeMap<TopicPartition, u64>,
-    /// Who hears what is said.
-    observed: Option<Arc<Observer>>,
-    /// Whether what is said is kept when it was heard; seals always are.
-    keeps: bool,
+    shared: Arc<SharedProgress>,
+    /// The ends of the output partitions when this bus was opened. The outputs before them are from an interrupted replay.
+    ends_at_open: BTreeMap<TopicPartition, u64>,
+    observer: Option<Arc<dyn OutputObserver>>,
+    keeps_outputs: bool,
 }
 
 #[derive(Default)]
-struct Shared {
-    progress: Mutex<Progress>,
-    /// How often something happened that tasks wait for and that is no commit.
-    news: AtomicU64,
+struct ReplayProgress {
+    /// How many of the expected decisions were made again.
+    decided: usize,
+    /// How many questions were decided.
+    questions: usize,
+    deviation: Option<Deviation>,
+    /// Per source partition: all records below this offset are applied.
+    applied: BTreeMap<TopicPartition, u64>,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+#[derive(Default)]
+struct SharedProgress {
+    progress: Mutex<ReplayProgress>,
+    /// Counts progress that wakes waiting tasks, but changes the version of neither bus.
+    wakeups: AtomicU64,
+}
+
+impl SharedProgress {
+    fn lock(&self) -> MutexGuard<'_, ReplayProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ReplayBus {
-    /// A replay of what is on `origin`, whose own records are kept in the folder `scratch`: what an earlier one left there is gone on from.
+    /// Opens a replay of `origin` that writes to the folder `scratch`. A replay that was interrupted there resumes.
     ///
     /// # Errors
-    /// What one of the two buses says; decisions in `scratch` that are not those on record.
+    /// A failure of one of the two buses, or decisions in `scratch` that are not the recorded ones.
     pub fn open(
         origin: Arc<dyn Log>,
         scratch: &Path,
         schedule: Arc<Schedule>,
-        observed: Option<Arc<Observer>>,
-        keeps: bool,
-    ) -> Result<Self, ReplayError> {
-        // If the machine fails, the replay is begun anew; if only the process does, nothing is lost.
+        observer: Option<Arc<dyn OutputObserver>>,
+        keeps_outputs: bool,
+    ) -> Result<Self, AuditError> {
+        // Without sync, a crash of the process loses nothing. After a crash of the machine, the replay starts again.
         let scratch = DirBus::open(scratch, Options { sync: false })?;
-        let mut progress = Progress::default();
+        let mut progress = ReplayProgress::default();
         scan_range(
             &scratch,
             DECISIONS,
@@ -94,22 +92,25 @@ impl ReplayBus {
             scratch.readable_end(DECISIONS)?,
             |record| {
                 progress.decide(&schedule, &Decision::read(record.value)?);
-                Ok::<_, ReplayError>(())
+                Ok::<_, AuditError>(())
             },
         )?;
         if let Some(deviation) = progress.deviation {
-            return Err(ReplayError::OtherReplay(Box::new(deviation)));
+            return Err(AuditError::OtherReplay {
+                number: deviation.number,
+                replayed: serde_json::to_string(&deviation.replayed).unwrap_or_default(),
+            });
         }
         Ok(Self {
-            earlier: ends(&scratch)?,
-            observed,
-            keeps,
+            ends_at_open: output_ends(&scratch, &OUTPUT_TOPICS)?,
+            observer,
+            keeps_outputs,
             origin,
             scratch,
             schedule,
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedProgress {
                 progress: Mutex::new(progress),
-                news: AtomicU64::new(0),
+                wakeups: AtomicU64::new(0),
             }),
         })
     }
@@ -119,63 +120,64 @@ impl ReplayBus {
         self.origin.as_ref()
     }
 
-    /// The replay's own bus.
+    /// The bus that the replay writes to.
     #[must_use]
     pub fn scratch(&self) -> &dyn Log {
         &self.scratch
     }
 
-    /// Where the output partitions ended when the replay was begun or gone on with.
-    pub(crate) const fn earlier(&self) -> &BTreeMap<TopicPartition, u64> {
-        &self.earlier
+    /// The ends of the output partitions when the replay started or resumed. The observer did not see the outputs before them.
+    pub(crate) const fn ends_at_open(&self) -> &BTreeMap<TopicPartition, u64> {
+        &self.ends_at_open
     }
 
-    /// Whether all that was said is on the replay's own bus.
-    pub(crate) const fn keeps(&self) -> bool {
-        self.keeps
+    /// Whether all outputs are kept. If not, only the seals are.
+    pub(crate) const fn keeps_outputs(&self) -> bool {
+        self.keeps_outputs
     }
 
-    fn say(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        let kept = match self.keeps {
-            true => Cow::Borrowed(outputs),
-            false => Cow::Owned(outputs.only(|to| to.topic == Topic::Epochs || !OUTPUTS.contains(&to.topic))),
-        };
-        self.scratch.commit(task, &kept, position)?;
-        if let Some(observed) = &self.observed {
-            observed.hear(outputs);
-        }
-        Ok(())
-    }
-
-    /// The decision at which the replay left the record, if it did.
+    /// The first decision that differs from the recorded one.
     #[must_use]
     pub fn deviation(&self) -> Option<Deviation> {
         self.shared.lock().deviation.clone()
     }
 
-    /// Whether all source partitions stand where they stood when they answered a question.
-    pub(crate) fn stand_at(&self, question: usize) -> bool {
+    /// Whether each source partition has reached the offset of its answer to a question.
+    pub(crate) fn have_answered(&self, question: usize) -> bool {
         let Some(question) = self.schedule.questions.get(question) else {
             return false;
         };
         let progress = self.shared.lock();
-        let stands = |source| progress.stands.get(source).copied().unwrap_or(0);
+        let applied = |source| progress.applied.get(source).copied().unwrap_or(0);
         question
             .answers
             .0
             .iter()
-            .all(|(source, offset)| stands(source) >= *offset)
+            .all(|(source, offset)| applied(source) >= *offset)
+    }
+
+    fn publish(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+        let kept = if self.keeps_outputs {
+            Cow::Borrowed(outputs)
+        } else {
+            Cow::Owned(outputs.only(|to| to.topic == Topic::Epochs || !OUTPUT_TOPICS.contains(&to.topic)))
+        };
+        self.scratch.commit(task, &kept, position)?;
+        if let Some(observer) = &self.observer {
+            observer.observe(outputs);
+        }
+        Ok(())
     }
 }
 
-impl Progress {
-    /// Takes note of a decision that the replay came to; whether it is the one on record.
+impl ReplayProgress {
+    /// Compares a decision of the replay with the recorded one. Returns `false` if they differ.
     fn decide(&mut self, schedule: &Schedule, decision: &Decision) -> bool {
-        if !schedule::counts(decision) {
+        if !is_expected(decision) {
             return true;
         }
         let recorded = schedule.decisions.get(self.decided);
-        // A script that is shorter than an earlier one has nothing to say about the rest.
+        // A resumed replay may have made more decisions than a schedule for fewer epochs expects.
         if recorded.is_some_and(|recorded| recorded != decision) {
             self.deviation = Some(Deviation {
                 number: self.decided,
@@ -185,7 +187,7 @@ impl Progress {
             return false;
         }
         self.decided += 1;
-        self.questions += usize::from(schedule::is_outcome(decision));
+        self.questions += usize::from(is_outcome(decision));
         true
     }
 }
@@ -213,20 +215,20 @@ impl Log for ReplayBus {
         }
     }
 
-    /// Of a source partition: how far it may be read as things stand. Of control nothing needs to be waited for: the same bounds see to it that no
-    /// record is read before what was decided by then.
+    /// For a source partition: the current read limit. Control never makes a task wait: the read limits already keep a source record back until
+    /// the decisions before it are made.
     fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         match partition.topic.kind() {
             TopicKind::Input if partition.topic == Topic::Control => Ok(0),
             TopicKind::Input => {
                 let questions = self.shared.lock().questions;
-                Ok(self.schedule.bound(partition, questions))
+                Ok(self.schedule.read_limit(partition, questions))
             }
             TopicKind::Output | TopicKind::Inner => self.scratch.readable_end(partition),
         }
     }
 
-    /// What the source partition answered at the time.
+    /// For a source partition that is asked about a close: its recorded answer.
     fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
         let questions = self.shared.lock().questions;
         let question = self
@@ -264,7 +266,7 @@ impl Log for ReplayBus {
     }
 
     fn version(&self) -> u64 {
-        self.scratch.version() + self.origin.version() + self.shared.news.load(Ordering::Relaxed)
+        self.scratch.version() + self.origin.version() + self.shared.wakeups.load(Ordering::Relaxed)
     }
 
     fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
@@ -278,7 +280,7 @@ impl Log for ReplayBus {
 impl Bus for ReplayBus {
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
         if task != TaskId::COORDINATE {
-            return self.say(task, outputs, position);
+            return self.publish(task, outputs, position);
         }
         let refused = |what: String| BusError::Refused {
             partition: DECISIONS,
@@ -290,45 +292,43 @@ impl Bus for ReplayBus {
                 decided.push(Decision::read(value).map_err(|fault| refused(fault.to_string()))?);
             }
         }
-        // Before anybody can read them: whoever is asked by one of them is answered by what comes after the ones before it. Nobody reads too far
-        // meanwhile, as a question is decided only once all that were asked wait for the outcome.
+        // The progress changes before the decisions are readable, because a task that reads a question answers it under the new read limits.
+        // No task reads too far in between: a question is decided only when all tasks that it concerns wait for the outcome.
         let mut progress = self.shared.lock();
         for decision in &decided {
             if !progress.decide(&self.schedule, decision) {
-                return Err(refused(
-                    "the replay comes to another decision than the one on record".into(),
-                ));
+                return Err(refused("the replay made another decision than the recorded one".into()));
             }
         }
         drop(progress);
-        self.say(task, outputs, position)?;
-        self.shared.news.fetch_add(1, Ordering::Relaxed);
+        self.publish(task, outputs, position)?;
+        self.shared.wakeups.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
 
-/// A reader of a source partition that tells where its task stands.
+/// Reads a source partition, and notes how far its task has applied the records.
 struct SourceReader {
     inner: Box<dyn Reader>,
     origin: Arc<dyn Log>,
     partition: TopicPartition,
-    shared: Arc<Shared>,
+    shared: Arc<SharedProgress>,
 }
 
 impl Reader for SourceReader {
     fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
-        // What lies below the bounds is there, or on its way.
-        published::some(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
+        // All records below the read limit exist, so wait for them.
+        some(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
     }
 
-    /// It is asked before every read, when all that was read is applied.
+    /// The harness calls this before each read, when all records read so far are applied.
     fn has_news(&mut self) -> Result<bool, BusError> {
         let at = self.inner.mark().offset;
         let mut progress = self.shared.lock();
-        if progress.stands.insert(self.partition, at) != Some(at) {
-            self.shared.news.fetch_add(1, Ordering::Relaxed);
+        if progress.applied.insert(self.partition, at) != Some(at) {
+            self.shared.wakeups.fetch_add(1, Ordering::Relaxed);
         }
-        // Whether there is any is told by the bounds.
+        // The read limits tell whether there is anything to read.
         Ok(true)
     }
 

@@ -1,83 +1,80 @@
-//! What a replay is told of how things came at the time: which source partitions were found when, and where each of them stood when it answered
-//! what it was asked. Everything else the replay works out for itself.
+//! The schedule of a replay, made from the recorded decisions: in which order source partitions and control records reached the inbox, and the
+//! offset of each source partition when it answered a question. The replay works out everything else itself.
 
 use std::collections::BTreeMap;
 
+use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
-use crate::audit::replay::ReplayError;
-use crate::bus::{Topic, TopicPartition};
+use crate::bus::TopicPartition;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::values::asset::Asset;
 
-/// What the sequencer puts into the inbox, in this order.
+/// What the sequencer puts into the inbox next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// These source partitions were found.
+pub(crate) enum ScheduleStep {
+    /// New source partitions.
     Sources(Vec<TopicPartition>),
-    /// Control records from where the step before ended up to this offset.
+    /// The control records from the end of the step before to the offset `to`.
     Control { to: u64 },
-    /// The same; the last of them is a listing, about which this question is asked: not before every source partition has come to where it
-    /// stood when it answered.
+    /// The same, but the last record is a listing. It waits until every source partition has reached the offset of its answer to `question`.
     Listing { to: u64, question: usize },
 }
 
-/// A question that was put to the source partitions.
+/// A question that the coordinator asked the source partitions: about a listing, or about a close.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Question {
-    /// What they answered: for a listing where they stood, for a close their part of the cut.
+pub(crate) struct ScheduledQuestion {
+    /// The offset of each source partition when it answered. For a close this is the cut.
     pub answers: Offsets,
-    /// Whether it is about a close.
     pub is_close: bool,
 }
 
-/// How things came.
+/// In which order the input of a replay arrives.
 #[derive(Debug)]
 pub struct Schedule {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) questions: Vec<Question>,
-    /// The decisions to come to again. That control was read up to somewhere is none: in which portions it is read decides nothing.
+    pub(crate) steps: Vec<ScheduleStep>,
+    pub(crate) questions: Vec<ScheduledQuestion>,
+    /// The decisions that the replay must make again. `control_read` is left out: in which portions control is read changes no result.
     pub(crate) decisions: Vec<Decision>,
-    /// For each source partition, by how many questions are decided: the offset up to which it may be read.
-    bounds: BTreeMap<TopicPartition, Vec<u64>>,
-    /// One past the last control record that is decided.
+    /// For each source partition, by the number of decided questions: the offset up to which it may be read.
+    read_limits: BTreeMap<TopicPartition, Vec<u64>>,
+    /// The offset after the last control record with a decision.
     pub(crate) control_end: u64,
 }
 
-/// Which epochs a replay is wanted for.
+/// Which epochs an audit looks at. The default is all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct EpochFilter {
     /// Only this asset.
     pub asset: Option<Asset>,
     /// Only this epoch.
     pub epoch: Option<u64>,
 }
 
-impl Wanted {
-    /// Whether an asset's epoch is among them.
+impl EpochFilter {
     #[must_use]
-    pub fn has(&self, asset: &str, epoch: u64) -> bool {
+    pub fn includes(&self, asset: &str, epoch: u64) -> bool {
         self.asset.is_none_or(|wanted| wanted.as_str() == asset) && self.epoch.is_none_or(|wanted| wanted == epoch)
     }
 }
 
 impl Schedule {
-    /// What is to be gone through again of a deployment: all of it, or no more than the wanted epochs need.
+    /// Schedules all of a deployment's log, or only what the epochs of `filter` need.
     ///
     /// # Errors
-    /// If the decisions on record do not follow one another as decisions do.
-    pub fn new(point: &PointInTime, wanted: Wanted) -> Result<Self, ReplayError> {
+    /// If the recorded decisions contradict one another.
+    pub fn new(point: &PointInTime, filter: EpochFilter) -> Result<Self, AuditError> {
         let mut ends = point.taken_in.clone();
         let mut decisions = &point.decisions[..];
-        if let Some(epoch) = wanted.epoch {
+        if let Some(epoch) = filter.epoch {
             let last = decisions.iter().rposition(|decision| {
                 matches!(decision, Decision::Cut { asset, epoch: cut, .. }
-                    if wanted.has(asset.as_str(), u64::from(*cut)) && u64::from(*cut) == epoch)
+                    if filter.includes(asset.as_str(), u64::from(*cut)) && u64::from(*cut) == epoch)
             });
             decisions = &decisions[..last.map_or(0, |last| last + 1)];
             let mut needed: BTreeMap<TopicPartition, u64> = BTreeMap::new();
             for decision in decisions {
                 if let Decision::Cut { asset, epoch, cut, .. } = decision
-                    && wanted.has(asset.as_str(), u64::from(*epoch))
+                    && filter.includes(asset.as_str(), u64::from(*epoch))
                 {
                     for (source, offset) in &cut.0 {
                         let needed = needed.entry(*source).or_default();
@@ -89,129 +86,150 @@ impl Schedule {
                 *end = (*end).min(needed.get(source).copied().unwrap_or(0));
             }
         }
-        Self::of(decisions, ends)
+        Self::build(decisions, &ends)
     }
 
-    fn of(decisions: &[Decision], ends: BTreeMap<TopicPartition, u64>) -> Result<Self, ReplayError> {
-        let (mut steps, mut questions, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-        let mut fed = 0;
+    fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, u64>) -> Result<Self, AuditError> {
+        let mut builder = ScheduleBuilder::default();
         let mut rest = decisions.iter();
         while let Some(decision) = rest.next() {
             match decision {
-                Decision::SourcesAdded { sources } => steps.push(Step::Sources(sources.clone())),
-                Decision::ControlRead { to } => {
-                    fed = feed(&mut steps, fed, *to);
-                    continue;
+                Decision::SourcesAdded { sources } => {
+                    builder.steps.push(ScheduleStep::Sources(sources.clone()));
+                    builder.decisions.push(decision.clone());
                 }
+                Decision::ControlRead { to } => builder.read_control(*to),
                 Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
-                | Decision::Refused { control_offset, .. } => fed = feed(&mut steps, fed, control_offset + 1),
+                | Decision::Refused { control_offset, .. } => {
+                    builder.read_control(control_offset + 1);
+                    builder.decisions.push(decision.clone());
+                }
                 Decision::ListingProposed { control_offset, .. } | Decision::CloseAccepted { control_offset, .. } => {
-                    // Whatever is asked is answered before anything else is decided; the last question may still be open.
+                    // A question is decided before anything else. Only the last one may still be open.
                     let Some(outcome) = rest.next() else { break };
-                    let Some(answers) = answers(outcome) else {
-                        return Err(out_of_place(outcome));
-                    };
-                    let is_close = matches!(decision, Decision::CloseAccepted { .. });
-                    // Where a source partition has not come to yet, nothing can be asked of it.
-                    let end = |source| ends.get(source).copied().unwrap_or(0);
-                    if !is_close && answers.0.iter().any(|(source, offset)| *offset > end(source)) {
+                    if !builder.ask(decision, outcome, *control_offset, ends)? {
                         break;
                     }
-                    if is_close {
-                        fed = feed(&mut steps, fed, control_offset + 1);
-                    } else {
-                        fed = feed(&mut steps, fed, *control_offset).max(control_offset + 1);
-                        steps.push(Step::Listing {
-                            to: fed,
-                            question: questions.len(),
-                        });
-                    }
-                    questions.push(Question {
-                        answers: answers.clone(),
-                        is_close,
-                    });
-                    expected.extend([decision.clone(), outcome.clone()]);
-                    continue;
                 }
                 Decision::ListingAccepted { .. } | Decision::ListingRefused { .. } | Decision::Cut { .. } => {
-                    return Err(out_of_place(decision));
+                    return Err(unexpected(decision));
                 }
             }
-            expected.push(decision.clone());
         }
-        let bounds = ends
-            .iter()
-            .map(|(source, end)| (*source, bounds(*source, *end, &questions)))
-            .collect();
+        let limits = |(source, end): (&TopicPartition, &u64)| (*source, read_limits(*source, *end, &builder.questions));
         Ok(Self {
-            steps,
-            questions,
-            decisions: expected,
-            bounds,
-            control_end: fed,
+            read_limits: ends.iter().map(limits).collect(),
+            steps: builder.steps,
+            questions: builder.questions,
+            decisions: builder.decisions,
+            control_end: builder.control_end,
         })
     }
 
-    /// Up to which offset a source partition may be read when so many questions are decided.
-    pub(crate) fn bound(&self, source: TopicPartition, decided: usize) -> u64 {
-        self.bounds
+    /// The offset up to which a source partition may be read after `decided` questions.
+    pub(crate) fn read_limit(&self, source: TopicPartition, decided: usize) -> u64 {
+        self.read_limits
             .get(&source)
-            .and_then(|bounds| bounds.get(decided.min(bounds.len().saturating_sub(1))))
+            .and_then(|limits| limits.get(decided.min(limits.len().saturating_sub(1))))
             .copied()
             .unwrap_or(0)
     }
 
-    /// The source partitions that were found.
+    /// All source partitions of the schedule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = TopicPartition> {
         self.steps.iter().flat_map(|step| match step {
-            Step::Sources(sources) => sources.clone(),
-            Step::Control { .. } | Step::Listing { .. } => Vec::new(),
+            ScheduleStep::Sources(sources) => sources.clone(),
+            ScheduleStep::Control { .. } | ScheduleStep::Listing { .. } => Vec::new(),
         })
     }
 
-    /// The same with other decisions to come to, questions and their order apart: what `change` makes of each.
+    /// Replaces each expected decision by what `change` makes of it. The questions and their order stay.
     #[must_use]
-    pub(crate) fn amend(mut self, change: impl FnMut(Decision) -> Vec<Decision>) -> Self {
+    pub(crate) fn map_decisions(mut self, change: impl FnMut(Decision) -> Vec<Decision>) -> Self {
         self.decisions = self.decisions.into_iter().flat_map(change).collect();
         self
     }
 
-    /// How many decisions are gone through again.
     #[must_use]
-    pub const fn decided(&self) -> usize {
+    pub const fn decision_count(&self) -> usize {
         self.decisions.len()
     }
 
-    /// How many source records are read in all.
+    /// How many source records the replay reads.
     #[must_use]
-    pub fn records(&self) -> u64 {
-        self.bounds.values().filter_map(|bounds| bounds.last()).sum()
+    pub fn record_count(&self) -> u64 {
+        self.read_limits.values().filter_map(|limits| limits.last()).sum()
     }
 }
 
-/// Adds a step that brings control records up to `to`, if there are any; where control stands then.
-fn feed(steps: &mut Vec<Step>, fed: u64, to: u64) -> u64 {
-    if to > fed {
-        steps.push(Step::Control { to });
-    }
-    fed.max(to)
+#[derive(Default)]
+struct ScheduleBuilder {
+    steps: Vec<ScheduleStep>,
+    questions: Vec<ScheduledQuestion>,
+    decisions: Vec<Decision>,
+    control_end: u64,
 }
 
-/// A source partition answered each question from where it stood, so at no time may it be further than the earliest answer still to come.
-fn bounds(source: TopicPartition, end: u64, questions: &[Question]) -> Vec<u64> {
-    let mut bounds = vec![end; questions.len() + 1];
+impl ScheduleBuilder {
+    /// Adds a step that brings the control records up to `to`, if there are any.
+    fn read_control(&mut self, to: u64) {
+        if to > self.control_end {
+            self.steps.push(ScheduleStep::Control { to });
+        }
+        self.control_end = self.control_end.max(to);
+    }
+
+    /// Adds a question and its outcome. Returns `false` if the schedule ends before the question.
+    fn ask(
+        &mut self,
+        question: &Decision,
+        outcome: &Decision,
+        control_offset: u64,
+        ends: &BTreeMap<TopicPartition, u64>,
+    ) -> Result<bool, AuditError> {
+        let Some(answers) = answers(outcome) else {
+            return Err(unexpected(outcome));
+        };
+        let is_close = matches!(question, Decision::CloseAccepted { .. });
+        // A source partition that ends before the offset of its answer never gives this answer.
+        let end = |source| ends.get(source).copied().unwrap_or(0);
+        if !is_close && answers.0.iter().any(|(source, offset)| *offset > end(source)) {
+            return Ok(false);
+        }
+        if is_close {
+            self.read_control(control_offset + 1);
+        } else {
+            self.read_control(control_offset);
+            self.control_end = self.control_end.max(control_offset + 1);
+            self.steps.push(ScheduleStep::Listing {
+                to: self.control_end,
+                question: self.questions.len(),
+            });
+        }
+        self.questions.push(ScheduledQuestion {
+            answers: answers.clone(),
+            is_close,
+        });
+        self.decisions.extend([question.clone(), outcome.clone()]);
+        Ok(true)
+    }
+}
+
+/// The read limits of a source partition. It answered each question at some offset, so it must not read past the earliest answer still to come.
+fn read_limits(source: TopicPartition, end: u64, questions: &[ScheduledQuestion]) -> Vec<u64> {
+    let mut limits = vec![end; questions.len() + 1];
     let mut earliest = end;
-    for (question, bound) in questions.iter().zip(&mut bounds).rev() {
+    for (question, limit) in questions.iter().zip(&mut limits).rev() {
         if let Some(offset) = question.answers.0.get(&source) {
             earliest = earliest.min(*offset);
         }
-        *bound = earliest;
+        *limit = earliest;
     }
-    bounds
+    limits
 }
 
-/// The answers on which an outcome rests.
+/// The answers that an outcome is based on; `None` if the decision is no outcome.
 fn answers(outcome: &Decision) -> Option<&Offsets> {
     match outcome {
         Decision::ListingAccepted { in_force_from, .. } => Some(in_force_from),
@@ -221,20 +239,17 @@ fn answers(outcome: &Decision) -> Option<&Offsets> {
     }
 }
 
-fn out_of_place(decision: &Decision) -> ReplayError {
+fn unexpected(decision: &Decision) -> AuditError {
     let written = serde_json::to_string(decision).unwrap_or_default();
-    ReplayError::Decisions(format!("{written} does not follow from what is before it"))
+    AuditError::Decisions(format!("{written} does not follow from the decisions before it"))
 }
 
-/// Whether a decision ends a question.
+/// Whether a decision is the outcome of a question.
 pub(crate) fn is_outcome(decision: &Decision) -> bool {
     answers(decision).is_some()
 }
 
-/// Whether a decision is one to come to again.
-pub(crate) fn counts(decision: &Decision) -> bool {
+/// Whether the replay must make this decision again.
+pub(crate) const fn is_expected(decision: &Decision) -> bool {
     !matches!(decision, Decision::ControlRead { .. })
 }
-
-/// The control topic's only partition.
-pub(crate) const CONTROL: TopicPartition = Topic::Control.partition(0);

@@ -1,35 +1,42 @@
-//! The sequencer of a replay: it puts into the inbox what the deployment's own sequencer put there, in the order that the decisions tell.
+//! The sequencer of a replay: puts records into the inbox in the order of the schedule.
 
 use std::sync::Arc;
 
-use crate::audit::published::scan_range;
 use crate::audit::replay::bus::ReplayBus;
-use crate::audit::replay::schedule::{CONTROL, Schedule, Step};
+use crate::audit::replay::schedule::{Schedule, ScheduleStep};
+use crate::bus::scan::scan_range;
 use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::task::{Progress, Task, TaskError};
 
+const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
 
-/// The task.
+/// Maps the control record at an offset to the records that the replay reads instead: none, one, or several.
+pub type ControlRewrite = dyn Fn(u64, &[u8]) -> Vec<Vec<u8>> + Send + Sync;
+
 pub(crate) struct ReplaySequencer {
     bus: Arc<ReplayBus>,
     schedule: Arc<Schedule>,
-    /// All control records that are decided, by offset: blank ones left out.
+    /// All control records with a decision, by offset, without blank lines.
     control: Vec<(u64, Vec<u8>)>,
-    /// The next step.
+    /// The index of the next step.
     next: usize,
-    /// Up to which offset control was brought.
-    fed: u64,
+    /// The inbox has all control records below this offset.
+    control_read: u64,
 }
 
 impl ReplaySequencer {
-    /// Goes on where the replay's bus says it left off.
+    /// Resumes at the position on the replay's bus.
     ///
     /// # Errors
-    /// What the bus says.
-    pub(crate) fn new(bus: Arc<ReplayBus>, schedule: Arc<Schedule>, rewrite: &Rewrite) -> Result<Self, TaskError> {
+    /// A failure of the bus.
+    pub(crate) fn new(
+        bus: Arc<ReplayBus>,
+        schedule: Arc<Schedule>,
+        rewrite: &ControlRewrite,
+    ) -> Result<Self, TaskError> {
         let mut control = Vec::new();
         scan_range(
             bus.origin(),
@@ -38,8 +45,8 @@ impl ReplaySequencer {
             schedule.control_end,
             |record| {
                 if !record.value.is_empty() {
-                    let becomes = rewrite(record.offset, record.value);
-                    control.extend(becomes.into_iter().map(|value| (record.offset, value)));
+                    let rewritten = rewrite(record.offset, record.value);
+                    control.extend(rewritten.into_iter().map(|value| (record.offset, value)));
                 }
                 Ok::<_, TaskError>(())
             },
@@ -47,14 +54,14 @@ impl ReplaySequencer {
         let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
         Ok(Self {
             next: usize::try_from(position.cursor.job).unwrap_or(usize::MAX),
-            fed: position.offset(CONTROL),
+            control_read: position.offset(CONTROL),
             bus,
             schedule,
             control,
         })
     }
 
-    fn commit(&mut self, message: &Inbox, fed: u64) -> Result<Progress, TaskError> {
+    fn commit(&mut self, message: &Inbox, control_read: u64) -> Result<Progress, TaskError> {
         let mut outputs = Outputs::default();
         let record = codec::encode(message).map_err(|fault| TaskError::Fault {
             at: "the sequencer of the replay".into(),
@@ -63,18 +70,18 @@ impl ReplaySequencer {
         outputs.push(INBOX, &[], &record);
         let mut position = Position::default();
         let mark = Mark {
-            offset: fed,
+            offset: control_read,
             evidence: Vec::new(),
         };
         position.inputs.insert(CONTROL, mark);
         position.cursor.job = u32::try_from(self.next + 1).unwrap_or(u32::MAX);
         self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?;
-        (self.next, self.fed) = (self.next + 1, fed);
+        (self.next, self.control_read) = (self.next + 1, control_read);
         Ok(Progress::Worked)
     }
 
     fn records(&self, to: u64) -> Inbox {
-        let from = self.control.partition_point(|(offset, _)| *offset < self.fed);
+        let from = self.control.partition_point(|(offset, _)| *offset < self.control_read);
         let until = self.control.partition_point(|(offset, _)| *offset < to);
         Inbox::Control {
             records: self.control.get(from..until).unwrap_or_default().to_vec(),
@@ -82,9 +89,6 @@ impl ReplaySequencer {
         }
     }
 }
-
-/// What becomes of the control record at an offset before it is gone through again: it, another, several, or none.
-pub type Rewrite = dyn Fn(u64, &[u8]) -> Vec<Vec<u8>> + Send + Sync;
 
 impl Task for ReplaySequencer {
     fn id(&self) -> TaskId {
@@ -94,10 +98,10 @@ impl Task for ReplaySequencer {
     fn step(&mut self) -> Result<Progress, TaskError> {
         match self.schedule.steps.get(self.next).cloned() {
             None => Ok(Progress::Idle),
-            Some(Step::Sources(sources)) => self.commit(&Inbox::Sources(sources), self.fed),
-            Some(Step::Control { to }) => self.commit(&self.records(to), to),
-            Some(Step::Listing { question, .. }) if !self.bus.stand_at(question) => Ok(Progress::Idle),
-            Some(Step::Listing { to, .. }) => self.commit(&self.records(to), to),
+            Some(ScheduleStep::Sources(sources)) => self.commit(&Inbox::Sources(sources), self.control_read),
+            Some(ScheduleStep::Control { to }) => self.commit(&self.records(to), to),
+            Some(ScheduleStep::Listing { question, .. }) if !self.bus.have_answered(question) => Ok(Progress::Idle),
+            Some(ScheduleStep::Listing { to, .. }) => self.commit(&self.records(to), to),
         }
     }
 

@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::audit::exact::Exact;
-use crate::audit::reconcile::report::Difference;
+use crate::audit::reconcile::report::RecordDifference;
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::reconcile::Findings;
@@ -77,7 +77,7 @@ struct Page<'a> {
     more: String,
     topics: Vec<Topic>,
     assets: Vec<Asset>,
-    differences: &'a [Difference],
+    differences: &'a [RecordDifference],
     version: &'static str,
 }
 

@@ -15,10 +15,15 @@ use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::reconcile::compare::{Published, compare, published};
-use crate::audit::reconcile::digest::{Classifier, Observer};
-use crate::audit::reconcile::report::Report;
-use crate::audit::replay::{Deviation, Means, Plan, PointInTime, Replay, ReplayError, Schedule, Wanted, replay};
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::PointInTime;
+use crate::audit::reconcile::classify::RecordClassifier;
+use crate::audit::reconcile::compare::Comparison;
+use crate::audit::reconcile::digest::{DigestObserver, Digester};
+use crate::audit::reconcile::report::ReconcileReport;
+use crate::audit::replay::{
+    Deviation, EpochFilter, OutputObserver, ReplayOutcome, ReplayPlan, ReplayResources, Schedule, replay,
+};
 use crate::bus::Log;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
@@ -82,7 +87,7 @@ pub(super) struct Findings {
     pub(super) decisions: usize,
     pub(super) deviation: Option<Deviation>,
     pub(super) alarms: Vec<String>,
-    pub(super) report: Report,
+    pub(super) report: ReconcileReport,
 }
 
 impl Findings {
@@ -135,26 +140,32 @@ impl Reconcile {
         bars: &MultiProgress,
         stop: &AtomicBool,
     ) -> Result<Findings, Failure> {
-        let wanted = Wanted {
+        let filter = EpochFilter {
             asset: self.asset,
             epoch: self.epoch,
         };
         let began = Instant::now();
-        let point = PointInTime::look(origin.as_ref())?;
+        let point = PointInTime::read(origin.as_ref())?;
         if point.decisions.is_empty() {
             return Err(Failure::Failed(format!(
                 "nothing was decided on {name}: softstake has not worked on it, so there is nothing to hold against anything"
             )));
         }
-        let schedule = Arc::new(Schedule::new(&point, wanted)?);
+        let schedule = Arc::new(Schedule::new(&point, filter)?);
         let work = Work::take(self.work.as_deref(), origin.identity())?;
-        let classifier = Classifier::new(&point, &schedule, wanted);
+        let digester = Digester::new(RecordClassifier::new(&point, &schedule, filter));
+        let comparison = Comparison {
+            origin: origin.as_ref(),
+            point: &point,
+            digester: &digester,
+            threads: loaded.config.threads,
+        };
         let pass = Pass {
             loaded,
             origin: &origin,
             point: &point,
             schedule: &schedule,
-            classifier: &classifier,
+            digester: &digester,
             bars,
             stop,
         };
@@ -162,7 +173,7 @@ impl Reconcile {
         let keep = matches!(work, Work::Kept(_));
         // What was published is read meanwhile.
         let (gone_through, published) = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| published(origin.as_ref(), &point, &classifier));
+            let reader = scope.spawn(|| comparison.digest_published());
             (pass.go_through(work.path(), keep), reader.join())
         });
         let Some((mut replayed, observed)) = gone_through? else {
@@ -172,7 +183,7 @@ impl Reconcile {
         tracing::debug!("{} ms: all was gone through", began.elapsed().as_millis());
         // Its stores are of no more use, and to remove them takes a while.
         let leftovers = work.without_stores();
-        let mut report = pass.compare(published.clone(), &replayed, &observed, work.path())?;
+        let mut report = comparison.compare(published.clone(), &replayed.bus, &observed, work.path())?;
         leftovers
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -184,15 +195,15 @@ impl Reconcile {
             let Some((second, observed)) = pass.go_through(&again, true)? else {
                 return Err(stopped(self.work.as_deref()));
             };
-            report = pass.compare(published, &second, &observed, &again)?;
+            report = comparison.compare(published, &second.bus, &observed, &again)?;
             replayed = second;
         }
         tracing::debug!("{} ms: compared", began.elapsed().as_millis());
         Ok(Findings {
             bus: name.to_owned(),
-            records: schedule.records(),
+            records: schedule.record_count(),
             not_taken_in: point.not_taken_in(),
-            decisions: schedule.decided(),
+            decisions: schedule.decision_count(),
             deviation: replayed.deviation,
             alarms: replayed.alarms,
             report: report.unwrap_or_default(),
@@ -206,50 +217,33 @@ struct Pass<'a> {
     origin: &'a Arc<dyn Log>,
     point: &'a PointInTime,
     schedule: &'a Arc<Schedule>,
-    classifier: &'a Arc<Classifier>,
+    digester: &'a Arc<Digester>,
     bars: &'a MultiProgress,
     stop: &'a AtomicBool,
 }
 
 impl Pass<'_> {
     /// Goes through everything in the folder `work`; `None` if it was told to stop.
-    fn go_through(&self, work: &Path, keep: bool) -> Result<Option<(Replay, Arc<Observer>)>, ReplayError> {
-        let observed = Observer::new(self.classifier);
+    fn go_through(&self, work: &Path, keep: bool) -> Result<Option<(ReplayOutcome, Arc<DigestObserver>)>, AuditError> {
+        let observer = DigestObserver::new(self.digester);
         let stats = Arc::new(Stats::default());
-        let plan = Plan {
+        let plan = ReplayPlan {
             origin: Arc::clone(self.origin),
             schedule: Arc::clone(self.schedule),
             dedup_epochs: self.point.dedup_epochs,
             work,
-            means: Means {
+            resources: ReplayResources {
                 partitions: PARTITIONS,
                 threads: self.loaded.config.threads,
                 cache_bytes: self.loaded.config.cache_bytes(),
             },
             rewrite: None,
-            observed: Some(Arc::clone(&observed)),
-            keep,
+            observer: Some(Arc::clone(&observer) as Arc<dyn OutputObserver>),
+            keep_outputs: keep,
         };
         let format = self.loaded.config.log.format;
         let replayed = progress::watched(&stats, self.bars, format, || replay(plan, &stats, self.stop))?;
-        Ok((!replayed.stopped).then_some((replayed, observed)))
-    }
-
-    fn compare(
-        &self,
-        published: Published,
-        replayed: &Replay,
-        observed: &Observer,
-        work: &Path,
-    ) -> Result<Option<Report>, ReplayError> {
-        compare(
-            (self.origin.as_ref(), published),
-            &replayed.bus,
-            self.point,
-            (self.classifier, observed),
-            self.loaded.config.threads,
-            work,
-        )
+        Ok((!replayed.stopped).then_some((replayed, observer)))
     }
 }
 
@@ -263,11 +257,11 @@ fn stopped(work: Option<&Path>) -> Failure {
     })
 }
 
-impl From<ReplayError> for Failure {
-    fn from(error: ReplayError) -> Self {
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
         match error {
-            ReplayError::Bus(error) => error.into(),
-            ReplayError::Task(error) => error.into(),
+            AuditError::Bus(error) => error.into(),
+            AuditError::Task(error) => error.into(),
             error => Self::Failed(error.to_string()),
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
-use crate::audit::replay::Wanted;
+use crate::audit::replay::EpochFilter;
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
@@ -54,16 +54,16 @@ impl ReconcilePayouts {
         let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
             return Err(Failure::Failed("stopped before the bus was reached".into()));
         };
-        let wanted = Wanted {
+        let filter = EpochFilter {
             asset: self.asset,
             epoch: self.epoch,
         };
         let payouts = if self.acks == Path::new("-") {
-            compare(bus.as_ref(), io::stdin().lock(), wanted)?
+            compare(bus.as_ref(), io::stdin().lock(), filter)?
         } else {
             let file = File::open(&self.acks)
                 .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.acks.display())))?;
-            compare(bus.as_ref(), BufReader::new(file), wanted)?
+            compare(bus.as_ref(), BufReader::new(file), filter)?
         };
         if let Some(path) = &self.csv {
             csv(&payouts, path)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::reconcile::report::{Difference, GroupCounts};
+use crate::audit::reconcile::report::{GroupCounts, RecordDifference};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
 use crate::cli::query::write_json;
@@ -137,7 +137,7 @@ fn differences(findings: &Findings, out: &mut dyn Write) -> Outcome {
     }
     writeln!(out)?;
     let mut table = Table::new(&["", "topic", "id", "field", "published", "replayed"]);
-    for Difference {
+    for RecordDifference {
         kind,
         topic,
         id,
@@ -233,7 +233,7 @@ pub(super) fn csv(findings: &Findings, path: &Path) -> Outcome {
     let mut file = csv::Writer::from_path(path).map_err(failed)?;
     file.write_record(["kind", "topic", "id", "field", "published", "replayed"])
         .map_err(failed)?;
-    for Difference {
+    for RecordDifference {
         kind,
         topic,
         id,

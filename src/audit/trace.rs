@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::audit::error::AuditError;
 use crate::audit::history::History;
-use crate::audit::published::scan_range;
-use crate::audit::replay::{PointInTime, ReplayError};
+use crate::audit::point_in_time::PointInTime;
+use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::event::Status;
@@ -85,7 +86,7 @@ pub fn read(
     point: &PointInTime,
     history: &History,
     accounts: &HashSet<String>,
-) -> Result<Vec<TracedEvent>, ReplayError> {
+) -> Result<Vec<TracedEvent>, AuditError> {
     let mut trace = Vec::new();
     for (source, end) in &point.taken_in {
         let naming = Naming(accounts);
@@ -98,7 +99,7 @@ pub fn read(
                     None => unreadable = true,
                 }
             }
-            Ok::<_, ReplayError>(())
+            Ok::<_, AuditError>(())
         })?;
         if identities.is_empty() && !unreadable {
             continue;
@@ -114,7 +115,7 @@ pub fn read(
                 let event = reader.record(record.offset, record.value, &decoded)?;
                 trace.extend(event.filter(|_| naming.may_name(record.value)));
             }
-            Ok::<_, ReplayError>(())
+            Ok::<_, AuditError>(())
         })?;
     }
     Ok(trace)
@@ -193,8 +194,8 @@ impl<'a> Reader<'a> {
         point: &PointInTime,
         history: &'a History,
         accounts: &'a HashSet<String>,
-    ) -> Result<Self, ReplayError> {
-        let one = Partitions::new(1).map_err(|error| ReplayError::Decisions(error.to_string()))?;
+    ) -> Result<Self, AuditError> {
+        let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
         let mut ingest = Ingest::new(source, point.dedup_epochs, one, State::default(), []);
         let mut outputs = Outputs::default();
         for decision in &point.decisions {
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What becomes of a record; `None` of a blank line.
-    fn record(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, ReplayError> {
+    fn record(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, AuditError> {
         let before = self.ingest.state().counts;
         self.outputs.clear();
         self.ingest.begin(offset);
@@ -258,7 +259,7 @@ impl<'a> Reader<'a> {
         TracedOutcome::Refused { code, reason }
     }
 
-    fn applied(&self) -> Result<TracedOutcome, ReplayError> {
+    fn applied(&self) -> Result<TracedOutcome, AuditError> {
         let (mut postings, mut status) = (Vec::new(), None);
         let mut late = BTreeMap::new();
         for (to, _, value) in self.outputs.iter() {

@@ -15,7 +15,9 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::event::Status;
-use crate::core::ingest::{Decoded, DedupIndex, Ingest, SeenEvent, State};
+use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::ingest::decode::Decoded;
+use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::ledger::{Entry, LedgerRecord};
 use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::AssetEpoch;
@@ -196,11 +198,11 @@ impl<'a> Reader<'a> {
         accounts: &'a HashSet<String>,
     ) -> Result<Self, AuditError> {
         let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
-        let mut ingest = Ingest::new(source, point.dedup_epochs, one, State::default(), []);
+        let mut ingest = Ingest::new(source, point.dedup_epochs, one, IngestState::default(), []);
         let mut outputs = Outputs::default();
         for decision in &point.decisions {
             // Whatever a decision changes takes effect at an offset that it names.
-            ingest.decide(decision, 0, None, &mut outputs)?;
+            ingest.apply_decision(decision, 0, None, &mut outputs)?;
         }
         outputs.clear();
         Ok(Self {
@@ -217,10 +219,10 @@ impl<'a> Reader<'a> {
     fn record(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, AuditError> {
         let before = self.ingest.state().counts;
         self.outputs.clear();
-        self.ingest.begin(offset);
+        self.ingest.begin_batch(offset);
         self.ingest
-            .record(offset, value, decoded, &mut self.memory, &mut self.outputs)?;
-        self.ingest.finish(offset + 1, &mut self.outputs)?;
+            .apply_record(offset, value, decoded, &mut self.memory, &mut self.outputs)?;
+        self.ingest.end_batch(offset + 1, &mut self.outputs)?;
         let after = self.ingest.state().counts;
         let outcome = if after.dead_letters > before.dead_letters {
             self.refused()
@@ -236,7 +238,7 @@ impl<'a> Reader<'a> {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let envelope = match decoded {
             Decoded::Event(envelope, _) => Some(envelope),
-            Decoded::Blank | Decoded::Refused(_) => None,
+            Decoded::Blank | Decoded::Rejected(_) => None,
         };
         let time = envelope.and_then(|envelope| serde_json::from_str::<String>(envelope.time).ok());
         Ok(Some(TracedEvent {

@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayVec;
 
+use crate::core::contract::event::MAX_LEGS;
 use crate::core::fault::Fault;
-use crate::core::ingest::posting::MAX_POSTINGS;
 use crate::core::values::ids::AssetEpoch;
 
 /// An applied event, remembered by its id and source.
@@ -12,7 +12,7 @@ pub struct SeenEvent {
     /// Of its type, time and data.
     pub fingerprint: u128,
     /// Where its applied postings belong; none for a status, which is never forgotten.
-    pub postings: ArrayVec<AssetEpoch, MAX_POSTINGS>,
+    pub postings: ArrayVec<AssetEpoch, MAX_LEGS>,
 }
 
 impl SeenEvent {
@@ -53,6 +53,12 @@ impl SeenEvent {
             postings,
         })
     }
+}
+
+/// Whether an event with a posting in `epoch` is outside the dedup window of `dedup_epochs` epochs behind the oldest open one.
+#[must_use]
+pub const fn is_expired(epoch: u64, oldest_open: u32, dedup_epochs: u64) -> bool {
+    epoch.saturating_add(dedup_epochs) < oldest_open as u64
 }
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::bus::{Batch, Log, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
-use crate::core::ingest::{Decoded, Ingest, Passed};
+use crate::core::ingest::decode::Decoded;
+use crate::core::ingest::{Ingest, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
@@ -57,7 +58,7 @@ impl IngestTask {
 }
 
 /// What was passed over of assets not listed.
-fn passed(store: &dyn Store) -> Result<Vec<(Asset, Passed)>, Stop> {
+fn passed(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, Stop> {
     let (from, to) = tables::all_passed();
     let mut scan = store.scan(&from, &to)?;
     let mut all = Vec::new();
@@ -100,19 +101,19 @@ impl Fold for IngestTask {
                     Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
                     _ => None,
                 };
-                self.ingest.decide(&decision, offset, end, context.outputs)?;
+                self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
             }
             return Ok(batch.len());
         }
-        self.ingest.begin(context.at.offset(source));
+        self.ingest.begin_batch(context.at.offset(source));
         let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
         self.memory
             .look_up(decoded.iter().filter_map(Decoded::identity), context.store)?;
         for (record, decoded) in batch.iter().zip(&decoded) {
             self.ingest
-                .record(record.offset, record.value, decoded, &mut self.memory, context.outputs)?;
+                .apply_record(record.offset, record.value, decoded, &mut self.memory, context.outputs)?;
         }
-        self.ingest.finish(batch.next.offset, context.outputs)?;
+        self.ingest.end_batch(batch.next.offset, context.outputs)?;
         if !context.recovering {
             Stats::add(&self.stats.records, batch.len() as u64);
         }
@@ -126,7 +127,7 @@ impl Fold for IngestTask {
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
         self.memory.write(changes);
-        for (asset, passed) in self.ingest.take_passed() {
+        for (asset, passed) in self.ingest.take_unlisted() {
             changes.put(&tables::passed(asset), &codec::encode(&passed)?);
         }
         changes.put(&tables::STATE, &codec::encode(self.ingest.state())?);

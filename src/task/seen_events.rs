@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{PoisonError, RwLock};
 
+use crate::core::dedup::{DedupIndex, SeenEvent, is_expired};
 use crate::core::fault::Fault;
-use crate::core::ingest::{DedupIndex, SeenEvent};
+
 use crate::store::{Changes, Store, tables};
 use crate::task::harness::Stop;
 
@@ -61,7 +62,7 @@ impl DedupWindow {
             && SeenEvent::read(value).is_ok_and(|seen| {
                 seen.postings.iter().any(|at| {
                     let oldest = oldest_open.get(usize::from(at.number)).copied().unwrap_or(0);
-                    u64::from(at.epoch).saturating_add(self.dedup_epochs) < u64::from(oldest)
+                    is_expired(u64::from(at.epoch), oldest, self.dedup_epochs)
                 })
             })
     }

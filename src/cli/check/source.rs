@@ -6,7 +6,7 @@ use crate::cli::check::control::Listings;
 use crate::core::contract::event::{Envelope, Event, Type};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::ingest::MAX_EPOCHS_AHEAD;
+use crate::core::ingest::judge::MAX_EPOCHS_AHEAD;
 use crate::core::ingest::posting::legs;
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;

@@ -93,6 +93,9 @@ fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, R
     Ok(text)
 }
 
+/// The most legs of an event: a trade with two fees.
+pub const MAX_LEGS: usize = 6;
+
 /// The types of events that Softstake takes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {

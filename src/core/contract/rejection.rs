@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::fault::Fault;
+
 /// The codes of dead letters (contract, sections 3 to 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,5 +92,26 @@ pub struct Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.reason)
+    }
+}
+
+/// Why a record was not applied: the record is at fault, or Softstake is.
+#[derive(Debug)]
+pub enum NotApplied {
+    /// The record goes to the dead letters, and nothing of it was applied.
+    Rejected(Rejection),
+    /// The task stops.
+    Fault(Fault),
+}
+
+impl From<Rejection> for NotApplied {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Fault> for NotApplied {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }

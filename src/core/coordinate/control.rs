@@ -15,8 +15,9 @@ use crate::core::contract::records::{DeadLetter, timestamp};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::Topic;
 use crate::core::coordinate::{Closing, Coordinator, ListedAsset, Pending, Question};
+use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::fault::{Fault, impossible};
-use crate::core::ingest::{Decoded, DedupIndex, SeenEvent};
+use crate::core::ingest::decode::Decoded;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::AssetEpoch;
@@ -47,7 +48,7 @@ impl Coordinator {
     ) -> Result<(), Fault> {
         let (envelope, identity) = match Decoded::read(&record) {
             Decoded::Blank => return Ok(()),
-            Decoded::Refused(rejection) => return self.reject(offset, &record, &rejection, None, out),
+            Decoded::Rejected(rejection) => return self.reject(offset, &record, &rejection, None, out),
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
         let fingerprint = envelope.fingerprint();

@@ -5,8 +5,6 @@
 
 mod control;
 mod seal;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,8 +17,8 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::{AssetTerms, Programme};
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::dedup::DedupIndex;
 use crate::core::fault::{Fault, impossible};
-use crate::core::ingest::DedupIndex;
 use crate::core::protocol::messages::{Inbox, Notice, Settlement};
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::protocol::{codec, ledger};

@@ -1,23 +1,23 @@
-//! What an ingest task does with a decision.
+//! Applies a decision of the coordinator.
 
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::decision::Decision;
+use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
-use crate::core::ingest::{Ingest, ListedAsset, Passed, Pending, listing_of};
+use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
 
 impl Ingest {
-    /// Applies a decision. `offset` is where the task stands in its source partition; `end` is the end of that partition, looked up after the
-    /// decision was read, or `None` while what was said before is being gone through again and all answers are discarded.
+    /// Applies a decision. `offset` is the task's position in its source partition. `end` is the end of that partition, which
+    /// must be read after the decision; it is `None` during recovery, when all answers are suppressed.
     ///
     /// # Errors
-    /// A fault.
-    pub fn decide(
+    /// A decision that cannot be read, or that the protocol rules out.
+    pub fn apply_decision(
         &mut self,
         decision: &Decision,
         offset: u64,
@@ -26,53 +26,33 @@ impl Ingest {
     ) -> Result<(), Fault> {
         match decision {
             Decision::SourcesAdded { sources } => {
-                if sources.contains(&self.source) {
-                    self.state.announced = true;
-                }
+                self.state.announced |= sources.contains(&self.source);
+                Ok(())
             }
-            Decision::ControlRead { to } => self.state.control_read = *to,
-            Decision::Refused { .. } | Decision::RewardAdded { .. } => {}
+            Decision::ControlRead { to } => {
+                self.state.control_read = *to;
+                Ok(())
+            }
+            Decision::Refused { .. } | Decision::RewardAdded { .. } => Ok(()),
+            Decision::ListingProposed { .. } | Decision::CloseAccepted { .. } if !self.state.announced => Ok(()),
             Decision::ListingProposed {
                 control_offset,
                 listing,
-            } if self.state.announced => {
-                self.state.pending = Some(Pending::Listing);
-                let passed = self.passed_of(&listing_of(listing)?);
-                let answer = Inbox::ListingAnswer {
-                    source: self.source,
-                    control_offset: *control_offset,
-                    from: offset,
-                    newest_passed_ms: passed.newest(),
-                    opening_passed: passed.opening(),
-                };
-                out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
+            } => self.answer_listing(*control_offset, &read_listing(listing)?, offset, out),
+            Decision::CloseAccepted { number, epoch, .. } => {
+                let (number, epoch) = (*number, *epoch);
+                self.answer_close(AssetEpoch { number, epoch }, offset, end, out)
             }
-            Decision::CloseAccepted { number, epoch, .. } if self.state.announced => {
-                let at = AssetEpoch {
-                    number: *number,
-                    epoch: *epoch,
-                };
-                // A source file that shrank is found out by its reader; a cut is never behind what was read.
-                let answered = end.map(|end| end.max(offset));
-                self.state.pending = Some(Pending::Cut { at, answered });
-                let answer = Inbox::CutAnswer {
-                    source: self.source,
-                    at,
-                    cut: answered.unwrap_or(offset),
-                };
-                out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
-            }
-            Decision::ListingProposed { .. } | Decision::CloseAccepted { .. } => {}
             Decision::ListingAccepted {
                 number,
                 listing,
                 in_force_from,
                 ..
             } => {
-                self.state.pending = None;
+                self.state.question = None;
                 // A source that was not asked has read nothing yet.
                 let from = in_force_from.0.get(&self.source).copied().unwrap_or(0);
-                self.list(*number, &listing_of(listing)?, from)?;
+                self.list(*number, &read_listing(listing)?, from)
             }
             Decision::ListingRefused {
                 listing,
@@ -80,49 +60,64 @@ impl Ingest {
                 answered_at,
                 ..
             } => {
-                self.state.pending = None;
+                self.state.question = None;
                 if *code == Code::ListingTooLate {
-                    let terms = listing_of(listing)?.terms;
-                    let at = answered_at.0.get(&self.source).copied().unwrap_or(0);
-                    let passed = self.state.passed.entry(terms.asset).or_default();
-                    let anchor = terms.calendar.anchor().get();
-                    passed.refused = Some(
-                        passed
-                            .refused
-                            .map_or((anchor, at), |(earlier, _)| (earlier.max(anchor), at)),
-                    );
-                    self.passed_changed.push(terms.asset);
+                    self.note_late_listing(&read_listing(listing)?, answered_at);
                 }
+                Ok(())
             }
             Decision::ProgrammeChanged { number, listing, .. } => {
-                let programme = listing_of(listing)?.programme;
-                self.listed(*number)?
+                let programme = read_listing(listing)?.programme;
+                self.asset_mut(*number)?
                     .late_policies
                     .push((programme.from_epoch, programme.late_policy));
+                Ok(())
             }
             Decision::Cut { number, epoch, cut, .. } => {
-                self.state.pending = None;
-                let (source, epoch) = (self.source, *epoch);
-                let listed = self.listed(*number)?;
-                match cut.0.get(&source) {
-                    Some(mine) => listed.cuts.push_back((*mine, epoch)),
-                    // A source that is not in the cut came later: for it, the epoch has always been closed, and nobody waits for its barrier.
-                    None if offset == 0 && epoch == listed.oldest_open => {
-                        listed.oldest_open = epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
-                    }
-                    None => {
-                        return Err(impossible(format!(
-                            "a cut of epoch {epoch} without {source}, which is at {offset}"
-                        )));
-                    }
-                }
-                self.cross(offset, out)?;
+                self.state.question = None;
+                self.add_cut(*number, *epoch, cut, offset)?;
+                self.cross_cuts(offset, out)
             }
         }
+    }
+
+    /// Answers a proposed listing, and stops before the next record until it is decided.
+    fn answer_listing(
+        &mut self,
+        control_offset: u64,
+        listing: &Listing,
+        offset: u64,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        self.state.question = Some(OpenQuestion::Listing);
+        let unlisted = self.state.unlisted.get(&listing.terms.asset);
+        let unlisted = unlisted.copied().unwrap_or_default();
+        let answer = Inbox::ListingAnswer {
+            source: self.source,
+            control_offset,
+            from: offset,
+            newest_passed_ms: unlisted.newest(),
+            opening_passed: unlisted.has_uncounted_opening(),
+        };
+        out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())
     }
 
-    fn listed(&mut self, number: u16) -> Result<&mut ListedAsset, Fault> {
+    /// Answers a close with the end of the partition, and reads no further than that until the cut is decided.
+    fn answer_close(&mut self, at: AssetEpoch, offset: u64, end: Option<u64>, out: &mut Outputs) -> Result<(), Fault> {
+        // The reader detects a source file that shrank. A cut is never behind a record that was read.
+        let answered = end.map(|end| end.max(offset));
+        self.state.question = Some(OpenQuestion::Cut { at, answered });
+        let answer = Inbox::CutAnswer {
+            source: self.source,
+            at,
+            cut: answered.unwrap_or(offset),
+        };
+        out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
+        Ok(())
+    }
+
+    fn asset_mut(&mut self, number: u16) -> Result<&mut IngestAsset, Fault> {
         self.state
             .assets
             .get_mut(usize::from(number))
@@ -133,35 +128,59 @@ impl Ingest {
         if usize::from(number) != self.state.assets.len() {
             return Err(impossible(format!("asset number {number} is listed out of order")));
         }
-        let terms = &listing.terms;
-        self.state.by_name.insert(terms.asset, number);
-        self.state.assets.push(ListedAsset {
-            asset: terms.asset,
-            decimals: terms.decimals,
-            calendar: terms.calendar,
-            late_policies: vec![(listing.programme.from_epoch, listing.programme.late_policy)],
-            from,
-            oldest_open: 0,
-            cuts: std::collections::VecDeque::new(),
-        });
+        self.state.by_name.insert(listing.terms.asset, number);
+        self.state.assets.push(IngestAsset::new(listing, from));
         Ok(())
     }
 
-    fn passed_of(&self, listing: &Listing) -> Passed {
-        self.state.passed.get(&listing.terms.asset).copied().unwrap_or_default()
+    /// Keeps the anchor of a listing that was rejected as too late, and the offset at which this partition answered.
+    fn note_late_listing(&mut self, listing: &Listing, answered_at: &Offsets) {
+        let (asset, anchor) = (listing.terms.asset, listing.terms.calendar.anchor().get());
+        let at = answered_at.0.get(&self.source).copied().unwrap_or(0);
+        let unlisted = self.state.unlisted.entry(asset).or_default();
+        let latest = unlisted.rejected.map_or(anchor, |(earlier, _)| earlier.max(anchor));
+        unlisted.rejected = Some((latest, at));
+        self.unlisted_changed.push(asset);
+    }
+
+    /// Keeps this partition's part of a cut until its offset is reached.
+    fn add_cut(&mut self, number: u16, epoch: u32, cut: &Offsets, offset: u64) -> Result<(), Fault> {
+        let source = self.source;
+        let asset = self.asset_mut(number)?;
+        match cut.0.get(&source) {
+            Some(cut) => asset.cuts.push_back((*cut, epoch)),
+            // A source that is not in the cut was added later. The epoch was always closed for it, and nobody waits for its barrier.
+            None if offset == 0 && epoch == asset.oldest_open => {
+                asset.oldest_open = epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
+            }
+            None => {
+                return Err(impossible(format!(
+                    "a cut of epoch {epoch} without {source}, which is at {offset}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
-impl Passed {
-    /// The newest time passed over. An anchor that was refused counts: whatever made it too late still does, opening balances included.
+fn read_listing(decided: &serde_json::Value) -> Result<Listing, Fault> {
+    Listing::read(&decided.to_string()).map_err(|rejection| Fault::Undecodable {
+        what: "the listing in a decision",
+        why: rejection.to_string(),
+    })
+}
+
+impl UnlistedPostings {
+    /// The newest time of an ignored posting. Postings that made an earlier listing too late still count, at its anchor, opening
+    /// balances included.
     fn newest(&self) -> Option<i64> {
-        self.newest_ms.max(self.refused.map(|(anchor, _)| anchor))
+        self.newest_ms.max(self.rejected.map(|(anchor, _)| anchor))
     }
 
-    /// Whether an opening balance was passed over that has not counted at a refused anchor.
-    fn opening(&self) -> bool {
-        match (self.opening_at, self.refused) {
-            (Some(opening), Some((_, refused))) => opening >= refused,
+    /// Whether an opening balance was ignored that does not count at the anchor of a rejected listing.
+    fn has_uncounted_opening(&self) -> bool {
+        match (self.opening_at, self.rejected) {
+            (Some(opening), Some((_, rejected))) => opening >= rejected,
             (Some(_), None) => true,
             (None, _) => false,
         }

@@ -1,13 +1,17 @@
-//! The fold over one source partition: records in, ledger blocks, dead letters and late reports out.
+//! The state machine over one source partition: it reads records, and writes ledger blocks, dead letters and late postings.
 //!
-//! What an ingest task says is a function of its partition's records and of the decisions, and of nothing else: a listing is in force from a
-//! recorded offset on, a cut is an offset, and the task never passes an offset that an undecided matter could concern ([`Ingest::limit`]).
+//! Its outputs are a function of the partition's records and of the decisions, and of nothing else. A listing is in force from a
+//! recorded offset, a cut is an offset, and the task never passes an offset that an open question could concern
+//! ([`Ingest::limit`]).
+//!
+//! A record takes these steps: [`decode`] reads it, [`posting`] takes the event apart into legs, [`judge`] has the rules about one
+//! leg, [`apply`] applies it. [`decide`] applies decisions.
 
 mod apply;
 mod decide;
+pub mod decode;
+pub mod judge;
 pub mod posting;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::{LatePolicy, Listing};
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::dedup;
 use crate::core::fault::{Fault, impossible};
+use crate::core::ingest::judge::AssetFacts;
 use crate::core::protocol::ledger;
 use crate::core::protocol::ledger::{BlockBuilder, Posting, StatusEntry};
 use crate::core::protocol::messages::Notice;
@@ -25,44 +31,42 @@ use crate::core::values::bucket::Partitions;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::AssetEpoch;
 
-pub use crate::core::dedup::{DedupIndex, SeenEvent};
-pub use apply::Decoded;
-
-/// The most epochs a posting may lie ahead of the oldest open one (contract, section 4).
-pub const MAX_EPOCHS_AHEAD: u64 = 400;
-
-/// The state of an ingest task.
+/// An ingest task.
 #[derive(Debug)]
 pub struct Ingest {
     source: TopicPartition,
     dedup_epochs: u64,
     partitions: Partitions,
-    state: State,
-    /// Names of assets not listed whose postings were passed over since the last [`Ingest::take_passed`].
-    passed_changed: Vec<Asset>,
+    state: IngestState,
+    /// The unlisted assets whose postings were ignored since the last [`Ingest::take_unlisted`].
+    unlisted_changed: Vec<Asset>,
+    /// The open block of each ledger partition.
     blocks: Vec<BlockBuilder>,
-    touched: Vec<u16>,
+    /// The ledger partitions whose open block is not empty.
+    filled: Vec<u16>,
+    /// The first offset that the open blocks cover.
     block_from: u64,
-    /// The lowest offset at which a cut on record is reached.
+    /// The lowest offset of a recorded cut; `u64::MAX` if there is none.
     next_cut: u64,
 }
 
-/// What an ingest task keeps, but for the ids it has seen.
+/// The state of an ingest task that is stored with its position; seen events and unlisted assets have entries of their own. The order
+/// of fields and variants, here and below, is part of the stored format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct IngestState {
+    /// Whether the coordinator has recorded this source partition.
     announced: bool,
     control_read: u64,
-    pending: Option<Pending>,
-    /// By number; sources added later know all assets from their first offset on.
-    assets: Vec<ListedAsset>,
+    question: Option<OpenQuestion>,
+    /// By number. A source partition that is added later knows all assets from its first offset on.
+    assets: Vec<IngestAsset>,
     by_name: BTreeMap<Asset, u16>,
     #[serde(skip)]
-    passed: BTreeMap<Asset, Passed>,
-    /// What became of the records so far.
+    unlisted: BTreeMap<Asset, UnlistedPostings>,
     pub counts: IngestCounts,
 }
 
-/// What became of the records and postings of a source partition.
+/// Counts of the records and postings of a source partition, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestCounts {
     /// Events applied, in whole or in part.
@@ -73,7 +77,7 @@ pub struct IngestCounts {
     pub late: u64,
     /// Identical copies dropped.
     pub duplicates: u64,
-    /// Records refused.
+    /// Records rejected.
     pub dead_letters: u64,
     /// Postings ignored because their asset is not listed.
     pub unlisted: u64,
@@ -86,7 +90,7 @@ pub struct IngestCounts {
 }
 
 impl IngestCounts {
-    /// Both added up.
+    /// Adds both.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -103,44 +107,66 @@ impl IngestCounts {
     }
 }
 
-/// A matter that the coordinator has opened and not yet decided.
+/// A question of the coordinator that is answered but not yet decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Pending {
-    /// A listing: nothing is read until it is decided, or the answer would no longer be true.
+enum OpenQuestion {
+    /// A listing. No record is read until it is decided, or the answer would no longer be true.
     Listing,
-    /// A close: nothing at or past the cut this task answered is read until the cut is on record. After a restart the answer is not known,
-    /// only that it is not behind where the task stands.
+    /// A cut. Only records below the answered offset are read until it is decided. After a restart the answer is lost; it is only
+    /// known that it is not behind the task's position.
     Cut { at: AssetEpoch, answered: Option<u64> },
 }
 
-/// A listed asset, as this partition knows it.
+/// A listed asset, as this source partition knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct ListedAsset {
+struct IngestAsset {
     asset: Asset,
     decimals: u8,
     calendar: Calendar,
-    /// Late policies by the first epoch under them, ascending.
+    /// Late policies with the first epoch of each, ascending.
     late_policies: Vec<(u64, LatePolicy)>,
-    /// The offset from which on the listing is in force here.
+    /// The offset from which the listing is in force on this partition.
     from: u64,
     /// The oldest epoch open for this partition.
     oldest_open: u32,
-    /// Cuts on record and not reached yet: the offset and the epoch it closes, ascending.
+    /// Recorded cuts that are not reached yet, ascending: the offset, and the epoch that it closes.
     cuts: VecDeque<(u64, u32)>,
 }
 
-/// What was passed over of an asset that is not listed.
+/// The ignored postings of an asset that is not listed. The order of the fields is part of the stored format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
+pub struct UnlistedPostings {
     /// The newest time of a posting, in milliseconds since 1970.
     newest_ms: Option<i64>,
     /// The offset of the newest opening balance.
     opening_at: Option<u64>,
-    /// The latest anchor refused as too late, and the offset at which it was: opening balances before it counted at that anchor.
-    refused: Option<(i64, u64)>,
+    /// The latest anchor of a listing that was rejected as too late, and the offset at which this partition answered. Opening balances
+    /// before that offset count at that anchor.
+    rejected: Option<(i64, u64)>,
 }
 
-impl ListedAsset {
+impl IngestAsset {
+    fn new(listing: &Listing, from: u64) -> Self {
+        let (terms, programme) = (&listing.terms, &listing.programme);
+        Self {
+            asset: terms.asset,
+            decimals: terms.decimals,
+            calendar: terms.calendar,
+            late_policies: vec![(programme.from_epoch, programme.late_policy)],
+            from,
+            oldest_open: 0,
+            cuts: VecDeque::new(),
+        }
+    }
+
+    fn facts(&self) -> AssetFacts {
+        AssetFacts {
+            decimals: self.decimals,
+            calendar: self.calendar,
+            oldest_open: u64::from(self.oldest_open),
+        }
+    }
+
     fn late_policy(&self, epoch: u64) -> LatePolicy {
         self.late_policies
             .iter()
@@ -149,20 +175,20 @@ impl ListedAsset {
             .map_or(LatePolicy::Carry, |(_, policy)| *policy)
     }
 
-    fn forgets(&self, epoch: u64, dedup_epochs: u64) -> bool {
-        epoch.saturating_add(dedup_epochs) < u64::from(self.oldest_open)
+    fn is_expired(&self, epoch: u64, dedup_epochs: u64) -> bool {
+        dedup::is_expired(epoch, self.oldest_open, dedup_epochs)
     }
 }
 
 impl Ingest {
-    /// A task for `source` whose postings go to `partitions` ledger partitions, from the state and the passed-over assets that were kept.
+    /// The task for `source` over `partitions` ledger partitions, with its stored state and unlisted assets.
     #[must_use]
     pub fn new(
         source: TopicPartition,
         dedup_epochs: u64,
         partitions: Partitions,
-        state: State,
-        passed: impl IntoIterator<Item = (Asset, Passed)>,
+        state: IngestState,
+        unlisted: impl IntoIterator<Item = (Asset, UnlistedPostings)>,
     ) -> Self {
         let mut blocks = Vec::new();
         blocks.resize_with(usize::from(partitions.count()), BlockBuilder::default);
@@ -171,68 +197,66 @@ impl Ingest {
             dedup_epochs,
             partitions,
             state,
-            passed_changed: Vec::new(),
+            unlisted_changed: Vec::new(),
             blocks,
-            touched: Vec::new(),
+            filled: Vec::new(),
             block_from: 0,
             next_cut: u64::MAX,
         };
-        ingest.state.passed.extend(passed);
-        ingest.next_cut = ingest.first_cut();
+        ingest.state.unlisted.extend(unlisted);
+        ingest.next_cut = ingest.lowest_cut();
         ingest
     }
 
-    /// What to keep, but for ids and passed-over assets.
     #[must_use]
-    pub const fn state(&self) -> &State {
+    pub const fn state(&self) -> &IngestState {
         &self.state
     }
 
-    /// What changed of the passed-over assets since the last call.
-    pub fn take_passed(&mut self) -> Vec<(Asset, Passed)> {
-        let mut changed = std::mem::take(&mut self.passed_changed);
+    /// The unlisted assets that changed since the last call.
+    pub fn take_unlisted(&mut self) -> Vec<(Asset, UnlistedPostings)> {
+        let mut changed = std::mem::take(&mut self.unlisted_changed);
         changed.sort_unstable();
         changed.dedup();
         changed
             .into_iter()
-            .filter_map(|asset| Some((asset, *self.state.passed.get(&asset)?)))
+            .filter_map(|asset| Some((asset, *self.state.unlisted.get(&asset)?)))
             .collect()
     }
 
-    /// The oldest epoch open here of each asset, by number: what an event is forgotten by.
+    /// The oldest epoch open for this partition of each asset, by number. The dedup window ends a number of epochs behind it.
     pub fn oldest_open(&self) -> impl Iterator<Item = u32> {
         self.state.assets.iter().map(|asset| asset.oldest_open)
     }
 
-    /// The source partition.
     #[must_use]
     pub const fn source(&self) -> TopicPartition {
         self.source
     }
 
-    /// The offset of the control topic below which all is decided and known here.
+    /// The offset of the control topic below which every record is decided, and the decision is known here.
     #[must_use]
     pub const fn control_read(&self) -> u64 {
         self.state.control_read
     }
 
-    /// The offset that may not be reached yet, from where the task stands at `offset`: records below it may be applied.
+    /// The offset below which records may be applied, for a task at `offset`.
     #[must_use]
     pub fn limit(&self, offset: u64) -> u64 {
         if !self.state.announced {
             return offset;
         }
-        match self.state.pending {
+        match self.state.question {
             None => u64::MAX,
-            Some(Pending::Listing | Pending::Cut { answered: None, .. }) => offset,
-            Some(Pending::Cut {
+            Some(OpenQuestion::Listing | OpenQuestion::Cut { answered: None, .. }) => offset,
+            Some(OpenQuestion::Cut {
                 answered: Some(cut), ..
             }) => cut,
         }
     }
 
-    /// Takes the cuts at or below `offset`, where the task stands: from here on, their epochs are closed.
-    fn cross(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
+    /// Closes the epochs whose cut is at or below `offset`, the task's position, and sends their barriers.
+    fn cross_cuts(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
         for number in 0..self.state.assets.len() {
             while let Some(asset) = self.state.assets.get_mut(number)
                 && let Some((cut, epoch)) = asset.cuts.front().copied()
@@ -258,11 +282,11 @@ impl Ingest {
                 )?;
             }
         }
-        self.next_cut = self.first_cut();
+        self.next_cut = self.lowest_cut();
         Ok(())
     }
 
-    fn first_cut(&self) -> u64 {
+    fn lowest_cut(&self) -> u64 {
         self.state
             .assets
             .iter()
@@ -272,25 +296,25 @@ impl Ingest {
             .unwrap_or(u64::MAX)
     }
 
-    /// Begins a batch: the task stands at `offset`, and what is put out next covers the records from there on.
-    pub const fn begin(&mut self, offset: u64) {
+    /// Begins a batch at `offset`: the next blocks cover the records from there.
+    pub const fn begin_batch(&mut self, offset: u64) {
         self.block_from = offset;
     }
 
-    /// Ends a batch: the task now stands at `offset`. Everything it has said is in `out` afterwards.
+    /// Ends a batch at `offset`. All its outputs are then in `out`.
     ///
     /// # Errors
-    /// A fault.
-    pub fn finish(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
-        self.cross(offset, out)?;
+    /// A cut that the protocol rules out.
+    pub fn end_batch(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
+        self.cross_cuts(offset, out)?;
         self.flush(offset, out);
         Ok(())
     }
 
-    /// Puts the blocks under construction out; they cover the records below `offset`.
+    /// Writes the open blocks, which cover the records below `offset`.
     fn flush(&mut self, offset: u64, out: &mut Outputs) {
-        self.touched.sort_unstable();
-        for partition in self.touched.drain(..) {
+        self.filled.sort_unstable();
+        for partition in self.filled.drain(..) {
             if let Some(block) = self.blocks.get_mut(usize::from(partition)) {
                 let offsets = (self.block_from, offset);
                 let source = self.source;
@@ -302,7 +326,7 @@ impl Ingest {
         self.block_from = offset;
     }
 
-    /// Puts a notice on every ledger partition.
+    /// Writes a notice to every ledger partition.
     fn broadcast(&self, notice: &Notice, out: &mut Outputs) -> Result<(), Fault> {
         let record = ledger::notice(notice)?;
         for partition in 0..self.partitions.count() {
@@ -311,30 +335,22 @@ impl Ingest {
         Ok(())
     }
 
-    /// The block that `bucket`'s entries go into.
+    /// The open block for entries of `bucket`.
     fn block(&mut self, bucket: u16) -> &mut BlockBuilder {
         let partition = self.partitions.of(bucket);
         // A bucket's partition is below their count, and there is a block for each.
         let block = &mut self.blocks[usize::from(partition)];
         if block.is_empty() {
-            self.touched.push(partition);
+            self.filled.push(partition);
         }
         block
     }
 
-    fn post(&mut self, posting: &Posting<'_>) {
+    fn add_posting(&mut self, posting: &Posting<'_>) {
         self.block(posting.bucket).posting(posting);
     }
 
-    fn note_status(&mut self, entry: &StatusEntry<'_>) {
+    fn add_status(&mut self, entry: &StatusEntry<'_>) {
         self.block(entry.bucket).status(entry);
     }
-}
-
-/// The listing that a decision carries.
-fn listing_of(decision: &serde_json::Value) -> Result<Listing, Fault> {
-    Listing::read(&decision.to_string()).map_err(|rejection| Fault::Undecodable {
-        what: "the listing in a decision",
-        why: rejection.to_string(),
-    })
 }

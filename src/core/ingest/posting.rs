@@ -1,48 +1,43 @@
-//! An event becomes postings (contract, section 3): in this order, and all of them or none.
+//! An event becomes legs (contract, section 3): in this order, and all of them are applied or none.
 
 use std::borrow::Cow;
 
 use arrayvec::ArrayVec;
 
-use crate::core::contract::event::{Balance, Event, Fee};
+use crate::core::contract::event::{Balance, Event, Fee, MAX_LEGS};
 use crate::core::contract::fields;
 use crate::core::contract::fields::Amount;
 use crate::core::contract::rejection::Rejection;
 use crate::core::values::amount::AmountError;
 use crate::core::values::asset::Asset;
 
-/// The most postings an event has: a trade with two fees.
-pub const MAX_POSTINGS: usize = 6;
-
-/// A posting before its asset is looked up.
+/// One side of an event, before its asset is looked up. A leg of a listed asset becomes a posting.
 #[derive(Debug)]
 pub struct Leg<'e> {
-    /// Whose.
     pub account: &'e str,
-    /// Of what.
     pub asset: Asset,
     /// Whether it is a debit.
     pub negative: bool,
-    /// How much.
     pub amount: LegAmount<'e>,
-    /// The field the amount comes from, for a message.
+    /// The field that the amount comes from, for messages.
     pub field: &'static str,
+    /// Whether it is an opening balance, which counts at its asset's anchor instead of its own time.
+    pub opening: bool,
 }
 
 /// An amount as the event gives it.
 #[derive(Debug)]
 pub enum LegAmount<'e> {
-    /// In one field.
     Plain(&'e Amount<'e>),
     /// Price times quantity.
     Product(&'e Amount<'e>, &'e Amount<'e>),
 }
 
 impl Leg<'_> {
-    /// The posting's signed units, of an asset with `decimals` decimals.
+    /// The signed units of an asset with `decimals` decimals.
     ///
     /// # Errors
-    /// `invalid_amount` if that is no exact number of units, or more than 10^30.
+    /// `invalid_amount` if the amount is not an exact number of units, or more than 10^30 units.
     pub fn delta(&self, decimals: u8) -> Result<i128, Rejection> {
         let units = match &self.amount {
             LegAmount::Plain(amount) => amount.units(decimals),
@@ -55,18 +50,20 @@ impl Leg<'_> {
     }
 }
 
-/// The postings of an event, in the contract's order.
+/// The legs of an event, in the contract's order. A status has none.
 #[must_use]
-pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_POSTINGS> {
+pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
+    let opening = matches!(event, Event::OpeningBalance(_));
     let mut legs = ArrayVec::new();
     let mut leg = |account: &'e Cow<'_, str>, asset, negative, amount, field| {
-        // Six at most: a trade with two fees.
+        // At most six: a trade with two fees.
         legs.push(Leg {
             account: account.as_ref(),
             asset,
             negative,
             amount,
             field,
+            opening,
         });
     };
     let plain = LegAmount::Plain;

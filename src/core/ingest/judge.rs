@@ -1,0 +1,47 @@
+//! The rules about one leg of a listed asset. They are pure, and `softstake check` judges with them as well.
+
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::ingest::posting::Leg;
+use crate::core::values::calendar::Calendar;
+use crate::core::values::time::TimeMs;
+
+/// The most epochs a posting may lie ahead of the oldest open one (contract, section 4).
+pub const MAX_EPOCHS_AHEAD: u64 = 400;
+
+/// What the rules need to know of a listed asset.
+#[derive(Debug, Clone, Copy)]
+pub struct AssetFacts {
+    pub decimals: u8,
+    pub calendar: Calendar,
+    pub oldest_open: u64,
+}
+
+/// A leg, in the epoch that its time lies in.
+#[derive(Debug, Clone, Copy)]
+pub struct LocatedLeg {
+    /// Signed units.
+    pub delta: i128,
+    /// The time at which it counts.
+    pub time: TimeMs,
+    pub epoch: u64,
+}
+
+/// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.
+///
+/// # Errors
+/// `invalid_amount`, `too_far_ahead`.
+pub fn locate(leg: &Leg<'_>, time: TimeMs, facts: &AssetFacts) -> Result<Option<LocatedLeg>, Rejection> {
+    let delta = leg.delta(facts.decimals)?;
+    let time = if leg.opening { facts.calendar.anchor() } else { time };
+    let Some(epoch) = facts.calendar.epoch_of(time) else {
+        return Ok(None);
+    };
+    if epoch > facts.oldest_open.saturating_add(MAX_EPOCHS_AHEAD) {
+        return Err(Code::TooFarAhead.because(format!(
+            "`time` lies in epoch {epoch} of {}, more than {MAX_EPOCHS_AHEAD} epochs ahead of epoch {}, the oldest open; \
+             send it again with the right time",
+            leg.asset, facts.oldest_open
+        )));
+    }
+    Ok(Some(LocatedLeg { delta, time, epoch }))
+}

@@ -51,7 +51,6 @@ fn no_upward_imports() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn one_habit_of_module_paths() {
     check(
         "modules with children are mod.rs, and no path begins with super::super",

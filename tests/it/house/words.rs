@@ -223,7 +223,7 @@ mod tests {
             found("src/story/a.rs", code),
             [
                 "src/story/a.rs:1: \"story\" in `story`; say: trace",
-                "src/story/a.rs:1: \"taken up\"; say: acquire",
+                "src/story/a.rs:1: \"taken up\"; say: acquire, or use",
                 "src/story/a.rs:3: \"frontier\" in `LineFrontier`; say: line count",
                 "src/story/a.rs:5: \"barred\" in `is_barred`; say: excluded",
                 "src/story/a.rs:5: \"tally\" in `tallyCount`; say: digest",

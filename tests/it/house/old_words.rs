@@ -60,7 +60,7 @@ pub const OLD_WORDS: &[OldWord] = &[
     word(&["switch", "switches", "switched"], "layout change", Everywhere),
     word(
         &["take up", "takes up", "taken up", "took up", "taking up"],
-        "acquire",
+        "acquire, or use",
         Everywhere,
     ),
     word(&["let go", "lets go", "letting go"], "release", Everywhere),

@@ -1,8 +1,8 @@
-//! Copies a deployment's topics into an archive, and later what has come since.
+//! Copies a deployment's topics into an archive, or adds new records to one.
 //!
-//! The deployment goes on meanwhile, so the order in which its places are looked up matters, as it does for [`PointInTime`](crate::audit::replay::Frozen): first how far the
-//! tasks had come, then the ends of what they publish, then those of what it rests on. So the archive holds everything that was published at the
-//! positions it has, every decision behind it, and every record behind those.
+//! The deployment keeps running, so the order of the reads matters, as for [`PointInTime`](crate::audit::point_in_time::PointInTime): first the
+//! positions of the tasks, then the ends of their outputs, then the ends of their inputs. So the archive holds every output before the positions,
+//! every decision that an output is based on, and every input of these decisions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::bus::archive::segment::Building;
 use crate::bus::scan::{CHUNK, some};
 use crate::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
 
-/// Topics in the order in which their ends are looked up.
+/// The topics, in the order in which their ends are read.
 const ORDER: [Topic; 12] = [
     Topic::Inbox,
     Topic::Epochs,
@@ -31,130 +31,75 @@ const ORDER: [Topic; 12] = [
 
 /// What to copy.
 #[derive(Debug, Clone, Default)]
-pub struct Extent {
-    /// Only these topics; all but the ledger if empty.
+pub struct ArchiveScope {
+    /// Only these topics; if empty, all but the ledger.
     pub topics: Vec<Topic>,
-    /// The ledger as well.
     pub with_ledger: bool,
-    /// Partitions that are not copied past an offset.
+    /// Partitions that are copied up to an offset only.
     pub to: BTreeMap<TopicPartition, u64>,
 }
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Records that were not in the archive before.
+    /// New records.
     pub records: u64,
-    /// Bytes they take up, compressed.
+    /// Their compressed size.
     pub bytes: u64,
 }
 
 /// Why an archive cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The bus, or the archive.
+    /// A failure of the bus, or of the archive's files.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The archive is of another bus.
-    #[error("the archive is of bus {archived}, this one is {given}: name another folder")]
-    OtherBus {
-        /// Which it is of.
-        archived: String,
-        /// Which was named.
-        given: String,
-    },
-    /// The bus has less than the archive.
+    #[error("the archive is of bus {archived}, but this bus is {given}; name another folder")]
+    OtherBus { archived: String, given: String },
+    /// The bus has fewer records than the archive.
     #[error(
-        "{partition} ends at offset {end} on the bus, and at {archived} in the archive: records are gone from the bus, or it was made anew; nothing was overwritten"
+        "{partition} ends at offset {end} on the bus, but at {archived} in the archive: records were deleted from the bus, or the bus is new; \
+         the archive is unchanged"
     )]
     Shrank {
-        /// The partition.
         partition: TopicPartition,
-        /// Where it ends now.
         end: u64,
-        /// How much of it is in the archive.
         archived: u64,
     },
-    /// What lies between the archive and the bus is gone.
+    /// Retention deleted records that were not archived yet.
     #[error(
-        "{partition} starts at offset {start} on the bus, and the archive ends at {archived}: what lies between was deleted before it was archived; \
-         begin a new archive, and archive more often than records are kept"
+        "{partition} starts at offset {start} on the bus, but the archive ends at {archived}: the records between were deleted before they \
+         were archived; start a new archive, and archive more often than records are deleted"
     )]
     Gap {
-        /// The partition.
         partition: TopicPartition,
-        /// Where it starts now.
         start: u64,
-        /// How much of it is in the archive.
         archived: u64,
     },
 }
 
-/// A manifest of what is copied already, while a copy is under way. The archive is what its own manifest says.
+/// The file with the manifest of an unfinished copy. Only the archive's own manifest says what the archive holds.
 const PROGRESS: &str = "progress.json";
 
-/// Copies what is on `bus` and not in the archive at `path`, which is made if it is not there. `done` is told how many records there are more.
+/// Copies the new records of `bus` into the archive in the folder `path`, or makes the archive. `done` is told of each segment's records.
 ///
 /// # Errors
-/// What the bus or the system says; if the archive is of something else. What was copied by then is not copied again.
-pub fn archive(bus: &dyn Log, path: &Path, extent: &Extent, mut done: impl FnMut(u64)) -> Result<Copied, ArchiveError> {
+/// A failure of the bus or of a file, or an archive of another bus. The next call copies only what is missing.
+pub fn archive(
+    bus: &dyn Log,
+    path: &Path,
+    scope: &ArchiveScope,
+    mut done: impl FnMut(u64),
+) -> Result<Copied, ArchiveError> {
     std::fs::create_dir_all(path).map_err(BusError::io("make", path))?;
     let (finished, progress) = (path.join(manifest::NAME), path.join(PROGRESS));
-    let known = match Manifest::read(&progress) {
-        Ok(Some(known)) => Some(known),
-        // It may have been cut off as it was written; the archive itself never is.
-        _ => Manifest::read(&finished)?,
-    };
-    let mut manifest = known.unwrap_or_else(|| Manifest::new(bus.identity()));
-    // A bus has no name until softstake works on it.
-    if manifest.bus.is_empty() {
-        manifest.bus = bus.identity().to_owned();
-    }
-    if manifest.bus != bus.identity() {
-        return Err(ArchiveError::OtherBus {
-            archived: manifest.bus,
-            given: bus.identity().to_owned(),
-        });
-    }
+    let mut manifest = open_manifest(bus, &finished, &progress)?;
     let positions = positions(bus)?;
-    let mut ends = Vec::new();
-    let ledger = [Topic::Ledger];
-    let ledger = ledger.iter().filter(|_| extent.with_ledger);
-    let wanted = |topic: &&Topic| extent.topics.is_empty() || extent.topics.contains(topic);
-    for topic in ledger.chain(&ORDER).filter(wanted) {
-        for partition in bus.partitions(*topic)? {
-            let partition = topic.partition(partition);
-            let end = bus.readable_end(partition)?;
-            ends.push((
-                partition,
-                end.min(extent.to.get(&partition).copied().unwrap_or(u64::MAX)),
-                end,
-            ));
-        }
-    }
     let mut copied = Copied::default();
-    for (partition, end, there) in ends {
-        let start = bus.start(partition)?;
-        let archived = manifest.partitions.entry(partition).or_insert_with(|| Partition {
-            start,
-            end: start,
-            segments: Vec::new(),
-        });
-        if there < archived.end {
-            return Err(ArchiveError::Shrank {
-                partition,
-                end: there,
-                archived: archived.end,
-            });
-        }
-        if start > archived.end {
-            return Err(ArchiveError::Gap {
-                partition,
-                start,
-                archived: archived.end,
-            });
-        }
-        copy(bus, path, partition, end, &mut manifest, &mut copied, &mut done)?;
+    for (partition, end) in ends(bus, scope)? {
+        check_range(bus, partition, end, &mut manifest)?;
+        let to = scope.to.get(&partition).copied().unwrap_or(u64::MAX);
+        copy(bus, path, partition, end.min(to), &mut manifest, &mut copied, &mut done)?;
     }
     manifest.positions = positions;
     manifest.write(&finished)?;
@@ -166,7 +111,73 @@ pub fn archive(bus: &dyn Log, path: &Path, extent: &Extent, mut done: impl FnMut
     }
 }
 
-/// Copies one partition from where the archive has it to `end`.
+/// The manifest of an unfinished copy, of the archive, or a new one.
+fn open_manifest(bus: &dyn Log, finished: &Path, progress: &Path) -> Result<Manifest, ArchiveError> {
+    let known = match Manifest::read(progress) {
+        Ok(Some(known)) => Some(known),
+        // A crash can leave half a progress file, but never half a manifest of the archive.
+        _ => Manifest::read(finished)?,
+    };
+    let mut manifest = known.unwrap_or_else(|| Manifest::new(bus.identity()));
+    // A bus has no identity until Softstake has worked on it.
+    if manifest.bus.is_empty() {
+        manifest.bus = bus.identity().to_owned();
+    }
+    if manifest.bus != bus.identity() {
+        return Err(ArchiveError::OtherBus {
+            archived: manifest.bus,
+            given: bus.identity().to_owned(),
+        });
+    }
+    Ok(manifest)
+}
+
+/// The partitions to copy, with their readable ends.
+fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, u64)>, BusError> {
+    let mut ends = Vec::new();
+    let ledger = [Topic::Ledger];
+    let ledger = ledger.iter().filter(|_| scope.with_ledger);
+    let wanted = |topic: &&Topic| scope.topics.is_empty() || scope.topics.contains(topic);
+    for topic in ledger.chain(&ORDER).filter(wanted) {
+        for partition in bus.partitions(*topic)? {
+            let partition = topic.partition(partition);
+            ends.push((partition, bus.readable_end(partition)?));
+        }
+    }
+    Ok(ends)
+}
+
+/// Checks that the bus still has all records of a partition that follow the archived ones. Adds a new partition to the manifest.
+fn check_range(
+    bus: &dyn Log,
+    partition: TopicPartition,
+    end: u64,
+    manifest: &mut Manifest,
+) -> Result<(), ArchiveError> {
+    let start = bus.start(partition)?;
+    let archived = manifest.partitions.entry(partition).or_insert_with(|| Partition {
+        start,
+        end: start,
+        segments: Vec::new(),
+    });
+    if end < archived.end {
+        return Err(ArchiveError::Shrank {
+            partition,
+            end,
+            archived: archived.end,
+        });
+    }
+    if start > archived.end {
+        return Err(ArchiveError::Gap {
+            partition,
+            start,
+            archived: archived.end,
+        });
+    }
+    Ok(())
+}
+
+/// Copies the records of a partition from the end of the archive to `end`.
 fn copy(
     bus: &dyn Log,
     path: &Path,
@@ -215,7 +226,7 @@ fn copy(
     }
 }
 
-/// How far the tasks have come: the coordinator first, as what it decided rests on how far the others were.
+/// The positions of all tasks. The coordinator's comes first, because its decisions are based on answers of the other tasks.
 fn positions(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, Position>, BusError> {
     let mut tasks = vec![TaskId::DEPLOYMENT, TaskId::COORDINATE, TaskId::SEQUENCE];
     for topic in [Topic::Ledger].iter().chain(&Topic::SOURCES) {

@@ -1,4 +1,4 @@
-//! Holds balances that somebody else has, at times they name, against what the log gives.
+//! Compares the balances of somebody else's books, each at a time, with those that follow from the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -20,105 +20,101 @@ use crate::audit::trace::{TracedEvent, TracedOutcome};
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;
 
-/// What a row comes to.
+/// The result for one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Both say the same.
+pub enum BalanceOutcome {
     Agrees,
-    /// They do not.
     Differs,
     /// The row cannot be read, or its asset is not listed.
     Malformed,
 }
 
-/// A row, and what the log says.
+/// A row of the file, compared with the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BalanceRow {
-    /// What it comes to.
-    pub verdict: Verdict,
-    /// Its line in the file.
+    #[serde(rename = "verdict")]
+    pub outcome: BalanceOutcome,
+    /// Counts from 1.
     pub line: u64,
-    /// The account.
     pub account: String,
-    /// The asset.
     pub asset: String,
-    /// The time.
     pub time: String,
-    /// What the file has.
+    /// The balance in the file.
     pub theirs: String,
-    /// What the log gives.
+    /// The balance that follows from the log; `None` for a malformed row.
     pub ours: Option<String>,
-    /// Theirs less ours.
+    /// `theirs` minus `ours`.
     pub difference: Option<String>,
-    /// What more there is to say.
+    /// An explanation, or empty.
     pub note: String,
 }
 
-/// What was found.
+/// The result of a comparison.
 #[derive(Debug, Default, Serialize)]
 pub struct Balances {
-    /// Rows that agree.
+    /// How many rows agree.
     pub agree: u64,
-    /// All others.
+    /// All other rows.
     pub rows: Vec<BalanceRow>,
-    /// Source records that were not taken in yet, and so are in no balance.
+    /// How many source records are not ingested yet, and so are in no balance.
     pub not_taken_in: u64,
 }
 
 /// Why balances cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum BalancesError {
-    /// The replay.
     #[error(transparent)]
-    Replay(#[from] AuditError),
-    /// The file.
+    Audit(#[from] AuditError),
     #[error("cannot read the balances: {0}")]
     File(#[from] csv::Error),
-    /// The file has other columns.
-    #[error("the balances have no column {0}: the first line has to name account, asset, balance and time")]
+    #[error("the balances have no column {0}; the first line must name the columns account, asset, balance and time")]
     NoColumn(&'static str),
 }
 
-/// What a row asks.
-struct Asked {
+/// A row of the file.
+struct FileRow {
     line: u64,
+    /// As written, in the order of [`COLUMNS`].
     fields: [String; 4],
-    meant: Result<Meant, String>,
+    /// The parsed fields, or what is wrong with them.
+    parsed: Result<ParsedRow, String>,
 }
 
-struct Meant {
+struct ParsedRow {
+    /// The number of the asset.
     number: u16,
     decimals: u8,
-    at_ms: i64,
+    /// Since 1970.
+    time_ms: i64,
     units: I256,
 }
 
 const COLUMNS: [&str; 4] = ["account", "asset", "balance", "time"];
 
-/// Compares the rows of a CSV file with what the log on `bus` gives. It keeps the file in memory, and of the log the postings of the accounts it names.
+/// Compares the rows of a CSV file with the log on `bus`. Keeps in memory the file, and all postings of its accounts.
 ///
 /// # Errors
-/// What the bus says; a file without the columns there have to be. A bad row is none: it is found.
+/// A failure of the bus, or a file without the needed columns. A malformed row is no error, but a finding.
 pub fn compare(bus: &dyn Log, file: impl Read) -> Result<Balances, BalancesError> {
     let point = PointInTime::read(bus)?;
     let history = History::of(&point.decisions)?;
-    let asked = rows(file, &history)?;
-    let accounts: HashSet<String> = asked
+    let rows = read_rows(file, &history)?;
+    let accounts: HashSet<String> = rows
         .iter()
-        .filter(|row| row.meant.is_ok())
+        .filter(|row| row.parsed.is_ok())
         .map(|row| row.fields[0].clone())
         .collect();
     let trace = trace::read(bus, &point, &history, &accounts)?;
     let postings = postings(&trace, &history);
     let mut balances = Balances {
-        not_taken_in: point.not_taken_in(),
+        not_taken_in: point.not_ingested(),
         ..Balances::default()
     };
-    for Asked { line, fields, meant } in asked {
+    for FileRow { line, fields, parsed } in rows {
         let [account, asset, theirs, time] = fields;
         let mut row = BalanceRow {
-            verdict: Verdict::Malformed,
+            outcome: BalanceOutcome::Malformed,
             line,
             account,
             asset,
@@ -128,19 +124,22 @@ pub fn compare(bus: &dyn Log, file: impl Read) -> Result<Balances, BalancesError
             difference: None,
             note: String::new(),
         };
-        match meant {
+        match parsed {
             Err(why) => row.note = why,
-            Ok(meant) => {
-                let known = postings.get(&(row.account.as_str(), meant.number));
-                let before = known.into_iter().flatten().filter(|(at, _)| *at <= meant.at_ms);
+            Ok(parsed) => {
+                let known = postings.get(&(row.account.as_str(), parsed.number));
+                let before = known
+                    .into_iter()
+                    .flatten()
+                    .filter(|(time_ms, _)| *time_ms <= parsed.time_ms);
                 let ours = before.fold(I256::ZERO, |sum, (_, delta)| sum.saturating_add(*delta));
-                if ours == meant.units {
+                if ours == parsed.units {
                     balances.agree += 1;
                     continue;
                 }
-                row.verdict = Verdict::Differs;
-                row.ours = Some(shown(ours, meant.decimals));
-                row.difference = Some(shown(meant.units.saturating_sub(ours), meant.decimals));
+                row.outcome = BalanceOutcome::Differs;
+                row.ours = Some(decimal(ours, parsed.decimals));
+                row.difference = Some(decimal(parsed.units.saturating_sub(ours), parsed.decimals));
                 if known.is_none() {
                     row.note = "the log has no posting of this asset to this account".into();
                 }
@@ -151,33 +150,33 @@ pub fn compare(bus: &dyn Log, file: impl Read) -> Result<Balances, BalancesError
     Ok(balances)
 }
 
-fn rows(file: impl Read, history: &History) -> Result<Vec<Asked>, BalancesError> {
+fn read_rows(file: impl Read, history: &History) -> Result<Vec<FileRow>, BalancesError> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
         .from_reader(file);
     let header = reader.headers()?.clone();
-    let mut places = [0; 4];
-    for (place, name) in places.iter_mut().zip(COLUMNS) {
+    let mut indexes = [0; 4];
+    for (index, name) in indexes.iter_mut().zip(COLUMNS) {
         let found = header
             .iter()
             .position(|column| column.trim_start_matches('\u{feff}') == name);
-        *place = found.ok_or(BalancesError::NoColumn(name))?;
+        *index = found.ok_or(BalancesError::NoColumn(name))?;
     }
-    let mut asked = Vec::new();
+    let mut rows = Vec::new();
     for record in reader.byte_records() {
         let record = record?;
         let line = record.position().map_or(0, csv::Position::line);
-        let field = |place: usize| String::from_utf8_lossy(record.get(place).unwrap_or_default()).into_owned();
-        let fields = places.map(field);
-        let meant = meant(&fields, history);
-        asked.push(Asked { line, fields, meant });
+        let field = |index: usize| String::from_utf8_lossy(record.get(index).unwrap_or_default()).into_owned();
+        let fields = indexes.map(field);
+        let parsed = parse(&fields, history);
+        rows.push(FileRow { line, fields, parsed });
     }
-    Ok(asked)
+    Ok(rows)
 }
 
-/// What a row means, or which column is wrong, and how.
-fn meant([account, asset, balance, time]: &[String; 4], history: &History) -> Result<Meant, String> {
+/// Parses a row. The error names the wrong column, and the reason.
+fn parse([account, asset, balance, time]: &[String; 4], history: &History) -> Result<ParsedRow, String> {
     check_account(account).map_err(|error| format!("account: a name that {error}"))?;
     let name: Asset = asset.parse().map_err(|error| format!("asset: {error}"))?;
     let (number, listed) = history
@@ -190,16 +189,16 @@ fn meant([account, asset, balance, time]: &[String; 4], history: &History) -> Re
     let units = published::units(digits, decimals)
         .and_then(|units| I256::from_str_radix(&units.to_string(), 10).ok())
         .ok_or_else(|| format!("balance: {balance} is no decimal number of at most {decimals} decimals"))?;
-    let at = TimeMs::parse(time).map_err(|error| format!("time: {error}"))?;
-    Ok(Meant {
+    let time = TimeMs::parse(time).map_err(|error| format!("time: {error}"))?;
+    Ok(ParsedRow {
         number,
         decimals,
-        at_ms: at.get(),
+        time_ms: time.get(),
         units: if negative { -units } else { units },
     })
 }
 
-/// When each posting happened, and by how much, by account and asset. An opening balance happens at its asset's anchor.
+/// The time and the units of each posting, by account and number of the asset. An opening balance counts from its asset's anchor.
 fn postings<'s>(trace: &'s [TracedEvent], history: &History) -> HashMap<(&'s str, u16), Vec<(i64, I256)>> {
     let mut all: HashMap<(&str, u16), Vec<(i64, I256)>> = HashMap::new();
     for event in trace {
@@ -208,12 +207,12 @@ fn postings<'s>(trace: &'s [TracedEvent], history: &History) -> HashMap<(&'s str
         };
         for posting in postings {
             let anchor = history.anchor_ms(posting.at.number);
-            let time = match event.kind.as_str() {
+            let time = match event.event_type.as_str() {
                 "exchange.opening_balance.v1" => anchor,
                 _ => TimeMs::parse(&event.time).ok().map(TimeMs::get),
             };
             let key = (&*posting.account, posting.at.number);
-            // An event that was applied has a time.
+            // The time of an applied event is always valid.
             all.entry(key)
                 .or_default()
                 .push((time.unwrap_or(i64::MIN), I256::new(posting.delta)));
@@ -222,18 +221,18 @@ fn postings<'s>(trace: &'s [TracedEvent], history: &History) -> HashMap<(&'s str
     all
 }
 
-fn shown(units: I256, decimals: u8) -> String {
+fn decimal(units: I256, decimals: u8) -> String {
     let magnitude = U512::from_le_slice(&units.unsigned_abs().to_le_bytes());
     format_units_wide(units < I256::ZERO, magnitude, u32::from(decimals))
 }
 
 impl Balances {
-    /// How many rows of each kind there are.
+    /// How many rows have each outcome.
     #[must_use]
-    pub fn counts(&self) -> BTreeMap<Verdict, u64> {
-        let mut counts = BTreeMap::from([(Verdict::Agrees, self.agree)]);
+    pub fn counts(&self) -> BTreeMap<BalanceOutcome, u64> {
+        let mut counts = BTreeMap::from([(BalanceOutcome::Agrees, self.agree)]);
         for row in &self.rows {
-            *counts.entry(row.verdict).or_default() += 1;
+            *counts.entry(row.outcome).or_default() += 1;
         }
         counts
     }

@@ -1,4 +1,4 @@
-//! What the decisions on record say of the assets: their terms, the programmes they had, the cuts of their epochs.
+//! What the recorded decisions tell of the assets: their terms, their programmes, and the cuts of their epochs.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use crate::core::values::ids::AssetEpoch;
 /// A listed asset.
 #[derive(Debug, Clone)]
 pub struct AssetHistory {
-    /// What never changes.
     pub terms: AssetTerms,
-    /// Its programmes, by their first epoch.
+    /// Sorted by their first epoch.
     pub programmes: Vec<Programme>,
 }
 
-/// The assets, by number, and the cuts.
+/// The listed assets and the recorded cuts.
 #[derive(Debug, Clone, Default)]
 pub struct History {
+    /// The index is the number of the asset.
     assets: Vec<AssetHistory>,
     cuts: BTreeMap<AssetEpoch, Offsets>,
 }
 
 impl History {
-    /// Reads the decisions.
+    /// Collects the history from all decisions.
     ///
     /// # Errors
-    /// If a listing in them cannot be read, or they name an asset that was never listed.
+    /// If a listing cannot be read, or a programme changes for an asset that was never listed.
     pub fn of(decisions: &[Decision]) -> Result<Self, AuditError> {
         let mut history = Self::default();
         for decision in decisions {
@@ -60,14 +60,14 @@ impl History {
         Ok(history)
     }
 
-    /// The number of an asset, and the asset.
+    /// Finds an asset. Returns its number too.
     #[must_use]
     pub fn asset(&self, asset: Asset) -> Option<(u16, &AssetHistory)> {
         let number = self.assets.iter().position(|listed| listed.terms.asset == asset)?;
         Some((u16::try_from(number).ok()?, self.assets.get(number)?))
     }
 
-    /// The name of the asset with this number.
+    /// The name of an asset.
     #[must_use]
     pub fn name(&self, number: u16) -> Option<&str> {
         self.assets
@@ -75,14 +75,14 @@ impl History {
             .map(|listed| listed.terms.asset.as_str())
     }
 
-    /// The anchor of the asset with this number, in milliseconds since 1970.
+    /// The anchor of an asset, in milliseconds since 1970.
     #[must_use]
     pub fn anchor_ms(&self, number: u16) -> Option<i64> {
         let listed = self.assets.get(usize::from(number))?;
         Some(listed.terms.calendar.anchor().get())
     }
 
-    /// All that settling an epoch rests on, its cut included; if that is not taken yet, no offset is below it.
+    /// All that the settlement of an epoch depends on. Without a recorded cut, the cut is empty, so that no offset is below it.
     #[must_use]
     pub fn settlement(&self, at: AssetEpoch) -> Option<Settlement> {
         let listed = self.assets.get(usize::from(at.number))?;
@@ -94,7 +94,7 @@ impl History {
         })
     }
 
-    /// Whether the cut of an epoch is taken.
+    /// Whether the cut of an epoch is recorded.
     #[must_use]
     pub fn is_cut(&self, at: AssetEpoch) -> bool {
         self.cuts.contains_key(&at)

@@ -1,4 +1,4 @@
-//! Holds what the payout service says it credited against what was sealed.
+//! Compares the acknowledgements of the payout service with the sealed distributions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::BufRead;
@@ -13,31 +13,31 @@ use crate::bus::scan::scan_range;
 use crate::bus::{BusError, Log, Mark, Topic};
 use crate::core::values::time::TimeMs;
 
-/// The type of an acknowledgement.
+/// The event type of an acknowledgement.
 pub const TYPE: &str = "payout.executed.v1";
 
 /// What is wrong with a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayoutFindingKind {
-    /// Sealed, and never acknowledged.
+    /// The distribution is sealed, but not acknowledged.
     Unpaid,
-    /// More was credited than was distributed.
+    /// More was credited than distributed.
     Overpaid,
-    /// Less was.
+    /// Less was credited than distributed.
     Underpaid,
-    /// It was credited more than once.
+    /// The distribution was credited more than once.
     PaidTwice,
-    /// There is no such distribution.
+    /// The credited distribution does not exist.
     Unknown,
-    /// It was credited, and its epoch has no seal.
+    /// The credited distribution has no seal.
     Unsealed,
     /// The acknowledgement cannot be read.
     Malformed,
 }
 
 impl PayoutFindingKind {
-    /// Its name, as reports write it.
+    /// The name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,58 +52,57 @@ impl PayoutFindingKind {
     }
 }
 
-/// Something that is wrong.
+/// One wrong payout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PayoutFinding {
-    /// What.
     pub kind: PayoutFindingKind,
-    /// The distribution's id; empty if it cannot be read.
+    /// The id of the distribution; empty if the acknowledgement cannot be read.
     pub distribution: String,
-    /// How much was distributed.
+    /// The amount of the distribution.
     pub distributed: Option<String>,
-    /// How much was credited.
+    /// The amount of the acknowledgement.
     pub credited: Option<String>,
-    /// The line of the acknowledgement, from 1.
+    /// The line of the acknowledgement, counted from 1.
     pub line: Option<u64>,
-    /// What more there is to say.
+    /// An explanation, or empty.
     pub note: String,
 }
 
 /// The sums of an asset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Sealed distributions.
+pub struct PayoutSums {
+    /// All sealed distributions.
     pub distributed: Exact,
-    /// Credits of sealed distributions, each counted once.
+    /// The first credit of each sealed distribution.
     pub credited: Exact,
-    /// Sealed and not acknowledged.
+    /// Distributed, but not credited.
     pub unpaid: Exact,
-    /// Credited beyond what was distributed, second credits and those of nothing included.
+    /// Credited, but not distributed: credits beyond the amount, second credits, and credits without a sealed distribution.
     pub overpaid: Exact,
 }
 
-/// What was found.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Payouts {
     /// How many distributions are sealed.
     pub sealed: u64,
-    /// How many were credited as they should be.
+    /// How many distributions were credited with their amount.
     pub right: u64,
-    /// How many acknowledgements came a second time.
+    /// How many acknowledgements were repeated. A repetition is no finding.
     pub redelivered: u64,
     /// By asset.
-    pub sums: BTreeMap<String, Sums>,
-    /// How many findings of each kind.
+    pub sums: BTreeMap<String, PayoutSums>,
+    /// How many findings there are of each kind.
     pub counts: BTreeMap<PayoutFindingKind, u64>,
-    /// The findings, as many as are kept.
+    /// At most [`Self::KEPT`].
     pub findings: Vec<PayoutFinding>,
 }
 
 impl Payouts {
-    /// How many findings are kept to be shown one by one.
+    /// How many findings are kept.
     pub const KEPT: usize = 1_000_000;
 
-    fn find(&mut self, finding: PayoutFinding) {
+    fn add_finding(&mut self, finding: PayoutFinding) {
         *self.counts.entry(finding.kind).or_default() += 1;
         if self.findings.len() < Self::KEPT {
             self.findings.push(finding);
@@ -114,22 +113,18 @@ impl Payouts {
 /// Why payouts cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum PayoutsError {
-    /// The bus.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The acknowledgements.
     #[error("cannot read the acknowledgements: {0}")]
     Acknowledgements(#[from] std::io::Error),
-    /// A distribution that is none of softstake's.
-    #[error("{place}: not a distribution that softstake writes ({why}); `softstake reconcile` tells more")]
-    Distribution {
-        /// Where it stands.
+    /// A record on the distributions or the epochs that no Softstake wrote.
+    #[error("{place}: no record of softstake ({why}); `softstake reconcile` tells more")]
+    Record {
+        /// Partition and offset.
         place: String,
-        /// What is wrong.
         why: String,
     },
-    /// The sums do not fit.
-    #[error("the sums do not fit into 512 bits: an amount is not one of an exchange")]
+    #[error("the sums do not fit into 512 bits; no exchange has such amounts")]
     TooMuch,
 }
 
@@ -139,176 +134,183 @@ struct Seal {
     epoch: u64,
 }
 
-/// A distribution that is waited for.
-struct Expected {
+/// A distribution that must be credited.
+struct ExpectedPayout {
     amount: Box<str>,
     sealed: bool,
     credited: bool,
 }
 
-/// An acknowledgement.
 struct Acknowledgement {
+    /// A hash of source and id.
     identity: u128,
     distribution: String,
     amount: Exact,
     written: String,
 }
 
-/// Compares the sealed distributions on `bus` with acknowledgements, one a line. It takes about 120 bytes of memory for each distribution and 20 for
-/// each acknowledgement.
+/// Compares the sealed distributions on `bus` with acknowledgements, one per line. Needs about 120 bytes of memory for each distribution, and 20
+/// bytes for each acknowledgement.
 ///
 /// # Errors
-/// What the bus says. A bad acknowledgement is none: it is found.
+/// A failure of the bus or of a file. A bad acknowledgement is no error, but a finding.
 pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, filter: EpochFilter) -> Result<Payouts, PayoutsError> {
-    let mut sealed = BTreeSet::new();
-    each(bus, Topic::Epochs, |seal: Seal, _| {
-        sealed.insert((seal.asset, seal.epoch));
-        Ok(())
-    })?;
-    let mut payouts = Payouts::default();
-    let mut expected: HashMap<u128, Expected> = HashMap::new();
-    each(bus, Topic::Distributions, |paid: Paid, place| {
-        let id = id_of(&paid);
-        let is_sealed = sealed.contains(&(paid.asset.clone(), paid.epoch));
-        if is_sealed && filter.includes(&paid.asset, paid.epoch) {
-            let amount = Exact::parse(&paid.amount).ok_or_else(|| PayoutsError::Distribution {
-                place,
-                why: format!("amount {} is none", paid.amount),
-            })?;
-            payouts.sealed += 1;
-            add(&mut payouts.sums.entry(paid.asset).or_default().distributed, amount)?;
-        }
-        let one = Expected {
-            amount: paid.amount.into(),
-            sealed: is_sealed,
-            credited: false,
-        };
-        expected.insert(xxh3_128(id.as_bytes()), one);
-        Ok(())
-    })?;
-    let mut observed = HashSet::new();
-    for (number, line) in acknowledgements.split(b'\n').enumerate() {
-        let line = line?;
-        let number = number as u64 + 1;
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        match acknowledgement(line) {
-            Err(why) => payouts.find(PayoutFinding {
-                kind: PayoutFindingKind::Malformed,
-                distribution: String::new(),
-                distributed: None,
-                credited: None,
-                line: Some(number),
-                note: why,
-            }),
-            Ok(acknowledgement) => {
-                let (asset, epoch) = epoch_of(&acknowledgement.distribution);
-                if !filter.includes(asset, epoch.unwrap_or(u64::MAX)) && filter != EpochFilter::default() {
-                    continue;
-                }
-                if !observed.insert(acknowledgement.identity) {
-                    payouts.redelivered += 1;
-                    continue;
-                }
-                payouts.credit(&mut expected, &acknowledgement, number)?;
-            }
-        }
-    }
-    // Once more, as of those that were not acknowledged only hashes are known.
-    each(bus, Topic::Distributions, |paid: Paid, _| {
-        if !filter.includes(&paid.asset, paid.epoch) {
-            return Ok(());
-        }
-        let id = id_of(&paid);
-        let open = expected.get(&xxh3_128(id.as_bytes()));
-        if open.is_some_and(|one| one.sealed && !one.credited) {
-            let amount = Exact::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
-            add(&mut payouts.sums.entry(paid.asset).or_default().unpaid, amount)?;
-            payouts.find(PayoutFinding {
-                kind: PayoutFindingKind::Unpaid,
-                distribution: id,
-                distributed: Some(paid.amount),
-                credited: None,
-                line: None,
-                note: String::new(),
-            });
-        }
-        Ok(())
-    })?;
-    Ok(payouts)
+    let mut comparison = PayoutComparison {
+        bus,
+        filter,
+        expected: HashMap::new(),
+        payouts: Payouts::default(),
+    };
+    comparison.read_distributions()?;
+    comparison.read_acknowledgements(acknowledgements)?;
+    comparison.find_unpaid()?;
+    Ok(comparison.payouts)
 }
 
-impl Payouts {
-    /// Takes an acknowledgement that was not heard before.
-    fn credit(
-        &mut self,
-        expected: &mut HashMap<u128, Expected>,
-        acknowledgement: &Acknowledgement,
-        line: u64,
-    ) -> Result<(), PayoutsError> {
+struct PayoutComparison<'a> {
+    bus: &'a dyn Log,
+    filter: EpochFilter,
+    /// By a hash of the distribution's id.
+    expected: HashMap<u128, ExpectedPayout>,
+    payouts: Payouts,
+}
+
+impl PayoutComparison<'_> {
+    fn read_distributions(&mut self) -> Result<(), PayoutsError> {
+        let mut sealed = BTreeSet::new();
+        each(self.bus, Topic::Epochs, |seal: Seal, _| {
+            sealed.insert((seal.asset, seal.epoch));
+            Ok(())
+        })?;
+        each(self.bus, Topic::Distributions, |paid: Paid, place| {
+            let id = id_of(&paid);
+            let is_sealed = sealed.contains(&(paid.asset.clone(), paid.epoch));
+            if is_sealed && self.filter.includes(&paid.asset, paid.epoch) {
+                let amount = Exact::parse(&paid.amount).ok_or_else(|| PayoutsError::Record {
+                    place,
+                    why: format!("{} is no amount", paid.amount),
+                })?;
+                self.payouts.sealed += 1;
+                add(
+                    &mut self.payouts.sums.entry(paid.asset).or_default().distributed,
+                    amount,
+                )?;
+            }
+            let payout = ExpectedPayout {
+                amount: paid.amount.into(),
+                sealed: is_sealed,
+                credited: false,
+            };
+            self.expected.insert(xxh3_128(id.as_bytes()), payout);
+            Ok(())
+        })
+    }
+
+    fn read_acknowledgements(&mut self, acknowledgements: impl BufRead) -> Result<(), PayoutsError> {
+        let mut seen = HashSet::new();
+        for (number, line) in acknowledgements.split(b'\n').enumerate() {
+            let line = line?;
+            let number = number as u64 + 1;
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            match acknowledgement(line) {
+                Err(why) => self.payouts.add_finding(PayoutFinding {
+                    kind: PayoutFindingKind::Malformed,
+                    distribution: String::new(),
+                    distributed: None,
+                    credited: None,
+                    line: Some(number),
+                    note: why,
+                }),
+                Ok(acknowledgement) => {
+                    let (asset, epoch) = epoch_of(&acknowledgement.distribution);
+                    let is_wanted = self.filter.includes(asset, epoch.unwrap_or(u64::MAX));
+                    if !is_wanted && self.filter != EpochFilter::default() {
+                        continue;
+                    }
+                    if !seen.insert(acknowledgement.identity) {
+                        self.payouts.redelivered += 1;
+                        continue;
+                    }
+                    self.credit(&acknowledgement, number)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the distributions again, because only the hashes of their ids are in memory.
+    fn find_unpaid(&mut self) -> Result<(), PayoutsError> {
+        each(self.bus, Topic::Distributions, |paid: Paid, _| {
+            if !self.filter.includes(&paid.asset, paid.epoch) {
+                return Ok(());
+            }
+            let id = id_of(&paid);
+            let expected = self.expected.get(&xxh3_128(id.as_bytes()));
+            if expected.is_some_and(|payout| payout.sealed && !payout.credited) {
+                let amount = Exact::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
+                add(&mut self.payouts.sums.entry(paid.asset).or_default().unpaid, amount)?;
+                self.payouts.add_finding(PayoutFinding {
+                    kind: PayoutFindingKind::Unpaid,
+                    distribution: id,
+                    distributed: Some(paid.amount),
+                    credited: None,
+                    line: None,
+                    note: String::new(),
+                });
+            }
+            Ok(())
+        })
+    }
+
+    /// Counts an acknowledgement that is no repetition.
+    fn credit(&mut self, acknowledgement: &Acknowledgement, line: u64) -> Result<(), PayoutsError> {
         let Acknowledgement {
-            distribution,
-            amount,
-            written,
-            ..
+            distribution, amount, ..
         } = acknowledgement;
-        let asset = epoch_of(distribution).0.to_owned();
         let finding = |kind, distributed: Option<&str>, note: &str| PayoutFinding {
             kind,
             distribution: distribution.clone(),
             distributed: distributed.map(str::to_owned),
-            credited: Some(written.clone()),
+            credited: Some(acknowledgement.written.clone()),
             line: Some(line),
             note: note.to_owned(),
         };
-        let Some(one) = expected.get_mut(&xxh3_128(distribution.as_bytes())) else {
-            add(&mut self.sums.entry(asset).or_default().overpaid, *amount)?;
-            self.find(finding(
-                PayoutFindingKind::Unknown,
-                None,
-                "there is no such distribution",
-            ));
+        let payouts = &mut self.payouts;
+        let sums = payouts.sums.entry(epoch_of(distribution).0.to_owned()).or_default();
+        let Some(payout) = self.expected.get_mut(&xxh3_128(distribution.as_bytes())) else {
+            add(&mut sums.overpaid, *amount)?;
+            let note = "there is no such distribution";
+            payouts.add_finding(finding(PayoutFindingKind::Unknown, None, note));
             return Ok(());
         };
-        let sums = self.sums.entry(asset).or_default();
-        if !one.sealed {
+        let distributed = Some(&*payout.amount);
+        if !payout.sealed {
             add(&mut sums.overpaid, *amount)?;
-            self.find(finding(
-                PayoutFindingKind::Unsealed,
-                Some(&one.amount),
-                "its epoch has no seal",
-            ));
+            let note = "its epoch has no seal";
+            payouts.add_finding(finding(PayoutFindingKind::Unsealed, distributed, note));
             return Ok(());
         }
-        if std::mem::replace(&mut one.credited, true) {
+        if std::mem::replace(&mut payout.credited, true) {
             add(&mut sums.overpaid, *amount)?;
-            self.find(finding(
-                PayoutFindingKind::PaidTwice,
-                Some(&one.amount),
-                "it was credited before",
-            ));
+            let note = "it was credited before";
+            payouts.add_finding(finding(PayoutFindingKind::PaidTwice, distributed, note));
             return Ok(());
         }
         add(&mut sums.credited, *amount)?;
-        let due = Exact::parse(&one.amount).ok_or(PayoutsError::TooMuch)?;
+        let due = Exact::parse(&payout.amount).ok_or(PayoutsError::TooMuch)?;
         if *amount == due {
-            self.right += 1;
+            payouts.right += 1;
         } else if let Some(more) = amount.minus(due) {
             add(&mut sums.overpaid, more)?;
-            self.find(finding(
-                PayoutFindingKind::Overpaid,
-                Some(&one.amount),
-                &format!("by {more}"),
-            ));
+            let note = format!("by {more}");
+            payouts.add_finding(finding(PayoutFindingKind::Overpaid, distributed, &note));
         } else if let Some(less) = due.minus(*amount) {
             add(&mut sums.unpaid, less)?;
-            self.find(finding(
-                PayoutFindingKind::Underpaid,
-                Some(&one.amount),
-                &format!("by {less}"),
-            ));
+            let note = format!("by {less}");
+            payouts.add_finding(finding(PayoutFindingKind::Underpaid, distributed, &note));
         }
         Ok(())
     }
@@ -330,7 +332,7 @@ fn epoch_of(id: &str) -> (&str, Option<u64>) {
     (asset, parts.next().and_then(|epoch| epoch.parse().ok()))
 }
 
-/// Reads an acknowledgement, or says which field is wrong, and how.
+/// Parses an acknowledgement. The error names the wrong field, and the reason.
 fn acknowledgement(line: &[u8]) -> Result<Acknowledgement, String> {
     let event: serde_json::Value = serde_json::from_slice(line).map_err(|error| format!("no JSON: {error}"))?;
     let text = |pointer: &str| {
@@ -358,7 +360,7 @@ fn acknowledgement(line: &[u8]) -> Result<Acknowledgement, String> {
     })
 }
 
-/// Calls `take` with the data of every record of an output topic, and where it stands.
+/// Calls `take` with the data of every record of an output topic, and its partition and offset.
 fn each<D: serde::de::DeserializeOwned>(
     bus: &dyn Log,
     topic: Topic,
@@ -378,7 +380,7 @@ fn each<D: serde::de::DeserializeOwned>(
                 let place = format!("{partition}, offset {}", record.offset);
                 match serde_json::from_slice::<Record<D>>(record.value) {
                     Ok(Record { data }) => take(data, place),
-                    Err(error) => Err(PayoutsError::Distribution {
+                    Err(error) => Err(PayoutsError::Record {
                         place,
                         why: error.to_string(),
                     }),

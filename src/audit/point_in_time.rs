@@ -33,7 +33,7 @@ pub struct PointInTime {
     /// For how many epochs duplicates are recognised.
     pub dedup_epochs: u64,
     /// The position of each source partition: all records below this offset were ingested.
-    pub taken_in: BTreeMap<TopicPartition, u64>,
+    pub ingested: BTreeMap<TopicPartition, u64>,
     /// The ends of the source partitions and of control.
     pub input_ends: BTreeMap<TopicPartition, u64>,
     pub output_ends: BTreeMap<TopicPartition, u64>,
@@ -50,42 +50,18 @@ impl PointInTime {
     pub fn read(bus: &dyn Log) -> Result<Self, AuditError> {
         let deployment = DeploymentRecord::of(bus)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
-        let mut taken_in = BTreeMap::new();
-        for topic in Topic::SOURCES {
-            for partition in bus.partitions(topic)? {
-                let source = topic.partition(partition);
-                let at = match (&deployment, bus.committed(TaskId::ingest(source))?) {
-                    (_, Some(at)) => at.offset(source),
-                    (Some(_), None) => 0,
-                    // A copy of the topics without positions counts as complete.
-                    (None, None) => bus.readable_end(source)?,
-                };
-                taken_in.insert(source, at);
-            }
-        }
+        let ingested = source_positions(bus, deployment.is_some())?;
         let (with_position, dead_letters) = OUTPUT_TOPICS.split_at(3);
         let mut output_ends = self::output_ends(bus, with_position)?;
         for partition in output_ends.keys().copied().chain([DECISIONS, CONTROL]) {
             check_start(bus, partition)?;
         }
-        let mut decisions = Vec::new();
-        scan_range(
-            bus,
-            DECISIONS,
-            &Mark::default(),
-            bus.readable_end(DECISIONS)?,
-            |record| {
-                if !record.value.is_empty() {
-                    decisions.push(Decision::read(record.value)?);
-                }
-                Ok::<_, AuditError>(())
-            },
-        )?;
+        let decisions = read_decisions(bus)?;
         // The dead letter of a control record is published with its decision. So the end of the dead letters is read after the decisions.
         output_ends.extend(self::output_ends(bus, dead_letters)?);
         let mut input_ends = BTreeMap::from([(CONTROL, bus.readable_end(CONTROL)?)]);
         // In parallel, because a directory bus counts lines for this.
-        let sources: Vec<TopicPartition> = taken_in.keys().copied().collect();
+        let sources: Vec<TopicPartition> = ingested.keys().copied().collect();
         input_ends.extend(in_parallel(&sources, |source| {
             bus.readable_end(*source).map(|end| (*source, end))
         })?);
@@ -98,7 +74,7 @@ impl PointInTime {
         };
         Ok(Self {
             dedup_epochs,
-            taken_in,
+            ingested,
             input_ends,
             output_ends,
             decisions,
@@ -108,8 +84,8 @@ impl PointInTime {
 
     /// How many source records were on the bus, but not ingested yet.
     #[must_use]
-    pub fn not_taken_in(&self) -> u64 {
-        let waiting = self.taken_in.iter().map(|(source, at)| {
+    pub fn not_ingested(&self) -> u64 {
+        let waiting = self.ingested.iter().map(|(source, at)| {
             let end = self.input_ends.get(source).copied().unwrap_or(0);
             end.saturating_sub(*at)
         });
@@ -134,6 +110,36 @@ impl PointInTime {
             _ => None,
         })
     }
+}
+
+/// The positions of the ingest tasks, by source partition.
+fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
+    let mut positions = BTreeMap::new();
+    for topic in Topic::SOURCES {
+        for partition in bus.partitions(topic)? {
+            let source = topic.partition(partition);
+            let offset = match bus.committed(TaskId::ingest(source))? {
+                Some(position) => position.offset(source),
+                None if is_deployed => 0,
+                // A copy of the topics without positions counts as complete.
+                None => bus.readable_end(source)?,
+            };
+            positions.insert(source, offset);
+        }
+    }
+    Ok(positions)
+}
+
+fn read_decisions(bus: &dyn Log) -> Result<Vec<Decision>, AuditError> {
+    let mut decisions = Vec::new();
+    let end = bus.readable_end(DECISIONS)?;
+    scan_range(bus, DECISIONS, &Mark::default(), end, |record| {
+        if !record.value.is_empty() {
+            decisions.push(Decision::read(record.value)?);
+        }
+        Ok::<_, AuditError>(())
+    })?;
+    Ok(decisions)
 }
 
 /// Calls `work` with each of `items`, on all cores. The results are in no order.

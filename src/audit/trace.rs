@@ -1,8 +1,8 @@
-//! Everything on the source topics that concerns some accounts, and what became of it.
+//! The trace of some accounts: every event that names one of them, and its outcome.
 //!
-//! The fold that judges records is the deployment's own. It is not given all records but those that can matter: the ones that name one of the accounts, and all
-//! others with the same id and source as one of these, as those decide which of them is a copy. So a story takes two readings of the topics and next
-//! to no memory.
+//! The trace runs the deployment's own ingest state machine, but only over the records that matter: those that name one of the accounts, and
+//! all others with the same id and source, because they decide which record is the duplicate. So a trace reads the topics twice, but needs
+//! little memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -25,64 +25,56 @@ use crate::core::values::ids::AssetEpoch;
 /// A record that names one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedEvent {
-    /// Where it stands.
     pub source: TopicPartition,
-    /// At which offset.
     pub offset: u64,
-    /// Its `id`; empty if it has none that can be read.
+    /// The field `id`; empty if it cannot be read. So are the next three.
     pub id: String,
-    /// Its `source`.
+    /// The field `source`.
     pub event_source: String,
-    /// Its `type`.
-    pub kind: String,
-    /// Its `time`, as it stands there.
+    /// The field `type`.
+    pub event_type: String,
+    /// The field `time`, as written.
     pub time: String,
-    /// What became of it.
     pub outcome: TracedOutcome,
 }
 
-/// What became of a record.
+/// What ingest did with a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TracedOutcome {
-    /// It was applied: what it did to the accounts, which may be nothing that counts.
+    /// It was applied.
     Applied {
-        /// Its postings to the accounts.
+        /// Only the postings to the traced accounts.
         postings: Vec<TracedPosting>,
-        /// The status it gave one of the accounts, and from when on, in milliseconds since 1970.
+        /// The new status of one of the accounts, and its time in milliseconds since 1970.
         status: Option<(Status, i64)>,
     },
-    /// It was an identical copy of an event applied before.
+    /// It is identical to an event that was applied before.
     Duplicate,
-    /// It was refused.
-    Refused {
-        /// The code.
+    Rejected {
         code: String,
-        /// The sentence.
         reason: String,
     },
-    /// None of its postings counts: their assets are not listed, or they lie before the anchor.
+    /// None of its postings counts: their assets are not listed, or they are before the anchor.
     Ignored,
 }
 
 /// A posting to one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedPosting {
-    /// The account.
     pub account: Box<str>,
-    /// The epoch it went into.
     pub at: AssetEpoch,
-    /// How much, in units.
+    /// In units, signed.
     pub delta: i128,
-    /// How long before the epoch's end it counts from, in milliseconds.
+    /// How long it counts: the milliseconds before the end of the epoch.
     pub before_end_ms: u64,
-    /// The closed epoch it belongs to by its time, if it was late.
+    /// If the event was late: the closed epoch that its time belongs to.
     pub missed_epoch: Option<u64>,
 }
 
-/// Reads the story of `accounts`: their events in the order of their partitions and offsets.
+/// Traces `accounts`: their events in the order of partitions and offsets.
 ///
 /// # Errors
-/// What the bus says; decisions that cannot be followed.
+/// A failure of the bus, or decisions that contradict one another.
 pub fn read(
     bus: &dyn Log,
     point: &PointInTime,
@@ -90,12 +82,12 @@ pub fn read(
     accounts: &HashSet<String>,
 ) -> Result<Vec<TracedEvent>, AuditError> {
     let mut trace = Vec::new();
-    for (source, end) in &point.taken_in {
-        let naming = Naming(accounts);
+    for (source, end) in &point.ingested {
+        let names = AccountNames(accounts);
         let mut identities = HashSet::new();
         let mut unreadable = false;
         scan_range(bus, *source, &Mark::default(), *end, |record| {
-            if naming.may_name(record.value) {
+            if names.may_be_in(record.value) {
                 match Decoded::read(record.value).identity() {
                     Some(identity) => _ = identities.insert(*identity),
                     None => unreadable = true,
@@ -106,16 +98,16 @@ pub fn read(
         if identities.is_empty() && !unreadable {
             continue;
         }
-        let mut reader = Reader::new(*source, point, history, accounts)?;
+        let mut ingest = TracedIngest::new(*source, point, history, accounts)?;
         scan_range(bus, *source, &Mark::default(), *end, |record| {
             let decoded = Decoded::read(record.value);
             let matters = match decoded.identity() {
                 Some(identity) => identities.contains(identity),
-                None => naming.may_name(record.value),
+                None => names.may_be_in(record.value),
             };
             if matters {
-                let event = reader.record(record.offset, record.value, &decoded)?;
-                trace.extend(event.filter(|_| naming.may_name(record.value)));
+                let event = ingest.apply(record.offset, record.value, &decoded)?;
+                trace.extend(event.filter(|_| names.may_be_in(record.value)));
             }
             Ok::<_, AuditError>(())
         })?;
@@ -123,16 +115,16 @@ pub fn read(
     Ok(trace)
 }
 
-/// Tells quickly whether a record may name one of the accounts.
-struct Naming<'a>(&'a HashSet<String>);
+/// Finds quickly the records that may name one of the accounts.
+struct AccountNames<'a>(&'a HashSet<String>);
 
-impl Naming<'_> {
-    fn may_name(&self, record: &[u8]) -> bool {
-        // A name may be spelt with escapes.
+impl AccountNames<'_> {
+    fn may_be_in(&self, record: &[u8]) -> bool {
+        // A name may be written with escapes.
         if memchr::memchr(b'\\', record).is_some() {
             return true;
         }
-        // Whatever stands between quotation marks, and between what stands there.
+        // All texts between two quotation marks, be they inside a string or between two strings.
         let mut start = 0;
         let mut quoted = memchr::memchr_iter(b'"', record).map(|end| {
             let text = record.get(start..end).unwrap_or_default();
@@ -143,10 +135,11 @@ impl Naming<'_> {
     }
 }
 
+/// The seen events of one source partition that matter for the accounts.
 #[derive(Default)]
-struct SeenEvents(HashMap<[u8; 16], SeenEvent>);
+struct TracedSeenEvents(HashMap<[u8; 16], SeenEvent>);
 
-impl DedupIndex for SeenEvents {
+impl DedupIndex for TracedSeenEvents {
     fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
         self.0.get(identity)
     }
@@ -156,13 +149,13 @@ impl DedupIndex for SeenEvents {
     }
 }
 
-/// The fold over one source partition.
-struct Reader<'a> {
+/// The ingest state machine of one source partition.
+struct TracedIngest<'a> {
     accounts: &'a HashSet<String>,
     history: &'a History,
     source: TopicPartition,
     ingest: Ingest,
-    memory: SeenEvents,
+    seen: TracedSeenEvents,
     outputs: Outputs,
 }
 
@@ -190,7 +183,7 @@ struct LateData {
     applied_epoch: u32,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TracedIngest<'a> {
     fn new(
         source: TopicPartition,
         point: &PointInTime,
@@ -201,7 +194,7 @@ impl<'a> Reader<'a> {
         let mut ingest = Ingest::new(source, point.dedup_epochs, one, IngestState::default(), []);
         let mut outputs = Outputs::default();
         for decision in &point.decisions {
-            // Whatever a decision changes takes effect at an offset that it names.
+            // All decisions can be applied first, because each takes effect at an offset that it names.
             ingest.apply_decision(decision, 0, None, &mut outputs)?;
         }
         outputs.clear();
@@ -210,26 +203,26 @@ impl<'a> Reader<'a> {
             history,
             source,
             ingest,
-            memory: SeenEvents::default(),
+            seen: TracedSeenEvents::default(),
             outputs,
         })
     }
 
-    /// What becomes of a record; `None` of a blank line.
-    fn record(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, AuditError> {
+    /// Applies a record; `None` for a blank line.
+    fn apply(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, AuditError> {
         let before = self.ingest.state().counts;
         self.outputs.clear();
         self.ingest.begin_batch(offset);
         self.ingest
-            .apply_record(offset, value, decoded, &mut self.memory, &mut self.outputs)?;
+            .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
         self.ingest.end_batch(offset + 1, &mut self.outputs)?;
         let after = self.ingest.state().counts;
         let outcome = if after.dead_letters > before.dead_letters {
-            self.refused()
+            self.rejection()
         } else if after.duplicates > before.duplicates {
             TracedOutcome::Duplicate
         } else if after.applied > before.applied {
-            self.applied()?
+            self.application()?
         } else if after.ignored > before.ignored {
             TracedOutcome::Ignored
         } else {
@@ -246,22 +239,24 @@ impl<'a> Reader<'a> {
             offset,
             id: text(envelope.map(|envelope| envelope.id.as_ref())),
             event_source: text(envelope.map(|envelope| envelope.source.as_ref())),
-            kind: text(envelope.map(|envelope| envelope.kind.as_ref())),
+            event_type: text(envelope.map(|envelope| envelope.kind.as_ref())),
             time: time.unwrap_or_default(),
             outcome,
         }))
     }
 
-    fn refused(&self) -> TracedOutcome {
+    /// The outcome of a record that is now a dead letter.
+    fn rejection(&self) -> TracedOutcome {
         let letter = self.outputs.iter().find(|(to, ..)| to.topic == Topic::DeadLetters);
         let letter = letter.and_then(|(_, _, value)| serde_json::from_slice::<Letter>(value).ok());
         let (code, reason) = letter
             .map(|letter| (letter.data.code, letter.data.reason))
             .unwrap_or_default();
-        TracedOutcome::Refused { code, reason }
+        TracedOutcome::Rejected { code, reason }
     }
 
-    fn applied(&self) -> Result<TracedOutcome, AuditError> {
+    /// The outcome of a record that was applied.
+    fn application(&self) -> Result<TracedOutcome, AuditError> {
         let (mut postings, mut status) = (Vec::new(), None);
         let mut late = BTreeMap::new();
         for (to, _, value) in self.outputs.iter() {
@@ -273,28 +268,7 @@ impl<'a> Reader<'a> {
                         late.insert((data.account, data.asset, data.applied_epoch), data.missed_epoch);
                     }
                 }
-                Topic::Ledger => {
-                    let LedgerRecord::Block(mut block) = LedgerRecord::read(value)? else {
-                        continue;
-                    };
-                    while let Some(entry) = block.next_entry()? {
-                        match entry {
-                            Entry::Posting(posting) if self.accounts.contains(posting.account) => {
-                                postings.push(TracedPosting {
-                                    account: posting.account.into(),
-                                    at: posting.at,
-                                    delta: posting.delta,
-                                    before_end_ms: posting.before_end_ms,
-                                    missed_epoch: None,
-                                })
-                            }
-                            Entry::Status(entry) if self.accounts.contains(entry.account) => {
-                                status = Some((entry.status, entry.time_ms));
-                            }
-                            Entry::Posting(_) | Entry::Status(_) => {}
-                        }
-                    }
-                }
+                Topic::Ledger => self.read_ledger(value, &mut postings, &mut status)?,
                 _ => {}
             }
         }
@@ -304,5 +278,33 @@ impl<'a> Reader<'a> {
             posting.missed_epoch = late.get(&key).copied();
         }
         Ok(TracedOutcome::Applied { postings, status })
+    }
+
+    /// Adds what a ledger record holds of the traced accounts.
+    fn read_ledger(
+        &self,
+        record: &[u8],
+        postings: &mut Vec<TracedPosting>,
+        status: &mut Option<(Status, i64)>,
+    ) -> Result<(), AuditError> {
+        let LedgerRecord::Block(mut block) = LedgerRecord::read(record)? else {
+            return Ok(());
+        };
+        while let Some(entry) = block.next_entry()? {
+            match entry {
+                Entry::Posting(posting) if self.accounts.contains(posting.account) => postings.push(TracedPosting {
+                    account: posting.account.into(),
+                    at: posting.at,
+                    delta: posting.delta,
+                    before_end_ms: posting.before_end_ms,
+                    missed_epoch: None,
+                }),
+                Entry::Status(entry) if self.accounts.contains(entry.account) => {
+                    *status = Some((entry.status, entry.time_ms));
+                }
+                Entry::Posting(_) | Entry::Status(_) => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Past epochs settled under other rules, beside what was paid: who would gain, who would lose, and the sum.
+//! Settles past epochs under other rules: which accounts would gain or lose, and how much in total.
 //!
-//! The log is replayed with the asset's programme changed on the control topic and in the decisions that are to be come to. Everything else stays:
-//! which postings count for which epoch, cuts and pools do not depend on programmes.
+//! A replay reads the log with another programme for one asset, on the control topic and in the expected decisions. Everything else stays: the cuts,
+//! the pools, and which postings count for which epoch do not depend on programmes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,24 +29,25 @@ use crate::store::{Changes, Store, row};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 
-/// Other rules for an asset, and where on the log they come in.
+/// Other rules for an asset, and where in the log they take effect.
 #[derive(Debug, Clone)]
 pub struct Amendment {
     listing: Listing,
-    /// As decisions have it.
-    written: Value,
+    /// The listing as decisions hold it.
+    json: Value,
+    /// The number of the asset.
     number: u16,
-    /// The control record with which, or behind which, the new rules come.
+    /// The control offset of the listing that the new rules replace, or follow.
     at: u64,
-    /// The asset's listings that stay, by their place on the control topic.
+    /// The control offsets of the asset's listings that stay.
     kept: BTreeSet<u64>,
 }
 
 impl Amendment {
-    /// Finds out where on the log of a deployment these rules come in.
+    /// Finds where in the log of a deployment these rules take effect.
     ///
     /// # Errors
-    /// A sentence: the asset was never listed, or under other terms.
+    /// A sentence, if the asset was never listed, or with other terms.
     pub fn new(listing: Listing, point: &PointInTime) -> Result<Self, String> {
         let asset = listing.terms.asset;
         let mut found: Option<Self> = None;
@@ -71,13 +72,13 @@ impl Amendment {
             }
             if listed.terms != listing.terms {
                 return Err(format!(
-                    "{asset} is listed with decimals, anchor and epoch_seconds as in {data}, and those never change: give the same"
+                    "{asset} is listed with decimals, anchor and epoch_seconds as in {data}; they never change: give the same"
                 ));
             }
             match &mut found {
                 None => {
                     found = Some(Self {
-                        written: listing.to_value(),
+                        json: listing.to_value(),
                         listing: listing.clone(),
                         number,
                         at: offset,
@@ -91,8 +92,9 @@ impl Amendment {
                 Some(_) => {}
             }
         }
-        let mut found = found.ok_or_else(|| format!("{asset} was never listed there: nothing can be settled"))?;
-        // A listing that was refused for what had come before stays where it was asked about.
+        let mut found =
+            found.ok_or_else(|| format!("{asset} was never listed there, so it has no epochs to settle"))?;
+        // A rejected listing was asked about too. It stays, so that the questions of the schedule stay the same.
         for decision in &point.decisions {
             if let Decision::ListingRefused {
                 control_offset,
@@ -107,7 +109,6 @@ impl Amendment {
         Ok(found)
     }
 
-    /// The asset.
     #[must_use]
     pub fn asset(&self) -> Asset {
         self.listing.terms.asset
@@ -119,23 +120,23 @@ impl Amendment {
         self.listing.programme.from_epoch
     }
 
-    /// Whether the new rules are those of the asset's first listing, and not a change of them.
+    /// Whether the new rules replace the asset's first listing.
     fn is_first(&self) -> bool {
         self.from_epoch() == 0
     }
 
-    /// The decisions to come to under the new rules.
+    /// The schedule with the decisions that are expected under the new rules. `removed` is from [`Self::removed`].
     #[must_use]
-    pub fn amend(&self, schedule: Schedule, refused: &BTreeSet<u64>) -> Schedule {
+    pub fn amend(&self, schedule: Schedule, removed: &BTreeSet<u64>) -> Schedule {
         let asset = self.asset();
         let ours = |listing: &Value| listing.get("asset").and_then(Value::as_str) == Some(asset.as_str());
         let changed = Decision::ProgrammeChanged {
             control_offset: self.at,
             number: self.number,
-            listing: self.written.clone(),
+            listing: self.json.clone(),
         };
         schedule.map_decisions(|decision| {
-            let comes_in = !self.is_first()
+            let takes_effect = !self.is_first()
                 && match &decision {
                     Decision::ListingAccepted { control_offset, .. }
                     | Decision::ProgrammeChanged { control_offset, .. } => *control_offset == self.at,
@@ -148,7 +149,7 @@ impl Amendment {
                 } if self.is_first() && control_offset == self.at && ours(&listing) => {
                     Some(Decision::ListingProposed {
                         control_offset,
-                        listing: self.written.clone(),
+                        listing: self.json.clone(),
                     })
                 }
                 Decision::ListingAccepted {
@@ -159,35 +160,35 @@ impl Amendment {
                 } if self.is_first() && control_offset == self.at => Some(Decision::ListingAccepted {
                     control_offset,
                     number,
-                    listing: self.written.clone(),
+                    listing: self.json.clone(),
                     in_force_from,
                 }),
                 Decision::ProgrammeChanged {
                     control_offset, number, ..
                 } if number == self.number && !self.kept.contains(&control_offset) => None,
-                Decision::Refused { control_offset, .. } if refused.contains(&control_offset) => None,
+                Decision::Refused { control_offset, .. } if removed.contains(&control_offset) => None,
                 decision => Some(decision),
             };
-            kept.into_iter().chain(comes_in.then(|| changed.clone())).collect()
+            kept.into_iter().chain(takes_effect.then(|| changed.clone())).collect()
         })
     }
 
-    /// Control records of the asset's listings that are not gone through: their places.
+    /// The control offsets of the asset's listings that the replay does not read.
     ///
     /// # Errors
-    /// What the bus says.
-    pub fn left_out(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, AuditError> {
-        let mut left_out = BTreeSet::new();
+    /// A failure of the bus.
+    pub fn removed(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, AuditError> {
+        let mut removed = BTreeSet::new();
         scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
             if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
-                left_out.insert(record.offset);
+                removed.insert(record.offset);
             }
             Ok::<_, AuditError>(())
         })?;
-        Ok(left_out)
+        Ok(removed)
     }
 
-    /// Whether a control record lists the asset, or tries to.
+    /// Whether a control record is a listing of the asset, valid or not.
     fn is_ours(&self, record: &[u8]) -> bool {
         #[derive(Deserialize)]
         struct Named {
@@ -200,7 +201,7 @@ impl Amendment {
         })
     }
 
-    /// What becomes of the control records.
+    /// Rewrites the control records for the replay.
     #[must_use]
     pub fn rewrite(&self) -> Arc<ControlRewrite> {
         let amendment = self.clone();
@@ -217,7 +218,7 @@ impl Amendment {
             let Ok(mut event) = serde_json::from_slice::<Value>(record) else {
                 return vec![record.to_vec()];
             };
-            event["data"] = amendment.written.clone();
+            event["data"] = amendment.json.clone();
             if amendment.is_first() {
                 return vec![event.to_string().into_bytes()];
             }
@@ -227,52 +228,46 @@ impl Amendment {
     }
 }
 
-/// What an account was paid, and what it would have been.
+/// What an account was paid, and would have been paid, in all compared epochs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PayoutChange {
-    /// By how much: the sum of all its epochs.
+    /// Without sign.
     pub difference: Exact,
-    /// The account.
     pub account: String,
-    /// What it was paid.
     pub paid: Exact,
-    /// What it would have been.
     pub would_be: Exact,
 }
 
-/// Accounts that gain, or that lose.
+/// The accounts that gain, or those that lose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AffectedAccount {
-    /// How many.
+pub struct AffectedAccounts {
     pub accounts: u64,
-    /// By how much, all together.
+    /// The sum of their differences.
     pub sum: Exact,
-    /// Those with most, most first.
+    /// Those with the largest differences, sorted.
     pub most: Vec<PayoutChange>,
 }
 
-/// Who gains and who loses.
+/// The effect of other rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// Those that would have more.
-    pub gain: AffectedAccount,
-    /// Those that would have less.
-    pub lose: AffectedAccount,
-    /// How many would have the same.
+    pub gain: AffectedAccounts,
+    pub lose: AffectedAccounts,
+    /// How many accounts would be paid the same.
     pub same: u64,
 }
 
-/// How many accounts are named on each side.
+/// How many accounts are named among those that gain, and among those that lose.
 const NAMED: usize = 10;
 /// Bytes of changes that wait in memory.
 const BATCH_BYTES: usize = 32 << 20;
-/// The only table there is.
+/// The only table of the store.
 const ACCOUNTS: u8 = 1;
 
-/// Adds up the distributions of `asset` in `epochs` on both buses by account. `each` is called with every account that has any, in the order of names.
+/// Adds up the distributions of `asset` in `epochs` on both buses, by account. Calls `each` with every paid account, in the order of names.
 ///
 /// # Errors
-/// What a bus or the store says; a distribution that cannot be read.
+/// A failure of a bus or of the store, or a distribution that cannot be read.
 pub fn compare<E: From<AuditError>>(
     (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
@@ -281,51 +276,51 @@ pub fn compare<E: From<AuditError>>(
     mut each: impl FnMut(&str, Exact, Exact) -> Result<(), E>,
 ) -> Result<Effect, E> {
     let store = sums((published, replayed), asset, epochs, work)?;
-    let mut changes = Effect::default();
+    let mut effect = Effect::default();
     let mut scan = store.scan(&[ACCOUNTS], &[ACCOUNTS + 1]).map_err(AuditError::from)?;
     while let Some((key, value)) = scan.next().map_err(AuditError::from)? {
         let account = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
         let sums = row::decode(value).unwrap_or_default();
         let exact = |sum: I256| Exact::parse_units(&sum.to_string());
         let (Some(paid), Some(would_be)) = (exact(sums.delta), exact(sums.weighted)) else {
-            return Err(impossible(format!("the sums of {account} do not fit")).into());
+            return Err(impossible(format!("the sums of {account} do not fit into 256 bits")).into());
         };
         each(&account, paid, would_be)?;
-        let (party, difference) = match (would_be.minus(paid), paid.minus(would_be)) {
+        let (affected, difference) = match (would_be.minus(paid), paid.minus(would_be)) {
             (Some(_), Some(_)) | (None, None) => {
-                changes.same += 1;
+                effect.same += 1;
                 continue;
             }
-            (Some(more), None) => (&mut changes.gain, more),
-            (None, Some(less)) => (&mut changes.lose, less),
+            (Some(more), None) => (&mut effect.gain, more),
+            (None, Some(less)) => (&mut effect.lose, less),
         };
-        party.accounts += 1;
-        party.sum = party
+        affected.accounts += 1;
+        affected.sum = affected
             .sum
             .plus(difference)
-            .ok_or_else(|| impossible("the sum of all differences does not fit".into()))?;
+            .ok_or_else(|| impossible("the sum of all differences does not fit into 512 bits".into()))?;
         let change = PayoutChange {
             difference,
             account,
             paid,
             would_be,
         };
-        let at = party
+        let at = affected
             .most
             .partition_point(|other| other.difference >= change.difference);
         if at < NAMED {
-            party.most.insert(at, change);
-            party.most.truncate(NAMED);
+            affected.most.insert(at, change);
+            affected.most.truncate(NAMED);
         }
     }
-    Ok(changes)
+    Ok(effect)
 }
 
 fn impossible(what: String) -> AuditError {
     AuditError::Record(crate::core::fault::impossible(what))
 }
 
-/// What each account got on the two sides, in a store that sorts and adds.
+/// A store with the sums of each account: in `delta` what was paid, in `weighted` what would have been paid. It sorts and adds.
 fn sums(
     (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use crate::audit::archive::{ArchiveError, Extent, archive};
+use crate::audit::archive::{ArchiveError, ArchiveScope, archive};
 use crate::bus::archive::ArchiveBus;
 use crate::bus::{Topic, TopicPartition};
 use crate::cli::failure::Failure;
@@ -75,13 +75,13 @@ impl Archive {
         let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
             return Err(Failure::Failed("stopped before the bus was reached".into()));
         };
-        let extent = Extent {
+        let scope = ArchiveScope {
             topics: self.topics.clone(),
             with_ledger: self.with_ledger,
             to: self.to.iter().copied().collect(),
         };
         let bar = progress::bar("records", 0);
-        let copied = archive(bus.as_ref(), path, &extent, |records| {
+        let copied = archive(bus.as_ref(), path, &scope, |records| {
             bar.inc_length(records);
             bar.inc(records);
         });

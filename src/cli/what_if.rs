@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::audit::exact::Exact;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::{EpochFilter, ReplayPlan, ReplayResources, Schedule, replay};
-use crate::audit::what_if::{AffectedAccount, Amendment, Effect, PayoutChange, compare};
+use crate::audit::what_if::{AffectedAccounts, Amendment, Effect, PayoutChange, compare};
 use crate::bus::{Log, Topic};
 use crate::cli::check::programme::listing;
 use crate::cli::failure::Failure;
@@ -111,8 +111,8 @@ impl WhatIf {
     ) -> Result<Findings, Failure> {
         let (asset, from_epoch) = (amendment.asset(), amendment.from_epoch());
         let schedule = Schedule::new(point, EpochFilter::default())?;
-        let left_out = amendment.left_out(origin.as_ref(), &schedule)?;
-        let schedule = Arc::new(amendment.amend(schedule, &left_out));
+        let removed = amendment.removed(origin.as_ref(), &schedule)?;
+        let schedule = Arc::new(amendment.amend(schedule, &removed));
         let work = tempfile::Builder::new()
             .prefix("softstake-what-if-")
             .tempdir()
@@ -274,7 +274,7 @@ fn as_json(findings: &Findings) -> Value {
         .map(|(epoch, both)| json!({"epoch": epoch, "was": of(&both.was), "would_be": of(&both.would_be)}))
         .collect();
     let party =
-        |party: &AffectedAccount| {
+        |party: &AffectedAccounts| {
             let most: Vec<Value> = party.most.iter().map(|change| {
             json!({
                 "account": change.account, "paid": change.paid.to_string(), "would_be": change.would_be.to_string(),

@@ -407,7 +407,7 @@ fn changes(trace: &[TracedEvent], at: AssetEpoch, decimals: u8) -> Result<Vec<Ex
             ExplainedChange {
                 event_id: event.id.clone(),
                 event_source: event.event_source.clone(),
-                kind: event.kind.clone(),
+                kind: event.event_type.clone(),
                 partition: event.source.to_string(),
                 offset: event.offset,
                 time: event.time.clone(),
@@ -463,7 +463,7 @@ fn others(trace: &[TracedEvent], at: AssetEpoch) -> Vec<OtherRecord> {
         let (outcome, code, reason) = match &event.outcome {
             TracedOutcome::Duplicate => ("duplicate", None, None),
             TracedOutcome::Ignored => ("ignored", None, None),
-            TracedOutcome::Refused { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
+            TracedOutcome::Rejected { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
             // What was applied late to a later epoch is missing in this one.
             TracedOutcome::Applied { postings, .. } => {
                 let late = postings.iter().find(|posting| {
@@ -475,7 +475,7 @@ fn others(trace: &[TracedEvent], at: AssetEpoch) -> Vec<OtherRecord> {
         };
         Some(OtherRecord {
             event_id: event.id.clone(),
-            kind: event.kind.clone(),
+            kind: event.event_type.clone(),
             partition: event.source.to_string(),
             offset: event.offset,
             time: event.time.clone(),

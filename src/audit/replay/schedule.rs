@@ -63,7 +63,7 @@ impl Schedule {
     /// # Errors
     /// If the recorded decisions contradict one another.
     pub fn new(point: &PointInTime, filter: EpochFilter) -> Result<Self, AuditError> {
-        let mut ends = point.taken_in.clone();
+        let mut ends = point.ingested.clone();
         let mut decisions = &point.decisions[..];
         if let Some(epoch) = filter.epoch {
             let last = decisions.iter().rposition(|decision| {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use crate::audit::balances::{BalanceRow, Balances, BalancesError, Verdict, compare};
+use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, compare};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
@@ -71,7 +71,7 @@ impl ReconcileBalances {
 impl From<BalancesError> for Failure {
     fn from(error: BalancesError) -> Self {
         match error {
-            BalancesError::Replay(error) => error.into(),
+            BalancesError::Audit(error) => error.into(),
             error @ BalancesError::NoColumn(_) => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
@@ -79,7 +79,7 @@ impl From<BalancesError> for Failure {
 }
 
 fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
-    let of = |verdict| balances.counts().get(&verdict).copied().unwrap_or(0);
+    let of = |outcome| balances.counts().get(&outcome).copied().unwrap_or(0);
     if balances.rows.is_empty() {
         writeln!(
             out,
@@ -90,8 +90,8 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
         writeln!(
             out,
             "NOT EQUAL: {} differ, {} cannot be read; {} agree.",
-            count(of(Verdict::Differs)),
-            count(of(Verdict::Malformed)),
+            count(of(BalanceOutcome::Differs)),
+            count(of(BalanceOutcome::Malformed)),
             count(balances.agree)
         )?;
     }

@@ -202,7 +202,7 @@ impl Reconcile {
         Ok(Findings {
             bus: name.to_owned(),
             records: schedule.record_count(),
-            not_taken_in: point.not_taken_in(),
+            not_taken_in: point.not_ingested(),
             decisions: schedule.decision_count(),
             deviation: replayed.deviation,
             alarms: replayed.alarms,

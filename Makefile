@@ -69,12 +69,12 @@ bench: setup ## throughput against parsing alone, and the store's write paths
 	cargo bench --locked
 
 kill-test: setup ## the kill test at length: 500 rounds
-	TEST_KILL_ROUNDS=500 cargo test --release --locked --test kill -- --nocapture
+	TEST_KILL_ROUNDS=500 cargo test --release --locked --test it recovery::kill -- --nocapture
 
 chaos-test: test-setup ## three instances on three brokers at length: 100 kills and 20 broker faults over 300,000 events
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
 	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=5 \
-	cargo test --release --locked --test chaos nothing -- --nocapture
+	cargo test --release --locked --test it kafka::chaos -- --nocapture
 
 compose-test: ## docker-compose.yml for real, with every container killed in turn; as root. SOFTSTAKE_BIN, PAYOUT_BIN: instead of building
 	@packages=""; \

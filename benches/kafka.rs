@@ -7,21 +7,17 @@
 
 #![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a benchmark uses a part of the tests' helpers")]
 mod common;
-#[path = "../tests/common/deployment.rs"]
-mod deployment;
-#[path = "../tests/common/kafka/mod.rs"]
-mod kafka;
 
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::kafka::{Cluster, Deployment, Instance};
 use common::setting;
-use deployment::{Deployment, Instance};
-use kafka::Cluster;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::Offset;

@@ -5,7 +5,8 @@
 
 #![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a benchmark uses a part of the tests' helpers")]
 mod common;
 
 use std::process::{Command, Stdio};

@@ -11,10 +11,10 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::database::Database;
-use crate::failure::Failure;
-use crate::reader::{Offsets, Reader};
-use crate::record::Seal;
+use database::Database;
+use failure::Failure;
+use reader::{Offsets, Reader};
+use record::Seal;
 
 mod amount;
 mod database;

@@ -11,8 +11,8 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, error, info, warn};
 
-use crate::failure::Failure;
-use crate::record::{Place, Record, TOPICS};
+use super::failure::Failure;
+use super::record::{Place, Record, TOPICS};
 
 /// An offset for each topic and partition.
 pub type Offsets = BTreeMap<(String, i32), i64>;

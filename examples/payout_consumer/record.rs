@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::amount::Amount;
+use super::amount::Amount;
 
 /// The topic of the distributions: one record per account, asset and epoch.
 pub const DISTRIBUTIONS: &str = "softstake.distributions";

@@ -1,33 +1,22 @@
-//! Records made to hurt: huge, deep, torn, not text, and names made to break keys, JSON and terminals. The program does with them what the model
-//! does, in bounded memory.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/events.rs"]
-mod events;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
-#[path = "common/watch.rs"]
-mod watch;
+//! Hostile records: huge, deeply nested, torn or not UTF-8, and names meant to break keys, JSON and terminals. The
+//! program must treat them as the model does, in bounded memory.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::Place;
-use events::{close, deposit, event, listing, pool};
-use program::judge;
 use serde_json::json;
-use watch::Process;
+
+use crate::common::Place;
+use crate::common::events::{close, deposit, event, listing, pool};
+use crate::common::process::Process;
+use crate::judge::judge;
+use crate::model;
 
 const DEPOSITS: &str = "exchange.deposits";
 const CONTROL: &str = "softstake.control";
 
-/// Works until idle; the most memory it took, in MiB.
+/// Runs until idle. Returns the peak of memory, in MiB.
 fn run(place: &Place) -> u64 {
     let mut command = place.command(Some(4));
     command.args(["--threads", "2", "--cache-mb", "32"]);
@@ -51,14 +40,14 @@ fn codes(outputs: &model::Outputs) -> BTreeMap<&str, usize> {
     codes
 }
 
-/// A record with raw JSON in the place of a marker.
+/// A record with raw JSON in place of a marker.
 fn with(record: &str, marker: &str, raw: &str) -> String {
     assert!(record.contains(marker), "{record} has no {marker}");
     record.replace(marker, raw)
 }
 
 #[test]
-fn lines_of_ten_megabytes() {
+fn records_of_ten_megabytes() {
     const HUGE: usize = 10 << 20;
     let place = listed();
     let x = "x".repeat(HUGE);
@@ -67,7 +56,7 @@ fn lines_of_ten_megabytes() {
         with(&deposit(id, 0, "ann", "A", "1"), "\"asset\"", &note)
     };
     let zeros = "0".repeat(HUGE);
-    // Applied: four of them, one an identical copy.
+    // Applied; one of them is an identical duplicate.
     let applied = [
         noted("note"),
         noted("note"),
@@ -75,7 +64,7 @@ fn lines_of_ten_megabytes() {
         deposit("zeros", 0, "ann", "A", &format!("{zeros}1.{zeros}")),
         deposit("last", 0, "ben", "A", "3"),
     ];
-    let refused = [
+    let rejected = [
         (
             noted("note").replace("x\",", "y\",").into_bytes(),
             "conflicting_duplicate",
@@ -90,15 +79,15 @@ fn lines_of_ten_megabytes() {
         (deposit("long", 0, &x, "A", "1").into_bytes(), "invalid_event"),
     ];
     place.append(DEPOSITS, 0, &applied);
-    place.append(DEPOSITS, 0, refused.iter().map(|(record, _)| record));
+    place.append(DEPOSITS, 0, rejected.iter().map(|(record, _)| record));
     place.append(CONTROL, 0, [x, close("A", 0, 100, "3")]);
     let peak = run(&place);
-    // The model reads whole numbers of ten million digits too slowly: what has to come of it is plain enough.
+    // The model is too slow for numbers of ten million digits, so the output is checked here.
     let mut letters = place.records("softstake.dead-letters");
     letters.retain(|letter| letter["data"]["topic"] == DEPOSITS);
     letters.sort_by_key(|letter| letter["data"]["offset"].as_u64());
-    assert_eq!(letters.len(), refused.len());
-    for (letter, (record, code)) in letters.iter().zip(&refused) {
+    assert_eq!(letters.len(), rejected.len());
+    for (letter, (record, code)) in letters.iter().zip(&rejected) {
         assert_eq!(letter["data"]["code"], *code);
         let payload = match letter["data"]["payload"].as_str() {
             Some(text) => text.as_bytes().to_vec(),
@@ -118,13 +107,14 @@ fn lines_of_ten_megabytes() {
     assert_eq!(paid.len(), 2);
     paid.dedup();
     assert_eq!(paid, ["1.5"]);
-    // A line of zero bytes is six times as long in JSON; beside it stand the line, the transaction, and what two tasks have at once.
+    // A line of zero bytes is six times as long in JSON. There are also the line itself, the transaction, and what two
+    // tasks hold at once.
     assert!(peak < 600, "it took {peak} MiB");
 }
 
 #[test]
-fn ten_million_levels_deep() {
-    // Too deep for the model: what has to come of it is plain enough.
+fn values_nested_ten_million_deep() {
+    // Too deep for the model, so the output is checked here.
     let place = listed();
     let closed = format!("{}{}", "[".repeat(5 << 20), "]".repeat(5 << 20));
     let note = with(
@@ -149,76 +139,83 @@ fn ten_million_levels_deep() {
         place.records("softstake.distributions")[0]["data"]["average_balance"],
         "1"
     );
-    // While copies are told apart, a level that is open costs about a hundred bytes, twice over when the stack grows.
+    // The comparison of duplicates takes about a hundred bytes per open level, and twice as much while the stack grows.
     assert!(peak < 1500, "it took {peak} MiB");
 }
 
-#[test]
-fn a_hundred_thousand_levels_deep() {
-    const DEPTH: usize = 100_000;
-    let arrays = |inside: &str| format!("{}{inside}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
-    let objects = |inside: &str| format!("{}{inside}{}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH));
+const DEPTH: usize = 100_000;
+
+fn arrays(inside: &str) -> String {
+    format!("{}{inside}{}", "[".repeat(DEPTH), "]".repeat(DEPTH))
+}
+
+fn objects(inside: &str) -> String {
+    format!("{}{inside}{}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH))
+}
+
+fn nested_deposits() -> Vec<String> {
     let marked = |id: &str| {
         let data = json!({"account": "ann", "asset": "A", "amount": "1", "note": "MARK"});
         event(id, "exchange.deposit.v1", 0, &data)
     };
+    vec![
+        // An unknown field is ignored, but duplicates are compared to the deepest level.
+        with(&marked("deep"), "\"MARK\"", &arrays("1")),
+        with(&marked("deep"), "\"MARK\"", &arrays(" 1.0 ")),
+        with(&marked("deep"), "\"MARK\"", &arrays("2")),
+        with(&marked("objects"), "\"MARK\"", &objects("1")),
+        with(&marked("objects"), "\"MARK\"", &objects("1e0")),
+        with(&marked("objects"), "\"MARK\"", &objects("[]")),
+        with(&marked("twice"), "\"MARK\"", &objects("1"))
+            .replace("\"specversion\"", &format!("\"more\":{},\"specversion\"", arrays("0"))),
+        // A known field must not be nested.
+        with(&deposit("amount", 0, "ann", "A", "MARK"), "\"MARK\"", &arrays("1")),
+        with(&deposit("account", 0, "MARK", "A", "1"), "\"MARK\"", &objects("1")),
+        with(
+            &event("data", "exchange.deposit.v1", 0, &json!("MARK")),
+            "\"MARK\"",
+            &arrays("1"),
+        ),
+        with(
+            &event("data", "exchange.deposit.v1", 0, &json!("MARK")),
+            "\"MARK\"",
+            &objects("1"),
+        ),
+        arrays("1"),
+        objects("1"),
+        // Values that are not closed are not JSON.
+        "[".repeat(DEPTH),
+        "{\"a\":".repeat(DEPTH),
+        with(&marked("open"), "\"MARK\"", &"[".repeat(DEPTH)),
+        with(&marked("closed"), "\"MARK\"", &format!("{}]", arrays("1"))),
+        "]".repeat(DEPTH),
+    ]
+}
+
+fn nested_control_records() -> Vec<String> {
+    vec![
+        arrays("1"),
+        "[".repeat(DEPTH),
+        with(
+            &listing("B", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "tiers": "MARK"})),
+            "\"MARK\"",
+            &arrays("1"),
+        ),
+        with(
+            &listing("C", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "more": "MARK"})),
+            "\"MARK\"",
+            &arrays("1"),
+        ),
+        close("A", 0, 100, "3"),
+        close("C", 0, 100, "0"),
+    ]
+}
+
+#[test]
+fn values_nested_a_hundred_thousand_deep() {
     let place = listed();
-    place.append(
-        DEPOSITS,
-        0,
-        [
-            // Nobody looks into a field that means nothing, but copies are told apart down to the bottom.
-            with(&marked("deep"), "\"MARK\"", &arrays("1")),
-            with(&marked("deep"), "\"MARK\"", &arrays(" 1.0 ")),
-            with(&marked("deep"), "\"MARK\"", &arrays("2")),
-            with(&marked("objects"), "\"MARK\"", &objects("1")),
-            with(&marked("objects"), "\"MARK\"", &objects("1e0")),
-            with(&marked("objects"), "\"MARK\"", &objects("[]")),
-            with(&marked("twice"), "\"MARK\"", &objects("1"))
-                .replace("\"specversion\"", &format!("\"more\":{},\"specversion\"", arrays("0"))),
-            // Where something is looked for, it is not what is looked for.
-            with(&deposit("amount", 0, "ann", "A", "MARK"), "\"MARK\"", &arrays("1")),
-            with(&deposit("account", 0, "MARK", "A", "1"), "\"MARK\"", &objects("1")),
-            with(
-                &event("data", "exchange.deposit.v1", 0, &json!("MARK")),
-                "\"MARK\"",
-                &arrays("1"),
-            ),
-            with(
-                &event("data", "exchange.deposit.v1", 0, &json!("MARK")),
-                "\"MARK\"",
-                &objects("1"),
-            ),
-            arrays("1"),
-            objects("1"),
-            // And what is never closed is no JSON.
-            "[".repeat(DEPTH),
-            "{\"a\":".repeat(DEPTH),
-            with(&marked("open"), "\"MARK\"", &"[".repeat(DEPTH)),
-            with(&marked("closed"), "\"MARK\"", &format!("{}]", arrays("1"))),
-            "]".repeat(DEPTH),
-        ],
-    );
-    place.append(
-        CONTROL,
-        0,
-        [
-            arrays("1"),
-            "[".repeat(DEPTH),
-            with(
-                &listing("B", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "tiers": "MARK"})),
-                "\"MARK\"",
-                &arrays("1"),
-            ),
-            with(
-                &listing("C", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "more": "MARK"})),
-                "\"MARK\"",
-                &arrays("1"),
-            ),
-            close("A", 0, 100, "3"),
-            close("C", 0, 100, "0"),
-        ],
-    );
+    place.append(DEPOSITS, 0, nested_deposits());
+    place.append(CONTROL, 0, nested_control_records());
     let peak = run(&place);
     let outputs = judge(&place);
     assert_eq!(outputs.distributions["A:0:ann"]["data"]["average_balance"], "3");
@@ -236,7 +233,7 @@ fn a_hundred_thousand_levels_deep() {
 }
 
 #[test]
-fn a_byte_that_does_not_belong_at_every_place() {
+fn an_invalid_byte_at_every_position() {
     let place = listed();
     let record = event(
         "é",
@@ -247,13 +244,13 @@ fn a_byte_that_does_not_belong_at_every_place() {
     .into_bytes();
     let mut lines = Vec::new();
     for at in 0..record.len() {
-        // A byte no UTF-8 has, one that only continues, one that wants more, and a zero.
+        // A byte that UTF-8 never has, a continuation byte, a byte that begins a sequence, and a zero.
         for byte in [0xff, 0x80, 0xf0, 0x00] {
             let mut replaced = record.clone();
             replaced[at] = byte;
             let mut inserted = record.clone();
             inserted.insert(at, byte);
-            // One that continues may stand where another one did.
+            // A continuation byte may replace another one.
             lines.extend(
                 [replaced, inserted]
                     .into_iter()
@@ -262,88 +259,89 @@ fn a_byte_that_does_not_belong_at_every_place() {
         }
         lines.push(record[..at].to_vec());
     }
-    let refused = lines.len() - 1; // the first of the cut ones is a blank line
+    let rejected = lines.len() - 1; // the first of the cut lines is blank
     place.append(DEPOSITS, 0, &lines);
     place.append(DEPOSITS, 0, [&record]);
     place.append(CONTROL, 0, [close("A", 0, 100, "1")]);
     run(&place);
     let outputs = judge(&place);
-    assert_eq!(codes(&outputs), BTreeMap::from([("invalid_json", refused)]));
+    assert_eq!(codes(&outputs), BTreeMap::from([("invalid_json", rejected)]));
     assert_eq!(outputs.distributions["A:0:ann é"]["data"]["average_balance"], "1");
 }
 
-/// Names that end where others go on, and names of characters that mean something to somebody.
+/// Names with characters that some program gives a meaning.
+const SPECIAL_NAMES: [&str; 62] = [
+    "a",
+    "aa",
+    "ab",
+    "a ",
+    "a!",
+    "a\u{a0}",
+    "a:b",
+    "a:b:c",
+    "a|b",
+    "a|1",
+    "a/b",
+    "../../a",
+    ".",
+    "..",
+    "~",
+    "-",
+    "--help",
+    "*",
+    "?",
+    "\\",
+    "\\n",
+    "\\u0000",
+    "\"",
+    "\"}",
+    "'",
+    "`",
+    "$(a)",
+    "${a}",
+    "%s%n",
+    "%00",
+    "<a>",
+    "&amp;",
+    "{}",
+    "[]",
+    "null",
+    "true",
+    "0",
+    "1e9",
+    ",",
+    ";",
+    "A:0",
+    "A:0:a",
+    "A:0:a|1",
+    "é",
+    "e\u{301}",
+    "ÿ",
+    "\u{ff}\u{ff}",
+    "\u{7ff}",
+    "\u{800}",
+    "\u{d7ff}",
+    "\u{e000}",
+    "\u{ffff}",
+    "\u{fffd}",
+    "\u{10000}",
+    "\u{10ffff}",
+    "a\u{10ffff}",
+    "a\u{10ffff}\u{10ffff}",
+    "名前",
+    "🦀",
+    "👩🏽",
+    "\u{1ffff}",
+    "ﷺ",
+];
+
+/// Special names, names that are prefixes of others, the longest ones, and names in one bucket.
 fn names() -> Vec<String> {
-    let mut names: Vec<String> = [
-        "a",
-        "aa",
-        "ab",
-        "a ",
-        "a!",
-        "a\u{a0}",
-        "a:b",
-        "a:b:c",
-        "a|b",
-        "a|1",
-        "a/b",
-        "../../a",
-        ".",
-        "..",
-        "~",
-        "-",
-        "--help",
-        "*",
-        "?",
-        "\\",
-        "\\n",
-        "\\u0000",
-        "\"",
-        "\"}",
-        "'",
-        "`",
-        "$(a)",
-        "${a}",
-        "%s%n",
-        "%00",
-        "<a>",
-        "&amp;",
-        "{}",
-        "[]",
-        "null",
-        "true",
-        "0",
-        "1e9",
-        ",",
-        ";",
-        "A:0",
-        "A:0:a",
-        "A:0:a|1",
-        "é",
-        "e\u{301}",
-        "ÿ",
-        "\u{ff}\u{ff}",
-        "\u{7ff}",
-        "\u{800}",
-        "\u{d7ff}",
-        "\u{e000}",
-        "\u{ffff}",
-        "\u{fffd}",
-        "\u{10000}",
-        "\u{10ffff}",
-        "a\u{10ffff}",
-        "a\u{10ffff}\u{10ffff}",
-        "名前",
-        "🦀",
-        "👩🏽",
-        "\u{1ffff}",
-        "ﷺ",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let mut names: Vec<String> = SPECIAL_NAMES.map(str::to_owned).to_vec();
     names.extend((1..=128).map(|length| "z".repeat(length)));
     names.extend((1..=32).map(|count| "\u{10ffff}".repeat(count)));
     names.extend(["é".repeat(64), "\u{800}".repeat(42)]);
-    // A few dozen that share a bucket with one another.
+    // A few dozen names in one bucket.
     let bucket = softstake::core::values::bucket::bucket("a");
     names.extend(
         (0..120_000)
@@ -356,11 +354,11 @@ fn names() -> Vec<String> {
 }
 
 #[test]
-fn names_that_try_to_break_out() {
+fn names_that_could_break_keys_json_or_terminals() {
     let names = names();
     assert!(names.len() > 240, "{} names", names.len());
     let place = Place::new();
-    // One asset's name goes on where the other's ends, and some of the amounts are withheld for an epoch.
+    // One asset's name is a prefix of the other's. Some amounts are withheld for an epoch.
     let programme = json!({"from_epoch": 0, "mode": "pool", "min_payout": "0.5"});
     place.append(
         CONTROL,
@@ -384,7 +382,7 @@ fn names_that_try_to_break_out() {
             [event(name, "exchange.account_status.v1", 100_000, &status)],
         );
     }
-    // What is refused must not come out in a way that does anything either.
+    // Names that are rejected, whose dead letters must be harmless as well.
     for name in [
         "\u{1b}[2J",
         "\u{202e}nna",
@@ -397,7 +395,7 @@ fn names_that_try_to_break_out() {
         &"z".repeat(129),
         "",
     ] {
-        place.append(DEPOSITS, 0, [deposit("refused", 0, name, "A", "1")]);
+        place.append(DEPOSITS, 0, [deposit("rejected", 0, name, "A", "1")]);
     }
     for epoch in 0..3 {
         place.append(
@@ -422,7 +420,7 @@ fn names_that_try_to_break_out() {
         paid(0),
         paid(2)
     );
-    // Whatever stands in a record, a line of ours is one line without a control character.
+    // Whatever a record contains, a published line has no control character.
     for topic in [
         "softstake.distributions",
         "softstake.dead-letters",
@@ -438,7 +436,7 @@ fn names_that_try_to_break_out() {
 }
 
 #[test]
-fn two_hundred_thousand_assets_that_are_not_listed() {
+fn deposits_of_two_hundred_thousand_unlisted_assets() {
     let place = listed();
     let name = |number: u32| format!("X{number}");
     place.append(
@@ -447,7 +445,7 @@ fn two_hundred_thousand_assets_that_are_not_listed() {
         (0..200_000).map(|number| deposit(&number.to_string(), 1000, "ann", &name(number), "1")),
     );
     let peak = run(&place);
-    // Each of them is known to have been passed over, and no other is.
+    // Each of these assets was skipped, so its listing is too late. Another asset can still be listed.
     place.append(
         CONTROL,
         0,
@@ -455,8 +453,8 @@ fn two_hundred_thousand_assets_that_are_not_listed() {
     );
     let again = run(&place);
     let outputs = judge(&place);
-    let refused: Vec<&str> = outputs.dead_letters.keys().map(String::as_str).collect();
-    assert_eq!(refused, ["softstake.control:0:1", "softstake.control:0:2"]);
+    let rejected: Vec<&str> = outputs.dead_letters.keys().map(String::as_str).collect();
+    assert_eq!(rejected, ["softstake.control:0:1", "softstake.control:0:2"]);
     assert_eq!(codes(&outputs), BTreeMap::from([("listing_too_late", 2)]));
     assert!(peak.max(again) < 300, "it took {peak} and {again} MiB");
 }

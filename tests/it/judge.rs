@@ -1,18 +1,17 @@
-//! The program against the model and the schemas.
-//!
-//! Whoever includes this includes `common` and `model` as well, and `common/schemas.rs` as `schemas`.
+//! Judges what a run published: every record against its schema, and all of them against the model.
 
+use crate::common::schemas::check_record;
 use crate::common::{OUTPUTS, Place};
-use crate::{model, schemas};
+use crate::model;
 
-/// For how many epochs duplicates are recognised unless the configuration says otherwise.
+/// The default deduplication window, in epochs.
 pub const DEDUP_EPOCHS: u64 = 7;
 
-/// Holds all that was published against the model, and each record against its schema.
+/// Fails the test unless everything published is valid and as the model says. Returns what was published.
 pub fn judge(place: &Place) -> model::Outputs {
     for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
         for record in place.records(topic) {
-            schemas::check_record(&record).unwrap_or_else(|fault| panic!("{topic}: {fault}: {record}"));
+            check_record(&record).unwrap_or_else(|fault| panic!("{topic}: {fault}: {record}"));
         }
     }
     let expected = model::expected(&place.bus(), DEDUP_EPOCHS).expect("the model's outcome");

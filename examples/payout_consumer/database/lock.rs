@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::AnyConnection;
 
-use crate::failure::Failure;
+use super::Failure;
 
 /// The key of PostgreSQL's advisory lock. No other program may use the same one in this database.
 const KEY: i64 = 0x736f_6674_7061_796f;

@@ -6,11 +6,11 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tracing::{error, info, warn};
 
-use crate::amount::Amount;
-use crate::failure::Failure;
-use crate::merkle::EpochTree;
-use crate::reader::Offsets;
-use crate::record::{Place, Record, Seal};
+use super::amount::Amount;
+use super::failure::Failure;
+use super::merkle::{EpochTree, bucket};
+use super::reader::Offsets;
+use super::record::{Distribution, Place, Record, Seal};
 
 use lock::Lock;
 use schema::{Dialect, SCHEMA};

@@ -1,6 +1,6 @@
 //! The tables, and what differs between the two databases.
 
-use crate::failure::Failure;
+use super::Failure;
 
 /// All tables. What stands in braces differs: see [`Dialect::sql`].
 pub const SCHEMA: &str = "

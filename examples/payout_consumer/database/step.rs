@@ -7,11 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, FromRow, Transaction};
 
 use super::schema::Dialect;
-use crate::amount::Amount;
-use crate::failure::Failure;
-use crate::merkle::bucket;
-use crate::reader::Offsets;
-use crate::record::{Distribution, Place, Seal};
+use super::{Amount, Distribution, Failure, Offsets, Place, Seal, bucket};
 
 /// How far an epoch has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,12 @@
-//! The SQL, on SQLite. `tests/payout.rs` does the same from outside, on PostgreSQL too.
+//! The SQL, on SQLite. `tests/it/payout` tests the same from outside, on PostgreSQL as well.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use tempfile::TempDir;
 
+use super::super::record::{DISTRIBUTIONS, EPOCHS};
 use super::step::{list, rows};
 use super::*;
-use crate::merkle::bucket;
-use crate::record::{DISTRIBUTIONS, Distribution, EPOCHS};
 
 /// A database in a folder of its own, and records for it.
 struct Books {

@@ -1,12 +1,4 @@
-//! Archives: what is in one is what was on the bus, however it was copied; and whatever was changed in one is refused.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
+//! Archives of a bus: they hold exactly the records of the bus, and a changed one is refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Place, copy, fail, softstake, start, succeed};
-use deployment::Deployment;
-use kafka::Cluster;
 use serde_json::Value;
 use softstake::bus::archive::ArchiveBus;
 use softstake::bus::dir::ReadOnlyDir;
@@ -24,6 +13,9 @@ use softstake::bus::scan::scan_range;
 use softstake::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
 use softstake::generate::{Synthetic, write};
 use tempfile::TempDir;
+
+use crate::common::kafka::{Cluster, Deployment};
+use crate::common::{Place, copy, fail, on_bus, softstake, start, succeed};
 
 fn spec() -> Synthetic {
     Synthetic {
@@ -39,22 +31,13 @@ fn spec() -> Synthetic {
 }
 
 fn archive(bus: &Path, out: &Path) -> Command {
-    let mut command = softstake();
-    command
-        .arg("archive")
-        .arg("--bus")
-        .arg(format!("dir:{}", bus.display()));
+    let mut command = on_bus("archive", bus);
     command.arg("--out").arg(out);
     command
 }
 
 fn reconcile(bus: &Path) -> Command {
-    let mut command = softstake();
-    command
-        .arg("reconcile")
-        .arg("--bus")
-        .arg(format!("dir:{}", bus.display()));
-    command
+    on_bus("reconcile", bus)
 }
 
 fn check(archive: &Path) -> Command {
@@ -71,7 +54,7 @@ fn folder() -> (TempDir, PathBuf) {
 
 type Contents = BTreeMap<TopicPartition, (u64, Vec<(u64, Vec<u8>)>)>;
 
-/// All that is on a bus, but for the ledger: of each partition its end and its records, with their offsets.
+/// The end and the records of each partition of a bus, without the ledger.
 fn contents(bus: &dyn Log) -> Contents {
     let mut all = Contents::new();
     for topic in Topic::ALL.into_iter().filter(|topic| *topic != Topic::Ledger) {
@@ -105,10 +88,10 @@ fn positions(bus: &dyn Log) -> BTreeMap<TopicPartition, Option<Position>> {
 }
 
 #[test]
-fn an_archive_is_read_as_the_bus_it_is_of() {
+fn an_archive_is_read_like_its_bus() {
     let place = Place::new();
     let (_folder, out) = folder();
-    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.bring_all(&spec());
     place.append("exchange.deposits", 0, ["", "", "no event"]);
     place.run(Some(4));
     succeed(&mut archive(&place.bus(), &out));
@@ -121,7 +104,7 @@ fn an_archive_is_read_as_the_bus_it_is_of() {
     let (theirs, mut ours) = (positions(&archived), positions(&bus));
     ours.retain(|partition, _| theirs.contains_key(partition));
     assert_eq!(theirs, ours);
-    // From anywhere in it.
+    // Reading may start at any offset.
     let partition = Topic::Deposits.partition(0);
     for from in [1, 17, 1_000] {
         let mark = Mark {
@@ -134,48 +117,42 @@ fn an_archive_is_read_as_the_bus_it_is_of() {
     }
     succeed(&mut check(&out));
     succeed(&mut reconcile(&out));
-    // It can be explained, and cannot be worked on.
-    let mut explain = softstake();
-    explain
-        .args(["explain", "ATOM", "1", "u-000001", "--bus"])
-        .arg(format!("dir:{}", out.display()));
-    succeed(&mut explain);
-    let mut run = softstake();
-    run.args(["run", "--until-idle", "--bus"])
-        .arg(format!("dir:{}", out.display()));
-    let said = fail(run.arg("--state").arg(place.state()), 1);
+    // `explain` works on it; `run` refuses it.
+    succeed(on_bus("explain", &out).args(["ATOM", "1", "u-000001"]));
+    let mut run = on_bus("run", &out);
+    let said = fail(run.arg("--until-idle").arg("--state").arg(place.state()), 1);
     assert!(said.contains("only"), "{said}");
 }
 
 #[test]
-fn what_is_archived_bit_by_bit_is_what_is_archived_at_once() {
+fn an_archive_made_in_steps_equals_one_made_at_once() {
     let place = Place::new();
-    let (_a, bit_by_bit) = folder();
+    let (_a, in_steps) = folder();
     let (_b, at_once) = folder();
     for stage in 0..3 {
-        write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        succeed(&mut archive(&place.bus(), &bit_by_bit));
+        place.bring(&spec(), stage);
+        succeed(&mut archive(&place.bus(), &in_steps));
         place.run(Some(2));
-        // Killed at some moment: the archive stays what it was, and the next run goes on.
-        let before = fs::read(bit_by_bit.join("archive.json")).expect("a manifest");
+        // After a kill the archive is unchanged or complete, and the next run goes on.
+        let before = fs::read(in_steps.join("archive.json")).expect("a manifest");
         for after_ms in [3, 10, 25] {
-            let mut child = start(&mut archive(&place.bus(), &bit_by_bit));
+            let mut child = start(&mut archive(&place.bus(), &in_steps));
             std::thread::sleep(Duration::from_millis(after_ms));
             let _ = child.kill();
             child.wait().expect("its end");
-            if fs::read(bit_by_bit.join("archive.json")).expect("a manifest") == before {
-                succeed(&mut check(&bit_by_bit));
+            if fs::read(in_steps.join("archive.json")).expect("a manifest") == before {
+                succeed(&mut check(&in_steps));
             }
         }
-        succeed(&mut archive(&place.bus(), &bit_by_bit));
-        succeed(&mut check(&bit_by_bit));
+        succeed(&mut archive(&place.bus(), &in_steps));
+        succeed(&mut check(&in_steps));
     }
     succeed(&mut archive(&place.bus(), &at_once));
-    let [parts, whole] = [&bit_by_bit, &at_once].map(|path| ArchiveBus::open(path).expect("an archive"));
+    let [parts, whole] = [&in_steps, &at_once].map(|path| ArchiveBus::open(path).expect("an archive"));
     assert!(contents(&parts) == contents(&whole), "records differ");
     assert_eq!(positions(&parts), positions(&whole));
-    assert!(!bit_by_bit.join("progress.json").exists());
-    succeed(&mut reconcile(&bit_by_bit));
+    assert!(!in_steps.join("progress.json").exists());
+    succeed(&mut reconcile(&in_steps));
 }
 
 fn segments(archive: &Path) -> Vec<PathBuf> {
@@ -189,10 +166,10 @@ fn segments(archive: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn whatever_is_changed_is_refused() {
+fn a_changed_archive_is_refused() {
     let place = Place::new();
     let (_folder, out) = folder();
-    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.bring_all(&spec());
     place.run(Some(2));
     succeed(&mut archive(&place.bus(), &out));
     for file in segments(&out) {
@@ -208,7 +185,7 @@ fn whatever_is_changed_is_refused() {
     }
     let file = &segments(&out)[0];
     let whole = fs::read(file).expect("a segment");
-    for damaged in [&whole[..whole.len() - 1], &[], b"nothing of ours"] {
+    for damaged in [&whole[..whole.len() - 1], &[], b"something else"] {
         fs::write(file, damaged).expect("a damaged segment");
         let said = fail(&mut reconcile(&out), 1);
         assert!(said.contains("its SHA-256 is"), "{said}");
@@ -236,7 +213,7 @@ fn whatever_is_changed_is_refused() {
 }
 
 #[test]
-fn another_bus_or_one_that_lost_records_is_refused() {
+fn an_archive_is_not_continued_from_another_bus_or_one_that_lost_records() {
     let place = Place::new();
     let (_folder, out) = folder();
     write(&place.bus(), &spec(), 0..2, &mut |_| {}).expect("a bus is written");
@@ -273,10 +250,10 @@ fn topics_and_ranges_can_be_chosen() {
 }
 
 #[test]
-fn one_changed_digit_in_what_was_archived_is_found() {
+fn reconciling_an_archive_finds_one_changed_digit() {
     let place = Place::new();
     let (_folder, out) = folder();
-    write(&place.bus(), &spec(), 0..3, &mut |_| {}).expect("a bus is written");
+    place.bring_all(&spec());
     place.run(Some(2));
     let tampered = Place::new();
     copy(&place.bus(), &tampered.bus());
@@ -292,7 +269,7 @@ fn one_changed_digit_in_what_was_archived_is_found() {
 }
 
 #[test]
-fn archives_of_a_deployment_on_kafka_under_load_are_equal() {
+fn archives_taken_of_kafka_under_load_reconcile() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 4, 2);
     let spec = Synthetic {
@@ -307,7 +284,7 @@ fn archives_of_a_deployment_on_kafka_under_load_are_equal() {
     };
     let mut instances = [deployment.start(0), deployment.start(1)];
     for stage in 0..spec.epochs {
-        write(&deployment.place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        deployment.place.bring(&spec, stage);
         deployment.publish();
         for _ in 0..2 {
             take();
@@ -325,7 +302,7 @@ fn archives_of_a_deployment_on_kafka_under_load_are_equal() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
     assert!(report["groups"].as_array().map_or(0, Vec::len) > 9);
     assert_eq!(report["total"]["under_way"], 0);
-    // It is what others read.
+    // The archive equals the committed records on Kafka.
     let archived = contents(&ArchiveBus::open(&out).expect("the archive"));
     for topic in [
         Topic::Distributions,

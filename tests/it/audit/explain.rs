@@ -1,35 +1,23 @@
-//! Explanations: what they print adds up to what was published.
+//! Explanations of payouts: their figures must add up to what was published.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/events.rs"]
-mod events;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Place, fail, softstake, succeed};
-use deployment::Deployment;
-use events::{close, deposit, listing, pool};
-use kafka::Cluster;
 use num_bigint::BigInt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
+
+use crate::common::events::{close, deposit, listing, pool};
+use crate::common::kafka::{Cluster, Deployment};
+use crate::common::records::text;
+use crate::common::{Place, fail, on_bus, softstake, succeed};
 
 fn explain(bus: &Path, asset: &str, epoch: &str, account: &str) -> Command {
-    let mut command = softstake();
-    command
-        .args(["explain", asset, epoch, account])
-        .arg("--bus")
-        .arg(format!("dir:{}", bus.display()));
+    let mut command = on_bus("explain", bus);
+    command.args([asset, epoch, account]);
     command
 }
 
@@ -62,41 +50,53 @@ fn decimal(units: &BigInt, decimals: usize) -> String {
     }
 }
 
-/// Works out from the printed figures alone what is paid, step by step, and checks every figure on the way. In units.
-fn worked_out(story: &Value) -> BigInt {
+/// The payout in units, calculated step by step from the printed figures alone. Every figure is checked on the way.
+fn calculated(explanation: &Value) -> BigInt {
     let zero = || BigInt::from(0);
-    let length = number(&story["epoch_ms"]);
-    let opening = number(&story["opening_balance"]["units"]);
+    let length = number(&explanation["epoch_ms"]);
+    let opening = number(&explanation["opening_balance"]["units"]);
     let (mut held, mut balance) = (&opening * &length, opening);
-    for change in list(&story["changes"]) {
+    for change in list(&explanation["changes"]) {
         let product = number(&change["delta"]["units"]) * number(&change["counts_for_ms"]);
         assert_eq!(product, number(&change["unit_milliseconds"]), "{change}");
         held += product;
         balance += number(&change["delta"]["units"]);
     }
-    assert_eq!(held, number(&story["unit_milliseconds"]), "{story:#}");
-    assert_eq!(balance, number(&story["closing_balance"]["units"]), "{story:#}");
-    let rules = &story["programme"];
-    let eligible = story["eligible"].as_bool().expect("a verdict");
+    assert_eq!(held, number(&explanation["unit_milliseconds"]), "{explanation:#}");
+    assert_eq!(
+        balance,
+        number(&explanation["closing_balance"]["units"]),
+        "{explanation:#}"
+    );
+    let rules = &explanation["programme"];
+    let eligible = explanation["eligible"].as_bool().expect("a verdict");
     if eligible {
         assert!(
             held > zero() && held >= number(&rules["min_balance"]["units"]) * &length,
-            "{story:#}"
+            "{explanation:#}"
         );
     }
     let mut counted = if eligible { held } else { zero() };
     if !rules["max_balance"].is_null() {
         counted = counted.min(number(&rules["max_balance"]["units"]) * &length);
     }
-    assert_eq!(counted, number(&story["counted_unit_milliseconds"]), "{story:#}");
+    assert_eq!(
+        counted,
+        number(&explanation["counted_unit_milliseconds"]),
+        "{explanation:#}"
+    );
     let (mut parts, mut weight) = (zero(), zero());
-    for tier in list(&story["tiers"]) {
+    for tier in list(&explanation["tiers"]) {
         let part = number(&tier["unit_milliseconds"]);
         weight += &part * number(&tier["multiplier_scaled"]);
         parts += part;
     }
-    assert_eq!((&parts, &weight), (&counted, &number(&story["weight"])), "{story:#}");
-    let payout = &story["payout"];
+    assert_eq!(
+        (&parts, &weight),
+        (&counted, &number(&explanation["weight"])),
+        "{explanation:#}"
+    );
+    let payout = &explanation["payout"];
     let grain = number(&rules["grain"]["units"]);
     let reward = if rules["mode"] == "apr" {
         let year = BigInt::from(1_000_000) * BigInt::from(365_u64 * 86_400_000) * BigInt::from(10_u64.pow(18));
@@ -108,7 +108,7 @@ fn worked_out(story: &Value) -> BigInt {
         assert_eq!(
             of("reward_pool") - of("commission") + of("carried_in"),
             to_share,
-            "{story:#}"
+            "{explanation:#}"
         );
         let total = number(&pool["total_weight"]);
         if weight == zero() {
@@ -117,38 +117,29 @@ fn worked_out(story: &Value) -> BigInt {
             to_share * weight / (total * &grain) * &grain
         }
     };
-    assert_eq!(reward, number(&payout["reward"]["units"]), "{story:#}");
+    assert_eq!(reward, number(&payout["reward"]["units"]), "{explanation:#}");
     let before: BigInt = list(&payout["withheld_from"])
         .map(|from| number(&from[1]["units"]))
         .sum();
-    assert_eq!(before, number(&payout["withheld_before"]["units"]), "{story:#}");
+    assert_eq!(before, number(&payout["withheld_before"]["units"]), "{explanation:#}");
     let due = before + reward;
-    assert_eq!(due, number(&payout["due"]["units"]), "{story:#}");
+    assert_eq!(due, number(&payout["due"]["units"]), "{explanation:#}");
     let paid = if due >= number(&rules["min_payout"]["units"]) {
         due.clone()
     } else {
         zero()
     };
-    assert_eq!(due - &paid, number(&payout["withheld_after"]["units"]), "{story:#}");
-    assert_eq!(paid, number(&payout["paid"]["units"]), "{story:#}");
+    assert_eq!(
+        due - &paid,
+        number(&payout["withheld_after"]["units"]),
+        "{explanation:#}"
+    );
+    assert_eq!(paid, number(&payout["paid"]["units"]), "{explanation:#}");
     paid
 }
 
-fn grown(spec: &Synthetic) -> Place {
-    let place = Place::new();
-    for stage in 0..spec.epochs {
-        write(&place.bus(), spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        place.run(Some(4));
-    }
-    place
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("a text")
-}
-
 #[test]
-fn a_thousand_payouts_are_what_their_own_arithmetic_gives() {
+fn a_thousand_explanations_add_up_to_their_payouts() {
     let spec = Synthetic {
         events: 12_000,
         accounts: 400,
@@ -159,7 +150,8 @@ fn a_thousand_payouts_are_what_their_own_arithmetic_gives() {
         bad: 0.03,
         ..Synthetic::default()
     };
-    let place = grown(&spec);
+    let place = Place::new();
+    place.grow(&spec, Some(4));
     let distributions = place.records("softstake.distributions");
     assert!(distributions.len() > 1_000, "{}", distributions.len());
     let mut dice = ChaCha8Rng::seed_from_u64(7);
@@ -167,16 +159,16 @@ fn a_thousand_payouts_are_what_their_own_arithmetic_gives() {
         let at = usize::try_from(dice.next_u64() % distributions.len() as u64).expect("small");
         let data = &distributions[at]["data"];
         let (asset, account) = (text(&data["asset"]), text(&data["account"]));
-        let story = explained(&mut explain(&place.bus(), asset, &data["epoch"].to_string(), account));
-        let paid = worked_out(&story);
-        let decimals = usize::try_from(story["decimals"].as_u64().expect("decimals")).expect("small");
-        assert_eq!(decimal(&paid, decimals), text(&data["amount"]), "{story:#}");
-        assert_eq!(story["published"], data["amount"]);
-        assert_eq!(story["agrees"], true);
+        let explanation = explained(&mut explain(&place.bus(), asset, &data["epoch"].to_string(), account));
+        let paid = calculated(&explanation);
+        let decimals = usize::try_from(explanation["decimals"].as_u64().expect("decimals")).expect("small");
+        assert_eq!(decimal(&paid, decimals), text(&data["amount"]), "{explanation:#}");
+        assert_eq!(explanation["published"], data["amount"]);
+        assert_eq!(explanation["agrees"], true);
         for name in ["balance_seconds", "average_balance", "epoch_start", "epoch_end"] {
-            assert_eq!(story[name], data[name], "{name}");
+            assert_eq!(explanation[name], data[name], "{name}");
         }
-        let mode = if story["programme"]["mode"] == "apr" {
+        let mode = if explanation["programme"]["mode"] == "apr" {
             "apr"
         } else {
             "pool"
@@ -185,24 +177,26 @@ fn a_thousand_payouts_are_what_their_own_arithmetic_gives() {
         modes
     });
     assert!(modes["pool"] > 100, "{modes:?}");
-    // Those who were paid nothing have a story, too, which comes to nothing.
-    let paid: std::collections::BTreeSet<&str> = distributions.iter().map(|record| text(&record["id"])).collect();
+    // An account that was paid nothing has an explanation as well.
+    let paid: BTreeSet<&str> = distributions.iter().map(|record| text(&record["id"])).collect();
     let (mut unpaid, mut reasons) = (0, BTreeMap::new());
     for number in 0..spec.accounts {
         let account = format!("u-{number:04}");
         if paid.contains(format!("ATOM:3:{account}").as_str()) || unpaid > 50 {
             continue;
         }
-        let story = explained(&mut explain(&place.bus(), "ATOM", "3", &account));
-        assert_eq!(worked_out(&story), BigInt::from(0));
-        assert_eq!(story["published"], Value::Null);
-        *reasons.entry(story["ineligible_because"].to_string()).or_insert(0) += 1;
+        let explanation = explained(&mut explain(&place.bus(), "ATOM", "3", &account));
+        assert_eq!(calculated(&explanation), BigInt::from(0));
+        assert_eq!(explanation["published"], Value::Null);
+        *reasons
+            .entry(explanation["ineligible_because"].to_string())
+            .or_insert(0) += 1;
         unpaid += 1;
     }
-    assert!(unpaid > 0, "everybody was paid");
+    assert!(unpaid > 0, "every account was paid");
 }
 
-/// A bus with one epoch of one asset, in which everything that can happen to an account happens to ann.
+/// A bus on which ann has every kind of event: applied, duplicate, rejected, ignored and late.
 fn eventful() -> Place {
     let place = Place::new();
     place.append("softstake.control", 0, [listing("A", 2, 100, &pool())]);
@@ -220,7 +214,7 @@ fn eventful() -> Place {
     );
     place.append("softstake.control", 0, [close("A", 0, 100, "2")]);
     place.run(Some(1));
-    // It belongs to the epoch that was just closed.
+    // It belongs to the closed epoch, so it is late.
     place.append("exchange.deposits", 0, [deposit("5", 60_000, "ann", "A", "3")]);
     place.append("softstake.control", 0, [close("A", 1, 200, "2")]);
     place.run(None);
@@ -228,11 +222,11 @@ fn eventful() -> Place {
 }
 
 #[test]
-fn refused_late_and_second_copies_are_in_the_story() {
+fn rejected_late_and_duplicate_events_are_in_the_explanation() {
     let place = eventful();
-    let story = explained(&mut explain(&place.bus(), "A", "0", "ann"));
-    worked_out(&story);
-    let others: Vec<_> = list(&story["others"])
+    let explanation = explained(&mut explain(&place.bus(), "A", "0", "ann"));
+    calculated(&explanation);
+    let others: Vec<_> = list(&explanation["others"])
         .map(|other| {
             (
                 text(&other["event_id"]),
@@ -252,10 +246,10 @@ fn refused_late_and_second_copies_are_in_the_story() {
         ]
     );
     let next = explained(&mut explain(&place.bus(), "A", "1", "ann"));
-    worked_out(&next);
+    calculated(&next);
     let late = list(&next["changes"]).next().expect("a change");
     assert_eq!((text(&late["event_id"]), late["missed_epoch"].as_u64()), ("5", Some(0)));
-    // 40 seconds of the epoch it missed, and all of the one it went into.
+    // 40 seconds of the epoch that it missed, and all of the epoch into which it was applied.
     assert_eq!(late["counts_for_ms"], 140_000);
     let said = succeed(&mut explain(&place.bus(), "A", "1", "ann"));
     let said = String::from_utf8(said.stdout).expect("text");
@@ -271,23 +265,26 @@ fn refused_late_and_second_copies_are_in_the_story() {
 }
 
 #[test]
-fn an_open_epoch_is_explained_as_of_now() {
+fn an_open_epoch_is_explained_up_to_now() {
     let place = eventful();
-    let story = explained(&mut explain(&place.bus(), "A", "2", "ann"));
-    assert_eq!(story["stage"], "open");
-    assert_eq!((&story["payout"], &story["agrees"]), (&Value::Null, &Value::Null));
-    assert_eq!(story["opening_balance"]["amount"], "4");
+    let explanation = explained(&mut explain(&place.bus(), "A", "2", "ann"));
+    assert_eq!(explanation["stage"], "open");
+    assert_eq!(
+        (&explanation["payout"], &explanation["agrees"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(explanation["opening_balance"]["amount"], "4");
     let said = succeed(&mut explain(&place.bus(), "A", "2", "ann"));
     assert!(String::from_utf8(said.stdout).expect("text").contains("not closed"));
 }
 
 #[test]
-fn what_was_not_published_as_it_should_be_is_said_loudly() {
+fn a_published_amount_that_is_wrong_is_reported() {
     let place = eventful();
     let file = place.bus().join("softstake.distributions/0.jsonl");
     let lines = std::fs::read_to_string(&file).expect("distributions");
-    let story = explained(&mut explain(&place.bus(), "A", "0", "ann"));
-    let amount = text(&story["published"]);
+    let explanation = explained(&mut explain(&place.bus(), "A", "0", "ann"));
+    let amount = text(&explanation["published"]);
     let changed = lines.replacen(&format!(r#""amount":"{amount}""#), r#""amount":"9""#, 1);
     std::fs::write(file, changed).expect("a changed amount");
     let output = explain(&place.bus(), "A", "0", "ann")
@@ -299,10 +296,10 @@ fn what_was_not_published_as_it_should_be_is_said_loudly() {
 }
 
 #[test]
-fn strangers_and_nonsense_are_told_apart() {
+fn an_unknown_account_is_explained_and_invalid_arguments_are_refused() {
     let place = eventful();
     let nobody = explained(&mut explain(&place.bus(), "A", "0", "nobody"));
-    assert_eq!(worked_out(&nobody), BigInt::from(0));
+    assert_eq!(calculated(&nobody), BigInt::from(0));
     assert_eq!(nobody["ineligible_because"], "nothing was held");
     let said = fail(&mut explain(&place.bus(), "B", "0", "ann"), 2);
     assert!(said.contains("B is not listed"), "{said}");
@@ -322,7 +319,7 @@ fn payouts_on_kafka_are_explained() {
         ..Synthetic::default()
     };
     let mut instance = deployment.start(0);
-    write(&deployment.place.bus(), &spec, 0..2, &mut |_| {}).expect("a bus is written");
+    deployment.place.bring_all(&spec);
     deployment.publish();
     deployment.until_sealed(4);
     assert_eq!(instance.stop(), Some(0));
@@ -343,9 +340,9 @@ fn payouts_on_kafka_are_explained() {
             text(&data["account"]),
         ]);
         command.args(["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap]);
-        let story = explained(&mut command);
-        worked_out(&story);
-        assert_eq!(story["published"], data["amount"]);
-        assert_eq!(story["agrees"], true);
+        let explanation = explained(&mut command);
+        calculated(&explanation);
+        assert_eq!(explanation["published"], data["amount"]);
+        assert_eq!(explanation["agrees"], true);
     }
 }

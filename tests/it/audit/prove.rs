@@ -1,19 +1,16 @@
-//! Proofs of payouts: whoever has one and the root can check it, with this program and with another; and no other proof holds.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/events.rs"]
-mod events;
+//! Proofs of payouts: two independent verifiers accept the right proof and reject every changed one.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Place, copy, fail, softstake, succeed};
 use serde_json::{Value, json};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
+
+use crate::common::events::{close, deposit, listing, pool};
+use crate::common::records::text;
+use crate::common::{Place, copy, fail, on_bus, softstake, succeed};
 
 fn spec() -> Synthetic {
     Synthetic {
@@ -28,52 +25,47 @@ fn spec() -> Synthetic {
 
 fn settled() -> Place {
     let place = Place::new();
-    write(&place.bus(), &spec(), 0..2, &mut |_| {}).expect("a bus is written");
+    place.bring_all(&spec());
     place.run(Some(4));
     place
 }
 
 fn prove(bus: &Path, asset: &str, epoch: &str, account: &str) -> Command {
-    let mut command = softstake();
-    command
-        .args(["prove", asset, epoch, account])
-        .arg("--bus")
-        .arg(format!("dir:{}", bus.display()));
+    let mut command = on_bus("prove", bus);
+    command.args([asset, epoch, account]);
     command
 }
 
 fn proof(bus: &Path, record: &Value) -> Value {
     let data = &record["data"];
-    let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let output = succeed(&mut prove(
         bus,
-        &text(&data["asset"]),
+        text(&data["asset"]),
         &data["epoch"].to_string(),
-        &text(&data["account"]),
+        text(&data["account"]),
     ));
     serde_json::from_slice(&output.stdout).expect("a proof")
 }
 
 fn roots(place: &Place) -> BTreeMap<String, String> {
     let seals = place.records("softstake.epochs");
-    let text = |value: &Value| value.as_str().expect("a text").to_owned();
     seals
         .iter()
-        .map(|seal| (text(&seal["id"]), text(&seal["data"]["root"])))
+        .map(|seal| (text(&seal["id"]).to_owned(), text(&seal["data"]["root"]).to_owned()))
         .collect()
 }
 
 fn root_of(roots: &BTreeMap<String, String>, proof: &Value) -> String {
-    roots[&format!("{}:{}", proof["asset"].as_str().expect("an asset"), proof["epoch"])].clone()
+    roots[&format!("{}:{}", text(&proof["asset"]), proof["epoch"])].clone()
 }
 
-/// Whether both verifiers accept a proof; they have to agree.
-fn holds(file: &Path, root: &str) -> bool {
+/// Whether both verifiers accept a proof. They must agree.
+fn is_accepted(file: &Path, root: &str) -> bool {
     let mut ours = softstake();
     ours.arg("verify").arg(file).args(["--root", root]);
     let mut theirs = Command::new("python3");
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/verify_proof.py");
-    theirs.arg(script).arg(file).arg(root);
+    let verifier = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/verify_proof.py");
+    theirs.arg(verifier).arg(file).arg(root);
     let [ours, theirs] = [ours, theirs].map(|mut command| command.output().expect("a verifier starts"));
     for output in [&ours, &theirs] {
         let code = output.status.code();
@@ -95,7 +87,7 @@ fn holds(file: &Path, root: &str) -> bool {
 }
 
 #[test]
-fn proofs_hold_for_both_verifiers() {
+fn both_verifiers_accept_proofs() {
     let place = settled();
     let roots = roots(&place);
     let folder = tempfile::tempdir().expect("a folder");
@@ -109,7 +101,7 @@ fn proofs_hold_for_both_verifiers() {
             (&record["id"], &record["data"]["amount"])
         );
         fs::write(&file, proof.to_string()).expect("a proof");
-        assert!(holds(&file, &root_of(&roots, &proof)), "{proof:#}");
+        assert!(is_accepted(&file, &root_of(&roots, &proof)), "{proof:#}");
         *sizes
             .entry(proof["in_bucket"]["size"].as_u64().expect("a size"))
             .or_default() += 1;
@@ -120,101 +112,105 @@ fn proofs_hold_for_both_verifiers() {
     );
 }
 
+/// A hash with another first digit.
+fn flipped(hash: &Value) -> Value {
+    let hash = text(hash);
+    let other = if hash.starts_with('0') { "1" } else { "0" };
+    json!(format!("{other}{}", &hash[1..]))
+}
+
+type Change = fn(&mut Value);
+
+const CHANGES: [(&str, Change); 21] = [
+    ("amount", |proof| proof["amount"] = json!("1000000")),
+    ("account", |proof| proof["account"] = json!("mallory")),
+    ("id", |proof| proof["id"] = json!("ATOM:0:mallory")),
+    ("epoch", |proof| proof["epoch"] = json!(7)),
+    ("asset", |proof| proof["asset"] = json!("DOGE")),
+    ("bucket", |proof| {
+        proof["bucket"] = json!((proof["bucket"].as_u64().expect("a bucket") + 1) % 4096)
+    }),
+    ("bucket's root", |proof| {
+        proof["bucket_root"] = flipped(&proof["bucket_root"])
+    }),
+    ("a hash below", |proof| {
+        proof["in_bucket"]["hashes"][0] = flipped(&proof["in_bucket"]["hashes"][0])
+    }),
+    ("a hash above", |proof| {
+        proof["in_epoch"]["hashes"][11] = flipped(&proof["in_epoch"]["hashes"][11])
+    }),
+    ("order", |proof| {
+        proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").swap(0, 1)
+    }),
+    ("too short", |proof| {
+        _ = proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").pop()
+    }),
+    ("too long", |proof| {
+        let hashes = proof["in_bucket"]["hashes"].as_array_mut().expect("hashes");
+        hashes.push(hashes[0].clone());
+    }),
+    ("index", |proof| {
+        let (index, size) = (&proof["in_bucket"]["index"], &proof["in_bucket"]["size"]);
+        let other = (index.as_u64().expect("an index") + 1) % size.as_u64().expect("a size");
+        proof["in_bucket"]["index"] = json!(other);
+    }),
+    ("outside", |proof| {
+        proof["in_bucket"]["index"] = proof["in_bucket"]["size"].clone()
+    }),
+    ("a number as text", |proof| {
+        proof["epoch"] = json!(proof["epoch"].to_string())
+    }),
+    ("a fraction", |proof| proof["epoch"] = json!(proof["epoch"].as_f64())),
+    ("a truth", |proof| proof["format"] = json!(true)),
+    ("another field", |proof| proof["paid_to"] = json!("mallory")),
+    ("needless zeros", |proof| {
+        let amount = proof["amount"].as_str().expect("an amount").to_owned();
+        proof["amount"] = json!(format!("0{amount}"));
+    }),
+    ("a blank in a hash", |proof| {
+        let hash = proof["bucket_root"].as_str().expect("a hash").to_owned();
+        proof["bucket_root"] = json!(format!("{hash} "));
+    }),
+    ("no hash", |proof| proof["in_bucket"]["hashes"][0] = json!("zz")),
+];
+
 #[test]
-fn no_other_proof_holds() {
+fn every_changed_proof_is_rejected() {
     let place = settled();
     let roots = roots(&place);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("proof.json");
-    let try_it = |proof: &Value, root: &str| {
+    let accepted = |proof: &Value, root: &str| {
         fs::write(&file, proof.to_string()).expect("a proof");
-        holds(&file, root)
+        is_accepted(&file, root)
     };
     let distributions = place.records("softstake.distributions");
-    // One whose path in its bucket has a hash or more.
+    // A proof with at least one hash within its bucket.
     let mut proofs = distributions.iter().map(|record| proof(&place.bus(), record));
     let proof = proofs
         .find(|proof| proof["in_bucket"]["size"].as_u64() > Some(2))
         .expect("a bucket of several");
     let root = root_of(&roots, &proof);
-    assert!(try_it(&proof, &root));
-    let flipped = |text: &Value| {
-        let text = text.as_str().expect("a text");
-        let other = if text.starts_with('0') { "1" } else { "0" };
-        json!(format!("{other}{}", &text[1..]))
-    };
-    type Change<'a> = &'a dyn Fn(&mut Value);
-    let changes: [(&str, Change<'_>); 21] = [
-        ("amount", &|proof| proof["amount"] = json!("1000000")),
-        ("account", &|proof| proof["account"] = json!("mallory")),
-        ("id", &|proof| proof["id"] = json!("ATOM:0:mallory")),
-        ("epoch", &|proof| proof["epoch"] = json!(7)),
-        ("asset", &|proof| proof["asset"] = json!("DOGE")),
-        ("bucket", &|proof| {
-            proof["bucket"] = json!((proof["bucket"].as_u64().expect("a bucket") + 1) % 4096)
-        }),
-        ("bucket's root", &|proof| {
-            proof["bucket_root"] = flipped(&proof["bucket_root"])
-        }),
-        ("a hash below", &|proof| {
-            proof["in_bucket"]["hashes"][0] = flipped(&proof["in_bucket"]["hashes"][0])
-        }),
-        ("a hash above", &|proof| {
-            proof["in_epoch"]["hashes"][11] = flipped(&proof["in_epoch"]["hashes"][11])
-        }),
-        ("order", &|proof| {
-            proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").swap(0, 1)
-        }),
-        ("too short", &|proof| {
-            _ = proof["in_epoch"]["hashes"].as_array_mut().expect("hashes").pop()
-        }),
-        ("too long", &|proof| {
-            let hashes = proof["in_bucket"]["hashes"].as_array_mut().expect("hashes");
-            hashes.push(hashes[0].clone());
-        }),
-        ("index", &|proof| {
-            let (index, size) = (&proof["in_bucket"]["index"], &proof["in_bucket"]["size"]);
-            let other = (index.as_u64().expect("an index") + 1) % size.as_u64().expect("a size");
-            proof["in_bucket"]["index"] = json!(other);
-        }),
-        ("outside", &|proof| {
-            proof["in_bucket"]["index"] = proof["in_bucket"]["size"].clone()
-        }),
-        ("a number as text", &|proof| {
-            proof["epoch"] = json!(proof["epoch"].to_string())
-        }),
-        ("a fraction", &|proof| proof["epoch"] = json!(proof["epoch"].as_f64())),
-        ("a truth", &|proof| proof["format"] = json!(true)),
-        ("another field", &|proof| proof["paid_to"] = json!("mallory")),
-        ("needless zeros", &|proof| {
-            let amount = proof["amount"].as_str().expect("an amount").to_owned();
-            proof["amount"] = json!(format!("0{amount}"));
-        }),
-        ("a blank in a hash", &|proof| {
-            let hash = proof["bucket_root"].as_str().expect("a hash").to_owned();
-            proof["bucket_root"] = json!(format!("{hash} "));
-        }),
-        ("no hash", &|proof| proof["in_bucket"]["hashes"][0] = json!("zz")),
-    ];
-    for (what, change) in changes {
+    assert!(accepted(&proof, &root));
+    for (what, change) in CHANGES {
         let mut changed = proof.clone();
         change(&mut changed);
         assert_ne!(changed, proof, "{what}");
-        assert!(!try_it(&changed, &root), "a change of {what} was not noticed");
+        assert!(!accepted(&changed, &root), "a change was accepted: {what}");
     }
     // The root of another epoch.
     let other = roots.values().find(|other| **other != root).expect("another root");
-    assert!(!try_it(&proof, other));
+    assert!(!accepted(&proof, other));
     let twice = proof.to_string().replacen('{', r#"{"format":1,"#, 1);
     for garbage in ["", "{}", "[1,2", "null", r#"{"format":1}"#, &twice] {
         fs::write(&file, garbage).expect("garbage");
-        assert!(!holds(&file, &root), "{garbage}");
+        assert!(!is_accepted(&file, &root), "{garbage}");
     }
 }
 
-/// The leaf is `asset:epoch:account|amount`: a name that ends like an amount must not make another payout of it.
+/// A leaf is `asset:epoch:account|amount`. A name that ends like an amount must not turn it into another payout.
 #[test]
-fn a_leaf_is_not_read_in_two_ways() {
+fn a_leaf_has_only_one_reading() {
     let place = Place::new();
     let name = "mallory-7";
     let bucket = softstake::core::values::bucket::bucket(name);
@@ -222,13 +218,10 @@ fn a_leaf_is_not_read_in_two_ways() {
         .map(|number| format!("{name}|{number}"))
         .find(|twin| softstake::core::values::bucket::bucket(twin) == bucket)
         .expect("a name of the same bucket");
-    let lines = [
-        events::listing("ATOM", 6, 60, &events::pool()),
-        events::close("ATOM", 0, 60, "8"),
-    ];
+    let lines = [listing("ATOM", 6, 60, &pool()), close("ATOM", 0, 60, "8")];
     place.append("softstake.control", 0, lines);
     let deposits = [(twin.as_str(), "3"), ("other", "1")]
-        .map(|(account, amount)| events::deposit(&format!("d-{account}"), 0, account, "ATOM", amount));
+        .map(|(account, amount)| deposit(&format!("d-{account}"), 0, account, "ATOM", amount));
     place.append("exchange.deposits", 0, deposits);
     place.run(Some(1));
     let roots = roots(&place);
@@ -239,30 +232,23 @@ fn a_leaf_is_not_read_in_two_ways() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("proof.json");
     fs::write(&file, proof.to_string()).expect("a proof");
-    assert!(holds(&file, &root), "{proof:#}");
+    assert!(is_accepted(&file, &root), "{proof:#}");
     let (account, digits) = twin.split_once('|').expect("a bar");
-    proof["id"] = json!(format!(
-        "{}:{}:{account}",
-        proof["asset"].as_str().expect("an asset"),
-        proof["epoch"]
-    ));
+    proof["id"] = json!(format!("{}:{}:{account}", text(&proof["asset"]), proof["epoch"]));
     proof["amount"] = json!(format!("{digits}|{}", proof["amount"].as_str().expect("an amount")));
     proof["account"] = json!(account);
     fs::write(&file, proof.to_string()).expect("a proof");
-    assert!(!holds(&file, &root), "{proof:#}");
+    assert!(!is_accepted(&file, &root), "{proof:#}");
 }
 
 #[test]
-fn without_a_root_it_says_what_that_is_worth() {
+fn a_proof_checked_without_a_root_is_reported_as_unconfirmed() {
     let place = settled();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("proof.json");
     let record = &place.records("softstake.distributions")[0];
     let data = &record["data"];
-    let (asset, account) = (
-        data["asset"].as_str().expect("an asset"),
-        data["account"].as_str().expect("an account"),
-    );
+    let (asset, account) = (text(&data["asset"]), text(&data["account"]));
     succeed(
         prove(&place.bus(), asset, &data["epoch"].to_string(), account)
             .arg("--out")
@@ -277,13 +263,13 @@ fn without_a_root_it_says_what_that_is_worth() {
 }
 
 #[test]
-fn what_cannot_be_proven_is_said() {
+fn an_impossible_proof_is_refused_with_its_reason() {
     let place = settled();
     let said = fail(&mut prove(&place.bus(), "ATOM", "0", "nobody"), 1);
     assert!(said.contains("nobody was paid nothing of ATOM for epoch 0"), "{said}");
     let said = fail(&mut prove(&place.bus(), "ATOM", "9", "nobody"), 1);
     assert!(said.contains("ATOM epoch 9 is not sealed"), "{said}");
-    // What is there is not what was sealed.
+    // The distributions do not agree with the seal.
     let tampered = Place::new();
     copy(&place.bus(), &tampered.bus());
     let file = tampered.bus().join("softstake.distributions/0.jsonl");
@@ -302,9 +288,9 @@ fn what_cannot_be_proven_is_said() {
     let data = &other["data"];
     let mut command = prove(
         &tampered.bus(),
-        data["asset"].as_str().expect("an asset"),
+        text(&data["asset"]),
         &data["epoch"].to_string(),
-        data["account"].as_str().expect("an account"),
+        text(&data["account"]),
     );
     let said = fail(&mut command, 1);
     assert!(said.contains("they are not what was sealed"), "{said}");

@@ -1,39 +1,29 @@
-//! Reconciliation: what was published is worked out once more, whoever published it and however; and whatever is not as it should be is found.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
+//! `softstake reconcile`: a replay must equal what was published, and every difference must be found and named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::Duration;
 
-use common::{Place, copy, fixture, softstake, start, succeed};
-use deployment::Deployment;
-use kafka::Cluster;
 use serde_json::Value;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 use tempfile::TempDir;
 
-/// `softstake reconcile` of a bus in a directory.
+use crate::common::kafka::{Cluster, Deployment};
+use crate::common::process::Process;
+use crate::common::records::text;
+use crate::common::{OUTPUTS, Place, copy, fail, fixture, on_bus, softstake, start, succeed};
+
 fn reconcile(bus: &Path) -> Command {
-    let mut command = softstake();
-    command
-        .arg("reconcile")
-        .arg("--bus")
-        .arg(format!("dir:{}", bus.display()));
-    command
+    on_bus("reconcile", bus)
 }
 
 fn output(command: &mut Command) -> Output {
     command.output().expect("the program starts")
 }
 
-/// What it reports, and whether it says that all is equal.
+/// Its verdict, whether all is equal, and its report.
 fn report(command: &mut Command) -> (bool, Value) {
     let output = output(command.arg("--json"));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -44,7 +34,7 @@ fn report(command: &mut Command) -> (bool, Value) {
     (equal, report)
 }
 
-/// Reconciles, and says that all is equal, and how much that is.
+/// Reconciles. All must be equal. Returns the number of records.
 fn equal(command: &mut Command) -> u64 {
     let (equal, report) = report(command);
     assert!(
@@ -74,17 +64,14 @@ fn spec() -> Synthetic {
     }
 }
 
-/// A bus that was worked on while it grew, stage by stage, so that there is a late posting or two and cuts lie in the midst.
+/// A bus that was settled stage by stage, so that there are late postings, and cuts in the middle.
 fn grown(spec: &Synthetic) -> Place {
     let place = Place::new();
-    for stage in 0..spec.epochs {
-        write(&place.bus(), spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        place.run(Some(4));
-    }
+    place.grow(spec, Some(4));
     place
 }
 
-/// A copy of a place's bus, to be tampered with.
+/// A copy of a bus, to tamper with.
 struct Copy(TempDir);
 
 impl Copy {
@@ -106,7 +93,7 @@ impl Copy {
     fn change(&self, topic: &str, change: impl FnOnce(&mut Vec<String>)) {
         let file = &self.files(topic)[0];
         let bytes = fs::read(file).expect("lines");
-        // A line that is no text is not the one to change: it goes back as it was.
+        // A line that is not UTF-8 is never the one to change, and is put back unchanged.
         let mut strange = Vec::new();
         let mut lines = Vec::new();
         for (number, line) in bytes
@@ -133,19 +120,18 @@ impl Copy {
         fs::write(file, bytes).expect("lines");
     }
 
-    /// What reconciling it finds: kind, id and the names of fields.
+    /// The differences that reconciling finds: kind, id and names of fields.
     fn found(&self) -> Vec<(String, String, Vec<String>)> {
         let (equal, report) = report(&mut reconcile(self.0.path()));
         assert!(!equal, "{report:#}");
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let differences = report["differences"].as_array().expect("differences").iter();
         differences
             .map(|difference| {
                 let fields = difference["fields"].as_array().expect("fields").iter();
                 (
-                    text(&difference["kind"]),
-                    text(&difference["id"]),
-                    fields.map(|field| text(&field["field"])).collect(),
+                    text(&difference["kind"]).to_owned(),
+                    text(&difference["id"]).to_owned(),
+                    fields.map(|field| text(&field["field"]).to_owned()).collect(),
                 )
             })
             .collect()
@@ -154,32 +140,25 @@ impl Copy {
 
 fn id(line: &str) -> String {
     let record: Value = serde_json::from_str(line).expect("a record");
-    record["id"].as_str().expect("an id").to_owned()
+    text(&record["id"]).to_owned()
 }
-
-const TOPICS: [&str; 4] = [
-    "softstake.distributions",
-    "softstake.epochs",
-    "softstake.dead-letters",
-    "softstake.late-postings",
-];
 
 #[test]
 fn the_worked_example_is_equal() {
     let place = Place::new();
     copy(&fixture("example/bus"), &place.bus());
     place.run(Some(2));
-    let records: usize = TOPICS.iter().map(|topic| place.records(topic).len()).sum();
+    let records: usize = OUTPUTS.iter().map(|topic| place.records(topic).len()).sum();
     assert_eq!(equal(&mut reconcile(&place.bus())), records as u64);
     let said = String::from_utf8(output(&mut reconcile(&place.bus())).stdout).expect("text");
     assert!(said.starts_with("EQUAL: all "), "{said}");
 }
 
 #[test]
-fn what_was_published_while_the_bus_grew_is_equal() {
+fn output_that_was_published_in_stages_is_equal() {
     let place = grown(&spec());
     assert!(place.records("softstake.late-postings").len() > 100);
-    let records: usize = TOPICS.iter().map(|topic| place.records(topic).len()).sum();
+    let records: usize = OUTPUTS.iter().map(|topic| place.records(topic).len()).sum();
     assert_eq!(equal(&mut reconcile(&place.bus())), records as u64);
 }
 
@@ -200,7 +179,7 @@ fn one_changed_digit_is_found_and_named_on_each_topic() {
             changed = id(&lines[middle]);
             let mut record: Value = serde_json::from_str(&lines[middle]).expect("a record");
             let value = record["data"][field].as_str().expect("a text");
-            // The last digit, or letter, is another one.
+            // Another last digit or letter.
             let last = if value.ends_with('7') { "3" } else { "7" };
             record["data"][field] = format!("{}{last}", &value[..value.len() - 1]).into();
             lines[middle] = record.to_string();
@@ -211,9 +190,9 @@ fn one_changed_digit_is_found_and_named_on_each_topic() {
 }
 
 #[test]
-fn one_line_dropped_added_or_doubled_is_found_and_named_on_each_topic() {
+fn one_missing_extra_or_doubled_record_is_found_and_named_on_each_topic() {
     let place = grown(&spec());
-    for topic in TOPICS {
+    for topic in OUTPUTS {
         for at in [0, 1, 2] {
             let nth = |lines: &[String]| at * (lines.len() - 1) / 2;
             let copy = Copy::of(&place);
@@ -230,7 +209,7 @@ fn one_line_dropped_added_or_doubled_is_found_and_named_on_each_topic() {
             assert_eq!((&*found[0].0, &found[0].1), ("doubled", &changed), "{topic}");
         }
     }
-    // Lines that were never published: to an account that there is and one that there is not, of an epoch that there is and of others.
+    // Records that were never published: of unknown accounts, epochs, assets and positions.
     for (topic, added) in [
         ("softstake.distributions", "ATOM:1:nobody"),
         ("softstake.distributions", "ATOM:999:nobody"),
@@ -263,7 +242,7 @@ fn one_line_dropped_added_or_doubled_is_found_and_named_on_each_topic() {
 #[test]
 fn a_decision_that_does_not_follow_from_the_log_is_found() {
     let place = grown(&spec());
-    // A cut that was not the one: payouts of that epoch and the next do not come out as published.
+    // Another cut: the payouts of that epoch and the next differ.
     let copy = Copy::of(&place);
     copy.change("softstake.decisions", |lines| {
         let cut = lines
@@ -277,7 +256,7 @@ fn a_decision_that_does_not_follow_from_the_log_is_found() {
     });
     let found = copy.found();
     assert!(found.iter().any(|(kind, ..)| kind == "different"), "{found:?}");
-    // A close that was refused and should not have been.
+    // A close that the replay rejects, but the decisions accept.
     let copy = Copy::of(&place);
     copy.change("softstake.control", |lines| {
         let close = lines
@@ -296,12 +275,12 @@ fn a_decision_that_does_not_follow_from_the_log_is_found() {
 }
 
 #[test]
-fn an_event_that_was_changed_afterwards_is_found() {
+fn an_event_that_was_changed_later_is_found() {
     let place = grown(&spec());
     let copy = Copy::of(&place);
-    // One that counted: of somebody who was paid, and not refused.
+    // It must be a deposit that counted: not rejected, to an account that was paid.
     let paid: Vec<Value> = place.records("softstake.distributions");
-    let refused: Vec<String> = place
+    let rejected: Vec<String> = place
         .records("softstake.dead-letters")
         .iter()
         .map(|letter| letter["id"].to_string())
@@ -314,7 +293,7 @@ fn an_event_that_was_changed_afterwards_is_found() {
             && paid
                 .iter()
                 .any(|record| record["data"]["asset"] == "ATOM" && record["data"]["account"] == data["account"])
-            && !refused.contains(&id)
+            && !rejected.contains(&id)
     };
     copy.change("exchange.deposits", |lines| {
         let mut numbered = lines.iter().enumerate();
@@ -333,10 +312,10 @@ fn an_event_that_was_changed_afterwards_is_found() {
 }
 
 #[test]
-fn one_asset_or_one_epoch_is_compared_alone() {
+fn one_asset_or_one_epoch_can_be_compared_alone() {
     let place = grown(&spec());
     let copy = Copy::of(&place);
-    // Everything of the last epoch is gone, and a letter.
+    // The seal of the last epoch is missing.
     copy.change("softstake.epochs", |lines| {
         lines.retain(|line| !line.contains(r#""id":"ATOM:3""#))
     });
@@ -354,7 +333,7 @@ fn one_asset_or_one_epoch_is_compared_alone() {
     let groups = first["groups"].as_array().expect("groups");
     let distributions = groups.iter().find(|group| group["topic"] == "softstake.distributions");
     assert_eq!(distributions.expect("distributions")["equal"], of("ATOM", 1));
-    // No more is gone through than the epoch needs.
+    // Only the records that the epoch needs are replayed.
     let (_, whole) = report(&mut reconcile(copy.0.path()));
     assert!(first["source_records"].as_u64() < whole["source_records"].as_u64());
     assert!(report(reconcile(copy.0.path()).args(["--asset", "SOL"])).0);
@@ -362,7 +341,7 @@ fn one_asset_or_one_epoch_is_compared_alone() {
 }
 
 #[test]
-fn it_goes_on_where_it_was_interrupted_and_later_goes_through_what_is_new() {
+fn a_kept_replay_goes_on_after_an_interruption_and_with_new_records() {
     let spec = Synthetic {
         events: 60_000,
         ..spec()
@@ -375,52 +354,47 @@ fn it_goes_on_where_it_was_interrupted_and_later_goes_through_what_is_new() {
         command
     };
     for stage in 0..spec.epochs {
-        write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        place.bring(&spec, stage);
         place.run(Some(2));
         for after_ms in [20, 60, 110] {
             let mut child = start(&mut kept());
-            std::thread::sleep(std::time::Duration::from_millis(after_ms));
-            // It may be through already.
+            sleep(Duration::from_millis(after_ms));
+            // It may have ended already.
             let _ = child.kill();
             child.wait().expect("its end");
         }
-        let records: usize = TOPICS.iter().map(|topic| place.records(topic).len()).sum();
+        let records: usize = OUTPUTS.iter().map(|topic| place.records(topic).len()).sum();
         assert_eq!(equal(&mut kept()), records as u64, "stage {stage}");
     }
-    // What was kept is of this bus.
+    // A kept replay belongs to its bus.
     let other = grown(&Synthetic { events: 2_000, ..spec });
-    let said = common::fail(reconcile(&other.bus()).arg("--work").arg(work.path().join("work")), 2);
+    let said = fail(reconcile(&other.bus()).arg("--work").arg(work.path().join("work")), 2);
     assert!(said.contains("holds a replay of another bus"), "{said}");
 }
 
 #[test]
-fn a_bus_that_is_being_worked_on_is_equal_at_any_moment() {
+fn a_bus_in_use_is_equal_at_every_moment() {
     let spec = Synthetic {
         events: 120_000,
         ..spec()
     };
     let place = Place::new();
-    let mut run = place.command(Some(4));
-    // Not until idle: it goes on watching.
-    let mut command = softstake();
-    command.args(run.get_args().filter(|argument| *argument != "--until-idle"));
-    run = command;
-    write(&place.bus(), &spec, 0..1, &mut |_| {}).expect("a stage is written");
-    let mut child = start(&mut run);
+    place.bring(&spec, 0);
+    let mut process = Process::running(&place, Some(4));
     let mut compared = 0;
     for stage in 1..=spec.epochs {
         for _ in 0..3 {
             match fs::metadata(place.bus().join("softstake.decisions")) {
                 Ok(_) => compared = compared.max(equal(&mut reconcile(&place.bus()))),
-                Err(_) => std::thread::sleep(std::time::Duration::from_millis(100)),
+                Err(_) => sleep(Duration::from_millis(100)),
             }
         }
         if stage < spec.epochs {
-            write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+            place.bring(&spec, stage);
         }
     }
-    child.kill().expect("it goes on");
-    child.wait().expect("its end");
+    assert!(!process.ended(), "it ended by itself");
+    drop(process);
     assert!(compared > 0, "nothing was ever compared");
     place.run(None);
     assert!(equal(&mut reconcile(&place.bus())) >= compared);
@@ -447,7 +421,7 @@ fn reports_are_written_for_programs_and_for_people() {
         page.contains("NOT EQUAL: 0 missing, 0 extra, 1 different") && page.contains("<svg"),
         "{page}"
     );
-    // It needs nothing else, and what others wrote is text on it.
+    // The page refers to nothing else, and the text of records is escaped.
     assert!(
         !page.contains("<script") && !page.contains("src=") && !page.contains("href="),
         "{page}"
@@ -465,16 +439,16 @@ fn reports_are_written_for_programs_and_for_people() {
 }
 
 #[test]
-fn a_bus_that_softstake_has_not_worked_on_is_said_to_be_none() {
+fn a_bus_without_decisions_is_refused() {
     let place = Place::new();
-    let said = common::fail(&mut reconcile(&place.bus()), 1);
+    let said = fail(&mut reconcile(&place.bus()), 1);
     assert!(said.contains("nothing was decided"), "{said}");
-    let said = common::fail(&mut reconcile(&place.bus().join("missing")), 2);
+    let said = fail(&mut reconcile(&place.bus().join("missing")), 2);
     assert!(said.contains("no bus directory"), "{said}");
 }
 
 #[test]
-fn a_deployment_on_kafka_is_equal_while_it_works_and_afterwards() {
+fn a_deployment_on_kafka_is_equal_during_work_and_afterwards() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 4, 3);
     let spec = Synthetic {
@@ -489,13 +463,13 @@ fn a_deployment_on_kafka_is_equal_while_it_works_and_afterwards() {
     let mut instances = [deployment.start(0), deployment.start(1)];
     let mut compared = 0;
     for stage in 0..spec.epochs {
-        write(&deployment.place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        deployment.place.bring(&spec, stage);
         deployment.publish();
         if stage > 0 {
             compared = compared.max(equal(&mut on_kafka()));
         }
         if stage == 1 {
-            // Whoever takes over publishes the same.
+            // The restarted instance must publish the same.
             instances[0].kill();
             instances[0] = deployment.start(0);
         }
@@ -505,6 +479,6 @@ fn a_deployment_on_kafka_is_equal_while_it_works_and_afterwards() {
     for mut instance in instances {
         assert_eq!(instance.stop(), Some(0));
     }
-    let records: usize = TOPICS.iter().map(|topic| cluster.read_committed(topic).len()).sum();
+    let records: usize = OUTPUTS.iter().map(|topic| cluster.read_committed(topic).len()).sum();
     assert_eq!(equal(&mut on_kafka()), records as u64);
 }

@@ -1,17 +1,18 @@
-//! Other rules for past epochs: what comes out is what would have come out, had they been in force.
+//! `softstake what-if`: payouts under another programme must be those of a deployment that had it from the start.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Place, fail, json_lines, softstake, succeed};
+use num_bigint::BigInt;
 use serde_json::{Value, json};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
+
+use crate::common::files::files_below;
+use crate::common::records::{scaled, text};
+use crate::common::{Place, fail, json_lines, on_bus, succeed};
 
 const STAGES: u32 = 5;
 
@@ -29,12 +30,12 @@ fn control(place: &Place) -> PathBuf {
     place.bus().join("softstake.control/0.jsonl")
 }
 
-/// A deployment that has settled everything. `change` may alter what a stage brought to the control topic: all of its lines, as events.
+/// A bus on which every epoch is settled. `change` may change the control events of each stage.
 fn settled(change: impl Fn(Vec<Value>) -> Vec<Value>) -> Place {
     let place = Place::new();
     let mut done = 0;
     for stage in 0..STAGES {
-        write(&place.bus(), &spec(), stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        place.bring(&spec(), stage);
         let text = fs::read_to_string(control(&place)).expect("control records");
         let kept: String = text.lines().take(done).map(|line| format!("{line}\n")).collect();
         let new = text
@@ -73,14 +74,13 @@ fn under(listing: &Value, programme: &Value) -> Value {
 fn what_if(place: &Place, data: &Value, folder: &Path) -> Command {
     let file = folder.join("programme.json");
     fs::write(&file, data.to_string()).expect("a file");
-    let mut command = softstake();
-    command.arg("what-if").arg("--programme").arg(file).arg("--bus");
-    command.arg(format!("dir:{}", place.bus().display()));
+    let mut command = on_bus("what-if", &place.bus());
+    command.arg("--programme").arg(file);
     command.arg("--csv").arg(folder.join("accounts.csv"));
     command
 }
 
-/// What accounts were paid and would be, as the CSV has it.
+/// What each account was paid and would be paid, from the CSV file.
 fn accounts(folder: &Path) -> BTreeMap<String, (String, String)> {
     let mut csv = csv::Reader::from_path(folder.join("accounts.csv")).expect("a CSV");
     csv.records()
@@ -91,45 +91,27 @@ fn accounts(folder: &Path) -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
-/// A plain decimal number, times 10 to the 18th.
-fn exact(text: &str) -> num_bigint::BigInt {
-    let negative = text.starts_with('-');
-    let (whole, fraction) = text
-        .trim_start_matches(['-', '+'])
-        .split_once('.')
-        .unwrap_or((text.trim_start_matches(['-', '+']), ""));
-    let number: num_bigint::BigInt = format!("{whole}{fraction:0<18}").parse().expect("a number");
-    if negative { -number } else { number }
-}
-
-fn paid(place: &Place, asset: &str, from_epoch: u64) -> BTreeMap<String, num_bigint::BigInt> {
-    let mut sums: BTreeMap<String, num_bigint::BigInt> = BTreeMap::new();
+/// The sum of the distributions of each account from an epoch on.
+fn paid(place: &Place, asset: &str, from_epoch: u64) -> BTreeMap<String, BigInt> {
+    let mut sums: BTreeMap<String, BigInt> = BTreeMap::new();
     for record in place.records("softstake.distributions") {
         let data = &record["data"];
         if data["asset"] == asset && data["epoch"].as_u64() >= Some(from_epoch) {
-            *sums
-                .entry(data["account"].as_str().expect("an account").to_owned())
-                .or_default() += exact(data["amount"].as_str().expect("an amount"));
+            *sums.entry(text(&data["account"]).to_owned()).or_default() += scaled(text(&data["amount"]));
         }
     }
     sums
 }
 
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            let contents = fs::read(&path).expect("a file");
-            found.insert(path, contents);
-        }
-    }
-    found
+/// Every file of a bus with its contents.
+fn contents(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = files_below(&place.bus()).into_iter();
+    files
+        .map(|path| (path.clone(), fs::read(path).expect("a file")))
+        .collect()
 }
 
-/// The rules to try: other sums, another mode, other accounts, other treatment of what is late.
+/// Programmes that change the sums, the mode, the accounts or the late policy.
 fn programmes(from_epoch: u64) -> Vec<Value> {
     vec![
         json!({"from_epoch": from_epoch, "mode": "pool", "commission_rate": "0.25", "min_payout": "0.5", "payout_decimals": 2,
@@ -139,116 +121,115 @@ fn programmes(from_epoch: u64) -> Vec<Value> {
     ]
 }
 
+/// A deployment whose control topic has another programme where it could first be given.
+fn settled_with(listing: &Value, data: &Value, from_epoch: u64) -> Place {
+    let asset = text(&listing["data"]["asset"]);
+    let mut new = listing.clone();
+    new["id"] = json!("other rules");
+    new["data"] = data.clone();
+    let inserted = Cell::new(false);
+    settled(|events| {
+        let mut changed = Vec::new();
+        for event in events {
+            if !is_listing(&event, asset) {
+                changed.push(event);
+            } else if event == *listing && !inserted.replace(true) {
+                // The generator changes this programme only from epoch 2 or later.
+                changed.extend((from_epoch > 0).then_some(event));
+                changed.push(new.clone());
+            }
+        }
+        changed
+    })
+}
+
+type Paid = BTreeMap<String, BigInt>;
+
+/// The CSV file must have what accounts were paid and what they would be paid.
+fn check_accounts(told: &BTreeMap<String, (String, String)>, was: &Paid, would_be: &Paid, programme: &Value) {
+    let names: Vec<&String> = was.keys().chain(would_be.keys()).collect();
+    for name in &names {
+        let (told_was, told_would_be) = told.get(*name).map_or(("0", "0"), |(a, b)| (a, b));
+        let paid = |paid: &Paid| paid.get(*name).cloned().unwrap_or_default();
+        assert_eq!(scaled(told_was), paid(was), "{name} under {programme}");
+        assert_eq!(scaled(told_would_be), paid(would_be), "{name} under {programme}");
+    }
+    assert!(told.keys().all(|name| names.contains(&name)));
+}
+
+/// The totals of the report must follow from the CSV file.
+fn check_totals(found: &Value, told: &BTreeMap<String, (String, String)>) {
+    let zero = BigInt::default();
+    let differences: Vec<BigInt> = told
+        .values()
+        .map(|(was, would_be)| scaled(would_be) - scaled(was))
+        .collect();
+    let gain: BigInt = differences.iter().filter(|difference| **difference > zero).sum();
+    let lose: BigInt = differences.iter().filter(|difference| **difference < zero).sum();
+    assert_eq!(scaled(text(&found["gain"]["sum"])), gain);
+    assert_eq!(scaled(text(&found["lose"]["sum"])), -lose.clone());
+    assert_eq!(scaled(text(&found["difference"])), gain + lose);
+    let count = |wanted: fn(&BigInt, &BigInt) -> bool| {
+        differences
+            .iter()
+            .filter(|difference| wanted(difference, &zero))
+            .count() as u64
+    };
+    assert_eq!(found["gain"]["accounts"], count(|a, b| a > b));
+    assert_eq!(found["lose"]["accounts"], count(|a, b| a < b));
+    assert_eq!(found["same"], count(|a, b| a == b));
+}
+
+/// The fields that the report has of seals must be those of the seals of both deployments.
+fn check_seals(found: &Value, asset: &str, place: &Place, other: &Place, programme: &Value) {
+    for told in found["epochs"].as_array().expect("epochs") {
+        let id = format!("{asset}:{}", told["epoch"]);
+        for (told, place) in [(&told["was"], place), (&told["would_be"], other)] {
+            let seals = place.records("softstake.epochs");
+            let seal = seals.iter().find(|seal| seal["id"] == id.as_str()).expect("a seal");
+            for (field, value) in told.as_object().expect("an object") {
+                assert_eq!(&seal["data"][field], value, "{field} under {programme}");
+            }
+        }
+    }
+}
+
 #[test]
-fn it_is_what_would_have_been() {
+fn the_result_is_that_of_a_deployment_with_the_other_programme() {
     let place = settled(|events| events);
     let listing = first_listing(&place);
-    let asset = listing["data"]["asset"].as_str().expect("an asset").to_owned();
-    let before = files(&place.bus());
+    let asset = text(&listing["data"]["asset"]);
+    let before = contents(&place);
     let folder = tempfile::tempdir().expect("a folder");
     for from_epoch in [0, 2] {
         for programme in programmes(from_epoch) {
             let data = under(&listing, &programme);
             let output = succeed(what_if(&place, &data, folder.path()).arg("--json"));
             let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            // The same deployment with these rules from the start: its control topic has them where they could first be given.
-            let new = {
-                let mut event = listing.clone();
-                event["id"] = json!("other rules");
-                event["data"] = data.clone();
-                event
-            };
-            let inserted = std::cell::Cell::new(false);
-            let other = settled(|events| {
-                let mut changed = Vec::new();
-                for event in events {
-                    if !is_listing(&event, &asset) {
-                        changed.push(event);
-                    } else if event == listing && !inserted.replace(true) {
-                        // No change that the generator makes of it comes before epoch 2.
-                        changed.extend((from_epoch > 0).then_some(event));
-                        changed.push(new.clone());
-                    }
-                }
-                changed
-            });
-            let (was, would_be) = (paid(&place, &asset, from_epoch), paid(&other, &asset, from_epoch));
+            let other = settled_with(&listing, &data, from_epoch);
+            let (was, would_be) = (paid(&place, asset, from_epoch), paid(&other, asset, from_epoch));
+            assert!(was != would_be, "{programme} must change something");
             let told = accounts(folder.path());
-            assert!(
-                was != would_be,
-                "{programme}: a change that changes nothing shows nothing"
-            );
-            let names: Vec<&String> = was.keys().chain(would_be.keys()).collect();
-            for name in &names {
-                let (told_was, told_would_be) = told.get(*name).map_or(("0", "0"), |(a, b)| (a, b));
-                assert_eq!(
-                    exact(told_was),
-                    was.get(*name).cloned().unwrap_or_default(),
-                    "{name} under {programme}"
-                );
-                assert_eq!(
-                    exact(told_would_be),
-                    would_be.get(*name).cloned().unwrap_or_default(),
-                    "{name} under {programme}"
-                );
-            }
-            assert!(told.keys().all(|name| names.contains(&name)));
-            let zero = num_bigint::BigInt::default();
-            let differences: Vec<num_bigint::BigInt> = told
-                .values()
-                .map(|(was, would_be)| exact(would_be) - exact(was))
-                .collect();
-            let gain: num_bigint::BigInt = differences.iter().filter(|difference| **difference > zero).sum();
-            let lose: num_bigint::BigInt = differences.iter().filter(|difference| **difference < zero).sum();
-            let text = |value: &Value| value.as_str().expect("a text").to_owned();
-            assert_eq!(exact(&text(&found["gain"]["sum"])), gain);
-            assert_eq!(exact(&text(&found["lose"]["sum"])), -lose.clone());
-            assert_eq!(exact(&text(&found["difference"])), gain + lose);
-            let count = |wanted: fn(&num_bigint::BigInt, &num_bigint::BigInt) -> bool| {
-                differences
-                    .iter()
-                    .filter(|difference| wanted(difference, &zero))
-                    .count() as u64
-            };
-            assert_eq!(found["gain"]["accounts"], count(|a, b| a > b));
-            assert_eq!(found["lose"]["accounts"], count(|a, b| a < b));
-            assert_eq!(found["same"], count(|a, b| a == b));
-            // The seals, too, but for their roots and cuts.
-            for (told, seal) in found["epochs"].as_array().expect("epochs").iter().flat_map(|told| {
-                let of = |place: &Place| {
-                    let id = format!("{asset}:{}", told["epoch"]);
-                    place
-                        .records("softstake.epochs")
-                        .into_iter()
-                        .find(|seal| seal["id"] == id.as_str())
-                        .expect("a seal")
-                };
-                [
-                    (told["was"].clone(), of(&place)),
-                    (told["would_be"].clone(), of(&other)),
-                ]
-            }) {
-                for (field, value) in told.as_object().expect("an object") {
-                    assert_eq!(&seal["data"][field], value, "{field} under {programme}");
-                }
-            }
+            check_accounts(&told, &was, &would_be, &programme);
+            check_totals(&found, &told);
+            check_seals(&found, asset, &place, &other, &programme);
         }
     }
-    assert!(files(&place.bus()) == before, "something was published");
+    assert!(contents(&place) == before, "something was published");
 }
 
 #[test]
-fn the_same_rules_change_nothing() {
+fn the_same_programme_changes_nothing() {
     let place = settled(|events| events);
     let listing = first_listing(&place);
-    let asset = listing["data"]["asset"].as_str().expect("an asset").to_owned();
-    // The rules that are in force in the end, from when they came into force, as the decisions have them.
+    let asset = text(&listing["data"]["asset"]);
+    // The programme in force at the end, from the epoch on which it came into force, as the decisions have it.
     let last = place
         .records("softstake.decisions")
         .into_iter()
         .map(|decision| decision["data"].clone())
         .filter(|data| data["decision"] == "listing_accepted" || data["decision"] == "programme_changed")
-        .rfind(|data| data["listing"]["asset"] == asset.as_str())
+        .rfind(|data| data["listing"]["asset"] == asset)
         .expect("a listing")["listing"]
         .clone();
     let folder = tempfile::tempdir().expect("a folder");
@@ -268,7 +249,7 @@ fn the_same_rules_change_nothing() {
 }
 
 #[test]
-fn what_cannot_be_tried_is_said() {
+fn an_invalid_programme_is_refused_with_its_reason() {
     let place = settled(|events| events);
     let listing = first_listing(&place);
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,4 @@
-//! The published books, audited from the strings in the records alone.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! Conservation of money in what was published, checked from the records alone.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +8,7 @@ use num_traits::{One, Zero};
 use serde_json::Value;
 
 /// A published decimal, exactly.
-pub fn decimal(value: &Value) -> Ratio<BigInt> {
+fn decimal(value: &Value) -> Ratio<BigInt> {
     let text = value
         .as_str()
         .unwrap_or_else(|| panic!("{value} is no decimal in a string"));
@@ -22,8 +20,8 @@ pub fn decimal(value: &Value) -> Ratio<BigInt> {
     Ratio::new(digits, scale)
 }
 
-/// Holds every seal against conservation, against its distributions, and against the seal before it.
-pub fn audit(seals: &[Value], distributions: &[Value]) {
+/// Checks that every seal conserves money, agrees with its distributions and continues the seal before it.
+pub fn check(seals: &[Value], distributions: &[Value]) {
     let mut paid: BTreeMap<(String, u64), (Ratio<BigInt>, u64)> = BTreeMap::new();
     for data in distributions.iter().map(|record| &record["data"]) {
         let entry = paid.entry(epoch_of(data)).or_insert_with(|| (Ratio::zero(), 0));
@@ -55,7 +53,7 @@ pub fn audit(seals: &[Value], distributions: &[Value]) {
         assert_eq!(
             field("rewarded") + field("withheld_before"),
             field("distributed") + field("withheld_after"),
-            "{what} pays or withholds what nobody earned"
+            "{what} pays or withholds more or less than was earned"
         );
         let before = epoch
             .checked_sub(1)
@@ -64,23 +62,23 @@ pub fn audit(seals: &[Value], distributions: &[Value]) {
         assert_eq!(
             field("carried_in"),
             left("carried_out"),
-            "{what} carries in what was not carried out"
+            "{what} does not carry in what the epoch before carried out"
         );
         assert_eq!(
             field("withheld_before"),
             left("withheld_after"),
-            "{what} forgets what was withheld"
+            "{what} does not continue what the epoch before withheld"
         );
         let (amount, count) = paid.remove(&(asset.clone(), *epoch)).unwrap_or((Ratio::zero(), 0));
         assert_eq!(
             field("distributed"),
             amount,
-            "{what} says another sum than its distributions"
+            "{what}: the sum in the seal is not that of its distributions"
         );
         assert_eq!(
             seal["distributions"].as_u64(),
             Some(count),
-            "{what} says another number of distributions"
+            "{what}: the count in the seal is not that of its distributions"
         );
     }
     assert!(paid.is_empty(), "distributions without a seal: {paid:?}");

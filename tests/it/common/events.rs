@@ -1,13 +1,11 @@
-//! Events as the tests write them, on a clock of seconds since the first of November 2026.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! Input events. Their times count from 2026-11-01T00:00:00Z, the origin.
 
 use serde_json::{Value, json};
 
-/// 2026-11-01T00:00:00Z in milliseconds since 1970.
-pub const ORIGIN_MS: i64 = 1_793_491_200_000;
+/// 2026-11-01T00:00:00Z, in milliseconds since 1970.
+const ORIGIN_MS: i64 = 1_793_491_200_000;
 
-/// So many milliseconds after the origin, as the outputs write it.
+/// The time `ms` milliseconds after the origin, as outputs write it.
 pub fn time(ms: i64) -> String {
     let instant = jiff::Timestamp::from_millisecond(ORIGIN_MS + ms).expect("a time within the calendar");
     format!("{instant:.3}")
@@ -35,7 +33,7 @@ pub fn listing(asset: &str, decimals: u32, epoch_seconds: u32, programme: &Value
     event(&format!("list-{asset}"), "softstake.asset.v1", 0, &data)
 }
 
-/// The plainest programme there is.
+/// The programme with the fewest fields.
 pub fn pool() -> Value {
     json!({"from_epoch": 0, "mode": "pool"})
 }

@@ -1,6 +1,4 @@
-//! The program's tasks in this process, on a bus and stores in memory.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! A deployment in this process: the tasks on a bus and stores in memory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +7,10 @@ use std::sync::atomic::AtomicBool;
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Access, Log, Mark, Topic, TopicKind, TopicPartition};
-use softstake::deployment::state_directory::InMemory;
-use softstake::deployment::{Deployment, RunEnd, RunMode, run};
+use softstake::deployment::{Deployment, RunEnd, RunMode, run, state_directory};
 use softstake::task::stats::Stats;
 
-/// What no result may depend on.
+/// Settings that must not change any result.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub partitions: u32,
@@ -21,17 +18,18 @@ pub struct Shape {
     pub step_bytes: usize,
 }
 
-pub struct Memory {
+/// A deployment in memory.
+pub struct InMemory {
     bus: MemoryBus,
     deployment: Deployment,
 }
 
-impl Memory {
+impl InMemory {
     pub fn new(shape: Shape, dedup_epochs: u64) -> Self {
         let bus = MemoryBus::new();
         let deployment = Deployment {
             bus: Access::ReadWrite(Arc::new(bus.clone())),
-            stores: Arc::new(InMemory::default()),
+            stores: Arc::new(state_directory::InMemory::default()),
             partitions: Some(shape.partitions),
             dedup_epochs,
             threads: shape.threads,
@@ -46,7 +44,7 @@ impl Memory {
         self.bus.append(to, line.as_bytes());
     }
 
-    /// Works until nothing is left to do, and stops.
+    /// Runs until idle.
     pub fn run(&self) {
         let end = run(
             &self.deployment,
@@ -78,7 +76,7 @@ impl Memory {
         numbers.into_iter().map(read).collect()
     }
 
-    /// Writes everything that others can read as a directory bus.
+    /// Writes every topic except the inner ones as a directory bus.
     pub fn save(&self, root: &Path) {
         for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() != TopicKind::Inner) {
             for (number, lines) in self.lines(topic) {

@@ -1,7 +1,5 @@
 //! A real PostgreSQL server, started and stopped by the tests.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -11,8 +9,17 @@ use std::process::{Child, Command, Stdio};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
-/// Runs the server until standard input ends, with the process of the test at the latest, and then shuts it down as
-/// hard as it can be without leaving processes behind: nothing is written first, as in a crash.
+use super::kafka::wait_for;
+
+/// Runs an asynchronous call to its end.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+/// Runs the server until standard input ends, which the end of the test process guarantees.
+///
+/// Then it ends the server with SIGQUIT: nothing is written first, as in a crash, and no process is left behind.
 const TIED_TO_STDIN: &str = r#"
 "$@" &
 read -r _
@@ -20,18 +27,18 @@ kill -QUIT $!
 wait $!
 "#;
 
-/// A server that listens on a socket in a folder of its own; gone with the test.
+/// A server that listens on a socket in its own folder. It is removed with the test.
 pub struct Postgres {
     process: Option<Child>,
     folder: TempDir,
 }
 
 impl Postgres {
-    /// Starts a server. Text is sorted by the rules of a language unless it is told otherwise, not by bytes.
+    /// Starts a server. By default it sorts text by the rules of a language, not by bytes.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for PostgreSQL");
-        if let Some((user, group)) = servant() {
-            chown(folder.path(), Some(user), Some(group)).expect("the folder is given away");
+        if let Some((user, group)) = server_user() {
+            chown(folder.path(), Some(user), Some(group)).expect("the folder is given to another user");
         }
         let mut server = Self { process: None, folder };
         let mut initdb = server.program("initdb");
@@ -49,7 +56,7 @@ impl Postgres {
         server
     }
 
-    /// Ends the server as a crash would, if it runs.
+    /// Ends the server, if it runs, as a crash would.
     pub fn crash(&mut self) {
         if let Some(mut process) = self.process.take() {
             drop(process.stdin.take());
@@ -57,14 +64,14 @@ impl Postgres {
         }
     }
 
-    /// Starts the server again, on the same data; returns once it answers.
+    /// Starts the server again on the same data. Returns when it answers.
     pub fn restart(&mut self) {
         self.crash();
         let postgres = self.program("postgres");
-        let mut command = as_servant("sh");
+        let mut command = as_server_user("sh");
         command.args(["-c", TIED_TO_STDIN, "sh"]).arg(postgres.get_program());
         command.arg("-D").arg(self.data());
-        // A kill of the consumer loses no page, so none has to be forced to the disk.
+        // A killed consumer loses no written page, so no page needs to be forced to the disk.
         for setting in ["listen_addresses=", "fsync=off", "shared_buffers=16MB"] {
             command.args(["-c", setting]);
         }
@@ -74,14 +81,12 @@ impl Postgres {
         command.stdout(log.try_clone().expect("the log again")).stderr(log);
         self.process = Some(command.spawn().expect("a shell starts"));
         let url = self.url("postgres");
-        crate::kafka::wait_for("PostgreSQL to answer", || {
-            crate::block_on(PgConnection::connect(&url)).ok()
-        });
+        wait_for("PostgreSQL to answer", || block_on(PgConnection::connect(&url)).ok());
     }
 
-    /// Creates a database and returns its address.
+    /// Creates a database. Returns its URL.
     pub fn create(&self, name: &str) -> String {
-        crate::block_on(async {
+        block_on(async {
             let mut connection = PgConnection::connect(&self.url("postgres"))
                 .await
                 .expect("a connection");
@@ -112,7 +117,7 @@ impl Postgres {
             "{} is missing: `make test-setup` installs it",
             path.display()
         );
-        as_servant(path)
+        as_server_user(path)
     }
 }
 
@@ -126,7 +131,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Where Debian's package has the newest server's programs.
+/// The folder of the newest server's programs, as Debian packages them.
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let versions = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -134,18 +139,18 @@ fn programs() -> PathBuf {
     Path::new("/usr/lib/postgresql").join(version.to_string()).join("bin")
 }
 
-/// A command that root does not run itself: the server refuses root.
-fn as_servant(program: impl AsRef<std::ffi::OsStr>) -> Command {
+/// A command, run by another user if the test runs as root: the server refuses root.
+fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    if let Some((user, group)) = servant() {
+    if let Some((user, group)) = server_user() {
         command.uid(user).gid(group);
     }
     command.current_dir("/").stdin(Stdio::null());
     command
 }
 
-/// Whom root lets run the server: the user that the package made for it. Others run it themselves.
-fn servant() -> Option<(u32, u32)> {
+/// The user and group for the server, if the test runs as root: those that the package created.
+fn server_user() -> Option<(u32, u32)> {
     if fs::metadata("/proc/self").expect("this process").uid() != 0 {
         return None;
     }

@@ -1,23 +1,20 @@
-//! A process that works while the test looks on.
-//!
-//! Whoever includes this includes `common` as well.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! A process that runs while the test watches it.
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::common::{Place, softstake, start};
+use super::place::Place;
+use super::program::{on_bus, start};
 
-/// Far more than anything here takes: past it, the test fails.
+/// Much longer than any wait takes. After it, the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the test looks.
+/// The pause between two looks.
 const BLINK: Duration = Duration::from_millis(5);
 
 const SIGTERM: u32 = 15;
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
@@ -26,7 +23,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A process that is gone with the test, whatever comes of it.
+/// A process, killed with the test.
 pub struct Process(Child);
 
 impl Process {
@@ -34,13 +31,9 @@ impl Process {
         Self(start(command))
     }
 
-    /// `softstake run` on this bus, without an end.
-    pub fn watching(place: &Place, partitions: Option<u32>) -> Self {
-        let mut command = softstake();
-        command
-            .arg("run")
-            .arg("--bus")
-            .arg(format!("dir:{}", place.bus().display()));
+    /// `softstake run` on this bus. It does not stop when idle.
+    pub fn running(place: &Place, partitions: Option<u32>) -> Self {
+        let mut command = on_bus("run", &place.bus());
         command.arg("--state").arg(place.state());
         if let Some(partitions) = partitions {
             command.arg("--partitions").arg(partitions.to_string());
@@ -48,7 +41,7 @@ impl Process {
         Self::start(&mut command)
     }
 
-    /// What the system says of it; nothing once it has ended.
+    /// A field of `/proc/PID/status`; none once it has ended.
     fn status(&self, field: &str) -> Option<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         status
@@ -67,9 +60,9 @@ impl Process {
         self.0.try_wait().expect("the program's status").is_some()
     }
 
-    /// Asks it to stop; its exit status.
+    /// Asks it to stop. Returns its exit status.
     pub fn stop(mut self) -> Option<i32> {
-        until("it listens to signals", || self.catches(SIGTERM));
+        until("it handles signals", || self.catches(SIGTERM));
         assert!(!self.ended(), "it ended by itself");
         let id = self.0.id().to_string();
         assert!(
@@ -84,7 +77,7 @@ impl Process {
         self.0.wait().expect("its end").code()
     }
 
-    /// Lets it come to its end, which must be a success; the most memory it was seen to hold, in KiB.
+    /// Waits until it ends, which must be with success. Returns its peak of resident memory, in KiB.
     pub fn peak_kib(mut self) -> u64 {
         let mut peak = 0;
         until("it has ended", || {
@@ -102,7 +95,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended; then there is nothing to do.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

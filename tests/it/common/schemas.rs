@@ -1,6 +1,4 @@
-//! The event schemas of `schemas/`, compiled once, for any test that holds records against them.
-
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+//! The event schemas of `schemas/`, compiled once, to validate records.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,12 +19,12 @@ pub struct Schemas {
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::load);
 
-/// The schemas as they stand in the tree.
+/// The schemas in the source tree.
 pub fn schemas() -> &'static Schemas {
     &SCHEMAS
 }
 
-/// Holds a structured-mode record against the schema of its `type`. The error names every place that does not fit.
+/// Validates a structured-mode record against the schema of its `type`. The error names every field that does not fit.
 pub fn check_record(record: &Value) -> Result<(), String> {
     let Some(event_type) = record.get("type").and_then(Value::as_str) else {
         return Err("type: missing, or no string".to_owned());
@@ -34,12 +32,12 @@ pub fn check_record(record: &Value) -> Result<(), String> {
     schemas().check_as(event_type, record)
 }
 
-/// The folder the schemas are in.
+/// The folder of the schemas.
 pub fn schemas_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")
 }
 
-/// Reads one JSON file, or ends the test with its name.
+/// Reads one JSON file. A failure names the file.
 pub fn read_json(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -61,7 +59,7 @@ impl Schemas {
         let registry = Registry::new()
             .extend(resources)
             .and_then(RegistryBuilder::prepare)
-            .unwrap_or_else(|e| panic!("the schemas do not resolve among themselves: {e}"));
+            .unwrap_or_else(|e| panic!("the references among the schemas do not resolve: {e}"));
 
         let validators = documents
             .iter()
@@ -75,12 +73,12 @@ impl Schemas {
         }
     }
 
-    /// The event types there is a schema for, in order.
+    /// The event types that have a schema, in order.
     pub fn types(&self) -> impl Iterator<Item = &str> {
         self.validators.keys().map(String::as_str)
     }
 
-    /// Every schema document, the shared pieces among them, by name.
+    /// Every schema document by name, including the shared definitions.
     pub fn documents(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.documents.iter().map(|(name, document)| (name.as_str(), document))
     }
@@ -96,7 +94,7 @@ impl Schemas {
         compile(&self.registry, &format!("{document}#/$defs/{piece}"), &schema)
     }
 
-    /// Holds a record against the schema of the type given, whatever type it claims to be.
+    /// Validates a record against the schema of this type, without regard to its own `type`.
     pub fn check_as(&self, event_type: &str, record: &Value) -> Result<(), String> {
         let validator = self
             .validator(event_type)
@@ -113,13 +111,13 @@ impl Schemas {
     }
 }
 
-/// The `$id` a schema must have.
+/// The `$id` that a schema must have.
 pub fn uri(name: &str) -> String {
     format!("https://softstake.example/schemas/{name}{SUFFIX}")
 }
 
 fn compile(registry: &Registry<'_>, name: &str, schema: &Value) -> Validator {
-    // `format` is an annotation in 2020-12, and stays one: the patterns say exactly what is meant.
+    // In 2020-12 `format` is an annotation only: the patterns decide.
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_registry(registry)

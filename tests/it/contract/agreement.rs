@@ -1,26 +1,15 @@
-//! The program against the naive model, from outside: a bus goes in, and every record that comes out has to be the model's.
-
-mod common;
-mod model;
+//! The program and the model on the same synthetic buses: every published record must be equal.
 
 use std::path::Path;
 
-use common::{Place, setting};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 
-/// For how many epochs duplicates are recognised unless the configuration says otherwise.
-const DEDUP_EPOCHS: u64 = 7;
+use crate::common::{Place, setting};
+use crate::judge::DEDUP_EPOCHS;
+use crate::model;
 
-/// Lets the program work on a synthetic bus, with a run after each stage, so that late records are really late.
-fn work(place: &Place, spec: &Synthetic, partitions: u32) {
-    for stage in 0..spec.epochs {
-        write(&place.bus(), spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        place.run(Some(partitions));
-    }
-}
-
-/// Holds what came out against the model.
-fn judge(bus: &Path, what: &str) -> model::Outputs {
+/// Compares the output with the model.
+fn compare(bus: &Path, what: &str) -> model::Outputs {
     let expected = model::expected(bus, DEDUP_EPOCHS).unwrap_or_else(|error| panic!("{what}: {error}"));
     let published = model::published(bus).unwrap_or_else(|error| panic!("{what}: {error}"));
     let differences = model::differences(&expected, &published);
@@ -42,11 +31,11 @@ fn a_hundred_thousand_events_on_1_and_on_16_partitions() {
         bad: 0.03,
         ..Synthetic::default()
     };
-    let mut roots = Vec::new();
+    let mut outcomes = Vec::new();
     for partitions in [1, 16] {
         let place = Place::new();
-        work(&place, &spec, partitions);
-        let published = judge(&place.bus(), &format!("{partitions} ledger partitions"));
+        place.grow(&spec, Some(partitions));
+        let published = compare(&place.bus(), &format!("{partitions} ledger partitions"));
         assert_eq!(published.seals.len(), 20, "4 assets, 5 epochs");
         assert!(
             published.late_postings.len() > 1000,
@@ -58,9 +47,9 @@ fn a_hundred_thousand_events_on_1_and_on_16_partitions() {
             "{} dead letters",
             published.dead_letters.len()
         );
-        roots.push(place.outcome());
+        outcomes.push(place.outcome());
     }
-    assert_eq!(roots[0], roots[1], "the number of partitions is no part of any result");
+    assert_eq!(outcomes[0], outcomes[1], "the number of partitions changes the output");
 }
 
 #[test]
@@ -85,13 +74,13 @@ fn two_hundred_small_buses() {
             bad: 0.1,
         };
         let place = Place::new();
-        work(&place, &spec, 1 << (seed % 5));
-        judge(&place.bus(), &format!("seed {seed}"));
+        place.grow(&spec, Some(1 << (seed % 5)));
+        compare(&place.bus(), &format!("seed {seed}"));
     }
 }
 
 #[test]
-fn a_bus_written_at_once() {
+fn a_bus_whose_stages_are_all_there_at_once() {
     let spec = Synthetic {
         events: 20_000,
         accounts: 500,
@@ -100,7 +89,7 @@ fn a_bus_written_at_once() {
         ..Synthetic::default()
     };
     let place = Place::new();
-    write(&place.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    place.bring_all(&spec);
     place.run(None);
-    judge(&place.bus(), "all stages at once");
+    compare(&place.bus(), "all stages at once");
 }

@@ -1,19 +1,12 @@
-//! The worked example of the contract, to the last field.
+//! The worked example of the contract, compared in every field.
 
-mod common;
-
-use common::{Place, copy, fixture, json_lines};
 use serde_json::Value;
 
-fn by_id(records: Vec<Value>) -> std::collections::BTreeMap<String, Value> {
-    records
-        .into_iter()
-        .map(|record| (record["id"].as_str().expect("an id").to_owned(), record))
-        .collect()
-}
+use crate::common::records::by_id;
+use crate::common::{Place, copy, fixture, json_lines};
 
 #[test]
-fn comes_out_as_the_contract_says_on_any_number_of_partitions() {
+fn the_output_is_that_of_the_contract_on_any_number_of_partitions() {
     for partitions in [1, 2, 8, 64] {
         let place = Place::new();
         copy(&fixture("example/bus"), &place.bus());
@@ -50,14 +43,14 @@ fn comes_out_as_the_contract_says_on_any_number_of_partitions() {
 }
 
 #[test]
-fn runs_again_without_doing_anything_again() {
+fn another_run_publishes_nothing_even_without_the_state() {
     let place = Place::new();
     copy(&fixture("example/bus"), &place.bus());
     place.run(None);
     let outcome = place.outcome();
     place.run(None);
     assert_eq!(place.outcome(), outcome);
-    // Without its state, everything is worked out once more, and nothing is published once more.
+    // Without the state all records are replayed, and nothing is published again.
     std::fs::remove_dir_all(place.state()).expect("the state goes");
     place.run(None);
     assert_eq!(place.outcome(), outcome);

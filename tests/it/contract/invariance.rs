@@ -1,42 +1,35 @@
-//! What no result may depend on: how events are spread over topics and partitions, how they interleave, how much a step takes, how many ledger
-//! partitions and threads there are, and how often a record comes.
+//! Properties: results do not depend on the layout of the input, its interleaving, the step size, the number of ledger
+//! partitions and threads, or duplicates.
 //!
-//! All events stand before the closes here: whether one is late depends on where it stands.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-#[path = "common/books.rs"]
-mod books;
-#[path = "common/events.rs"]
-mod events;
-#[path = "common/memory.rs"]
-mod memory;
+//! All events come before the closes here, because the position of an event decides whether it is late.
 
 use std::collections::{BTreeMap, HashMap};
 
-use events::{close, event, listing};
-use memory::{Memory, Shape};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use softstake::bus::Topic;
 use softstake::generate::{Synthetic, write};
 
-/// Records to be read, in an order that must not matter but among those of one key.
+use crate::common::conservation;
+use crate::common::events::{close, event, listing};
+use crate::common::in_memory::{InMemory, Shape};
+
+/// Records to be read. Their order must not matter, except among records with one key.
 #[derive(Debug, Clone)]
 struct Log {
     control: Vec<String>,
-    /// The key says which records have to stay in one partition and in their order: those with one id and source.
+    /// Records with their keys. Records with one key, which is id and source, stay in one partition and in their order.
     sources: Vec<(String, String)>,
 }
 
-/// How a log is laid out on a bus and worked off.
+/// How a log is spread over a bus, and how it is processed.
 #[derive(Debug, Clone)]
 struct Layout {
     seed: u64,
     topics: usize,
     partitions: u64,
     shape: Shape,
-    /// Of a hundred records, so many stand on the bus once more.
+    /// How many of a hundred records have a duplicate.
     copies: u64,
 }
 
@@ -53,28 +46,28 @@ fn hash(seed: u64, text: &str) -> u64 {
     })
 }
 
-/// What must be the same for every layout: distributions, seals without their cuts, and the codes of what is refused.
+/// The results that must not depend on the layout: distributions, seals without cuts, and rejections.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     distributions: Vec<String>,
     seals: Vec<String>,
-    refused: BTreeMap<String, usize>,
+    rejected: BTreeMap<String, usize>,
 }
 
-/// How often each payload was refused, with which code.
+/// How often each payload was rejected with which code.
 fn rejections(letters: &[Value]) -> BTreeMap<String, usize> {
-    let mut refused = BTreeMap::new();
+    let mut rejected = BTreeMap::new();
     for data in letters.iter().map(|record| &record["data"]) {
         let payload = data["payload"]
             .as_str()
             .or(data["payload_base64"].as_str())
             .expect("a payload");
-        *refused.entry(format!("{} {payload}", data["code"])).or_default() += 1;
+        *rejected.entry(format!("{} {payload}", data["code"])).or_default() += 1;
     }
-    refused
+    rejected
 }
 
-/// The records by partition. Those of one key keep their order, all else is shuffled.
+/// The records by partition, shuffled. Only records of one key keep their order.
 fn spread(log: &Log, layout: &Layout) -> BTreeMap<(usize, u64), Vec<String>> {
     let mut places: BTreeMap<_, Vec<(u64, String)>> = BTreeMap::new();
     let mut orders: HashMap<&str, Vec<u64>> = HashMap::new();
@@ -88,7 +81,7 @@ fn spread(log: &Log, layout: &Layout) -> BTreeMap<(usize, u64), Vec<String>> {
         let place = hash(layout.seed, key);
         let topic = usize::try_from(place % 5).expect("small") % layout.topics;
         let place = (topic, (place / 5) % layout.partitions);
-        // The numbers drawn for a key are handed out in ascending order.
+        // The numbers drawn for a key are used in ascending order.
         let order = orders.get_mut(key.as_str()).and_then(Vec::pop).expect("one for each");
         let records = places.entry(place).or_default();
         records.push((order, record.clone()));
@@ -97,7 +90,7 @@ fn spread(log: &Log, layout: &Layout) -> BTreeMap<(usize, u64), Vec<String>> {
         }
     }
     let sorted = |mut records: Vec<(u64, String)>| {
-        // Stable, so that a copy stays behind its original.
+        // A stable sort keeps a copy behind its original.
         records.sort_by_key(|(order, _)| *order);
         records.into_iter().map(|(_, record)| record).collect()
     };
@@ -108,7 +101,7 @@ fn spread(log: &Log, layout: &Layout) -> BTreeMap<(usize, u64), Vec<String>> {
 }
 
 fn outcome(log: &Log, layout: &Layout) -> Outcome {
-    let memory = Memory::new(layout.shape, 7);
+    let memory = InMemory::new(layout.shape, 7);
     for (index, record) in (0u64..).zip(&log.control) {
         memory.append(Topic::Control.partition(0), record);
         if mixed(layout.seed.wrapping_mul(3).wrapping_add(index)) % 100 < layout.copies {
@@ -121,10 +114,10 @@ fn outcome(log: &Log, layout: &Layout) -> Outcome {
     }
     memory.run();
     let (distributions, seals) = (memory.records(Topic::Distributions), memory.records(Topic::Epochs));
-    books::audit(&seals, &distributions);
+    conservation::check(&seals, &distributions);
     assert!(
         memory.records(Topic::LatePostings).is_empty(),
-        "all stands before the closes"
+        "all events come before the closes"
     );
     let sorted = |records: Vec<Value>| {
         let mut lines: Vec<String> = records.iter().map(Value::to_string).collect();
@@ -139,7 +132,7 @@ fn outcome(log: &Log, layout: &Layout) -> Outcome {
     Outcome {
         distributions: sorted(distributions),
         seals: sorted(seals.into_iter().map(without_cut).collect()),
-        refused: rejections(&memory.records(Topic::DeadLetters)),
+        rejected: rejections(&memory.records(Topic::DeadLetters)),
     }
 }
 
@@ -184,7 +177,7 @@ const ACCOUNTS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "名前"];
 const EPOCH_MS: i64 = 60_000;
 const EPOCHS: u32 = 3;
 
-/// A programme, without the epoch from which it is in force.
+/// A programme without `from_epoch`.
 fn programmes() -> impl Strategy<Value = Value> {
     let choice =
         |choices: &[&str]| prop::sample::select(choices.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
@@ -217,7 +210,7 @@ fn programmes() -> impl Strategy<Value = Value> {
 fn bodies() -> impl Strategy<Value = (&'static str, Value)> {
     let account = || prop::sample::select(ACCOUNTS.to_vec());
     let asset = || prop::sample::select(vec!["A", "A", "B", "USD"]);
-    // Now and then more decimals than the assets have.
+    // Sometimes with more decimals than the assets have.
     let amount = || {
         prop_oneof![
             9 => (1u32..2000).prop_map(|cents| format!("{}.{:02}", cents / 100, cents % 100)),
@@ -261,10 +254,11 @@ fn bodies() -> impl Strategy<Value = (&'static str, Value)> {
     ]
 }
 
-/// A small log: two assets with a change of programme each, three epochs, and whatever may happen in them; some ids come twice.
+/// A small log of three epochs, with events of all types: two assets, each with a change of programme. Some ids occur
+/// twice.
 fn logs() -> impl Strategy<Value = Log> {
     let end = i64::from(EPOCHS + 1) * EPOCH_MS;
-    // Many on a boundary, where mistakes are.
+    // Many times are on a boundary, where mistakes are likely.
     let time = prop_oneof![3 => -EPOCH_MS..end, 1 => (-1i64..=4).prop_map(|epoch| epoch * EPOCH_MS)];
     let sources = prop::collection::vec((0u32..60, time, bodies()), 0..40);
     let pools = prop::collection::vec(0u32..100_000, 2 * usize::try_from(EPOCHS).expect("small"));
@@ -305,7 +299,7 @@ fn generated(spec: &Synthetic) -> Log {
     let lines = |topic: Topic, partition: u32| {
         let path = folder.path().join(topic.name()).join(format!("{partition}.jsonl"));
         let bytes = std::fs::read(path).unwrap_or_default();
-        // A memory bus takes any bytes; those that are no UTF-8 have no place in a text, and other tests.
+        // Records that are not UTF-8 are left out. Other tests have them.
         let lines: Vec<String> = bytes
             .split(|byte| *byte == b'\n')
             .filter_map(|line| String::from_utf8(line.to_vec()).ok())
@@ -317,7 +311,7 @@ fn generated(spec: &Synthetic) -> Log {
         for partition in 0..spec.partitions {
             for (index, line) in lines(topic, partition).into_iter().enumerate() {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                // What has no identity is on its own.
+                // A record without id and source has a key of its own.
                 let key = match (event["id"].as_str(), event["source"].as_str()) {
                     (Some(id), Some(source)) => format!("{source}|{id}"),
                     _ => format!("{topic}:{partition}:{index}"),
@@ -336,7 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn neither_layout_nor_shape_is_part_of_any_result(log in logs(), layouts in prop::collection::vec(layouts(Just(0)), 3)) {
+    fn results_do_not_depend_on_layout_and_shape(log in logs(), layouts in prop::collection::vec(layouts(Just(0)), 3)) {
         let wanted = outcome(&log, &plain());
         prop_assert_eq!(wanted.seals.len(), usize::try_from(2 * EPOCHS).expect("small"));
         for layout in layouts {
@@ -345,13 +339,13 @@ proptest! {
     }
 
     #[test]
-    fn a_record_that_comes_twice_changes_nothing(log in logs(), layout in layouts(prop::sample::select(vec![10, 50, 100]))) {
+    fn duplicates_change_nothing(log in logs(), layout in layouts(prop::sample::select(vec![10, 50, 100]))) {
         let once = outcome(&log, &plain());
         let twice = outcome(&log, &layout);
         prop_assert_eq!(&twice.distributions, &once.distributions);
         prop_assert_eq!(&twice.seals, &once.seals);
-        // Only what was refused is refused again, for the same reason.
-        prop_assert_eq!(twice.refused.keys().collect::<Vec<_>>(), once.refused.keys().collect::<Vec<_>>());
+        // A rejected record is rejected again, with the same code.
+        prop_assert_eq!(twice.rejected.keys().collect::<Vec<_>>(), once.rejected.keys().collect::<Vec<_>>());
     }
 }
 
@@ -359,15 +353,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_generated_bus_comes_out_the_same_from_any_layout(seed in 1u64..1_000_000, layout in layouts(prop::sample::select(vec![0, 20]))) {
+    fn results_of_a_synthetic_bus_do_not_depend_on_the_layout(seed in 1u64..1_000_000, layout in layouts(prop::sample::select(vec![0, 20]))) {
         let spec = Synthetic {
             events: 800, accounts: 40, assets: 3, partitions: 2, epochs: 3, seed, duplicates: 0.1, late: 0.0, bad: 0.1, ..Synthetic::default()
         };
         let log = generated(&spec);
         let (wanted, found) = (outcome(&log, &plain()), outcome(&log, &layout));
-        prop_assert!(!wanted.distributions.is_empty() && !wanted.refused.is_empty());
+        prop_assert!(!wanted.distributions.is_empty() && !wanted.rejected.is_empty());
         prop_assert_eq!(&found.distributions, &wanted.distributions);
         prop_assert_eq!(&found.seals, &wanted.seals);
-        prop_assert_eq!(found.refused.keys().collect::<Vec<_>>(), wanted.refused.keys().collect::<Vec<_>>());
+        prop_assert_eq!(found.rejected.keys().collect::<Vec<_>>(), wanted.rejected.keys().collect::<Vec<_>>());
     }
 }

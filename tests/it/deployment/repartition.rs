@@ -1,27 +1,15 @@
-//! The ledger laid out over more or fewer partitions: under load, killed on the way, there and back; and what comes out is the same.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
+//! Changing the number of ledger partitions, also under load and with kills: the output must not change.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, bring, copy, fail, softstake, succeed, undisturbed};
-use deployment::Deployment;
-use kafka::Cluster;
 use softstake::generate::Synthetic;
+
+use crate::common::kafka::{Cluster, Deployment, Instance};
+use crate::common::{Place, copy, fail, on_bus, softstake, start, succeed, undisturbed};
+use crate::judge::judge;
 
 const STAGES: u32 = 6;
 
@@ -35,12 +23,8 @@ fn spec() -> Synthetic {
     }
 }
 
-fn on(place: &Place, what: &str) -> Command {
-    let mut command = softstake();
-    command
-        .arg(what)
-        .arg("--bus")
-        .arg(format!("dir:{}", place.bus().display()));
+fn on(place: &Place, subcommand: &str) -> Command {
+    let mut command = on_bus(subcommand, &place.bus());
     command.arg("--state").arg(place.state());
     command
 }
@@ -51,7 +35,7 @@ fn repartition(place: &Place, to: u32) -> Command {
     command
 }
 
-/// What some accounts have, as support sees it.
+/// Some accounts as `softstake query account` shows them.
 fn accounts(state: &Path) -> Vec<String> {
     (0..1_000)
         .step_by(53)
@@ -63,25 +47,21 @@ fn accounts(state: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Starts a command and kills it after a while, if it has not ended by then.
+/// Starts a command and kills it after a while, if it is still running.
 fn killed_after(command: &mut Command, ms: u64) {
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut child = start(command);
     std::thread::sleep(Duration::from_millis(ms));
     let _ = child.kill();
     child.wait().expect("its end");
 }
 
 #[test]
-fn there_and_back_and_nothing_is_different() {
+fn repeated_layout_changes_do_not_change_the_output() {
     let expected = undisturbed(&spec());
     let place = Place::new();
     let mut rows = Vec::new();
     for (stage, to) in (0..STAGES).zip([4, 2, 16, 1, 2, 4]) {
-        bring(&place, &spec(), stage);
+        place.bring(&spec(), stage);
         place.run(if stage == 0 { Some(2) } else { None });
         let before = accounts(&place.state());
         let output = succeed(&mut repartition(&place, to));
@@ -96,13 +76,8 @@ fn there_and_back_and_nothing_is_different() {
     place.run(None);
     assert_eq!(place.outcome(), expected);
     assert!(rows.iter().all(|said| !said.contains(" 0 rows")), "{rows:?}");
-    succeed(
-        softstake()
-            .arg("reconcile")
-            .arg("--bus")
-            .arg(format!("dir:{}", place.bus().display())),
-    );
-    // The log alone leads to the same stores, through all layouts.
+    succeed(&mut on_bus("reconcile", &place.bus()));
+    // A rebuild from the log alone makes the same stores, through all layouts.
     let before = accounts(&place.state());
     fs::remove_dir_all(place.state()).expect("a state to lose");
     succeed(&mut on(&place, "rebuild"));
@@ -112,13 +87,13 @@ fn there_and_back_and_nothing_is_different() {
 }
 
 #[test]
-fn killed_anywhere_and_in_the_middle_of_work() {
+fn kills_during_work_and_repartition_do_not_change_the_output() {
     let expected = undisturbed(&spec());
     for round in 0..4_u64 {
         let place = Place::new();
         for (stage, to) in (0..STAGES).zip([8, 4, 1, 2, 32, 8]) {
-            bring(&place, &spec(), stage);
-            // However far it came: blocks and barriers wait on the ledger.
+            place.bring(&spec(), stage);
+            // Blocks and barriers may be waiting on the ledger.
             let mut run = on(&place, "run");
             if stage == 0 {
                 run.args(["--partitions", "2"]);
@@ -126,7 +101,7 @@ fn killed_anywhere_and_in_the_middle_of_work() {
             killed_after(&mut run, 60 + 37 * (round + u64::from(stage)));
             let mut command = repartition(&place, to);
             killed_after(&mut command, 5 + 23 * (round + u64::from(stage)) % 120);
-            // What was being settled is gone on with until it is sealed; it may be in force already.
+            // Settlements in progress are finished first. The change may already be in force.
             for _ in 0..3 {
                 let output = repartition(&place, to).output().expect("the program starts");
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -146,18 +121,18 @@ fn killed_anywhere_and_in_the_middle_of_work() {
 }
 
 #[test]
-fn a_store_of_an_earlier_layout_is_never_gone_on_from() {
+fn a_store_of_an_earlier_layout_is_not_used() {
     let expected = undisturbed(&spec());
     let place = Place::new();
     let snapshots = place.bus().with_file_name("snapshots");
     let old = place.bus().with_file_name("old");
-    bring(&place, &spec(), 0);
+    place.bring(&spec(), 0);
     place.run(Some(2));
     copy(&place.state(), &old);
-    // There and back: as many partitions as before, but not the same.
+    // The same number of partitions as before, in a later layout.
     for (stage, to) in [(1, 4), (2, 2)] {
         succeed(repartition(&place, to).arg("--snapshots-place").arg(&snapshots));
-        bring(&place, &spec(), stage);
+        place.bring(&spec(), stage);
         place.run(None);
     }
     fs::remove_dir_all(place.state()).expect("a state to lose");
@@ -171,18 +146,18 @@ fn a_store_of_an_earlier_layout_is_never_gone_on_from() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("restored from the snapshot"), "{said}");
     for stage in 3..STAGES {
-        bring(&place, &spec(), stage);
+        place.bring(&spec(), stage);
         place.run(None);
     }
     assert_eq!(place.outcome(), expected);
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn an_impossible_change_is_refused_with_its_reason() {
     let place = Place::new();
     let said = fail(&mut repartition(&place, 4), 1);
     assert!(said.contains("nothing is on record of a deployment"), "{said}");
-    bring(&place, &spec(), 0);
+    place.bring(&spec(), 0);
     place.run(Some(2));
     let said = fail(&mut repartition(&place, 2), 1);
     assert!(
@@ -193,14 +168,14 @@ fn what_cannot_be_done_is_said() {
         let mut command = on(&place, "repartition");
         fail(command.args(["--to", wrong]), 2);
     }
-    // Whoever was told the old number is told so.
+    // A configuration with the old number is refused.
     succeed(&mut repartition(&place, 4));
     let said = fail(&mut place.command(Some(2)), 2);
     assert!(
         said.contains("partitions is 2") && said.contains("softstake repartition"),
         "{said}"
     );
-    // While somebody works on it, nothing is done.
+    // Nothing is changed while another process works on the bus.
     let mut child = on(&place, "run")
         .stderr(Stdio::null())
         .spawn()
@@ -213,29 +188,29 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
-fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
+fn instances_on_kafka_under_load_go_on_with_the_new_layout() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 4, 2);
     let place = &deployment.place;
     let snapshots = place.bus().with_file_name("snapshots");
-    let start = |instance: usize| {
+    let launch = |instance: usize| {
         let mut command = deployment.run(instance);
         command.arg("--snapshots-place").arg(&snapshots);
-        deployment::Instance::start(&mut command, deployment.log(instance))
+        Instance::start(&mut command, deployment.log(instance))
     };
     let bring_all = |stage: u32| {
-        bring(place, &spec(), stage);
+        place.bring(&spec(), stage);
         deployment.publish();
     };
     bring_all(0);
-    let mut instances = vec![start(0), start(1)];
+    let mut instances = vec![launch(0), launch(1)];
     for (stage, to) in (1..STAGES).zip([8, 4]) {
         deployment.until_sealed(usize::try_from(stage).expect("small"));
         for instance in &mut instances {
             assert_eq!(instance.stop(), Some(0));
         }
         std::thread::scope(|scope| {
-            // The exchange does not stop.
+            // The exchange goes on publishing.
             scope.spawn(|| bring_all(stage));
             let mut command = deployment.softstake(&["repartition", "--to", &to.to_string(), "--bus", "kafka"]);
             command
@@ -246,9 +221,9 @@ fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
             let said = String::from_utf8(output.stdout).expect("text");
             assert!(said.contains(&format!("The ledger has {to} partition")), "{said}");
         });
-        // One that has a disk of before, and one that has none.
-        remove(&deployment.state(2));
-        instances = vec![start(1), start(2)];
+        // One instance has stores of the layout before, the other has none.
+        let _ = fs::remove_dir_all(deployment.state(2));
+        instances = vec![launch(1), launch(2)];
     }
     (3..STAGES).for_each(bring_all);
     deployment.until_sealed(usize::try_from(STAGES * 3).expect("small"));
@@ -256,16 +231,16 @@ fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
         assert_eq!(instance.stop(), Some(0));
     }
     deployment.dump();
-    program::judge(place);
+    judge(place);
     let mut reconcile = deployment.softstake(&["reconcile", "--bus", "kafka"]);
     succeed(&mut reconcile);
-    // The log alone leads to the stores that are there.
+    // A rebuild from the log alone makes the same stores.
     let rebuilt = place.bus().with_file_name("rebuilt");
     let mut rebuild = deployment.softstake(&["rebuild", "--bus", "kafka"]);
     succeed(rebuild.arg("--state").arg(&rebuilt));
-    // One instance has them all, by way of the snapshots.
-    remove(&deployment.state(3));
-    let mut last = start(3);
+    // One instance restores all stores from snapshots.
+    let _ = fs::remove_dir_all(deployment.state(3));
+    let mut last = launch(3);
     deployment.until("all stores of the ledger are restored and caught up", || {
         let said = deployment.said(3);
         let count = |what: &str| said.matches(what).count();
@@ -276,8 +251,4 @@ fn instances_on_kafka_under_load_go_on_under_the_new_layout() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(last.stop(), Some(0));
     assert_eq!(accounts(&rebuilt), accounts(&deployment.state(3)));
-}
-
-fn remove(folder: &Path) {
-    let _ = fs::remove_dir_all(folder);
 }

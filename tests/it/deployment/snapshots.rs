@@ -1,18 +1,16 @@
-//! Snapshots of the stores, and stores made anew: a disk may be lost or damaged, and what comes out is the same.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
+//! Snapshots and rebuilds of stores: a lost or damaged disk must not change the output.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, bring, copy, softstake, succeed, undisturbed};
 use serde_json::Value;
 use softstake::generate::Synthetic;
+
+use crate::common::files::files_below;
+use crate::common::{Place, copy, on_bus, softstake, start, succeed, undisturbed};
 
 const STAGES: u32 = 4;
 
@@ -36,24 +34,10 @@ fn command(place: &Place) -> Command {
     command
 }
 
-/// Runs until idle with snapshots; what it said.
+/// Runs until idle with snapshots. Returns the log.
 fn run(place: &Place) -> String {
     let output = succeed(&mut command(place));
     String::from_utf8(output.stderr).expect("text")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 fn in_folder<'a>(paths: &'a [PathBuf], folder: &'a str) -> impl Iterator<Item = &'a PathBuf> {
@@ -64,9 +48,9 @@ fn in_folder<'a>(paths: &'a [PathBuf], folder: &'a str) -> impl Iterator<Item = 
     })
 }
 
-/// The manifests of the newest snapshot of each task.
+/// The manifest of the newest snapshot of each task, by folder.
 fn newest(place: &Place) -> BTreeMap<PathBuf, PathBuf> {
-    let all = files(&snapshots(place));
+    let all = files_below(&snapshots(place));
     in_folder(&all, "snapshots")
         .map(|path| (path.parent().expect("a folder").to_owned(), path.clone()))
         .collect()
@@ -76,32 +60,32 @@ fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).expect("a file");
     let at = at.min(bytes.len() - 1);
     bytes[at] ^= 1;
-    // The file may be linked from elsewhere: only this name is to be damaged.
+    // The file may be a hard link, so replace it: only this name must be damaged.
     fs::remove_file(path).expect("a file to replace");
     fs::write(path, bytes).expect("a file");
 }
 
-/// Two stages with snapshots.
+/// A bus after the first two stages, with snapshots.
 fn begun() -> Place {
     let place = Place::new();
     for stage in 0..2 {
-        bring(&place, &spec(), stage);
+        place.bring(&spec(), stage);
         run(&place);
     }
     place
 }
 
-/// The other stages; how it all comes out.
+/// Runs the other stages. Returns the output.
 fn finished(place: &Place) -> Vec<(&'static str, Vec<String>)> {
     for stage in 2..STAGES {
-        bring(place, &spec(), stage);
+        place.bring(&spec(), stage);
         run(place);
     }
     place.outcome()
 }
 
 #[test]
-fn a_lost_disk_is_restored_and_nothing_is_different() {
+fn a_lost_disk_is_restored_from_snapshots() {
     let expected = undisturbed(&spec());
     let place = begun();
     fs::remove_dir_all(place.state()).expect("a state to lose");
@@ -114,14 +98,14 @@ fn a_lost_disk_is_restored_and_nothing_is_different() {
         "the newest was not used: {said}"
     );
     assert_eq!(finished(&place), expected);
-    // Nothing of what was caught on the way is left.
-    assert_eq!(files(&place.state().join("caught")), Vec::<PathBuf>::new());
+    // No temporary snapshot is left.
+    assert_eq!(files_below(&place.state().join("caught")), Vec::<PathBuf>::new());
 }
 
 #[test]
-fn only_what_is_new_is_copied_and_old_ones_go() {
+fn only_new_files_are_uploaded_and_old_snapshots_are_removed() {
     let place = begun();
-    let before: BTreeMap<PathBuf, std::time::SystemTime> = files(&snapshots(&place))
+    let before: BTreeMap<PathBuf, std::time::SystemTime> = files_below(&snapshots(&place))
         .into_iter()
         .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("files")))
         .map(|path| {
@@ -131,7 +115,7 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
             )
         })
         .collect();
-    // Nothing has happened: nothing is taken but of the coordinator, which heard of the new start.
+    // Without new records only the coordinator has a new snapshot, because it learns of the restart.
     let of_others = |place: &Place| {
         let mut newest = newest(place);
         newest.retain(|folder, _| !folder.ends_with("coordinate/snapshots"));
@@ -141,7 +125,7 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
     run(&place);
     assert_eq!(of_others(&place), manifests);
     for stage in 2..STAGES {
-        bring(&place, &spec(), stage);
+        place.bring(&spec(), stage);
         let mut command = command(&place);
         succeed(command.args(["--snapshots-keep", "2"]));
     }
@@ -153,13 +137,13 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
             path.display()
         );
     }
-    let all = files(&snapshots(&place));
+    let all = files_below(&snapshots(&place));
     let mut kept: BTreeMap<&Path, usize> = BTreeMap::new();
     for path in in_folder(&all, "snapshots") {
         *kept.entry(path.parent().expect("a folder")).or_default() += 1;
     }
     assert!(kept.values().all(|kept| *kept == 2), "{kept:?}");
-    // Every file that a manifest names is there, whole.
+    // Every file that a manifest names exists and is complete.
     for path in in_folder(&all, "snapshots") {
         let manifest: Value = serde_json::from_slice(&fs::read(path).expect("a manifest")).expect("JSON");
         let folder = path.parent().and_then(Path::parent).expect("a folder").join("files");
@@ -174,10 +158,10 @@ fn only_what_is_new_is_copied_and_old_ones_go() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_set_aside_and_named() {
+fn a_damaged_snapshot_is_quarantined_and_named() {
     let expected = undisturbed(&spec());
     type Damage<'a> = &'a dyn Fn(&Path, &Value);
-    // What each manifest leads to, in all ways in which it can be wrong.
+    // Every kind of damage to a manifest and its files.
     let largest = |manifest: &Path, contents: &Value| {
         let files = contents["files"].as_array().expect("files");
         let largest = files.iter().max_by_key(|file| file["bytes"].as_u64()).expect("a file");
@@ -199,7 +183,7 @@ fn a_damaged_snapshot_is_set_aside_and_named() {
             let bytes = fs::read(&file).expect("a file");
             fs::write(&file, &bytes[..bytes.len() - 1]).expect("a file");
         }),
-        ("a file that is gone", &|manifest, contents| {
+        ("a missing file", &|manifest, contents| {
             fs::remove_file(largest(manifest, contents)).expect("a file");
         }),
         ("a byte of the manifest", &|manifest, _| flip(manifest, 40)),
@@ -220,14 +204,14 @@ fn a_damaged_snapshot_is_set_aside_and_named() {
                 "{what}: {said}"
             );
         }
-        // The one before it may share the damaged file; then the log is enough.
+        // The snapshot before it may share the damaged file. Then the log is enough.
         assert!(
             said.matches("is damaged and set aside").count() >= manifests.len(),
             "{what}: {said}"
         );
         assert!(said.contains("restored from the snapshot of"), "{what}: {said}");
         assert_eq!(finished(&place), expected, "{what}");
-        // And what was taken since is whole again.
+        // Later snapshots are complete.
         fs::remove_dir_all(place.state()).expect("a state to lose");
         let said = run(&place);
         assert!(
@@ -239,61 +223,67 @@ fn a_damaged_snapshot_is_set_aside_and_named() {
 }
 
 #[test]
-fn without_one_whole_snapshot_the_log_is_enough() {
+fn without_a_valid_snapshot_the_log_is_enough() {
     let expected = undisturbed(&spec());
     let place = begun();
     fs::remove_dir_all(place.state()).expect("a state to lose");
-    let all = files(&snapshots(&place));
+    let all = files_below(&snapshots(&place));
     in_folder(&all, "snapshots").for_each(|manifest| flip(manifest, 10));
     let said = run(&place);
     assert!(said.contains("going through what was published before"), "{said}");
     assert_eq!(finished(&place), expected);
 }
 
-#[test]
-fn a_damaged_store_is_set_aside_and_named() {
-    let expected = undisturbed(&spec());
-    type Damage<'a> = &'a dyn Fn(&Path);
-    let tables = |folder: &Path| {
-        let mut tables = files(folder);
+/// A kind of damage, and how to do it to the folder of a store.
+type StoreDamage = (&'static str, fn(&Path));
+
+fn damages_of_a_store() -> [StoreDamage; 4] {
+    fn tables(folder: &Path) -> Vec<PathBuf> {
+        let mut tables = files_below(folder);
         tables.retain(|path| path.extension().is_some_and(|extension| extension == "sst"));
         assert!(!tables.is_empty(), "{} has no table", folder.display());
         tables
-    };
-    let damages: [(&str, Damage<'_>); 4] = [
-        ("bytes of the tables", &|folder| {
+    }
+    [
+        ("bytes of the tables", |folder| {
             for table in tables(folder) {
                 for at in [0, 10, 100] {
                     flip(&table, at);
                 }
             }
         }),
-        ("a table that is gone", &|folder| {
-            fs::remove_file(&tables(folder)[0]).expect("a table")
+        ("a missing table", |folder| {
+            fs::remove_file(&tables(folder)[0]).expect("a table");
         }),
-        ("what leads to the tables", &|folder| {
+        ("a missing CURRENT", |folder| {
             fs::remove_file(folder.join("CURRENT")).expect("a file");
         }),
-        ("the list of the tables", &|folder| {
-            let manifest = files(folder)
+        ("a byte of MANIFEST", |folder| {
+            let manifest = files_below(folder)
                 .into_iter()
                 .find(|path| {
                     path.file_name()
                         .is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST"))
                 })
-                .expect("a list");
+                .expect("a list of the tables");
             flip(&manifest, 20);
         }),
-    ];
+    ]
+}
+
+#[test]
+fn a_damaged_store_is_quarantined_and_named() {
+    let expected = undisturbed(&spec());
     for with_snapshots in [true, false] {
-        for (what, damage) in damages {
+        for (what, damage) in damages_of_a_store() {
             let place = begun();
             let store = place.state().join("accrue/2/1");
             damage(&store);
-            // What is damaged may show when the store is opened or when it is read: then that run ends with an error, and the next goes on.
+            // The damage may be found when the store is opened, or later when it is read. Then that run fails, and the
+            // next one goes on.
             let mut said = String::new();
             for stage in 2..STAGES {
-                bring(&place, &spec(), stage);
+                place.bring(&spec(), stage);
                 for _ in 0..3 {
                     let mut command = place.command(Some(2));
                     if with_snapshots {
@@ -325,15 +315,12 @@ fn a_damaged_store_is_set_aside_and_named() {
 }
 
 #[test]
-fn a_running_instance_takes_them_and_another_goes_on_from_there() {
+fn an_instance_goes_on_from_the_snapshots_of_a_killed_one() {
     let expected = undisturbed(&spec());
     let place = Place::new();
-    let start = |log: &Path| {
-        let mut command = softstake();
+    let launch = |log: &Path| -> Child {
+        let mut command = on_bus("run", &place.bus());
         command
-            .arg("run")
-            .arg("--bus")
-            .arg(format!("dir:{}", place.bus().display()))
             .arg("--state")
             .arg(place.state())
             .arg("--snapshots-place")
@@ -353,9 +340,9 @@ fn a_running_instance_takes_them_and_another_goes_on_from_there() {
     let log = place.bus().with_file_name("log");
     let mut restored = 0;
     for stage in 0..STAGES {
-        let mut child = start(&log);
-        bring(&place, &spec(), stage);
-        // Until something was taken after this stage's seals; or not quite.
+        let mut child = launch(&log);
+        place.bring(&spec(), stage);
+        // The kill may come before or after a snapshot with the seals of this stage.
         let began = Instant::now();
         let seals = (stage as usize + 1) * 3;
         while place.records("softstake.epochs").len() < seals {
@@ -381,7 +368,7 @@ fn a_running_instance_takes_them_and_another_goes_on_from_there() {
 }
 
 #[test]
-fn the_log_alone_rebuilds_the_stores() {
+fn a_rebuild_from_the_log_makes_the_same_stores() {
     let expected = undisturbed(&spec());
     let place = begun();
     let accounts: Vec<String> = place
@@ -403,15 +390,11 @@ fn the_log_alone_rebuilds_the_stores() {
         accounts.iter().map(query).collect()
     };
     let before = look(&place);
-    // A copy of the bus shows that nothing is written to it.
+    // Compared with this copy, the bus must not change.
     let kept = Place::new();
     copy(&place.bus(), &kept.bus());
     let rebuild = |place: &Place| {
-        let mut command = softstake();
-        command
-            .arg("rebuild")
-            .arg("--bus")
-            .arg(format!("dir:{}", place.bus().display()));
+        let mut command = on_bus("rebuild", &place.bus());
         command.arg("--state").arg(place.state());
         command
     };
@@ -421,7 +404,7 @@ fn the_log_alone_rebuilds_the_stores() {
     assert_eq!(look(&place), before);
     let contents = |place: &Place| -> Vec<(PathBuf, Vec<u8>)> {
         let bus = place.bus();
-        files(&bus)
+        files_below(&bus)
             .into_iter()
             .map(|path| {
                 (
@@ -432,16 +415,12 @@ fn the_log_alone_rebuilds_the_stores() {
             .collect()
     };
     assert!(contents(&place) == contents(&kept), "the bus was written to");
-    // The stores are where the bus is: nothing is gone through again.
+    // The stores are up to date: nothing is replayed.
     let said = run(&place);
     assert!(!said.contains("going through what was published before"), "{said}");
-    // Without any store as well, and killed on the way.
+    // Without any store, and after a kill on the way.
     fs::remove_dir_all(place.state()).expect("a state to lose");
-    let mut child = rebuild(&place)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut child = start(&mut rebuild(&place));
     std::thread::sleep(Duration::from_millis(150));
     child.kill().expect("a process to kill");
     child.wait().expect("a process that ended");
@@ -451,7 +430,7 @@ fn the_log_alone_rebuilds_the_stores() {
 }
 
 #[test]
-fn a_place_that_cannot_be_is_said() {
+fn an_invalid_snapshot_place_is_refused() {
     let place = begun();
     for (given, wanted) in [
         ("ftp://somewhere/else", "correct `snapshots.place`"),

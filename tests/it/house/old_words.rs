@@ -141,38 +141,13 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         form: "script",
-        file: "tests/audit_kafka.rs",
-        reason: "a Python script",
-    },
-    Allowed {
-        form: "script",
-        file: "tests/prove.rs",
-        reason: "a Python script",
-    },
-    Allowed {
-        form: "script",
         file: "kafka/broker.rs",
         reason: "a shell script",
     },
     Allowed {
         form: "script",
-        file: "tests/reconcile.rs",
+        file: "audit/reconcile.rs",
         reason: "an HTML element",
-    },
-    Allowed {
-        form: "freeze",
-        file: "tests/broker.rs",
-        reason: "a proxy that holds its connections still",
-    },
-    Allowed {
-        form: "freeze",
-        file: "kafka/proxy.rs",
-        reason: "a proxy that holds its connections still",
-    },
-    Allowed {
-        form: "frozen",
-        file: "kafka/proxy.rs",
-        reason: "a proxy that holds its connections still",
     },
     Allowed {
         form: "stand",

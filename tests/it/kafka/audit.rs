@@ -1,44 +1,58 @@
-//! Everything that finance, auditors and support use, and snapshots, on a real Kafka: the same answers as from an archive.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
+//! Every command for finance, auditors and support on Kafka: it must give the same answer as on an archive. Instances
+//! take snapshots meanwhile.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{fail, softstake, succeed};
-use deployment::{Deployment, Instance};
-use kafka::Cluster;
 use serde_json::{Value, json};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
+
+use crate::common::kafka::{Cluster, Deployment, Instance};
+use crate::common::records::{acknowledgement, text};
+use crate::common::{Place, fail, softstake, succeed};
+use crate::judge::judge;
 
 const STAGES: u32 = 3;
 
-fn text(value: &Value) -> &str {
-    value.as_str().expect("a text")
+/// The deployment's topics on Kafka and in an archive.
+struct Both<'a> {
+    deployment: &'a Deployment<'a>,
+    archive: String,
 }
 
-fn said(command: &mut Command) -> Vec<u8> {
+fn output(command: &mut Command) -> Vec<u8> {
     succeed(command).stdout
 }
 
-#[test]
-fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
-    let cluster = Cluster::single();
-    let deployment = Deployment::new(&cluster, 4, 2);
-    let place = &deployment.place;
+impl Both<'_> {
+    fn on_kafka(&self) -> [&str; 4] {
+        ["--bus", "kafka", "--kafka-brokers", &self.deployment.bootstrap]
+    }
+
+    fn on_archive(&self) -> [&str; 2] {
+        ["--bus", &self.archive]
+    }
+
+    /// Runs a command on both. The outputs must be equal, except for the name of the bus.
+    fn run(&self, arguments: &[&str]) -> Vec<u8> {
+        let of_kafka = output(softstake().args(arguments).args(self.on_kafka()));
+        let of_archive = output(softstake().args(arguments).args(self.on_archive()));
+        let without_name = |bytes: &[u8]| {
+            let mut value: Value = serde_json::from_slice(bytes).expect("JSON");
+            if let Some(object) = value.as_object_mut() {
+                object.remove("bus");
+            }
+            value
+        };
+        assert_eq!(without_name(&of_kafka), without_name(&of_archive), "{arguments:?}");
+        of_kafka
+    }
+}
+
+/// Runs two instances with snapshots. One of them is killed and loses its state after each stage.
+fn work(deployment: &Deployment<'_>, folder: &Path) {
     let spec = Synthetic {
         events: 12_000,
         accounts: 300,
@@ -46,8 +60,6 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
         epochs: STAGES,
         ..Synthetic::default()
     };
-    let folder = place.bus().with_file_name("audit");
-    fs::create_dir_all(&folder).expect("a folder");
     let snapshots = folder.join("snapshots");
     let start = |instance: usize| {
         let mut command = deployment.run(instance);
@@ -55,10 +67,9 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
         command.args(["--snapshots-every-seconds", "1"]);
         Instance::start(&mut command, deployment.log(instance))
     };
-    // Two instances, one of which is killed and loses its disk again and again.
     let mut instances = [start(0), start(1)];
     for stage in 0..STAGES {
-        write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        deployment.place.bring(&spec, stage);
         deployment.publish();
         deployment.until_sealed(usize::try_from((stage + 1) * spec.assets).expect("small"));
         std::thread::sleep(Duration::from_millis(2_500));
@@ -74,50 +85,39 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
     for instance in &mut instances {
         assert_eq!(instance.stop(), Some(0));
     }
-    deployment.dump();
-    program::judge(place);
+}
 
-    let archive = folder.join("archive");
-    let kafka = ["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap];
-    said(softstake().arg("archive").args(kafka).arg("--out").arg(&archive));
-    let archived = format!("dir:{}", archive.display());
-    // The same command on both, but for what it says of where it looked.
-    let both = |arguments: &[&str]| -> Vec<u8> {
-        let of_kafka = said(softstake().args(arguments).args(kafka));
-        let of_archive = said(softstake().args(arguments).args(["--bus", &archived]));
-        let without_name = |bytes: &[u8]| {
-            let mut value: Value = serde_json::from_slice(bytes).expect("JSON");
-            if let Some(object) = value.as_object_mut() {
-                object.remove("bus");
-            }
-            value
-        };
-        assert_eq!(without_name(&of_kafka), without_name(&of_archive), "{arguments:?}");
-        of_kafka
-    };
-    let report: Value = serde_json::from_slice(&both(&["reconcile", "--json"])).expect("a report");
-    assert!(report["total"]["equal"].as_u64() > Some(1_000), "{report:#}");
-    both(&["statement", "--check-distributions", "--json"]);
+fn payouts_and_proofs(both: &Both<'_>, folder: &Path) {
+    let place = &both.deployment.place;
     let distributions = place.records("softstake.distributions");
     for record in distributions.iter().step_by(distributions.len() / 2) {
         let data = &record["data"];
         let epoch = data["epoch"].to_string();
         let of = [text(&data["asset"]), &epoch, text(&data["account"])];
-        both(&["explain", of[0], of[1], of[2], "--json"]);
-        let proof = both(&["prove", of[0], of[1], of[2]]);
-        verify(&folder, &proof, place, of[0], &epoch);
+        both.run(&["explain", of[0], of[1], of[2], "--json"]);
+        let proof = both.run(&["prove", of[0], of[1], of[2]]);
+        verify(folder, &proof, place, of[0], &epoch);
     }
-    let acks: String = distributions
+    let acknowledgements: String = distributions
         .iter()
         .enumerate()
-        .map(|(number, record)| ack(number, record))
+        .map(|(number, record)| {
+            let event = acknowledgement(number, text(&record["id"]), text(&record["data"]["amount"]));
+            format!("{event}\n")
+        })
         .collect();
     fs::create_dir_all(folder.join("acks")).expect("a folder");
-    fs::write(folder.join("acks/payouts.jsonl"), acks).expect("acknowledgements");
-    let acks = folder.join("acks/payouts.jsonl").display().to_string();
-    both(&["reconcile", "payouts", "--acks", &acks, "--json"]);
-    // Balances that somebody made up: both tell by how much they are wrong.
-    let claimed: Vec<String> = distributions
+    let file = folder.join("acks/payouts.jsonl");
+    fs::write(&file, acknowledgements).expect("acknowledgements");
+    both.run(&["reconcile", "payouts", "--acks", &file.display().to_string(), "--json"]);
+}
+
+/// Claims wrong balances. Both must report the same differences.
+fn balances(both: &Both<'_>, folder: &Path) {
+    let claimed: Vec<String> = both
+        .deployment
+        .place
+        .records("softstake.distributions")
         .iter()
         .take(20)
         .map(|record| {
@@ -132,7 +132,7 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
         .collect();
     let claims = folder.join("balances.csv");
     fs::write(&claims, format!("account,asset,balance,time\n{}", claimed.concat())).expect("balances");
-    let told = |bus: &[&str]| -> Value {
+    let report = |bus: &[&str]| -> Value {
         let mut command = softstake();
         command
             .args(["reconcile", "balances", "--json", "--against"])
@@ -146,10 +146,15 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
         );
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
-    let of_kafka = told(&kafka);
-    assert_eq!(of_kafka, told(&["--bus", &archived]));
+    let of_kafka = report(&both.on_kafka());
+    assert_eq!(of_kafka, report(&both.on_archive()));
     assert!(of_kafka.to_string().contains("u-"), "{of_kafka:#}");
-    let listing = place
+}
+
+fn what_if(both: &Both<'_>, folder: &Path) {
+    let listing = both
+        .deployment
+        .place
         .records("softstake.decisions")
         .into_iter()
         .find(|decision| decision["data"]["decision"] == "listing_accepted")
@@ -158,44 +163,66 @@ fn every_tool_says_of_kafka_what_it_says_of_an_archive() {
     listing["programme"] = json!({"from_epoch": 0, "mode": "apr", "apr": "0.04"});
     let file = folder.join("programme.json");
     fs::write(&file, listing.to_string()).expect("a programme");
-    let changes = both(&["what-if", "--programme", &file.display().to_string(), "--json"]);
+    let changes = both.run(&["what-if", "--programme", &file.display().to_string(), "--json"]);
     let changes: Value = serde_json::from_slice(&changes).expect("JSON");
     assert!(
         changes["gain"]["accounts"].as_u64() > Some(0) || changes["lose"]["accounts"].as_u64() > Some(0),
         "{changes:#}"
     );
-    beginnings_that_are_gone_are_said(&deployment, &archived);
 }
 
-/// What retention deleted cannot be held against anything; an archive has it.
-fn beginnings_that_are_gone_are_said(deployment: &Deployment<'_>, archived: &str) {
-    deployment.cluster.delete_before("softstake.late-postings", 0, 1);
-    let kafka = ["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap];
-    let said = fail(softstake().arg("reconcile").args(kafka), 1);
+/// Records that retention deleted cannot be reconciled on Kafka. The archive still has them.
+fn deleted_records(both: &Both<'_>) {
+    let cluster = both.deployment.cluster;
+    cluster.delete_before("softstake.late-postings", 0, 1);
+    let said = fail(softstake().arg("reconcile").args(both.on_kafka()), 1);
     assert!(
         said.contains("softstake.late-postings:0 starts at offset 1 now") && said.contains("use an archive"),
         "{said}"
     );
-    succeed(softstake().arg("reconcile").args(["--bus", archived]));
+    succeed(softstake().arg("reconcile").args(both.on_archive()));
 }
 
-fn ack(number: usize, record: &Value) -> String {
-    let event = json!({
-        "specversion": "1.0", "id": format!("pay-{number}"), "source": "/payouts", "type": "payout.executed.v1", "time": "2026-12-01T00:00:00Z",
-        "data": {"distribution": record["id"], "amount": record["data"]["amount"], "credited_at": "2026-12-01T00:00:00Z"},
-    });
-    format!("{event}\n")
-}
-
-/// Both verifiers accept a proof against the root of its seal.
-fn verify(folder: &Path, proof: &[u8], place: &common::Place, asset: &str, epoch: &str) {
+/// Both verifiers must accept a proof against the root of its seal.
+fn verify(folder: &Path, proof: &[u8], place: &Place, asset: &str, epoch: &str) {
     let id = format!("{asset}:{epoch}");
     let seals = place.records("softstake.epochs");
     let seal = seals.iter().find(|seal| seal["id"] == id.as_str()).expect("a seal");
     let root = text(&seal["data"]["root"]);
     let file = folder.join("proof.json");
     fs::write(&file, proof).expect("a proof");
-    said(softstake().arg("verify").arg(&file).args(["--root", root]));
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/verify_proof.py");
-    said(Command::new("python3").arg(script).arg(&file).arg(root));
+    output(softstake().arg("verify").arg(&file).args(["--root", root]));
+    let verifier = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/verify_proof.py");
+    output(Command::new("python3").arg(verifier).arg(&file).arg(root));
+}
+
+#[test]
+fn every_command_gives_the_same_answer_on_kafka_and_on_an_archive() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 4, 2);
+    let folder = deployment.place.bus().with_file_name("audit");
+    fs::create_dir_all(&folder).expect("a folder");
+    work(&deployment, &folder);
+    deployment.dump();
+    judge(&deployment.place);
+
+    let archive = folder.join("archive");
+    let both = Both {
+        deployment: &deployment,
+        archive: format!("dir:{}", archive.display()),
+    };
+    output(
+        softstake()
+            .arg("archive")
+            .args(both.on_kafka())
+            .arg("--out")
+            .arg(&archive),
+    );
+    let report: Value = serde_json::from_slice(&both.run(&["reconcile", "--json"])).expect("a report");
+    assert!(report["total"]["equal"].as_u64() > Some(1_000), "{report:#}");
+    both.run(&["statement", "--check-distributions", "--json"]);
+    payouts_and_proofs(&both, &folder);
+    balances(&both, &folder);
+    what_if(&both, &folder);
+    deleted_records(&both);
 }

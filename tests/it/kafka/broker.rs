@@ -1,28 +1,26 @@
-//! The brokers that other tests run on do what those tests take for granted.
-
-#[path = "common/kafka/mod.rs"]
-mod kafka;
+//! The test brokers and the proxy themselves: they must do what the other tests rely on.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE};
-use kafka::proxy::{Api, Proxy};
-use kafka::records::{Read, Record};
-use kafka::{Cluster, PATIENCE};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE};
+use crate::common::kafka::proxy::{Api, Proxy};
+use crate::common::kafka::records::{Read, Record};
+use crate::common::kafka::{Cluster, PATIENCE, wait_for};
 
 fn texts(records: &[Read]) -> Vec<&str> {
     records.iter().map(Read::text).collect()
 }
 
 #[test]
-fn a_broker_keeps_what_was_committed() {
+fn a_broker_keeps_committed_records_over_restarts() {
     let cluster = Cluster::single();
     cluster.create_topic("t", 2, &[("retention.ms", "-1")]);
     let odd = Record::new("one:\tänd\nmore")
@@ -59,7 +57,7 @@ fn a_broker_keeps_what_was_committed() {
 }
 
 #[test]
-fn three_brokers_outlive_any_one() {
+fn three_brokers_go_on_without_any_one_of_them() {
     let cluster = Cluster::three();
     cluster.create_topic("t", 1, &[]);
     cluster.begin("id", "t", 0, ["one"]).commit();
@@ -99,7 +97,7 @@ fn begin_behind(proxy: &Proxy, value: &str) -> BaseProducer {
 }
 
 #[test]
-fn the_proxy_fails_in_the_middle_of_a_request() {
+fn the_proxy_drops_requests_and_replies() {
     let cluster = Cluster::single();
     cluster.create_topic("t", 1, &[]);
     let proxy = Proxy::before(&cluster);
@@ -108,8 +106,8 @@ fn the_proxy_fails_in_the_middle_of_a_request() {
         .expect("a commit");
     assert_eq!((proxy.seen(Api::EndTxn), proxy.struck(Api::EndTxn)), (1, 0));
 
-    // The broker is not asked.
-    let producer = begin_behind(&proxy, "unasked");
+    // The request never reaches the broker.
+    let producer = begin_behind(&proxy, "no request");
     proxy.drop_requests_of(Api::EndTxn, usize::MAX);
     thread::scope(|scope| {
         let commit = scope.spawn(|| producer.commit_transaction(PATIENCE));
@@ -118,18 +116,18 @@ fn the_proxy_fails_in_the_middle_of_a_request() {
         proxy.forget_plans();
         commit.join().expect("a thread").expect("a commit");
     });
-    assert_eq!(texts(&cluster.read_committed("t")), ["plain", "unasked"]);
+    assert_eq!(texts(&cluster.read_committed("t")), ["plain", "no request"]);
 
-    // It commits, and the client does not learn of it.
-    let producer = begin_behind(&proxy, "unheard");
+    // The broker commits, and the client gets no reply.
+    let producer = begin_behind(&proxy, "no reply");
     let before = proxy.struck(Api::EndTxn);
     proxy.drop_replies_of(Api::EndTxn, 1);
     proxy.drop_requests_of(Api::EndTxn, usize::MAX);
     thread::scope(|scope| {
         let commit = scope.spawn(|| producer.commit_transaction(PATIENCE));
         proxy.wait_until_struck(Api::EndTxn, before + 2);
-        assert_eq!(texts(&cluster.read_committed("t")), ["plain", "unasked", "unheard"]);
-        assert!(!commit.is_finished(), "the client takes the commit for done");
+        assert_eq!(texts(&cluster.read_committed("t")), ["plain", "no request", "no reply"]);
+        assert!(!commit.is_finished(), "the client believes that the commit is done");
         proxy.forget_plans();
         commit.join().expect("a thread").expect("a commit");
     });
@@ -137,7 +135,7 @@ fn the_proxy_fails_in_the_middle_of_a_request() {
 }
 
 #[test]
-fn the_proxy_fails_as_a_network_does() {
+fn the_proxy_cuts_stalls_refuses_and_delays_connections() {
     let cluster = Cluster::single();
     let proxy = Proxy::before(&cluster);
     let client: BaseConsumer = ClientConfig::new()
@@ -152,16 +150,16 @@ fn the_proxy_fails_as_a_network_does() {
     proxy.cut_all();
     assert!(answered(patience), "it connects again");
 
-    proxy.freeze(0);
+    proxy.stall(0);
     assert!(!answered(300));
-    proxy.thaw(0);
+    proxy.resume(0);
     assert!(answered(patience));
 
-    proxy.reject(0, true);
+    proxy.refuse(0, true);
     let refused = || TcpStream::connect(proxy.bootstrap()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
-    kafka::wait_for("connections to be refused", || refused().then_some(()));
+    wait_for("connections to be refused", || refused().then_some(()));
     assert!(!answered(300));
-    proxy.reject(0, false);
+    proxy.refuse(0, false);
     assert!(answered(patience));
 
     let started = Instant::now();
@@ -174,10 +172,10 @@ fn the_proxy_fails_as_a_network_does() {
 }
 
 #[test]
-fn a_client_does_what_it_is_allowed_to() {
+fn a_client_can_do_only_what_it_is_allowed_to() {
     let cluster = Cluster::with_acls();
     cluster.create_topic("some.topic", 1, &[]);
-    let code = |outcome: KafkaResult<()>| outcome.expect_err("it is forbidden").rdkafka_error_code();
+    let code = |outcome: KafkaResult<()>| outcome.expect_err("it is not allowed").rdkafka_error_code();
     let producer = || -> BaseProducer {
         let mut config = cluster.client_as(SOFTSTAKE);
         config.set("transactional.id", "some-id").create().expect("a producer")
@@ -185,7 +183,7 @@ fn a_client_does_what_it_is_allowed_to() {
     let init = || producer().init_transactions(PATIENCE);
     assert_eq!(code(init()), Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));
     cluster.allow(SOFTSTAKE, Resource::TransactionalId("some-*"), Operation::Write);
-    init().expect("leave to");
+    init().expect("it is allowed");
 
     let write = || {
         let producer = producer();
@@ -195,9 +193,9 @@ fn a_client_does_what_it_is_allowed_to() {
         producer.send(record).map_err(|(error, _)| error)?;
         producer.commit_transaction(PATIENCE)
     };
-    assert!(write().is_err(), "a topic takes records that it should not");
+    assert!(write().is_err(), "a record was written without permission");
     cluster.allow(SOFTSTAKE, Resource::Topic("some.topic"), Operation::Write);
-    write().expect("leave to write");
+    write().expect("it is allowed to write");
     assert_eq!(texts(&cluster.read_committed("some.topic")), ["one"]);
     cluster.disallow(SOFTSTAKE, Resource::TransactionalId("some-*"), Operation::Write);
     assert_eq!(code(init()), Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed));

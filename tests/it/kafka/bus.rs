@@ -1,34 +1,19 @@
-//! A deployment on a real Apache Kafka: what it publishes is what the model says, and what a directory bus says.
+//! A deployment on Kafka publishes what the model says and what the same input makes on a directory bus.
 
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
-
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Place, copy, fail, fixture, json_lines, setting};
-use deployment::{Deployment, payouts};
-use kafka::Cluster;
-use kafka::records::Record;
 use serde_json::Value;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 
-fn by_id(records: Vec<Value>) -> BTreeMap<String, Value> {
-    records
-        .into_iter()
-        .map(|record| (record["id"].as_str().expect("an id").to_owned(), record))
-        .collect()
-}
+use crate::common::kafka::deployment::payouts;
+use crate::common::kafka::records::Record;
+use crate::common::kafka::{Cluster, Deployment, Instance};
+use crate::common::records::by_id;
+use crate::common::{Place, copy, fail, fixture, json_lines, setting, softstake};
+use crate::judge::judge;
 
-fn lines(path: &std::path::Path) -> Vec<Vec<u8>> {
+fn lines(path: &Path) -> Vec<Vec<u8>> {
     let text = std::fs::read(path).expect("a file");
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -36,7 +21,7 @@ fn lines(path: &std::path::Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The event of a line in binary mode.
+/// The event of a line as a record in binary mode.
 fn binary(line: &[u8]) -> Record {
     let event: Value = serde_json::from_slice(line).expect("an event");
     let mut record = Record::new(event["data"].to_string()).header("content-type", "application/json");
@@ -48,16 +33,16 @@ fn binary(line: &[u8]) -> Record {
     record
 }
 
-#[test]
-fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
-    let cluster = Cluster::single();
-    let deployment = Deployment::new(&cluster, 4, 1);
+/// Publishes the worked example, partly in binary mode and partly in transactions.
+fn produce_example(deployment: &Deployment<'_>) {
+    let cluster = deployment.cluster;
     copy(&fixture("example/bus"), &deployment.place.bus());
     let file = |topic: &str| deployment.place.bus().join(topic).join("0.jsonl");
     let control = lines(&file("softstake.control"));
     let (listing, closes) = control.split_at(1);
     cluster.produce("softstake.control", 0, listing.iter().map(|line| binary(line)));
-    // Some of the sources in binary mode, some in transactions: their markers are offsets without records, before which a cut may lie.
+    // Some sources are in binary mode, some in transactions. Transaction markers are offsets without records, and a cut
+    // may be before one.
     cluster.produce("exchange.deposits", 0, lines(&file("exchange.deposits")));
     cluster.produce(
         "exchange.withdrawals",
@@ -75,7 +60,13 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
     );
     let close = cluster.begin("treasury", "softstake.control", 0, closes.to_vec());
     close.commit();
+}
 
+#[test]
+fn the_worked_example_in_both_content_modes_and_in_transactions() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 4, 1);
+    produce_example(&deployment);
     let mut instance = deployment.start(0);
     deployment.until_sealed(2);
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
@@ -112,7 +103,7 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
     letters.sort_unstable();
     expected.sort_unstable();
     assert_eq!(letters, expected);
-    // Keys: the account, or the asset for the seal.
+    // The key of a distribution is its account, that of a seal its asset.
     for record in cluster.read_committed("softstake.distributions") {
         let value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
         assert_eq!(
@@ -126,7 +117,7 @@ fn the_worked_example_in_structured_and_binary_mode_in_transactions() {
 }
 
 #[test]
-fn any_number_of_partitions_and_instances_pays_what_a_directory_pays() {
+fn payouts_are_those_of_a_directory_bus_on_any_number_of_partitions_and_instances() {
     let spec = Synthetic {
         events: setting("TEST_KAFKA_EVENTS", 20_000),
         accounts: 800,
@@ -141,7 +132,7 @@ fn any_number_of_partitions_and_instances_pays_what_a_directory_pays() {
     };
     let seals = 12;
     let directory = Place::new();
-    write(&directory.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    directory.bring_all(&spec);
     let bare = Place::new();
     copy(&directory.bus(), &bare.bus());
     directory.run(Some(8));
@@ -157,19 +148,19 @@ fn any_number_of_partitions_and_instances_pays_what_a_directory_pays() {
         for (number, instance) in running.iter_mut().enumerate() {
             assert_eq!(instance.stop(), Some(0), "{}", deployment.said(number));
         }
-        // Kafka's own consumer is the judge here, not a client that we use ourselves.
+        // Read by Kafka's own consumer, not by the client library of the program.
         deployment.dump_with(|topic| cluster.console_consumer(topic));
         assert_eq!(
             payouts(&deployment.place),
             expected,
             "{ledger} ledger partitions, {instances} instances"
         );
-        program::judge(&deployment.place);
+        judge(&deployment.place);
     }
 }
 
 #[test]
-fn started_again_it_goes_on_at_once_and_says_nothing_twice() {
+fn a_restarted_instance_goes_on_and_publishes_nothing_twice() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 4, 1);
     copy(&fixture("example/bus"), &deployment.place.bus());
@@ -179,7 +170,7 @@ fn started_again_it_goes_on_at_once_and_says_nothing_twice() {
     instance.kill();
     deployment.dump();
     let outcome = deployment.place.outcome();
-    // With its state, without it, and with an older one.
+    // With its state, without it, and with an older state.
     let older = deployment.place.state().join("older");
     copy(&deployment.state(0), &older);
     for life in 0..3 {
@@ -192,9 +183,9 @@ fn started_again_it_goes_on_at_once_and_says_nothing_twice() {
             }
         }
         let mut instance = deployment.start(0);
-        // What comes after shows that it works: one more bad record.
+        // One more bad record shows that it works.
         cluster.produce("exchange.deposits", 0, [format!("bad {life}")]);
-        deployment.until("the bad record is refused", || {
+        deployment.until("the bad record is rejected", || {
             let letters = cluster.read_committed("softstake.dead-letters");
             letters
                 .iter()
@@ -216,11 +207,11 @@ fn started_again_it_goes_on_at_once_and_says_nothing_twice() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_what_to_do() {
+fn errors_in_topics_and_settings_say_what_to_do() {
     let cluster = Cluster::single();
     let place = Place::new();
     let run = |extra: &[&str]| {
-        let mut command = common::softstake();
+        let mut command = softstake();
         command.args([
             "run",
             "--bus",
@@ -248,9 +239,9 @@ fn what_is_wrong_is_said_and_what_to_do() {
     let said = fail(&mut command, 2);
     assert!(said.contains("acks") && said.contains("exactly once"), "{said}");
 
-    // Topics that exist and are not as they should be.
+    // Topics that exist with wrong settings.
     cluster.create_topic("softstake.decisions", 2, &[("retention.ms", "1000")]);
-    let mut topics = common::softstake();
+    let mut topics = softstake();
     topics.args([
         "topics",
         "--create",
@@ -270,7 +261,7 @@ fn what_is_wrong_is_said_and_what_to_do() {
         assert!(said.contains(what), "{what}: {said}");
     }
 
-    // Another number of partitions than the ledger has, once the deployment has begun.
+    // Another number of ledger partitions than the topic has.
     cluster.delete_topic("softstake.decisions");
     let output = topics.output().expect("the program runs");
     assert_eq!(
@@ -291,9 +282,9 @@ fn a_second_process_under_the_same_name_replaces_the_first() {
     deployment.publish();
     let mut first = deployment.start(0);
     deployment.until_sealed(2);
-    // The same instance's name, another state directory.
+    // The same instance name with another state directory.
     let mut command = {
-        let mut command = common::softstake();
+        let mut command = softstake();
         command.args(["run", "--bus", "kafka", "--kafka-brokers", &deployment.bootstrap]);
         command
             .args(["--kafka-instance", "instance-0", "--state"])
@@ -301,7 +292,7 @@ fn a_second_process_under_the_same_name_replaces_the_first() {
         command.env("SOFTSTAKE_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "3000");
         command
     };
-    let mut second = deployment::Instance::start(&mut command, deployment.log(1));
+    let mut second = Instance::start(&mut command, deployment.log(1));
     assert_eq!(first.end(Duration::from_secs(60)), Some(1), "{}", deployment.said(0));
     assert!(
         deployment.said(0).contains("give each instance its own"),
@@ -313,7 +304,7 @@ fn a_second_process_under_the_same_name_replaces_the_first() {
 }
 
 #[test]
-fn a_log_that_is_not_what_was_read_stops_its_task_alone() {
+fn a_source_topic_that_was_recreated_stops_only_its_own_task() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 2, 1);
     copy(&fixture("example/bus"), &deployment.place.bus());
@@ -321,19 +312,19 @@ fn a_log_that_is_not_what_was_read_stops_its_task_alone() {
     let mut instance = deployment.start(0);
     deployment.until_sealed(2);
     assert_eq!(instance.stop(), Some(0));
-    // Made anew under the same name, with more in it than was read.
+    // Deleted and created again, with more records than were read before.
     cluster.delete_topic("exchange.trades");
     cluster.create_topic("exchange.trades", 1, &[]);
     cluster.produce("exchange.trades", 0, (0..50).map(|number| format!("another {number}")));
     let mut instance = deployment.start(0);
-    deployment.until("it says what is wrong", || {
+    deployment.until("it reports the error", || {
         deployment.said(0).contains("stopped, the others go on")
     });
     let said = deployment.said(0);
     assert!(said.contains("ingest exchange.trades:0"), "{said}");
     // The other sources go on.
     cluster.produce("exchange.deposits", 0, ["bad"]);
-    deployment.until("a bad deposit is refused", || {
+    deployment.until("a bad deposit is rejected", || {
         let letters = cluster.read_committed("softstake.dead-letters");
         letters
             .iter()
@@ -344,15 +335,11 @@ fn a_log_that_is_not_what_was_read_stops_its_task_alone() {
         !letters.iter().any(|letter| letter.text().contains("another")),
         "nothing of the new topic was read"
     );
-    assert_eq!(
-        instance.stop(),
-        Some(1),
-        "it says at its end, too, that not all is well"
-    );
+    assert_eq!(instance.stop(), Some(1), "the exit status must tell the error as well");
 }
 
 #[test]
-fn brokers_that_go_away_are_waited_for() {
+fn an_instance_waits_for_brokers_that_are_down() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 2, 1);
     copy(&fixture("example/bus"), &deployment.place.bus());
@@ -367,5 +354,5 @@ fn brokers_that_go_away_are_waited_for() {
     println!("sealed {:?} after the records were there", began.elapsed());
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     deployment.dump();
-    program::judge(&deployment.place);
+    judge(&deployment.place);
 }

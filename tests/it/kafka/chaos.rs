@@ -1,64 +1,51 @@
-//! Three instances on three brokers, while instances are killed, stopped in their tracks, robbed of their state and started again, and brokers are
-//! killed, paused and cut off: what a committed reader sees in the end is what the model says, nothing missing and nothing twice.
+//! Chaos: three instances on three brokers, under kills, pauses, lost state and network faults. In the end a reader of
+//! committed records must see exactly what the model says.
 //!
-//! `make chaos-test` runs it at length; by itself it is short.
-
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
+//! `make chaos-test` runs it for longer. No other broker runs at the same time.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::{copy, setting};
-use deployment::{Deployment, Instance};
-use kafka::Cluster;
-use kafka::proxy::{Api, Proxy};
-use softstake::core::protocol::ledger::{Entry, LedgerRecord};
-use softstake::core::protocol::messages::Notice;
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
+
+use super::ledger;
+use crate::common::kafka::proxy::{Api, Proxy};
+use crate::common::kafka::{Cluster, Deployment, Instance};
+use crate::common::{Dice, Place, copy, setting};
+use crate::judge::judge;
 
 const INSTANCES: usize = 3;
 
-/// A small generator of our own: which fault, when, where.
-struct Dice(u64);
+/// The number of the log of `softstake publish`.
+const PUBLISHER: usize = 7;
 
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        // Knuth's MMIX constants.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
+/// The number of faults so far, by name.
+type Done = BTreeMap<&'static str, u64>;
 
-    fn pause(&mut self, at_most_ms: u64) {
-        std::thread::sleep(Duration::from_millis(self.throw(at_most_ms)));
-    }
-
-    fn one_of(&mut self, count: usize) -> usize {
-        usize::try_from(self.throw(count as u64)).expect("small")
-    }
+/// How many faults there must be.
+struct Faults {
+    kills: u64,
+    of_brokers: u64,
 }
 
-/// What was done to the deployment, by name.
-type Done = BTreeMap<&'static str, u64>;
+impl Faults {
+    /// The share of the first `stages` of `all` stages.
+    fn share(&self, stages: u32, all: u32) -> Self {
+        let share = |count: u64| (count * u64::from(stages)).div_ceil(u64::from(all));
+        Self {
+            kills: share(self.kills),
+            of_brokers: share(self.of_brokers),
+        }
+    }
+}
 
 struct Chaos<'a> {
     deployment: &'a Deployment<'a>,
     proxy: &'a Proxy,
     dice: Dice,
     instances: Vec<Option<Instance>>,
-    /// Whether there is an older copy of an instance's state.
+    /// Whether there is an older copy of the state of each instance.
     kept: [bool; INSTANCES],
     done: Done,
 }
@@ -90,7 +77,7 @@ impl Chaos<'_> {
         self.instances[instance] = Some(self.deployment.start(instance));
     }
 
-    /// An instance that is there; it may have ended only because it was told to.
+    /// A random instance. It must not have ended by itself.
     fn alive(&mut self) -> usize {
         let instance = self.dice.one_of(INSTANCES);
         let running = self.instances[instance].as_mut().expect("it was started");
@@ -109,7 +96,7 @@ impl Chaos<'_> {
         let older = self.deployment.place.state().join(format!("older-{instance}"));
         match self.dice.throw(10) {
             0 => {
-                // It may not have got as far as to have a state.
+                // It may have no state yet.
                 let _ = fs::remove_dir_all(&state);
                 self.count("state deleted");
             }
@@ -126,7 +113,7 @@ impl Chaos<'_> {
             _ => {}
         }
         match self.dice.throw(8) {
-            // Long enough for its partitions to go to the others.
+            // Long enough for a rebalance: its partitions go to the others.
             0 => {
                 std::thread::sleep(Duration::from_secs(6));
                 self.count("long away");
@@ -136,12 +123,12 @@ impl Chaos<'_> {
         self.start(instance);
     }
 
-    /// One fault among instances.
+    /// One fault of an instance.
     fn instance_fault(&mut self) {
         let instance = self.alive();
         match self.dice.throw(12) {
             0 => {
-                // It wakes up as a zombie: its session is over, and what it still tries must not land.
+                // Its session times out meanwhile. It is fenced, so its commits must fail.
                 let running = self.instances[instance].as_ref().expect("it runs");
                 running.signal("STOP");
                 std::thread::sleep(Duration::from_secs(5));
@@ -150,7 +137,7 @@ impl Chaos<'_> {
             }
             1 => {
                 let status = self.instances[instance].as_mut().expect("it runs").stop();
-                // A signal that comes before it listens ends it as a kill does.
+                // If the signal comes before its handler is set, it ends the process as a kill does.
                 assert!(
                     matches!(status, Some(0) | None),
                     "{status:?}: {}",
@@ -161,7 +148,7 @@ impl Chaos<'_> {
                 self.start(instance);
             }
             2..=5 => {
-                // Between the bus's commit and the store's: the store comes a second later.
+                // Between the commit on the bus and that of the store, which comes a second later.
                 let before = self.proxy.seen(Api::EndTxn);
                 let patience = Instant::now() + Duration::from_secs(2);
                 while self.proxy.seen(Api::EndTxn) == before && Instant::now() < patience {
@@ -203,10 +190,10 @@ impl Chaos<'_> {
         }
     }
 
-    /// One fault among brokers.
+    /// One fault of a broker.
     fn broker_fault(&mut self) {
         let cluster = self.deployment.cluster;
-        // One at a time: with two of three away nothing can be written, and that is how it should be.
+        // One broker at a time: with two of three away, nothing can be written.
         cluster.wait_until_in_sync();
         let instance = self.dice.one_of(INSTANCES);
         let broker = match self.dice.throw(5) {
@@ -239,109 +226,47 @@ impl Chaos<'_> {
         self.dice.pause(3000);
         cluster.start(broker);
     }
-}
 
-/// Holds the ledger against itself: no record of a source is in two blocks of a partition, and every barrier is there once.
-fn audit_ledger(cluster: &Cluster) {
-    let mut reached: BTreeMap<(i32, String), u64> = BTreeMap::new();
-    let mut barriers = BTreeMap::new();
-    let mut faults = Vec::new();
-    for record in cluster.read_committed("softstake.ledger") {
-        let value = record.value.as_deref().expect("a value");
-        match LedgerRecord::read(value).expect("a record of the ledger") {
-            LedgerRecord::Block(block) => {
-                let (first, next) = block.offsets;
-                let before = reached.entry((record.partition, block.source.to_string())).or_default();
-                if first < *before || next <= first {
-                    faults.push(format!(
-                        "ledger {} offset {}: {} {first}..{next} after {before}",
-                        record.partition, record.offset, block.source
-                    ));
-                }
-                *before = next;
+    /// Publishes what is new on the directory bus, with faults until there are as many as wanted.
+    fn publish(&mut self, wanted: &Faults) {
+        let deployment = self.deployment;
+        let mut command = deployment.softstake(&["publish"]);
+        command.arg("--from").arg(deployment.place.bus());
+        let mut publishing = Some(Instance::start(&mut command, deployment.log(PUBLISHER)));
+        while self.kills() < wanted.kills || self.broker_faults() < wanted.of_brokers {
+            if publishing.as_mut().is_some_and(Instance::ended) {
+                let status = publishing.take().and_then(|mut ended| ended.end(Duration::ZERO));
+                assert_eq!(status, Some(0), "{}", deployment.said(PUBLISHER));
+                // The closes are published: the settlements have begun.
+                let instance = self.alive();
+                self.kill(instance, "kill while settling");
             }
-            LedgerRecord::Notice(Notice::Barrier { at, source }) => {
-                *barriers.entry((record.partition, at, source)).or_insert(0) += 1;
-            }
-            LedgerRecord::Notice(_) => {}
-        }
-    }
-    for (barrier, times) in barriers {
-        if times != 1 {
-            faults.push(format!("the barrier {barrier:?} is there {times} times"));
-        }
-    }
-    assert!(
-        faults.is_empty(),
-        "the ledger is not what it should be:\n{}",
-        faults.join("\n")
-    );
-}
-
-/// What the ledger's postings come to: for each asset number, epoch and account, the sum of deltas and of delta * (end - t).
-fn ledger_sums(cluster: &Cluster) -> BTreeMap<(u16, u32, String), (i128, i128)> {
-    let mut sums: BTreeMap<(u16, u32, String), (i128, i128)> = BTreeMap::new();
-    for record in cluster.read_committed("softstake.ledger") {
-        let value = record.value.as_deref().expect("a value");
-        if let LedgerRecord::Block(mut block) = LedgerRecord::read(value).expect("a record of the ledger") {
-            while let Some(entry) = block.next_entry().expect("an entry") {
-                if let Entry::Posting(posting) = entry {
-                    let sum = sums
-                        .entry((posting.at.number, posting.at.epoch, posting.account.to_owned()))
-                        .or_default();
-                    sum.0 += posting.delta;
-                    sum.1 += posting.delta * i128::from(posting.before_end_ms);
-                }
+            let brokers_behind = self.broker_faults() * wanted.kills.max(1) < self.kills() * wanted.of_brokers;
+            if brokers_behind && self.broker_faults() < wanted.of_brokers {
+                self.broker_fault();
+            } else if self.dice.throw(4) == 0 {
+                self.network_fault();
+            } else {
+                self.instance_fault();
             }
         }
+        if let Some(mut publishing) = publishing {
+            let status = publishing.end(Duration::from_secs(300));
+            assert_eq!(status, Some(0), "{}", deployment.said(PUBLISHER));
+        }
     }
-    sums
-}
 
-/// Where published distributions differ from what the ledger adds up to: accrual lost something. Where they do not, ingest did.
-fn held_against_ledger(cluster: &Cluster, place: &common::Place, length_ms: i128) -> Vec<String> {
-    let sums = ledger_sums(cluster);
-    let mut numbers = BTreeMap::new();
-    for decision in place.records("softstake.decisions") {
-        if decision["data"]["decision"] == "listing_accepted" {
-            let listing = &decision["data"]["listing"];
-            numbers.insert(
-                listing["asset"].as_str().expect("an asset").to_owned(),
-                (
-                    u16::try_from(decision["data"]["number"].as_u64().expect("a number")).expect("small"),
-                    listing["decimals"].as_u64().expect("decimals"),
-                ),
+    fn stop_all(&mut self) {
+        for instance in 0..INSTANCES {
+            let status = self.instances[instance].as_mut().expect("it runs").stop();
+            assert_eq!(
+                status,
+                Some(0),
+                "instance {instance}:\n{}",
+                tail(&self.deployment.said(instance))
             );
         }
     }
-    let mut faults = Vec::new();
-    for record in place.records("softstake.distributions") {
-        let data = &record["data"];
-        let (asset, account) = (
-            data["asset"].as_str().expect("an asset"),
-            data["account"].as_str().expect("an account"),
-        );
-        let epoch = u32::try_from(data["epoch"].as_u64().expect("an epoch")).expect("small");
-        let (number, decimals) = numbers[asset];
-        let sum = |epoch| {
-            sums.get(&(number, epoch, account.to_owned()))
-                .copied()
-                .unwrap_or_default()
-        };
-        let opening: i128 = (0..epoch).map(|epoch| sum(epoch).0).sum();
-        let held = opening * length_ms + sum(epoch).1;
-        let digits = u32::try_from(decimals).expect("small") + 3;
-        let scale = 10_i128.pow(digits);
-        let text = format!("{}.{:0width$}", held / scale, held % scale, width = digits as usize);
-        let text = text.trim_end_matches('0').trim_end_matches('.');
-        if text != data["balance_seconds"] {
-            faults.push(format!(
-                "{}: the ledger makes {text}, published {}",
-                record["id"], data["balance_seconds"]
-            ));
-        }
-    }
-    faults
 }
 
 fn tail(text: &str) -> String {
@@ -349,8 +274,8 @@ fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
-/// Where `TEST_CHAOS_KEEP` says, all that was on the bus, the state and the logs of a run that failed.
-struct KeepOnFailure<'a>(&'a common::Place);
+/// If the test fails, copies the bus, the state and the logs to the folder in `TEST_CHAOS_KEEP`.
+struct KeepOnFailure<'a>(&'a Place);
 
 impl Drop for KeepOnFailure<'_> {
     fn drop(&mut self) {
@@ -362,12 +287,8 @@ impl Drop for KeepOnFailure<'_> {
     }
 }
 
-#[test]
-fn nothing_is_lost_or_doubled() {
-    let kills = setting("TEST_CHAOS_KILLS", 10);
-    let broker_faults = setting("TEST_CHAOS_BROKER_FAULTS", 3);
-    let seed = setting("TEST_CHAOS_SEED", 1);
-    let spec = Synthetic {
+fn spec(seed: u64) -> Synthetic {
+    Synthetic {
         events: setting("TEST_CHAOS_EVENTS", 15_000),
         accounts: setting("TEST_CHAOS_ACCOUNTS", 1_000),
         assets: 3,
@@ -378,8 +299,18 @@ fn nothing_is_lost_or_doubled() {
         late: 0.03,
         bad: 0.03,
         ..Synthetic::default()
+    }
+}
+
+#[test]
+fn no_record_is_lost_or_doubled() {
+    let wanted = Faults {
+        kills: setting("TEST_CHAOS_KILLS", 10),
+        of_brokers: setting("TEST_CHAOS_BROKER_FAULTS", 3),
     };
-    let cluster = Cluster::three();
+    let seed = setting("TEST_CHAOS_SEED", 1);
+    let spec = spec(seed);
+    let cluster = Cluster::three_alone();
     let proxy = Proxy::before(&cluster);
     let mut deployment = Deployment::new(&cluster, 16, spec.partitions);
     deployment.bootstrap = proxy.bootstrap();
@@ -388,7 +319,7 @@ fn nothing_is_lost_or_doubled() {
     let mut chaos = Chaos {
         deployment: &deployment,
         proxy: &proxy,
-        dice: Dice(seed),
+        dice: Dice::new(seed),
         instances: (0..INSTANCES).map(|_| None).collect(),
         kept: [false; INSTANCES],
         done: Done::new(),
@@ -396,60 +327,19 @@ fn nothing_is_lost_or_doubled() {
     (0..INSTANCES).for_each(|instance| chaos.start(instance));
     let began = Instant::now();
     for stage in 0..spec.epochs {
-        write(&deployment.place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        let share = |all: u64| (all * u64::from(stage + 1)).div_ceil(u64::from(spec.epochs));
-        let mut command = deployment.softstake(&["publish"]);
-        command.arg("--from").arg(deployment.place.bus());
-        let mut publishing = Some(Instance::start(&mut command, deployment.log(7)));
-        while chaos.kills() < share(kills) || chaos.broker_faults() < share(broker_faults) {
-            if publishing.as_mut().is_some_and(Instance::ended) {
-                let status = publishing.take().and_then(|mut ended| ended.end(Duration::ZERO));
-                assert_eq!(status, Some(0), "{}", deployment.said(7));
-                // The closes are there: the settlements are under way.
-                let instance = chaos.alive();
-                chaos.kill(instance, "kill while settling");
-            }
-            let brokers_behind = chaos.broker_faults() * kills.max(1) < chaos.kills() * broker_faults;
-            if brokers_behind && chaos.broker_faults() < share(broker_faults) {
-                chaos.broker_fault();
-            } else if chaos.dice.throw(4) == 0 {
-                chaos.network_fault();
-            } else {
-                chaos.instance_fault();
-            }
-        }
-        if let Some(mut publishing) = publishing {
-            assert_eq!(
-                publishing.end(Duration::from_secs(300)),
-                Some(0),
-                "{}",
-                deployment.said(7)
-            );
-        }
+        deployment.place.bring(&spec, stage);
+        chaos.publish(&wanted.share(stage + 1, spec.epochs));
         let seals = usize::try_from((stage + 1) * spec.assets).expect("small");
         deployment.until_sealed(seals);
         println!("epoch {stage} is sealed after {:?}: {:?}", began.elapsed(), chaos.done);
     }
     proxy.forget_plans();
-    for instance in 0..INSTANCES {
-        let status = chaos.instances[instance].as_mut().expect("it runs").stop();
-        assert_eq!(
-            status,
-            Some(0),
-            "instance {instance}:\n{}",
-            tail(&deployment.said(instance))
-        );
-    }
-    // An independent reader: Kafka's own consumer, reading what is committed.
+    chaos.stop_all();
+    // An independent reader: Kafka's own consumer.
     deployment.dump_with(|topic| cluster.console_consumer(topic));
-    audit_ledger(&cluster);
-    let faults = held_against_ledger(&cluster, &deployment.place, i128::from(spec.epoch_seconds) * 1000);
-    assert!(
-        faults.is_empty(),
-        "accrual is not what the ledger adds up to:\n{}",
-        faults.join("\n")
-    );
-    let published = program::judge(&deployment.place);
+    ledger::check_blocks_and_barriers(&cluster);
+    ledger::check_distributions(&cluster, &deployment.place, i128::from(spec.epoch_seconds) * 1000);
+    let published = judge(&deployment.place);
     println!(
         "{} distributions, {} seals, {} dead letters, {} late postings, {} kills, {} broker faults, {:?}: {:?}",
         published.distributions.len(),
@@ -465,5 +355,5 @@ fn nothing_is_lost_or_doubled() {
         published.seals.len(),
         usize::try_from(spec.epochs * spec.assets).expect("small")
     );
-    assert!(chaos.kills() >= kills && chaos.broker_faults() >= broker_faults);
+    assert!(chaos.kills() >= wanted.kills && chaos.broker_faults() >= wanted.of_brokers);
 }

@@ -1,35 +1,28 @@
-//! What goes wrong on a real Apache Kafka, one thing at a time: what is said, what goes on meanwhile, and that nothing is lost or doubled by it.
+//! One fault of Kafka at a time: what the program reports, what goes on meanwhile, and that no record is lost or
+//! doubled.
 
-mod common;
-#[path = "common/deployment.rs"]
-mod deployment;
-#[path = "common/kafka/mod.rs"]
-mod kafka;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
+use std::time::Duration;
 
-use common::{copy, fixture};
-use deployment::Deployment;
-use kafka::Cluster;
-use kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
-use kafka::proxy::{Api, Fault, Proxy};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 
-/// The worked example on this deployment's topics.
-fn with_example(deployment: &Deployment<'_>) {
+use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
+use crate::common::kafka::proxy::{Api, Fault, Proxy};
+use crate::common::kafka::{Cluster, Deployment};
+use crate::common::{copy, fixture};
+use crate::judge::judge;
+
+/// Publishes the worked example.
+fn publish_example(deployment: &Deployment<'_>) {
     copy(&fixture("example/bus"), &deployment.place.bus());
     deployment.publish();
 }
 
 #[test]
-fn a_right_that_is_missing_is_named_and_once_granted_it_goes_on() {
+fn a_missing_permission_is_named_and_work_goes_on_when_it_is_granted() {
     let cluster = Cluster::with_acls();
     let deployment = Deployment::between(&cluster, 2, 1, [ADMIN, SOFTSTAKE]);
-    with_example(&deployment);
-    // As docs/operations.md has it, but for one line.
+    publish_example(&deployment);
+    // The permissions of docs/operations.md, except one.
     let allow = |resource, operations: &[Operation]| {
         for operation in operations {
             cluster.allow(SOFTSTAKE, resource, *operation);
@@ -53,7 +46,7 @@ fn a_right_that_is_missing_is_named_and_once_granted_it_goes_on() {
         &[Operation::Write, Operation::Describe],
     );
     let mut instance = deployment.start(0);
-    deployment.until("it says what is missing", || {
+    deployment.until("it reports what is missing", || {
         let said = deployment.said(0);
         said.contains("--operation Write --topic softstake.dead-letters")
     });
@@ -61,28 +54,28 @@ fn a_right_that_is_missing_is_named_and_once_granted_it_goes_on() {
     allow(Resource::Topic("softstake.dead-letters"), &[Operation::Write]);
     deployment.until_sealed(2);
     let said = deployment.said(0);
-    assert!(!said.contains(&password(SOFTSTAKE)), "a secret was told");
+    assert!(!said.contains(&password(SOFTSTAKE)), "the log contains a password");
     assert_eq!(instance.stop(), Some(0), "{said}");
     deployment.dump();
-    program::judge(&deployment.place);
+    judge(&deployment.place);
 }
 
 #[test]
-fn a_record_that_is_too_large_for_its_topic_stops_its_task_alone() {
+fn a_record_that_is_too_large_for_its_topic_stops_only_its_own_task() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 2, 1);
-    with_example(&deployment);
+    publish_example(&deployment);
     let mut instance = deployment.start(0);
     deployment.until_sealed(2);
-    cluster.set_of_topic("softstake.dead-letters", "max.message.bytes", "2000");
-    // As a broker counts what is compressed, nothing that can be.
+    cluster.configure_topic("softstake.dead-letters", "max.message.bytes", "2000");
+    // It must not be compressible: a broker checks the compressed size.
     let large: String = (0..1_000_u64)
         .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
         .collect();
     let large = format!("bad xxx {large}");
     deployment.place.append("exchange.trades", 0, [&large]);
     deployment.publish();
-    deployment.until("it says that the record is too large", || {
+    deployment.until("it reports that the record is too large", || {
         let said = deployment.said(0);
         said.contains("stopped, the others go on: ") && said.contains("a record for softstake.dead-letters")
     });
@@ -95,44 +88,40 @@ fn a_record_that_is_too_large_for_its_topic_stops_its_task_alone() {
         let letters = cluster.read_committed("softstake.dead-letters");
         letters.iter().any(|letter| letter.text().contains(what))
     };
-    deployment.until("a bad deposit is refused", || refused(r#""payload":"bad""#));
+    deployment.until("a bad deposit is rejected", || refused(r#""payload":"bad""#));
     assert!(!refused("xxx"));
-    assert_eq!(
-        instance.stop(),
-        Some(1),
-        "it says at its end, too, that not all is well"
-    );
-    cluster.set_of_topic("softstake.dead-letters", "max.message.bytes", "16777216");
+    assert_eq!(instance.stop(), Some(1), "the exit status must tell the error as well");
+    cluster.configure_topic("softstake.dead-letters", "max.message.bytes", "16777216");
     let mut instance = deployment.start(0);
-    deployment.until("the large record is refused", || refused("xxx"));
+    deployment.until("the large record is rejected", || refused("xxx"));
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     deployment.dump();
-    program::judge(&deployment.place);
+    judge(&deployment.place);
 }
 
 #[test]
-fn what_retention_deleted_is_never_skipped() {
+fn records_that_retention_deleted_are_never_skipped() {
     let cluster = Cluster::single();
     let deployment = Deployment::new(&cluster, 2, 1);
-    with_example(&deployment);
+    publish_example(&deployment);
     let mut instance = deployment.start(0);
     deployment.until_sealed(2);
     assert_eq!(instance.stop(), Some(0));
     cluster.delete_before("exchange.deposits", 0, 3);
-    // Whoever has read them does not need them.
+    // An instance that has read them does not need them.
     let mut instance = deployment.start(0);
     cluster.produce("exchange.deposits", 0, ["bad"]);
-    deployment.until("a bad deposit is refused", || {
+    deployment.until("a bad deposit is rejected", || {
         let letters = cluster.read_committed("softstake.dead-letters");
         letters
             .iter()
             .any(|letter| letter.text().contains(r#""payload":"bad""#))
     });
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
-    // Whoever has not, cannot do without.
+    // An instance that has not read them stops.
     std::fs::remove_dir_all(deployment.state(0)).expect("the state");
     let mut instance = deployment.start(0);
-    deployment.until("it says what is missing", || {
+    deployment.until("it reports what is missing", || {
         let said = deployment.said(0);
         said.contains("stopped, the others go on: ") && said.contains("exchange.deposits:0 starts at offset 3 now")
     });
@@ -141,7 +130,7 @@ fn what_retention_deleted_is_never_skipped() {
 }
 
 #[test]
-fn replies_that_are_lost_change_nothing() {
+fn lost_replies_and_requests_change_nothing() {
     let cluster = Cluster::single();
     let proxy = Proxy::before(&cluster);
     let mut deployment = Deployment::new(&cluster, 4, 2);
@@ -157,7 +146,7 @@ fn replies_that_are_lost_change_nothing() {
     };
     let mut instance = deployment.start(0);
     for stage in 0..spec.epochs {
-        // Each request of a transaction once done and not heard of, and once not even done.
+        // For each request of a transaction: the reply is lost twice, and the request itself once.
         for api in [
             Api::InitProducerId,
             Api::AddPartitionsToTxn,
@@ -169,14 +158,9 @@ fn replies_that_are_lost_change_nothing() {
             proxy.drop_replies_of(api, 2);
             proxy.drop_requests_of(api, 1);
         }
-        // A commit that takes place long after its client has gone on to look for it.
-        proxy.plan_for(
-            Api::EndTxn,
-            1,
-            Fault::DelayReply(std::time::Duration::from_secs(5)),
-            |_| true,
-        );
-        write(&deployment.place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        // A commit whose reply comes long after the client has looked for its result.
+        proxy.plan_for(Api::EndTxn, 1, Fault::DelayReply(Duration::from_secs(5)), |_| true);
+        deployment.place.bring(&spec, stage);
         deployment.publish();
         deployment.until_sealed(usize::try_from((stage + 1) * spec.assets).expect("small"));
     }
@@ -186,6 +170,6 @@ fn replies_that_are_lost_change_nothing() {
     proxy.forget_plans();
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     deployment.dump();
-    let published = program::judge(&deployment.place);
+    let published = judge(&deployment.place);
     assert_eq!(published.seals.len(), 4);
 }

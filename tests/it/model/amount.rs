@@ -8,7 +8,7 @@ use super::event::Rejection;
 /// An exact fraction.
 pub type Rational = num_rational::Ratio<BigInt>;
 
-/// A non-negative decimal as written: `digits * 10^exponent`, the digits not ending in zero.
+/// A non-negative decimal as written: `digits * 10^exponent`, where the digits do not end in zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decimal {
     digits: BigInt,
@@ -50,12 +50,12 @@ impl Decimal {
         self.digits.is_zero()
     }
 
-    /// Digits between the first and the last that is not zero.
+    /// The number of digits from the first to the last one that is not zero.
     pub fn significant_digits(&self) -> usize {
         self.significant_digits
     }
 
-    /// Digits needed behind the point.
+    /// The number of digits needed after the point.
     pub fn decimals(&self) -> u64 {
         self.exponent.min(0).unsigned_abs()
     }
@@ -64,7 +64,7 @@ impl Decimal {
         Decimal {
             digits: &self.digits * &other.digits,
             exponent: self.exponent + other.exponent,
-            significant_digits: 0, // of a product, nobody asks
+            significant_digits: 0, // not needed of a product
         }
     }
 
@@ -80,7 +80,7 @@ impl Decimal {
             Ok(shift) => &self.digits * power_of_ten(shift),
             Err(_) if shift > 0 => return Err(too_large()),
             Err(_) => {
-                // Of a product the digits may end in zeros, so divide and see.
+                // The digits of a product may end in zeros, so divide.
                 let Some(divisor) = u32::try_from(-shift).ok().map(power_of_ten) else {
                     return Err(Rejection::amount(field, "has more digits than the asset's units"));
                 };
@@ -118,12 +118,12 @@ pub fn floor(value: &Rational) -> BigInt {
     value.floor().to_integer()
 }
 
-/// `floor(a * b)` of two fractions not below zero; the product need not be reduced to its lowest terms for that.
+/// `floor(a * b)` of two non-negative fractions, without reducing the product to lowest terms.
 pub fn floor_of_product(a: &Rational, b: &Rational) -> BigInt {
     (a.numer() * b.numer()) / (a.denom() * b.denom())
 }
 
-/// The part of `of / by` before the point: cut, never rounded away from zero.
+/// `of / by`, truncated toward zero.
 pub fn cut_toward_zero(of: &BigInt, by: &BigInt) -> BigInt {
     of / by
 }
@@ -137,7 +137,7 @@ pub fn plain(units: &BigInt, decimals: u32) -> String {
     if fraction.is_zero() {
         return format!("{sign}{integer}");
     }
-    // `scale + fraction` is a one followed by all digits of the fraction, leading zeros too.
+    // `scale + fraction` is a one followed by all digits of the fraction, including leading zeros.
     let padded = (scale + fraction).to_string();
     format!("{sign}{integer}.{}", padded[1..].trim_end_matches('0'))
 }

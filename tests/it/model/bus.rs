@@ -1,4 +1,4 @@
-//! The directory bus, read whole (contract, section 7).
+//! The directory bus, read as a whole (contract, section 7).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ pub const SOURCE_TOPICS: [&str; 5] = [
 ];
 pub const CONTROL_TOPIC: &str = "softstake.control";
 
-/// Where a record stands.
+/// The position of a record.
 #[derive(Debug, Clone)]
 pub struct Position {
     pub topic: &'static str,
@@ -29,20 +29,20 @@ pub struct Position {
 }
 
 impl Position {
-    /// The id of what is reported about the record there.
+    /// The id of a report about the record there.
     pub fn id(&self) -> String {
         format!("{}:{}:{}", self.topic, self.partition, self.offset)
     }
 }
 
-/// One partition: the lines that are there, and what follows the last newline.
+/// One partition: its complete lines, and the bytes after the last newline.
 #[derive(Debug, Clone, Default)]
 pub struct Partition {
     pub records: Vec<Vec<u8>>,
     pub unfinished: Vec<u8>,
 }
 
-/// The partitions of a topic; a missing topic is empty.
+/// The partitions of a topic. A missing topic has none.
 pub fn read_topic(bus: &Path, topic: &str) -> Result<BTreeMap<u32, Partition>, String> {
     let folder = bus.join(topic);
     let entries = match fs::read_dir(&folder) {
@@ -55,7 +55,7 @@ pub fn read_topic(bus: &Path, topic: &str) -> Result<BTreeMap<u32, Partition>, S
         let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let number = name.strip_suffix(".jsonl").and_then(|stem| stem.parse::<u32>().ok());
-        // Only the number's plain spelling is a partition's name.
+        // A partition's name is its number, without leading zeros or a sign.
         let Some(number) = number.filter(|number| name == format!("{number}.jsonl")) else {
             continue;
         };
@@ -67,12 +67,12 @@ pub fn read_topic(bus: &Path, topic: &str) -> Result<BTreeMap<u32, Partition>, S
     Ok(partitions)
 }
 
-/// A line that is an offset and nothing more.
+/// Whether a line is blank. It still counts as an offset.
 pub fn is_blank(record: &[u8]) -> bool {
     record.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
-/// The envelope of every output but a dead letter, whose time is left open here.
+/// The envelope of an output record. Dead letters have another one, without a time.
 pub fn output(kind: &str, id: &str, time: &str, data: Value) -> Value {
     let mut envelope = json!({"specversion": "1.0", "id": id, "source": "/softstake", "type": kind, "time": time});
     envelope["data"] = data;

@@ -1,4 +1,4 @@
-//! Differences between what is expected and what is published, for a reader.
+//! Differences between expected and published records, as text.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use super::Outputs;
 
 const MOST_SHOWN: usize = 20;
 
-/// Empty when both are equal; else the first differences, and how many more there are.
+/// Empty if both are equal. Otherwise the first differences and the number of the others.
 ///
-/// Of a dead letter the time is not compared, and the reason, which is free text, only has to be there.
+/// The time of a dead letter is not compared. Its reason is free text and only has to exist.
 #[must_use]
 pub fn differences(expected: &Outputs, published: &Outputs) -> Vec<String> {
     let mut found = Vec::new();
@@ -41,7 +41,7 @@ pub fn differences(expected: &Outputs, published: &Outputs) -> Vec<String> {
     found
 }
 
-/// Dead letters without their time, and with one and the same reason wherever there is any.
+/// Dead letters without time, and with the same text in place of every reason.
 fn comparable(dead_letters: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     let mut dead_letters = dead_letters.clone();
     for dead_letter in dead_letters.values_mut() {

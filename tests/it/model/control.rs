@@ -12,15 +12,15 @@ use super::bus::{self, CONTROL_TOPIC, Position};
 use super::event::{Envelope, Fields, Rejection, Side};
 use super::programme::{Fixed, Programme, listing};
 
-/// The offsets of one accepted close, by topic and partition; a partition that is not there has the cut 0.
+/// The offsets of one accepted close, by topic and partition. The cut of any other partition is 0.
 pub type Cut = BTreeMap<(String, u32), u64>;
 
 #[derive(Debug, Clone)]
 pub struct Asset {
     pub fixed: Fixed,
-    /// In the order of their `from_epoch`, the first from 0.
+    /// Sorted by `from_epoch`, which is 0 for the first.
     programmes: Vec<Programme>,
-    /// Of the closed epochs, from 0 on.
+    /// The closes of the closed epochs, from epoch 0.
     pub closes: Vec<Close>,
     rewards: BTreeMap<u64, BigInt>,
 }
@@ -29,7 +29,7 @@ pub struct Asset {
 pub struct Close {
     pub reward_pool: BigInt,
     pub cut: Cut,
-    /// The cut as published, to be found in the seal again.
+    /// The cut as published.
     pub published_cut: Value,
 }
 
@@ -45,7 +45,7 @@ impl Asset {
         self.rewards.get(&epoch).cloned().unwrap_or_default()
     }
 
-    /// The epoch a time falls in, none before the anchor.
+    /// The epoch that a time is in. None before the anchor.
     pub fn epoch_of(&self, instant_ms: i64) -> Option<u64> {
         u64::try_from((instant_ms - self.fixed.anchor_ms).div_euclid(self.fixed.epoch_ms)).ok()
     }
@@ -86,7 +86,7 @@ pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
             offset,
         };
         let too_late = published.dead_letters.get(&position.id()).is_some_and(|dead_letter| {
-            dead_letter["data"]["code"] == "listing_too_late" // decided while running, by what the sources had passed over
+            dead_letter["data"]["code"] == "listing_too_late" // decided during the run, by the events that were skipped before
         });
         match judge(&control, &applied, record, too_late) {
             Ok(None) => {}
@@ -104,7 +104,7 @@ pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
     Ok(control)
 }
 
-/// What an accepted control event does.
+/// The effect of an accepted control event.
 enum Step {
     List {
         asset: String,
@@ -126,7 +126,7 @@ enum Step {
     },
 }
 
-/// The step of one record, none for an identical copy.
+/// The effect of one record. None for an identical duplicate.
 fn judge(
     control: &Control,
     applied: &BTreeMap<(String, String), Envelope>,
@@ -208,7 +208,7 @@ impl Control {
         data.text("validator")?;
         let listed = self.listed(&asset)?;
         let amount = amount.units("amount", listed.fixed.decimals)?;
-        // Before the anchor counts as epoch 0, so a closed epoch and a time before all epochs go the same way.
+        // A time before the anchor counts as epoch 0, so it is treated like a closed epoch.
         let epoch = listed.epoch_of(time).unwrap_or(0).max(listed.oldest_open_epoch());
         Ok(Step::Reward { asset, epoch, amount })
     }
@@ -310,7 +310,7 @@ fn read_cut(published: &Value) -> Option<Cut> {
     Some(cut)
 }
 
-/// A later close has a later cut, and knows every partition that the one before knew.
+/// A later close has a later cut, with every partition of the one before.
 fn check_not_behind(before: &Cut, cut: &Cut) -> Result<(), String> {
     for ((topic, partition), offset) in before {
         match cut.get(&(topic.clone(), *partition)) {

@@ -66,7 +66,7 @@ pub enum Side {
 }
 
 impl Envelope {
-    /// A record's envelope; nothing is asked yet of its type, its time or what is inside its data.
+    /// A record's envelope. Its type, its time and the contents of its data are checked later.
     pub fn read(record: &[u8]) -> Result<Envelope, Rejection> {
         let text = std::str::from_utf8(record)
             .map_err(|error| Rejection::new("invalid_json", format!("the record is not UTF-8: {error}")))?;
@@ -283,7 +283,7 @@ fn greater_than_zero(amount: Decimal, name: &str) -> Result<Decimal, Rejection> 
     }
 }
 
-/// Category Cc, the two separators, and category Cf as of Unicode 16 are not printable.
+/// Not printable are category Cc, the two separators, and category Cf as of Unicode 16.
 fn is_printable(character: char) -> bool {
     const FORMAT_CHARACTERS: [(u32, u32); 21] = [
         (0x00AD, 0x00AD),
@@ -322,7 +322,7 @@ pub enum SourceEvent {
     Status { account: String, status: Status },
 }
 
-/// In the order that decides between two of the same time and id.
+/// In the order that decides between two statuses with the same time and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Enrolled,
@@ -330,14 +330,14 @@ pub enum Status {
     Excluded,
 }
 
-/// One posting as the event states it, its asset's units not yet asked.
+/// One posting as the event states it, before the conversion to the asset's units.
 #[derive(Debug, Clone)]
 pub struct Posting {
     pub account: String,
     pub asset: String,
     is_debit: bool,
     quantity: Quantity,
-    /// An opening balance: counts at the anchor, whatever the event's time.
+    /// Whether it is an opening balance, which counts from the anchor at any time of the event.
     pub at_anchor: bool,
 }
 
@@ -383,7 +383,7 @@ fn debit(account: &str, asset: &str, quantity: Quantity) -> Posting {
     }
 }
 
-/// What the data of a source event says: its fields in the contract's order, its postings in the contract's order.
+/// The meaning of a source event's data. Fields are checked, and postings numbered, in the order of the contract.
 pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Rejection> {
     let postings = match kind {
         "exchange.deposit.v1" => deposit(data, false)?,
@@ -479,7 +479,7 @@ fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Rejection> {
     }])
 }
 
-/// An amount behind at most one sign, and whether the sign is a minus.
+/// An amount after at most one sign, and whether the sign is a minus.
 fn signed_amount(value: &Json, name: &str) -> Result<(bool, Decimal), Rejection> {
     let text = match value {
         Json::Text(text) => text.to_text(),

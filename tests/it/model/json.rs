@@ -1,5 +1,5 @@
-//! A plain JSON reader that keeps what the contract asks about: fields given twice, the exact value of every number,
-//! and escapes of lone surrogates, which are JSON but no text.
+//! A plain JSON reader. It keeps what the contract needs: repeated fields, the exact value of every number, and escapes
+//! of lone surrogates, which are JSON but not text.
 
 use std::str::Chars;
 
@@ -16,12 +16,12 @@ pub enum Json {
     Object(Vec<(Text, Json)>),
 }
 
-/// The code points of a string, lone surrogates included.
+/// The code points of a string, including lone surrogates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(Vec<u32>);
 
-/// `digits * 10^exponent`, the digits without zeros at either end and none at all for zero, so that numbers of equal
-/// value are equal here.
+/// `digits * 10^exponent`. The digits have no zeros at either end, and zero has no digits. So numbers of equal value
+/// are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     negative: bool,
@@ -29,7 +29,7 @@ pub struct Number {
     exponent: BigInt,
 }
 
-/// Runs `work` where a hundred thousand brackets inside one another can be read, compared and dropped by recursion.
+/// Runs `work` with a stack for a hundred thousand nested brackets.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     const STACK_BYTES: usize = 512 << 20;
     std::thread::scope(|scope| {
@@ -41,7 +41,7 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -
     })
 }
 
-/// The one JSON value that `text` is, or what is wrong with it.
+/// Parses one JSON value. The error is a description.
 pub fn parse(text: &str) -> Result<Json, String> {
     let mut parser = Parser { rest: text.chars() };
     parser.skip_blanks();
@@ -54,7 +54,8 @@ pub fn parse(text: &str) -> Result<Json, String> {
 }
 
 impl Json {
-    /// Whether two values are the same: members in any order, numbers by value, strings by their characters.
+    /// Whether two values are the same. Members may be in any order; numbers are compared by value, strings by
+    /// characters.
     pub fn same(&self, other: &Json) -> bool {
         match (self, other) {
             (Json::Null, Json::Null) => true,
@@ -82,7 +83,7 @@ impl Text {
         self.0.iter().copied().eq(name.chars().map(u32::from))
     }
 
-    /// The string, unless it holds a lone surrogate.
+    /// The string, unless it has a lone surrogate.
     pub fn to_text(&self) -> Option<String> {
         self.0.iter().map(|code| char::from_u32(*code)).collect()
     }

@@ -14,7 +14,7 @@ use super::event::{Envelope, Posting, Rejection, Side, SourceEvent, Status, sour
 use super::programme::LatePolicy;
 use super::time;
 
-/// How far ahead of the oldest open epoch a posting may be.
+/// How many epochs a posting may be ahead of the oldest open one.
 const MOST_EPOCHS_AHEAD: u64 = 400;
 
 #[derive(Debug, Default)]
@@ -27,12 +27,12 @@ pub struct Ledger {
     pub late_postings: BTreeMap<String, Value>,
 }
 
-/// A posting as the sum S takes it.
+/// A posting as it enters the sum S.
 #[derive(Debug, Clone)]
 pub struct Applied {
     pub account: String,
     pub delta: BigInt,
-    /// From when on the delta earns: the posting's time, or by `forfeit` the start of the epoch.
+    /// The time from which the delta earns: that of the posting, or with `forfeit` the start of the epoch.
     pub from_ms: i64,
 }
 
@@ -85,16 +85,16 @@ struct SourcePartition<'a> {
     cuts: BTreeMap<&'a str, Vec<u64>>,
     dedup_epochs: u64,
     /// By id and source.
-    remembered: BTreeMap<(String, String), Remembered>,
+    seen: BTreeMap<(String, String), Seen>,
 }
 
-struct Remembered {
+struct Seen {
     envelope: Envelope,
-    /// Asset and epoch (by true time) of the postings that were applied; none for a status.
+    /// Asset and epoch, by the event's time, of the applied postings. A status has none.
     postings: Vec<(String, u64)>,
 }
 
-/// What an event does that is neither a duplicate nor refused.
+/// The effect of an event that is neither a duplicate nor rejected.
 enum Effect {
     Postings(Vec<Placed>),
     Status { account: String, event: StatusEvent },
@@ -102,7 +102,7 @@ enum Effect {
 
 /// A posting that counts.
 struct Placed {
-    /// Its place among the event's postings, ignored ones included.
+    /// Its number among the event's postings, including ignored ones.
     index: usize,
     account: String,
     asset: String,
@@ -133,7 +133,7 @@ impl<'a> SourcePartition<'a> {
             assets,
             cuts,
             dedup_epochs,
-            remembered: BTreeMap::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -171,10 +171,10 @@ impl<'a> SourcePartition<'a> {
         epoch.saturating_add(self.dedup_epochs) < self.oldest_open_epoch(asset, offset)
     }
 
-    /// Nothing for an identical copy.
+    /// None for an identical duplicate.
     fn judge(&self, position: &Position, record: &[u8]) -> Result<Option<(Envelope, Effect)>, Rejection> {
         let envelope = Envelope::read(record)?;
-        if let Some(first) = self.remembered.get(&(envelope.id.clone(), envelope.source.clone())) {
+        if let Some(first) = self.seen.get(&(envelope.id.clone(), envelope.source.clone())) {
             let forgotten = first
                 .postings
                 .iter()
@@ -212,7 +212,7 @@ impl<'a> SourcePartition<'a> {
         Ok(Some((envelope, effect)))
     }
 
-    /// Where a posting counts; nowhere if it is ignored.
+    /// Where a posting counts. None if it is ignored.
     fn place(&self, index: usize, posting: Posting, event_time: i64, offset: u64) -> Result<Option<Placed>, Rejection> {
         let Some(asset) = self.assets.get(&posting.asset) else {
             return Ok(None);
@@ -260,7 +260,7 @@ impl<'a> SourcePartition<'a> {
         let mut postings = Vec::new();
         match effect {
             Effect::Status { account, event } => ledger.statuses.entry(account).or_default().push(event),
-            // An event of which nothing was applied is not remembered.
+            // An event without applied postings is not in the dedup index.
             Effect::Postings(placed) if placed.is_empty() => return Ok(()),
             Effect::Postings(placed) => {
                 for placed in placed {
@@ -269,9 +269,9 @@ impl<'a> SourcePartition<'a> {
                 }
             }
         }
-        self.remembered.insert(
+        self.seen.insert(
             (envelope.id.clone(), envelope.source.clone()),
-            Remembered { envelope, postings },
+            Seen { envelope, postings },
         );
         Ok(())
     }

@@ -12,7 +12,7 @@ const BUCKETS: usize = 4096;
 /// The root over `account -> id|amount`, in lower-case hex.
 pub fn root(leaf_by_account: &BTreeMap<String, String>) -> String {
     let mut buckets: Vec<Vec<&[u8]>> = vec![Vec::new(); BUCKETS];
-    // A map of strings is in the order of their bytes.
+    // The map is sorted by the bytes of accounts.
     for (account, leaf) in leaf_by_account {
         buckets[bucket(account)].push(leaf.as_bytes());
     }

@@ -1,16 +1,12 @@
-//! The naive model: what the contract says must come of a directory bus.
+//! The naive model: the output that the contract requires for the input on a directory bus.
 //!
-//! Written from the contract and `docs/contract-notes.md` alone, to be read beside them, and sharing no code with the
-//! program it judges. It is slow and obvious on purpose: no state is kept between runs, whole files are read at once,
-//! and everything past the exact input units is a rational number until the contract names a floor.
+//! It is written from the contract and `docs/contract-notes.md` alone, to be read beside them. It shares no code with
+//! the program that it judges. It is slow and simple on purpose. It keeps no state between runs and reads whole files
+//! at once. After the exact input units, every number is rational until the contract rounds it down.
 //!
-//! Two things are decided while the program runs and can only be taken from what it published: where the cut of an
-//! accepted close lies (from its seal), and whether a first listing came too late (from its dead letter). The model
-//! takes every other listing as in force from offset 0 of every source partition.
-#![allow(
-    dead_code,
-    reason = "each test program that includes the model uses its own part of it"
-)]
+//! Two decisions depend on the run, so the model takes them from what was published. One is the cut of an accepted
+//! close, from its seal. The other is whether a first listing came too late, from its dead letter. Every other listing
+//! is in force from offset 0 of every source partition.
 
 mod amount;
 mod bus;
@@ -22,7 +18,6 @@ mod ledger;
 mod merkle;
 mod outputs;
 mod programme;
-#[cfg(test)]
 mod selfcheck;
 mod settle;
 mod time;
@@ -34,7 +29,7 @@ use serde_json::Value;
 
 pub use compare::differences;
 
-/// What is on, or ought to be on, the output topics: one map a topic, keyed by envelope id.
+/// The records of the output topics, expected or published. One map a topic, by envelope id.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outputs {
     pub distributions: BTreeMap<String, Value>,
@@ -43,13 +38,14 @@ pub struct Outputs {
     pub late_postings: BTreeMap<String, Value>,
 }
 
-/// What must be on the output topics of this bus, given the cuts in the seals published there.
+/// The records that must be on the output topics of this bus, given the cuts in its published seals.
 ///
-/// The `reason` of a dead letter is free text, so the one here is only an example; its `time` is left out.
+/// The `reason` of a dead letter is free text, so the one here is only an example. The `time` of dead letters is left
+/// out.
 ///
 /// # Errors
-/// If an accepted close has no published seal to take the cut from, if a published cut cannot be one, or if the
-/// output topics cannot be read at all.
+/// If an accepted close has no published seal, if a published cut is impossible, or if the output topics cannot be
+/// read.
 pub fn expected(bus: &Path, dedup_epochs: u64) -> Result<Outputs, String> {
     json::on_deep_stack(|| {
         let published = outputs::published(bus)?;
@@ -70,10 +66,10 @@ pub fn expected(bus: &Path, dedup_epochs: u64) -> Result<Outputs, String> {
     })
 }
 
-/// What is on the output topics of this bus.
+/// The records on the output topics of this bus.
 ///
 /// # Errors
-/// If a record is torn or no JSON, or two records of one topic have one id.
+/// If a record is torn or not JSON, or two records of one topic have the same id.
 pub fn published(bus: &Path) -> Result<Outputs, String> {
     json::on_deep_stack(|| outputs::published(bus))
 }

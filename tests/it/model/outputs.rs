@@ -1,4 +1,4 @@
-//! What is on the output topics.
+//! The published records of the output topics.
 
 use std::collections::BTreeMap;
 use std::path::Path;

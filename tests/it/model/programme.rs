@@ -7,7 +7,7 @@ use super::amount::{Decimal, Rational};
 use super::event::{Fields, Rejection, as_decimal, as_object};
 use super::json::Json;
 
-/// What never changes about an asset, and the programme that came with it.
+/// The terms of an asset that never change, and the programme of the same listing.
 #[derive(Debug, Clone)]
 pub struct Listing {
     pub asset: String,
@@ -188,7 +188,7 @@ fn greater_than_zero(units: BigInt, name: &str) -> Result<BigInt, Rejection> {
     }
 }
 
-/// A decimal string from 0 to `most`. What is wrong with a rate's value makes the programme invalid, not an amount.
+/// A decimal string from 0 to `most`. An invalid rate makes the programme invalid; it is not an invalid amount.
 fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Option<Rational>, Rejection> {
     let Some(text) = data.optional_text(name)? else {
         return Ok(None);
@@ -217,7 +217,7 @@ fn tier(value: &Json, decimals: u32) -> Result<Tier, Rejection> {
     Ok(Tier { up_to, multiplier })
 }
 
-/// Bounds ascend strictly; the last, and no other, is null.
+/// Bounds ascend strictly. Only the last bound is null.
 fn check_order(tiers: &[Tier]) -> Result<(), Rejection> {
     let Some((last, others)) = tiers.split_last() else {
         return Err(Rejection::programme("tiers", "is empty"));

@@ -1,10 +1,10 @@
-//! Settlement of one asset, epoch by epoch (contract, section 5), and what it puts out (section 6).
+//! Settlement of one asset, epoch by epoch (contract, section 5), and its output records (section 6).
 
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outputs;
 use super::amount::{Rational, cut_toward_zero, floor, floor_of_product, plain, power_of_ten};
@@ -16,7 +16,7 @@ use super::merkle;
 use super::programme::{Mode, Programme, Tier};
 use super::time;
 
-/// What an epoch leaves to the next, in the asset's units.
+/// What an epoch passes on to the next, in the asset's units.
 #[derive(Default)]
 struct Carried {
     balances: BTreeMap<String, BigInt>,
@@ -57,7 +57,6 @@ fn settle_epoch(
         .ok_or_else(|| format!("{name}:{epoch} is not closed"))?;
     let (start, end) = (asset.start_of(epoch)?, asset.start_of(epoch + 1)?);
     let len = BigInt::from(end - start);
-    let decimals = asset.fixed.decimals;
 
     let sums = sums(&mut carried.balances, postings, end, &len);
     let is_allowed = |account: &str| {
@@ -71,7 +70,7 @@ fn settle_epoch(
         .filter_map(|account| carried.balances.get(account))
         .sum();
 
-    let grain = power_of_ten(decimals - programme.payout_decimals);
+    let grain = power_of_ten(asset.fixed.decimals - programme.payout_decimals);
     let pool = &close.reward_pool + asset.validator_rewards(epoch);
     let carried_in = carried.dust.clone();
     let split = match &programme.mode {
@@ -85,75 +84,150 @@ fn settle_epoch(
         Mode::Apr(apr) => pay_rate(apr, &carried_in, &eligibility.weights, &grain),
     };
     carried.dust.clone_from(&split.carried_out);
-    let rewarded: BigInt = split.rewards.values().sum();
-
     let withheld_before: BigInt = carried.withheld.values().sum();
     let amounts = pay_out(&split.rewards, &mut carried.withheld, &programme.min_payout);
-    let withheld_after: BigInt = carried.withheld.values().sum();
-    let distributed: BigInt = amounts.values().sum();
-    if programme.mode == Mode::Pool
-        && &pool + &carried_in + &withheld_before
-            != &split.commission + &distributed + &withheld_after + &split.carried_out
-    {
+    let money = Money {
+        pool,
+        carried_in,
+        rewarded: split.rewards.values().sum(),
+        withheld_before,
+        withheld_after: carried.withheld.values().sum(),
+        distributed: amounts.values().sum(),
+        commission: split.commission,
+        carried_out: split.carried_out,
+        closing_balance,
+    };
+    if programme.mode == Mode::Pool && !money.is_conserved() {
         return Err(format!("the model itself does not conserve money in {name}:{epoch}"));
     }
-
-    let money = |units: &BigInt| plain(units, decimals);
-    // S counts milliseconds, so in asset * seconds it has three decimals more than the asset.
-    let balance_seconds = |sum: &BigInt| plain(sum, decimals + 3);
-    let (start, end) = (time::format(start), time::format(end));
-    let mut leaves = BTreeMap::new();
-    for (account, amount) in &amounts {
-        let id = format!("{name}:{epoch}:{account}");
-        let sum = sums.get(account).cloned().unwrap_or_default();
-        let data = json!({
-            "account": account,
-            "asset": name,
-            "epoch": epoch,
-            "epoch_start": start,
-            "epoch_end": end,
-            "amount": money(amount),
-            "balance_seconds": balance_seconds(&sum),
-            "average_balance": money(&cut_toward_zero(&sum, &len)),
-            "programme_from_epoch": programme.from_epoch,
-        });
-        leaves.insert(account.clone(), format!("{id}|{}", money(amount)));
-        let distribution = bus::output("softstake.distribution.v1", &id, &end, data);
-        outputs.distributions.insert(id, distribution);
-    }
-    let id = format!("{name}:{epoch}");
-    let data = json!({
-        "asset": name,
-        "epoch": epoch,
-        "epoch_start": start,
-        "epoch_end": end,
-        "mode": programme.mode.name(),
-        "reward_pool": money(&pool),
-        "commission": money(&split.commission),
-        "carried_in": money(&carried_in),
-        "carried_out": money(&split.carried_out),
-        "rewarded": money(&rewarded),
-        "distributed": money(&distributed),
-        "withheld_before": money(&withheld_before),
-        "withheld_after": money(&withheld_after),
-        "distributions": amounts.len(),
-        "ineligible": {
-            "status": eligibility.not_allowed,
-            "negative": eligibility.negative,
-            "below_minimum": eligibility.below_minimum,
-        },
-        "eligible_balance_seconds": balance_seconds(&eligibility.capped.values().sum()),
-        "closing_balance": money(&closing_balance),
-        "programme_from_epoch": programme.from_epoch,
-        "cut": close.published_cut,
-        "root": merkle::root(&leaves),
-    });
-    let seal = bus::output("softstake.epoch_settled.v1", &id, &end, data);
-    outputs.seals.insert(id, seal);
+    let about = About {
+        asset: name,
+        epoch,
+        start: time::format(start),
+        end: time::format(end),
+        len,
+        decimals: asset.fixed.decimals,
+        programme,
+    };
+    about.put_out(&amounts, &sums, &money, &eligibility, &close.published_cut, outputs);
     Ok(())
 }
 
-/// Each account's S in unit-milliseconds; the balances become those at the epoch's end.
+/// Sums of an epoch, in the asset's units.
+struct Money {
+    pool: BigInt,
+    commission: BigInt,
+    carried_in: BigInt,
+    carried_out: BigInt,
+    rewarded: BigInt,
+    distributed: BigInt,
+    withheld_before: BigInt,
+    withheld_after: BigInt,
+    closing_balance: BigInt,
+}
+
+impl Money {
+    /// Of a pool.
+    fn is_conserved(&self) -> bool {
+        &self.pool + &self.carried_in + &self.withheld_before
+            == &self.commission + &self.distributed + &self.withheld_after + &self.carried_out
+    }
+}
+
+/// The epoch that records are about.
+struct About<'a> {
+    asset: &'a str,
+    epoch: u64,
+    start: String,
+    end: String,
+    /// In milliseconds.
+    len: BigInt,
+    decimals: u32,
+    programme: &'a Programme,
+}
+
+impl About<'_> {
+    fn money(&self, units: &BigInt) -> String {
+        plain(units, self.decimals)
+    }
+
+    /// S is in milliseconds, so in asset * seconds it has three decimals more than the asset.
+    fn balance_seconds(&self, sum: &BigInt) -> String {
+        plain(sum, self.decimals + 3)
+    }
+
+    /// Puts out the distributions. Returns the leaves of the seal's tree.
+    fn put_distributions(
+        &self,
+        amounts: &BTreeMap<String, BigInt>,
+        sums: &BTreeMap<String, BigInt>,
+        outputs: &mut Outputs,
+    ) -> BTreeMap<String, String> {
+        let mut leaves = BTreeMap::new();
+        for (account, amount) in amounts {
+            let id = format!("{}:{}:{account}", self.asset, self.epoch);
+            let sum = sums.get(account).cloned().unwrap_or_default();
+            let data = json!({
+                "account": account,
+                "asset": self.asset,
+                "epoch": self.epoch,
+                "epoch_start": self.start,
+                "epoch_end": self.end,
+                "amount": self.money(amount),
+                "balance_seconds": self.balance_seconds(&sum),
+                "average_balance": self.money(&cut_toward_zero(&sum, &self.len)),
+                "programme_from_epoch": self.programme.from_epoch,
+            });
+            leaves.insert(account.clone(), format!("{id}|{}", self.money(amount)));
+            let distribution = bus::output("softstake.distribution.v1", &id, &self.end, data);
+            outputs.distributions.insert(id, distribution);
+        }
+        leaves
+    }
+
+    fn put_out(
+        &self,
+        amounts: &BTreeMap<String, BigInt>,
+        sums: &BTreeMap<String, BigInt>,
+        money: &Money,
+        eligibility: &Eligibility,
+        published_cut: &Value,
+        outputs: &mut Outputs,
+    ) {
+        let leaves = self.put_distributions(amounts, sums, outputs);
+        let id = format!("{}:{}", self.asset, self.epoch);
+        let data = json!({
+            "asset": self.asset,
+            "epoch": self.epoch,
+            "epoch_start": self.start,
+            "epoch_end": self.end,
+            "mode": self.programme.mode.name(),
+            "reward_pool": self.money(&money.pool),
+            "commission": self.money(&money.commission),
+            "carried_in": self.money(&money.carried_in),
+            "carried_out": self.money(&money.carried_out),
+            "rewarded": self.money(&money.rewarded),
+            "distributed": self.money(&money.distributed),
+            "withheld_before": self.money(&money.withheld_before),
+            "withheld_after": self.money(&money.withheld_after),
+            "distributions": amounts.len(),
+            "ineligible": {
+                "status": eligibility.not_allowed,
+                "negative": eligibility.negative,
+                "below_minimum": eligibility.below_minimum,
+            },
+            "eligible_balance_seconds": self.balance_seconds(&eligibility.capped.values().sum()),
+            "closing_balance": self.money(&money.closing_balance),
+            "programme_from_epoch": self.programme.from_epoch,
+            "cut": published_cut,
+            "root": merkle::root(&leaves),
+        });
+        let seal = bus::output("softstake.epoch_settled.v1", &id, &self.end, data);
+        outputs.seals.insert(id, seal);
+    }
+}
+
+/// Each account's S in unit-milliseconds. The balances are changed to those at the end of the epoch.
 fn sums(
     balances: &mut BTreeMap<String, BigInt>,
     postings: &[Applied],
@@ -171,7 +245,8 @@ fn sums(
     sums
 }
 
-/// Who takes part, with which capped sum C and weight W, and how many with a sum other than zero do not.
+/// The accounts that share, with their capped sums C and weights W. Also the number of accounts with a sum other than
+/// zero that do not share.
 #[derive(Default)]
 struct Eligibility {
     capped: BTreeMap<String, BigInt>,
@@ -209,7 +284,7 @@ fn eligibility(
     found
 }
 
-/// Each account's R, and what becomes of the rest.
+/// Each account's R, and the rest.
 struct Split {
     commission: BigInt,
     rewards: BTreeMap<String, BigInt>,
@@ -243,7 +318,7 @@ fn pay_rate(apr: &Rational, carried_in: &BigInt, weights: &BTreeMap<String, Rati
     let year_ms = BigInt::from(365) * 86_400_000;
     let grains_per_weight = apr / (year_ms * grain);
     let rewards = whole_grains(&grains_per_weight, weights, grain);
-    // The dust of an earlier pool programme waits.
+    // The dust of an earlier pool programme is kept.
     Split {
         commission: BigInt::zero(),
         rewards,
@@ -262,7 +337,7 @@ fn whole_grains(
         .collect()
 }
 
-/// The amounts to distribute; what stays below the minimum is withheld.
+/// The amounts to distribute. An amount below the minimum is withheld.
 fn pay_out(
     rewards: &BTreeMap<String, BigInt>,
     withheld: &mut BTreeMap<String, BigInt>,

@@ -1,9 +1,9 @@
-//! RFC 3339 times as milliseconds since 1970, read and written (contract, sections 3 and 6).
+//! Reading and writing RFC 3339 times, as milliseconds since 1970 (contract, sections 3 and 6).
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Reads RFC 3339, section 5.6; digits past the millisecond are cut off.
+/// Reads RFC 3339, section 5.6. Digits after the millisecond are dropped.
 pub fn parse(text: &str) -> Option<i64> {
     let mut reader = Reader { rest: text.as_bytes() };
     let year = reader.number(4)?;
@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Option<i64> {
     }
     let day_number = days_before_month(year, month) + day - 1;
     let to_the_minute = day_number * DAY_MS + (hour * 60 + minute - offset_minutes) * MINUTE_MS;
-    // A leap second is the last of a month in UTC, and the same instant as the midnight after it.
+    // A leap second is the last second of a month in UTC, and counts as the midnight after it.
     if second == 60 {
         let midnight = to_the_minute + MINUTE_MS;
         let (_, _, day) = date(midnight.div_euclid(DAY_MS));
@@ -63,7 +63,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 1970-01-01 to the first of January; leap years are every fourth from year 0 on, and so forth.
+/// Days from 1970-01-01 to the first of January of a year, with the leap years of the Gregorian calendar from year 0.
 fn days_before_year(year: i64) -> i64 {
     let from_year_zero =
         365 * year + (year + 3).div_euclid(4) - (year + 99).div_euclid(100) + (year + 399).div_euclid(400);

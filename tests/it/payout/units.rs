@@ -1,16 +1,6 @@
-//! The payout example's own tests: Cargo runs none that stand in an example, so its modules are taken in here.
+//! The unit tests of the payout example. For an example Cargo builds either the tests or the program, which `consumer`
+//! runs.
 
-#![allow(dead_code, reason = "the example uses what its tests leave out")]
-
-#[path = "../examples/payout_consumer/amount.rs"]
-mod amount;
-#[path = "../examples/payout_consumer/database/mod.rs"]
-mod database;
-#[path = "../examples/payout_consumer/failure.rs"]
-mod failure;
-#[path = "../examples/payout_consumer/merkle.rs"]
-mod merkle;
-#[path = "../examples/payout_consumer/reader.rs"]
-mod reader;
-#[path = "../examples/payout_consumer/record.rs"]
-mod record;
+#[path = "../../../examples/payout_consumer/main.rs"]
+#[allow(dead_code, reason = "its tests do not call `main`")]
+mod payout_consumer;

@@ -1,31 +1,16 @@
-//! The program is killed with SIGKILL at random instants, again and again, and has to end with the very records of a run that never was.
+//! Kills with SIGKILL at random instants: in the end the output must equal that of a run without a kill.
 
-mod common;
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
+use softstake::generate::Synthetic;
 
-use common::{Place, copy, setting, start};
-use softstake::generate::{Synthetic, write};
-
-/// A small generator of our own: which instant, which case.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        // Knuth's MMIX constants.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
+use crate::common::{Dice, Place, copy, setting, start};
 
 #[test]
-fn killed_at_random_instants() {
+fn kills_at_random_instants_do_not_change_the_output() {
     let rounds = setting("TEST_KILL_ROUNDS", 50);
     let seed = setting("TEST_KILL_SEED", 1);
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let spec = Synthetic {
         events: 30_000,
         accounts: 1_500,
@@ -36,10 +21,10 @@ fn killed_at_random_instants() {
         ..Synthetic::default()
     };
     let whole = Place::new();
-    write(&whole.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    whole.bring_all(&spec);
     let bare = Place::new();
     copy(&whole.bus(), &bare.bus());
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     whole.run(Some(4));
     let alone = began.elapsed();
     let outcome = whole.outcome();
@@ -50,7 +35,7 @@ fn killed_at_random_instants() {
         lives += 1;
         let place = Place::new();
         copy(&bare.bus(), &place.bus());
-        // Each life is killed several times: in the middle of work, of recovery, and of the recovery of that.
+        // Each place is killed several times: during work, during recovery, and during the recovery after that.
         loop {
             let mut child = start(&mut place.command(Some(4)));
             let instant = Duration::from_micros(dice.throw(u64::try_from(alone.as_micros()).expect("short") * 6 / 5));
@@ -64,7 +49,7 @@ fn killed_at_random_instants() {
             child.wait().expect("its end");
             kills += 1;
             if dice.throw(8) == 0 {
-                // Now and then the state is lost as well.
+                // Sometimes the state is lost as well.
                 let _ = std::fs::remove_dir_all(place.state());
             }
             if kills >= rounds {

@@ -1,31 +1,23 @@
-//! A process that goes on watching while others append: it takes in what comes, settles what closes, and stops when asked.
+//! A process that runs while records are appended: it must process them, settle closed epochs, and stop on SIGTERM.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
 
-mod common;
-#[path = "common/events.rs"]
-mod events;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
-#[path = "common/watch.rs"]
-mod watch;
-
-use common::Place;
-use events::{close, deposit, event, listing, pool};
-use program::judge;
 use serde_json::json;
-use softstake::generate::{Synthetic, write};
-use watch::{Process, until};
+use softstake::generate::Synthetic;
+
+use crate::common::Place;
+use crate::common::events::{close, deposit, event, listing, pool};
+use crate::common::process::{Process, until};
+use crate::judge::judge;
 
 const DEPOSITS: &str = "exchange.deposits";
 const CONTROL: &str = "softstake.control";
 
 fn count(place: &Place, topic: &str) -> usize {
-    // Whole records only: a line may be on its way.
-    let bytes = std::fs::read(place.bus().join(topic).join("0.jsonl")).unwrap_or_default();
+    // Complete records only: a line may be half written.
+    let bytes = fs::read(place.bus().join(topic).join("0.jsonl")).unwrap_or_default();
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
@@ -35,17 +27,37 @@ fn until_sealed(place: &Place, seals: usize) {
     });
 }
 
+fn append_bytes(path: &Path, bytes: &[u8]) {
+    let mut file = File::options().append(true).open(path).expect("a file");
+    file.write_all(bytes).expect("a part of a line");
+}
+
+/// A record counts when its line feed comes.
+fn append_in_two_halves(place: &Place) {
+    let line = deposit("6", 210_000, "dan", "A", "1") + "\n";
+    let path = place.bus().join(DEPOSITS).join("0.jsonl");
+    let before = fs::read(&path).expect("the deposits").len();
+    let (first, second) = line.as_bytes().split_at(20);
+    append_bytes(&path, first);
+    place.append(DEPOSITS, 5, ["refused"]);
+    until("the record of another partition is rejected", || {
+        count(place, "softstake.dead-letters") == 1
+    });
+    append_bytes(&path, second);
+    assert_eq!(fs::read(&path).expect("the deposits").len(), before + line.len());
+}
+
 #[test]
-fn takes_in_what_is_appended_while_it_runs() {
+fn appended_records_topics_and_partitions_are_processed_while_it_runs() {
     let place = Place::new();
-    // It starts with nothing at all: every topic appears under its eyes.
-    let process = Process::watching(&place, Some(4));
+    // At the start there is no topic.
+    let process = Process::running(&place, Some(4));
     place.append(
         CONTROL,
         0,
         [listing("A", 2, 100, &pool()), listing("B", 2, 100, &pool())],
     );
-    // That the listings are in force can be seen when a close of theirs is.
+    // The seal of a close shows that the listings are in force.
     place.append(CONTROL, 0, [close("B", 0, 100, "0")]);
     until_sealed(&place, 1);
 
@@ -57,61 +69,35 @@ fn takes_in_what_is_appended_while_it_runs() {
     place.append(CONTROL, 0, [close("A", 0, 100, "2")]);
     until_sealed(&place, 2);
 
-    // A new partition, and a new topic: what is in them for epoch 0 is late, whether or not they were found before the next close.
+    // A new partition and a new topic. Their records of epoch 0 are late, whether or not they are found before the next
+    // close.
     place.append(
         DEPOSITS,
         5,
         [deposit("3", 0, "cat", "A", "1"), deposit("4", 100_000, "cat", "A", "1")],
     );
     let trade = json!({
-        "base_asset": "A", "quote_asset": "USD", "price": "1", "quantity": "1", "buyer": {"account": "ann"}, "seller": {"account": "cat"},
+        "base_asset": "A", "quote_asset": "USD", "price": "1", "quantity": "1",
+        "buyer": {"account": "ann"}, "seller": {"account": "cat"},
     });
     place.append("exchange.trades", 1, [event("5", "exchange.trade.v1", 60_000, &trade)]);
-    until("both are known to be late", || {
+    until("both are reported as late", || {
         count(&place, "softstake.late-postings") == 3
     });
     place.append(CONTROL, 0, [close("A", 1, 100, "10")]);
     until_sealed(&place, 3);
 
-    // A record is taken in when its line feed comes, however long that takes.
-    let line = deposit("6", 210_000, "dan", "A", "1");
-    let path = place.bus().join(DEPOSITS).join("0.jsonl");
-    let whole = std::fs::read(&path).expect("the deposits");
-    std::fs::File::options()
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| {
-            use std::io::Write;
-            file.write_all(&line.as_bytes()[..20])
-        })
-        .expect("half a line");
-    place.append(DEPOSITS, 5, ["refused"]);
-    until("the line elsewhere is refused", || {
-        count(&place, "softstake.dead-letters") == 1
-    });
-    std::fs::File::options()
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| {
-            use std::io::Write;
-            file.write_all(&line.as_bytes()[20..])?;
-            file.write_all(b"\n")
-        })
-        .expect("the other half");
-    assert_eq!(
-        std::fs::read(&path).expect("the deposits").len(),
-        whole.len() + line.len() + 1
-    );
+    append_in_two_halves(&place);
     place.append(CONTROL, 0, [close("A", 2, 100, "10")]);
     until_sealed(&place, 4);
 
-    // A listing while it runs, and one that comes too late.
+    // A new listing, and one that is too late.
     place.append(
         CONTROL,
         0,
         [listing("C", 0, 100, &pool()), listing("USD", 2, 100, &pool())],
     );
-    until("the listing is refused", || {
+    until("the listing is rejected", || {
         count(&place, "softstake.dead-letters") == 2
     });
     place.append(DEPOSITS, 0, [deposit("7", 0, "ann", "C", "1")]);
@@ -119,7 +105,15 @@ fn takes_in_what_is_appended_while_it_runs() {
     until_sealed(&place, 5);
 
     assert_eq!(process.stop(), Some(0));
-    let outputs = judge(&place);
+    check_outputs(&place);
+    // Another run has nothing to do.
+    let outcome = place.outcome();
+    place.run(None);
+    assert_eq!(place.outcome(), outcome);
+}
+
+fn check_outputs(place: &Place) {
+    let outputs = judge(place);
     assert_eq!(outputs.late_postings.len(), 3);
     let codes: Vec<_> = outputs
         .dead_letters
@@ -133,14 +127,10 @@ fn takes_in_what_is_appended_while_it_runs() {
         json!({"exchange.deposits": {"0": 3, "5": 3}, "exchange.trades": {"1": 1}})
     );
     assert_eq!(outputs.distributions["C:0:ann"]["data"]["amount"], "1");
-    // Nothing is left to do for one that comes after.
-    let outcome = place.outcome();
-    place.run(None);
-    assert_eq!(place.outcome(), outcome);
 }
 
 #[test]
-fn stops_when_asked_at_once_and_in_the_middle() {
+fn sigterm_stops_a_process_in_the_middle_of_its_work() {
     let spec = Synthetic {
         events: 20_000,
         accounts: 300,
@@ -148,17 +138,17 @@ fn stops_when_asked_at_once_and_in_the_middle() {
         ..Synthetic::default()
     };
     let place = Place::new();
-    write(&place.bus(), &spec, 0..spec.epochs, &mut |_| {}).expect("the bus is written");
+    place.bring_all(&spec);
     for _ in 0..3 {
-        // As soon as it can be: wherever it is in its work then.
-        assert_eq!(Process::watching(&place, Some(4)).stop(), Some(0));
+        // As early as it handles the signal.
+        assert_eq!(Process::running(&place, Some(4)).stop(), Some(0));
     }
     place.run(None);
     judge(&place);
 }
 
 #[test]
-fn works_off_stage_after_stage_as_they_come() {
+fn stages_are_settled_while_the_process_runs() {
     let spec = Synthetic {
         events: 12_000,
         accounts: 200,
@@ -172,13 +162,13 @@ fn works_off_stage_after_stage_as_they_come() {
         ..Synthetic::default()
     };
     let place = Place::new();
-    let process = Process::watching(&place, Some(8));
+    let process = Process::running(&place, Some(8));
     for stage in 0..spec.epochs {
-        write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
-        // Only then the next one, so that what is late there is late.
+        place.bring(&spec, stage);
+        // The next stage comes only then, so that its late records really come late.
         until_sealed(&place, (usize::try_from(stage).expect("small") + 1) * 3);
     }
-    // All that was appended behind the last close is taken in, too, before it stops or when it is started again.
+    // Records after the last close are processed before the stop or after the restart.
     assert_eq!(process.stop(), Some(0));
     place.run(None);
     let outputs = judge(&place);
@@ -196,7 +186,7 @@ fn works_off_stage_after_stage_as_they_come() {
 }
 
 #[test]
-fn takes_in_what_comes_faster_than_it_can_be_settled() {
+fn stages_may_come_faster_than_they_are_settled() {
     let spec = Synthetic {
         events: 30_000,
         accounts: 200,
@@ -207,10 +197,10 @@ fn takes_in_what_comes_faster_than_it_can_be_settled() {
         ..Synthetic::default()
     };
     let place = Place::new();
-    let process = Process::watching(&place, Some(2));
-    // Nobody waits for anybody: what is late is decided by where the cuts fall.
+    let process = Process::running(&place, Some(2));
+    // The stages do not wait for seals, so the cuts decide which records are late.
     for stage in 0..spec.epochs {
-        write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+        place.bring(&spec, stage);
     }
     until_sealed(&place, 18);
     assert_eq!(process.stop(), Some(0));

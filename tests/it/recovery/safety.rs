@@ -1,34 +1,22 @@
-//! What the program refuses to work on: a bus or a state that somebody else has, that was changed behind its back, or that do not belong together.
-//! And what it takes in its stride.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-#[path = "common/events.rs"]
-mod events;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
-#[path = "common/watch.rs"]
-mod watch;
+//! A bus or state that is in use, was changed from outside, or belongs to another deployment is refused. Harmless
+//! changes are accepted, and a lost or older state recovers.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::SystemTime;
 
-use common::{Place, copy, fail, softstake};
-use events::{close, deposit, listing, pool};
-use program::judge;
-use watch::{Process, until};
+use crate::common::events::{close, deposit, listing, pool};
+use crate::common::process::{Process, until};
+use crate::common::{OUTPUTS, Place, copy, fail, on_bus};
+use crate::judge::judge;
 
 const DEPOSITS: &str = "exchange.deposits";
 const CONTROL: &str = "softstake.control";
 const DISTRIBUTIONS: &str = "softstake.distributions";
 
-/// A bus on which two epochs are settled and the third has begun, with a late posting, a dead letter, and more than one source file.
+/// A bus with two settled epochs and an open one, a late posting, a dead letter, and several source partitions.
 fn settled() -> Place {
     let place = Place::new();
     place.append(CONTROL, 0, [listing("A", 2, 100, &pool())]);
@@ -57,8 +45,8 @@ fn settled() -> Place {
     place
 }
 
-/// One more event and one more close, so that there is something to do.
-fn go_on(place: &Place) {
+/// Appends one more event and one more close.
+fn append_more(place: &Place) {
     place.append(DEPOSITS, 0, [deposit("6", 260_000, "ben", "A", "1")]);
     place.append(CONTROL, 0, [close("A", 2, 100, "3")]);
 }
@@ -67,7 +55,7 @@ fn file(place: &Place, topic: &str, name: &str) -> PathBuf {
     place.bus().join(topic).join(name)
 }
 
-/// Every file below a folder, with its size and the time it was changed.
+/// Every file below a folder, with its size and its time of change.
 fn listing_of(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -85,53 +73,48 @@ fn listing_of(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     files
 }
 
-/// The bytes of all that others read; what is refused adds nothing to it.
+/// The bytes of all published topics.
 fn published(place: &Place) -> Vec<Vec<u8>> {
-    common::OUTPUTS
+    OUTPUTS
         .iter()
         .chain(&["softstake.decisions"])
         .map(|topic| fs::read(file(place, topic, "0.jsonl")).unwrap_or_default())
         .collect()
 }
 
-/// Runs; it must end with status 1, name a file or folder, and publish nothing.
+/// Runs. It must end with status 1, name a file or folder, and publish nothing.
 fn refused(place: &Place, names: &str) -> String {
     let before = published(place);
     let said = fail(&mut place.command(None), 1);
     assert!(said.contains(names), "it does not name {names}:\n{said}");
-    assert_eq!(published(place), before, "it published something all the same");
+    assert_eq!(published(place), before, "it published something");
     said
 }
 
 #[test]
-fn a_second_process_on_the_same_bus() {
+fn a_second_process_on_the_same_bus_is_refused() {
     let place = settled();
-    let process = Process::watching(&place, None);
-    // Not only started: at work, and with nothing more to write.
-    go_on(&place);
+    let process = Process::running(&place, None);
+    // Wait until it has no more to write.
+    append_more(&place);
     until("the third epoch is sealed", || {
         place.records("softstake.epochs").len() == 3
     });
     let bus = listing_of(&place.bus());
     let elsewhere = tempfile::tempdir().expect("a folder");
     let other = elsewhere.path().join("state");
-    let mut command = softstake();
-    command
-        .arg("run")
-        .arg("--until-idle")
-        .arg("--bus")
-        .arg(format!("dir:{}", place.bus().display()));
-    let said = fail(command.arg("--state").arg(&other), 1);
+    let mut command = on_bus("run", &place.bus());
+    let said = fail(command.arg("--until-idle").arg("--state").arg(&other), 1);
     assert!(
         said.contains("in use by another softstake process") && said.contains(&*place.bus().to_string_lossy()),
         "{said}"
     );
     assert!(
         !other.exists() || listing_of(&other).is_empty(),
-        "it wrote to its state"
+        "it wrote to the state"
     );
     assert_eq!(listing_of(&place.bus()), bus, "it wrote to the bus");
-    // The first one goes on undisturbed.
+    // The first process goes on.
     place.append(CONTROL, 0, [close("A", 3, 100, "3")]);
     until("the fourth epoch is sealed", || {
         place.records("softstake.epochs").len() == 4
@@ -141,22 +124,17 @@ fn a_second_process_on_the_same_bus() {
 }
 
 #[test]
-fn a_second_process_on_the_same_state() {
+fn a_second_process_on_the_same_state_is_refused() {
     let place = settled();
-    let process = Process::watching(&place, None);
-    go_on(&place);
+    let process = Process::running(&place, None);
+    append_more(&place);
     until("the third epoch is sealed", || {
         place.records("softstake.epochs").len() == 3
     });
     let other = Place::new();
     other.append(CONTROL, 0, [listing("A", 2, 100, &pool()), close("A", 0, 100, "1")]);
-    let mut command = softstake();
-    command
-        .arg("run")
-        .arg("--until-idle")
-        .arg("--bus")
-        .arg(format!("dir:{}", other.bus().display()));
-    let said = fail(command.arg("--state").arg(place.state()), 1);
+    let mut command = on_bus("run", &other.bus());
+    let said = fail(command.arg("--until-idle").arg("--state").arg(place.state()), 1);
     assert!(
         said.contains("in use by another softstake process") && said.contains(&*place.state().to_string_lossy()),
         "{said}"
@@ -171,32 +149,32 @@ fn a_second_process_on_the_same_state() {
 }
 
 #[test]
-fn a_source_file_that_shrank() {
+fn a_source_file_that_shrank_is_refused() {
     for (topic, keep) in [(DEPOSITS, 10), (DEPOSITS, 0), (CONTROL, 10)] {
         let place = settled();
         let path = file(&place, topic, "0.jsonl");
         let text = fs::read(&path).expect("the file");
         fs::write(&path, &text[..keep]).expect("a shorter file");
         refused(&place, &path.to_string_lossy());
-        // Put back, it goes on as if nothing had been.
+        // With the original file it goes on.
         fs::write(&path, &text).expect("the file");
-        go_on(&place);
+        append_more(&place);
         place.run(None);
         judge(&place);
     }
 }
 
 #[test]
-fn a_source_file_that_was_changed_in_place() {
+fn a_source_file_that_was_changed_in_place_is_refused() {
     for topic in [DEPOSITS, CONTROL] {
         for grown in [false, true] {
             let place = settled();
             let path = file(&place, topic, "0.jsonl");
             let text = fs::read_to_string(&path).expect("the file");
-            // One letter within the first record: still sound, only not what was read.
+            // One letter of the first record: still valid, but not the record that was read.
             fs::write(&path, text.replacen("/test", "/Test", 1)).expect("the file");
             if grown {
-                go_on(&place);
+                append_more(&place);
             }
             refused(&place, &path.to_string_lossy());
         }
@@ -204,7 +182,7 @@ fn a_source_file_that_was_changed_in_place() {
 }
 
 #[test]
-fn a_source_file_that_vanished() {
+fn a_missing_source_file_is_refused() {
     for (topic, name) in [(DEPOSITS, "0.jsonl"), (DEPOSITS, "1.jsonl"), (CONTROL, "0.jsonl")] {
         let place = settled();
         let path = file(&place, topic, name);
@@ -217,21 +195,16 @@ fn a_source_file_that_vanished() {
 }
 
 #[test]
-fn a_source_file_that_vanishes_while_it_works() {
+fn a_source_file_removed_during_work_stops_the_process() {
     let place = settled();
-    let mut command = softstake();
-    command
-        .arg("run")
-        .arg("--bus")
-        .arg(format!("dir:{}", place.bus().display()))
+    let child = on_bus("run", &place.bus())
         .arg("--state")
-        .arg(place.state());
-    let child = command
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
+        .arg(place.state())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
         .spawn()
         .expect("the program starts");
-    go_on(&place);
+    append_more(&place);
     until("the third epoch is sealed", || {
         place.records("softstake.epochs").len() == 3
     });
@@ -244,7 +217,7 @@ fn a_source_file_that_vanishes_while_it_works() {
 }
 
 #[test]
-fn a_source_file_that_changed_while_the_state_was_lost() {
+fn a_source_file_changed_after_the_state_was_lost_is_refused() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 4] = [
         ("changed", |path| {
@@ -252,8 +225,8 @@ fn a_source_file_that_changed_while_the_state_was_lost() {
             fs::write(path, text.replacen("/test", "/Test", 1)).expect("the file");
         }),
         ("shrunk", |path| fs::write(path, "").expect("the file")),
-        // As many lines as were read, but other ones: they must not pass for what was read.
-        ("begun anew", |path| {
+        // As many lines as were read, but other ones.
+        ("replaced", |path| {
             let count = fs::read_to_string(path).expect("the file").lines().count();
             let lines: String = (0..count)
                 .map(|id| deposit(&format!("new-{id}"), 260_000, "eve", "A", "1") + "\n")
@@ -264,7 +237,7 @@ fn a_source_file_that_changed_while_the_state_was_lost() {
     ];
     for (what, change) in changes {
         let place = settled();
-        // The journal of the bus still knows how far the file was read, and what it was.
+        // The journal of the bus still has the position in the file and a hash of its records.
         fs::remove_dir_all(place.state()).expect("the state goes");
         let path = file(&place, DEPOSITS, "0.jsonl");
         change(&path);
@@ -276,7 +249,7 @@ fn a_source_file_that_changed_while_the_state_was_lost() {
 }
 
 #[test]
-fn an_output_file_that_was_tampered_with() {
+fn an_output_file_changed_from_outside_is_refused() {
     type Tamper = fn(&[u8]) -> Vec<u8>;
     let tampers: [(&str, Tamper); 3] = [
         ("grown", |bytes| [bytes, b"{}\n"].concat()),
@@ -307,39 +280,34 @@ fn an_output_file_that_was_tampered_with() {
 }
 
 #[test]
-fn the_state_of_another_bus() {
+fn the_state_of_another_bus_is_refused() {
     let (one, two) = (settled(), settled());
-    let mut command = softstake();
-    command
-        .arg("run")
-        .arg("--until-idle")
-        .arg("--bus")
-        .arg(format!("dir:{}", two.bus().display()));
+    let mut command = on_bus("run", &two.bus());
     let before = published(&two);
-    let said = fail(command.arg("--state").arg(one.state()), 1);
+    let said = fail(command.arg("--until-idle").arg("--state").arg(one.state()), 1);
     assert!(
         said.contains(&*one.state().to_string_lossy()) && said.contains("--state"),
         "{said}"
     );
     assert_eq!(published(&two), before);
-    // Neither has come to harm.
+    // Both still work.
     for place in [one, two] {
-        go_on(&place);
+        append_more(&place);
         place.run(None);
         judge(&place);
     }
 }
 
 #[test]
-fn another_number_of_partitions_than_before() {
+fn another_number_of_partitions_is_refused() {
     let place = settled();
-    go_on(&place);
+    append_more(&place);
     let said = fail(&mut place.command(Some(8)), 2);
     assert!(
         said.contains("partitions is 8") && said.contains("begun with 4"),
         "{said}"
     );
-    // Without the state too: the ledger on the bus is laid out for 4.
+    // Also without the state: the ledger on the bus has four partitions.
     fs::remove_dir_all(place.state()).expect("the state goes");
     fail(&mut place.command(Some(8)), 2);
     assert_eq!(place.records("softstake.epochs").len(), 2);
@@ -348,9 +316,9 @@ fn another_number_of_partitions_than_before() {
 }
 
 #[test]
-fn another_dedup_window_than_before() {
+fn another_dedup_window_is_refused() {
     let place = settled();
-    go_on(&place);
+    append_more(&place);
     let said = fail(place.command(None).args(["--dedup-epochs", "8"]), 2);
     assert!(
         said.contains("dedup_epochs is 8") && said.contains("begun with 7"),
@@ -361,7 +329,7 @@ fn another_dedup_window_than_before() {
 }
 
 #[test]
-fn a_format_from_the_future() {
+fn a_later_format_version_is_refused() {
     let place = settled();
     let store = place.state().join("coordinate");
     {
@@ -388,22 +356,22 @@ fn a_format_from_the_future() {
 }
 
 #[test]
-fn a_bus_that_is_not_there() {
+fn a_missing_bus_is_refused_and_not_created() {
     let place = Place::new();
     fs::remove_dir(place.bus()).expect("the bus goes");
     let said = fail(&mut place.command(None), 2);
     assert!(said.contains(&*place.bus().to_string_lossy()), "{said}");
     assert!(
         !place.bus().exists() && !place.state().exists(),
-        "it made what was not there"
+        "it created the bus or the state"
     );
     fs::write(place.bus(), "a file").expect("a file");
     fail(&mut place.command(None), 2);
-    assert!(!place.state().exists(), "it made a state");
+    assert!(!place.state().exists(), "it created a state");
 }
 
 #[test]
-fn an_empty_bus() {
+fn an_empty_bus_is_accepted() {
     let place = Place::new();
     place.run(None);
     place.run(None);
@@ -411,19 +379,19 @@ fn an_empty_bus() {
 }
 
 #[test]
-fn a_torn_last_line_is_not_there_yet() {
+fn a_torn_last_line_is_not_read_yet() {
     let place = settled();
     let path = file(&place, DEPOSITS, "0.jsonl");
     let text = fs::read(&path).expect("the file");
     let line = deposit("6", 210_000, "ben", "A", "1").into_bytes();
-    // Whatever part of it is there, and even all but the line feed.
+    // Parts of a line, and a whole line without its line feed.
     for torn in [1, line.len() / 2, line.len()] {
         fs::write(&path, [&text[..], &line[..torn]].concat()).expect("the file");
         place.run(None);
         judge(&place);
         assert_eq!(place.records("softstake.dead-letters").len(), 1);
     }
-    // A close does not count it, so that it comes late.
+    // The cut of the close is before it, so it is late.
     place.append(CONTROL, 0, [close("A", 2, 100, "3")]);
     place.run(None);
     let late = |place: &Place| place.records("softstake.late-postings").len();
@@ -435,7 +403,7 @@ fn a_torn_last_line_is_not_there_yet() {
 }
 
 #[test]
-fn blank_lines_are_offsets_and_no_more() {
+fn blank_lines_are_skipped_and_count_as_offsets() {
     let place = Place::new();
     place.append(CONTROL, 0, ["", " \t\r", &listing("A", 2, 100, &pool()), "\r"]);
     let crlf = format!("{}\r", deposit("1", 0, "ann", "A", "1"));
@@ -455,7 +423,7 @@ fn blank_lines_are_offsets_and_no_more() {
 }
 
 #[test]
-fn stray_files_and_folders_are_left_alone() {
+fn unrelated_files_and_folders_are_ignored() {
     let place = settled();
     let outcome = place.outcome();
     let line = deposit("stray", 0, "eve", "A", "100") + "\n";
@@ -473,25 +441,25 @@ fn stray_files_and_folders_are_left_alone() {
         ".jsonl",
         "1.0.jsonl",
     ] {
-        fs::write(file(&place, DEPOSITS, name), &line).expect("a stray file");
+        fs::write(file(&place, DEPOSITS, name), &line).expect("an unrelated file");
     }
-    fs::create_dir(file(&place, DEPOSITS, "backup")).expect("a stray folder");
-    fs::write(file(&place, DEPOSITS, "backup/3.jsonl"), &line).expect("a stray file");
+    fs::create_dir(file(&place, DEPOSITS, "backup")).expect("an unrelated folder");
+    fs::write(file(&place, DEPOSITS, "backup/3.jsonl"), &line).expect("an unrelated file");
     for topic in [
         "exchange.deposit",
         "exchange.deposits.bak",
         "Exchange.Deposits",
         "unknown",
     ] {
-        fs::create_dir(place.bus().join(topic)).expect("a stray topic");
-        fs::write(file(&place, topic, "0.jsonl"), &line).expect("a stray file");
+        fs::create_dir(place.bus().join(topic)).expect("an unrelated topic");
+        fs::write(file(&place, topic, "0.jsonl"), &line).expect("an unrelated file");
     }
-    fs::write(place.bus().join("README"), "stray").expect("a stray file");
-    // Only one partition of control is read.
-    fs::write(file(&place, CONTROL, "1.jsonl"), close("A", 2, 100, "3") + "\n").expect("a stray file");
+    fs::write(place.bus().join("README"), "stray").expect("an unrelated file");
+    // Only partition 0 of the control topic is read.
+    fs::write(file(&place, CONTROL, "1.jsonl"), close("A", 2, 100, "3") + "\n").expect("an unrelated file");
     place.run(None);
     assert_eq!(place.outcome(), outcome);
-    go_on(&place);
+    append_more(&place);
     place.run(None);
     let outputs = judge(&place);
     assert_eq!(outputs.seals.len(), 3);
@@ -499,23 +467,23 @@ fn stray_files_and_folders_are_left_alone() {
 }
 
 #[test]
-fn a_state_that_is_gone_is_built_anew() {
+fn a_lost_state_is_rebuilt() {
     let place = settled();
     let outcome = place.outcome();
     fs::remove_dir_all(place.state()).expect("the state goes");
     place.run(None);
     assert_eq!(place.outcome(), outcome);
-    // With more to do, the outcome is that of a place whose state was never lost.
+    // With more records the output is that of a bus whose state was never lost.
     let other = settled();
     for place in [&place, &other] {
-        go_on(place);
+        append_more(place);
     }
     fs::remove_dir_all(place.state()).expect("the state goes");
     place.run(None);
     other.run(None);
     assert_eq!(place.outcome(), other.outcome());
     judge(&place);
-    // One store of several is no worse.
+    // The same for single stores.
     for part in [
         "coordinate",
         "ingest",
@@ -535,7 +503,7 @@ fn an_older_state_catches_up() {
     let place = settled();
     let older = tempfile::tempdir().expect("a folder");
     copy(&place.state(), &older.path().join("state"));
-    go_on(&place);
+    append_more(&place);
     place.run(None);
     place.append(DEPOSITS, 0, [deposit("7", 310_000, "ben", "A", "1")]);
     place.append(CONTROL, 0, [close("A", 3, 100, "3")]);
@@ -553,20 +521,20 @@ fn an_older_bus_is_refused_by_a_newer_state() {
     let place = settled();
     let older = tempfile::tempdir().expect("a folder");
     copy(&place.bus(), &older.path().join("bus"));
-    go_on(&place);
+    append_more(&place);
     place.run(None);
     fs::remove_dir_all(place.bus()).expect("the bus goes");
     copy(&older.path().join("bus"), &place.bus());
     let before = published(&place);
     let said = fail(&mut place.command(None), 1);
-    assert_eq!(published(&place), before, "it published something all the same");
+    assert_eq!(published(&place), before, "it published something");
     assert!(
         said.contains("older copy") || said.contains("put the original file back"),
         "{said}"
     );
-    // As the message says: without the state it goes on.
+    // Without the state it goes on, as the message says.
     fs::remove_dir_all(place.state()).expect("the state goes");
-    go_on(&place);
+    append_more(&place);
     place.run(None);
     judge(&place);
 }

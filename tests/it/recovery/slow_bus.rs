@@ -1,14 +1,5 @@
-//! A bus that brings records when it pleases, in whatever order of partitions, to tasks that have lost their stores: what was known when something
-//! was said has to be known when it is gone through again.
-
-#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
-
-mod common;
-mod model;
-#[path = "common/program.rs"]
-mod program;
-#[path = "common/schemas.rs"]
-mod schemas;
+//! Recovery on a slow bus that brings the records of its partitions in any order: after all stores are lost, each
+//! record must be replayed under the decisions that were in force when it was first processed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,20 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{OUTPUTS, Place};
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{
     Access, Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition,
 };
 use softstake::deployment::state_directory::InMemory;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
-use softstake::generate::{Synthetic, write};
+use softstake::generate::Synthetic;
 use softstake::task::stats::Stats;
 
-/// A bus whose readers have nothing to show for a while before each batch, decisions longest.
+use crate::common::{OUTPUTS, Place};
+use crate::judge::{DEDUP_EPOCHS, judge};
+
+/// A bus whose readers report no records for a while before each batch. Readers of decisions do so for longest.
 struct Slow {
     bus: MemoryBus,
-    /// How often a reader had nothing to show: there is something new all the same.
+    /// How often a reader reported no records although there may be some.
     silences: Arc<AtomicU64>,
 }
 
@@ -110,7 +103,7 @@ impl Bus for Slow {
     }
 }
 
-/// Puts what is in the place's source and control files, and not on the bus yet, there.
+/// Copies new records of the source and control topics from the directory to the bus.
 fn feed(bus: &MemoryBus, place: &Place, fed: &mut BTreeMap<PathBuf, usize>) {
     for topic in Topic::SOURCES.into_iter().chain([Topic::Control]) {
         for number in 0..8 {
@@ -125,7 +118,7 @@ fn feed(bus: &MemoryBus, place: &Place, fed: &mut BTreeMap<PathBuf, usize>) {
     }
 }
 
-/// Writes what was put out where the model looks for it.
+/// Writes the output into the directory, for the model.
 fn save(bus: &MemoryBus, root: &Path) {
     for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
         let topic = Topic::from_name(topic).expect("a topic");
@@ -140,7 +133,7 @@ fn save(bus: &MemoryBus, root: &Path) {
 }
 
 #[test]
-fn what_was_said_is_gone_through_under_the_decisions_of_then() {
+fn recovery_applies_the_decisions_in_force_at_each_record() {
     for seed in 1..=5 {
         let place = Place::new();
         let bus = MemoryBus::new();
@@ -164,22 +157,22 @@ fn what_was_said_is_gone_through_under_the_decisions_of_then() {
             })),
             stores: Arc::new(InMemory::default()),
             partitions: Some(4),
-            dedup_epochs: program::DEDUP_EPOCHS,
+            dedup_epochs: DEDUP_EPOCHS,
             threads: 2,
             step_bytes: 4_096,
             mode: RunMode::Work,
             sequence: None,
         };
         for stage in 0..spec.epochs {
-            write(&place.bus(), &spec, stage..stage + 1, &mut |_| {}).expect("a stage is written");
+            place.bring(&spec, stage);
             feed(&bus, &place, &mut fed);
-            // All stores are lost, and everything is gone through again.
+            // All stores are lost, so all records are replayed.
             deployment.stores = Arc::new(InMemory::default());
             let end = run(&deployment, true, &AtomicBool::new(false), &Arc::new(Stats::default()));
             assert_eq!(end.expect("a run without an error"), RunEnd::Idle);
         }
         save(&bus, &place.bus());
-        let published = program::judge(&place);
+        let published = judge(&place);
         assert_eq!(published.seals.len(), 9);
     }
 }

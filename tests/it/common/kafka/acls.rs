@@ -1,42 +1,35 @@
-//! A broker that asks who a client is, and lets it do what it was allowed to and no more.
+//! A broker with authentication and access control.
 
 use std::fmt::Write;
 
 use rdkafka::ClientConfig;
 
+use super::slots::Slots;
 use super::{Cluster, wait_for, wire};
 
-/// May do everything.
+/// The user that may do everything.
 pub const ADMIN: &str = "admin";
 
-/// May do what a test allows.
+/// The user that may do only what a test allows.
 pub const SOFTSTAKE: &str = "softstake";
 
 pub fn password(user: &str) -> String {
     format!("{user}-secret")
 }
 
-/// What can be allowed on something. The numbers are Kafka's.
+/// Operations, with Kafka's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    All = 2,
     Read = 3,
     Write = 4,
-    Create = 5,
-    Delete = 6,
-    Alter = 7,
     Describe = 8,
-    DescribeConfigs = 10,
-    AlterConfigs = 11,
-    IdempotentWrite = 12,
 }
 
-/// What something can be allowed on. A name that ends with `*` stands for all that begin with what precedes it.
+/// A resource. A name that ends with `*` stands for all names with that prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource<'a> {
     Topic(&'a str),
     Group(&'a str),
-    Cluster,
     TransactionalId(&'a str),
 }
 
@@ -45,18 +38,16 @@ impl Resource<'_> {
         match self {
             Self::Topic(_) => 2,
             Self::Group(_) => 3,
-            Self::Cluster => 4,
             Self::TransactionalId(_) => 5,
         }
     }
 
-    /// The name, and how Kafka takes it.
+    /// The name, and Kafka's number for literal or prefix.
     fn pattern(self) -> (String, u8) {
         const LITERAL: u8 = 3;
         const PREFIXED: u8 = 4;
         let name = match self {
             Self::Topic(name) | Self::Group(name) | Self::TransactionalId(name) => name,
-            Self::Cluster => "kafka-cluster",
         };
         match name.strip_suffix('*') {
             Some(prefix) if !prefix.is_empty() => (prefix.to_owned(), PREFIXED),
@@ -66,7 +57,7 @@ impl Resource<'_> {
 }
 
 impl Cluster {
-    /// One broker whose clients log in, by SCRAM-SHA-256 or PLAIN, and are not allowed anything at first but for `ADMIN`.
+    /// One broker whose clients log in by SCRAM-SHA-256 or PLAIN. At first only `ADMIN` may do anything.
     pub fn with_acls() -> Self {
         let mut access = String::from(
             "listener.security.protocol.map=INTERNAL:PLAINTEXT,CLIENT:SASL_PLAINTEXT,PROXIED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\n\
@@ -74,7 +65,7 @@ impl Cluster {
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
              allow.everyone.if.no.acl.found=false\n",
         );
-        // Nobody is anonymous on the listeners for clients: these are the broker itself and these tests' own look at things.
+        // Only the broker itself and the tests' own clients are anonymous, on the internal listener.
         writeln!(access, "super.users=User:{ADMIN};User:ANONYMOUS").expect("a string takes it");
         for listener in ["client", "proxied"] {
             let module = "org.apache.kafka.common.security";
@@ -96,10 +87,10 @@ impl Cluster {
             let password = password(user);
             format!("--add-scram=SCRAM-SHA-256=[name={user},password={password}]")
         });
-        Self::launch(1, &access, &scram)
+        Self::launch(1, Slots::take(1), &access, &scram)
     }
 
-    /// What a client sets to log in as a user.
+    /// The properties with which a client logs in as a user.
     pub fn credentials(user: &str) -> [(&'static str, String); 4] {
         [
             ("security.protocol", "SASL_PLAINTEXT".to_owned()),
@@ -109,7 +100,7 @@ impl Cluster {
         ]
     }
 
-    /// A client that logs in as a user.
+    /// The configuration of a client that logs in as a user.
     pub fn client_as(&self, user: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap());
@@ -119,12 +110,12 @@ impl Cluster {
         config
     }
 
-    /// Allows a user to do something; returns once the broker goes by it.
+    /// Allows a user an operation. Returns when the broker has the rule.
     pub fn allow(&self, user: &str, resource: Resource<'_>, operation: Operation) {
         self.change(user, resource, operation, true);
     }
 
-    /// Takes back what was allowed.
+    /// Removes such a rule.
     pub fn disallow(&self, user: &str, resource: Resource<'_>, operation: Operation) {
         self.change(user, resource, operation, false);
     }

@@ -1,4 +1,4 @@
-//! One broker: a process, its folder and its ports, and the jars it runs from.
+//! One broker: its process, folder and ports, and the jars that it runs from.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,9 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{BLINK, PATIENCE};
 
-/// Becomes the program given, after it has left something behind that kills it as soon as this script's standard input ends: with
-/// the process of the test, however that comes to its end. `$0` is an argument that no other process has: a process
-/// that merely got the same number later is left alone.
+/// Runs the given program, and kills it when its standard input ends: the end of the test process guarantees
+/// that.
+///
+/// `$0` is an argument that no other process has. So a process that got the same id later is not killed.
 const TIED_TO_STDIN: &str = r#"
 exec 3<&0 </dev/null
 (trap '' HUP INT TERM; read -r _ <&3; grep -zqxF -e "$0" "/proc/$$/cmdline" && kill -9 $$) >/dev/null 2>&1 &
@@ -26,7 +27,7 @@ exec 3<&-
 exec "$@"
 "#;
 
-/// Starts soon, and is not there for long.
+/// Options for a fast start and a short life.
 const JVM: [&str; 5] = [
     "-Xms64m",
     "-Xmx256m",
@@ -35,10 +36,10 @@ const JVM: [&str; 5] = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ];
 
-/// The ports of one broker. The first three are in front of the same broker, and differ in what it tells a client to call next.
+/// The ports of one broker. The first three are its listeners, which differ in the addresses that they advertise.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
-    /// For the other brokers, and for the tests' own look at things.
+    /// For the other brokers, and for the tests' own clients.
     pub internal: u16,
     /// For clients.
     pub client: u16,
@@ -62,8 +63,10 @@ impl Ports {
     }
 }
 
-/// Ports that nobody listens on and that were not given out before. They lie below those that the system picks for outgoing connections: it
-/// might take the port of a broker that is down, even for the connection of a client that wants to talk to just that broker.
+/// Ports that are free and were not given out before.
+///
+/// They are below the range for outgoing connections. Otherwise the system might use the port of a broker that is down,
+/// even for a client's connection to that broker.
 fn free_ports<const N: usize>() -> [u16; N] {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let mut given = GIVEN.lock().expect("the ports given out");
@@ -92,7 +95,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Writes the settings down.
+    /// Writes the settings to the broker's folder.
     pub fn new(folder: PathBuf, ports: Ports, properties: &str) -> Self {
         fs::create_dir(&folder).expect("a folder for the broker");
         let properties = format!("{properties}log.dirs={}\n", folder.join("data").display());
@@ -119,7 +122,7 @@ impl Broker {
             .expect("the broker's log")
     }
 
-    /// The last lines of what it said.
+    /// The last lines of its log.
     pub fn said(&self) -> String {
         let text = fs::read(self.folder.join("log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -127,7 +130,7 @@ impl Broker {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// Starts to lay out its data folder, as an operator does once in a broker's life; to be ended by `finish`.
+    /// Starts to format the data folder, which a broker needs once. The caller ends it with `finish`.
     pub fn format(&self, cluster: &str, extra: &[String]) -> Child {
         let mut tool = java("kafka.tools.StorageTool");
         tool.args(["format", "--cluster-id", cluster, "--config"]);
@@ -139,7 +142,7 @@ impl Broker {
         tied(command, self.properties())
     }
 
-    /// Starts the process. It may take seconds until it answers.
+    /// Starts the process. It may take seconds until the broker answers.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "the broker runs already");
         let mut kafka = java("kafka.Kafka");
@@ -148,13 +151,13 @@ impl Broker {
         self.paused = false;
     }
 
-    /// How it ended, if it ended by itself.
+    /// Its exit status, if it ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let process = self.process.as_mut()?;
         process.try_wait().expect("the broker's status")
     }
 
-    /// Whether it runs, neither stopped nor paused.
+    /// Whether it runs and is not paused.
     pub fn answers(&self) -> bool {
         self.process.is_some() && !self.paused
     }
@@ -167,14 +170,14 @@ impl Broker {
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // It may have ended; then there is nothing to do.
+            // It may have ended already.
             let _ = process.kill();
             let _ = process.wait();
         }
         self.paused = false;
     }
 
-    /// Lets it shut down in order.
+    /// Ends it with SIGTERM.
     pub fn stop(&mut self) {
         assert!(self.answers(), "the broker does not run");
         self.signal(Signal::TERM);
@@ -203,7 +206,7 @@ impl Drop for Broker {
     }
 }
 
-/// Runs one of Kafka's programs.
+/// The command for one of Kafka's programs.
 fn java(main: &str) -> Command {
     let mut command = Command::new("java");
     command.args(JVM);
@@ -215,13 +218,14 @@ fn java(main: &str) -> Command {
     command
 }
 
-/// The same command, but its process ends with the test's, or when its standard input is closed.
+/// The same command, but its process ends with the test process, or when its standard input is closed.
 fn tied(command: &Command, own_argument: impl AsRef<OsStr>) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(TIED_TO_STDIN).arg(own_argument);
     shell.arg(command.get_program()).args(command.get_args());
     shell.stdin(Stdio::piped());
-    // Whoever ends the test with a signal to all its processes shall not make brokers go through their shutdown, which waits for others.
+    // A signal to the whole process group of the test must not start an orderly shutdown, which waits for other
+    // brokers.
     shell.process_group(0);
     shell
 }
@@ -230,16 +234,16 @@ fn spawn(command: &mut Command) -> Child {
     command.spawn().expect("a shell starts")
 }
 
-/// Starts one of Kafka's tools on a cluster, to be ended by `finish`.
+/// Starts one of Kafka's tools on a cluster. The caller ends it with `finish`.
 pub fn tool(main: &str, bootstrap: &str, arguments: &[&str]) -> Child {
     let mut command = java(main);
     command.args(["--bootstrap-server", bootstrap]).args(arguments);
     spawn(tied(&command, bootstrap).stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
-/// Lets a process come to its end, which must be a success.
+/// Waits for the end of a process, which must be with success.
 pub fn finish(mut process: Child) -> Output {
-    // Kept until the end, since closing it is what kills the process.
+    // Kept open until the end: closing it kills the process.
     let stdin = process.stdin.take();
     let output = process.wait_with_output().expect("the end of a tool");
     drop(stdin);
@@ -253,7 +257,7 @@ pub fn finish(mut process: Child) -> Output {
     output
 }
 
-/// All jars, in an order that the archive of classes was made with.
+/// All jars, in the order that the archive of classes was made with.
 fn classpath() -> String {
     let entries = fs::read_dir(libs()).unwrap_or_else(|e| panic!("Kafka's jars in {}: {e}", libs().display()));
     let mut jars: Vec<String> = entries
@@ -265,7 +269,8 @@ fn classpath() -> String {
     jars.join(":")
 }
 
-/// Where Kafka's jars are: where `SOFTSTAKE_TEST_KAFKA_LIBS` says, else in the project's cache, resolved now if need be.
+/// The folder of Kafka's jars: `SOFTSTAKE_TEST_KAFKA_LIBS`, or else the project's cache, which is filled now if it is
+/// empty.
 fn libs() -> &'static Path {
     static LIBS: OnceLock<PathBuf> = OnceLock::new();
     LIBS.get_or_init(|| {
@@ -288,7 +293,7 @@ fn libs() -> &'static Path {
             .unwrap_or_else(|e| panic!("{}: {e}", script.display()));
         assert!(
             output.status.success(),
-            "these tests need a real Kafka, and it cannot be had: `make test-setup` sets it up. {} said:\n{}",
+            "these tests need a real Kafka: run `make test-setup`. {} said:\n{}",
             script.display(),
             String::from_utf8_lossy(&output.stderr)
         );

@@ -1,4 +1,4 @@
-//! Kafka's own console consumer: a reader that shares no code with the client library that the tests and the program use.
+//! Kafka's own console consumer: it shares no code with the client library of the tests and the program.
 
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc;
@@ -8,19 +8,21 @@ use super::broker::{finish, tool};
 use super::records::Read;
 use super::{Cluster, PATIENCE};
 
-/// How long it is watched for records beyond those expected; longer where none is, since then it may not even have started to read.
+/// How long to wait for records beyond the expected ones. Longer if none is expected: the consumer may not have started
+/// to read yet.
 const SURPLUS: Duration = Duration::from_secs(1);
 const SURPLUS_OVER_NOTHING: Duration = Duration::from_secs(5);
 
-// Characters that stand in no text.
+// Characters that no text contains.
 const RECORD: u8 = 0x1e;
 const FIELD: u8 = 0x1f;
 const HEADER: u8 = 0x1d;
 const NULL: u8 = 0x1c;
 
 impl Cluster {
-    /// What Kafka's own console consumer reads of a topic with `read_committed`. It never stops by itself, so it is stopped when it has read
-    /// as many records as `read_decided` and no more come.
+    /// The records of a topic as Kafka's console consumer reads them with `read_committed`.
+    ///
+    /// It never ends by itself. So it is ended when it has read as many records as `read_decided` and no more come.
     pub fn console_consumer(&self, topic: &str) -> Vec<Read> {
         let expected = self.read_decided(topic).len();
         let mut arguments = vec![

@@ -1,8 +1,4 @@
-//! A deployment on a real Kafka: topics, instances, and everything that is on the bus as a directory, for the model.
-//!
-//! Whoever includes this includes `common`, `common/kafka` as `kafka` and `common/watch.rs` as `watch` as well.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! A deployment on a real Kafka: its topics and instances, and a dump of its topics as a directory bus, for the model.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use super::Cluster;
+use super::records::Read;
+use crate::common::records::text;
 use crate::common::{OUTPUTS, Place, softstake, succeed};
-use crate::kafka::{Cluster, records::Read};
 
 /// The source topics of the contract.
 pub const SOURCES: [&str; 5] = [
@@ -24,18 +20,18 @@ pub const SOURCES: [&str; 5] = [
     "exchange.accounts",
 ];
 
-/// Far more than anything here takes: past it, the test fails.
+/// Much longer than any wait takes. After it, the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A deployment under test.
 pub struct Deployment<'a> {
     pub cluster: &'a Cluster,
-    /// The records that go in, and, once dumped, all that came out.
+    /// The input records and, after a dump, all output.
     pub place: Place,
-    /// Where the instances find the brokers.
+    /// The bootstrap servers of the instances.
     pub bootstrap: String,
     source_partitions: u32,
-    /// What the program is told by its environment: for what tests prepare, and for the instances.
+    /// Environment variables of the commands that prepare the deployment, and of the instances.
     environments: [Vec<(String, String)>; 2],
 }
 
@@ -45,7 +41,7 @@ impl<'a> Deployment<'a> {
         Self::with_environments(cluster, ledger, source_partitions, Default::default())
     }
 
-    /// A deployment on new topics, where one user prepares what another's instances work on.
+    /// A deployment on new topics. The first user prepares it, and the instances run as the second.
     pub fn between(cluster: &'a Cluster, ledger: u32, source_partitions: u32, users: [&str; 2]) -> Self {
         let environments = users.map(|user| {
             let properties = Cluster::credentials(user).into_iter();
@@ -86,7 +82,7 @@ impl<'a> Deployment<'a> {
         succeed(&mut topics);
     }
 
-    /// The program with these arguments, told where the brokers are. Not through a proxy: what tests prepare has to work.
+    /// The program with these arguments and the brokers. Not through the proxy: preparations must work.
     pub fn softstake(&self, arguments: &[&str]) -> Command {
         let mut command = softstake();
         command
@@ -97,7 +93,7 @@ impl<'a> Deployment<'a> {
         command
     }
 
-    /// Puts the records of the place's bus onto Kafka that are not there yet.
+    /// Publishes the records of the directory bus that are not on Kafka yet.
     pub fn publish(&self) {
         let mut publish = self.softstake(&["publish"]);
         publish.arg("--from").arg(self.place.bus());
@@ -108,7 +104,7 @@ impl<'a> Deployment<'a> {
         self.place.state().join(instance.to_string())
     }
 
-    /// `softstake run` as the instance of this number, with short time-outs.
+    /// `softstake run` as the instance with this number, with short time-outs.
     pub fn run(&self, instance: usize) -> Command {
         let mut command = softstake();
         command.args(["run", "--bus", "kafka", "--kafka-brokers", &self.bootstrap]);
@@ -128,7 +124,7 @@ impl<'a> Deployment<'a> {
         command
     }
 
-    /// Starts an instance; what it says goes to a file beside its state.
+    /// Starts an instance. Its log goes to a file beside its state.
     pub fn start(&self, instance: usize) -> Instance {
         Instance::start(&mut self.run(instance), self.log(instance))
     }
@@ -137,7 +133,7 @@ impl<'a> Deployment<'a> {
         self.place.state().join(format!("{instance}.log"))
     }
 
-    /// What an instance has said so far, over all its lives.
+    /// The log of an instance, over all its starts.
     pub fn said(&self, instance: usize) -> String {
         fs::read_to_string(self.log(instance)).unwrap_or_default()
     }
@@ -147,7 +143,7 @@ impl<'a> Deployment<'a> {
         self.until(&format!("{epochs} epochs are sealed"), || self.sealed() >= epochs);
     }
 
-    /// How many epochs are sealed.
+    /// The number of sealed epochs.
     pub fn sealed(&self) -> usize {
         self.cluster.read_committed("softstake.epochs").len()
     }
@@ -164,7 +160,7 @@ impl<'a> Deployment<'a> {
         }
     }
 
-    /// The last of what all instances said.
+    /// The last lines of the logs of all instances.
     fn tails(&self) -> String {
         let mut text = String::new();
         for instance in 0..8 {
@@ -178,7 +174,7 @@ impl<'a> Deployment<'a> {
         text
     }
 
-    /// Writes what is on Kafka into the place's bus, where the model looks for it. `read` reads a topic as somebody else would.
+    /// Writes the topics into the directory bus, for the model. `read` reads a topic.
     pub fn dump_with(&self, read: impl Fn(&str) -> Vec<Read>) {
         for topic in OUTPUTS.into_iter().chain(["softstake.decisions"]) {
             let mut partitions: BTreeMap<i32, Vec<u8>> = BTreeMap::new();
@@ -194,7 +190,7 @@ impl<'a> Deployment<'a> {
                 fs::write(folder.join(format!("{partition}.jsonl")), bytes).expect("a partition's file");
             }
         }
-        // A partition that nothing was written to exists all the same.
+        // A partition without records exists as well.
         for topic in SOURCES {
             for partition in 0..self.source_partitions {
                 self.place.append(topic, partition, [] as [&[u8]; 0]);
@@ -207,7 +203,7 @@ impl<'a> Deployment<'a> {
     }
 }
 
-/// A running instance; gone with the test.
+/// A running instance, killed with the test.
 pub struct Instance {
     child: Child,
 }
@@ -237,20 +233,20 @@ impl Instance {
         assert!(status.success(), "{name} to {}", self.id());
     }
 
-    /// SIGKILL, and nothing is left of it.
+    /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
-        // It may have ended by itself; whoever minds has asked before.
+        // It may have ended by itself.
         let _ = self.child.kill();
         self.child.wait().expect("its end");
     }
 
-    /// Asks it to stop in order; its exit status.
+    /// Stops it with SIGTERM. Returns its exit status.
     pub fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
         self.end(Duration::from_secs(60))
     }
 
-    /// Waits for its end; its exit status.
+    /// Waits for its end. Returns its exit status.
     pub fn end(&mut self, at_most: Duration) -> Option<i32> {
         let deadline = Instant::now() + at_most;
         loop {
@@ -274,16 +270,12 @@ impl Drop for Instance {
     }
 }
 
-/// The distributions and roots of what was published: what must be the same on every bus.
+/// The published distributions and roots, which must be the same on every bus.
 pub fn payouts(place: &Place) -> (Vec<String>, BTreeMap<String, String>) {
     let roots = place
         .records("softstake.epochs")
         .iter()
-        .map(|seal| (text(&seal["id"]), text(&seal["data"]["root"])))
+        .map(|seal| (text(&seal["id"]).to_owned(), text(&seal["data"]["root"]).to_owned()))
         .collect();
     (place.sorted_lines("softstake.distributions"), roots)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
 }

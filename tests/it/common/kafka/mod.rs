@@ -1,18 +1,19 @@
 //! Real Kafka brokers, started and stopped by the tests.
 //!
-//! Broker numbers are node ids, from 0. Whatever has to come about is waited for by asking the brokers, and fails the test when it
-//! does not come. Brokers end with the process of the test, however that ends.
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! Broker numbers are node ids, from 0. A wait asks the brokers until its condition holds, and fails the test if that
+//! takes too long. Brokers end with the test process, also if it is killed.
 
 pub mod acls;
 mod broker;
 mod console;
+pub mod deployment;
 pub mod proxy;
 pub mod records;
+mod slots;
 mod wire;
 
-use std::fmt::Write;
+pub use deployment::{Deployment, Instance};
+
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
@@ -22,23 +23,24 @@ use rdkafka::ClientConfig;
 use tempfile::TempDir;
 
 use broker::{Broker, Ports};
+use slots::Slots;
 
-/// Far more than anything here takes: past it, the test fails.
+/// Much longer than any wait takes. After it, the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How often the test looks.
+/// The pause between two looks.
 const BLINK: Duration = Duration::from_millis(10);
 
-/// How long a single request may take before it is made again, of a broker that may be down.
+/// The time-out of one request. After it the request is made again: the broker may be down.
 const REQUEST: Duration = Duration::from_secs(1);
 
-/// Nobody logs in.
+/// The listeners of a cluster without authentication.
 const OPEN_TO_ALL: &str =
     "listener.security.protocol.map=INTERNAL:PLAINTEXT,CLIENT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n";
 
 const CLUSTER_ID: &str = "c29mdHN0YWtlLXRlc3Rz";
 
-/// Waits until there is something, and returns it.
+/// Looks until there is a value, and returns it.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -50,36 +52,33 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Brokers that know each other; gone with the test.
+/// The brokers of one cluster, ended with the test.
 pub struct Cluster {
-    /// Appends what is outside of transactions; there from the first such record on, since it takes long to come up.
+    /// The producer of records outside transactions. Made for the first such record, since it takes long to start.
     appender: OnceLock<records::Sender>,
-    // Before the folder, so that they have ended when it goes.
+    // Fields are dropped in this order: brokers end before their folder is removed and their slots are given back.
     brokers: Vec<Mutex<Broker>>,
     _folder: TempDir,
+    _slots: Slots,
 }
 
 impl Cluster {
     /// One broker.
     pub fn single() -> Self {
-        Self::start_with(1, &[])
+        Self::launch(1, Slots::take(1), OPEN_TO_ALL, &[])
     }
 
-    /// Three brokers that are all controllers as well: any one may be missing.
+    /// Three brokers. Each is a controller as well, so that any one may be missing.
     pub fn three() -> Self {
-        Self::start_with(3, &[])
+        Self::launch(3, Slots::take(3), OPEN_TO_ALL, &[])
     }
 
-    /// So many brokers, with these settings besides.
-    pub fn start_with(brokers: usize, settings: &[(&str, &str)]) -> Self {
-        let mut text = String::from(OPEN_TO_ALL);
-        for (name, value) in settings {
-            writeln!(text, "{name}={value}").expect("a string takes it");
-        }
-        Self::launch(brokers, &text, &[])
+    /// Three brokers, while no other test has one.
+    pub fn three_alone() -> Self {
+        Self::launch(3, Slots::take_all(), OPEN_TO_ALL, &[])
     }
 
-    fn launch(brokers: usize, settings: &str, format: &[String]) -> Self {
+    fn launch(brokers: usize, slots: Slots, settings: &str, format: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let ports: Vec<Ports> = (0..brokers).map(|_| Ports::free()).collect();
         let brokers: Vec<Mutex<Broker>> = (0..brokers)
@@ -92,6 +91,7 @@ impl Cluster {
             appender: OnceLock::new(),
             brokers,
             _folder: folder,
+            _slots: slots,
         };
         let formats: Vec<_> = cluster.all().map(|broker| broker.format(CLUSTER_ID, format)).collect();
         formats.into_iter().for_each(|format| {
@@ -103,7 +103,7 @@ impl Cluster {
     }
 
     fn broker(&self, id: usize) -> MutexGuard<'_, Broker> {
-        // A test that panicked with the lock held has yet to stop its brokers.
+        // A test that panicked with the lock held still has to stop its brokers.
         self.brokers[id]
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -117,7 +117,7 @@ impl Cluster {
         self.brokers.len()
     }
 
-    /// Where a client begins, without the proxy.
+    /// The bootstrap servers, without the proxy.
     pub fn bootstrap(&self) -> String {
         self.addresses(|ports| ports.client)
     }
@@ -130,7 +130,7 @@ impl Cluster {
         addresses.join(",")
     }
 
-    /// A client of these tests' own: it is never behind a proxy and may do everything.
+    /// The configuration of the tests' own clients: never behind a proxy, and allowed to do everything.
     pub fn client(&self) -> ClientConfig {
         internal_client(&self.addresses(|ports| ports.internal))
     }
@@ -140,29 +140,29 @@ impl Cluster {
         self.broker(id).kill();
     }
 
-    /// Lets a broker shut down in order.
+    /// Shuts a broker down with SIGTERM.
     pub fn stop(&self, id: usize) {
         self.broker(id).stop();
     }
 
-    /// Starts a broker again, on the same data and ports; returns once it serves clients.
+    /// Starts a broker again on the same data and ports. Returns when it serves clients.
     pub fn start(&self, id: usize) {
         self.broker(id).start();
         self.wait_until_up(id);
     }
 
-    /// Stops a broker in its tracks (SIGSTOP): its connections stay, and nothing comes out of them.
+    /// Pauses a broker with SIGSTOP: its connections stay open and silent.
     pub fn pause(&self, id: usize) {
         self.broker(id).pause();
     }
 
-    /// Lets a paused broker go on; returns once it serves clients.
+    /// Resumes a paused broker. Returns when it serves clients.
     pub fn resume(&self, id: usize) {
         self.broker(id).resume();
         self.wait_until_up(id);
     }
 
-    /// Waits until a broker serves clients, and all that run know it to be part of the cluster.
+    /// Waits until a broker serves clients and every running broker has it in its metadata.
     fn wait_until_up(&self, id: usize) {
         wait_for(&format!("broker {id} to be up"), || {
             let ended = self.broker(id).ended();
@@ -180,14 +180,14 @@ impl Cluster {
         });
     }
 
-    /// What the brokers say of a topic, or of all, as soon as they say something that is looked for.
+    /// Asks for the metadata of a topic, or of all, until `look` finds a value in it.
     fn metadata<T>(&self, what: &str, topic: Option<&str>, look: impl Fn(&wire::Metadata) -> Option<T>) -> T {
         wait_for(what, || {
             look(&self.ask(what, |broker| wire::metadata(broker, topic).map(Ok)))
         })
     }
 
-    /// What they say of one partition.
+    /// The same for one partition.
     fn partition<T>(&self, what: &str, topic: &str, partition: i32, look: impl Fn(&wire::Partition) -> Option<T>) -> T {
         self.metadata(&format!("{what} {topic}-{partition}"), Some(topic), |metadata| {
             let mut partitions = metadata.topics.first()?.partitions.iter();
@@ -195,20 +195,20 @@ impl Cluster {
         })
     }
 
-    /// The broker that leads a partition, once there is one that runs.
+    /// The leader of a partition, as soon as it is a broker that runs.
     pub fn leader_of(&self, topic: &str, partition: i32) -> usize {
         self.partition("a leader of", topic, partition, |partition| {
             self.running(partition.leader)
         })
     }
 
-    /// This broker, if it runs: the others take seconds to notice that one does not.
+    /// This broker, if it runs. The other brokers take seconds to notice that it does not.
     fn running(&self, node: i32) -> Option<usize> {
         let id = usize::try_from(node).ok()?;
         self.broker(id).answers().then_some(id)
     }
 
-    /// Makes a broker, which has a replica that is in sync, the leader of a partition; returns once it leads.
+    /// Makes a broker with an in-sync replica the leader of a partition. Returns when it leads.
     pub fn move_leader(&self, topic: &str, partition: i32, to: usize) {
         let to = node(to);
         let mut replicas = self.partition("the replicas of", topic, partition, |partition| {
@@ -231,7 +231,7 @@ impl Cluster {
         });
     }
 
-    /// Waits until every replica of every partition is in sync, as between two broker failures in a row.
+    /// Waits until every replica of every partition is in sync. To be called between two broker failures.
     pub fn wait_until_in_sync(&self) {
         self.metadata("all replicas to be in sync", None, |metadata| {
             let mut partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
@@ -241,12 +241,12 @@ impl Cluster {
         });
     }
 
-    /// The broker that keeps the transactions of this id, once there is one that runs.
+    /// The coordinator of a transactional id, as soon as it is a broker that runs.
     pub fn transaction_coordinator(&self, transactional_id: &str) -> usize {
         self.coordinator(transactional_id, wire::Coordinator::Transaction)
     }
 
-    /// The broker that keeps the members and offsets of this group, once there is one that runs.
+    /// The coordinator of a consumer group, as soon as it is a broker that runs.
     pub fn group_coordinator(&self, group: &str) -> usize {
         self.coordinator(group, wire::Coordinator::Group)
     }
@@ -259,9 +259,9 @@ impl Cluster {
         })
     }
 
-    /// Asks the brokers that are up in turn until one grants it.
+    /// Asks the running brokers in turn until one answers without an error.
     fn ask<T>(&self, what: &str, question: impl Fn(u16) -> io::Result<Result<T, wire::Refused>>) -> T {
-        let mut last = None;
+        let mut last = String::from("none");
         let mut turn = (0..self.len()).cycle();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -272,12 +272,13 @@ impl Cluster {
             };
             match port.map(&question) {
                 Some(Ok(Ok(granted))) => return granted,
-                Some(answer) => last = Some(answer.map(|answer| answer.map(|_| ()))),
+                Some(Ok(Err(wire::Refused(code)))) => last = format!("error {code}"),
+                Some(Err(error)) => last = error.to_string(),
                 None => {}
             }
             thread::sleep(BLINK);
         }
-        panic!("gave up asking for {what}; the last answer was {last:?}");
+        panic!("gave up asking for {what}; the last answer was {last}");
     }
 }
 
@@ -302,14 +303,14 @@ fn internal_client(bootstrap: &str) -> ClientConfig {
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "200")
         .set("retry.backoff.ms", "20")
-        // A paused broker keeps a client waiting for so long before it asks another.
+        // A client waits this long for a paused broker before it asks another.
         .set("socket.timeout.ms", "3000")
         .set("topic.metadata.refresh.interval.ms", "1000")
         .set("topic.metadata.refresh.fast.interval.ms", "20");
     config
 }
 
-/// A broker's settings: short deadlines, few partitions of Kafka's own topics, and nothing that happens by itself.
+/// A broker's settings: short time-outs, few partitions of Kafka's own topics, and nothing automatic.
 fn properties(id: usize, ports: &[Ports]) -> String {
     let own = ports[id];
     let address = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");

@@ -1,4 +1,4 @@
-//! A proxy in front of the brokers that fails as a network does, and in the middle of the requests that it is told to.
+//! A proxy in front of the brokers. It fails as a network does, or in the middle of chosen requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,25 +10,15 @@ use std::{io, mem};
 use super::wire::{read_frame, write_frame};
 use super::{Cluster, wait_for};
 
-/// How often it looks for new connections.
+/// The pause between two looks for new connections.
 const ACCEPT: Duration = Duration::from_millis(2);
 
-/// Kinds of requests, by Kafka's numbers.
+/// Kinds of requests, with Kafka's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i16)]
 pub enum Api {
     Produce = 0,
-    Fetch = 1,
-    ListOffsets = 2,
     Metadata = 3,
-    OffsetCommit = 8,
-    OffsetFetch = 9,
-    FindCoordinator = 10,
-    JoinGroup = 11,
-    Heartbeat = 12,
-    LeaveGroup = 13,
-    SyncGroup = 14,
-    CreateTopics = 19,
     InitProducerId = 22,
     AddPartitionsToTxn = 24,
     AddOffsetsToTxn = 25,
@@ -36,14 +26,14 @@ pub enum Api {
     TxnOffsetCommit = 28,
 }
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The connection is cut before the broker sees the request.
     DropRequest,
-    /// The broker does what it was asked to; the connection is cut before the client learns of it.
+    /// The broker carries the request out. The connection is cut before the client gets the reply.
     DropReply,
-    /// The reply is held back so long, and all that come after it on that connection.
+    /// The reply and all later ones on that connection are held back this long.
     DelayReply(Duration),
 }
 
@@ -51,13 +41,13 @@ struct Rule {
     api: Api,
     left: usize,
     fault: Fault,
-    concerns: Concerns,
+    matches: Matches,
 }
 
-/// Tells whether a fault is meant for a request.
-type Concerns = Box<dyn Fn(&[u8]) -> bool + Send>;
+/// Whether a rule applies to a request.
+type Matches = Box<dyn Fn(&[u8]) -> bool + Send>;
 
-/// What all connections share.
+/// The planned faults, shared by all connections.
 #[derive(Default)]
 struct Plan {
     rules: Vec<Rule>,
@@ -68,12 +58,12 @@ struct Plan {
 }
 
 impl Plan {
-    /// Counts a request and decides what becomes of it.
-    fn judge(&mut self, request: &[u8]) -> Option<Fault> {
+    /// Counts a request and finds its fault, if one is planned.
+    fn fault_of(&mut self, request: &[u8]) -> Option<Fault> {
         let kind = kind(request);
         *self.seen.entry(kind).or_default() += 1;
-        let mut concerning = self.rules.iter_mut();
-        let rule = concerning.find(|rule| rule.left > 0 && rule.api as i16 == kind && (rule.concerns)(request))?;
+        let mut rules = self.rules.iter_mut();
+        let rule = rules.find(|rule| rule.left > 0 && rule.api as i16 == kind && (rule.matches)(request))?;
         rule.left -= 1;
         Some(rule.fault)
     }
@@ -82,7 +72,7 @@ impl Plan {
 #[derive(Default)]
 struct State {
     refusing: bool,
-    frozen: bool,
+    stalled: bool,
     closed: bool,
     delay: Duration,
     connections: BTreeMap<u64, Connection>,
@@ -94,11 +84,11 @@ struct Gate {
     listen: SocketAddr,
     broker: SocketAddr,
     state: Mutex<State>,
-    thawed: Condvar,
+    resumed: Condvar,
     plan: Arc<Mutex<Plan>>,
 }
 
-/// Both ends of what is connected, to be closed together.
+/// The two sockets of one proxied connection, closed together.
 struct Connection {
     client: TcpStream,
     broker: TcpStream,
@@ -106,7 +96,7 @@ struct Connection {
 
 impl Connection {
     fn cut(&self) {
-        // An end that is closed already is as it should be.
+        // One of them may be closed already.
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.broker.shutdown(Shutdown::Both);
     }
@@ -127,7 +117,7 @@ fn kind(request: &[u8]) -> i16 {
     request.first_chunk().map_or(-1, |bytes| i16::from_be_bytes(*bytes))
 }
 
-/// What a reply repeats of its request.
+/// The part of a request that its reply repeats.
 type Correlation = [u8; 4];
 
 fn correlation(frame: &[u8]) -> io::Result<Correlation> {
@@ -135,7 +125,7 @@ fn correlation(frame: &[u8]) -> io::Result<Correlation> {
 }
 
 impl Gate {
-    /// Takes connections until the proxy is gone.
+    /// Accepts connections until the proxy is dropped.
     fn serve(self: &Arc<Self>, listener: TcpListener) {
         let mut listener = Some(listener);
         loop {
@@ -147,7 +137,7 @@ impl Gate {
                 return;
             }
             if refusing {
-                // Without a listener the system itself refuses.
+                // Without a listener the system refuses connections.
                 listener = None;
             } else if listener.is_none() {
                 listener = listen(self.listen).ok();
@@ -155,7 +145,7 @@ impl Gate {
             match listener.as_ref().map(TcpListener::accept) {
                 Some(Ok((client, _))) => {
                     let gate = Arc::clone(self);
-                    // A connection that ends with an error is one of the things that happen.
+                    // A connection may well end with an error.
                     thread::spawn(move || gate.carry(client));
                 }
                 _ => thread::sleep(ACCEPT),
@@ -163,10 +153,10 @@ impl Gate {
         }
     }
 
-    /// Waits while the broker is frozen.
+    /// Waits while the broker is stalled. Returns the delay of requests.
     fn pass(&self) -> Duration {
         let state = lock(&self.state);
-        let state = self.thawed.wait_while(state, |state| state.frozen && !state.closed);
+        let state = self.resumed.wait_while(state, |state| state.stalled && !state.closed);
         state.unwrap_or_else(PoisonError::into_inner).delay
     }
 
@@ -193,7 +183,7 @@ impl Gate {
                 connection.cut();
                 ended
             });
-            // The end of a connection, whatever brings it about.
+            // Any error ends the connection.
             let _ = self.carry_replies(&connection, &expected);
             connection.cut();
         });
@@ -209,7 +199,7 @@ impl Gate {
             let kind = kind(&request);
             let fault = {
                 let mut plan = lock(&self.plan);
-                let fault = plan.judge(&request);
+                let fault = plan.fault_of(&request);
                 if fault == Some(Fault::DropRequest) {
                     *plan.struck.entry(kind).or_default() += 1;
                     return Ok(());
@@ -233,7 +223,7 @@ impl Gate {
             let answered = {
                 let mut expected = lock(expected);
                 let correlation = correlation(&reply)?;
-                // Replies come in the order of requests; those before it that are skipped here asked for none.
+                // Replies come in the order of requests. Skipped requests have asked for no reply.
                 loop {
                     let next = expected.pop_front().ok_or(io::ErrorKind::InvalidData)?;
                     if next.correlation == correlation {
@@ -254,7 +244,7 @@ impl Gate {
     }
 }
 
-/// A request that went to the broker.
+/// A request whose reply is awaited.
 struct Expected {
     correlation: Correlation,
     kind: i16,
@@ -267,7 +257,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// In front of all brokers of a cluster, for the clients that begin at its `bootstrap`.
+/// In front of all brokers of a cluster, for clients that start at its `bootstrap`.
 pub struct Proxy {
     gates: Vec<Arc<Gate>>,
     plan: Arc<Mutex<Plan>>,
@@ -285,7 +275,7 @@ impl Proxy {
                     listen: local(broker.ports.proxy),
                     broker: local(broker.ports.proxied),
                     state: Mutex::default(),
-                    thawed: Condvar::new(),
+                    resumed: Condvar::new(),
                     plan: Arc::clone(&plan),
                 })
             })
@@ -301,7 +291,7 @@ impl Proxy {
         Self { gates, plan, threads }
     }
 
-    /// Where a client begins whose connections go through here.
+    /// The bootstrap servers for clients behind the proxy.
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<String> = self.gates.iter().map(|gate| gate.listen.to_string()).collect();
         addresses.join(",")
@@ -310,10 +300,10 @@ impl Proxy {
     fn set(&self, broker: usize, change: impl FnOnce(&mut State)) {
         let gate = &self.gates[broker];
         change(&mut lock(&gate.state));
-        gate.thawed.notify_all();
+        gate.resumed.notify_all();
     }
 
-    /// Closes all connections to a broker. New ones are taken.
+    /// Closes all connections to a broker. New ones are accepted.
     pub fn cut(&self, broker: usize) {
         self.set(broker, |state| {
             mem::take(&mut state.connections).values().for_each(Connection::cut);
@@ -324,70 +314,71 @@ impl Proxy {
         (0..self.gates.len()).for_each(|broker| self.cut(broker));
     }
 
-    /// Refuses connections to a broker, and closes those there are; or takes them again.
-    pub fn reject(&self, broker: usize, refusing: bool) {
+    /// Refuses connections to a broker and closes the open ones, or accepts them again.
+    pub fn refuse(&self, broker: usize, refusing: bool) {
         self.set(broker, |state| state.refusing = refusing);
         if refusing {
             self.cut(broker);
         }
     }
 
-    /// Holds every request to a broker back for so long, one after the other.
+    /// Holds back every request to a broker this long, one after the other.
     pub fn delay(&self, broker: usize, delay: Duration) {
         self.set(broker, |state| state.delay = delay);
     }
 
-    /// Lets nothing through to or from a broker, without closing anything.
-    pub fn freeze(&self, broker: usize) {
-        self.set(broker, |state| state.frozen = true);
+    /// Holds back everything to and from a broker. Connections stay open.
+    pub fn stall(&self, broker: usize) {
+        self.set(broker, |state| state.stalled = true);
     }
 
-    /// Lets everything through that was held up, and what comes.
-    pub fn thaw(&self, broker: usize) {
-        self.set(broker, |state| state.frozen = false);
+    /// Ends a stall.
+    pub fn resume(&self, broker: usize) {
+        self.set(broker, |state| state.stalled = false);
     }
 
-    /// The next so many requests of this kind reach their broker and are carried out, but instead of the reply the client sees its connection cut.
+    /// Drops the replies to the next `times` requests of this kind: they are carried out, and the connection is cut.
     pub fn drop_replies_of(&self, api: Api, times: usize) {
         self.plan_for(api, times, Fault::DropReply, |_| true);
     }
 
-    /// The next so many requests of this kind never reach their broker: the client sees its connection cut.
+    /// Drops the next `times` requests of this kind before their broker sees them: the connection is cut.
     pub fn drop_requests_of(&self, api: Api, times: usize) {
         self.plan_for(api, times, Fault::DropRequest, |_| true);
     }
 
-    /// The replies to the next so many requests of this kind come late.
+    /// Delays the replies to the next `times` requests of this kind.
     pub fn delay_replies_of(&self, api: Api, times: usize, delay: Duration) {
         self.plan_for(api, times, Fault::DelayReply(delay), |_| true);
     }
 
-    /// The next so many requests of this kind that are of concern fail in this way. What is looked at is the request as it is sent, from its kind on.
-    pub fn plan_for(&self, api: Api, times: usize, fault: Fault, concerns: impl Fn(&[u8]) -> bool + Send + 'static) {
+    /// Plans a fault for the next `times` requests of this kind that match. `matches` gets the bytes of the request,
+    /// from its kind on.
+    pub fn plan_for(&self, api: Api, times: usize, fault: Fault, matches: impl Fn(&[u8]) -> bool + Send + 'static) {
         lock(&self.plan).rules.push(Rule {
             api,
             left: times,
             fault,
-            concerns: Box::new(concerns),
+            matches: Box::new(matches),
         });
     }
 
-    /// Takes back all that was planned for requests and has not happened yet.
+    /// Cancels all planned faults that have not happened yet.
     pub fn forget_plans(&self) {
         lock(&self.plan).rules.clear();
     }
 
-    /// How many requests of this kind have come.
+    /// How many requests of this kind were seen.
     pub fn seen(&self, api: Api) -> usize {
         lock(&self.plan).seen.get(&(api as i16)).copied().unwrap_or(0)
     }
 
-    /// How many requests of this kind have failed as planned: for a reply, once the broker had given it.
+    /// How many planned faults of this kind have happened. A fault of a reply happens when the broker has sent it.
     pub fn struck(&self, api: Api) -> usize {
         lock(&self.plan).struck.get(&(api as i16)).copied().unwrap_or(0)
     }
 
-    /// Waits until so many requests of this kind have failed as planned.
+    /// Waits until this many planned faults of this kind have happened.
     pub fn wait_until_struck(&self, api: Api, times: usize) {
         wait_for(&format!("{times} failures of {api:?}"), || {
             (self.struck(api) >= times).then_some(())
@@ -402,7 +393,7 @@ impl Drop for Proxy {
             self.cut(broker);
         }
         for thread in mem::take(&mut self.threads) {
-            // It has nothing to fail at; and if it did, the test has failed by now.
+            // A panic there has no consequence for the test.
             let _ = thread.join();
         }
     }

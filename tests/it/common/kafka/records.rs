@@ -1,4 +1,4 @@
-//! Topics, what tests put into them, and what is in them: read by a client of these tests' own, or by Kafka's.
+//! Topics: creating them, and producing and reading their records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -14,10 +14,10 @@ use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
 use super::{BLINK, Cluster, PATIENCE, REQUEST, wait_for, wire};
 
-/// Headers as they are in a record: in their order, a name as often as it comes.
+/// The headers of a record in order. A name may occur more than once.
 pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
 
-/// What a test puts into a topic.
+/// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     pub key: Option<Vec<u8>>,
@@ -52,7 +52,7 @@ impl<T: AsRef<[u8]>> From<T> for Record {
     }
 }
 
-/// What is in a topic. The order is that of partitions and offsets.
+/// A record that was read. Sorted by partition and offset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Read {
     pub partition: i32,
@@ -86,7 +86,7 @@ impl From<&BorrowedMessage<'_>> for Read {
     }
 }
 
-/// Notes where each record came to lie.
+/// Collects the offset of each produced record.
 #[derive(Default)]
 pub(super) struct Delivered(Mutex<BTreeMap<usize, Result<i64, KafkaError>>>);
 
@@ -145,7 +145,7 @@ fn send(
     delivered.values().map(offset).collect()
 }
 
-/// Does it again as long as it may be done again.
+/// Repeats an attempt while its error is retriable.
 fn insist(what: &str, mut attempt: impl FnMut() -> KafkaResult<()>) {
     wait_for(what, || match attempt() {
         Ok(()) => Some(()),
@@ -154,7 +154,7 @@ fn insist(what: &str, mut attempt: impl FnMut() -> KafkaResult<()>) {
     });
 }
 
-/// A transaction that is open. Dropped as it is, it stays open until somebody takes over its id or it times out.
+/// An open transaction. If it is dropped, it stays open until another producer takes its id or it times out.
 pub struct Transaction {
     producer: Sender,
 }
@@ -194,7 +194,7 @@ impl Cluster {
         runtime.block_on(work(&admin, &options)).expect("the brokers answer")
     }
 
-    /// Creates a topic, on as many brokers as there are, up to three; returns once all its partitions have leaders.
+    /// Creates a topic with a replica on each broker, up to three. Returns when all its partitions have leaders.
     pub fn create_topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
         let replicas = i32::try_from(self.len().min(3)).expect("a small number");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
@@ -210,7 +210,7 @@ impl Cluster {
         });
     }
 
-    /// Deletes a topic; returns once it is unknown.
+    /// Deletes a topic. Returns when the brokers do not list it any more.
     pub fn delete_topic(&self, name: &str) {
         let results = self.admin(async |admin, options| admin.delete_topics(&[name], options).await);
         if let Err((name, code)) = &results[0] {
@@ -221,8 +221,8 @@ impl Cluster {
         });
     }
 
-    /// Sets something of a topic.
-    pub fn set_of_topic(&self, name: &str, key: &str, value: &str) {
+    /// Sets a property of a topic.
+    pub fn configure_topic(&self, name: &str, key: &str, value: &str) {
         let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
         let results = self.admin(async |admin, options| admin.alter_configs([&change], options).await);
         if let Err((_, code)) = &results[0] {
@@ -239,7 +239,7 @@ impl Cluster {
         self.admin(async |admin, options| admin.delete_records(&before, options).await);
     }
 
-    /// How many partitions a topic has.
+    /// The number of partitions of a topic.
     pub fn partitions(&self, topic: &str) -> i32 {
         let count = self.metadata(&format!("partitions of {topic}"), Some(topic), |metadata| {
             let topic = metadata.topics.first()?;
@@ -248,7 +248,7 @@ impl Cluster {
         i32::try_from(count).expect("a number of partitions")
     }
 
-    /// Appends records to a partition; their offsets.
+    /// Appends records to a partition. Returns their offsets.
     pub fn produce(
         &self,
         topic: &str,
@@ -263,7 +263,7 @@ impl Cluster {
         send(producer, topic, partition, records)
     }
 
-    /// Opens a transaction, fencing off whoever had this id, and appends records to a partition.
+    /// Opens a transaction, which fences the earlier producer with this id, and appends records to a partition.
     pub fn begin(
         &self,
         id: &str,
@@ -283,7 +283,7 @@ impl Cluster {
         Transaction { producer }
     }
 
-    /// Where each partition ends: for readers of what is committed, or for all.
+    /// The end of each partition: the last stable offset if `committed`, otherwise the high watermark.
     fn ends(&self, topic: &str, committed: bool) -> Vec<i64> {
         let end = |partition| {
             wait_for(&format!("the end of {topic}-{partition}"), || {
@@ -295,7 +295,7 @@ impl Cluster {
         (0..self.partitions(topic)).map(end).collect()
     }
 
-    /// Everything that had been committed when this was called: it waits until every transaction that was open then is over.
+    /// All committed records. It first waits for the end of every transaction that is open when it is called.
     pub fn read_committed(&self, topic: &str) -> Vec<Read> {
         let all = self.ends(topic, false);
         wait_for(&format!("the transactions open on {topic} to be over"), || {
@@ -308,12 +308,12 @@ impl Cluster {
         self.read(topic, "read_committed")
     }
 
-    /// What can be read now: up to the first transaction that is open, aborted ones left out.
+    /// The committed records up to the first open transaction.
     pub fn read_decided(&self, topic: &str) -> Vec<Read> {
         self.read(topic, "read_committed")
     }
 
-    /// Whatever was written, aborted or open transactions included.
+    /// All records, including those of aborted and open transactions.
     pub fn read_uncommitted(&self, topic: &str) -> Vec<Read> {
         self.read(topic, "read_uncommitted")
     }
@@ -345,11 +345,11 @@ impl Cluster {
             match consumer.poll(REQUEST) {
                 None => {}
                 Some(Ok(message)) => records.push(Read::from(&message)),
-                // Said again whenever more has come and been read.
+                // It may come more than once for a partition.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     unfinished.remove(&partition);
                 }
-                // Brokers that come and go; the client asks on.
+                // A broker is down for a moment; the client tries again.
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
                 ))) => {}

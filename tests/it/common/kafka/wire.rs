@@ -1,4 +1,4 @@
-//! The few requests that these tests make themselves: those that the client library has no call for.
+//! Requests of Kafka's protocol that the client library has no call for.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,14 +15,14 @@ const DELETE_ACLS: i16 = 31;
 const ELECT_LEADERS: i16 = 43;
 const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
 
-/// What a group's or a transaction's coordinator is looked for by.
+/// What a coordinator coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coordinator {
     Group = 0,
     Transaction = 1,
 }
 
-/// An error that a broker answers with, by Kafka's number.
+/// A broker's error, by Kafka's number.
 #[derive(Debug)]
 pub struct Refused(pub i16);
 
@@ -33,7 +33,7 @@ fn rejection(code: i16) -> Result<(), Refused> {
 /// The cluster as one broker knows it.
 #[derive(Debug)]
 pub struct Metadata {
-    /// Those that are up.
+    /// The brokers that are up.
     pub brokers: Vec<i32>,
     pub topics: Vec<Topic>,
 }
@@ -41,7 +41,7 @@ pub struct Metadata {
 #[derive(Debug)]
 pub struct Topic {
     pub name: String,
-    /// Kafka's number of what is wrong with it, or 0.
+    /// Kafka's number of its error, or 0.
     pub error: i16,
     pub partitions: Vec<Partition>,
 }
@@ -49,13 +49,13 @@ pub struct Topic {
 #[derive(Debug)]
 pub struct Partition {
     pub id: i32,
-    /// Below 0 where there is none.
+    /// Below 0 if there is none.
     pub leader: i32,
     pub replicas: Vec<i32>,
     pub in_sync: Vec<i32>,
 }
 
-/// What a broker knows of the cluster and of one topic, or of all.
+/// A broker's metadata of the cluster and of one topic, or of all.
 pub fn metadata(broker: u16, topic: Option<&str>) -> io::Result<Metadata> {
     let mut request = Vec::new();
     match topic {
@@ -101,7 +101,7 @@ pub fn metadata(broker: u16, topic: Option<&str>) -> io::Result<Metadata> {
     Ok(Metadata { brokers, topics })
 }
 
-/// Where a partition ends, as its leader says: for readers of what is committed, or for all.
+/// The end of a partition, from its leader: the last stable offset if `committed`, otherwise the high watermark.
 pub fn end_of(leader: u16, topic: &str, partition: i32, committed: bool) -> io::Result<Result<i64, Refused>> {
     const LATEST: i64 = -1;
     let mut request = Vec::new();
@@ -123,7 +123,8 @@ pub fn end_of(leader: u16, topic: &str, partition: i32, committed: bool) -> io::
     Ok(rejection(code).map(|()| offset))
 }
 
-/// Which broker coordinates a group or a transactional id, as the broker asked says. Creates Kafka's own topic for them, if need be.
+/// The coordinator of a group or a transactional id. The request creates Kafka's own topic for them if it does not
+/// exist.
 pub fn find_coordinator(broker: u16, id: &str, kind: Coordinator) -> io::Result<Result<i32, Refused>> {
     let mut request = Vec::new();
     put_string(&mut request, id);
@@ -137,7 +138,7 @@ pub fn find_coordinator(broker: u16, id: &str, kind: Coordinator) -> io::Result<
     Ok(rejection(code).map(|()| node))
 }
 
-/// Has the first of a partition's replicas elected its leader.
+/// Elects the first replica of a partition as its leader.
 pub fn elect_preferred(broker: u16, topic: &str, partition: i32) -> io::Result<Result<(), Refused>> {
     const NOT_NEEDED: i16 = 84;
     let mut request = vec![0];
@@ -158,7 +159,7 @@ pub fn elect_preferred(broker: u16, topic: &str, partition: i32) -> io::Result<R
     Ok(rejection(if code == NOT_NEEDED { 0 } else { code }))
 }
 
-/// Gives a partition these replicas, in this order.
+/// Sets the replicas of a partition, in this order.
 pub fn reassign(broker: u16, topic: &str, partition: i32, replicas: &[i32]) -> io::Result<Result<(), Refused>> {
     // Compact encoding: a length is written plus one, and every structure ends with a count of tagged fields.
     let length = |count: usize| {
@@ -182,7 +183,7 @@ pub fn reassign(broker: u16, topic: &str, partition: i32, replicas: &[i32]) -> i
     Ok(rejection(fields.i16()?))
 }
 
-/// Leave to do one thing, from any host; in Kafka's numbers.
+/// A rule that allows one operation from any host, in Kafka's numbers.
 #[derive(Debug)]
 pub struct Acl {
     pub resource: u8,
@@ -193,7 +194,7 @@ pub struct Acl {
 }
 
 impl Acl {
-    /// The same bytes make it, and find it.
+    /// The bytes that create, find or delete it.
     fn encoded(&self) -> Vec<u8> {
         const ALLOW: u8 = 3;
         let mut to = vec![self.resource];
@@ -214,7 +215,7 @@ pub fn delete_acl(broker: u16, acl: &Acl) -> io::Result<Result<(), Refused>> {
     change_acls(broker, DELETE_ACLS, acl)
 }
 
-/// Both requests are a list, and both answers begin with what became of its first.
+/// Both requests carry a list, and both answers begin with the result of its first element.
 fn change_acls(broker: u16, api_key: i16, acl: &Acl) -> io::Result<Result<(), Refused>> {
     let request = [&1_i32.to_be_bytes(), acl.encoded().as_slice()].concat();
     let answer = ask(broker, api_key, 1, &request)?;
@@ -223,7 +224,7 @@ fn change_acls(broker: u16, api_key: i16, acl: &Acl) -> io::Result<Result<(), Re
     Ok(rejection(fields.i16()?))
 }
 
-/// Whether the broker goes by this.
+/// Whether the broker has this rule.
 pub fn has_acl(broker: u16, acl: &Acl) -> io::Result<Result<bool, Refused>> {
     let answer = ask(broker, DESCRIBE_ACLS, 1, &acl.encoded())?;
     let mut fields = Fields(&answer);
@@ -239,7 +240,7 @@ fn put_string(to: &mut Vec<u8>, text: &str) {
     to.extend(text.as_bytes());
 }
 
-/// One request on a connection of its own; the answer after its header's correlation id.
+/// Sends one request on a new connection. Returns the answer without its correlation id.
 fn ask(port: u16, api_key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -254,7 +255,7 @@ fn ask(port: u16, api_key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>
     Ok(answer.split_off(4))
 }
 
-/// A frame as Kafka's protocol has them, without the four bytes that tell its length.
+/// A frame of Kafka's protocol, without its length field.
 pub fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     const MOST: usize = 256 << 20;
     let mut length = [0; 4];
@@ -293,7 +294,7 @@ impl Fields<'_> {
         self.take().map(i64::from_be_bytes)
     }
 
-    /// A string; an empty one where there is none.
+    /// A string. A null string is read as an empty one.
     fn string(&mut self) -> io::Result<String> {
         let length = usize::try_from(self.i16()?).unwrap_or(0);
         let (text, rest) = self.0.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -1,0 +1,163 @@
+//! `softstake reconcile payouts`: whether payouts were executed as published.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{distributed, report, settled, without_a_seal};
+use crate::common::records::{acknowledgement, scaled, text};
+use crate::common::{Place, fail, softstake, succeed};
+
+/// A file of acknowledgements, which a payout service writes.
+struct Acks(TempDir);
+
+impl Acks {
+    fn of(events: &[Value]) -> Self {
+        let acks = Self(tempfile::tempdir().expect("a folder"));
+        let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
+        fs::write(acks.path(), lines).expect("acknowledgements");
+        acks
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("acks.jsonl")
+    }
+}
+
+fn acks(place: &Place) -> Vec<Value> {
+    let distributions = place.records("softstake.distributions");
+    let numbered = distributions.iter().enumerate();
+    numbered
+        .map(|(number, record)| acknowledgement(number, text(&record["id"]), text(&record["data"]["amount"])))
+        .collect()
+}
+
+fn reconcile(place: &Place, acks: &Path) -> Command {
+    let mut command = softstake();
+    command
+        .args(["reconcile", "payouts", "--bus"])
+        .arg(format!("dir:{}", place.bus().display()));
+    command.arg("--acks").arg(acks);
+    command
+}
+
+#[test]
+fn executed_payouts_reconcile() {
+    let place = settled();
+    let mut all = acks(&place);
+    let number = all.len();
+    // Some are delivered twice, in another order, and one amount has a trailing zero.
+    all.extend_from_within(..20);
+    all.reverse();
+    all[3]["data"]["amount"] = format!("{}0", text(&all[3]["data"]["amount"]))
+        .replace(".0", ".00")
+        .into();
+    if !text(&all[3]["data"]["amount"]).contains('.') {
+        all[3] = acks(&place)[number - 4].clone();
+    }
+    let right = report(&mut reconcile(&place, &Acks::of(&all).path()), 0);
+    assert_eq!(
+        (&right["sealed"], &right["credited_as_they_should_be"]),
+        (&json!(number), &json!(number))
+    );
+    assert_eq!(right["redelivered"], 20);
+    let sums = distributed(&place);
+    for (asset, sum) in sums {
+        let totals = &right["totals"][&asset];
+        assert_eq!(scaled(text(&totals["distributed"])), sum, "{asset}");
+        assert_eq!(totals["credited"], totals["distributed"]);
+        assert_eq!((text(&totals["unpaid"]), text(&totals["overpaid"])), ("0", "0"));
+    }
+    let said = succeed(&mut reconcile(&place, &Acks::of(&all).path()));
+    assert!(String::from_utf8(said.stdout).expect("text").starts_with("RIGHT: all "));
+}
+
+#[test]
+fn every_kind_of_wrong_payout_is_found() {
+    let place = settled();
+    let mut all = acks(&place);
+    let id = |number: usize, all: &[Value]| text(&all[number]["data"]["distribution"]).to_owned();
+    let (over, under, twice) = (id(1, &all), id(2, &all), id(3, &all));
+    let (late_amount, twice_amount) = (all[2]["data"]["amount"].clone(), all[3]["data"]["amount"].clone());
+    all[1]["data"]["amount"] = "1000000".into();
+    all[2]["data"]["amount"] = "0.000000000000000001".into();
+    all.push(acknowledgement(900_001, &twice, text(&twice_amount)));
+    all.push(acknowledgement(900_002, "ATOM:0:nobody", "1"));
+    let unpaid = id(0, &all);
+    all.remove(0);
+    let acks = Acks::of(&all);
+    let mut lines = fs::read_to_string(acks.path()).expect("acknowledgements");
+    // Blank lines and Windows line ends are ignored. An invalid line is one finding.
+    lines.push_str("\n\r\nnonsense\r\n");
+    for (pointer, value) in [
+        ("/data/amount", json!(1.5)),
+        ("/data/amount", json!("-1")),
+        ("/data/credited_at", json!("yesterday")),
+        ("/type", json!("payout.executed.v2")),
+        ("/data/distribution", Value::Null),
+    ] {
+        let mut bad = acknowledgement(5, &twice, "1");
+        *bad.pointer_mut(pointer).expect("a field") = value;
+        lines.push_str(&format!("{bad}\n"));
+    }
+    fs::write(acks.path(), &lines).expect("acknowledgements");
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("findings.csv");
+    let found = report(reconcile(&place, &acks.path()).arg("--csv").arg(&table), 1);
+    let of = |kind: &str| -> Vec<&str> {
+        let findings = found["findings"].as_array().expect("findings").iter();
+        findings
+            .filter(|finding| finding["kind"] == kind)
+            .map(|finding| text(&finding["distribution"]))
+            .collect()
+    };
+    assert_eq!(of("overpaid"), [&over]);
+    assert_eq!(of("underpaid"), [&under]);
+    assert_eq!(of("paid_twice"), [&twice]);
+    assert_eq!(of("unpaid"), [&unpaid]);
+    assert_eq!(of("unknown"), ["ATOM:0:nobody"]);
+    assert_eq!(of("malformed").len(), 6, "{found:#}");
+    let underpaid = found["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .find(|one| one["kind"] == "underpaid");
+    let less = text(&underpaid.expect("underpaid")["note"])
+        .trim_start_matches("by ")
+        .to_owned();
+    assert_eq!(scaled(&less) + 1, scaled(text(&late_amount)));
+    let table = fs::read_to_string(table).expect("a table");
+    assert_eq!(table.lines().count(), 12, "{table}");
+    for what in [
+        "`data.amount` is -1",
+        "`data.credited_at` is yesterday",
+        "`type` is payout.executed.v2",
+        "`data.distribution` is missing",
+    ] {
+        assert!(table.contains(what), "{what} is not in\n{table}");
+    }
+}
+
+#[test]
+fn payouts_of_an_epoch_without_a_seal_are_reported() {
+    let place = settled();
+    let tampered = without_a_seal(&place);
+    let found = report(&mut reconcile(&tampered, &Acks::of(&acks(&place)).path()), 1);
+    let unsealed = found["counts"]["unsealed"].as_u64().expect("a count");
+    let of_epoch = place.records("softstake.distributions");
+    let of_epoch = of_epoch
+        .iter()
+        .filter(|record| text(&record["id"]).starts_with("ATOM:3:"))
+        .count();
+    assert_eq!(unsealed, of_epoch as u64);
+    // The other assets reconcile.
+    report(
+        reconcile(&tampered, &Acks::of(&acks(&place)).path()).args(["--asset", "SOL"]),
+        0,
+    );
+    let said = fail(&mut reconcile(&place, &place.bus().join("missing")), 2);
+    assert!(said.contains("cannot open"), "{said}");
+}

@@ -1,0 +1,21 @@
+//! Helpers that the tests share.
+//!
+//! The benchmarks include this folder as well, so nothing here may use a module of the tests outside it.
+
+pub mod conservation;
+pub mod dice;
+pub mod events;
+pub mod files;
+pub mod in_memory;
+pub mod kafka;
+pub mod place;
+pub mod postgres;
+pub mod process;
+pub mod program;
+pub mod records;
+pub mod schemas;
+
+pub use dice::Dice;
+pub use files::{copy, fixture, json_lines};
+pub use place::{OUTPUTS, Place, undisturbed};
+pub use program::{fail, on_bus, setting, softstake, start, succeed};

@@ -1,0 +1,150 @@
+//! Postings that come after the cut of their epoch.
+
+use super::check;
+
+#[test]
+fn with_carry_a_late_posting_earns_for_the_missed_epoch_too() {
+    check(
+        "
+        list A pool
+        +0s deposit ann A 10
+        close A 0 pool=1
+        run
+        +50s deposit ann A 10
+        close A 1 pool=1
+        =>
+        # 10 * 100, and 10 from 50 to 200.
+        late deposits:0:1:0 ann A 10 0->1 carry time=2026-11-01T00:00:50.000Z
+        paid A:0 ann 1 seconds=1000
+        paid A:1 ann 1 seconds=2500 average=25
+        seal A:0
+        seal A:1 closing=20
+        ",
+    );
+}
+
+#[test]
+fn with_forfeit_a_late_posting_earns_nothing_for_the_missed_epoch() {
+    check(
+        "
+        list A pool forfeit
+        +0s deposit ann A 10
+        close A 0 pool=1
+        run
+        +50s deposit ann A 10
+        close A 1 pool=1
+        =>
+        # From the start of epoch 1 on.
+        late deposits:0:1:0 ann A 10 0->1 forfeit
+        paid A:0 ann 1 seconds=1000
+        paid A:1 ann 1 seconds=2000
+        seal A:0
+        seal A:1 closing=20
+        ",
+    );
+}
+
+#[test]
+fn the_late_policy_is_that_of_the_epoch_into_which_a_posting_is_applied() {
+    check(
+        "
+        list A pool
+        change A pool forfeit from=1
+        change A pool from=2
+        close A 0
+        run
+        +50s deposit ann A 10
+        close A 1 pool=1
+        run
+        +50s deposit ann A 10
+        close A 2 pool=1
+        =>
+        late deposits:0:0:0 ann A 10 0->1 forfeit
+        late deposits:0:1:0 ann A 10 0->2 carry
+        paid A:1 ann 1 seconds=1000
+        # 10 * 100, and 10 from 50 to 300.
+        paid A:2 ann 1 seconds=3500
+        seal A:0
+        seal A:1
+        seal A:2
+        ",
+    );
+}
+
+#[test]
+fn a_late_posting_is_applied_into_the_oldest_open_epoch() {
+    check(
+        "
+        list A pool
+        +0s deposit ben A 10
+        close A 0
+        close A 1
+        run
+        +50s  trade ann ben A/USD 4 @1 seller_fee=A:1
+        +150s deposit ann A 1
+        close A 2 pool=1
+        =>
+        # The numbers of a trade's postings include ignored ones, such as the two in USD. There is no buyer's fee.
+        late trades:0:0:0 ann A 4 0->2 carry
+        late trades:0:0:2 ben A -4 0->2 carry
+        late trades:0:0:4 ben A -1 0->2 carry
+        late deposits:0:1:0 ann A 1 1->2 carry
+        # ann: 4 * 250 + 1 * 150. ben: 10 * 100 - 5 * 250, which is negative.
+        paid A:2 ann 1 seconds=1150
+        seal A:0
+        seal A:1
+        seal A:2 negative=1 closing=5
+        ",
+    );
+}
+
+#[test]
+fn a_late_withdrawal_lowers_the_next_payout() {
+    check(
+        "
+        list A pool
+        +0s deposit ann A 10
+        +0s deposit ben A 10
+        close A 0 pool=2
+        run
+        +0s withdraw ann A 4
+        close A 1 pool=1.2
+        =>
+        # ann: 10 * 100 - 4 * 200.
+        late withdrawals:0:0:0 ann A -4 0->1 carry
+        paid A:0 ann 1
+        paid A:0 ben 1
+        paid A:1 ann 0.2 seconds=200 average=2
+        paid A:1 ben 1
+        seal A:0
+        seal A:1 closing=16
+        ",
+    );
+}
+
+#[test]
+fn each_partition_has_its_own_cut() {
+    check(
+        "
+        list A pool
+        +0s deposit ann A 1 p=0
+        +0s deposit ben A 1 p=3
+        close A 0 pool=2
+        run
+        # The cut of epoch 0 does not include this partition, so all its records of that epoch are late.
+        +0s deposit cat A 1 p=1
+        +100s deposit dan A 1 p=1
+        close A 1 pool=5
+        =>
+        late deposits:1:0:0 cat A 1 0->1 carry
+        paid A:0 ann 1
+        paid A:0 ben 1
+        paid A:1 ann 1
+        paid A:1 ben 1
+        paid A:1 cat 2
+        paid A:1 dan 1
+        seal A:0 cut={\"exchange.deposits\":{\"0\":1,\"3\":1}}
+        seal A:1 cut={\"exchange.deposits\":{\"0\":1,\"1\":2,\"3\":1}}
+        ",
+    );
+}

@@ -1,0 +1,8 @@
+//! Deployments on real Kafka brokers.
+
+mod audit;
+mod broker;
+mod bus;
+mod chaos;
+mod faults;
+mod ledger;

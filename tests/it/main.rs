@@ -1,0 +1,17 @@
+//! The integration tests: they run the real program and judge its output from outside.
+//!
+//! `tests/README.md` lists what is tested where and how to run one part alone.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+mod judge;
+mod model;
+
+mod audit;
+mod contract;
+mod deployment;
+mod hostile;
+mod kafka;
+mod payout;
+mod recovery;

@@ -1,0 +1,6 @@
+//! Restarts: after crashes, on slow or damaged input, and while input goes on.
+
+mod kill;
+mod live;
+mod safety;
+mod slow_bus;

@@ -12,6 +12,7 @@ mod audit;
 mod contract;
 mod deployment;
 mod hostile;
+mod house;
 mod kafka;
 mod payout;
 mod recovery;

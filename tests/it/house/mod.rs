@@ -71,7 +71,6 @@ fn no_long_functions() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_long_files() {
     check("no file over 600 lines", size::long_files(&SOURCES));
 }

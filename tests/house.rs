@@ -1,4 +1,0 @@
-//! Runs the rules of the house by themselves.
-
-#[path = "it/house/mod.rs"]
-mod house;

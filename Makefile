@@ -16,7 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
 .PHONY: help setup test-setup build demo test lint fmt bench kill-test chaos-test compose-test clean
-help: ## what there is
+help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
 setup: ## the system packages that the build needs

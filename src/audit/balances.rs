@@ -206,12 +206,12 @@ fn postings<'s>(trace: &'s [TracedEvent], history: &History) -> HashMap<(&'s str
             continue;
         };
         for posting in postings {
-            let anchor = history.anchor_ms(posting.at.number);
+            let anchor = history.anchor_ms(posting.at.number());
             let time = match event.event_type.as_str() {
                 "exchange.opening_balance.v1" => anchor,
                 _ => TimeMs::parse(&event.time).ok().map(TimeMs::get),
             };
-            let key = (&*posting.account, posting.at.number);
+            let key = (&*posting.account, posting.at.number());
             // The time of an applied event is always valid.
             all.entry(key)
                 .or_default()

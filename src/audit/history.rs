@@ -48,11 +48,7 @@ impl History {
                     asset.programmes.push(read(listing)?.programme);
                 }
                 Decision::Cut { number, epoch, cut, .. } => {
-                    let at = AssetEpoch {
-                        number: *number,
-                        epoch: *epoch,
-                    };
-                    history.cuts.insert(at, cut.clone());
+                    history.cuts.insert(AssetEpoch::new(*number, *epoch)?, cut.clone());
                 }
                 _ => {}
             }
@@ -85,11 +81,11 @@ impl History {
     /// All that the settlement of an epoch depends on. Without a recorded cut, the cut is empty, so that no offset is below it.
     #[must_use]
     pub fn settlement(&self, at: AssetEpoch) -> Option<Settlement> {
-        let listed = self.assets.get(usize::from(at.number))?;
+        let listed = self.assets.get(usize::from(at.number()))?;
         Some(Settlement {
             at,
             terms: listed.terms.clone(),
-            programme: in_force(&listed.programmes, u64::from(at.epoch))?.clone(),
+            programme: in_force(&listed.programmes, at.epoch())?.clone(),
             cut: self.cuts.get(&at).cloned().unwrap_or_default(),
         })
     }

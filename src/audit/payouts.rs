@@ -11,6 +11,7 @@ use crate::audit::published::{Paid, Record};
 use crate::audit::replay::schedule::EpochFilter;
 use crate::bus::scan::scan_range;
 use crate::bus::{BusError, Log, Mark, Topic};
+use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
 /// The event type of an acknowledgement.
@@ -131,7 +132,7 @@ pub enum PayoutsError {
 #[derive(Deserialize)]
 struct Seal {
     asset: String,
-    epoch: u64,
+    epoch: Epoch,
 }
 
 /// A distribution that must be credited.
@@ -226,7 +227,7 @@ impl PayoutComparison<'_> {
                 }),
                 Ok(acknowledgement) => {
                     let (asset, epoch) = epoch_of(&acknowledgement.distribution);
-                    let is_wanted = self.filter.includes(asset, epoch.unwrap_or(u64::MAX));
+                    let is_wanted = self.filter.includes(asset, epoch.unwrap_or(Epoch::new(u64::MAX)));
                     if !is_wanted && self.filter != EpochFilter::default() {
                         continue;
                     }
@@ -326,7 +327,7 @@ fn id_of(paid: &Paid) -> String {
 }
 
 /// The asset and the epoch in a distribution's id.
-fn epoch_of(id: &str) -> (&str, Option<u64>) {
+fn epoch_of(id: &str) -> (&str, Option<Epoch>) {
     let mut parts = id.splitn(3, ':');
     let asset = parts.next().unwrap_or_default();
     (asset, parts.next().and_then(|epoch| epoch.parse().ok()))

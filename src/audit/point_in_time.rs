@@ -101,10 +101,8 @@ impl PointInTime {
                 epoch,
                 cut,
             } => {
-                let at = AssetEpoch {
-                    number: *number,
-                    epoch: *epoch,
-                };
+                // A cut past what a key can count is none: the coordinator never takes it.
+                let at = AssetEpoch::new(*number, *epoch).ok()?;
                 Some((at, asset.as_str(), cut))
             }
             _ => None,
@@ -204,14 +202,11 @@ fn sealed(bus: &dyn Log, read_to: u64, deployment: &DeploymentRecord) -> Result<
         Ok::<_, AuditError>(())
     })?;
     // An asset's epochs are sealed in order, so all epochs before a sealed one are sealed too.
-    let mut newest: BTreeMap<u16, u32> = BTreeMap::new();
+    let mut newest: BTreeMap<u16, AssetEpoch> = BTreeMap::new();
     for (at, (count, partitions)) in receipts {
         if count == partitions {
-            newest.insert(at.number, at.epoch);
+            newest.insert(at.number(), at);
         }
     }
-    Ok(newest
-        .into_iter()
-        .flat_map(|(number, newest)| (0..=newest).map(move |epoch| AssetEpoch { number, epoch }))
-        .collect())
+    Ok(newest.into_values().flat_map(AssetEpoch::with_earlier).collect())
 }

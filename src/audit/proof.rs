@@ -16,6 +16,7 @@ use crate::audit::published::{Paid, Record};
 use crate::bus::scan::scan_range;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::BUCKETS;
+use crate::core::values::ids::Epoch;
 
 /// The format of proof files.
 const FORMAT: u32 = 1;
@@ -40,7 +41,7 @@ pub struct Proof {
     /// The id of the distribution.
     pub id: String,
     pub asset: String,
-    pub epoch: u64,
+    pub epoch: Epoch,
     pub account: String,
     pub amount: String,
     /// The account's bucket: the first 12 bits of the SHA-256 of its name.
@@ -61,9 +62,13 @@ pub enum ProofError {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error("{asset} epoch {epoch} is not sealed, so it has no root to prove anything against")]
-    NotSealed { asset: Asset, epoch: u64 },
+    NotSealed { asset: Asset, epoch: Epoch },
     #[error("{account} was paid nothing of {asset} for epoch {epoch}; `softstake explain` tells why")]
-    NotPaid { asset: Asset, epoch: u64, account: String },
+    NotPaid {
+        asset: Asset,
+        epoch: Epoch,
+        account: String,
+    },
     /// The published distributions are not the sealed ones.
     #[error(
         "the distributions of {asset} epoch {epoch} have root {found}, but its seal has {sealed}: they are not what was sealed; \
@@ -71,7 +76,7 @@ pub enum ProofError {
     )]
     OtherRoot {
         asset: Asset,
-        epoch: u64,
+        epoch: Epoch,
         found: String,
         sealed: String,
     },
@@ -80,7 +85,7 @@ pub enum ProofError {
 #[derive(Deserialize)]
 struct SealedRoot {
     asset: String,
-    epoch: u64,
+    epoch: Epoch,
     root: String,
 }
 
@@ -88,7 +93,7 @@ struct SealedRoot {
 ///
 /// # Errors
 /// If the account was paid nothing, the epoch is not sealed, or the distributions are not the sealed ones.
-pub fn prove(bus: &dyn Log, asset: Asset, epoch: u64, account: &str) -> Result<Proof, ProofError> {
+pub fn prove(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<Proof, ProofError> {
     let mut sealed = None;
     each(bus, Topic::Epochs, |seal: SealedRoot| {
         if seal.asset == asset.as_str() && seal.epoch == epoch {
@@ -147,7 +152,7 @@ struct EpochLeaves {
     hashes: BTreeMap<u16, Vec<(String, Hash)>>,
 }
 
-fn leaves(bus: &dyn Log, asset: Asset, epoch: u64, account: &str) -> Result<EpochLeaves, BusError> {
+fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<EpochLeaves, BusError> {
     let own = bucket(account);
     let mut leaves = EpochLeaves::default();
     each(bus, Topic::Distributions, |paid: Paid| {

@@ -1,5 +1,6 @@
 //! Reading what was published.
 
+use crate::core::values::ids::Epoch;
 use ruint::aliases::U512;
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ pub(crate) struct Record<D> {
 pub(crate) struct Paid {
     pub account: String,
     pub asset: String,
-    pub epoch: u64,
+    pub epoch: Epoch,
     pub amount: String,
 }
 

@@ -20,7 +20,7 @@ use crate::core::ingest::decode::Decoded;
 use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::ledger::{Entry, LedgerRecord};
 use crate::core::values::bucket::Partitions;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// A record that names one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct TracedPosting {
     /// How long it counts: the milliseconds before the end of the epoch.
     pub before_end_ms: u64,
     /// If the event was late: the closed epoch that its time belongs to.
-    pub missed_epoch: Option<u64>,
+    pub missed_epoch: Option<Epoch>,
 }
 
 /// Traces `accounts`: their events in the order of partitions and offsets.
@@ -179,8 +179,8 @@ struct Late {
 struct LateData {
     account: String,
     asset: String,
-    missed_epoch: u64,
-    applied_epoch: u32,
+    missed_epoch: Epoch,
+    applied_epoch: Epoch,
 }
 
 impl<'a> TracedIngest<'a> {
@@ -273,8 +273,8 @@ impl<'a> TracedIngest<'a> {
             }
         }
         for posting in &mut postings {
-            let asset = self.history.name(posting.at.number).unwrap_or_default();
-            let key = (posting.account.to_string(), asset.to_owned(), posting.at.epoch);
+            let asset = self.history.name(posting.at.number()).unwrap_or_default();
+            let key = (posting.account.to_string(), asset.to_owned(), posting.at.epoch());
             posting.missed_epoch = late.get(&key).copied();
         }
         Ok(TracedOutcome::Applied { postings, status })

@@ -24,6 +24,7 @@ use crate::core::contract::decision::Decision;
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::listing::Listing;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
 use crate::store::{Changes, Store, row};
 
@@ -116,13 +117,13 @@ impl Amendment {
 
     /// The first epoch under the new rules.
     #[must_use]
-    pub fn from_epoch(&self) -> u64 {
+    pub fn from_epoch(&self) -> Epoch {
         self.listing.programme.from_epoch
     }
 
     /// Whether the new rules replace the asset's first listing.
     fn is_first(&self) -> bool {
-        self.from_epoch() == 0
+        self.from_epoch() == Epoch::FIRST
     }
 
     /// The schedule with the decisions that are expected under the new rules. `removed` is from [`Self::removed`].
@@ -271,7 +272,7 @@ const ACCOUNTS: u8 = 1;
 pub fn compare<E: From<AuditError>>(
     (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
-    epochs: &BTreeSet<u64>,
+    epochs: &BTreeSet<Epoch>,
     work: &Path,
     mut each: impl FnMut(&str, Exact, Exact) -> Result<(), E>,
 ) -> Result<Effect, E> {
@@ -324,7 +325,7 @@ fn impossible(what: String) -> AuditError {
 fn sums(
     (published, replayed): (&dyn Log, &dyn Log),
     asset: Asset,
-    epochs: &BTreeSet<u64>,
+    epochs: &BTreeSet<Epoch>,
     work: &Path,
 ) -> Result<RocksStore, AuditError> {
     let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "sums by account");

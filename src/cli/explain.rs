@@ -17,6 +17,7 @@ use crate::cli::{Outcome, bus};
 use crate::core::accrue::row;
 use crate::core::values::account::check_account;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
 
 /// Tell the whole story of one payout, or of its absence
@@ -32,7 +33,7 @@ pub(super) struct Explain {
     /// The asset
     asset: Asset,
     /// The epoch
-    epoch: u64,
+    epoch: Epoch,
     /// The account
     #[arg(value_parser = account)]
     account: String,

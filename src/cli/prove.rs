@@ -13,6 +13,7 @@ use crate::cli::flags::Reading;
 use crate::cli::query::write_json;
 use crate::cli::{Outcome, bus};
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// Write a proof that a payout is under the root of its epoch's seal
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(super) struct Prove {
     /// The asset
     asset: Asset,
     /// The epoch
-    epoch: u64,
+    epoch: Epoch,
     /// The account
     #[arg(value_parser = account)]
     account: String,

@@ -285,6 +285,7 @@ pub(super) fn short(root: &str) -> &str {
 mod tests {
     use super::*;
     use crate::cli::failure::Failure;
+    use crate::core::values::ids::Epoch;
 
     fn text(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> String {
         let mut out = Vec::new();
@@ -296,13 +297,13 @@ mod tests {
         Distribution {
             account: "alice".into(),
             asset: "ATOM".into(),
-            epoch: 3,
+            epoch: Epoch::new(3),
             epoch_start: "2026-11-01T00:00:00.000Z".into(),
             epoch_end: "2026-11-02T00:00:00.000Z".into(),
             amount: "0.9007".into(),
             balance_seconds: "7775784".into(),
             average_balance: "89.9975".into(),
-            programme_from_epoch: 0,
+            programme_from_epoch: Epoch::FIRST,
         }
     }
 

@@ -9,26 +9,27 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::cli::Outcome;
 use crate::cli::failure::Failure;
+use crate::core::values::ids::Epoch;
 
 /// The data of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Distribution {
     pub(super) account: String,
     pub(super) asset: String,
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     pub(super) epoch_start: String,
     pub(super) epoch_end: String,
     pub(super) amount: String,
     pub(super) balance_seconds: String,
     pub(super) average_balance: String,
-    pub(super) programme_from_epoch: u64,
+    pub(super) programme_from_epoch: Epoch,
 }
 
 /// The data of a seal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seal {
     pub(super) asset: String,
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     pub(super) epoch_start: String,
     pub(super) epoch_end: String,
     pub(super) mode: String,
@@ -44,7 +45,7 @@ pub(super) struct Seal {
     pub(super) ineligible: Ineligible,
     pub(super) eligible_balance_seconds: String,
     pub(super) closing_balance: String,
-    pub(super) programme_from_epoch: u64,
+    pub(super) programme_from_epoch: Epoch,
     pub(super) cut: Value,
     pub(super) root: String,
 }
@@ -75,8 +76,8 @@ pub(super) struct LatePosting {
     pub(super) asset: String,
     pub(super) delta: String,
     pub(super) event_time: String,
-    pub(super) missed_epoch: u64,
-    pub(super) applied_epoch: u64,
+    pub(super) missed_epoch: Epoch,
+    pub(super) applied_epoch: Epoch,
     pub(super) policy: String,
 }
 

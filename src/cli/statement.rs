@@ -20,6 +20,7 @@ use crate::cli::table::{Table, count};
 use crate::cli::{Outcome, bus};
 use crate::core::contract::decision::Decision;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// What was distributed, kept and carried, by asset and epoch, for finance
 #[derive(Debug, Args)]
@@ -37,10 +38,10 @@ pub(super) struct Statement {
     asset: Option<Asset>,
     /// From this epoch on
     #[arg(long, value_name = "N")]
-    from_epoch: Option<u64>,
+    from_epoch: Option<Epoch>,
     /// Up to and with this epoch
     #[arg(long, value_name = "N")]
-    to_epoch: Option<u64>,
+    to_epoch: Option<Epoch>,
     /// Add up every distribution as well, and compare with the seals
     #[arg(long)]
     check_distributions: bool,
@@ -73,7 +74,7 @@ struct Total {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Pending {
     asset: String,
-    epoch: u64,
+    epoch: Epoch,
     /// Whether its close was accepted.
     closed: bool,
     /// Validators' rewards that count for it.
@@ -87,7 +88,7 @@ impl Statement {
             return Err(Failure::Failed("stopped before the bus was reached".into()));
         };
         let bus = bus.as_ref();
-        let mut seals: BTreeMap<(String, u64), Seal> = BTreeMap::new();
+        let mut seals: BTreeMap<(String, Epoch), Seal> = BTreeMap::new();
         let mut wrong = Vec::new();
         each(bus, Topic::Epochs, None, |seal: Seal| {
             let at = (seal.asset.clone(), seal.epoch);
@@ -122,15 +123,15 @@ impl Statement {
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
 
-    fn wants(&self, asset: &str, epoch: u64) -> bool {
+    fn wants(&self, asset: &str, epoch: Epoch) -> bool {
         self.asset.is_none_or(|wanted| wanted.as_str() == asset)
             && self.from_epoch.is_none_or(|from| epoch >= from)
             && self.to_epoch.is_none_or(|to| epoch <= to)
     }
 
     /// Adds up all distributions; what does not agree with the seals.
-    fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<String>, Failure> {
-        let mut sums: BTreeMap<(String, u64), (u64, Exact)> = BTreeMap::new();
+    fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<String>, Failure> {
+        let mut sums: BTreeMap<(String, Epoch), (u64, Exact)> = BTreeMap::new();
         let mut wrong = Vec::new();
         each(bus, Topic::Distributions, None, |paid: Distribution| {
             let at = (paid.asset, paid.epoch);
@@ -167,7 +168,7 @@ fn too_much() -> Failure {
 }
 
 /// What does not add up, in sentences.
-fn checked(seals: &BTreeMap<(String, u64), Seal>) -> Vec<String> {
+fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut before: Option<&Seal> = None;
     for seal in seals.values() {
@@ -201,7 +202,7 @@ fn checked(seals: &BTreeMap<(String, u64), Seal>) -> Vec<String> {
             _ => wrong.push(format!("{at}: an amount in its seal is none")),
         }
         if let Some(before) = before.filter(|before| before.asset == seal.asset) {
-            if before.epoch + 1 != seal.epoch {
+            if before.epoch.saturating_add(1) != seal.epoch {
                 wrong.push(format!(
                     "{at} comes after epoch {}: there are seals missing",
                     before.epoch
@@ -224,7 +225,7 @@ fn checked(seals: &BTreeMap<(String, u64), Seal>) -> Vec<String> {
     wrong
 }
 
-fn totals(seals: &BTreeMap<(String, u64), Seal>) -> Result<BTreeMap<String, Total>, Failure> {
+fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, Total>, Failure> {
     let mut totals: BTreeMap<String, Total> = BTreeMap::new();
     for seal in seals.values() {
         let total = totals.entry(seal.asset.clone()).or_insert_with(|| Total {
@@ -253,8 +254,8 @@ fn totals(seals: &BTreeMap<(String, u64), Seal>) -> Result<BTreeMap<String, Tota
 }
 
 /// Epochs that are closed and not sealed, or open with rewards on record.
-fn pending(bus: &dyn Log, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<Pending>, Failure> {
-    let mut pending: BTreeMap<(String, u64), (bool, Exact)> = BTreeMap::new();
+fn pending(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<Pending>, Failure> {
+    let mut pending: BTreeMap<(String, Epoch), (bool, Exact)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     scan_range(
         bus,
@@ -267,7 +268,7 @@ fn pending(bus: &dyn Log, seals: &BTreeMap<(String, u64), Seal>) -> Result<Vec<P
             }
             match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
                 Decision::CloseAccepted { asset, epoch, .. } => {
-                    pending.entry((asset.to_string(), u64::from(epoch))).or_default().0 = true;
+                    pending.entry((asset.to_string(), epoch)).or_default().0 = true;
                 }
                 Decision::RewardAdded {
                     asset, epoch, amount, ..
@@ -329,7 +330,7 @@ fn line(seal: &Seal) -> [String; 14] {
     ]
 }
 
-fn csv(seals: &BTreeMap<(String, u64), Seal>, path: &Path) -> Outcome {
+fn csv(seals: &BTreeMap<(String, Epoch), Seal>, path: &Path) -> Outcome {
     let failed = |error: csv::Error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
     let mut file = csv::Writer::from_path(path).map_err(failed)?;
     file.write_record(COLUMNS).map_err(failed)?;
@@ -340,7 +341,7 @@ fn csv(seals: &BTreeMap<(String, u64), Seal>, path: &Path) -> Outcome {
 }
 
 fn tables(
-    seals: &BTreeMap<(String, u64), Seal>,
+    seals: &BTreeMap<(String, Epoch), Seal>,
     totals: &BTreeMap<String, Total>,
     pending: &[Pending],
     wrong: &[String],

@@ -24,6 +24,7 @@ use crate::cli::table::{Table, count, counted};
 use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::Loaded;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::task::stats::Stats;
 
 /// Settle past epochs under another programme: who would gain, who would lose
@@ -43,7 +44,7 @@ pub(super) struct WhatIf {
     reading: Reading,
     /// Compare no further than this epoch
     #[arg(long, value_name = "N")]
-    to_epoch: Option<u64>,
+    to_epoch: Option<Epoch>,
     /// JSON in place of tables
     #[arg(long)]
     json: bool,
@@ -61,8 +62,8 @@ struct Both {
 /// What came of it.
 struct Findings {
     asset: Asset,
-    from_epoch: u64,
-    epochs: BTreeMap<u64, Both>,
+    from_epoch: Epoch,
+    epochs: BTreeMap<Epoch, Both>,
     effect: Effect,
 }
 
@@ -147,8 +148,8 @@ impl WhatIf {
             return Err(crate::cli::run::alarmed(&replayed.alarms));
         }
         let replayed = replayed.bus.scratch();
-        let last = self.to_epoch.unwrap_or(u64::MAX);
-        let seals = |bus: &dyn Log| -> Result<BTreeMap<u64, Seal>, Failure> {
+        let last = self.to_epoch.unwrap_or(Epoch::new(u64::MAX));
+        let seals = |bus: &dyn Log| -> Result<BTreeMap<Epoch, Seal>, Failure> {
             let mut seals = BTreeMap::new();
             each(bus, Topic::Epochs, None, |seal: Seal| {
                 if seal.asset == asset.as_str() && (from_epoch..=last).contains(&seal.epoch) {
@@ -159,7 +160,7 @@ impl WhatIf {
             Ok(seals)
         };
         let mut would_be = seals(replayed)?;
-        let epochs: BTreeMap<u64, Both> = seals(origin.as_ref())?
+        let epochs: BTreeMap<Epoch, Both> = seals(origin.as_ref())?
             .into_iter()
             .filter_map(|(epoch, was)| {
                 let would_be = would_be.remove(&epoch)?;
@@ -182,7 +183,7 @@ impl WhatIf {
                 Ok::<_, Failure>((csv, failed))
             })
             .transpose()?;
-        let numbers: BTreeSet<u64> = epochs.keys().copied().collect();
+        let numbers: BTreeSet<Epoch> = epochs.keys().copied().collect();
         let effect = compare(
             (origin.as_ref(), replayed),
             asset,

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::core::contract::event::MAX_LEGS;
 use crate::core::fault::Fault;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// An applied event, remembered by its id and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,7 @@ impl SeenEvent {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.fingerprint.to_le_bytes());
         for at in &self.postings {
-            out.extend_from_slice(&at.number.to_le_bytes());
-            out.extend_from_slice(&at.epoch.to_le_bytes());
+            out.extend_from_slice(&at.to_le_bytes());
         }
     }
 
@@ -37,11 +36,7 @@ impl SeenEvent {
         let (fingerprint, mut rest) = bytes.split_first_chunk::<16>().ok_or_else(undecodable)?;
         let mut postings = ArrayVec::new();
         while let Some((at, tail)) = rest.split_first_chunk::<6>() {
-            let [a, b, c, d, e, f] = *at;
-            let at = AssetEpoch {
-                number: u16::from_le_bytes([a, b]),
-                epoch: u32::from_le_bytes([c, d, e, f]),
-            };
+            let at = AssetEpoch::from_le_bytes(*at);
             postings.try_push(at).map_err(|_| undecodable())?;
             rest = tail;
         }
@@ -57,8 +52,8 @@ impl SeenEvent {
 
 /// Whether an event with a posting in `epoch` is outside the dedup window of `dedup_epochs` epochs behind the oldest open one.
 #[must_use]
-pub const fn is_expired(epoch: u64, oldest_open: u32, dedup_epochs: u64) -> bool {
-    epoch.saturating_add(dedup_epochs) < oldest_open as u64
+pub fn is_expired(epoch: Epoch, oldest_open: Epoch, dedup_epochs: u64) -> bool {
+    epoch.saturating_add(dedup_epochs) < oldest_open
 }
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).

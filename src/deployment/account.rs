@@ -7,7 +7,7 @@ use ruint::aliases::U512;
 
 use crate::core::coordinate::Coordinator;
 use crate::core::values::bucket::bucket;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 use crate::core::accrue::row::Row;
 use crate::core::accrue::settle::{Holding, Rules};
@@ -40,7 +40,7 @@ pub struct AccountView {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EpochView {
     /// The epoch.
-    pub epoch: u32,
+    pub epoch: Epoch,
     /// When it starts.
     pub start: String,
     /// When it ends.
@@ -118,13 +118,13 @@ fn view(coordinator: &Coordinator, store: &dyn Store, bucket: u16, account: &str
             .map_or(listed.oldest_open, |(epoch, _)| listed.oldest_open.min(*epoch));
         let newest = rows.last().map_or(oldest, |(epoch, _)| oldest.max(*epoch));
         let mut rules = None;
-        for epoch in oldest..=newest {
+        for epoch in oldest.through(newest) {
             let row = rows.iter().find(|(at, _)| *at == epoch).map(|(_, row)| *row);
             if row.is_none() && epoch != oldest {
                 continue;
             }
             let row = row.unwrap_or_default();
-            let Some(programme) = listing::in_force(&listed.programmes, u64::from(epoch)) else {
+            let Some(programme) = listing::in_force(&listed.programmes, epoch) else {
                 continue;
             };
             let in_force = Rules::new(&listed.terms, programme)?;
@@ -138,8 +138,8 @@ fn view(coordinator: &Coordinator, store: &dyn Store, bucket: u16, account: &str
             let calendar = &listed.terms.calendar;
             open_epochs.push(EpochView {
                 epoch,
-                start: timestamp(calendar.start_ms(u64::from(epoch))),
-                end: timestamp(calendar.end_ms(u64::from(epoch))),
+                start: timestamp(calendar.start_ms(epoch)),
+                end: timestamp(calendar.end_ms(epoch)),
                 delta: in_force.signed_amount(row.delta),
                 balance_seconds: in_force.balance_seconds(measure.held),
             });
@@ -158,30 +158,25 @@ fn view(coordinator: &Coordinator, store: &dyn Store, bucket: u16, account: &str
 }
 
 /// The account's rows of an asset, by epoch. One lookup an epoch: rows are kept by epoch first, and few epochs have any.
-fn rows(store: &dyn Store, number: u16, bucket: u16, account: &str) -> Result<Vec<(u32, Row)>, Stop> {
+fn rows(store: &dyn Store, number: u16, bucket: u16, account: &str) -> Result<Vec<(Epoch, Row)>, Stop> {
     let mut found = Vec::new();
     let mut key = Vec::new();
-    let mut epoch = 0u32;
+    let mut epoch = Epoch::FIRST;
     while let Some(next) = next_epoch(store, number, epoch)? {
-        tables::row(&mut key, AssetEpoch { number, epoch: next }, bucket, account);
+        tables::row(&mut key, AssetEpoch::new(number, next)?, bucket, account);
         if let Some(value) = store.get(&key)? {
             let row = row::decode(&value).ok_or_else(|| crate::core::fault::impossible("a row that cannot be read"))?;
             found.push((next, row));
         }
-        let Some(after) = next.checked_add(1) else { break };
-        epoch = after;
+        epoch = next.next()?;
     }
     Ok(found)
 }
 
 /// The first epoch from `epoch` on of which there are rows.
-fn next_epoch(store: &dyn Store, number: u16, epoch: u32) -> Result<Option<u32>, Stop> {
-    let (from, _) = tables::Table::Rows(AssetEpoch { number, epoch }).range(0);
-    let (_, to) = tables::Table::Rows(AssetEpoch {
-        number,
-        epoch: u32::MAX,
-    })
-    .range(0);
+fn next_epoch(store: &dyn Store, number: u16, epoch: Epoch) -> Result<Option<Epoch>, Stop> {
+    let (from, _) = tables::Table::Rows(AssetEpoch::new(number, epoch)?).range(0);
+    let (_, to) = tables::Table::Rows(AssetEpoch::last_of(number)).range(0);
     let mut scan = store.scan(&from, &to)?;
     match scan.next()? {
         Some((key, _)) => Ok(Some(tables::row_epoch(key)?)),

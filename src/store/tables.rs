@@ -20,7 +20,7 @@ use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// The fold's state.
 pub const STATE: [u8; 1] = [1];
@@ -76,8 +76,7 @@ pub fn passed_asset(key: &[u8]) -> Result<Asset, Fault> {
 pub fn row(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &str) {
     key.clear();
     key.push(ROWS);
-    key.extend_from_slice(&at.number.to_be_bytes());
-    key.extend_from_slice(&at.epoch.to_be_bytes());
+    key.extend_from_slice(&at.to_be_bytes());
     key.extend_from_slice(&bucket.to_be_bytes());
     key.extend_from_slice(account.as_bytes());
 }
@@ -122,8 +121,7 @@ impl Table {
         match self {
             Self::Rows(at) => {
                 prefix.push(ROWS);
-                prefix.extend_from_slice(&at.number.to_be_bytes());
-                prefix.extend_from_slice(&at.epoch.to_be_bytes());
+                prefix.extend_from_slice(&at.to_be_bytes());
             }
             Self::Openings(number) => {
                 prefix.push(OPENINGS);
@@ -179,10 +177,10 @@ pub fn bucket(key: &[u8]) -> Option<u16> {
 }
 
 /// The epoch in the key of a row.
-pub fn row_epoch(key: &[u8]) -> Result<u32, Fault> {
+pub fn row_epoch(key: &[u8]) -> Result<Epoch, Fault> {
     key.get(3..7)
         .and_then(|epoch| epoch.try_into().ok())
-        .map(u32::from_be_bytes)
+        .map(|epoch| Epoch::new(u32::from_be_bytes(epoch).into()))
         .ok_or_else(|| damaged("the key of a row"))
 }
 

@@ -72,7 +72,7 @@ impl<'a> Accounts<'a> {
     pub fn from(store: &'a dyn Store, at: AssetEpoch, bucket: u16) -> Result<Self, Stop> {
         Ok(Self {
             rows: Cursor::open(store, Table::Rows(at), bucket)?,
-            openings: Cursor::open(store, Table::Openings(at.number), bucket)?,
+            openings: Cursor::open(store, Table::Openings(at.number()), bucket)?,
             statuses: Cursor::open(store, Table::Statuses, bucket)?,
             place: Vec::new(),
         })

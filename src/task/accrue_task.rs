@@ -93,7 +93,7 @@ impl AccrueTask {
                 current = Some(account.bucket);
             }
             let next = emitting.pay(&account, context.outputs)?;
-            tables::opening(&mut self.key, at.number, account.bucket, &account.name);
+            tables::opening(&mut self.key, at.number(), account.bucket, &account.name);
             if next.balance == I256::ZERO && next.withheld.is_zero() {
                 context.changes.delete(&self.key);
             } else {

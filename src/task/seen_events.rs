@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::core::dedup::{DedupIndex, SeenEvent, is_expired};
 use crate::core::fault::Fault;
+use crate::core::values::ids::Epoch;
 
 use crate::store::{Changes, Store, tables};
 use crate::task::harness::Stop;
@@ -36,7 +37,7 @@ impl Hasher for FirstBytes {
 pub struct DedupWindow {
     dedup_epochs: u64,
     /// The oldest open epoch of each asset, by number, as of the last persist.
-    oldest_open: RwLock<Vec<u32>>,
+    oldest_open: RwLock<Vec<Epoch>>,
 }
 
 impl DedupWindow {
@@ -49,7 +50,7 @@ impl DedupWindow {
     }
 
     /// Moves it.
-    pub fn set(&self, oldest_open: impl Iterator<Item = u32>) {
+    pub fn set(&self, oldest_open: impl Iterator<Item = Epoch>) {
         let mut known = self.oldest_open.write().unwrap_or_else(PoisonError::into_inner);
         known.clear();
         known.extend(oldest_open);
@@ -61,8 +62,8 @@ impl DedupWindow {
         tables::is_seen(key)
             && SeenEvent::read(value).is_ok_and(|seen| {
                 seen.postings.iter().any(|at| {
-                    let oldest = oldest_open.get(usize::from(at.number)).copied().unwrap_or(0);
-                    is_expired(u64::from(at.epoch), oldest, self.dedup_epochs)
+                    let oldest = oldest_open.get(usize::from(at.number())).copied().unwrap_or_default();
+                    is_expired(at.epoch(), oldest, self.dedup_epochs)
                 })
             })
     }
@@ -168,13 +169,10 @@ mod tests {
 
     use super::*;
 
-    fn entry(epochs: &[(u16, u32)]) -> ([u8; 17], Vec<u8>) {
+    fn entry(epochs: &[(u16, u64)]) -> ([u8; 17], Vec<u8>) {
         let postings = epochs
             .iter()
-            .map(|(number, epoch)| AssetEpoch {
-                number: *number,
-                epoch: *epoch,
-            })
+            .map(|(number, epoch)| AssetEpoch::new(*number, Epoch::new(*epoch)).unwrap())
             .collect();
         let mut value = Vec::new();
         SeenEvent {
@@ -190,9 +188,9 @@ mod tests {
         let window = DedupWindow::new(7);
         let (key, value) = entry(&[(0, 2), (1, 9)]);
         assert!(!window.expires(&key, &value), "nothing is closed");
-        window.set([9, 9].into_iter());
+        window.set([9, 9].map(Epoch::new).into_iter());
         assert!(!window.expires(&key, &value), "seven epochs behind is recognised");
-        window.set([10, 9].into_iter());
+        window.set([10, 9].map(Epoch::new).into_iter());
         assert!(window.expires(&key, &value), "eight is not, in one asset suffices");
         let (key, value) = entry(&[]);
         assert!(!window.expires(&key, &value), "a status is never forgotten");

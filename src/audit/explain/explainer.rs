@@ -14,7 +14,7 @@ use crate::core::protocol::messages::{Inbox, Settlement};
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::amount::{format_signed_units, format_units, format_units_wide};
 use crate::core::values::bucket::bucket;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
@@ -43,7 +43,7 @@ pub enum ExplainError {
     NotListed(Asset),
     /// The epoch lies ahead of what can be counted.
     #[error("epoch {0} is beyond what can be counted")]
-    NoEpoch(u64),
+    NoEpoch(Epoch),
     /// What the shares were worked out from is gone.
     #[error(
         "the sums of {asset} epoch {epoch} are not on softstake.inbox any more: explain it from an archive, or from the folder of a reconciliation (--work)"
@@ -52,7 +52,7 @@ pub enum ExplainError {
         /// The asset.
         asset: Asset,
         /// The epoch.
-        epoch: u32,
+        epoch: Epoch,
     },
     /// A seal that cannot be read.
     #[error("the seal of {asset} epoch {epoch} cannot be read: {why}")]
@@ -60,7 +60,7 @@ pub enum ExplainError {
         /// The asset.
         asset: Asset,
         /// The epoch.
-        epoch: u32,
+        epoch: Epoch,
         /// What is wrong.
         why: String,
     },
@@ -96,7 +96,7 @@ struct SealRecord {
 #[derive(Deserialize)]
 struct Seal {
     asset: String,
-    epoch: u32,
+    epoch: Epoch,
     reward_pool: String,
     commission: String,
     carried_in: String,
@@ -128,9 +128,9 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// If the asset is not listed, or what it takes is not on the bus.
-    pub fn explain(&self, asset: Asset, epoch: u64, account: &str) -> Result<Explanation, ExplainError> {
+    pub fn explain(&self, asset: Asset, epoch: Epoch, account: &str) -> Result<Explanation, ExplainError> {
         let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
-        let epoch = u32::try_from(epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
+        AssetEpoch::new(number, epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
         let terms = &listed.terms;
         let accounts = HashSet::from([account.to_owned()]);
         let trace = trace::read(self.bus, &self.point, &self.history, &accounts)?;
@@ -143,13 +143,10 @@ impl<'a> Explainer<'a> {
             statuses,
             ..Account::default()
         };
-        let mut withheld_from: Vec<(u32, U512)> = Vec::new();
-        for past in 0..=epoch {
-            let at = AssetEpoch { number, epoch: past };
-            let settlement = self
-                .history
-                .settlement(at)
-                .ok_or(ExplainError::NoEpoch(u64::from(past)))?;
+        let mut withheld_from: Vec<(Epoch, U512)> = Vec::new();
+        for past in Epoch::FIRST.through(epoch) {
+            let at = AssetEpoch::new(number, past)?;
+            let settlement = self.history.settlement(at).ok_or(ExplainError::NoEpoch(past))?;
             let assessor = Assessor::new(&settlement)?;
             let rules = assessor.rules();
             held.row = row(&trace, at)?;
@@ -217,8 +214,8 @@ impl<'a> Explainer<'a> {
                     decimals: terms.decimals,
                     epoch,
                     account: account.to_owned(),
-                    epoch_start: timestamp(calendar.start_ms(u64::from(epoch))),
-                    epoch_end: timestamp(calendar.end_ms(u64::from(epoch))),
+                    epoch_start: timestamp(calendar.start_ms(epoch)),
+                    epoch_end: timestamp(calendar.end_ms(epoch)),
                     epoch_ms: calendar.length_ms(),
                     stage,
                     programme: programme(&settlement, amount),
@@ -260,22 +257,22 @@ impl<'a> Explainer<'a> {
                 held.withheld = withheld;
             }
         }
-        Err(ExplainError::NoEpoch(u64::from(epoch)))
+        Err(ExplainError::NoEpoch(epoch))
     }
 
     /// The sums of an asset's epochs, from what the ledger partitions told the coordinator.
-    fn sums(&self, number: u16) -> Result<BTreeMap<u32, Subtotal>, ExplainError> {
+    fn sums(&self, number: u16) -> Result<BTreeMap<Epoch, Subtotal>, ExplainError> {
         let inbox = Topic::Inbox.partition(0);
         let start = Mark {
             offset: self.bus.start(inbox)?,
             evidence: Vec::new(),
         };
-        let mut all: BTreeMap<u32, Subtotal> = BTreeMap::new();
+        let mut all: BTreeMap<Epoch, Subtotal> = BTreeMap::new();
         scan_range(self.bus, inbox, &start, self.bus.readable_end(inbox)?, |record| {
             if let Inbox::Subtotal { at, sums, .. } = codec::decode(record.value, "a record of the inbox")?
-                && at.number == number
+                && at.number() == number
             {
-                let sum = all.entry(at.epoch).or_default();
+                let sum = all.entry(at.epoch()).or_default();
                 *sum = sum.plus(&sums)?;
             }
             Ok::<_, ExplainError>(())
@@ -283,7 +280,7 @@ impl<'a> Explainer<'a> {
         Ok(all)
     }
 
-    fn seals(&self, asset: Asset) -> Result<BTreeMap<u32, Seal>, ExplainError> {
+    fn seals(&self, asset: Asset) -> Result<BTreeMap<Epoch, Seal>, ExplainError> {
         let mut seals = BTreeMap::new();
         for (partition, end) in &self.point.output_ends {
             if partition.topic != Topic::Epochs {
@@ -302,7 +299,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// The amount of a distribution, as published.
-    fn published(&self, asset: Asset, epoch: u32, account: &str) -> Result<Option<String>, ExplainError> {
+    fn published(&self, asset: Asset, epoch: Epoch, account: &str) -> Result<Option<String>, ExplainError> {
         let id = format!("{asset}:{epoch}:{account}");
         // Our own records are by one writer, so an id stands there as this writer spells it.
         let word = serde_json::to_string(&id).unwrap_or_default();
@@ -335,7 +332,7 @@ struct Sealed {
 }
 
 impl Seal {
-    fn pool(&self, asset: Asset, epoch: u32, decimals: u8) -> Result<Sealed, ExplainError> {
+    fn pool(&self, asset: Asset, epoch: Epoch, decimals: u8) -> Result<Sealed, ExplainError> {
         let bad = |why: String| ExplainError::BadSeal { asset, epoch, why };
         let units = |field: &str, text: &str| {
             published::units(text, decimals)
@@ -466,10 +463,10 @@ fn others(trace: &[TracedEvent], at: AssetEpoch) -> Vec<OtherRecord> {
             TracedOutcome::Rejected { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
             // What was applied late to a later epoch is missing in this one.
             TracedOutcome::Applied { postings, .. } => {
-                let late = postings.iter().find(|posting| {
-                    posting.at.number == at.number && posting.missed_epoch == Some(u64::from(at.epoch))
-                })?;
-                let reason = format!("it came after the cut, and counts in epoch {}", late.at.epoch);
+                let late = postings
+                    .iter()
+                    .find(|posting| posting.at.number() == at.number() && posting.missed_epoch == Some(at.epoch()))?;
+                let reason = format!("it came after the cut, and counts in epoch {}", late.at.epoch());
                 ("late", None, Some(reason))
             }
         };

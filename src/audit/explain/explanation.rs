@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// An amount, in the asset and in its smallest units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,7 +37,7 @@ pub struct ExplainedChange {
     /// The product of the two.
     pub unit_milliseconds: String,
     /// The closed epoch it belongs to by its time, if it came late.
-    pub missed_epoch: Option<u64>,
+    pub missed_epoch: Option<Epoch>,
 }
 
 /// A record that names the account and changed nothing of this asset in this epoch.
@@ -82,7 +83,7 @@ pub struct ExplainedStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedProgramme {
     /// Since which epoch.
-    pub from_epoch: u64,
+    pub from_epoch: Epoch,
     /// `pool` or `apr`.
     pub mode: &'static str,
     /// The yearly rate, scaled by 10^18.
@@ -133,7 +134,7 @@ pub struct ExplainedPayout {
     /// The account's share, cut to a multiple of the grain.
     pub reward: ExplainedAmount,
     /// Shares of earlier epochs that were too small to be paid: epoch and share. They add up to the next.
-    pub withheld_from: Vec<(u32, ExplainedAmount)>,
+    pub withheld_from: Vec<(Epoch, ExplainedAmount)>,
     /// What was withheld before.
     pub withheld_before: ExplainedAmount,
     /// Both together.
@@ -164,7 +165,7 @@ pub struct Explanation {
     /// Its decimals: a unit is `10^-decimals`.
     pub decimals: u8,
     /// The epoch.
-    pub epoch: u32,
+    pub epoch: Epoch,
     /// The account.
     pub account: String,
     /// When the epoch starts.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::schedule::{EpochFilter, Schedule};
 use crate::bus::{Topic, TopicPartition};
+use crate::core::values::ids::Epoch;
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 
@@ -50,7 +51,7 @@ struct LateRecord<'a> {
 struct LateRecordData<'a> {
     #[serde(borrow)]
     asset: Cow<'a, str>,
-    applied_epoch: u64,
+    applied_epoch: Epoch,
 }
 
 /// Decides which records are compared, and in which groups.

@@ -19,6 +19,7 @@ use crate::audit::reconcile::scope::ComparisonScope;
 use crate::audit::replay::bus::ReplayBus;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
+use crate::core::values::ids::Epoch;
 
 #[derive(Deserialize)]
 struct SealRecord {
@@ -28,7 +29,7 @@ struct SealRecord {
 #[derive(Deserialize)]
 struct SealData {
     asset: String,
-    epoch: u64,
+    epoch: Epoch,
     epoch_end: String,
     distributed: String,
     distributions: u64,
@@ -119,7 +120,7 @@ impl Comparison<'_> {
         sides: &[SideRecords<'_>; 2],
     ) -> Result<Vec<SealComparison>, AuditError> {
         let filter = self.digester.classifier().filter();
-        let mut all: BTreeMap<(String, u64), SealComparison> = BTreeMap::new();
+        let mut all: BTreeMap<(String, Epoch), SealComparison> = BTreeMap::new();
         for SideRecords { side, bus, ends } in sides {
             for (partition, end) in ends.iter().filter(|(partition, _)| partition.topic == Topic::Epochs) {
                 scan_range(*bus, *partition, &Mark::default(), *end, |record| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::bus::Topic;
+use crate::core::values::ids::Epoch;
 
 /// What is different about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -112,7 +113,7 @@ pub struct RecordGroup {
 impl RecordGroup {
     /// The asset and the epoch; `None` for dead letters.
     #[must_use]
-    pub fn epoch(&self) -> Option<(&str, u64)> {
+    pub fn epoch(&self) -> Option<(&str, Epoch)> {
         let (asset, epoch) = self.of.split_once(':')?;
         Some((asset, epoch.parse().ok()?))
     }
@@ -122,7 +123,7 @@ impl RecordGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SealComparison {
     pub asset: String,
-    pub epoch: u64,
+    pub epoch: Epoch,
     pub epoch_end: String,
     /// The amount distributed; `None` without a published seal.
     pub published: Option<String>,

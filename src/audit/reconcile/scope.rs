@@ -8,7 +8,7 @@ use crate::audit::reconcile::classify::{ComparedSide, RecordClass, RecordClassif
 use crate::audit::reconcile::report::RecordGroup;
 use crate::bus::Topic;
 use crate::core::contract::decision::Offsets;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// The epochs of a comparison, each written as `asset:epoch`.
 pub(crate) struct ComparisonScope<'a> {
@@ -26,7 +26,7 @@ impl<'a> ComparisonScope<'a> {
     /// The scope before the seals are read.
     pub(crate) fn new(point: &'a PointInTime, classifier: &'a RecordClassifier) -> Self {
         let sealed = |at: &AssetEpoch| point.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
-        let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch);
+        let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch());
         Self {
             point,
             classifier,
@@ -37,7 +37,7 @@ impl<'a> ComparisonScope<'a> {
     }
 
     /// Takes note of a seal. A published seal makes its epoch due.
-    pub(crate) fn add_seal(&mut self, side: ComparedSide, asset: &str, epoch: u64) {
+    pub(crate) fn add_seal(&mut self, side: ComparedSide, asset: &str, epoch: Epoch) {
         let epochs = match side {
             ComparedSide::Published => &mut self.due,
             ComparedSide::Replayed => &mut self.sealed_by_replay,
@@ -58,7 +58,7 @@ impl<'a> ComparisonScope<'a> {
         let sealed = self.point.sealed.as_ref();
         sealed.is_none_or(|sealed| {
             let mut cuts = self.point.cuts();
-            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch) == epoch)
+            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch()) == epoch)
         })
     }
 

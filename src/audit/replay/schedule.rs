@@ -8,6 +8,7 @@ use crate::audit::point_in_time::PointInTime;
 use crate::bus::TopicPartition;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// What the sequencer puts into the inbox next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +48,12 @@ pub struct EpochFilter {
     /// Only this asset.
     pub asset: Option<Asset>,
     /// Only this epoch.
-    pub epoch: Option<u64>,
+    pub epoch: Option<Epoch>,
 }
 
 impl EpochFilter {
     #[must_use]
-    pub fn includes(&self, asset: &str, epoch: u64) -> bool {
+    pub fn includes(&self, asset: &str, epoch: Epoch) -> bool {
         self.asset.is_none_or(|wanted| wanted.as_str() == asset) && self.epoch.is_none_or(|wanted| wanted == epoch)
     }
 }
@@ -68,13 +69,13 @@ impl Schedule {
         if let Some(epoch) = filter.epoch {
             let last = decisions.iter().rposition(|decision| {
                 matches!(decision, Decision::Cut { asset, epoch: cut, .. }
-                    if filter.includes(asset.as_str(), u64::from(*cut)) && u64::from(*cut) == epoch)
+                    if filter.includes(asset.as_str(), *cut) && *cut == epoch)
             });
             decisions = &decisions[..last.map_or(0, |last| last + 1)];
             let mut needed: BTreeMap<TopicPartition, u64> = BTreeMap::new();
             for decision in decisions {
                 if let Decision::Cut { asset, epoch, cut, .. } = decision
-                    && filter.includes(asset.as_str(), u64::from(*epoch))
+                    && filter.includes(asset.as_str(), *epoch)
                 {
                     for (source, offset) in &cut.0 {
                         let needed = needed.entry(*source).or_default();

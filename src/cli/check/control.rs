@@ -8,13 +8,14 @@ use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// An asset that is listed.
 pub(super) struct Listed {
     pub(super) terms: AssetTerms,
     /// The first epoch that is not closed.
-    pub(super) oldest_open: u64,
-    newest_programme: u64,
+    pub(super) oldest_open: Epoch,
+    newest_programme: Epoch,
 }
 
 /// The assets listed, by name.
@@ -81,7 +82,7 @@ impl Listings {
         let (asset, from) = (terms.asset, programme.from_epoch);
         let refused = |reason: String| Err(Code::InvalidProgramme.because(reason));
         let Some(listed) = self.0.get_mut(&asset) else {
-            if from != 0 {
+            if from != Epoch::FIRST {
                 return refused(format!(
                     "`from_epoch` of the first listing of {asset} must be 0, it is {from}"
                 ));
@@ -90,8 +91,8 @@ impl Listings {
                 asset,
                 Listed {
                     terms,
-                    oldest_open: 0,
-                    newest_programme: 0,
+                    oldest_open: Epoch::FIRST,
+                    newest_programme: Epoch::FIRST,
                 },
             );
             return Ok(());

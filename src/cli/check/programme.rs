@@ -26,6 +26,7 @@ use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
 use crate::core::values::amount;
 use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
+use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
 
 /// What the accounts of an example share, in whole units of the asset.
@@ -112,7 +113,7 @@ fn words(listing: &Listing) -> Vec<String> {
         format!(
             "These rules are in force from epoch {from} on, which starts at {}{}.",
             timestamp(calendar.start_ms(from)),
-            if from == 0 {
+            if from == Epoch::FIRST {
                 ""
             } else {
                 "; the asset must be listed before, and this is a change"

@@ -159,18 +159,19 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
 mod tests {
     use super::*;
     use crate::cli::records::Ineligible;
+    use crate::core::values::ids::Epoch;
 
     fn paid(account: &str, amount: &str) -> Distribution {
         Distribution {
             account: account.into(),
             asset: "ATOM".into(),
-            epoch: 0,
+            epoch: Epoch::FIRST,
             epoch_start: String::new(),
             epoch_end: String::new(),
             amount: amount.into(),
             balance_seconds: String::new(),
             average_balance: String::new(),
-            programme_from_epoch: 0,
+            programme_from_epoch: Epoch::FIRST,
         }
     }
 
@@ -178,7 +179,7 @@ mod tests {
     fn example() -> (Seal, Vec<Distribution>) {
         let seal = Seal {
             asset: "ATOM".into(),
-            epoch: 0,
+            epoch: Epoch::FIRST,
             epoch_start: String::new(),
             epoch_end: String::new(),
             mode: "pool".into(),
@@ -198,7 +199,7 @@ mod tests {
             },
             eligible_balance_seconds: "97120583.25".into(),
             closing_balance: "2461.29".into(),
-            programme_from_epoch: 0,
+            programme_from_epoch: Epoch::FIRST,
             cut: serde_json::Value::Null,
             root: "91c3653106b9783e93bc1fbcb4339a3956a4b1ad2072dcf3fbb7e85874bbe788".into(),
         };

@@ -39,12 +39,12 @@ struct Asset {
     name: String,
     distributed: String,
     payouts: u64,
-    epochs: Vec<Epoch>,
+    epochs: Vec<EpochBar>,
 }
 
 #[derive(Serialize)]
-struct Epoch {
-    number: u64,
+struct EpochBar {
+    number: crate::core::values::ids::Epoch,
     ended: String,
     payouts: String,
     published: Option<String>,
@@ -143,7 +143,7 @@ fn assets(findings: &Findings) -> Vec<Asset> {
         }
         let Some(asset) = assets.last_mut() else { continue };
         asset.payouts += seal.distributions;
-        asset.epochs.push(Epoch {
+        asset.epochs.push(EpochBar {
             number: seal.epoch,
             ended: seal.epoch_end.clone(),
             payouts: count(seal.distributions),

@@ -30,6 +30,7 @@ use crate::cli::flags::Reading;
 use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::Loaded;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::task::stats::Stats;
 
 /// Work out all payouts once more from the log, and compare with what was published
@@ -57,7 +58,7 @@ pub(super) struct Reconcile {
     asset: Option<Asset>,
     /// Compare only this epoch, and go through no more than it needs
     #[arg(long)]
-    epoch: Option<u64>,
+    epoch: Option<Epoch>,
     /// Where to keep what was gone through; a temporary folder that is removed if not given
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,

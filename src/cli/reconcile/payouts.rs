@@ -16,6 +16,7 @@ use crate::cli::query::write_json;
 use crate::cli::table::{Table, count, counted};
 use crate::cli::{Outcome, bus};
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// So many findings are shown one by one.
 const SHOWN: usize = 20;
@@ -39,7 +40,7 @@ pub(in crate::cli) struct ReconcilePayouts {
     asset: Option<Asset>,
     /// Only this epoch
     #[arg(long)]
-    epoch: Option<u64>,
+    epoch: Option<Epoch>,
     /// JSON in place of tables
     #[arg(long)]
     json: bool,

@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::query::write_json;
 use crate::cli::reconcile::Findings;
 use crate::cli::table::{Table, count, counted};
+use crate::core::values::ids::Epoch;
 
 /// So many differences are shown one by one.
 const SHOWN: usize = 20;
@@ -168,7 +169,7 @@ fn differences(findings: &Findings, out: &mut dyn Write) -> Outcome {
 
 impl Findings {
     /// What is to be said of an epoch, over all its records.
-    pub(super) fn of_epoch(&self, asset: &str, epoch: u64) -> &'static str {
+    pub(super) fn of_epoch(&self, asset: &str, epoch: Epoch) -> &'static str {
         let groups = self.report.groups.iter();
         let counts = groups
             .filter(|(group, _)| group.epoch() == Some((asset, epoch)))
@@ -188,7 +189,7 @@ pub(super) fn json(findings: &Findings, out: &mut dyn Write) -> Outcome {
         topic: &'static str,
         of: &'a str,
         asset: Option<&'a str>,
-        epoch: Option<u64>,
+        epoch: Option<Epoch>,
         #[serde(flatten)]
         counts: &'a GroupCounts,
     }

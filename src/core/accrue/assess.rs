@@ -38,7 +38,7 @@ impl Assessor {
     /// # Errors
     /// None for a programme that was accepted.
     pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
-        let epoch = u64::from(settlement.at.epoch);
+        let epoch = settlement.at.epoch();
         Ok(Self {
             rules: Rules::new(&settlement.terms, &settlement.programme)?,
             start_ms: settlement.terms.calendar.start_ms(epoch),

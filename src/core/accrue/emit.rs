@@ -15,7 +15,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::Emitted;
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct Emitting {
     at: AssetEpoch,
     assessor: Assessor,
     asset: Asset,
-    programme_from_epoch: u64,
+    programme_from_epoch: Epoch,
     start: String,
     end: String,
     sharing: Sharing,
@@ -75,7 +75,7 @@ impl Emitting {
     /// None for a programme that was accepted.
     pub fn new(settlement: &Settlement, sharing: Sharing) -> Result<Self, Fault> {
         let calendar = &settlement.terms.calendar;
-        let epoch = u64::from(settlement.at.epoch);
+        let epoch = settlement.at.epoch();
         Ok(Self {
             at: settlement.at,
             assessor: Assessor::new(settlement)?,
@@ -115,12 +115,12 @@ impl Emitting {
             distributions: u64::from(!paid.is_zero()),
         })?;
         if !paid.is_zero() {
-            let id = format!("{}:{}:{}", self.asset, self.at.epoch, account.name);
+            let id = format!("{}:{}:{}", self.asset, self.at.epoch(), account.name);
             let amount = rules.amount(paid);
             let distribution = Distribution {
                 account: &account.name,
                 asset: self.asset,
-                epoch: self.at.epoch,
+                epoch: self.at.epoch(),
                 epoch_start: &self.start,
                 epoch_end: &self.end,
                 amount: &amount,
@@ -181,7 +181,8 @@ impl Emitting {
         if emitted.weight != expected {
             return Err(impossible(format!(
                 "the rows of closed epoch {} changed between the sum and the shares: weight {expected} became {}",
-                self.at.epoch, emitted.weight
+                self.at.epoch(),
+                emitted.weight
             )));
         }
         Ok((emitted, roots))
@@ -205,7 +206,10 @@ impl Emitting {
         if given > bound {
             return Err(impossible(format!(
                 "shares of {} epoch {} add up to {} units, more than their part of {} units",
-                self.asset, self.at.epoch, emitted.rewarded, self.sharing.to_share
+                self.asset,
+                self.at.epoch(),
+                emitted.rewarded,
+                self.sharing.to_share
             )));
         }
         Ok(())

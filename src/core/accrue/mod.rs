@@ -26,7 +26,7 @@ use crate::core::protocol::ledger::{Entry, LedgerRecord, StatusEntry};
 use crate::core::protocol::messages::{Inbox, Notice, Settlement};
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::bucket::Partitions;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// Stores what accrual adds up.
 pub trait Rows {
@@ -42,7 +42,7 @@ pub struct Accrue {
     /// Epochs with a barrier or a settlement that are not yet paid.
     settling: BTreeMap<AssetEpoch, Settling>,
     /// The next epoch to settle of each asset; 0 if absent.
-    next: BTreeMap<u16, u32>,
+    next: BTreeMap<u16, Epoch>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl Accrue {
                 if !self.settling.entry(at).or_default().barriers.insert(source) {
                     return Err(impossible(format!(
                         "a second barrier of {source} for epoch {}",
-                        at.epoch
+                        at.epoch()
                     )));
                 }
             }
@@ -128,7 +128,7 @@ impl Accrue {
     #[must_use]
     pub fn job(&self) -> Option<AccrueJob> {
         self.settling.iter().find_map(|(at, settling)| {
-            if self.next.get(&at.number).copied().unwrap_or(0) != at.epoch {
+            if self.next.get(&at.number()).copied().unwrap_or(Epoch::FIRST) != at.epoch() {
                 return None;
             }
             match &settling.stage {
@@ -240,8 +240,7 @@ impl Accrue {
         self.settling
             .remove(&at)
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
-        let next = at.epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
-        self.next.insert(at.number, next);
+        self.next.insert(at.number(), at.epoch().next()?);
         let buckets = partitions.buckets(partition);
         let roots: BTreeMap<u16, Hash> = roots.into_iter().collect();
         let root = epoch_root(buckets.map(|bucket| roots.get(&bucket).copied().unwrap_or(EMPTY_ROOT)));

@@ -8,6 +8,7 @@ use crate::core::contract::fields::{Amount, fields};
 use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// An event of the control topic, checked as far as it can be without knowing the assets.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Control<'a> {
         /// The asset.
         asset: Asset,
         /// The epoch's number.
-        epoch: u64,
+        epoch: Epoch,
         /// What there is to share; `None` for nothing.
         reward_pool: Option<Amount<'a>>,
     },
@@ -65,7 +66,7 @@ impl<'a> Control<'a> {
                 let fields: CloseFields = fields::object(data, "data")?;
                 Ok(Self::EpochClose {
                     asset: fields::asset(fields.asset, "asset")?,
-                    epoch: fields::whole(fields.epoch, "epoch", u64::MAX, Code::InvalidEvent)?,
+                    epoch: Epoch::new(fields::whole(fields.epoch, "epoch", u64::MAX, Code::InvalidEvent)?),
                     reward_pool: match fields.reward_pool {
                         None => None,
                         given => Some(fields::amount_or_zero(given, "reward_pool")?),

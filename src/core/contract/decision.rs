@@ -9,6 +9,7 @@ use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 
 /// An offset for each of some partitions; written `{topic: {partition: offset}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub enum Decision {
         /// The asset.
         asset: Asset,
         /// The epoch whose pool it went into.
-        epoch: u64,
+        epoch: Epoch,
         /// How much.
         amount: String,
     },
@@ -110,7 +111,7 @@ pub enum Decision {
         /// Its number.
         number: u16,
         /// The epoch.
-        epoch: u32,
+        epoch: Epoch,
     },
     /// The cut is taken.
     Cut {
@@ -119,7 +120,7 @@ pub enum Decision {
         /// Its number.
         number: u16,
         /// The epoch.
-        epoch: u32,
+        epoch: Epoch,
         /// The offset below which an event counts, for each source partition.
         cut: Offsets,
     },

@@ -10,6 +10,7 @@ use crate::core::values::amount;
 use crate::core::values::amount::RATE_DECIMALS;
 use crate::core::values::asset::Asset;
 use crate::core::values::calendar::Calendar;
+use crate::core::values::ids::Epoch;
 
 /// Rates are integers scaled by this.
 pub const RATE_ONE: u128 = 10u128.pow(RATE_DECIMALS as u32);
@@ -50,7 +51,7 @@ pub struct AssetTerms {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Programme {
     /// The first epoch under these rules.
-    pub from_epoch: u64,
+    pub from_epoch: Epoch,
     /// What is shared out.
     pub mode: Mode,
     /// The least average balance that earns, in units.
@@ -144,7 +145,7 @@ impl Programme {
 
 /// The programme in force in `epoch`, of an asset's programmes in the order of their `from_epoch`.
 #[must_use]
-pub fn in_force(programmes: &[Programme], epoch: u64) -> Option<&Programme> {
+pub fn in_force(programmes: &[Programme], epoch: Epoch) -> Option<&Programme> {
     programmes.iter().rev().find(|programme| programme.from_epoch <= epoch)
 }
 
@@ -254,7 +255,7 @@ impl Programme {
             _ => LatePolicy::Forfeit,
         };
         Ok(Self {
-            from_epoch,
+            from_epoch: Epoch::new(from_epoch),
             mode,
             min_balance,
             max_balance,

@@ -10,6 +10,7 @@ use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
 /// The `source` of all our events.
@@ -66,7 +67,7 @@ pub struct Distribution<'a> {
     /// In what.
     pub asset: Asset,
     /// For which epoch.
-    pub epoch: u32,
+    pub epoch: Epoch,
     /// When it started.
     pub epoch_start: &'a str,
     /// When it ended.
@@ -78,7 +79,7 @@ pub struct Distribution<'a> {
     /// S by the epoch's length, cut.
     pub average_balance: &'a str,
     /// The programme in force, by its first epoch.
-    pub programme_from_epoch: u64,
+    pub programme_from_epoch: Epoch,
 }
 
 impl Distribution<'_> {
@@ -108,7 +109,7 @@ pub struct Seal<'a> {
     /// Which asset.
     pub asset: Asset,
     /// Which epoch.
-    pub epoch: u32,
+    pub epoch: Epoch,
     /// When it started.
     pub epoch_start: &'a str,
     /// When it ended.
@@ -140,7 +141,7 @@ pub struct Seal<'a> {
     /// Sum of the eligible accounts' balances at the end.
     pub closing_balance: String,
     /// The programme in force, by its first epoch.
-    pub programme_from_epoch: u64,
+    pub programme_from_epoch: Epoch,
     /// The cut.
     pub cut: &'a Offsets,
     /// The Merkle root of the distributions, in hexadecimal.
@@ -243,9 +244,9 @@ pub struct LatePosting<'a> {
     /// When it happened.
     pub event_time: &'a str,
     /// The epoch it belongs to, which is closed.
-    pub missed_epoch: u64,
+    pub missed_epoch: Epoch,
     /// The epoch it goes into.
-    pub applied_epoch: u32,
+    pub applied_epoch: Epoch,
     /// What becomes of its past.
     pub policy: &'static str,
 }

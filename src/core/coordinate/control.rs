@@ -20,7 +20,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::decode::Decoded;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::time::TimeMs;
 
 /// What is remembered of an applied control event: it is never forgotten.
@@ -155,7 +155,7 @@ impl Coordinator {
                     Ok(units) => units,
                     Err(error) => return Ok(Err(fields::bad_amount("amount", &error))),
                 };
-                let oldest = u64::from(listed.oldest_open);
+                let oldest = listed.oldest_open;
                 let epoch = listed
                     .terms
                     .calendar
@@ -196,7 +196,7 @@ impl Coordinator {
                 };
                 let rewards = listed.rewards.remove(&epoch).unwrap_or_default();
                 let pool = given.checked_add(rewards).ok_or(Fault::Overflow("a reward pool"))?;
-                listed.oldest_open = closed.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
+                listed.oldest_open = closed.next()?;
                 listed.closing.insert(
                     closed,
                     Closing {
@@ -217,7 +217,7 @@ impl Coordinator {
                     },
                     out,
                 )?;
-                Ok(Ok(Outcome::Ask(Question::Cut(AssetEpoch { number, epoch: closed }))))
+                Ok(Ok(Outcome::Ask(Question::Cut(AssetEpoch::new(number, closed)?))))
             }
         }
     }
@@ -238,7 +238,7 @@ impl Coordinator {
         let from = programme.from_epoch;
         let refused = |reason: String| Ok(Err(Code::InvalidProgramme.because(reason)));
         let Some(number) = self.by_name.get(&terms.asset).copied() else {
-            if from != 0 {
+            if from != Epoch::FIRST {
                 return refused(format!(
                     "`from_epoch` of the first listing of {} must be 0, it is {from}",
                     terms.asset
@@ -271,8 +271,11 @@ impl Coordinator {
                 terms.asset
             ));
         }
-        let newest = listed.programmes.last().map_or(0, |programme| programme.from_epoch);
-        if from <= u64::from(listed.oldest_open) || from <= newest {
+        let newest = listed
+            .programmes
+            .last()
+            .map_or(Epoch::FIRST, |programme| programme.from_epoch);
+        if from <= listed.oldest_open || from <= newest {
             return refused(format!(
                 "`from_epoch` is {from}; it must be later than epoch {}, the oldest open, and than epoch {newest}, from which the newest \
                  programme of {} is in force",
@@ -343,8 +346,8 @@ impl Coordinator {
         self.assets.push(ListedAsset {
             terms,
             programmes: vec![programme],
-            oldest_open: 0,
-            next_seal: 0,
+            oldest_open: Epoch::FIRST,
+            next_seal: Epoch::FIRST,
             rewards: BTreeMap::new(),
             closing: BTreeMap::new(),
             carried: U512::ZERO,
@@ -367,9 +370,9 @@ fn unknown(asset: Asset) -> Rejection {
 }
 
 /// The epoch that a close closes, if it may.
-fn close(listed: &ListedAsset, epoch: u64, time: TimeMs) -> Result<u32, Rejection> {
+fn close(listed: &ListedAsset, epoch: Epoch, time: TimeMs) -> Result<Epoch, Rejection> {
     let asset = listed.terms.asset;
-    let open = u64::from(listed.oldest_open);
+    let open = listed.oldest_open;
     if epoch < open {
         return Err(Code::EpochAlreadyClosed.because(format!(
             "`epoch` {epoch} of {asset} is closed already; the oldest open is {open}"

@@ -23,7 +23,7 @@ use crate::core::protocol::messages::{Inbox, Notice, Settlement};
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// The state of the coordinator, but for the control events it has applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,13 +89,13 @@ pub struct ListedAsset {
     /// Its programmes, by their first epoch.
     pub programmes: Vec<Programme>,
     /// The oldest epoch whose close has not been accepted.
-    pub oldest_open: u32,
+    pub oldest_open: Epoch,
     /// The oldest epoch that is not sealed.
-    pub next_seal: u32,
+    pub next_seal: Epoch,
     /// Rewards for epochs that are open, in units.
-    rewards: BTreeMap<u64, U512>,
+    rewards: BTreeMap<Epoch, U512>,
     /// Closed epochs that are not sealed.
-    closing: BTreeMap<u32, Closing>,
+    closing: BTreeMap<Epoch, Closing>,
     /// Dust for the next epoch in `pool` mode, in units.
     pub carried: U512,
     /// What is withheld from all accounts, in units.
@@ -166,7 +166,7 @@ impl Coordinator {
     }
 
     /// Epochs that are closed and not sealed, with the alarm if one stopped them.
-    pub fn unsealed(&self) -> impl Iterator<Item = (Asset, u32, Option<&str>)> {
+    pub fn unsealed(&self) -> impl Iterator<Item = (Asset, Epoch, Option<&str>)> {
         self.assets.iter().flat_map(|listed| {
             listed
                 .closing
@@ -232,7 +232,7 @@ impl Coordinator {
                 if closing.subtotals.insert(partition, sums).is_some() {
                     return Err(impossible(format!("a second subtotal of ledger partition {partition}")));
                 }
-                self.advance(at.number, out)?;
+                self.advance(at.number(), out)?;
             }
             Inbox::Receipt {
                 partition,
@@ -244,7 +244,7 @@ impl Coordinator {
                 if closing.receipts.insert(partition, (emitted, root)).is_some() {
                     return Err(impossible(format!("a second receipt of ledger partition {partition}")));
                 }
-                self.advance(at.number, out)?;
+                self.advance(at.number(), out)?;
             }
         }
         self.take_turns(memory, out)
@@ -323,12 +323,13 @@ impl Coordinator {
 
     fn closing(&mut self, at: AssetEpoch) -> Result<&mut Closing, Fault> {
         self.assets
-            .get_mut(usize::from(at.number))
-            .and_then(|listed| listed.closing.get_mut(&at.epoch))
+            .get_mut(usize::from(at.number()))
+            .and_then(|listed| listed.closing.get_mut(&at.epoch()))
             .ok_or_else(|| {
                 impossible(format!(
                     "sums of epoch {} of asset number {}, which is not closing",
-                    at.epoch, at.number
+                    at.epoch(),
+                    at.number()
                 ))
             })
     }
@@ -352,21 +353,21 @@ impl Coordinator {
                 memory.insert(pending.identity, control::applied(pending.fingerprint));
                 let listed = self
                     .assets
-                    .get_mut(usize::from(at.number))
+                    .get_mut(usize::from(at.number()))
                     .ok_or_else(|| impossible("a cut of an asset that is not listed"))?;
                 let terms = listed.terms.clone();
-                let programme = crate::core::contract::listing::in_force(&listed.programmes, u64::from(at.epoch))
+                let programme = crate::core::contract::listing::in_force(&listed.programmes, at.epoch())
                     .ok_or_else(|| impossible("an epoch without a programme"))?
                     .clone();
                 let closing = listed
                     .closing
-                    .get_mut(&at.epoch)
+                    .get_mut(&at.epoch())
                     .ok_or_else(|| impossible("a cut of an epoch that is not closing"))?;
                 closing.cut = Some(offsets.clone());
                 let cut = Decision::Cut {
                     asset: terms.asset,
-                    number: at.number,
-                    epoch: at.epoch,
+                    number: at.number(),
+                    epoch: at.epoch(),
                     cut: offsets.clone(),
                 };
                 self.decide(&cut, out)?;

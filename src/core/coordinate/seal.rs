@@ -12,7 +12,7 @@ use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Notice;
 use crate::core::protocol::totals::{Emitted, Subtotal};
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 impl Coordinator {
     /// Takes the asset's oldest unsealed epochs as far as they can be taken.
@@ -30,7 +30,7 @@ impl Coordinator {
             if closing.halted.is_some() {
                 return Ok(());
             }
-            let at = AssetEpoch { number, epoch };
+            let at = AssetEpoch::new(number, epoch)?;
             let complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);
             let step = if closing.total.is_none() && complete(closing.subtotals.len()) {
                 listed.total(epoch)?.map(|notice| Step::Share(notice(at)))
@@ -67,12 +67,12 @@ enum Step {
 }
 
 impl ListedAsset {
-    fn programme(&self, epoch: u32) -> Result<&listing::Programme, Fault> {
-        listing::in_force(&self.programmes, u64::from(epoch)).ok_or_else(|| impossible("an epoch without a programme"))
+    fn programme(&self, epoch: Epoch) -> Result<&listing::Programme, Fault> {
+        listing::in_force(&self.programmes, epoch).ok_or_else(|| impossible("an epoch without a programme"))
     }
 
     /// All subtotals are in: splits the pot. The inner error is an alarm.
-    fn total(&mut self, epoch: u32) -> Result<Result<impl FnOnce(AssetEpoch) -> Notice + use<>, String>, Fault> {
+    fn total(&mut self, epoch: Epoch) -> Result<Result<impl FnOnce(AssetEpoch) -> Notice + use<>, String>, Fault> {
         let programme = self.programme(epoch)?;
         let (mode, commission_rate) = (programme.mode, programme.commission_rate);
         let (carried, withheld) = (self.carried, self.withheld);
@@ -111,7 +111,7 @@ impl ListedAsset {
 
     /// All receipts are in: checks what went out, and seals the epoch. The inner error is an alarm.
     fn seal(&mut self, at: AssetEpoch) -> Result<Result<Vec<u8>, String>, Fault> {
-        let epoch = at.epoch;
+        let epoch = at.epoch();
         let programme = self.programme(epoch)?.clone();
         let closing = self
             .closing
@@ -134,8 +134,8 @@ impl ListedAsset {
         let seal = Seal {
             asset: self.terms.asset,
             epoch,
-            epoch_start: &timestamp(calendar.start_ms(u64::from(epoch))),
-            epoch_end: &timestamp(calendar.end_ms(u64::from(epoch))),
+            epoch_start: &timestamp(calendar.start_ms(epoch)),
+            epoch_end: &timestamp(calendar.end_ms(epoch)),
             mode: programme.mode.name(),
             reward_pool: rules.amount(closing.pool),
             commission: rules.amount(split.commission),
@@ -162,7 +162,7 @@ impl ListedAsset {
         self.carried = carried_out;
         self.withheld = emitted.withheld_after;
         self.closing.remove(&epoch);
-        self.next_seal = epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
+        self.next_seal = epoch.next()?;
         Ok(Ok(record))
     }
 }

@@ -19,7 +19,7 @@ use crate::core::protocol::ledger::{Posting, StatusEntry};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::time::TimeMs;
 
 /// The judgement of one leg that is not rejected.
@@ -37,7 +37,7 @@ struct Lateness {
     index: usize,
     asset: Asset,
     decimals: u8,
-    missed_epoch: u64,
+    missed_epoch: Epoch,
     /// The time at which it counts.
     time: TimeMs,
     policy: LatePolicy,
@@ -145,8 +145,8 @@ impl Ingest {
         seen.postings.iter().any(|at| {
             self.state
                 .assets
-                .get(usize::from(at.number))
-                .is_some_and(|asset| asset.is_expired(u64::from(at.epoch), self.dedup_epochs))
+                .get(usize::from(at.number()))
+                .is_some_and(|asset| asset.is_expired(at.epoch(), self.dedup_epochs))
         })
     }
 
@@ -181,7 +181,7 @@ impl Ingest {
                 self.report_late(offset, envelope, posting, late, out)?;
                 self.state.counts.late += 1;
                 // A second copy is judged by the epoch of its time, not by the epoch it was applied to.
-                at.epoch = u32::try_from(late.missed_epoch).map_err(|_| Fault::Overflow("an epoch number"))?;
+                at = AssetEpoch::new(at.number(), late.missed_epoch)?;
             }
             self.state.counts.postings += 1;
             self.add_posting(posting);
@@ -199,7 +199,7 @@ impl Ingest {
         let Some(located) = locate(leg, time, &listed.facts())? else {
             return Ok(LegVerdict::BeforeAnchor);
         };
-        let (asset, epoch, oldest) = (leg.asset, located.epoch, u64::from(listed.oldest_open));
+        let (asset, epoch, oldest) = (leg.asset, located.epoch, listed.oldest_open);
         if listed.is_expired(epoch, self.dedup_epochs) {
             return Err(Code::TooOld.because(format!(
                 "`time` lies in epoch {epoch} of {asset}, more than {} epochs behind epoch {oldest}, the oldest open: whether it was applied \
@@ -223,13 +223,13 @@ impl Ingest {
             _ => u64::try_from(end_ms - i128::from(located.time.get()))
                 .map_err(|_| Code::InvalidTime.because("`time` lies beyond what can be counted"))?,
         };
-        let epoch = u32::try_from(applied).map_err(|_| {
+        let at = AssetEpoch::new(number, applied).map_err(|_| {
             Code::TooFarAhead.because(format!("epoch {applied} of {asset} is beyond what can be counted"))
         })?;
         let posting = Posting {
             bucket: bucket(leg.account),
             account: leg.account,
-            at: AssetEpoch { number, epoch },
+            at,
             delta: located.delta,
             before_end_ms,
         };
@@ -274,7 +274,7 @@ impl Ingest {
             delta: &amount::format_signed_units(posting.delta, late.decimals),
             event_time: &timestamp(i128::from(late.time.get())),
             missed_epoch: late.missed_epoch,
-            applied_epoch: posting.at.epoch,
+            applied_epoch: posting.at.epoch(),
             policy: late.policy.name(),
         };
         let id = format!("{}:{offset}:{}", self.source, late.index);

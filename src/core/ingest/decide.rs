@@ -9,7 +9,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 impl Ingest {
     /// Applies a decision. `offset` is the task's position in its source partition. `end` is the end of that partition, which
@@ -41,7 +41,7 @@ impl Ingest {
             } => self.answer_listing(*control_offset, &read_listing(listing)?, offset, out),
             Decision::CloseAccepted { number, epoch, .. } => {
                 let (number, epoch) = (*number, *epoch);
-                self.answer_close(AssetEpoch { number, epoch }, offset, end, out)
+                self.answer_close(AssetEpoch::new(number, epoch)?, offset, end, out)
             }
             Decision::ListingAccepted {
                 number,
@@ -144,14 +144,14 @@ impl Ingest {
     }
 
     /// Keeps this partition's part of a cut until its offset is reached.
-    fn add_cut(&mut self, number: u16, epoch: u32, cut: &Offsets, offset: u64) -> Result<(), Fault> {
+    fn add_cut(&mut self, number: u16, epoch: Epoch, cut: &Offsets, offset: u64) -> Result<(), Fault> {
         let source = self.source;
         let asset = self.asset_mut(number)?;
         match cut.0.get(&source) {
             Some(cut) => asset.cuts.push_back((*cut, epoch)),
             // A source that is not in the cut was added later. The epoch was always closed for it, and nobody waits for its barrier.
             None if offset == 0 && epoch == asset.oldest_open => {
-                asset.oldest_open = epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
+                asset.oldest_open = epoch.next()?;
             }
             None => {
                 return Err(impossible(format!(

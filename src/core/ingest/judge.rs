@@ -3,6 +3,7 @@
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::posting::Leg;
 use crate::core::values::calendar::Calendar;
+use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
 /// The most epochs a posting may lie ahead of the oldest open one (contract, section 4).
@@ -13,7 +14,7 @@ pub const MAX_EPOCHS_AHEAD: u64 = 400;
 pub struct AssetFacts {
     pub decimals: u8,
     pub calendar: Calendar,
-    pub oldest_open: u64,
+    pub oldest_open: Epoch,
 }
 
 /// A leg, in the epoch that its time lies in.
@@ -23,7 +24,7 @@ pub struct LocatedLeg {
     pub delta: i128,
     /// The time at which it counts.
     pub time: TimeMs,
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 /// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.

@@ -29,7 +29,7 @@ use crate::core::protocol::messages::Notice;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::calendar::Calendar;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// An ingest task.
 #[derive(Debug)]
@@ -124,13 +124,13 @@ struct IngestAsset {
     decimals: u8,
     calendar: Calendar,
     /// Late policies with the first epoch of each, ascending.
-    late_policies: Vec<(u64, LatePolicy)>,
+    late_policies: Vec<(Epoch, LatePolicy)>,
     /// The offset from which the listing is in force on this partition.
     from: u64,
     /// The oldest epoch open for this partition.
-    oldest_open: u32,
+    oldest_open: Epoch,
     /// Recorded cuts that are not reached yet, ascending: the offset, and the epoch that it closes.
-    cuts: VecDeque<(u64, u32)>,
+    cuts: VecDeque<(u64, Epoch)>,
 }
 
 /// The ignored postings of an asset that is not listed. The order of the fields is part of the stored format.
@@ -154,7 +154,7 @@ impl IngestAsset {
             calendar: terms.calendar,
             late_policies: vec![(programme.from_epoch, programme.late_policy)],
             from,
-            oldest_open: 0,
+            oldest_open: Epoch::FIRST,
             cuts: VecDeque::new(),
         }
     }
@@ -163,11 +163,11 @@ impl IngestAsset {
         AssetFacts {
             decimals: self.decimals,
             calendar: self.calendar,
-            oldest_open: u64::from(self.oldest_open),
+            oldest_open: self.oldest_open,
         }
     }
 
-    fn late_policy(&self, epoch: u64) -> LatePolicy {
+    fn late_policy(&self, epoch: Epoch) -> LatePolicy {
         self.late_policies
             .iter()
             .rev()
@@ -175,7 +175,7 @@ impl IngestAsset {
             .map_or(LatePolicy::Carry, |(_, policy)| *policy)
     }
 
-    fn is_expired(&self, epoch: u64, dedup_epochs: u64) -> bool {
+    fn is_expired(&self, epoch: Epoch, dedup_epochs: u64) -> bool {
         dedup::is_expired(epoch, self.oldest_open, dedup_epochs)
     }
 }
@@ -225,7 +225,7 @@ impl Ingest {
     }
 
     /// The oldest epoch open for this partition of each asset, by number. The dedup window ends a number of epochs behind it.
-    pub fn oldest_open(&self) -> impl Iterator<Item = u32> {
+    pub fn oldest_open(&self) -> impl Iterator<Item = Epoch> {
         self.state.assets.iter().map(|asset| asset.oldest_open)
     }
 
@@ -269,10 +269,10 @@ impl Ingest {
                     )));
                 }
                 asset.cuts.pop_front();
-                asset.oldest_open = epoch.checked_add(1).ok_or(Fault::Overflow("an epoch number"))?;
+                asset.oldest_open = epoch.next()?;
                 self.flush(offset, out);
                 let number = u16::try_from(number).map_err(|_| Fault::Overflow("an asset number"))?;
-                let at = AssetEpoch { number, epoch };
+                let at = AssetEpoch::new(number, epoch)?;
                 self.broadcast(
                     &Notice::Barrier {
                         at,

@@ -16,7 +16,7 @@ use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Notice;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 const BLOCK: u8 = 1;
 const NOTICE: u8 = 2;
@@ -123,12 +123,12 @@ impl<'a> Block<'a> {
         match kind {
             POSTING => {
                 let number = u16::try_from(take_varint(rest)?).map_err(|_| damaged("asset number"))?;
-                let epoch = u32::try_from(take_varint(rest)?).map_err(|_| damaged("epoch"))?;
+                let epoch = Epoch::new(take_u64(rest)?);
                 let before_end_ms = take_u64(rest)?;
                 let delta = unzigzag(take_varint(rest)?);
                 let length = usize::from(take_u8(rest)?);
                 let account = take_text(rest, length)?;
-                let at = AssetEpoch { number, epoch };
+                let at = AssetEpoch::new(number, epoch).map_err(|_| damaged("epoch"))?;
                 Ok(Some(Entry::Posting(Posting {
                     bucket,
                     account,
@@ -183,8 +183,8 @@ impl BlockBuilder {
         let out = &mut self.entries;
         out.push(POSTING);
         out.extend_from_slice(&posting.bucket.to_le_bytes());
-        put_varint(out, u128::from(posting.at.number));
-        put_varint(out, u128::from(posting.at.epoch));
+        put_varint(out, u128::from(posting.at.number()));
+        put_varint(out, u128::from(posting.at.epoch().get()));
         put_varint(out, u128::from(posting.before_end_ms));
         put_varint(out, zigzag(posting.delta));
         put_account(out, posting.account);
@@ -313,7 +313,7 @@ mod tests {
             delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
             account in "\\PC{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
         ) {
-            let posting = Posting { bucket, account: &account, at: AssetEpoch { number, epoch }, delta, before_end_ms };
+            let posting = Posting { bucket, account: &account, at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
             let status = StatusEntry { bucket, account: &account, offset, time_ms, id: &id, status: Status::OptedOut };
             let mut builder = BlockBuilder::default();
             builder.posting(&posting);

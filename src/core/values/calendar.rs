@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
 /// An asset's epochs: epoch k covers `[anchor + k * length, anchor + (k + 1) * length)` (contract, section 3).
@@ -36,23 +37,23 @@ impl Calendar {
 
     /// The epoch that `time` falls in; `None` before the anchor.
     #[must_use]
-    pub const fn epoch_of(&self, time: TimeMs) -> Option<u64> {
+    pub const fn epoch_of(&self, time: TimeMs) -> Option<Epoch> {
         if time.get() < self.anchor_ms {
             return None;
         }
         // Not below the anchor, so the difference is what abs_diff gives; the length is never zero.
-        Some(time.get().abs_diff(self.anchor_ms) / self.length_ms)
+        Some(Epoch::new(time.get().abs_diff(self.anchor_ms) / self.length_ms))
     }
 
     /// The first millisecond of `epoch`, in milliseconds since 1970; wide, so that no epoch number overflows it.
     #[must_use]
-    pub fn start_ms(&self, epoch: u64) -> i128 {
-        i128::from(self.anchor_ms) + i128::from(epoch) * i128::from(self.length_ms)
+    pub fn start_ms(&self, epoch: Epoch) -> i128 {
+        i128::from(self.anchor_ms) + i128::from(epoch.get()) * i128::from(self.length_ms)
     }
 
     /// The first millisecond after `epoch`.
     #[must_use]
-    pub fn end_ms(&self, epoch: u64) -> i128 {
+    pub fn end_ms(&self, epoch: Epoch) -> i128 {
         self.start_ms(epoch) + i128::from(self.length_ms)
     }
 }

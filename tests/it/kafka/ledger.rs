@@ -44,15 +44,19 @@ pub fn check_blocks_and_barriers(cluster: &Cluster) {
 
 /// The sums of delta and of delta * (end - t) over the postings on the ledger, for each asset number, epoch and
 /// account.
-fn sums(cluster: &Cluster) -> BTreeMap<(u16, u32, String), (i128, i128)> {
-    let mut sums: BTreeMap<(u16, u32, String), (i128, i128)> = BTreeMap::new();
+fn sums(cluster: &Cluster) -> BTreeMap<(u16, u64, String), (i128, i128)> {
+    let mut sums: BTreeMap<(u16, u64, String), (i128, i128)> = BTreeMap::new();
     for record in cluster.read_committed("softstake.ledger") {
         let value = record.value.as_deref().expect("a value");
         if let LedgerRecord::Block(mut block) = LedgerRecord::read(value).expect("a record of the ledger") {
             while let Some(entry) = block.next_entry().expect("an entry") {
                 if let Entry::Posting(posting) = entry {
                     let sum = sums
-                        .entry((posting.at.number, posting.at.epoch, posting.account.to_owned()))
+                        .entry((
+                            posting.at.number(),
+                            posting.at.epoch().get(),
+                            posting.account.to_owned(),
+                        ))
                         .or_default();
                     sum.0 += posting.delta;
                     sum.1 += posting.delta * i128::from(posting.before_end_ms);
@@ -84,7 +88,7 @@ pub fn check_distributions(cluster: &Cluster, place: &Place, epoch_ms: i128) {
     for record in place.records("softstake.distributions") {
         let data = &record["data"];
         let (asset, account) = (text(&data["asset"]), text(&data["account"]));
-        let epoch = u32::try_from(data["epoch"].as_u64().expect("an epoch")).expect("small");
+        let epoch = data["epoch"].as_u64().expect("an epoch");
         let (number, decimals) = numbers[asset];
         let sum = |epoch| {
             sums.get(&(number, epoch, account.to_owned()))

@@ -16,6 +16,15 @@ pub struct SeenEvent {
 }
 
 impl SeenEvent {
+    /// An event without postings: a status or a control event. It never expires.
+    #[must_use]
+    pub const fn without_postings(fingerprint: u128) -> Self {
+        Self {
+            fingerprint,
+            postings: ArrayVec::new_const(),
+        }
+    }
+
     /// Stored form: the fingerprint in 16 bytes, then number and epoch of each posting in 2 and 4; little-endian.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.fingerprint.to_le_bytes());

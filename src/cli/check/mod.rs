@@ -1,11 +1,10 @@
 //! `softstake check`: is a configuration, a bus or a programme right? Nothing is run and nothing is written.
 
 mod config;
-mod control;
 mod files;
+mod known;
 pub(in crate::cli) mod programme;
 mod report;
-mod source;
 
 use std::io::Write;
 use std::path::PathBuf;

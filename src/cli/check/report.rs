@@ -9,17 +9,15 @@ use serde::Serialize;
 
 use crate::bus::dir::ReadOnlyDir;
 use crate::bus::{Log, Topic, TopicPartition};
-use crate::cli::check::control::Listings;
+use crate::cli::check::files;
 use crate::cli::check::files::Findings;
-use crate::cli::check::source::Verdict;
-use crate::cli::check::{files, source};
+use crate::cli::check::known::{KnownAssets, SourceVerdict};
 use crate::cli::failure::Failure;
 use crate::cli::table::{Table, count};
 use crate::cli::{Outcome, bus, progress, query, records};
 use crate::config::BusAddress;
-use crate::core::contract::event::Envelope;
-use crate::core::contract::fingerprint;
-use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::rejection::Rejection;
+use crate::core::ingest::decode::{Decoded, check_copy};
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
 
@@ -100,7 +98,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<R
     };
     let bar = progress::bar("records", 0);
     // The control topic first, as in a run: it says what is listed.
-    let mut listings = Listings::default();
+    let mut known = KnownAssets::default();
     for topic in [Topic::Control].into_iter().chain(Topic::SOURCES) {
         let mut partitions = bus.partitions(topic)?;
         if topic == Topic::Control {
@@ -120,7 +118,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<R
                 refused: &mut report.refused,
                 seen: HashMap::new(),
             };
-            reading.all(bus, &bar, &mut listings, &mut report.unlisted)?;
+            reading.all(bus, &bar, &mut known, &mut report.unlisted)?;
         }
         report.topics.push(counts);
     }
@@ -133,49 +131,51 @@ impl Reading<'_> {
         &mut self,
         bus: &ReadOnlyDir,
         bar: &ProgressBar,
-        listings: &mut Listings,
+        known: &mut KnownAssets,
         unlisted: &mut BTreeMap<Asset, u64>,
     ) -> Outcome {
         records::each_raw(bus, self.partition, |offset, value| {
             bar.inc(1);
             self.topic.records += 1;
-            if value.is_empty() {
-                self.topic.blank += 1;
-                return Ok(());
-            }
-            if let Err(rejection) = self.one(value, listings, unlisted) {
+            if let Err(rejection) = self.judge(value, known, unlisted) {
                 self.reject(offset, rejection);
             }
             Ok(())
         })
     }
 
-    fn one(
+    /// Judges a record as a run would.
+    fn judge(
         &mut self,
         value: &[u8],
-        listings: &mut Listings,
+        known: &mut KnownAssets,
         unlisted: &mut BTreeMap<Asset, u64>,
     ) -> Result<(), Rejection> {
-        let envelope = Envelope::read(value)?;
-        let print = envelope.fingerprint();
-        let vacant = match self.seen.entry(fingerprint::identity(&envelope.id, &envelope.source)) {
-            Entry::Occupied(seen) if *seen.get() == print => {
-                self.topic.duplicates += 1;
+        let (envelope, identity) = match Decoded::read(value) {
+            Decoded::Blank => {
+                self.topic.blank += 1;
                 return Ok(());
             }
-            Entry::Occupied(_) => {
-                let reason = "an event with this `id` and `source` stands before it, with another type, time or data";
-                return Err(Code::ConflictingDuplicate.because(reason));
+            Decoded::Rejected(rejection) => return Err(rejection),
+            Decoded::Event(envelope, identity) => (envelope, identity),
+        };
+        let fingerprint = envelope.fingerprint();
+        let vacant = match self.seen.entry(identity) {
+            Entry::Occupied(seen) => {
+                check_copy(*seen.get(), fingerprint)?;
+                self.topic.duplicates += 1;
+                return Ok(());
             }
             Entry::Vacant(vacant) => vacant,
         };
         let verdict = if self.partition.topic == Topic::Control {
-            listings.judge(&envelope).map(|()| Verdict::Applied)?
+            known.apply_control(&envelope)?;
+            SourceVerdict::Applied
         } else {
-            source::judge(&envelope, listings, unlisted)?
+            known.judge_source(&envelope, unlisted)?
         };
-        if matches!(verdict, Verdict::Applied) {
-            vacant.insert(print);
+        if verdict == SourceVerdict::Applied {
+            vacant.insert(fingerprint);
         }
         Ok(())
     }
@@ -354,5 +354,28 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
+    }
+
+    /// The contract checks the pool of a close before its epoch and its time.
+    #[test]
+    fn a_wrong_pool_is_found_before_an_epoch_that_is_not_over() {
+        let root = tempfile::tempdir().unwrap();
+        let wrong_pool = |close: String| close.replace(r#""epoch":"#, r#""reward_pool":"0.0000001","epoch":"#);
+        let control = [
+            LISTING.to_owned(),
+            wrong_pool(close("c1", 0, "2026-11-01T12:00:00Z")),
+            wrong_pool(close("c2", 5, "2026-12-01T00:00:00Z")),
+        ];
+        put(root.path(), "softstake.control", &control.map(|line| line + "\n"));
+        let (outcome, text) = checked(root.path());
+        assert_eq!(outcome, Err(Failure::Found));
+        assert!(
+            text.contains("invalid_amount: 2\n  softstake.control/0.jsonl:2  `reward_pool` "),
+            "{text}"
+        );
+        assert!(
+            !text.contains("epoch_not_over") && !text.contains("epoch_out_of_order"),
+            "{text}"
+        );
     }
 }

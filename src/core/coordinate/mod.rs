@@ -1,9 +1,15 @@
-//! The fold over the inbox: control events are decided one after the other, epochs are totalled, checked and sealed.
+//! The state machine over the inbox: it decides control events one after the other, and totals, checks and seals epochs.
 //!
-//! The inbox puts all that the coordinator learns into one order, so that what it decides can be gone through again. A control event waits while
-//! the one before it is undecided; new source partitions wait with it, so that they never come between a question and its answers.
+//! The inbox puts the input of the coordinator into one order, so a replay of the inbox gives the same decisions. A control event
+//! waits while the one before it is undecided. New source partitions wait with it, so they never come between a question and its
+//! answers.
+//!
+//! [`listings`] has the rules about control events, [`control`] applies one, [`questions`] asks the source partitions, and [`seal`]
+//! leads an epoch from its subtotals to its seal.
 
 mod control;
+pub mod listings;
+mod questions;
 mod seal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,23 +24,24 @@ use crate::core::contract::listing::{AssetTerms, Programme};
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::dedup::DedupIndex;
-use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::{Inbox, Notice, Settlement};
+use crate::core::fault::Fault;
+use crate::core::protocol::messages::{Inbox, Notice};
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
-/// The state of the coordinator, but for the control events it has applied.
+/// The state of the coordinator; the control events it has applied have entries of their own. The order of fields and variants, here
+/// and below, is part of the stored format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coordinator {
-    /// How many ledger partitions there are.
+    /// The number of ledger partitions.
     partitions: u32,
-    /// How many decisions are on record.
+    /// The number of recorded decisions.
     decisions: u64,
     sources: BTreeSet<TopicPartition>,
-    queue: VecDeque<Queued>,
-    pending: Option<Pending>,
+    queue: VecDeque<QueuedInput>,
+    pending: Option<PendingQuestion>,
     /// By number.
     assets: Vec<ListedAsset>,
     by_name: BTreeMap<Asset, u16>,
@@ -42,20 +49,22 @@ pub struct Coordinator {
     alarms: Vec<String>,
 }
 
-/// What waits for its turn.
+/// Input that waits while a question is pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Queued {
+enum QueuedInput {
     Sources(Vec<TopicPartition>),
+    /// A control record with its offset.
     Control(u64, Vec<u8>),
+    /// The offset up to which the control topic has been read.
     ReadTo(u64),
 }
 
-/// A question to all source partitions, and their answers so far.
+/// A question to all source partitions, and the answers so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Pending {
+struct PendingQuestion {
     asked: BTreeSet<TopicPartition>,
-    answers: BTreeMap<TopicPartition, Answer>,
-    question: Question,
+    answers: BTreeMap<TopicPartition, SourceAnswer>,
+    question: SourceQuestion,
     control_offset: u64,
     /// The control record, for a dead letter.
     payload: Vec<u8>,
@@ -64,9 +73,9 @@ struct Pending {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Question {
-    /// The listing, in the form decisions carry it, and what it says.
+enum SourceQuestion {
     Listing {
+        /// The listing as JSON, as decisions carry it.
         written: String,
         terms: AssetTerms,
         programme: Box<Programme>,
@@ -75,46 +84,86 @@ enum Question {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Answer {
+struct SourceAnswer {
     offset: u64,
     newest_passed_ms: Option<i64>,
     opening_passed: bool,
 }
 
-/// A listed asset.
+/// Which question an answer belongs to.
+#[derive(Debug, Clone, Copy)]
+enum AnswerTo {
+    /// The listing at this offset of the control topic.
+    Listing(u64),
+    Cut(AssetEpoch),
+}
+
+impl PendingQuestion {
+    fn is_answered(&self) -> bool {
+        self.answers.len() == self.asked.len()
+    }
+
+    fn offsets(&self) -> Offsets {
+        Offsets(
+            self.answers
+                .iter()
+                .map(|(source, answer)| (*source, answer.offset))
+                .collect(),
+        )
+    }
+}
+
+/// A listed asset, as the coordinator knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedAsset {
-    /// What never changes.
     pub terms: AssetTerms,
-    /// Its programmes, by their first epoch.
+    /// Ascending by their first epoch.
     pub programmes: Vec<Programme>,
     /// The oldest epoch whose close has not been accepted.
     pub oldest_open: Epoch,
     /// The oldest epoch that is not sealed.
     pub next_seal: Epoch,
-    /// Rewards for epochs that are open, in units.
+    /// Rewards for open epochs, in units.
     rewards: BTreeMap<Epoch, U512>,
     /// Closed epochs that are not sealed.
-    closing: BTreeMap<Epoch, Closing>,
-    /// Dust for the next epoch in `pool` mode, in units.
+    closing: BTreeMap<Epoch, ClosingEpoch>,
+    /// The remainder that is carried into the next epoch in `pool` mode, in units.
     pub carried: U512,
-    /// What is withheld from all accounts, in units.
+    /// The amount withheld from all accounts, in units.
     pub withheld: U512,
 }
 
 /// An epoch between its close and its seal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Closing {
+struct ClosingEpoch {
+    /// In units.
     pool: U512,
     cut: Option<Offsets>,
+    /// By ledger partition.
     subtotals: BTreeMap<u32, Subtotal>,
+    /// The sum of the subtotals, and the split of the pot.
     total: Option<(Subtotal, Split)>,
+    /// By ledger partition.
     receipts: BTreeMap<u32, (Emitted, Hash)>,
+    /// The alarm that stopped it.
     halted: Option<String>,
 }
 
+impl ClosingEpoch {
+    const fn new(pool: U512) -> Self {
+        Self {
+            pool,
+            cut: None,
+            subtotals: BTreeMap::new(),
+            total: None,
+            receipts: BTreeMap::new(),
+            halted: None,
+        }
+    }
+}
+
 impl Coordinator {
-    /// A coordinator of a deployment with `partitions` ledger partitions that has heard nothing yet.
+    /// The coordinator of a new deployment with `partitions` ledger partitions.
     #[must_use]
     pub const fn new(partitions: u32) -> Self {
         Self {
@@ -129,26 +178,26 @@ impl Coordinator {
         }
     }
 
-    /// How many ledger partitions there are.
+    /// The number of ledger partitions.
     #[must_use]
     pub const fn partitions(&self) -> u32 {
         self.partitions
     }
 
-    /// The same coordinator with so many ledger partitions from now on.
+    /// The same coordinator with another number of ledger partitions.
     ///
     /// # Errors
-    /// The epochs, in words, of which some partitions have been heard and others have not.
+    /// The epochs, in words, that are between their first subtotal and their seal.
     pub fn repartitioned(mut self, partitions: u32) -> Result<Self, Vec<String>> {
         let under_way: Vec<String> = self
             .assets
             .iter()
             .flat_map(|listed| {
-                let heard = |closing: &&Closing| !closing.subtotals.is_empty() || closing.total.is_some();
+                let is_summing = |closing: &&ClosingEpoch| !closing.subtotals.is_empty() || closing.total.is_some();
                 listed
                     .closing
                     .iter()
-                    .filter(move |(_, closing)| heard(closing))
+                    .filter(move |(_, closing)| is_summing(closing))
                     .map(|(epoch, _)| format!("{} epoch {epoch}", listed.terms.asset))
             })
             .collect();
@@ -165,7 +214,7 @@ impl Coordinator {
         &self.assets
     }
 
-    /// Epochs that are closed and not sealed, with the alarm if one stopped them.
+    /// Epochs that are closed and not sealed, each with the alarm that stopped it, if there is one.
     pub fn unsealed(&self) -> impl Iterator<Item = (Asset, Epoch, Option<&str>)> {
         self.assets.iter().flat_map(|listed| {
             listed
@@ -189,17 +238,15 @@ impl Coordinator {
     /// Applies a record of the inbox.
     ///
     /// # Errors
-    /// A fault. A bad control event is none: it becomes a dead letter.
-    pub fn apply(&mut self, record: &[u8], memory: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
+    /// A record that cannot be decoded, or that the protocol rules out. A bad control event is none: it becomes a dead letter.
+    pub fn apply(&mut self, record: &[u8], seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
         match codec::decode(record, "a record of the inbox")? {
-            Inbox::Sources(sources) => self.queue.push_back(Queued::Sources(sources)),
+            Inbox::Sources(sources) => self.queue.push_back(QueuedInput::Sources(sources)),
             Inbox::Control { records, read_to } => {
-                self.queue.extend(
-                    records
-                        .into_iter()
-                        .map(|(offset, record)| Queued::Control(offset, record)),
-                );
-                self.queue.push_back(Queued::ReadTo(read_to));
+                let records = records.into_iter();
+                self.queue
+                    .extend(records.map(|(offset, record)| QueuedInput::Control(offset, record)));
+                self.queue.push_back(QueuedInput::ReadTo(read_to));
             }
             Inbox::ListingAnswer {
                 source,
@@ -208,79 +255,59 @@ impl Coordinator {
                 newest_passed_ms,
                 opening_passed,
             } => {
-                self.answered(source, Some(control_offset), None)?.insert(
-                    source,
-                    Answer {
-                        offset: from,
-                        newest_passed_ms,
-                        opening_passed,
-                    },
-                );
+                let answer = SourceAnswer {
+                    offset: from,
+                    newest_passed_ms,
+                    opening_passed,
+                };
+                self.add_answer(source, AnswerTo::Listing(control_offset), answer)?;
             }
             Inbox::CutAnswer { source, at, cut } => {
-                self.answered(source, None, Some(at))?.insert(
-                    source,
-                    Answer {
-                        offset: cut,
-                        newest_passed_ms: None,
-                        opening_passed: false,
-                    },
-                );
+                let answer = SourceAnswer {
+                    offset: cut,
+                    newest_passed_ms: None,
+                    opening_passed: false,
+                };
+                self.add_answer(source, AnswerTo::Cut(at), answer)?;
             }
-            Inbox::Subtotal { partition, at, sums } => {
-                let closing = self.closing(at)?;
-                if closing.subtotals.insert(partition, sums).is_some() {
-                    return Err(impossible(format!("a second subtotal of ledger partition {partition}")));
-                }
-                self.advance(at.number(), out)?;
-            }
+            Inbox::Subtotal { partition, at, sums } => self.add_subtotal(partition, at, sums, out)?,
             Inbox::Receipt {
                 partition,
                 at,
                 emitted,
                 root,
-            } => {
-                let closing = self.closing(at)?;
-                if closing.receipts.insert(partition, (emitted, root)).is_some() {
-                    return Err(impossible(format!("a second receipt of ledger partition {partition}")));
-                }
-                self.advance(at.number(), out)?;
-            }
+            } => self.add_receipt(partition, at, emitted, root, out)?,
         }
-        self.take_turns(memory, out)
+        self.take_turns(seen_events, out)
     }
 
-    /// Decides what can be decided: the pending matter if all answers are in, then what waits behind it.
-    fn take_turns(&mut self, memory: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
+    /// Decides the pending question if all answers are in, then the input that waits behind it.
+    fn take_turns(&mut self, seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
         loop {
-            if let Some(pending) = self
-                .pending
-                .take_if(|pending| pending.answers.len() == pending.asked.len())
-            {
-                self.conclude(pending, memory, out)?;
+            if let Some(pending) = self.pending.take_if(|pending| pending.is_answered()) {
+                self.conclude(pending, seen_events, out)?;
             }
             if self.pending.is_some() {
                 return Ok(());
             }
             match self.queue.pop_front() {
                 None => return Ok(()),
-                Some(Queued::Sources(sources)) => {
+                Some(QueuedInput::Sources(sources)) => {
                     let new: Vec<_> = sources
                         .into_iter()
                         .filter(|source| self.sources.insert(*source))
                         .collect();
                     if !new.is_empty() {
-                        self.decide(&Decision::SourcesAdded { sources: new }, out)?;
+                        self.record_decision(&Decision::SourcesAdded { sources: new }, out)?;
                     }
                 }
-                Some(Queued::Control(offset, record)) => self.control(offset, record, memory, out)?,
-                Some(Queued::ReadTo(to)) => self.decide(&Decision::ControlRead { to }, out)?,
+                Some(QueuedInput::Control(offset, record)) => self.apply_control(offset, record, seen_events, out)?,
+                Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
             }
         }
     }
 
-    /// Puts a decision on record.
-    fn decide(&mut self, decision: &Decision, out: &mut Outputs) -> Result<(), Fault> {
+    fn record_decision(&mut self, decision: &Decision, out: &mut Outputs) -> Result<(), Fault> {
         let number = self.decisions;
         self.decisions = number
             .checked_add(1)
@@ -293,94 +320,12 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Puts a notice on every ledger partition.
+    /// Writes a notice to every ledger partition.
     fn broadcast(&self, notice: &Notice, out: &mut Outputs) -> Result<(), Fault> {
         let record = ledger::notice(notice)?;
         for partition in 0..self.partitions {
             out.push(Topic::Ledger.partition(partition), &[], &record);
         }
         Ok(())
-    }
-
-    /// The answers to the pending question, if `source` was asked just that.
-    fn answered(
-        &mut self,
-        source: TopicPartition,
-        listing: Option<u64>,
-        cut: Option<AssetEpoch>,
-    ) -> Result<&mut BTreeMap<TopicPartition, Answer>, Fault> {
-        let stray = || impossible(format!("{source} answers a question that it was not asked"));
-        let pending = self.pending.as_mut().ok_or_else(stray)?;
-        let meant = match &pending.question {
-            Question::Listing { .. } => listing == Some(pending.control_offset),
-            Question::Cut(at) => cut == Some(*at),
-        };
-        if !meant || !pending.asked.contains(&source) || pending.answers.contains_key(&source) {
-            return Err(stray());
-        }
-        Ok(&mut pending.answers)
-    }
-
-    fn closing(&mut self, at: AssetEpoch) -> Result<&mut Closing, Fault> {
-        self.assets
-            .get_mut(usize::from(at.number()))
-            .and_then(|listed| listed.closing.get_mut(&at.epoch()))
-            .ok_or_else(|| {
-                impossible(format!(
-                    "sums of epoch {} of asset number {}, which is not closing",
-                    at.epoch(),
-                    at.number()
-                ))
-            })
-    }
-
-    /// All answers to a question are in: decides it.
-    fn conclude(&mut self, pending: Pending, memory: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
-        let offsets = Offsets(
-            pending
-                .answers
-                .iter()
-                .map(|(source, answer)| (*source, answer.offset))
-                .collect(),
-        );
-        match pending.question.clone() {
-            Question::Listing {
-                written,
-                terms,
-                programme,
-            } => self.conclude_listing(&pending, &written, terms, *programme, offsets, memory, out),
-            Question::Cut(at) => {
-                memory.insert(pending.identity, control::applied(pending.fingerprint));
-                let listed = self
-                    .assets
-                    .get_mut(usize::from(at.number()))
-                    .ok_or_else(|| impossible("a cut of an asset that is not listed"))?;
-                let terms = listed.terms.clone();
-                let programme = crate::core::contract::listing::in_force(&listed.programmes, at.epoch())
-                    .ok_or_else(|| impossible("an epoch without a programme"))?
-                    .clone();
-                let closing = listed
-                    .closing
-                    .get_mut(&at.epoch())
-                    .ok_or_else(|| impossible("a cut of an epoch that is not closing"))?;
-                closing.cut = Some(offsets.clone());
-                let cut = Decision::Cut {
-                    asset: terms.asset,
-                    number: at.number(),
-                    epoch: at.epoch(),
-                    cut: offsets.clone(),
-                };
-                self.decide(&cut, out)?;
-                self.broadcast(
-                    &Notice::Settle(Box::new(Settlement {
-                        at,
-                        terms,
-                        programme,
-                        cut: offsets,
-                    })),
-                    out,
-                )
-            }
-        }
     }
 }

@@ -1,92 +1,150 @@
-//! From subtotals to the seal.
+//! Leads an epoch from its subtotals to its seal.
 
 use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Rules, Split};
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::listing;
-use crate::core::contract::listing::Mode;
-use crate::core::contract::merkle::join_partition_roots;
+use crate::core::contract::listing::{Mode, Programme, in_force};
+use crate::core::contract::merkle::{Hash, join_partition_roots};
 use crate::core::contract::records::{Ineligible, Seal, timestamp};
 use crate::core::contract::topic::Topic;
-use crate::core::coordinate::{Coordinator, ListedAsset};
+use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Notice;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
+/// A step of an epoch towards its seal.
+enum SealStep {
+    /// The pot is split: the total goes to every ledger partition.
+    Share(Notice),
+    /// The record of the seal.
+    Seal(Vec<u8>),
+}
+
+/// Why an epoch takes no further step.
+enum NotSealed {
+    /// Answers are missing.
+    Incomplete,
+    /// A check failed: this asset stops, and all others go on.
+    Alarm(String),
+    /// The task stops.
+    Fault(Fault),
+}
+
+impl From<Fault> for NotSealed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 impl Coordinator {
-    /// Takes the asset's oldest unsealed epochs as far as they can be taken.
-    pub(super) fn advance(&mut self, number: u16, out: &mut Outputs) -> Result<(), Fault> {
+    /// Keeps the subtotal of a ledger partition.
+    pub(super) fn add_subtotal(
+        &mut self,
+        partition: u32,
+        at: AssetEpoch,
+        sums: Subtotal,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let closing = self.closing_mut(at)?;
+        if closing.subtotals.insert(partition, sums).is_some() {
+            return Err(impossible(format!("a second subtotal of ledger partition {partition}")));
+        }
+        self.advance(at.number(), out)
+    }
+
+    /// Keeps the receipt of a ledger partition.
+    pub(super) fn add_receipt(
+        &mut self,
+        partition: u32,
+        at: AssetEpoch,
+        emitted: Emitted,
+        root: Hash,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let closing = self.closing_mut(at)?;
+        if closing.receipts.insert(partition, (emitted, root)).is_some() {
+            return Err(impossible(format!("a second receipt of ledger partition {partition}")));
+        }
+        self.advance(at.number(), out)
+    }
+
+    fn closing_mut(&mut self, at: AssetEpoch) -> Result<&mut ClosingEpoch, Fault> {
+        self.assets
+            .get_mut(usize::from(at.number()))
+            .and_then(|listed| listed.closing.get_mut(&at.epoch()))
+            .ok_or_else(|| {
+                impossible(format!(
+                    "sums of epoch {} of asset number {}, which is not closing",
+                    at.epoch(),
+                    at.number()
+                ))
+            })
+    }
+
+    /// Advances the oldest unsealed epochs of an asset as far as possible.
+    fn advance(&mut self, number: u16, out: &mut Outputs) -> Result<(), Fault> {
         loop {
-            let partitions = self.partitions;
             let listed = self
                 .assets
                 .get_mut(usize::from(number))
                 .ok_or_else(|| impossible("sums of an asset that is not listed"))?;
-            let epoch = listed.next_seal;
-            let Some(closing) = listed.closing.get(&epoch) else {
-                return Ok(());
-            };
-            if closing.halted.is_some() {
-                return Ok(());
-            }
-            let at = AssetEpoch::new(number, epoch)?;
-            let complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);
-            let step = if closing.total.is_none() && complete(closing.subtotals.len()) {
-                listed.total(epoch)?.map(|notice| Step::Share(notice(at)))
-            } else if closing.total.is_some() && complete(closing.receipts.len()) {
-                listed.seal(at)?.map(Step::Sealed)
-            } else {
-                return Ok(());
-            };
-            match step {
-                Ok(Step::Share(notice)) => self.broadcast(&notice, out)?,
-                Ok(Step::Sealed(record)) => {
-                    let key = listed.terms.asset;
-                    out.push(Topic::Epochs.partition(0), key.as_str().as_bytes(), &record);
+            let (asset, epoch) = (listed.terms.asset, listed.next_seal);
+            match listed.advance(AssetEpoch::new(number, epoch)?, self.partitions) {
+                Ok(SealStep::Share(notice)) => self.broadcast(&notice, out)?,
+                Ok(SealStep::Seal(record)) => {
+                    out.push(Topic::Epochs.partition(0), asset.as_str().as_bytes(), &record);
                 }
-                Err(alarm) => {
-                    let alarm = format!(
-                        "{} epoch {epoch} is stopped, nothing is paid: {alarm}",
-                        listed.terms.asset
-                    );
+                Err(NotSealed::Incomplete) => return Ok(()),
+                Err(NotSealed::Alarm(alarm)) => {
+                    let alarm = format!("{asset} epoch {epoch} is stopped, nothing is paid: {alarm}");
                     if let Some(closing) = listed.closing.get_mut(&epoch) {
                         closing.halted = Some(alarm.clone());
                     }
                     self.alarms.push(alarm);
                     return Ok(());
                 }
+                Err(NotSealed::Fault(fault)) => return Err(fault),
             }
         }
     }
 }
 
-enum Step {
-    Share(Notice),
-    Sealed(Vec<u8>),
-}
-
 impl ListedAsset {
-    fn programme(&self, epoch: Epoch) -> Result<&listing::Programme, Fault> {
-        listing::in_force(&self.programmes, epoch).ok_or_else(|| impossible("an epoch without a programme"))
+    /// The next step of the epoch `at`, the oldest unsealed one.
+    fn advance(&mut self, at: AssetEpoch, partitions: u32) -> Result<SealStep, NotSealed> {
+        let closing = self.closing.get(&at.epoch()).filter(|closing| closing.halted.is_none());
+        let closing = closing.ok_or(NotSealed::Incomplete)?;
+        let is_complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);
+        if closing.total.is_none() && is_complete(closing.subtotals.len()) {
+            self.split_pot(at).map(SealStep::Share)
+        } else if closing.total.is_some() && is_complete(closing.receipts.len()) {
+            self.seal(at.epoch()).map(SealStep::Seal)
+        } else {
+            Err(NotSealed::Incomplete)
+        }
     }
 
-    /// All subtotals are in: splits the pot. The inner error is an alarm.
-    fn total(&mut self, epoch: Epoch) -> Result<Result<impl FnOnce(AssetEpoch) -> Notice + use<>, String>, Fault> {
-        let programme = self.programme(epoch)?;
+    fn programme(&self, epoch: Epoch) -> Result<&Programme, Fault> {
+        in_force(&self.programmes, epoch).ok_or_else(|| impossible("an epoch without a programme"))
+    }
+
+    /// Splits the pot, with all subtotals in.
+    fn split_pot(&mut self, at: AssetEpoch) -> Result<Notice, NotSealed> {
+        let programme = self.programme(at.epoch())?;
         let (mode, commission_rate) = (programme.mode, programme.commission_rate);
         let (carried, withheld) = (self.carried, self.withheld);
         let closing = self
             .closing
-            .get_mut(&epoch)
+            .get_mut(&at.epoch())
             .ok_or_else(|| impossible("a total of an epoch that is not closing"))?;
         let sums = closing
             .subtotals
             .values()
             .try_fold(Subtotal::default(), |sum, one| sum.plus(one))?;
         if sums.withheld_before != withheld {
-            return Ok(Err(format!(
-                "the accounts have {} units withheld, but {withheld} were left withheld by the epoch before",
+            return Err(NotSealed::Alarm(format!(
+                "the accounts have {} units withheld, but the epoch before left {withheld} units withheld",
                 sums.withheld_before
             )));
         }
@@ -94,42 +152,38 @@ impl ListedAsset {
             Mode::Pool => settle::split(closing.pool, commission_rate, carried)?,
             Mode::Apr { .. } => Split::default(),
         };
-        // Where the split is made: what comes in is what is split.
+        // Conservation, where the pot is split: its parts are the amounts that came in.
         if mode == Mode::Pool && closing.pool.checked_add(carried) != split.commission.checked_add(split.to_share) {
-            return Ok(Err(format!(
+            return Err(NotSealed::Alarm(format!(
                 "{} and {carried} units were split into {split:?}",
                 closing.pool
             )));
         }
         closing.total = Some((sums, split));
-        Ok(Ok(move |at| Notice::Total {
+        Ok(Notice::Total {
             at,
             to_share: split.to_share,
             weight: sums.weight,
-        }))
+        })
     }
 
-    /// All receipts are in: checks what went out, and seals the epoch. The inner error is an alarm.
-    fn seal(&mut self, at: AssetEpoch) -> Result<Result<Vec<u8>, String>, Fault> {
-        let epoch = at.epoch();
-        let programme = self.programme(epoch)?.clone();
+    /// Checks what was emitted, with all receipts in, and seals the epoch. Returns the record of the seal.
+    fn seal(&mut self, epoch: Epoch) -> Result<Vec<u8>, NotSealed> {
+        let programme = self.programme(epoch)?;
         let closing = self
             .closing
             .get(&epoch)
             .ok_or_else(|| impossible("a seal of an epoch that is not closing"))?;
         let (Some((sums, split)), Some(cut)) = (&closing.total, &closing.cut) else {
-            return Err(impossible("a seal without a total or a cut"));
+            return Err(impossible("a seal without a total or a cut").into());
         };
         let emitted = closing
             .receipts
             .values()
             .try_fold(Emitted::default(), |sum, (one, _)| sum.plus(one))?;
-        let carried_out =
-            match settle::check_conservation(programme.mode, closing.pool, split, self.carried, sums, &emitted) {
-                Ok(carried_out) => carried_out,
-                Err(alarm) => return Ok(Err(alarm)),
-            };
-        let rules = Rules::new(&self.terms, &programme)?;
+        let carried_out = settle::check_conservation(programme.mode, closing.pool, split, self.carried, sums, &emitted)
+            .map_err(NotSealed::Alarm)?;
+        let rules = Rules::new(&self.terms, programme)?;
         let calendar = &self.terms.calendar;
         let seal = Seal {
             asset: self.terms.asset,
@@ -163,6 +217,6 @@ impl ListedAsset {
         self.withheld = emitted.withheld_after;
         self.closing.remove(&epoch);
         self.next_seal = epoch.next()?;
-        Ok(Ok(record))
+        Ok(record)
     }
 }

@@ -1,0 +1,160 @@
+//! The rules about control events: whether one is accepted, given the listed assets. They are pure, and `softstake check` judges
+//! with them as well.
+
+use crate::core::contract::control::Control;
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::fields;
+use crate::core::contract::fields::Amount;
+use crate::core::contract::listing::{AssetTerms, Listing};
+use crate::core::contract::records::timestamp;
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+use crate::core::values::time::TimeMs;
+
+/// Assets have numbers of 16 bits.
+const MAX_ASSETS: usize = 1 << 16;
+
+/// The listed assets, as far as the rules depend on them.
+pub trait ListedAssets {
+    fn find(&self, asset: Asset) -> Option<ListingFacts<'_>>;
+    fn count(&self) -> usize;
+}
+
+/// What the rules need to know of a listed asset.
+#[derive(Debug, Clone, Copy)]
+pub struct ListingFacts<'a> {
+    pub terms: &'a AssetTerms,
+    pub oldest_open: Epoch,
+    /// The first epoch of its newest programme.
+    pub newest_from: Epoch,
+}
+
+/// A control event that is accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The first listing of an asset. The source partitions must still agree.
+    FirstListing(Listing),
+    ProgrammeChange(Listing),
+    Reward {
+        asset: Asset,
+        /// The epoch whose pool the reward goes into.
+        epoch: Epoch,
+        units: u128,
+    },
+    Close {
+        asset: Asset,
+        epoch: Epoch,
+        /// The pool that the close gives, in units.
+        pool: u128,
+    },
+}
+
+/// Judges the event in an envelope from the control topic. `docs/contract-notes.md` gives the order of the checks.
+///
+/// # Errors
+/// The codes of control events, but for `conflicting_duplicate` and `listing_too_late`.
+pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
+    let kind = Type::of(&envelope.kind)?;
+    if !kind.is_control() {
+        // Always `wrong_topic`: it comes before `invalid_time`.
+        Control::read(kind, envelope.data)?;
+    }
+    let time = fields::time(envelope.time, "time")?;
+    match Control::read(kind, envelope.data)? {
+        Control::Listing(listing) => judge_listing(*listing, assets),
+        Control::ValidatorReward { asset, amount, .. } => judge_reward(asset, &amount, time, assets),
+        Control::EpochClose {
+            asset,
+            epoch,
+            reward_pool,
+        } => judge_close(asset, epoch, reward_pool.as_ref(), time, assets),
+    }
+}
+
+fn find(asset: Asset, assets: &impl ListedAssets) -> Result<ListingFacts<'_>, Rejection> {
+    assets
+        .find(asset)
+        .ok_or_else(|| Code::UnknownAsset.because(format!("`asset` is {asset}, which is not listed; list it first")))
+}
+
+fn units(amount: &Amount<'_>, name: &str, listed: &ListingFacts<'_>) -> Result<u128, Rejection> {
+    amount
+        .units(listed.terms.decimals)
+        .map_err(|error| fields::bad_amount(name, &error))
+}
+
+fn judge_listing(listing: Listing, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
+    let (asset, from) = (listing.terms.asset, listing.programme.from_epoch);
+    let invalid = |reason: String| Err(Code::InvalidProgramme.because(reason));
+    let Some(listed) = assets.find(asset) else {
+        if from != Epoch::FIRST {
+            return invalid(format!(
+                "`from_epoch` of the first listing of {asset} must be 0, it is {from}"
+            ));
+        }
+        if assets.count() >= MAX_ASSETS {
+            return invalid(format!("no more than {MAX_ASSETS} assets can be listed"));
+        }
+        return Ok(Accepted::FirstListing(listing));
+    };
+    if *listed.terms != listing.terms {
+        return invalid(format!(
+            "{asset} is listed already; `decimals`, `anchor` and `epoch_seconds` never change"
+        ));
+    }
+    let (open, newest) = (listed.oldest_open, listed.newest_from);
+    if from <= open || from <= newest {
+        return invalid(format!(
+            "`from_epoch` is {from}; it must be later than epoch {open}, the oldest open, and than epoch {newest}, from which the newest \
+             programme of {asset} is in force"
+        ));
+    }
+    Ok(Accepted::ProgrammeChange(listing))
+}
+
+fn judge_reward(
+    asset: Asset,
+    amount: &Amount<'_>,
+    time: TimeMs,
+    assets: &impl ListedAssets,
+) -> Result<Accepted, Rejection> {
+    let listed = find(asset, assets)?;
+    let units = units(amount, "amount", &listed)?;
+    let oldest = listed.oldest_open;
+    let epoch = listed.terms.calendar.epoch_of(time).unwrap_or(oldest).max(oldest);
+    Ok(Accepted::Reward { asset, epoch, units })
+}
+
+fn judge_close(
+    asset: Asset,
+    epoch: Epoch,
+    pool: Option<&Amount<'_>>,
+    time: TimeMs,
+    assets: &impl ListedAssets,
+) -> Result<Accepted, Rejection> {
+    let listed = find(asset, assets)?;
+    let pool = match pool {
+        Some(pool) => units(pool, "reward_pool", &listed)?,
+        None => 0,
+    };
+    let open = listed.oldest_open;
+    if epoch < open {
+        return Err(Code::EpochAlreadyClosed.because(format!(
+            "`epoch` {epoch} of {asset} is closed already; the oldest open is {open}"
+        )));
+    }
+    if epoch > open {
+        return Err(Code::EpochOutOfOrder.because(format!(
+            "`epoch` is {epoch}, but epoch {open} of {asset} has to be closed first"
+        )));
+    }
+    let end = listed.terms.calendar.end_ms(epoch);
+    if i128::from(time.get()) < end {
+        return Err(Code::EpochNotOver.because(format!(
+            "`time` is before the end of epoch {epoch} of {asset}, which is {}",
+            timestamp(end)
+        )));
+    }
+    Ok(Accepted::Close { asset, epoch, pool })
+}

@@ -1,0 +1,181 @@
+//! Questions to all source partitions: collects the answers, and decides when all are in.
+
+use std::collections::BTreeMap;
+
+use ruint::aliases::U512;
+use serde_json::Value;
+
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::event::Envelope;
+use crate::core::contract::fields;
+use crate::core::contract::listing::{AssetTerms, Programme, in_force};
+use crate::core::contract::records::timestamp;
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::topic::TopicPartition;
+use crate::core::coordinate::control::write_dead_letter;
+use crate::core::coordinate::{AnswerTo, Coordinator, ListedAsset, PendingQuestion, SourceAnswer, SourceQuestion};
+use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::{Notice, Settlement};
+use crate::core::values::ids::{AssetEpoch, Epoch};
+
+impl Coordinator {
+    /// Keeps the answer of `source` to the pending question.
+    pub(super) fn add_answer(
+        &mut self,
+        source: TopicPartition,
+        to: AnswerTo,
+        answer: SourceAnswer,
+    ) -> Result<(), Fault> {
+        let stray = || impossible(format!("{source} answers a question that it was not asked"));
+        let pending = self.pending.as_mut().ok_or_else(stray)?;
+        let is_meant = match (&pending.question, to) {
+            (SourceQuestion::Listing { .. }, AnswerTo::Listing(offset)) => offset == pending.control_offset,
+            (SourceQuestion::Cut(asked), AnswerTo::Cut(at)) => *asked == at,
+            _ => false,
+        };
+        if !is_meant || !pending.asked.contains(&source) || pending.answers.insert(source, answer).is_some() {
+            return Err(stray());
+        }
+        Ok(())
+    }
+
+    /// Decides a question to which all answers are in.
+    pub(super) fn conclude(
+        &mut self,
+        pending: PendingQuestion,
+        seen_events: &mut impl DedupIndex,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let offsets = pending.offsets();
+        match &pending.question {
+            SourceQuestion::Listing {
+                written,
+                terms,
+                programme,
+            } => {
+                let written = serde_json::from_str(written).map_err(|error| Fault::Undecodable {
+                    what: "a pending listing",
+                    why: error.to_string(),
+                })?;
+                if let Err(rejection) = check_in_time(terms, &pending.answers) {
+                    return self.reject_listing(&pending, &rejection, written, offsets, out);
+                }
+                seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
+                self.list(pending.control_offset, terms, programme, written, offsets, out)
+            }
+            SourceQuestion::Cut(at) => {
+                seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
+                self.take_cut(*at, offsets, out)
+            }
+        }
+    }
+
+    fn reject_listing(
+        &mut self,
+        pending: &PendingQuestion,
+        rejection: &Rejection,
+        listing: Value,
+        answered_at: Offsets,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let time = Envelope::read(&pending.payload)
+            .ok()
+            .and_then(|envelope| fields::time(envelope.time, "time").ok());
+        let control_offset = pending.control_offset;
+        write_dead_letter(control_offset, &pending.payload, rejection, time, out)?;
+        self.record_decision(
+            &Decision::ListingRefused {
+                control_offset,
+                listing,
+                code: rejection.code,
+                answered_at,
+            },
+            out,
+        )
+    }
+
+    fn list(
+        &mut self,
+        control_offset: u64,
+        terms: &AssetTerms,
+        programme: &Programme,
+        listing: Value,
+        in_force_from: Offsets,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let number = u16::try_from(self.assets.len()).map_err(|_| Fault::Overflow("an asset number"))?;
+        self.by_name.insert(terms.asset, number);
+        self.assets.push(ListedAsset {
+            terms: terms.clone(),
+            programmes: vec![programme.clone()],
+            oldest_open: Epoch::FIRST,
+            next_seal: Epoch::FIRST,
+            rewards: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            carried: U512::ZERO,
+            withheld: U512::ZERO,
+        });
+        self.record_decision(
+            &Decision::ListingAccepted {
+                control_offset,
+                number,
+                listing,
+                in_force_from,
+            },
+            out,
+        )
+    }
+
+    /// Records a cut, and sends the settlement of its epoch to every ledger partition.
+    fn take_cut(&mut self, at: AssetEpoch, cut: Offsets, out: &mut Outputs) -> Result<(), Fault> {
+        let listed = self
+            .assets
+            .get_mut(usize::from(at.number()))
+            .ok_or_else(|| impossible("a cut of an asset that is not listed"))?;
+        let terms = listed.terms.clone();
+        let programme = in_force(&listed.programmes, at.epoch())
+            .ok_or_else(|| impossible("an epoch without a programme"))?
+            .clone();
+        let closing = listed
+            .closing
+            .get_mut(&at.epoch())
+            .ok_or_else(|| impossible("a cut of an epoch that is not closing"))?;
+        closing.cut = Some(cut.clone());
+        self.record_decision(
+            &Decision::Cut {
+                asset: terms.asset,
+                number: at.number(),
+                epoch: at.epoch(),
+                cut: cut.clone(),
+            },
+            out,
+        )?;
+        let settlement = Settlement {
+            at,
+            terms,
+            programme,
+            cut,
+        };
+        self.broadcast(&Notice::Settle(Box::new(settlement)), out)
+    }
+}
+
+/// Checks that no source partition has ignored postings that a listing would cover.
+fn check_in_time(terms: &AssetTerms, answers: &BTreeMap<TopicPartition, SourceAnswer>) -> Result<(), Rejection> {
+    let anchor = terms.calendar.anchor().get();
+    let late = answers
+        .iter()
+        .find(|(_, answer)| answer.opening_passed || answer.newest_passed_ms.is_some_and(|newest| newest >= anchor));
+    let Some((source, answer)) = late else { return Ok(()) };
+    let newest = answer.newest_passed_ms.map_or_else(
+        || "opening balances".into(),
+        |newest| format!("postings up to {}", timestamp(i128::from(newest))),
+    );
+    Err(Code::ListingTooLate.because(format!(
+        "{newest} of {} were passed over on {source}, as it was not listed; list it again with a later `anchor`, and send opening balances \
+         for that anchor after the listing",
+        terms.asset
+    )))
+}

@@ -72,7 +72,7 @@ fn main() {
     let restored = said.matches("restored from the snapshot").count();
     println!("{restored} stores restored and ready: {took:.1?}");
     assert!(
-        restored > 8 && !said.contains("going through what was published before"),
+        restored > 8 && !said.contains("recovering, with outputs suppressed"),
         "{said}"
     );
 

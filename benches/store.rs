@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ethnum::I256;
 use softstake::bus::Position;
 use softstake::core::accrue::row::Row;
-use softstake::store::rocks::{FILE_FROM, MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
+use softstake::store::rocks::{FILE_FROM, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use softstake::store::{Changes, Store, row};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -104,7 +104,12 @@ fn memory_mb() -> u64 {
         / 1024
 }
 
-fn open(name: &str, kind: StoreKind, shared: &Shared, file_from: usize) -> Outcome<(RocksStore, tempfile::TempDir)> {
+fn open(
+    name: &str,
+    kind: StoreKind,
+    shared: &StoreResources,
+    file_from: usize,
+) -> Outcome<(RocksStore, tempfile::TempDir)> {
     let directory = tempfile::tempdir()?;
     let mut settings = StoreSettings::new(shared.clone(), name);
     settings.file_from = file_from;
@@ -112,7 +117,7 @@ fn open(name: &str, kind: StoreKind, shared: &Shared, file_from: usize) -> Outco
     Ok((store, directory))
 }
 
-fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &Shared) -> Outcome {
+fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &StoreResources) -> Outcome {
     let file_from = if way == Way::Log { usize::MAX } else { 0 };
     let (mut store, _directory) = open("bench", StoreKind::Accrue, shared, file_from)?;
     let mut random = Random(1);
@@ -171,7 +176,7 @@ fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &
     Ok(())
 }
 
-fn ids(batch: usize, ids: usize, shared: &Shared) -> Outcome {
+fn ids(batch: usize, ids: usize, shared: &StoreResources) -> Outcome {
     let (mut store, _directory) = open("bench", StoreKind::Ingest, shared, FILE_FROM)?;
     let mut random = Random(2);
     let mut id = |prefix: u8| {
@@ -245,7 +250,7 @@ fn main() -> Outcome {
         .filter_map(|argument| argument.parse::<usize>().ok());
     let accounts = arguments.next().unwrap_or(1_000_000);
     let operations = arguments.next().unwrap_or(4_000_000);
-    let shared = Shared::new(MemoryLimits::default())?;
+    let shared = StoreResources::new(MemoryLimits::default())?;
 
     println!("adding to changes, sorting and combining them: ns each");
     println!("              batch      add     sort");

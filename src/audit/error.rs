@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::bus::{BusError, TopicPartition};
 use crate::core::fault::Fault;
+use crate::deployment::DeploymentError;
 use crate::store::StoreError;
-use crate::task::TaskError;
 
 /// Why a replay, or an audit that reads the whole log, cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum AuditError {
     Bus(#[from] BusError),
     /// A task of the replay.
     #[error(transparent)]
-    Task(#[from] TaskError),
+    Deployment(#[from] DeploymentError),
     /// The temporary store that sorts records.
     #[error(transparent)]
     Store(#[from] StoreError),

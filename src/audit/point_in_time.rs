@@ -13,6 +13,7 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
+use crate::deployment::DeploymentError;
 use crate::deployment::record::DeploymentRecord;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
@@ -48,7 +49,7 @@ impl PointInTime {
     /// # Errors
     /// A failure of the bus, a record that cannot be decoded, or a partition without its first records.
     pub fn read(bus: &dyn Log) -> Result<Self, AuditError> {
-        let deployment = DeploymentRecord::of(bus)?;
+        let deployment = DeploymentRecord::read(bus).map_err(DeploymentError::from)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
         let ingested = source_positions(bus, deployment.is_some())?;
         let (with_position, dead_letters) = OUTPUT_TOPICS.split_at(3);

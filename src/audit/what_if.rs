@@ -25,7 +25,7 @@ use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::listing::Listing;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
-use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
+use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Changes, Store, row};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
@@ -328,7 +328,7 @@ fn sums(
     epochs: &BTreeSet<Epoch>,
     work: &Path,
 ) -> Result<RocksStore, AuditError> {
-    let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "sums by account");
+    let settings = StoreSettings::new(StoreResources::new(MemoryLimits::default())?, "sums by account");
     let mut store = RocksStore::open(&work.join("accounts"), StoreKind::Accrue, settings)?;
     let mut changes = Changes::default();
     let mut key = Vec::new();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::bus::BusError;
 use crate::cli::Outcome;
 use crate::config::ConfigError;
+use crate::deployment::DeploymentError;
 use crate::generate::GenerateError;
 use crate::task::TaskError;
 
@@ -60,7 +61,16 @@ impl From<TaskError> for Failure {
     fn from(error: TaskError) -> Self {
         match error {
             TaskError::Bus(error) => error.into(),
-            TaskError::Fixed { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<DeploymentError> for Failure {
+    fn from(error: DeploymentError) -> Self {
+        match error {
+            DeploymentError::Task(error) => error.into(),
+            DeploymentError::SettingChanged { .. } => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -109,7 +119,7 @@ mod tests {
     fn statuses() {
         let missing = BusError::Missing { path: "nowhere".into() };
         let locked = BusError::Locked { path: "here".into() };
-        let fixed = TaskError::Fixed {
+        let setting_changed = DeploymentError::SettingChanged {
             name: "partitions",
             given: "4".into(),
             recorded: "8".into(),
@@ -125,8 +135,9 @@ mod tests {
         for (failure, expected) in [
             (missing.into(), 2),
             (TaskError::Bus(BusError::Missing { path: "a".into() }).into(), 2),
+            (DeploymentError::from(BusError::Missing { path: "a".into() }).into(), 2),
             (locked.into(), 1),
-            (fixed.into(), 2),
+            (setting_changed.into(), 2),
             (setting.into(), 2),
             (GenerateError::EmptyTape.into(), 1),
             (ConfigError::Missing(Key::Bus).into(), 2),

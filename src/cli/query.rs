@@ -16,8 +16,7 @@ use crate::cli::table::Table;
 use crate::cli::{Outcome, bus, records};
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
-use crate::deployment::account;
-use crate::deployment::account::AccountView;
+use crate::deployment::account::{AssetHolding, read_account};
 
 /// Look up an account, its distributions, or an asset's epochs
 #[derive(Debug, Args)]
@@ -97,7 +96,7 @@ impl Query {
                 json,
             } => {
                 let loaded = places.load()?;
-                let mut views = account::account(loaded.state()?, name)?;
+                let mut views = read_account(loaded.state()?, name)?;
                 views.retain(|view| asset.is_none_or(|asset| asset.as_str() == view.asset));
                 if *json {
                     write_json(&json!({ "account": name, "assets": views }), out)
@@ -168,7 +167,7 @@ pub(super) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut dyn Write) 
     Ok(writeln!(out)?)
 }
 
-fn show_account(name: &str, views: &[AccountView], out: &mut dyn Write) -> Outcome {
+fn show_account(name: &str, views: &[AssetHolding], out: &mut dyn Write) -> Outcome {
     let name = escape_for_terminal(name);
     if views.is_empty() {
         return Ok(writeln!(

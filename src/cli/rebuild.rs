@@ -14,8 +14,7 @@ use crate::cli::flags::Settings;
 use crate::cli::{Outcome, bus, progress, signals};
 use crate::deployment::repartition::rebuild;
 use crate::deployment::state_directory::StateDirectory;
-use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES};
-use crate::task::TaskError;
+use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES};
 use crate::task::stats::Stats;
 
 /// Make the stores anew from the log alone, up to what was published
@@ -61,7 +60,7 @@ impl Rebuild {
             mode: RunMode::Rebuild { before: None },
             sequence: None,
         };
-        let end: Result<RunEnd, TaskError> = progress::watched(&stats, &bars, config.log.format, || {
+        let end: Result<RunEnd, DeploymentError> = progress::watched(&stats, &bars, config.log.format, || {
             rebuild(&mut deployment, &stop, &stats)
         });
         drop(deployment);

@@ -15,7 +15,7 @@ use crate::cli::table::{count, counted};
 use crate::cli::{Outcome, bus, progress, signals};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
 use crate::deployment::state_directory::StateDirectory;
-use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES, run};
+use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES, run};
 use crate::task::TaskError;
 use crate::task::stats::Stats;
 
@@ -68,13 +68,13 @@ impl Run {
         let mut replaced: Option<Instant> = None;
         let end = loop {
             match self.session(config, address, state, bars, &stop, &stats) {
-                Err(TaskError::Bus(error @ BusError::Replaced { .. }))
+                Err(DeploymentError::Task(TaskError::Bus(error @ BusError::Replaced { .. })))
                     if !stop.load(Relaxed) && replaced.is_none_or(|at| at.elapsed() > REPLACED_AGAIN_WITHIN) =>
                 {
                     tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");
                     replaced = Some(Instant::now());
                 }
-                Err(TaskError::LayoutChanged) if !stop.load(Relaxed) => {
+                Err(DeploymentError::Task(TaskError::LayoutChanged)) if !stop.load(Relaxed) => {
                     tracing::info!("{}", TaskError::LayoutChanged);
                 }
                 end => break end,
@@ -102,7 +102,7 @@ impl Run {
         bars: &MultiProgress,
         stop: &Arc<AtomicBool>,
         stats: &Arc<Stats>,
-    ) -> Result<RunEnd, TaskError> {
+    ) -> Result<RunEnd, DeploymentError> {
         let Some(opened) = bus::open(address, config, stop)? else {
             return Ok(RunEnd::Stopped);
         };
@@ -129,7 +129,7 @@ pub(super) fn deployment(
     bus: Arc<dyn Bus>,
     state: &Path,
     to_the_end: bool,
-) -> Result<Deployment, TaskError> {
+) -> Result<Deployment, DeploymentError> {
     Ok(Deployment {
         bus: Access::ReadWrite(bus),
         stores: Arc::new(StateDirectory::open(

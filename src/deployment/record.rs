@@ -1,121 +1,56 @@
-//! What a deployment was begun with, kept on the bus beside its decisions, and how its ledger has been laid out since.
+//! The deployment record: the settings that a deployment was begun with, and its layout changes.
+//!
+//! The bus keeps it beside the decisions, as the position of [`TaskId::DEPLOYMENT`].
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusError, Cursor, Log, Mark, Outputs, Position, Reaction, TaskId, Topic};
+use crate::bus::{BusError, Cursor, Log, Outputs, Position, Reaction, TaskId, Topic};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
-use crate::deployment::{DEFAULT_PARTITIONS, Deployment, RunMode};
+use crate::deployment::error::DeploymentError;
+use crate::deployment::layout::{Layout, LayoutChange};
+use crate::deployment::settings::{DEFAULT_PARTITIONS, Deployment, RunMode};
 use crate::task::TaskError;
 
-/// How the ledger is laid out: over how many partitions, and how often that was changed before.
-///
-/// A store of one layout is none of another, even if both have as many partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Layout {
-    /// How many changes came before it.
-    pub generation: u32,
-    /// Its partitions.
-    pub partitions: Partitions,
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.generation {
-            0 => write!(f, "{}", self.partitions.count()),
-            generation => write!(f, "{}-{generation}", self.partitions.count()),
-        }
-    }
-}
-
-/// What the bus has on record of a deployment.
+/// The settings on which results or stores depend, and every layout change. Its postcard form is on the bus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentRecord {
-    /// How many ledger partitions are in force.
+    /// The number of ledger partitions in force.
     pub partitions: u32,
-    /// For how many epochs duplicates are recognised.
+    /// The number of epochs for which duplicates are recognised.
     pub dedup_epochs: u64,
-    /// Every change of the number of ledger partitions, oldest first.
+    /// Every layout change, oldest first.
     pub layout_changes: Vec<LayoutChange>,
 }
 
-/// A change of the number of ledger partitions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayoutChange {
-    /// How many there were.
-    pub from: u32,
-    /// Where the accrue tasks stood, by partition: at the ends of their partitions.
-    pub ledger: Vec<StoppedAt>,
-    /// Where the coordinator stood.
-    pub inbox: StoppedAt,
-}
-
-/// Where a task stood between two records of its only input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoppedAt {
-    /// The next offset.
-    pub offset: u64,
-    /// Jobs finished since the last record.
-    pub job: u32,
-}
-
-impl StoppedAt {
-    /// Where a task stands, if it is not in the middle of a job.
-    #[must_use]
-    pub fn at(task: TaskId, position: &Position) -> Option<Self> {
-        position.cursor.place.is_empty().then(|| Self {
-            offset: position.offset(task.home()),
-            job: position.cursor.job,
-        })
-    }
-
-    /// The position of a task that stood there. Marks of our own topics need no evidence.
-    #[must_use]
-    pub fn position(self, task: TaskId) -> Position {
-        if self == Self::default() {
-            return Position::default();
-        }
-        let mark = Mark {
-            offset: self.offset,
-            evidence: Vec::new(),
-        };
-        Position {
-            inputs: BTreeMap::from([(task.home(), mark)]),
-            cursor: Cursor {
-                job: self.job,
-                place: Vec::new(),
-            },
-        }
-    }
-}
-
 impl DeploymentRecord {
-    /// What is on record; nothing before a deployment is begun.
+    /// Reads the record from the bus; `None` before a deployment has begun.
     ///
     /// # Errors
-    /// What the bus says, or if the record cannot be read.
-    pub fn of(log: &dyn Log) -> Result<Option<Self>, TaskError> {
+    /// If the bus cannot be read, or the record cannot be decoded.
+    pub fn read(log: &dyn Log) -> Result<Option<Self>, TaskError> {
         let Some(position) = log.committed(TaskId::DEPLOYMENT)? else {
             return Ok(None);
         };
         codec::decode(&position.cursor.place, "the deployment's record on the bus")
             .map(Some)
-            .map_err(fault)
+            .map_err(|fault| TaskError::Fault {
+                at: FAULTS_AT.into(),
+                fault,
+            })
     }
 
-    /// It as the bus keeps it.
+    /// The position under which the bus keeps the record.
     ///
     /// # Errors
-    /// None but a fault.
-    pub fn position(&self) -> Result<Position, TaskError> {
-        let place = codec::encode(self).map_err(fault)?;
+    /// A fault, if the record cannot be encoded.
+    pub fn position(&self) -> Result<Position, DeploymentError> {
+        let place = codec::encode(self).map_err(|fault| DeploymentError::fault(FAULTS_AT, fault))?;
         Ok(Position {
-            // Later records are behind earlier ones.
+            // Each layout change raises the job, so that a later record has a higher position.
             cursor: Cursor {
                 job: u32::try_from(self.layout_changes.len()).unwrap_or(u32::MAX),
                 place,
@@ -127,9 +62,9 @@ impl DeploymentRecord {
     /// The layout in force.
     ///
     /// # Errors
-    /// If the number of partitions cannot be.
-    pub fn layout(&self) -> Result<Layout, TaskError> {
-        let partitions = Partitions::new(self.partitions).map_err(|error| TaskError::Fixed {
+    /// `SettingChanged` if the number of partitions is not a power of two from 1 to 4096.
+    pub fn layout(&self) -> Result<Layout, DeploymentError> {
+        let partitions = Partitions::new(self.partitions).map_err(|error| DeploymentError::SettingChanged {
             name: "partitions",
             given: self.partitions.to_string(),
             recorded: error.to_string(),
@@ -141,7 +76,7 @@ impl DeploymentRecord {
         })
     }
 
-    /// It as it was before the switch of this number, and those after it.
+    /// The record as it was before the layout change of this number.
     #[must_use]
     pub fn before(&self, layout_change: usize) -> Self {
         Self {
@@ -154,7 +89,7 @@ impl DeploymentRecord {
         }
     }
 
-    /// How many ledger partitions there were when the record of the inbox at `offset` was heard.
+    /// The number of ledger partitions when the coordinator applied the record of the inbox at `offset`.
     #[must_use]
     pub fn partitions_at(&self, offset: u64) -> u32 {
         let next = self
@@ -164,37 +99,41 @@ impl DeploymentRecord {
         next.map_or(self.partitions, |layout_change| layout_change.from)
     }
 
-    /// Where an accrue task or the coordinator of the layout in force begins: where the last one of its name stood in an earlier layout.
+    /// Where an accrue task or the coordinator begins in the layout in force: where the task of the same name stopped last.
     #[must_use]
     pub fn begins_at(&self, task: TaskId) -> Position {
-        let stood = |layout_change: &LayoutChange| match task {
+        let stopped_at = |layout_change: &LayoutChange| match task {
             TaskId::COORDINATE => Some(layout_change.inbox),
             _ => layout_change
                 .ledger
                 .get(usize::try_from(task.home().partition).ok()?)
                 .copied(),
         };
-        let stood = self.layout_changes.iter().rev().find_map(stood);
-        stood.unwrap_or_default().position(task)
+        let stopped_at = self.layout_changes.iter().rev().find_map(stopped_at);
+        stopped_at.unwrap_or_default().position(task)
     }
 }
 
-/// Whose name errors about what a deployment was begun with go under.
-const FIXED: &str = "deployment";
+/// Faults of the record name this place.
+const FAULTS_AT: &str = "deployment";
 
-/// How long to wait before looking again whether another process has begun the deployment.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The pause before another look whether another process has created the record.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// Agrees on the settings that results or the ledger's layout rest on: what the bus has on record, or what is asked for if it has nothing.
-/// Where several processes run a deployment, one of them begins it and the others wait for that. `None` if it was asked to stop meanwhile.
-pub(super) fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option<DeploymentRecord>, TaskError> {
+/// Loads the deployment record, or creates it. `None` if `stop` was set first.
+///
+/// If several processes run the deployment, one of them creates the record and the others wait for it.
+pub(super) fn load_or_create_record(
+    deployment: &Deployment,
+    stop: &AtomicBool,
+) -> Result<Option<DeploymentRecord>, DeploymentError> {
     let membership = deployment.bus.membership();
     loop {
-        if let Some(record) = settled(DeploymentRecord::of(deployment.bus.log()))? {
-            return agreed(deployment, Some(record)).map(Some);
+        if let Some(record) = none_while_unavailable(DeploymentRecord::read(deployment.bus.log()))? {
+            return check_settings(deployment, Some(record)).map(Some);
         }
         if deployment.mode != RunMode::Work {
-            return Err(TaskError::Unfinished {
+            return Err(DeploymentError::Unfinished {
                 what: "this bus has nothing on record of a deployment: run softstake there first".into(),
             });
         }
@@ -205,25 +144,26 @@ pub(super) fn fixed(deployment: &Deployment, stop: &AtomicBool) -> Result<Option
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(RETRY_AFTER);
     }
-    let begun = begin(deployment);
+    let created = create_record(deployment);
     if let Some(membership) = membership {
         membership.release(TaskId::DEPLOYMENT);
     }
-    match begun {
-        // It was taken from us, or whether it was done has to be looked up.
-        Err(TaskError::Bus(error)) if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) => {
+    match created {
+        // Another process has the task now, or the outcome of the commit is unknown: read the record again.
+        Err(DeploymentError::Task(TaskError::Bus(error)))
+            if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) =>
+        {
             tracing::warn!("{error}");
-            std::thread::sleep(LOOK_AGAIN);
-            fixed(deployment, stop)
+            std::thread::sleep(RETRY_AFTER);
+            load_or_create_record(deployment, stop)
         }
-        begun => begun.map(Some),
+        created => created.map(Some),
     }
 }
 
-/// What the bus answered; nothing while it cannot be reached.
-fn settled<T>(answer: Result<Option<T>, TaskError>) -> Result<Option<T>, TaskError> {
+fn none_while_unavailable<T>(answer: Result<Option<T>, TaskError>) -> Result<Option<T>, TaskError> {
     match answer {
         Err(TaskError::Bus(error @ BusError::Unavailable { .. })) => {
             tracing::warn!("{error}");
@@ -233,28 +173,31 @@ fn settled<T>(answer: Result<Option<T>, TaskError>) -> Result<Option<T>, TaskErr
     }
 }
 
-/// Begins the deployment, with what this process was told.
-fn begin(deployment: &Deployment) -> Result<DeploymentRecord, TaskError> {
-    let bus = deployment.writable()?;
+/// Begins the deployment with the settings of this process.
+fn create_record(deployment: &Deployment) -> Result<DeploymentRecord, DeploymentError> {
+    let bus = deployment.writable_bus()?;
     if bus.readable_end(Topic::Decisions.partition(0))? > 0 {
         return Err(BusError::PositionLost {
             task: TaskId::DEPLOYMENT,
             group: bus.identity().to_owned(),
             why: format!(
-                "{} has decisions, but nothing says what the deployment was begun with",
+                "{} has decisions, but the record of the deployment's settings is missing",
                 Topic::Decisions
             ),
         }
         .into());
     }
-    let record = agreed(deployment, None)?;
+    let record = check_settings(deployment, None)?;
     bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &record.position()?)?;
     Ok(record)
 }
 
-/// What is in force, if what this process was told does not contradict it.
-fn agreed(deployment: &Deployment, recorded: Option<DeploymentRecord>) -> Result<DeploymentRecord, TaskError> {
-    // Where the ledger is there already, it has as many partitions as it has.
+/// Returns the record in force, which is a new one if none is `recorded`. Fails if the settings of this process contradict it.
+fn check_settings(
+    deployment: &Deployment,
+    recorded: Option<DeploymentRecord>,
+) -> Result<DeploymentRecord, DeploymentError> {
+    // If the ledger topic exists already, its number of partitions counts.
     let ledger = match deployment.bus.membership() {
         Some(_) => u32::try_from(deployment.bus.log().partitions(Topic::Ledger)?.len()).ok(),
         None => None,
@@ -266,24 +209,24 @@ fn agreed(deployment: &Deployment, recorded: Option<DeploymentRecord>) -> Result
     });
     let count = record.partitions;
     if let Some(given) = deployment.partitions.filter(|given| *given != count) {
-        return Err(TaskError::Fixed {
+        return Err(DeploymentError::SettingChanged {
             name: "partitions",
             given: given.to_string(),
             recorded: count.to_string(),
-            hint: "leave it out to go on with what is in force; `softstake repartition` changes it",
+            hint: "leave it out to use the number in force; `softstake repartition` changes that number",
         });
     }
-    // More are there after a way back from more.
+    // The topic keeps its partitions when the number in force becomes smaller.
     if let Some(found) = ledger.filter(|found| *found < count) {
-        return Err(TaskError::Fixed {
+        return Err(DeploymentError::SettingChanged {
             name: "partitions",
-            given: format!("{found}, going by topic {}", Topic::Ledger),
+            given: format!("{found}, the number of partitions of topic {}", Topic::Ledger),
             recorded: count.to_string(),
             hint: "restore the topic as it was, or begin a new deployment on new topics",
         });
     }
     if deployment.dedup_epochs != record.dedup_epochs {
-        return Err(TaskError::Fixed {
+        return Err(DeploymentError::SettingChanged {
             name: "dedup_epochs",
             given: deployment.dedup_epochs.to_string(),
             recorded: record.dedup_epochs.to_string(),
@@ -294,18 +237,13 @@ fn agreed(deployment: &Deployment, recorded: Option<DeploymentRecord>) -> Result
     Ok(record)
 }
 
-fn fault(fault: crate::core::fault::Fault) -> TaskError {
-    TaskError::Fault {
-        at: FIXED.into(),
-        fault,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::deployment::layout::StoppedAt;
+
     use super::*;
 
-    fn stood(offset: u64) -> StoppedAt {
+    fn stopped_at(offset: u64) -> StoppedAt {
         StoppedAt { offset, job: 1 }
     }
 
@@ -317,20 +255,20 @@ mod tests {
             layout_changes: vec![
                 LayoutChange {
                     from: 2,
-                    ledger: vec![stood(10), stood(11)],
-                    inbox: stood(5),
+                    ledger: vec![stopped_at(10), stopped_at(11)],
+                    inbox: stopped_at(5),
                 },
                 LayoutChange {
                     from: 4,
-                    ledger: vec![stood(20), stood(21), stood(22), stood(23)],
-                    inbox: stood(9),
+                    ledger: vec![stopped_at(20), stopped_at(21), stopped_at(22), stopped_at(23)],
+                    inbox: stopped_at(9),
                 },
             ],
         }
     }
 
     #[test]
-    fn tasks_begin_where_the_last_of_their_name_stood() {
+    fn tasks_begin_where_the_last_task_of_their_name_stopped() {
         let record = there_and_back();
         let begins = |record: &DeploymentRecord, partition| {
             record
@@ -342,18 +280,18 @@ mod tests {
             record.begins_at(TaskId::COORDINATE).offset(TaskId::COORDINATE.home()),
             9
         );
-        // In the layout of four, two had never been.
+        // Two tasks of the layout of four had not existed before.
         assert_eq!(
             [0, 1, 2, 3].map(|partition| begins(&record.before(1), partition)),
             [10, 11, 0, 0]
         );
         assert_eq!(record.before(1).begins_at(TaskId::accrue(3)), Position::default());
-        // Were there four once more, the third would go on where it stood.
+        // With four partitions again, the third task continues where it stopped before.
         let mut again = record;
         again.layout_changes.push(LayoutChange {
             from: 2,
-            ledger: vec![stood(30), stood(31)],
-            inbox: stood(12),
+            ledger: vec![stopped_at(30), stopped_at(31)],
+            inbox: stopped_at(12),
         });
         again.partitions = 4;
         assert_eq!(
@@ -363,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn layouts_of_as_many_partitions_are_not_the_same() {
+    fn layouts_with_the_same_number_of_partitions_differ() {
         let record = there_and_back();
         let layouts = [record.before(0), record.before(1), record.clone()].map(|record| record.layout().unwrap());
         assert_eq!(layouts.map(|layout| layout.to_string()), ["2", "4-1", "2-2"]);
@@ -375,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn comes_back_and_grows_with_its_switches() {
+    fn a_record_is_read_as_written_and_its_position_grows_with_layout_changes() {
         let record = there_and_back();
         let position = record.position().unwrap();
         let read: DeploymentRecord = codec::decode(&position.cursor.place, "a record").unwrap();

@@ -1,9 +1,12 @@
-//! Laying the ledger out anew, over more or fewer partitions, by moving ranges of buckets from store to store.
+//! Changes the number of ledger partitions, by copying the rows of buckets from store to store.
 //!
-//! What is on the ledger and in the inbox is worked off first, so that all accrue tasks stand at the ends of their partitions and no settlement is
-//! past waiting for barriers: then their states are the same, and their stores differ in nothing but which buckets' rows they hold. New stores are
-//! made beside the old ones; one record on the bus then puts them in force; the old ones go. Killed before that record, nothing has happened; killed
-//! after it, nothing is missing.
+//! 1. The accrue tasks and the coordinator process the ledger and the inbox to their ends, and stop there. No settlement is then past waiting
+//!    for barriers, so all accrue tasks have the same state. Their stores differ only in the buckets whose rows they hold.
+//! 2. New stores are made beside the old ones.
+//! 3. One record on the bus puts the new layout in force.
+//! 4. The old stores are removed.
+//!
+//! A process killed before step 3 has changed nothing; killed after it, it has lost nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,96 +17,90 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Membership, Outputs, Position, TaskId, Topic};
 use crate::core::accrue::Accrue;
 use crate::core::coordinate::Coordinator;
+use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::{BUCKETS, Partitions};
-use crate::deployment::record::{DeploymentRecord, Layout, LayoutChange, StoppedAt};
-use crate::deployment::state_directory::{Owner, Stores};
-use crate::deployment::{Deployment, RunEnd, RunMode, run};
+use crate::deployment::error::DeploymentError;
+use crate::deployment::layout::{Layout, LayoutChange, StoppedAt};
+use crate::deployment::record::DeploymentRecord;
+use crate::deployment::run::{RunEnd, run};
+use crate::deployment::settings::{Deployment, RunMode};
+use crate::deployment::state_directory::{StoreOwner, Stores};
 use crate::store::{Changes, Store, tables};
+use crate::task::fold::load_state;
 use crate::task::stats::Stats;
-use crate::task::{TaskError, seen_events};
 
-/// Bytes of changes that wait in memory.
+/// Bytes of changes that are kept in memory before a commit.
 const BATCH_BYTES: usize = 64 << 20;
-/// How long other instances may take to give their tasks up.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked again.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long other instances may take to release their tasks.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(120);
+const POLL_EVERY: Duration = Duration::from_millis(200);
 
-/// What was done.
+/// A finished layout change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Done {
-    /// The layout before.
+pub struct Repartitioned {
     pub from: Layout,
-    /// The layout in force now.
     pub to: Layout,
-    /// Rows of accounts that were moved.
+    /// The number of keys copied: rows, opening rows and statuses of accounts.
     pub rows: u64,
 }
 
-/// Lays the ledger of `deployment`, whose mode is [`RunMode::Drain`], out over `to` partitions. `None` if it was asked to stop before. `look` is the same
-/// bus, for somebody who reads every partition to its very end.
+/// Changes the ledger of `deployment`, whose mode is [`RunMode::Drain`], to `to` partitions. `None` if `stop` was set first.
+///
+/// `read_only` is the same bus, opened for reading only: there every partition can be read to its very end.
 ///
 /// # Errors
-/// `NotNow` if it cannot be done as things are; what stops a task.
+/// `CannotRepartition` if another instance works, or a settlement is under way; otherwise what stopped a task.
 pub fn repartition(
     deployment: &Deployment,
-    look: &dyn Log,
+    read_only: &dyn Log,
     to: Partitions,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
-) -> Result<Option<Done>, TaskError> {
-    let bus = deployment.writable()?;
-    let not_now = |why: String| TaskError::NotNow { why };
-    let record =
-        DeploymentRecord::of(bus.as_ref())?.ok_or_else(|| not_now("nothing is on record of a deployment".into()))?;
+) -> Result<Option<Repartitioned>, DeploymentError> {
+    let bus = deployment.writable_bus()?;
+    let log = deployment.bus.log();
+    let Some(record) = DeploymentRecord::read(log)? else {
+        return Err(cannot("nothing is on record of a deployment"));
+    };
     let from = record.layout()?;
     if from.partitions == to {
-        return Err(not_now(format!("it has {} partitions already", to.count())));
+        return Err(cannot(format!("it has {} partitions already", to.count())));
     }
     let to = Layout {
         generation: from.generation.saturating_add(1),
         partitions: to,
     };
-    let tasks = all_tasks(bus.as_ref(), from)?;
-    if !drain(deployment, look, from, &tasks, stop, stats)? {
+    let tasks = all_tasks(log, from)?;
+    if !drain(deployment, read_only, from, &tasks, stop, stats)? {
         return Ok(None);
     }
-    // Nobody else is given any of them until this is done.
-    let held = Held::take(bus.membership(), &tasks)?;
-    for (task, end) in homes(look, from)? {
-        if !is_worked_off(bus.as_ref(), look, task, end)? {
-            return Err(not_now(format!(
-                "{task} was worked on by another instance: stop all of them, and try again"
+    // No other instance gets one of these tasks until the new layout is in force.
+    let acquired = AcquiredTasks::acquire(deployment.bus.membership(), &tasks)?;
+    for (task, end) in readable_ends(read_only, from)? {
+        if !is_at_end(log, read_only, task, end)? {
+            return Err(cannot(format!(
+                "another instance worked on {task}: stop all of them, and try again"
             )));
         }
     }
-    let stood = |task: TaskId| -> Result<StoppedAt, TaskError> {
-        let position = bus.committed(task)?.unwrap_or_default();
-        StoppedAt::at(task, &position).ok_or_else(|| not_now(format!("{task} is in the middle of a settlement")))
-    };
     let mut new = record;
-    new.layout_changes.push(LayoutChange {
-        from: new.partitions,
-        ledger: (0..from.partitions.count())
-            .map(|partition| stood(TaskId::accrue(partition)))
-            .collect::<Result<_, _>>()?,
-        inbox: stood(TaskId::COORDINATE)?,
-    });
+    let change = layout_change(log, from, new.partitions)?;
+    new.layout_changes.push(change);
     new.partitions = to.partitions.count().into();
-    let rows = convert(deployment, &new, from, to)?;
+    let rows = make_stores(deployment, &new, from, to)?;
     bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &new.position()?)?;
-    drop(held);
-    remove(deployment.stores.as_ref(), from)?;
-    Ok(Some(Done { from, to, rows }))
+    drop(acquired);
+    remove_stores(deployment.stores.as_ref(), from)?;
+    Ok(Some(Repartitioned { from, to, rows }))
 }
 
-/// Makes all stores anew from the log alone, through all layouts it has had, for a `deployment` that only reads the bus.
+/// Rebuilds all stores from the log alone, through every layout it has had. `deployment` only reads the bus.
 ///
 /// # Errors
-/// What stops a task.
-pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats>) -> Result<RunEnd, TaskError> {
-    let record = DeploymentRecord::of(deployment.bus.log())?.unwrap_or(DeploymentRecord {
+/// What stopped a task.
+pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats>) -> Result<RunEnd, DeploymentError> {
+    let record = DeploymentRecord::read(deployment.bus.log())?.unwrap_or(DeploymentRecord {
         partitions: 1,
         dedup_epochs: deployment.dedup_epochs,
         layout_changes: Vec::new(),
@@ -117,20 +114,20 @@ pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats
             return Ok(end);
         }
         let (before, after) = (record.before(layout_change), record.before(layout_change + 1));
-        convert(deployment, &after, before.layout()?, after.layout()?)?;
+        make_stores(deployment, &after, before.layout()?, after.layout()?)?;
     }
     deployment.mode = RunMode::Rebuild { before: None };
     let end = run(deployment, true, stop, stats)?;
     if end != RunEnd::Stopped {
         for layout_change in 0..record.layout_changes.len() {
-            remove(deployment.stores.as_ref(), record.before(layout_change).layout()?)?;
+            remove_stores(deployment.stores.as_ref(), record.before(layout_change).layout()?)?;
         }
     }
     Ok(end)
 }
 
-/// Everything that another instance could work on.
-fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, TaskError> {
+/// All tasks that another instance could work on.
+fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, DeploymentError> {
     let mut tasks = BTreeSet::from([TaskId::DEPLOYMENT, TaskId::SEQUENCE, TaskId::COORDINATE]);
     tasks.extend((0..layout.partitions.count()).map(TaskId::accrue));
     for topic in Topic::SOURCES {
@@ -140,27 +137,27 @@ fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, TaskErro
     Ok(tasks)
 }
 
-/// The coordinator and the accrue tasks, and where their partitions end.
-fn homes(log: &dyn Log, layout: Layout) -> Result<Vec<(TaskId, u64)>, TaskError> {
+/// The accrue tasks and the coordinator, each with the readable end of its partition.
+fn readable_ends(log: &dyn Log, layout: Layout) -> Result<Vec<(TaskId, u64)>, DeploymentError> {
     let tasks = (0..layout.partitions.count())
         .map(TaskId::accrue)
         .chain([TaskId::COORDINATE]);
     tasks.map(|task| Ok((task, log.readable_end(task.home())?))).collect()
 }
 
-/// Works off what is on the ledger and in the inbox; `false` if it was asked to stop.
+/// Processes the ledger and the inbox to their ends; `false` if `stop` was set first.
 fn drain(
     deployment: &Deployment,
-    look: &dyn Log,
+    read_only: &dyn Log,
     layout: Layout,
     tasks: &BTreeSet<TaskId>,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
-) -> Result<bool, TaskError> {
+) -> Result<bool, DeploymentError> {
     let log = deployment.bus.log();
     let membership = deployment.bus.membership();
     let began = Instant::now();
-    let mut told = false;
+    let mut logged = false;
     loop {
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
@@ -170,31 +167,29 @@ fn drain(
             if run(deployment, true, stop, stats)? == RunEnd::Stopped {
                 return Ok(false);
             }
-            let homes = homes(look, layout)?;
-            let mut worked_off = true;
-            for (task, end) in homes {
-                worked_off &= is_worked_off(log, look, task, end)?;
+            let mut at_ends = true;
+            for (task, end) in readable_ends(read_only, layout)? {
+                at_ends &= is_at_end(log, read_only, task, end)?;
             }
-            // What a store still has to go through again may be slow to come.
-            if worked_off && are_caught_up(deployment, layout)? {
+            // A slow bus may not have brought yet what a store must replay in recovery.
+            if at_ends && have_recovered(deployment, layout)? {
                 return Ok(true);
             }
-        } else if began.elapsed() > PATIENCE {
-            let why = "other instances work on the deployment: stop all of them first".into();
-            return Err(TaskError::NotNow { why });
-        } else if !told {
-            tracing::info!("waiting for the tasks that other instances have");
-            told = true;
+        } else if began.elapsed() > RELEASE_TIMEOUT {
+            return Err(cannot("other instances work on the deployment: stop all of them first"));
+        } else if !logged {
+            tracing::info!("waiting until other instances release their tasks");
+            logged = true;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_EVERY);
     }
 }
 
-/// Whether the stores are where the bus says that their tasks stand.
-fn are_caught_up(deployment: &Deployment, layout: Layout) -> Result<bool, TaskError> {
-    let coordinate = (TaskId::COORDINATE, Owner::Coordinate(layout.generation));
-    let accrue =
-        (0..layout.partitions.count()).map(|partition| (TaskId::accrue(partition), Owner::Accrue(partition, layout)));
+/// Whether every store is at the position that the bus has committed for its task.
+fn have_recovered(deployment: &Deployment, layout: Layout) -> Result<bool, DeploymentError> {
+    let coordinate = (TaskId::COORDINATE, StoreOwner::Coordinate(layout.generation));
+    let accrue = (0..layout.partitions.count())
+        .map(|partition| (TaskId::accrue(partition), StoreOwner::Accrue(partition, layout)));
     for (task, owner) in accrue.chain([coordinate]) {
         let committed = deployment.bus.log().committed(task)?.unwrap_or_default();
         let store = deployment.stores.open(owner, deployment.bus.log().identity(), None)?;
@@ -205,42 +200,58 @@ fn are_caught_up(deployment: &Deployment, layout: Layout) -> Result<bool, TaskEr
     Ok(true)
 }
 
-/// Whether a task has nothing more to read. Offsets are not dense, so the end is not where it has to stand.
-fn is_worked_off(log: &dyn Log, look: &dyn Log, task: TaskId, end: u64) -> Result<bool, TaskError> {
+/// Whether a task has no record left to read before `end`. Offsets have gaps, so the task's own offset may be lower than `end`.
+fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: u64) -> Result<bool, DeploymentError> {
     let position = log.committed(task)?.unwrap_or_default();
     let mark = position.inputs.get(&task.home()).cloned().unwrap_or_default();
-    let mut nothing = position.cursor.place.is_empty();
-    scan_range(look, task.home(), &mark, end, |record| {
-        nothing &= record.value.is_empty();
-        Ok::<_, TaskError>(())
+    let mut at_end = position.cursor.place.is_empty();
+    scan_range(read_only, task.home(), &mark, end, |record| {
+        at_end &= record.value.is_empty();
+        Ok::<_, DeploymentError>(())
     })?;
-    Ok(nothing)
+    Ok(at_end)
 }
 
-/// Tasks that are kept from everybody else.
-struct Held<'a> {
+/// The change away from layout `from`, with the places where its tasks have stopped.
+fn layout_change(log: &dyn Log, from: Layout, partitions: u32) -> Result<LayoutChange, DeploymentError> {
+    let stopped_at = |task: TaskId| -> Result<StoppedAt, DeploymentError> {
+        let position = log.committed(task)?.unwrap_or_default();
+        StoppedAt::at(task, &position).ok_or_else(|| cannot(format!("{task} is in the middle of a settlement")))
+    };
+    Ok(LayoutChange {
+        from: partitions,
+        ledger: (0..from.partitions.count())
+            .map(|partition| stopped_at(TaskId::accrue(partition)))
+            .collect::<Result<_, _>>()?,
+        inbox: stopped_at(TaskId::COORDINATE)?,
+    })
+}
+
+/// Tasks that no other instance gets; released when this is dropped.
+struct AcquiredTasks<'a> {
     membership: Option<&'a dyn Membership>,
     tasks: Vec<TaskId>,
 }
 
-impl<'a> Held<'a> {
-    fn take(membership: Option<&'a dyn Membership>, tasks: &BTreeSet<TaskId>) -> Result<Self, TaskError> {
-        let mut held = Self {
+impl<'a> AcquiredTasks<'a> {
+    fn acquire(membership: Option<&'a dyn Membership>, tasks: &BTreeSet<TaskId>) -> Result<Self, DeploymentError> {
+        let mut acquired = Self {
             membership,
             tasks: Vec::new(),
         };
         for task in tasks {
             if membership.is_some_and(|membership| !membership.acquire(*task)) {
-                let why = format!("{task} has gone to another instance: stop all of them, and try again");
-                return Err(TaskError::NotNow { why });
+                return Err(cannot(format!(
+                    "another instance has {task} now: stop all of them, and try again"
+                )));
             }
-            held.tasks.push(*task);
+            acquired.tasks.push(*task);
         }
-        Ok(held)
+        Ok(acquired)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for AcquiredTasks<'_> {
     fn drop(&mut self) {
         let Some(membership) = self.membership else { return };
         for task in &self.tasks {
@@ -249,110 +260,158 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Makes the stores of layout `to` from those of `from`, which stay; `record` is the one that puts `to` in force. How many rows were moved.
-fn convert(deployment: &Deployment, record: &DeploymentRecord, from: Layout, to: Layout) -> Result<u64, TaskError> {
-    let (stores, identity) = (deployment.stores.as_ref(), deployment.bus.log().identity());
-    let layout_change = record.layout_changes.last().cloned().unwrap_or(LayoutChange {
+/// Makes the stores of layout `to` from those of `from`, which stay. `record` puts `to` in force. Returns the number of keys copied.
+fn make_stores(
+    deployment: &Deployment,
+    record: &DeploymentRecord,
+    from: Layout,
+    to: Layout,
+) -> Result<u64, DeploymentError> {
+    let change = record.layout_changes.last().cloned().unwrap_or(LayoutChange {
         from: 0,
         ledger: Vec::new(),
         inbox: StoppedAt::default(),
     });
-    let mut old = Vec::new();
-    let mut state: Option<Accrue> = None;
-    for partition in 0..from.partitions.count() {
-        let task = TaskId::accrue(partition);
-        let store = stores.open(Owner::Accrue(partition, from), identity, None)?;
-        let stood = layout_change
-            .ledger
-            .get(usize::from(partition))
-            .copied()
-            .unwrap_or_default();
-        stands(store.as_ref(), task, stood)?;
-        let accrue: Accrue = seen_events::state(store.as_ref(), "the state of an accrue task")?.unwrap_or_default();
-        if !accrue.is_between_settlements() {
-            let why = "an epoch is being settled: go on until it is sealed".into();
-            return Err(TaskError::NotNow { why });
-        }
-        // Barriers and settlements reach all partitions alike.
-        if state.as_ref().is_some_and(|state| *state != accrue) {
-            return Err(impossible(format!("{task} is not in the state of the others")));
-        }
-        state = Some(accrue);
-        old.push(store);
-    }
-    let state = codec::encode(&state.unwrap_or_default()).map_err(fault)?;
-    let coordinate = stores.open(Owner::Coordinate(from.generation), identity, None)?;
-    stands(coordinate.as_ref(), TaskId::COORDINATE, layout_change.inbox)?;
-    let coordinator: Coordinator = seen_events::state(coordinate.as_ref(), "the state of the coordinator")?
+    let (old, accrue) = open_accrue_stores(deployment, &change, from)?;
+    let state = codec::encode(&accrue).map_err(fault)?;
+    let coordinate = open_store(deployment, StoreOwner::Coordinate(from.generation))?;
+    check_position(coordinate.as_ref(), TaskId::COORDINATE, change.inbox)?;
+    let coordinator: Coordinator = load_state(coordinate.as_ref(), "the state of the coordinator")?
         .unwrap_or_else(|| Coordinator::new(from.partitions.count().into()));
     let coordinator = coordinator
         .repartitioned(to.partitions.count().into())
-        .map_err(|epochs| TaskError::NotNow {
-            why: format!("these epochs are being settled: {}", epochs.join(", ")),
-        })?;
+        .map_err(|epochs| cannot(format!("these epochs are being settled: {}", epochs.join(", "))))?;
     let mut rows = 0;
     for partition in 0..to.partitions.count() {
-        let owner = Owner::Accrue(partition, to);
-        stores.remove(owner)?;
-        let mut new = stores.open(owner, identity, None)?;
-        let buckets = to.partitions.buckets(partition);
-        let first = from.partitions.of(buckets.start);
-        let last = from.partitions.of(buckets.end.saturating_sub(1).min(BUCKETS - 1));
-        let mut changes = Changes::default();
-        for old in old.get(usize::from(first)..=usize::from(last)).unwrap_or_default() {
-            let mut scan = old.scan(&[1], &[0xff])?;
-            while let Some((key, value)) = scan.next()? {
-                if !tables::bucket(key).is_some_and(|bucket| buckets.contains(&bucket)) {
-                    continue;
-                }
-                rows += 1;
-                changes.put(key, value);
-                if changes.bytes() > BATCH_BYTES {
-                    // Nobody takes it for whole before its state is in it.
-                    new.commit(&mut changes, &Position::default())?;
-                }
+        let first = from.partitions.of(to.partitions.buckets(partition).start);
+        let end = to.partitions.buckets(partition).end;
+        let last = from.partitions.of(end.saturating_sub(1).min(BUCKETS - 1));
+        let old = old.get(usize::from(first)..=usize::from(last)).unwrap_or_default();
+        let begins_at = record.begins_at(TaskId::accrue(partition));
+        rows += make_accrue_store(deployment, old, partition, to, &state, &begins_at)?;
+    }
+    make_coordinator_store(
+        deployment,
+        coordinate.as_ref(),
+        &coordinator,
+        to,
+        &record.begins_at(TaskId::COORDINATE),
+    )?;
+    Ok(rows)
+}
+
+/// Opens the accrue stores of layout `from`; also returns the state, which is the same in all of them.
+fn open_accrue_stores(
+    deployment: &Deployment,
+    change: &LayoutChange,
+    from: Layout,
+) -> Result<(Vec<Box<dyn Store>>, Accrue), DeploymentError> {
+    let mut stores = Vec::new();
+    let mut state: Option<Accrue> = None;
+    for partition in 0..from.partitions.count() {
+        let task = TaskId::accrue(partition);
+        let store = open_store(deployment, StoreOwner::Accrue(partition, from))?;
+        let stopped_at = change.ledger.get(usize::from(partition)).copied().unwrap_or_default();
+        check_position(store.as_ref(), task, stopped_at)?;
+        let accrue: Accrue = load_state(store.as_ref(), "the state of an accrue task")?.unwrap_or_default();
+        if !accrue.is_between_settlements() {
+            return Err(cannot("an epoch is being settled: run until it is sealed"));
+        }
+        // Barriers and settlements go to every partition, so the states are equal.
+        if state.as_ref().is_some_and(|state| *state != accrue) {
+            return Err(fault(impossible(format!(
+                "the state of {task} differs from that of the other accrue tasks"
+            ))));
+        }
+        state = Some(accrue);
+        stores.push(store);
+    }
+    Ok((stores, state.unwrap_or_default()))
+}
+
+/// Makes the store of accrue task `partition` of layout `to`: the rows of its buckets from `old`, and the state. Returns the number of keys copied.
+fn make_accrue_store(
+    deployment: &Deployment,
+    old: &[Box<dyn Store>],
+    partition: u16,
+    to: Layout,
+    state: &[u8],
+    begins_at: &Position,
+) -> Result<u64, DeploymentError> {
+    let owner = StoreOwner::Accrue(partition, to);
+    deployment.stores.remove(owner)?;
+    let mut new = open_store(deployment, owner)?;
+    let buckets = to.partitions.buckets(partition);
+    let mut changes = Changes::default();
+    let mut rows = 0;
+    for old in old {
+        let mut scan = old.scan(&[1], &[0xff])?;
+        while let Some((key, value)) = scan.next()? {
+            if !tables::bucket(key).is_some_and(|bucket| buckets.contains(&bucket)) {
+                continue;
+            }
+            rows += 1;
+            changes.put(key, value);
+            if changes.bytes() > BATCH_BYTES {
+                // Until its state is in it, the store does not count as complete.
+                new.commit(&mut changes, &Position::default())?;
             }
         }
-        changes.put(&tables::STATE, &state);
-        new.commit(&mut changes, &record.begins_at(TaskId::accrue(partition)))?;
     }
-    let owner = Owner::Coordinate(to.generation);
-    stores.remove(owner)?;
-    let mut new = stores.open(owner, identity, None)?;
+    changes.put(&tables::STATE, state);
+    new.commit(&mut changes, begins_at)?;
+    Ok(rows)
+}
+
+/// Makes the coordinator's store of layout `to`: all keys of `old`, with the state `coordinator`.
+fn make_coordinator_store(
+    deployment: &Deployment,
+    old: &dyn Store,
+    coordinator: &Coordinator,
+    to: Layout,
+    begins_at: &Position,
+) -> Result<(), DeploymentError> {
+    let owner = StoreOwner::Coordinate(to.generation);
+    deployment.stores.remove(owner)?;
+    let mut new = open_store(deployment, owner)?;
     let mut changes = Changes::default();
-    let mut scan = coordinate.scan(&[1], &[0xff])?;
+    let mut scan = old.scan(&[1], &[0xff])?;
     while let Some((key, value)) = scan.next()? {
         changes.put(key, value);
     }
     drop(scan);
-    changes.put(&tables::STATE, &codec::encode(&coordinator).map_err(fault)?);
-    new.commit(&mut changes, &record.begins_at(TaskId::COORDINATE))?;
-    Ok(rows)
+    changes.put(&tables::STATE, &codec::encode(coordinator).map_err(fault)?);
+    new.commit(&mut changes, begins_at)?;
+    Ok(())
 }
 
-/// Refuses a store that is not where its task stood.
-fn stands(store: &dyn Store, task: TaskId, stood: StoppedAt) -> Result<(), TaskError> {
-    if StoppedAt::at(task, store.position()) == Some(stood) {
+fn open_store(deployment: &Deployment, owner: StoreOwner) -> Result<Box<dyn Store>, DeploymentError> {
+    Ok(deployment.stores.open(owner, deployment.bus.log().identity(), None)?)
+}
+
+/// Rejects a store that is not where its task stopped.
+fn check_position(store: &dyn Store, task: TaskId, stopped_at: StoppedAt) -> Result<(), DeploymentError> {
+    if StoppedAt::at(task, store.position()) == Some(stopped_at) {
         return Ok(());
     }
-    Err(impossible(format!(
-        "the store of {task} is at {:?}, and the task stood at {stood:?}",
+    Err(fault(impossible(format!(
+        "the store of {task} is at {:?}, but the task stopped at {stopped_at:?}",
         store.position()
-    )))
+    ))))
 }
 
-fn remove(stores: &dyn Stores, layout: Layout) -> Result<(), TaskError> {
-    stores.remove(Owner::Coordinate(layout.generation))?;
-    (0..layout.partitions.count()).try_for_each(|partition| stores.remove(Owner::Accrue(partition, layout)))
-}
-
-fn impossible(what: String) -> TaskError {
-    fault(crate::core::fault::impossible(what))
-}
-
-fn fault(fault: crate::core::fault::Fault) -> TaskError {
-    TaskError::Fault {
-        at: "repartitioning".into(),
-        fault,
+fn remove_stores(stores: &dyn Stores, layout: Layout) -> Result<(), DeploymentError> {
+    stores.remove(StoreOwner::Coordinate(layout.generation))?;
+    for partition in 0..layout.partitions.count() {
+        stores.remove(StoreOwner::Accrue(partition, layout))?;
     }
+    Ok(())
+}
+
+fn cannot(why: impl Into<String>) -> DeploymentError {
+    DeploymentError::CannotRepartition { why: why.into() }
+}
+
+fn fault(fault: Fault) -> DeploymentError {
+    DeploymentError::fault("repartitioning", fault)
 }

@@ -1,4 +1,4 @@
-//! Where the tasks' stores are: in a state directory, or, for tests, in memory.
+//! The stores of the tasks: in a state directory, or, for tests, in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::bus::{Topic, TopicPartition};
-use crate::deployment::record::Layout;
-use crate::snapshot::{Series, Snapshots, Snapshotted};
-use crate::store::memory::{Contents, MemoryStore};
-use crate::store::rocks::{Expired, MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
+use crate::deployment::error::DeploymentError;
+use crate::deployment::layout::Layout;
+use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore};
+use crate::store::memory::{MemoryContents, MemoryStore};
+use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Store, StoreError};
 use crate::task::TaskError;
 
-/// Whose store it is.
+/// The task that a store belongs to, and the layout of the ledger where that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Owner {
-    /// The coordinator, in the layout of the ledger of this generation.
+pub enum StoreOwner {
+    /// The coordinator, in the layout of this generation.
     Coordinate(u32),
     /// The ingest task of a source partition.
     Ingest(TopicPartition),
@@ -25,8 +26,8 @@ pub enum Owner {
     Accrue(u16, Layout),
 }
 
-impl Owner {
-    /// Where it is kept below a folder of stores, and its name among snapshots.
+impl StoreOwner {
+    /// The path of the store in a state directory, and of its snapshots in the object store.
     fn path(self) -> String {
         match self {
             Self::Coordinate(0) => COORDINATE.into(),
@@ -36,8 +37,8 @@ impl Owner {
         }
     }
 
-    /// Whose store it is, in words for whoever opens one of another.
-    fn words(self, bus: &str) -> String {
+    /// The owner in words. The store keeps them, and rejects another owner.
+    fn description(self, bus: &str) -> String {
         match self {
             Self::Coordinate(0) => format!("the coordinator, bus {bus}"),
             Self::Coordinate(generation) => format!("the coordinator, layout {generation}, bus {bus}"),
@@ -57,43 +58,38 @@ impl Owner {
 
 /// The stores of a deployment.
 pub trait Stores: Send + Sync {
-    /// Opens the store of a task of the bus `bus`, or makes a new one.
-    /// Keys of which `expired` says so may vanish at any time.
-    fn open(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError>;
+    /// Opens the store of a task on the bus `bus`, or creates it. The store may drop keys that `expired` accepts, at any time.
+    fn open(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError>;
 
-    /// The source partitions there are stores of.
+    /// The source partitions that have a store.
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError>;
 
-    /// Removes the store of a task, if there is one.
-    fn remove(&self, owner: Owner) -> Result<(), TaskError>;
+    /// Removes the store of a task, if it exists.
+    fn remove(&self, owner: StoreOwner) -> Result<(), TaskError>;
 
-    /// Waits until what the stores left to be done beside them is done.
+    /// Waits until all snapshots taken so far are uploaded. No snapshot is taken after this.
     fn finish(&self) {}
 }
 
-/// Stores in a state directory, which this process holds alone.
+/// Stores in a state directory, which this process has locked.
 pub struct StateDirectory {
     path: PathBuf,
-    shared: Shared,
+    resources: StoreResources,
     snapshots: Option<Arc<Snapshots>>,
-    /// Held as long as the stores are in use.
+    /// The lock lasts as long as this file is open.
     _lock: File,
 }
 
 impl StateDirectory {
-    /// Takes the state directory at `path` for this process; it is made if it is not there. `cache_bytes` is what all its stores together
-    /// may use to cache what is on disk. With `snapshots`, stores that are not there come from the newest snapshot, and new ones are taken.
+    /// Locks the state directory at `path` for this process, and creates it if it is missing. `cache_bytes` limits the caches of all its
+    /// stores together. With `snapshots`, a missing store is restored from its newest snapshot, and new snapshots are taken.
     ///
     /// # Errors
-    /// `Locked` if another process has it; nothing is written then.
-    pub fn open(
-        path: &Path,
-        cache_bytes: usize,
-        snapshots: Option<crate::snapshot::SnapshotSettings>,
-    ) -> Result<Self, TaskError> {
+    /// `StateInUse` if another process has locked it; nothing is written then.
+    pub fn open(path: &Path, cache_bytes: usize, snapshots: Option<SnapshotSettings>) -> Result<Self, DeploymentError> {
         let lock = lock(path)?;
         let snapshots = snapshots
-            .map(|settings| Snapshots::open(settings, &path.join(CAUGHT)))
+            .map(|settings| Snapshots::open(settings, &path.join(CHECKPOINTS)))
             .transpose()?;
         let limits = MemoryLimits {
             cache_bytes,
@@ -102,29 +98,26 @@ impl StateDirectory {
         };
         Ok(Self {
             path: path.to_owned(),
-            shared: Shared::new(limits)?,
+            resources: StoreResources::new(limits)?,
             snapshots,
             _lock: lock,
         })
     }
 
-    /// Puts the stores of `new`, which lie in a folder of this one, in the place of those that are here; where those are then, if there were any.
+    /// Replaces the stores by those of `new`, which is a folder inside this one. Returns the folder of the replaced stores, if any.
     ///
     /// # Errors
-    /// If the system refuses. Done again, it goes on.
-    pub fn replace_by(&self, new: Self) -> Result<Option<PathBuf>, TaskError> {
+    /// If a file operation fails. A second call continues where the first one stopped.
+    pub fn replace_by(&self, new: Self) -> Result<Option<PathBuf>, DeploymentError> {
         let from = new.path.clone();
         drop(new);
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let replaced = self.path.join(format!("replaced-{}", now.as_millis()));
+        let replaced = self.path.join(format!("replaced-{}", unix_ms()));
         let mut any = false;
-        // The coordinator's may be of several layouts.
+        // There may be a coordinator's store for each of several layouts.
         let mut parts = vec![INGEST.to_owned(), ACCRUE.to_owned()];
         for folder in [&self.path, &from] {
-            for entry in fs::read_dir(folder).map_err(io("read", folder))? {
-                let name = entry.map_err(io("read", folder))?.file_name();
+            for entry in fs::read_dir(folder).map_err(DeploymentError::io("read", folder))? {
+                let name = entry.map_err(DeploymentError::io("read", folder))?.file_name();
                 parts.extend(
                     name.to_str()
                         .filter(|name| name.starts_with(COORDINATE))
@@ -137,32 +130,37 @@ impl StateDirectory {
         for part in &parts {
             let (here, there) = (self.path.join(part), from.join(part));
             if here.exists() {
-                fs::create_dir_all(&replaced).map_err(io("create", &replaced))?;
-                fs::rename(&here, replaced.join(part)).map_err(io("move", &here))?;
+                fs::create_dir_all(&replaced).map_err(DeploymentError::io("create", &replaced))?;
+                fs::rename(&here, replaced.join(part)).map_err(DeploymentError::io("move", &here))?;
                 any = true;
             }
             if there.exists() {
-                fs::rename(&there, &here).map_err(io("move", &there))?;
+                fs::rename(&there, &here).map_err(DeploymentError::io("move", &there))?;
             }
         }
-        fs::remove_dir_all(&from).map_err(io("remove", &from))?;
+        fs::remove_dir_all(&from).map_err(DeploymentError::io("remove", &from))?;
         Ok(any.then_some(replaced))
     }
 
-    fn settings(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> StoreSettings {
+    fn settings(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> StoreSettings {
         StoreSettings {
             expired,
-            ..StoreSettings::new(self.shared.clone(), owner.words(bus))
+            ..StoreSettings::new(self.resources.clone(), owner.description(bus))
         }
     }
 
-    /// Opens a store, or one from the newest snapshot if there is none yet, or else a new one.
-    fn open_or_restore(&self, owner: Owner, bus: &str, expired: Option<&Expired>) -> Result<RocksStore, TaskError> {
+    /// Opens a store. A missing store is restored from its newest snapshot; without a snapshot, a new store is created.
+    fn open_or_restore(
+        &self,
+        owner: StoreOwner,
+        bus: &str,
+        expired: Option<&Expired>,
+    ) -> Result<RocksStore, TaskError> {
         let folder = folder(&self.path, owner);
         if let Some(snapshots) = &self.snapshots
             && !RocksStore::is_at(&folder)
         {
-            // Every block is read once: what is damaged is found before anything rests on it.
+            // Read every block once, so that damage is found before the task uses the store.
             snapshots.restore(&series(owner, bus), &folder, |arrived| {
                 let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, bus, None))?;
                 store.verify().map(drop)
@@ -175,18 +173,15 @@ impl StateDirectory {
         )?)
     }
 
-    /// Moves a damaged store out of the way, and says so.
-    fn set_aside(&self, owner: Owner, why: &StoreError) -> Result<(), TaskError> {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+    /// Moves a damaged store away, so that a new one can be built.
+    fn set_aside(&self, owner: StoreOwner, why: &StoreError) -> Result<(), TaskError> {
         let aside = self.path.join(DAMAGED);
-        fs::create_dir_all(&aside).map_err(io("create", &aside))?;
-        let aside = aside.join(format!("{}-{}", owner.path().replace('/', "-"), now.as_millis()));
+        fs::create_dir_all(&aside).map_err(TaskError::io("create", &aside))?;
+        let aside = aside.join(format!("{}-{}", owner.path().replace('/', "-"), unix_ms()));
         let folder = folder(&self.path, owner);
-        fs::rename(&folder, &aside).map_err(io("move", &folder))?;
+        fs::rename(&folder, &aside).map_err(TaskError::io("move", &folder))?;
         tracing::error!(
-            "{why}; it is in {} now, and made anew from {}the bus",
+            "{why}; moved to {}, and rebuilt from {}the bus",
             aside.display(),
             if self.snapshots.is_some() {
                 "a snapshot and "
@@ -198,25 +193,25 @@ impl StateDirectory {
     }
 }
 
-fn series(owner: Owner, bus: &str) -> Series {
-    Series::new(bus, &owner.path(), &owner.words(bus))
+fn series(owner: StoreOwner, bus: &str) -> SnapshotSeries {
+    SnapshotSeries::new(bus, &owner.path(), &owner.description(bus))
 }
 
-/// Where a task's store is, in the state directory `state`.
-pub(super) fn folder(state: &Path, owner: Owner) -> PathBuf {
+/// The folder of a task's store in the state directory `state`.
+pub(super) fn folder(state: &Path, owner: StoreOwner) -> PathBuf {
     state.join(owner.path())
 }
 
 const COORDINATE: &str = "coordinate";
 const INGEST: &str = "ingest";
 const ACCRUE: &str = "accrue";
-/// Where stores are caught for snapshots.
-const CAUGHT: &str = "caught";
-/// Where damaged stores are moved to.
+/// The folder of checkpoints that become snapshots.
+const CHECKPOINTS: &str = "caught";
+/// The folder of damaged stores.
 const DAMAGED: &str = "damaged";
 
 impl Stores for StateDirectory {
-    fn open(&self, owner: Owner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
+    fn open(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
         let store = match self.open_or_restore(owner, bus, expired.as_ref()) {
             Err(TaskError::Store(error)) if error.is_damage() => {
                 self.set_aside(owner, &error)?;
@@ -225,18 +220,18 @@ impl Stores for StateDirectory {
             store => store?,
         };
         Ok(match &self.snapshots {
-            Some(snapshots) => Box::new(Snapshotted::new(store, series(owner, bus), Arc::clone(snapshots))),
+            Some(snapshots) => Box::new(SnapshottedStore::new(store, series(owner, bus), Arc::clone(snapshots))),
             None => Box::new(store),
         })
     }
 
-    fn remove(&self, owner: Owner) -> Result<(), TaskError> {
+    fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {
         let folder = folder(&self.path, owner);
         match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &folder)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TaskError::io("remove", &folder)(error)),
             _ => {
-                // With the last store of a layout its folder goes, and not before.
-                if let (Owner::Accrue(..), Some(layout)) = (owner, folder.parent()) {
+                // This removes the folder of the layout once it is empty.
+                if let (StoreOwner::Accrue(..), Some(layout)) = (owner, folder.parent()) {
                     let _ = fs::remove_dir(layout);
                 }
                 Ok(())
@@ -257,10 +252,10 @@ impl Stores for StateDirectory {
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(io("read", &folder)(error)),
+                Err(error) => return Err(TaskError::io("read", &folder)(error)),
             };
             for entry in entries {
-                let name = entry.map_err(io("read", &folder))?.file_name();
+                let name = entry.map_err(TaskError::io("read", &folder))?.file_name();
                 known.extend(
                     name.to_str()
                         .and_then(|name| name.parse().ok())
@@ -272,41 +267,41 @@ impl Stores for StateDirectory {
     }
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TaskError {
-    let path = path.display().to_string();
-    move |source| TaskError::Io { action, path, source }
-}
-
-/// Takes the state directory for this process.
-fn lock(state: &Path) -> Result<File, TaskError> {
-    fs::create_dir_all(state).map_err(io("create", state))?;
+/// Locks the state directory for this process.
+fn lock(state: &Path) -> Result<File, DeploymentError> {
+    fs::create_dir_all(state).map_err(DeploymentError::io("create", state))?;
     let path = state.join("lock");
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(io("open", &path))?;
+        .map_err(DeploymentError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(TaskError::Locked {
-            path: state.display().to_string(),
-        }),
-        Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
+        Err(TryLockError::WouldBlock) => Err(DeploymentError::StateInUse { path: state.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(DeploymentError::io("lock", &path)(error)),
     }
 }
 
-/// Stores in memory, for tests: what a task committed is there when it is opened again.
-#[derive(Default)]
-pub struct InMemory(Mutex<BTreeMap<Owner, Contents>>);
+fn unix_ms() -> u128 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis()
+}
 
-impl Stores for InMemory {
-    fn open(&self, owner: Owner, _bus: &str, _expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
+/// Stores in memory, for tests. A store that is opened again holds what was committed to it.
+#[derive(Default)]
+pub struct MemoryStores(Mutex<BTreeMap<StoreOwner, MemoryContents>>);
+
+impl Stores for MemoryStores {
+    fn open(&self, owner: StoreOwner, _bus: &str, _expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(MemoryStore::open(all.entry(owner).or_default())))
     }
 
-    fn remove(&self, owner: Owner) -> Result<(), TaskError> {
+    fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
         Ok(())
     }
@@ -316,14 +311,14 @@ impl Stores for InMemory {
         Ok(all
             .keys()
             .filter_map(|owner| match owner {
-                Owner::Ingest(source) => Some(*source),
-                Owner::Coordinate(_) | Owner::Accrue(..) => None,
+                StoreOwner::Ingest(source) => Some(*source),
+                StoreOwner::Coordinate(_) | StoreOwner::Accrue(..) => None,
             })
             .collect())
     }
 }
 
-/// The newest generation of layouts of which the state directory `state` has a coordinator's store.
+/// The newest generation for which the state directory `state` has a coordinator's store.
 pub(super) fn newest_generation(state: &Path) -> u32 {
     let names = fs::read_dir(state).into_iter().flatten().flatten();
     let generation =

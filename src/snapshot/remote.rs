@@ -1,4 +1,4 @@
-//! An object store as snapshots use it: whole files in, whole files out, their sums taken on the way.
+//! The object store of the snapshots: it writes and reads whole objects, and checks their SHA-256.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -15,34 +15,42 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::snapshot::SnapshotError;
-use crate::snapshot::manifest::File;
+use crate::snapshot::error::SnapshotError;
+use crate::snapshot::manifest::SnapshotFile;
 
-/// Files on their way at a time.
-const AT_A_TIME: usize = 4;
+/// The number of files that are transferred at a time.
+const TRANSFERS: usize = 4;
 /// Bytes of a file in memory at a time.
-const CHUNK: usize = 8 << 20;
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// Removes a local folder with everything in it. It may be missing already.
+pub(super) fn remove_folder(folder: &Path) -> Result<(), SnapshotError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(SnapshotError::io("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
 
 /// A folder of an object store.
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     root: Name,
     runtime: Runtime,
-    shown: String,
+    /// For messages.
+    place: String,
 }
 
-/// An object in a list.
-pub(super) struct Listed {
-    /// The last part of its name.
+pub(super) struct RemoteObject {
+    /// The last part of the name.
     pub name: String,
     pub bytes: u64,
     pub modified: SystemTime,
 }
 
 impl Remote {
-    /// Opens the store that a path or a URL names; where it needs credentials, they come from the environment.
+    /// Opens a folder or an object store, given a path or a URL. Credentials come from the environment.
     pub fn open(place: &str) -> Result<Self, SnapshotError> {
-        let refused = |why: String| SnapshotError::Place {
+        let rejected = |why: String| SnapshotError::Place {
             place: place.to_owned(),
             why,
         };
@@ -51,56 +59,48 @@ impl Remote {
             .thread_name("snapshots")
             .enable_all()
             .build()
-            .map_err(|error| refused(error.to_string()))?;
-        let local = match Url::parse(place) {
-            Ok(url) if url.scheme() == "file" => {
-                Some(url.to_file_path().map_err(|()| refused("it is no path".into()))?)
-            }
+            .map_err(|error| rejected(error.to_string()))?;
+        let folder = match Url::parse(place) {
+            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| rejected("it is no path".into()))?,
             Ok(url) => {
-                // The object store's own variables: AWS_*, GOOGLE_*, AZURE_*. Others are not theirs and are passed over.
+                // Its own variables are AWS_*, GOOGLE_* and AZURE_*; it ignores others.
                 let variables = std::env::vars_os().filter_map(|(name, value)| {
                     Some((name.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?))
                 });
                 let (store, root) =
-                    object_store::parse_url_opts(&url, variables).map_err(|error| refused(error.to_string()))?;
+                    object_store::parse_url_opts(&url, variables).map_err(|error| rejected(error.to_string()))?;
                 return Ok(Self {
                     store: Arc::from(store),
                     root,
                     runtime,
-                    shown: place.to_owned(),
+                    place: place.to_owned(),
                 });
             }
-            Err(_) => Some(PathBuf::from(place)),
+            Err(_) => PathBuf::from(place),
         };
-        let folder = local
-            .map(std::path::absolute)
-            .transpose()
-            .and_then(|folder| {
-                let folder = folder.unwrap_or_default();
-                std::fs::create_dir_all(&folder).map(|()| folder)
-            })
-            .map_err(|error| refused(error.to_string()))?;
+        let folder = std::path::absolute(folder)
+            .and_then(|folder| std::fs::create_dir_all(&folder).map(|()| folder))
+            .map_err(|error| rejected(error.to_string()))?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(&folder)
-            .map_err(|error| refused(error.to_string()))?
+            .map_err(|error| rejected(error.to_string()))?
             .with_fsync(true);
         Ok(Self {
             store: Arc::new(store),
             root: Name::default(),
             runtime,
-            shown: folder.display().to_string(),
+            place: folder.display().to_string(),
         })
     }
 
-    /// Where it is, for messages.
-    pub fn shown(&self) -> &str {
-        &self.shown
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     fn name(&self, name: &str) -> Name {
         self.root.parts().chain(name.split('/').map(Into::into)).collect()
     }
 
-    fn done<T>(
+    fn wait<T>(
         &self,
         action: &'static str,
         name: &str,
@@ -113,70 +113,68 @@ impl Remote {
 
     fn failed(&self, action: &'static str, name: &str, error: object_store::Error) -> SnapshotError {
         match error {
-            object_store::Error::NotFound { .. } => SnapshotError::damaged(name, "it is not there"),
+            object_store::Error::NotFound { .. } => SnapshotError::damaged(name, "it is missing"),
             source => SnapshotError::Remote {
                 action,
                 name: name.to_owned(),
-                place: self.shown.clone(),
+                place: self.place.clone(),
                 source: Box::new(source),
             },
         }
     }
 
-    /// Writes an object.
     pub fn put(&self, name: &str, contents: Vec<u8>) -> Result<(), SnapshotError> {
         let at = self.name(name);
-        self.done("write", name, self.store.put(&at, PutPayload::from(contents)))
+        self.wait("write", name, self.store.put(&at, PutPayload::from(contents)))
             .map(drop)
     }
 
     /// Reads a small object.
     pub fn get(&self, name: &str) -> Result<Vec<u8>, SnapshotError> {
         let at = self.name(name);
-        self.done("read", name, async { self.store.get(&at).await?.bytes().await })
+        self.wait("read", name, async { self.store.get(&at).await?.bytes().await })
             .map(|bytes| bytes.to_vec())
     }
 
-    /// The objects of a folder, by name.
-    pub fn list(&self, folder: &str) -> Result<Vec<Listed>, SnapshotError> {
+    /// The objects of a folder, sorted by name.
+    pub fn list(&self, folder: &str) -> Result<Vec<RemoteObject>, SnapshotError> {
         let at = self.name(folder);
         let work = self.store.list(Some(&at)).try_collect::<Vec<_>>();
-        let mut listed: Vec<Listed> = self
-            .done("list", folder, work)?
+        let mut objects: Vec<RemoteObject> = self
+            .wait("list", folder, work)?
             .into_iter()
             .filter_map(|object| {
-                Some(Listed {
+                Some(RemoteObject {
                     name: object.location.filename()?.to_owned(),
                     bytes: object.size,
                     modified: object.last_modified.into(),
                 })
             })
             .collect();
-        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(listed)
+        objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
     }
 
-    /// Removes an object; one that is gone is removed.
+    /// Removes an object. It may be missing already.
     pub fn remove(&self, name: &str) -> Result<(), SnapshotError> {
         let at = self.name(name);
-        match self.done("remove", name, self.store.delete(&at)) {
+        match self.wait("remove", name, self.store.delete(&at)) {
             Err(SnapshotError::Damaged { .. }) => Ok(()),
             removed => removed,
         }
     }
 
-    /// Puts an object under another name.
     pub fn rename(&self, from: &str, to: &str) -> Result<(), SnapshotError> {
         let (source, target) = (self.name(from), self.name(to));
-        self.done("move", from, self.store.rename(&source, &target))
+        self.wait("move", from, self.store.rename(&source, &target))
     }
 
-    /// Copies files to objects: the object's name, and the file.
+    /// Copies files to objects, given the name of the object and the path of the file.
     pub fn put_files(&self, files: Vec<(String, PathBuf)>) -> Result<(), SnapshotError> {
         let work = stream::iter(files)
             .map(Ok)
             .try_for_each_concurrent(
-                AT_A_TIME,
+                TRANSFERS,
                 |(name, path)| async move { self.put_file(&name, &path).await },
             );
         self.runtime.block_on(work)
@@ -186,10 +184,10 @@ impl Remote {
         let mut file = tokio::fs::File::open(path)
             .await
             .map_err(SnapshotError::io("open", path))?;
-        let mut writer = BufWriter::with_capacity(Arc::clone(&self.store), self.name(name), CHUNK);
+        let mut writer = BufWriter::with_capacity(Arc::clone(&self.store), self.name(name), CHUNK_BYTES);
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let mut limited = tokio::io::AsyncReadExt::take(&mut file, CHUNK as u64);
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            let mut limited = tokio::io::AsyncReadExt::take(&mut file, CHUNK_BYTES as u64);
             tokio::io::AsyncReadExt::read_to_end(&mut limited, &mut chunk)
                 .await
                 .map_err(SnapshotError::io("read", path))?;
@@ -213,24 +211,24 @@ impl Remote {
         })
     }
 
-    /// Copies objects to files in `folder`, each held against its sum. The files are durable when this returns.
-    pub fn get_files(&self, files: &[(String, &File)], folder: &Path) -> Result<(), SnapshotError> {
+    /// Copies objects to files in `folder`, and checks their SHA-256. The files are durable when this returns.
+    pub fn get_files(&self, files: &[(String, &SnapshotFile)], folder: &Path) -> Result<(), SnapshotError> {
         let work = stream::iter(files)
             .map(Ok)
-            .try_for_each_concurrent(AT_A_TIME, |(name, file)| self.get_file(name, file, folder));
+            .try_for_each_concurrent(TRANSFERS, |(name, file)| self.get_file(name, file, folder));
         self.runtime.block_on(work)
     }
 
-    async fn get_file(&self, name: &str, file: &File, folder: &Path) -> Result<(), SnapshotError> {
+    async fn get_file(&self, name: &str, file: &SnapshotFile, folder: &Path) -> Result<(), SnapshotError> {
         let path = folder.join(&file.name);
         let got = self.store.get(&self.name(name)).await;
         let got = got.map_err(|error| self.failed("read", name, error))?;
-        let target = Target::new(path)?;
+        let target = HashedFile::new(path)?;
         let sum = match got.payload {
             GetResultPayload::File(mut source, from) => {
                 let copied = tokio::task::spawn_blocking(move || {
                     let mut target = target;
-                    let mut chunk = vec![0; CHUNK];
+                    let mut chunk = vec![0; CHUNK_BYTES];
                     loop {
                         let read = source.read(&mut chunk).map_err(SnapshotError::io("read", &from))?;
                         if read == 0 {
@@ -256,7 +254,7 @@ impl Remote {
             return Err(SnapshotError::damaged(
                 name,
                 format!(
-                    "it is to be {} and has SHA-256 {sum} instead of the one in its name",
+                    "it should be {}, but has SHA-256 {sum} instead of the one in its name",
                     file.name
                 ),
             ));
@@ -265,14 +263,14 @@ impl Remote {
     }
 }
 
-/// A file being written, and its sum.
-struct Target {
+/// A file that is being written, and its SHA-256 so far.
+struct HashedFile {
     path: PathBuf,
     file: std::fs::File,
     sum: Sha256,
 }
 
-impl Target {
+impl HashedFile {
     fn new(path: PathBuf) -> Result<Self, SnapshotError> {
         let file = std::fs::File::create(&path).map_err(SnapshotError::io("create", &path))?;
         let sum = Sha256::new();

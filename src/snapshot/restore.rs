@@ -1,40 +1,34 @@
-//! Making a store from the newest snapshot that is whole.
+//! Restores a store from its newest complete snapshot.
 
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::snapshot::manifest::Manifest;
-use crate::snapshot::{Series, SnapshotError, Snapshots};
+use crate::snapshot::error::SnapshotError;
+use crate::snapshot::manifest::SnapshotManifest;
+use crate::snapshot::remote::remove_folder;
+use crate::snapshot::series::SnapshotSeries;
+use crate::snapshot::snapshots::Snapshots;
 use crate::store::StoreError;
 
-/// What was restored.
-#[derive(Debug)]
-pub struct Restored {
-    /// When the snapshot was taken, in UTC.
-    pub taken: String,
-    /// Bytes of its files.
-    pub bytes: u64,
-}
-
 impl Snapshots {
-    /// Puts the newest whole snapshot of `series` into `folder`, where nothing is yet; `None` if there is none. `check` looks whether what is in a
-    /// folder is a store, every block of it, and such a one. A snapshot that is damaged is set aside, and the one before it is tried.
+    /// Restores the newest complete snapshot of `series` to `folder`, where no store is yet. Returns whether there was one.
+    ///
+    /// `check` must reject a folder that is not a whole, undamaged store of this series. A damaged snapshot is moved away, and the one before it is
+    /// tried.
     ///
     /// # Errors
-    /// If the object store cannot be reached, or a file of this machine cannot be written.
+    /// If the object store cannot be reached, or a local file cannot be written.
     pub fn restore(
         &self,
-        series: &Series,
+        series: &SnapshotSeries,
         folder: &Path,
         check: impl Fn(&Path) -> Result<(), StoreError>,
-    ) -> Result<Option<Restored>, SnapshotError> {
+    ) -> Result<bool, SnapshotError> {
         let names = self.remote.list(&series.snapshots())?;
-        for name in names.into_iter().rev().map(|listed| listed.name) {
+        for name in names.into_iter().rev().map(|object| object.name) {
             let began = Instant::now();
-            let arriving = self
-                .folder
-                .join(format!("{}-restored", series.folder.replace('/', "-")));
+            let arriving = self.folder.join(format!("{}-restored", series.local_name()));
             let arrived = self.fetch(series, &name, &arriving).and_then(|manifest| {
                 let checked = check(&arriving);
                 checked
@@ -43,59 +37,40 @@ impl Snapshots {
             });
             match arrived {
                 Ok(manifest) => {
-                    if let Some(parent) = folder.parent() {
-                        fs::create_dir_all(parent).map_err(SnapshotError::io("create", parent))?;
-                    }
-                    // What a process that ended left before the store was one.
-                    match fs::remove_dir_all(folder) {
-                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(SnapshotError::io("remove", folder)(error));
-                        }
-                        _ => {}
-                    }
-                    fs::rename(&arriving, folder).map_err(SnapshotError::io("move into place", folder))?;
-                    let restored = Restored {
-                        bytes: manifest.bytes(),
-                        taken: manifest.taken,
-                    };
+                    move_into_place(&arriving, folder)?;
                     tracing::info!(
                         owner = series.owner,
                         "restored from the snapshot of {}: {} MB in {} ms",
-                        restored.taken,
-                        restored.bytes >> 20,
+                        manifest.taken,
+                        manifest.bytes() >> 20,
                         began.elapsed().as_millis()
                     );
-                    return Ok(Some(restored));
+                    return Ok(true);
                 }
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     tracing::error!(
                         owner = series.owner,
-                        "a snapshot at {} is damaged and set aside in {}: {error}; the one before it is tried",
-                        self.remote.shown(),
+                        "a snapshot at {} is damaged and moved to {}: {error}; trying the snapshot before it",
+                        self.remote.place(),
                         series.damaged(),
                     );
-                    self.set_aside(series, &name, &error)?;
+                    self.move_away(series, &name, &error)?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
-    fn fetch(&self, series: &Series, name: &str, into: &Path) -> Result<Manifest, SnapshotError> {
-        match fs::remove_dir_all(into) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(SnapshotError::io("remove", into)(error));
-            }
-            _ => {}
-        }
+    fn fetch(&self, series: &SnapshotSeries, name: &str, into: &Path) -> Result<SnapshotManifest, SnapshotError> {
+        remove_folder(into)?;
         fs::create_dir_all(into).map_err(SnapshotError::io("create", into))?;
         let text = self.remote.get(&format!("{}/{name}", series.snapshots()))?;
-        let manifest = Manifest::read(name, &text)?;
+        let manifest = SnapshotManifest::read(name, &text)?;
         if manifest.owner != series.owner {
             return Err(SnapshotError::damaged(
                 name,
-                format!("it is of {:?}, not of {:?}", manifest.owner, series.owner),
+                format!("it belongs to {:?}, not to {:?}", manifest.owner, series.owner),
             ));
         }
         let files: Vec<_> = manifest
@@ -107,14 +82,14 @@ impl Snapshots {
         Ok(manifest)
     }
 
-    /// Puts a snapshot where nobody restores from, and its damaged file with it, so that the next upload writes that anew.
-    fn set_aside(&self, series: &Series, name: &str, why: &SnapshotError) -> Result<(), SnapshotError> {
+    /// Moves a damaged snapshot away, so that no restore tries it again. Also moves its damaged file, so that the next upload writes that file anew.
+    fn move_away(&self, series: &SnapshotSeries, name: &str, why: &SnapshotError) -> Result<(), SnapshotError> {
         let damaged = series.damaged();
         if let SnapshotError::Damaged { name: file, .. } = why
             && let Some(sum) = file.strip_prefix(&format!("{}/", series.files()))
         {
             match self.remote.rename(file, &format!("{damaged}/{sum}")) {
-                // It is what is missing.
+                // `Damaged` here: the file is missing.
                 Ok(()) | Err(SnapshotError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -123,9 +98,18 @@ impl Snapshots {
             .remote
             .rename(&format!("{}/{name}", series.snapshots()), &format!("{damaged}/{name}"))
         {
-            // Somebody else did, or it was pruned.
+            // Another process has moved or removed it.
             Err(SnapshotError::Damaged { .. }) => Ok(()),
             renamed => renamed,
         }
     }
+}
+
+fn move_into_place(arrived: &Path, folder: &Path) -> Result<(), SnapshotError> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).map_err(SnapshotError::io("create", parent))?;
+    }
+    // An earlier process may have ended before it had created a whole store.
+    remove_folder(folder)?;
+    fs::rename(arrived, folder).map_err(SnapshotError::io("move into place", folder))
 }

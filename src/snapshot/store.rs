@@ -1,47 +1,35 @@
 //! A store of which snapshots are taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bus::Position;
-use crate::snapshot::upload::Job;
-use crate::snapshot::{Series, Snapshots};
+use crate::snapshot::series::SnapshotSeries;
+use crate::snapshot::snapshots::Snapshots;
+use crate::snapshot::upload::{UploadJob, UploadOutcome};
 use crate::store::rocks::RocksStore;
 use crate::store::{Changes, Scan, Store, StoreError};
 
-/// What has become of the snapshot that was taken last.
-#[derive(Debug, Default)]
-pub(super) struct Fate(AtomicU8);
+/// A checkpoint that takes longer delays its task noticeably, and is logged.
+const SLOW_CHECKPOINT: Duration = Duration::from_secs(1);
 
-const SETTLED: u8 = 0;
-const UNDER_WAY: u8 = 1;
-const FAILED: u8 = 2;
-
-impl Fate {
-    pub(super) fn settle(&self, succeeded: bool) {
-        self.0
-            .store(if succeeded { SETTLED } else { FAILED }, Ordering::Release);
-    }
-}
-
-/// A store of which a snapshot is taken now and then: whenever one is due and the store has moved since the last.
-pub struct Snapshotted {
+/// Wraps a store. It takes a snapshot whenever one is due and the store has changed since the last one.
+pub struct SnapshottedStore {
     store: RocksStore,
-    series: Series,
+    series: SnapshotSeries,
     snapshots: Arc<Snapshots>,
     due: Instant,
-    /// Where the store was when the last one was taken.
+    /// The position of the last snapshot.
     last: Option<Position>,
-    fate: Arc<Fate>,
+    outcome: Arc<UploadOutcome>,
+    /// The number of snapshots taken; it makes the names of checkpoints unique.
     taken: u64,
 }
 
-impl Snapshotted {
-    /// Has snapshots taken of `store`.
+impl SnapshottedStore {
     #[must_use]
-    pub fn new(store: RocksStore, series: Series, snapshots: Arc<Snapshots>) -> Self {
-        // Not all tasks of a process at once: each has its own part of the time between two snapshots.
+    pub fn new(store: RocksStore, series: SnapshotSeries, snapshots: Arc<Snapshots>) -> Self {
+        // Spread the tasks of a process over the time between two snapshots.
         let share = series
             .folder
             .bytes()
@@ -54,39 +42,39 @@ impl Snapshotted {
             snapshots,
             due,
             last: None,
-            fate: Arc::default(),
+            outcome: Arc::default(),
             taken: 0,
         }
     }
 
-    fn snapshot(&mut self) {
+    fn take_snapshot(&mut self) {
         let folder = self
             .snapshots
             .folder
-            .join(format!("{}-{}", self.series.folder.replace('/', "-"), self.taken));
+            .join(format!("{}-{}", self.series.local_name(), self.taken));
         self.taken += 1;
         let began = Instant::now();
         if let Err(error) = self.store.checkpoint(&folder) {
-            // The task itself goes on: what it holds is on the bus.
+            // The task continues: the bus has everything that the store has.
             tracing::warn!(owner = self.series.owner, "no snapshot was taken: {error}");
             let _ = std::fs::remove_dir_all(&folder);
             return;
         }
         let pause = began.elapsed();
-        if pause > Duration::from_secs(1) {
+        if pause > SLOW_CHECKPOINT {
             tracing::warn!(
                 owner = self.series.owner,
-                "catching a snapshot took {} ms",
+                "the checkpoint for a snapshot took {} ms",
                 pause.as_millis()
             );
         }
         self.last = Some(self.store.position().clone());
-        self.fate.0.store(UNDER_WAY, Ordering::Release);
-        self.snapshots.send(Job {
+        self.outcome.set_under_way();
+        self.snapshots.upload(UploadJob {
             series: self.series.clone(),
             folder,
             position: self.store.position().clone(),
-            fate: Arc::clone(&self.fate),
+            outcome: Arc::clone(&self.outcome),
         });
     }
 
@@ -95,7 +83,7 @@ impl Snapshotted {
     }
 }
 
-impl Store for Snapshotted {
+impl Store for SnapshottedStore {
     fn position(&self) -> &Position {
         self.store.position()
     }
@@ -121,22 +109,21 @@ impl Store for Snapshotted {
     }
 
     fn maintain(&mut self) {
-        let fate = self.fate.0.load(Ordering::Acquire);
-        if fate == UNDER_WAY || Instant::now() < self.due {
+        if self.outcome.is_under_way() || Instant::now() < self.due {
             return;
         }
-        if fate == FAILED {
+        if self.outcome.has_failed() {
             self.last = None;
         }
         self.due = Instant::now() + self.snapshots.settings.every;
         if self.has_moved() {
-            self.snapshot();
+            self.take_snapshot();
         }
     }
 
     fn close(&mut self) {
         if self.snapshots.settings.at_close && self.has_moved() {
-            self.snapshot();
+            self.take_snapshot();
         }
     }
 

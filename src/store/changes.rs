@@ -1,34 +1,38 @@
+//! The changes of one commit, collected in memory.
+
 use std::path::Path;
 
 use crate::core::accrue::row::Row;
-use crate::store::row::Sum;
-use crate::store::{StoreError, row};
+use crate::store::error::StoreError;
+use crate::store::row;
+use crate::store::row::RowSum;
 
-/// Changes to commit in one step, in the order they were made.
+/// Operations to commit in one step, in the order they were made.
 ///
-/// A later `put` or `delete` of a key supersedes what came before; an `add` adds to whatever the key holds by then; a
-/// `delete_range` removes what is in the store and what came before it here. Keys begin with a byte other than zero.
+/// A `put` or `delete` replaces earlier operations on its key. An `add` adds to the value that the key has at that point. A `delete_range`
+/// removes keys of the store and earlier operations here. Keys begin with a byte other than zero.
 ///
-/// Everything lies in one buffer: an operation costs no allocation of its own.
+/// All operations are in one buffer, so that none needs an allocation of its own.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Of each operation its verb, the lengths of key and value, then both.
+    /// For each operation: its verb, the lengths of key and value, the key, the value. For each deleted range: its two bounds.
     bytes: Vec<u8>,
-    items: Vec<Item>,
-    ranges: Vec<Deletion>,
+    operations: Vec<Operation>,
+    ranges: Vec<DeletedRange>,
 }
 
-/// An operation, by what sorting needs: small, and compared without a look at the buffer in nearly all cases.
+/// What sorting needs of an operation: small, and nearly always compared without reading the buffer.
 #[derive(Debug, Clone, Copy)]
-struct Item {
-    /// The key's first 16 bytes: the first 8 alone are a table, an asset and an epoch, alike in most keys.
+struct Operation {
+    /// The first 16 bytes of the key. The first 8 would not do: they are table, asset and epoch, and equal in most keys.
     prefix: u128,
-    /// Where it is in the buffer. It grows with every operation, so it also tells the order they came in.
+    /// The offset in the buffer. It grows with every operation, so it is also their order.
     start: usize,
 }
 
+/// Offsets in the buffer: the lower bound from `start`, the upper bound from `to`, up to `end`.
 #[derive(Debug, Clone, Copy)]
-struct Deletion {
+struct DeletedRange {
     start: usize,
     to: usize,
     end: usize,
@@ -38,17 +42,17 @@ const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const ADD: u8 = 2;
 
-/// Where the parts of an operation are, from its start.
+/// Offsets of the parts of an operation, from its start.
 const KEY_LEN: usize = 1;
 const VALUE_LEN: usize = KEY_LEN + size_of::<usize>();
 const KEY: usize = VALUE_LEN + size_of::<usize>();
 
-/// What is to become of one key, once all that was asked for it is combined.
+/// The change of one key: all its operations combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change<'a> {
+pub(super) enum KeyChange<'a> {
     Put(&'a [u8]),
     Delete,
-    /// An encoded row, to be added to what the store holds.
+    /// An encoded row, to add to the row in the store.
     Add(&'a [u8]),
 }
 
@@ -63,7 +67,7 @@ impl Changes {
         self.push(DELETE, key, |_| ());
     }
 
-    /// Adds `row` to the row at `key`; a key that is not there counts as zero.
+    /// Adds `row` to the row at `key`. A missing key counts as zero.
     pub fn add(&mut self, key: &[u8], row: Row) {
         self.push(ADD, key, |bytes| row::encode(&row, bytes));
     }
@@ -77,35 +81,34 @@ impl Changes {
         self.bytes.extend_from_slice(from);
         let middle = self.bytes.len();
         self.bytes.extend_from_slice(to);
-        self.ranges.push(Deletion {
+        self.ranges.push(DeletedRange {
             start,
             to: middle,
             end: self.bytes.len(),
         });
     }
 
-    /// How many operations there are.
+    /// The number of operations.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.items.len() + self.ranges.len()
+        self.operations.len() + self.ranges.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes they take up.
+    /// Bytes of the buffer in use.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Drops them all and keeps the memory.
+    /// Drops all operations and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.items.clear();
+        self.operations.clear();
         self.ranges.clear();
     }
 
@@ -120,26 +123,26 @@ impl Changes {
         write_value(&mut self.bytes);
         let value_len = self.bytes.len() - value;
         self.bytes[start + VALUE_LEN..start + KEY].copy_from_slice(&value_len.to_ne_bytes());
-        self.items.push(Item {
+        self.operations.push(Operation {
             prefix: prefix(key),
             start,
         });
     }
 
-    /// The ranges to remove from the store, before the rest is applied.
+    /// The ranges to delete from the store before the other changes are applied.
     pub(super) fn deletions(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.ranges.iter().map(|range| range.bounds(&self.bytes))
     }
 
-    /// Calls `each` with every key that changes, ascending, once. `path` is for errors.
+    /// Calls `each` once with every key that changes, ascending. `path` is for errors.
     pub(super) fn combined(
         &mut self,
         path: &Path,
-        mut each: impl FnMut(&[u8], Change<'_>) -> Result<(), StoreError>,
+        mut each: impl FnMut(&[u8], KeyChange<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.sort();
         let bytes = &self.bytes;
-        let least = self.items.first().map(|item| item.key(bytes));
+        let least = self.operations.first().map(|operation| operation.key(bytes));
         for key in least.into_iter().chain(self.deletions().map(|(from, _)| from)) {
             if matches!(key.first(), None | Some(0)) {
                 return Err(StoreError::reserved(path, key));
@@ -147,12 +150,12 @@ impl Changes {
         }
         let mut scratch = Vec::with_capacity(row::MAX_LEN);
         for group in self
-            .items
+            .operations
             .chunk_by(|a, b| a.prefix == b.prefix && a.key(bytes) == b.key(bytes))
         {
             let key = group[0].key(bytes);
-            let alive = self.after_deletions(key, group);
-            let change = match alive {
+            let effective = self.after_deletions(key, group);
+            let change = match effective {
                 [] => continue,
                 [only] => only.change(bytes),
                 several => combine(several, bytes, &mut scratch).ok_or_else(|| StoreError::sum(path, key))?,
@@ -165,17 +168,17 @@ impl Changes {
     /// Sorts by key, then by order of arrival.
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        // One comparison of two integers without a branch; the few keys alike in their prefix are set right afterwards.
-        self.items.sort_unstable_by_key(|item| item.prefix);
-        for alike in self.items.chunk_by_mut(|a, b| a.prefix == b.prefix) {
+        // This compares two integers without a branch. The few keys with equal prefixes are sorted afterwards.
+        self.operations.sort_unstable_by_key(|operation| operation.prefix);
+        for alike in self.operations.chunk_by_mut(|a, b| a.prefix == b.prefix) {
             if alike.len() > 1 {
                 alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)).then(a.start.cmp(&b.start)));
             }
         }
     }
 
-    /// The operations of `group`, all on `key`, that no later deletion of a range undoes.
-    fn after_deletions<'a>(&self, key: &[u8], group: &'a [Item]) -> &'a [Item] {
+    /// The operations of `group`, all on `key`, that come after the last deletion of a range with this key.
+    fn after_deletions<'a>(&self, key: &[u8], group: &'a [Operation]) -> &'a [Operation] {
         let last = self
             .ranges
             .iter()
@@ -187,22 +190,22 @@ impl Changes {
             .next_back();
         match last {
             None => group,
-            Some(deleted) => &group[group.partition_point(|item| item.start < deleted)..],
+            Some(deleted) => &group[group.partition_point(|operation| operation.start < deleted)..],
         }
     }
 }
 
-/// What `items`, all on one key, come to; `None` if a sum does not work out.
-fn combine<'a>(items: &[Item], bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Change<'a>> {
+/// Combines operations on one key; `None` if a sum overflows, or a value is no row.
+fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<KeyChange<'a>> {
     let mut base = None;
-    let mut sum: Option<Sum> = None;
-    for item in items {
-        match item.change(bytes) {
-            Change::Add(row) => {
+    let mut sum: Option<RowSum> = None;
+    for operation in operations {
+        match operation.change(bytes) {
+            KeyChange::Add(row) => {
                 let sum = match (&mut sum, base) {
                     (Some(sum), _) => sum,
-                    (none, Some(Change::Put(value))) => none.insert(Sum::decode(value)?),
-                    (none, _) => none.insert(Sum::default()),
+                    (none, Some(KeyChange::Put(value))) => none.insert(RowSum::decode(value)?),
+                    (none, _) => none.insert(RowSum::default()),
                 };
                 sum.add(row)?;
             }
@@ -218,8 +221,8 @@ fn combine<'a>(items: &[Item], bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Opt
     scratch.clear();
     sum.encode(scratch);
     Some(match base {
-        None => Change::Add(scratch),
-        Some(_) => Change::Put(scratch),
+        None => KeyChange::Add(scratch),
+        Some(_) => KeyChange::Put(scratch),
     })
 }
 
@@ -232,7 +235,7 @@ fn prefix(key: &[u8]) -> u128 {
     u128::from_be_bytes(head)
 }
 
-impl Item {
+impl Operation {
     fn len(&self, at: usize, bytes: &[u8]) -> usize {
         let mut len = [0; size_of::<usize>()];
         let from = self.start + at;
@@ -245,19 +248,19 @@ impl Item {
         &bytes[from..from + self.len(KEY_LEN, bytes)]
     }
 
-    fn change<'a>(&self, bytes: &'a [u8]) -> Change<'a> {
+    fn change<'a>(&self, bytes: &'a [u8]) -> KeyChange<'a> {
         let from = self.start + KEY + self.len(KEY_LEN, bytes);
         let value = &bytes[from..from + self.len(VALUE_LEN, bytes)];
         match bytes[self.start] {
-            PUT => Change::Put(value),
-            ADD => Change::Add(value),
-            // Only `delete` pushes another verb.
-            _ => Change::Delete,
+            PUT => KeyChange::Put(value),
+            ADD => KeyChange::Add(value),
+            // The only other verb is DELETE.
+            _ => KeyChange::Delete,
         }
     }
 }
 
-impl Deletion {
+impl DeletedRange {
     fn bounds<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         (&bytes[self.start..self.to], &bytes[self.to..self.end])
     }
@@ -276,7 +279,7 @@ mod tests {
         }
     }
 
-    /// `"k=v"` puts, `"k-"` deletes, `"k+1"` adds, `"a..b"` deletes a range; the result in the same words, `"k:=1"` for a put row.
+    /// `"k=v"` puts, `"k-"` deletes, `"k+1"` adds, `"a..b"` deletes a range. The result is written in the same way, with `"k:=1"` for a put row.
     fn check(operations: &str, expected: &str) {
         let mut changes = Changes::default();
         for operation in operations.split_whitespace() {
@@ -298,9 +301,9 @@ mod tests {
         let outcome = changes.combined(Path::new("test"), |key, change| {
             let key = str::from_utf8(key).unwrap();
             found.push(match change {
-                Change::Delete => format!("{key}-"),
-                Change::Add(sum) => format!("{key}+{}", row::decode(sum).unwrap().delta),
-                Change::Put(value) => match row::decode(value) {
+                KeyChange::Delete => format!("{key}-"),
+                KeyChange::Add(sum) => format!("{key}+{}", row::decode(sum).unwrap().delta),
+                KeyChange::Put(value) => match row::decode(value) {
                     Some(sum) => format!("{key}:={}", sum.delta),
                     None => format!("{key}={}", str::from_utf8(value).unwrap()),
                 },
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_deletes_what_came_before_it() {
+    fn a_range_deletes_earlier_operations() {
         check("a=1 b=2 c=3 a..c", "c=3");
         check("a=1 a..c a+2 b+3", "a+2 b+3");
         check("a+1 a..b a+2 a..b a+4 a+8", "a+12");
@@ -348,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_the_store_itself_are_refused() {
+    fn keys_of_the_store_itself_are_rejected() {
         let rejection = |key: &str| {
             format!(
                 "key {key} is reserved for the store at test itself: keys begin with a byte other than zero; nothing was committed"
@@ -360,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn adding_to_what_is_no_row_is_refused() {
+    fn adding_to_a_value_that_is_no_row_is_rejected() {
         check(
             "a=x a+1",
             "cannot add to key 61 of the store at test: what is there is no row, or the sum does not fit; nothing was committed",

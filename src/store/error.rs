@@ -2,142 +2,103 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is tried when a store is opened.
+/// The action that opens a store.
 pub(super) const OPEN: &str = "open";
 
-/// What can go wrong with a store. Each message says what, where, and what to do.
+/// Why a store cannot be used. Each message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no store at this place.
     #[error("there is no store at {path}: correct --state, or run softstake there first")]
-    Missing {
-        /// The place named.
-        path: PathBuf,
-    },
-    /// Another process, or another task of this one, works on this store.
+    Missing { path: PathBuf },
+    /// Another process, or another task of this process, has opened this store.
     #[error(
-        "the store at {path} is in use by another softstake process: stop that one first, or give this one its own --state"
+        "the store at {path} is in use by another softstake process: stop that process first, or give this one its own --state"
     )]
-    InUse {
-        /// The store.
-        path: PathBuf,
-    },
-    /// A store of a format this program does not know.
+    InUse { path: PathBuf },
     #[error(
         "the store at {path} has format version {found}, this softstake knows {known}: use the softstake that wrote it, \
          or move the store away to have it rebuilt from the bus"
     )]
-    Version {
-        /// The store.
-        path: PathBuf,
-        /// The version it has.
-        found: u32,
-        /// The version we know.
-        known: u32,
-    },
-    /// A store that belongs to another task, bus or layout.
+    Version { path: PathBuf, found: u32, known: u32 },
+    /// The store belongs to another task, bus or layout.
     #[error(
         "the store at {path} belongs to {found:?}, not to {wanted:?}: correct --state or --bus, \
          or move the store away to have it rebuilt from the bus"
     )]
     Owner {
-        /// The store.
         path: PathBuf,
-        /// Whose it is.
         found: String,
-        /// Who wants to open it.
         wanted: String,
     },
-    /// The store holds what we never wrote.
-    #[error("the store at {path} is damaged: {what}; at the next start it is set aside and made anew")]
-    Damaged {
-        /// The store.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A sum of rows does not fit, or an addition to what is no row. Nothing was committed.
+    /// The store holds bytes that Softstake did not write.
+    #[error("the store at {path} is damaged: {what}; the next start moves it away and rebuilds it")]
+    Damaged { path: PathBuf, what: String },
+    /// A sum of rows overflows, or a row was added to a value that is no row.
     #[error(
-        "cannot add to key {key} of the store at {path}: what is there is no row, or the sum does not fit; nothing was committed"
+        "cannot add to key {key} of the store at {path}: the value there is no row, or the sum overflows; nothing was committed"
     )]
     Sum {
-        /// The store.
         path: PathBuf,
         /// The key, in hex.
         key: String,
     },
-    /// A change to a key that is the store's own. Nothing was committed.
+    /// A change of one of the store's own keys.
     #[error(
         "key {key} is reserved for the store at {path} itself: keys begin with a byte other than zero; nothing was committed"
     )]
     ReservedKey {
-        /// The store.
         path: PathBuf,
         /// The key, in hex.
         key: String,
     },
-    /// A commit to a store that was opened for reading.
     #[error("the store at {path} was opened for reading only: nothing was committed")]
-    ReadOnly {
-        /// The store.
-        path: PathBuf,
-    },
-    /// A running process rewrote the store again and again while it was being opened for reading.
-    #[error("the store at {path} changed too fast to be opened for reading: try again")]
-    Busy {
-        /// The store.
-        path: PathBuf,
-    },
-    /// The disk is nearly full. Nothing was published or committed since.
+    ReadOnly { path: PathBuf },
+    /// Another process changed the store during every attempt to open it for reading.
+    #[error("the store at {path} changed during every attempt to open it for reading: try again")]
+    Busy { path: PathBuf },
+    /// The disk is nearly full. The task publishes and commits nothing until there is room again.
     #[error(
-        "only {free_mb} MB are free where the store at {path} is, and {needed_mb} MB have to be: make room there; nothing is lost, and it goes on by itself"
+        "the disk of the store at {path} has {free_mb} MB free and needs {needed_mb} MB: make room there; nothing is lost, and the task continues by itself"
     )]
     Full {
-        /// The store.
         path: PathBuf,
-        /// What is free, in mebibytes.
+        /// In mebibytes.
         free_mb: u64,
-        /// What has to be, in mebibytes.
+        /// In mebibytes.
         needed_mb: u64,
     },
-    /// RocksDB refused.
     #[error("cannot {action} the store at {path}: {source}")]
     Rocks {
-        /// What was tried: `open`, `read from`, `commit to`.
+        /// The operation: `open`, `read from`, `commit to`.
         action: &'static str,
-        /// The store.
         path: PathBuf,
-        /// Why not.
         source: rocksdb::Error,
     },
-    /// The operating system refused.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried: `create`, `remove`.
+        /// The operation: `create`, `remove`.
         action: &'static str,
-        /// The file or folder.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
 }
 
 impl StoreError {
-    /// Whether what is on the disk is not what was written there.
+    /// Whether the bytes on the disk are not those that were written.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } => true,
             Self::Rocks { action, source, .. } => {
                 source.kind() == rocksdb::ErrorKind::Corruption
-                    // A file that RocksDB's own list names.
+                    // RocksDB's manifest names a file that is missing.
                     || *action == OPEN && source.as_ref().contains("No such file or directory")
             }
             _ => false,
         }
     }
 
-    /// Whether the disk is full: RocksDB says so in words, the operating system by its code.
+    /// Whether the disk is full. RocksDB says so in its message, the operating system by a code.
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {

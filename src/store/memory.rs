@@ -1,4 +1,4 @@
-//! A store in memory, for tests: what it is expected to do, without a disk.
+//! A store in memory, for tests: it behaves like the store on disk.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,30 +6,32 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bus::Position;
-use crate::store::changes::Change;
-use crate::store::{Changes, Scan, Store, StoreError, row};
+use crate::store::changes::Changes;
+use crate::store::changes::KeyChange;
+use crate::store::error::StoreError;
+use crate::store::{Scan, Store, row};
 
-/// What a [`MemoryStore`] holds. A clone is another handle to the same contents, so they can outlive a task that "crashes".
+/// The contents of a [`MemoryStore`]. A clone is another handle to the same contents, so they can outlive a task that "crashes".
 #[derive(Debug, Clone, Default)]
-pub struct Contents(Arc<Mutex<State>>);
+pub struct MemoryContents(Arc<Mutex<MemoryData>>);
 
 #[derive(Debug, Clone, Default)]
-struct State {
+struct MemoryData {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     position: Position,
 }
 
-impl Contents {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is replaced in one step, so a panic elsewhere leaves it whole.
+impl MemoryContents {
+    fn lock(&self) -> MutexGuard<'_, MemoryData> {
+        // The data change in one step, so a panic elsewhere leaves them complete.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A store in memory. It refuses a sum that does not fit when it is committed; RocksDB does so when it next reads the key.
+/// A store in memory. It rejects a sum that overflows at the commit; RocksDB does so when it next reads the key.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    contents: Contents,
+    contents: MemoryContents,
     position: Position,
 }
 
@@ -37,9 +39,9 @@ pub struct MemoryStore {
 const PLACE: &str = "(memory)";
 
 impl MemoryStore {
-    /// Opens what `contents` hold: all commits so far.
+    /// Opens a store with the commits in `contents`.
     #[must_use]
-    pub fn open(contents: &Contents) -> Self {
+    pub fn open(contents: &MemoryContents) -> Self {
         let position = contents.lock().position.clone();
         Self {
             contents: contents.clone(),
@@ -47,9 +49,8 @@ impl MemoryStore {
         }
     }
 
-    /// A handle to what it holds.
     #[must_use]
-    pub fn contents(&self) -> Contents {
+    pub fn contents(&self) -> MemoryContents {
         self.contents.clone()
     }
 }
@@ -64,17 +65,16 @@ impl Store for MemoryStore {
     }
 
     fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let state = self.contents.lock();
-        Ok(keys.iter().map(|key| state.rows.get(*key).cloned()).collect())
+        let data = self.contents.lock();
+        Ok(keys.iter().map(|key| data.rows.get(*key).cloned()).collect())
     }
 
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {
         let mut rows = Vec::new();
         if from < to {
-            let state = self.contents.lock();
+            let data = self.contents.lock();
             rows.extend(
-                state
-                    .rows
+                data.rows
                     .range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)))
                     .map(|(key, value)| (key.clone(), value.clone())),
             );
@@ -84,7 +84,7 @@ impl Store for MemoryStore {
 
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {
         let path = Path::new(PLACE);
-        let mut state = self.contents.lock();
+        let mut data = self.contents.lock();
         let mut new = Vec::new();
         let deleted: Vec<_> = changes
             .deletions()
@@ -92,13 +92,13 @@ impl Store for MemoryStore {
             .collect();
         changes.combined(path, |key, change| {
             let value = match change {
-                Change::Put(value) => Some(value.to_vec()),
-                Change::Delete => None,
-                Change::Add(sum) => {
+                KeyChange::Put(value) => Some(value.to_vec()),
+                KeyChange::Delete => None,
+                KeyChange::Add(sum) => {
                     let gone = deleted
                         .iter()
                         .any(|(from, to)| from.as_slice() <= key && key < to.as_slice());
-                    match state.rows.get(key) {
+                    match data.rows.get(key) {
                         Some(old) if !gone => {
                             Some(row::add_encoded(old, sum).ok_or_else(|| StoreError::sum(path, key))?)
                         }
@@ -110,20 +110,20 @@ impl Store for MemoryStore {
             Ok(())
         })?;
 
-        // Nothing fails from here on.
+        // From here on nothing fails.
         for (from, to) in deleted {
-            let keys: Vec<_> = state.rows.range(from..to).map(|(key, _)| key.clone()).collect();
+            let keys: Vec<_> = data.rows.range(from..to).map(|(key, _)| key.clone()).collect();
             for key in keys {
-                state.rows.remove(&key);
+                data.rows.remove(&key);
             }
         }
         for (key, value) in new {
             match value {
-                Some(value) => state.rows.insert(key, value),
-                None => state.rows.remove(&key),
+                Some(value) => data.rows.insert(key, value),
+                None => data.rows.remove(&key),
             };
         }
-        state.position = position.clone();
+        data.position = position.clone();
         self.position = position.clone();
         changes.clear();
         Ok(())

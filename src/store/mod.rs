@@ -1,4 +1,6 @@
-//! One ordered key-value store per task: what the task has derived from its inputs, and the position up to which it has.
+//! One ordered key-value store per task: the state derived from its inputs, and the position up to which it is derived.
+//!
+//! [`tables`] is the schema of all stores; [`rocks`] keeps them on disk.
 
 mod changes;
 mod error;
@@ -12,15 +14,14 @@ use crate::bus::Position;
 pub use changes::Changes;
 pub use error::StoreError;
 
-/// A task's store.
+/// The store of a task. Keys are ordered by their bytes.
 ///
-/// Whoever implements it promises: a commit is there as a whole or not at all after a crash, and commits survive in order (a later one is
-/// never there without the earlier ones). Keys are ordered by their bytes.
+/// An implementation guarantees: after a crash a commit is complete or absent, and if a commit is present, so are all earlier ones.
 pub trait Store: Send {
-    /// The position that came with the newest commit; the default one for a new store.
+    /// The position of the newest commit; the default position for a new store.
     fn position(&self) -> &Position;
 
-    /// Refuses while there is too little room for the commits to come, so that nothing is published that cannot be kept.
+    /// Fails while the disk has too little room for the next commits. A task asks before it publishes anything.
     ///
     /// # Errors
     /// `Full`, until there is room again.
@@ -28,31 +29,30 @@ pub trait Store: Send {
         Ok(())
     }
 
-    /// The value of `key`.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The values of `keys`, in their order. Made for many keys of which few exist.
+    /// The values of `keys`, in the same order. It is fast for many keys of which few exist.
     fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Walks over the keys from `from` (included) to `to` (excluded), ascending, as they stood when the walk began.
+    /// Scans the keys from `from` (included) to `to` (excluded), ascending. It does not see later commits.
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError>;
 
-    /// Called between the steps of its task, however idle: for what a store does beside commits.
+    /// Called between the steps of the task, also of an idle one: for what a store does beside commits.
     fn maintain(&mut self) {}
 
-    /// Called after the last commit, when its task ends as it should.
+    /// Called after the last commit, if the task ends without an error.
     fn close(&mut self) {}
 
-    /// Notes that the store was found damaged by `why`: whoever opens it next does not take it for a store.
+    /// Marks the store as damaged. The next open then fails.
     fn quarantine(&self, _why: &StoreError) {}
 
-    /// Makes `changes` and `position` durable in one step. `changes` is empty afterwards and keeps its memory.
+    /// Commits `changes` and `position` in one step. Afterwards `changes` is empty and keeps its memory.
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError>;
 }
 
-/// A walk over a range of keys.
+/// A scan of a range of keys.
 pub trait Scan {
-    /// The next key and its value; `None` at the end. Borrowed until the next call.
+    /// The next key and its value, until the next call; `None` at the end.
     #[allow(
         clippy::type_complexity,
         reason = "a pair of borrowed slices reads better than a named struct here"

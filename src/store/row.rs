@@ -1,7 +1,7 @@
-//! How a [`Row`] is stored, and the arithmetic on stored rows.
+//! The stored form of a [`Row`], and the arithmetic on stored rows.
 //!
-//! For the delta, then for the weighted sum: one length byte, then that many bytes of little-endian two's complement, as few
-//! as the number needs; none for zero, 32 at most. There is one encoding of every row, and nothing else is decoded.
+//! A row is two numbers, the delta and the weighted sum. Each is a length byte, and that many bytes of little-endian two's complement: as few as
+//! the number needs, none for zero, at most 32. Every row has one encoding, and other bytes are rejected.
 
 use ethnum::I256;
 
@@ -12,29 +12,29 @@ pub const MAX_LEN: usize = 2 * (1 + 32);
 
 /// Appends the encoding of `row` to `out`.
 pub fn encode(row: &Row, out: &mut Vec<u8>) {
-    Number::from(row.delta).write(out);
-    Number::from(row.weighted).write(out);
+    RowNumber::from(row.delta).write(out);
+    RowNumber::from(row.weighted).write(out);
 }
 
-/// The row that `bytes` encode; `None` if they are not the encoding of one.
+/// Decodes a row; `None` if `bytes` are not the encoding of one.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Row> {
-    let sum = Sum::decode(bytes)?;
+    let sum = RowSum::decode(bytes)?;
     Some(Row {
         delta: sum.delta.wide(),
         weighted: sum.weighted.wide(),
     })
 }
 
-/// The encoding of the sum of two encoded rows; `None` if one is not a row or the sum does not fit.
+/// Adds two encoded rows; `None` if one is not a row or the sum overflows.
 #[must_use]
 pub fn add_encoded(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
     sum_encoded([a, b])
 }
 
-/// The encoding of the sum of encoded rows, as `add_encoded`.
+/// Adds encoded rows, as `add_encoded`.
 pub(super) fn sum_encoded<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut sum = Sum::default();
+    let mut sum = RowSum::default();
     for row in rows {
         sum.add(row)?;
     }
@@ -45,19 +45,19 @@ pub(super) fn sum_encoded<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Optio
 
 /// A running sum of encoded rows.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sum {
-    delta: Number,
-    weighted: Number,
+pub(super) struct RowSum {
+    delta: RowNumber,
+    weighted: RowNumber,
 }
 
-impl Sum {
+impl RowSum {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (delta, rest) = Number::read(bytes)?;
-        let (weighted, rest) = Number::read(rest)?;
+        let (delta, rest) = RowNumber::read(bytes)?;
+        let (weighted, rest) = RowNumber::read(rest)?;
         rest.is_empty().then_some(Self { delta, weighted })
     }
 
-    /// Adds an encoded row; on `None` the sum is no longer of use.
+    /// Adds an encoded row; after `None` the sum must not be used.
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<()> {
         let other = Self::decode(bytes)?;
         self.delta = self.delta.add(other.delta)?;
@@ -71,26 +71,26 @@ impl Sum {
     }
 }
 
-/// A number that is kept in 128 bits where it fits: nearly all do, and they add up and decode several times as fast.
+/// A number, in 128 bits where it fits. Nearly all do, and these add and decode several times as fast.
 #[derive(Debug, Clone, Copy)]
-enum Number {
+enum RowNumber {
     Narrow(i128),
     Wide(I256),
 }
 
-impl Default for Number {
+impl Default for RowNumber {
     fn default() -> Self {
         Self::Narrow(0)
     }
 }
 
-impl From<I256> for Number {
+impl From<I256> for RowNumber {
     fn from(value: I256) -> Self {
         i128::try_from(value).map_or(Self::Wide(value), Self::Narrow)
     }
 }
 
-impl Number {
+impl RowNumber {
     fn wide(self) -> I256 {
         match self {
             Self::Narrow(value) => I256::new(value),
@@ -107,7 +107,7 @@ impl Number {
         self.wide().checked_add(other.wide()).map(Self::Wide)
     }
 
-    /// The first number of `bytes`, and what follows it.
+    /// The first number of `bytes`, and the bytes after it.
     fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (&len, rest) = bytes.split_first()?;
         let len = usize::from(len);
@@ -157,7 +157,7 @@ fn write_digits<const N: usize>(zero: bool, magnitude_bits: u32, digits: [u8; N]
     // At most 255 magnitude bits, so 32 bytes at most.
     let len = if zero { 0 } else { (magnitude_bits / 8 + 1) as u8 };
     out.push(len);
-    // Copying all and taking some back is faster than copying a number of bytes known only now.
+    // Copying all bytes and removing some is faster than copying a variable number.
     let end = out.len() + usize::from(len);
     out.extend_from_slice(&digits);
     out.truncate(end);

@@ -1,15 +1,18 @@
-//! Keys and values of the tasks' stores. The first byte names the table; a retired one stays reserved. 0 is the store's own.
+//! The schema of all stores: tables, keys and values.
 //!
-//! | table | in | key after the first byte | value |
-//! |---|---|---|---|
-//! | 1 state | all | | the fold's state, postcard behind a version byte |
-//! | 2 seen | ingest, coordinate | identity (16) | fingerprint, postings |
-//! | 3 passed | ingest | asset name (16, zero padded) | what was passed over of an asset not listed |
-//! | 4 rows | accrue | asset (u16), epoch (u32), bucket (u16), account | sums, see `store::row` |
-//! | 5 openings | accrue | asset (u16), bucket (u16), account | balance and withheld amount |
-//! | 6 statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id |
+//! The first byte of a key is the table. The number of a retired table stays reserved.
 //!
-//! Numbers in keys are big-endian, so that keys sort by them. An account's name holds no control character, so 0 ends it.
+//! | byte | table | stores | rest of the key | value |
+//! |---|---|---|---|---|
+//! | 0 | own | all | `format`, `owner`, `position` | the store's own: format version, owner, position of the newest commit (`store::rocks`) |
+//! | 1 | state | all | | state of the fold (version byte, postcard) |
+//! | 2 | seen | ingest, coordinate | identity (16 bytes) | fingerprint, asset and epoch of each posting (`core::dedup`) |
+//! | 3 | passed | ingest | asset name (16 bytes, zero padded) | what ingest passed over while the asset was not listed (version byte, postcard) |
+//! | 4 | rows | accrue | asset (u16), epoch (u32), bucket (u16), account | delta, weighted sum (`store::row`) |
+//! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount ([`opening_value`]) |
+//! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id ([`status_value`]) |
+//!
+//! Numbers in keys are big-endian, so that keys sort by them. The name of an account has no control characters, so the byte 0 ends it.
 
 use ethnum::I256;
 use ruint::aliases::U512;
@@ -22,7 +25,7 @@ use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
-/// The fold's state.
+/// The key of the state.
 pub const STATE: [u8; 1] = [1];
 const SEEN: u8 = 2;
 const PASSED: u8 = 3;
@@ -30,7 +33,12 @@ const ROWS: u8 = 4;
 const OPENINGS: u8 = 5;
 const STATUSES: u8 = 6;
 
-/// The key of a remembered event.
+/// Lengths of the prefixes before the bucket.
+const ROWS_PREFIX: usize = 7;
+const OPENINGS_PREFIX: usize = 3;
+const STATUSES_PREFIX: usize = 1;
+
+/// The key of a seen event.
 #[must_use]
 pub fn seen(identity: &[u8; 16]) -> [u8; 17] {
     let mut key = [SEEN; 17];
@@ -38,19 +46,18 @@ pub fn seen(identity: &[u8; 16]) -> [u8; 17] {
     key
 }
 
-/// All keys of remembered events: from, to.
+/// The range of all seen events: from, to.
 #[must_use]
 pub const fn all_seen() -> ([u8; 1], [u8; 1]) {
     ([SEEN], [SEEN + 1])
 }
 
-/// Whether a key is that of a remembered event.
 #[must_use]
 pub fn is_seen(key: &[u8]) -> bool {
     key.first() == Some(&SEEN)
 }
 
-/// The key of what was passed over of an asset.
+/// The key of an asset that is not listed, in the passed table.
 #[must_use]
 pub fn passed(asset: Asset) -> [u8; 17] {
     let mut key = [PASSED; 17];
@@ -58,18 +65,18 @@ pub fn passed(asset: Asset) -> [u8; 17] {
     key
 }
 
-/// All keys of passed-over assets: from, to.
+/// The range of the passed table: from, to.
 #[must_use]
 pub const fn all_passed() -> ([u8; 1], [u8; 1]) {
     ([PASSED], [PASSED + 1])
 }
 
-/// The asset in a key of the passed table.
+/// Reads the asset from a key of the passed table.
 pub fn passed_asset(key: &[u8]) -> Result<Asset, Fault> {
     key.get(1..)
         .and_then(|name| <[u8; 16]>::try_from(name).ok())
         .and_then(|padded| Asset::from_padded(padded).ok())
-        .ok_or_else(|| damaged("the key of an asset that is not listed"))
+        .ok_or_else(|| undecodable("the key of an asset that is not listed"))
 }
 
 /// Writes the key of a row into `key`.
@@ -102,19 +109,18 @@ pub fn status(key: &mut Vec<u8>, source: TopicPartition, entry: &StatusEntry<'_>
     key.extend_from_slice(&entry.offset.to_be_bytes());
 }
 
-/// A table walked in the order of bucket and account: the first keys' prefix, and how long it is.
+/// A table, or a part of one, whose keys are sorted by bucket and account after a common prefix.
 #[derive(Debug, Clone, Copy)]
-pub enum Table {
-    /// An epoch's rows.
+pub enum AccountTable {
+    /// The rows of an epoch.
     Rows(AssetEpoch),
-    /// An asset's opening rows.
+    /// The opening rows of an asset, by its number.
     Openings(u16),
-    /// All statuses.
     Statuses,
 }
 
-impl Table {
-    /// What its keys begin with.
+impl AccountTable {
+    /// The common prefix of its keys.
     #[must_use]
     pub fn prefix(self) -> Vec<u8> {
         let mut prefix = Vec::with_capacity(9);
@@ -132,7 +138,7 @@ impl Table {
         prefix
     }
 
-    /// Its keys from `bucket` on: from, to. Buckets are below 4,096, so the two bytes after the prefix never are 0xffff.
+    /// The range of its keys from `bucket` on: from, to. Buckets are below 4,096, so no key has 0xffff after the prefix.
     #[must_use]
     pub fn range(self, bucket: u16) -> (Vec<u8>, Vec<u8>) {
         let prefix = self.prefix();
@@ -143,55 +149,55 @@ impl Table {
         (from, to)
     }
 
-    /// The bucket and account in one of its keys: the bytes by which the three tables are walked side by side.
-    pub fn place(self, key: &[u8]) -> Result<&[u8], Fault> {
+    /// The bytes of bucket and account in one of its keys. They sort alike in the three tables, which are scanned side by side.
+    pub fn account_key(self, key: &[u8]) -> Result<&[u8], Fault> {
         let from = match self {
-            Self::Rows(_) => 7,
-            Self::Openings(_) => 3,
-            Self::Statuses => 1,
+            Self::Rows(_) => ROWS_PREFIX,
+            Self::Openings(_) => OPENINGS_PREFIX,
+            Self::Statuses => STATUSES_PREFIX,
         };
-        let place = key
+        let rest = key
             .get(from..)
-            .filter(|place| place.len() > 2)
-            .ok_or_else(|| damaged("a key"))?;
+            .filter(|rest| rest.len() > 2)
+            .ok_or_else(|| undecodable("a key"))?;
         match self {
-            Self::Rows(_) | Self::Openings(_) => Ok(place),
+            Self::Rows(_) | Self::Openings(_) => Ok(rest),
             Self::Statuses => {
-                let end = memchr::memchr(0, &place[2..]).ok_or_else(|| damaged("the key of a status"))?;
-                Ok(&place[..end + 2])
+                let end = memchr::memchr(0, &rest[2..]).ok_or_else(|| undecodable("the key of a status"))?;
+                Ok(&rest[..end + 2])
             }
         }
     }
 }
 
-/// The bucket of the account that a key of an accrue task is about; `None` for the state.
+/// The bucket in a key of an accrue store; `None` for the state.
 #[must_use]
 pub fn bucket(key: &[u8]) -> Option<u16> {
     let from = match *key.first()? {
-        ROWS => 7,
-        OPENINGS => 3,
-        STATUSES => 1,
+        ROWS => ROWS_PREFIX,
+        OPENINGS => OPENINGS_PREFIX,
+        STATUSES => STATUSES_PREFIX,
         _ => return None,
     };
     key.get(from..from + 2)?.try_into().ok().map(u16::from_be_bytes)
 }
 
-/// The epoch in the key of a row.
+/// Reads the epoch from the key of a row.
 pub fn row_epoch(key: &[u8]) -> Result<Epoch, Fault> {
     key.get(3..7)
         .and_then(|epoch| epoch.try_into().ok())
         .map(|epoch| Epoch::new(u32::from_be_bytes(epoch).into()))
-        .ok_or_else(|| damaged("the key of a row"))
+        .ok_or_else(|| undecodable("the key of a row"))
 }
 
-/// The bucket and the account of a place.
-pub fn split_place(place: &[u8]) -> Result<(u16, &str), Fault> {
-    let (bucket, account) = place.split_first_chunk::<2>().ok_or_else(|| damaged("a key"))?;
-    let account = std::str::from_utf8(account).map_err(|_| damaged("an account in a key"))?;
+/// Splits the bytes that [`AccountTable::account_key`] returns into bucket and account.
+pub fn split_account_key(key: &[u8]) -> Result<(u16, &str), Fault> {
+    let (bucket, account) = key.split_first_chunk::<2>().ok_or_else(|| undecodable("a key"))?;
+    let account = std::str::from_utf8(account).map_err(|_| undecodable("an account in a key"))?;
     Ok((u16::from_be_bytes(*bucket), account))
 }
 
-/// The value of a status.
+/// Encodes a status: time in milliseconds (8 bytes, big-endian), status (1 byte), id.
 #[must_use]
 pub fn status_value(entry: &StatusEntry<'_>) -> Vec<u8> {
     let mut value = Vec::with_capacity(9 + entry.id.len());
@@ -201,7 +207,7 @@ pub fn status_value(entry: &StatusEntry<'_>) -> Vec<u8> {
     value
 }
 
-/// A status from its key and value.
+/// Decodes a status from its key and value.
 pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
     let read = || {
         let (rest, offset) = key.split_last_chunk::<8>()?;
@@ -217,17 +223,17 @@ pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
             offset: u64::from_be_bytes(*offset),
         })
     };
-    read().ok_or_else(|| damaged("a status"))
+    read().ok_or_else(|| undecodable("a status"))
 }
 
-/// The value of an opening row: the balance's length in bytes, the balance, the withheld amount; both little-endian without the bytes
-/// that its sign or zero would repeat.
+/// Encodes an opening row: the length of the balance in bytes, the balance in two's complement, the withheld amount. Both are little-endian,
+/// without high bytes that only repeat the sign or zero.
 #[must_use]
 pub fn opening_value(balance: I256, withheld: U512) -> Vec<u8> {
     let bytes = balance.to_le_bytes();
     let fill = if balance < I256::ZERO { 0xff } else { 0 };
     let mut length = bytes.len();
-    // The byte that stays on top carries the sign.
+    // The highest byte that stays must carry the sign.
     while length > 0
         && bytes[length - 1] == fill
         && (if length > 1 {
@@ -245,7 +251,7 @@ pub fn opening_value(balance: I256, withheld: U512) -> Vec<u8> {
     value
 }
 
-/// Reads what [`opening_value`] wrote.
+/// Decodes an opening row.
 pub fn read_opening(value: &[u8]) -> Result<(I256, U512), Fault> {
     let read = || {
         let (length, rest) = value.split_first()?;
@@ -259,7 +265,7 @@ pub fn read_opening(value: &[u8]) -> Result<(I256, U512), Fault> {
         bytes.get_mut(..balance.len())?.copy_from_slice(balance);
         Some((I256::from_le_bytes(bytes), U512::try_from_le_slice(withheld)?))
     };
-    read().ok_or_else(|| damaged("an opening row"))
+    read().ok_or_else(|| undecodable("an opening row"))
 }
 
 fn without_top_zeros(bytes: &[u8]) -> &[u8] {
@@ -267,10 +273,10 @@ fn without_top_zeros(bytes: &[u8]) -> &[u8] {
     &bytes[..length]
 }
 
-fn damaged(what: &'static str) -> Fault {
+fn undecodable(what: &'static str) -> Fault {
     Fault::Undecodable {
         what,
-        why: "it is not as this version writes it".into(),
+        why: "this version does not write such bytes".into(),
     }
 }
 
@@ -282,7 +288,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn openings_come_back(high: i128, low: u128, bytes: [u8; 32], shift in 0u32..256) {
+        fn openings_are_read_as_written(high: i128, low: u128, bytes: [u8; 32], shift in 0u32..256) {
             let balance = I256::from_words(high, low.cast_signed()) >> shift;
             let withheld = U512::from_le_slice(&bytes) >> (shift as usize);
             let value = opening_value(balance, withheld);

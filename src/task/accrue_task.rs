@@ -1,4 +1,4 @@
-//! The shell of the accrue fold: one ledger partition.
+//! The accrue task: it feeds one ledger partition to the accrue fold, and keeps its rows in the store.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::core::protocol::codec;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::core::values::ids::AssetEpoch;
-use crate::store::tables::Table;
+use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
-use crate::task::accounts::Accounts;
-use crate::task::harness::{Context, Fold, JobStep, Stop};
+use crate::task::account_walk::AccountWalk;
+use crate::task::error::TaskError;
+use crate::task::fold::{Fold, FoldError, JobProgress, StepContext, load_state};
 use crate::task::stats::Stats;
-use crate::task::{TaskError, seen_events};
 
-/// How many bytes of distributions one transaction carries, about: it ends with the bucket in which it comes to that.
+/// Bytes of distributions per transaction, about: a transaction ends with the bucket in which it reaches this size.
 const CHUNK_BYTES: usize = 2 << 20;
 
 /// The accrue task of a ledger partition.
@@ -28,19 +28,20 @@ pub struct AccrueTask {
     partition: u16,
     partitions: Partitions,
     inputs: [TopicPartition; 1],
+    /// A buffer for keys.
     key: Vec<u8>,
     stats: Arc<Stats>,
 }
 
 impl AccrueTask {
-    /// Takes the task up from its store.
+    /// Restores the fold from its store.
     pub fn new(
         partition: u16,
         partitions: Partitions,
         store: &dyn Store,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
-        let accrue = seen_events::state(store, "the state of an accrue task")?.unwrap_or_default();
+        let accrue = load_state(store, "the state of an accrue task")?.unwrap_or_default();
         let inputs = [Topic::Ledger.partition(u32::from(partition))];
         Ok(Self {
             accrue,
@@ -52,43 +53,43 @@ impl AccrueTask {
         })
     }
 
-    fn sum(&mut self, at: AssetEpoch, context: &mut Context<'_>) -> Result<JobStep, Stop> {
+    fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
-        let mut accounts = Accounts::from(context.store, at, 0)?;
+        let mut accounts = AccountWalk::new(context.store, at, 0)?;
         let mut account = Account::default();
         while accounts.next(&mut account)? {
             summing.add_account(&account)?;
         }
         self.accrue
             .send_subtotal(at, u32::from(self.partition), summing.sums(), context.outputs)?;
-        Ok(JobStep::Done)
+        Ok(JobProgress::Finished)
     }
 
-    /// Emits distributions from the bucket after `place` on, for one transaction or up to the bucket `until`.
+    /// Emits distributions from the bucket after `reached` on, for the length of one transaction, and at most up to the bucket `until`.
     fn emit(
         &mut self,
         at: AssetEpoch,
-        place: &[u8],
+        reached: &[u8],
         until: Option<&[u8]>,
-        context: &mut Context<'_>,
-    ) -> Result<JobStep, Stop> {
-        let first = bucket_after(place);
-        let last = match until {
+        context: &mut StepContext<'_>,
+    ) -> Result<JobProgress, FoldError> {
+        let first = bucket_after(reached);
+        let end = match until {
             Some(until) if !until.is_empty() => bucket_after(until),
             _ => BUCKETS,
         };
         let mut emitting = self.accrue.begin_emission(at)?;
-        let mut accounts = Accounts::from(context.store, at, first)?;
+        let mut accounts = AccountWalk::new(context.store, at, first)?;
         let mut current = None;
         let mut account = Account::default();
         while accounts.next(&mut account)? {
             if current != Some(account.bucket) {
                 if let Some(done) = current
-                    && (account.bucket >= last || context.outputs.bytes() >= CHUNK_BYTES)
+                    && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
                 {
                     self.accrue.keep_chunk(&mut emitting)?;
-                    self.count(context);
-                    return Ok(JobStep::Place(u16::to_be_bytes(done).to_vec()));
+                    self.count_distributions(context);
+                    return Ok(JobProgress::Reached(u16::to_be_bytes(done).to_vec()));
                 }
                 current = Some(account.bucket);
             }
@@ -102,15 +103,15 @@ impl AccrueTask {
                     .put(&self.key, &tables::opening_value(next.balance, next.withheld));
             }
         }
-        let (from, to) = Table::Rows(at).range(0);
+        let (from, to) = AccountTable::Rows(at).range(0);
         context.changes.delete_range(&from, &to);
-        self.count(context);
+        self.count_distributions(context);
         self.accrue
             .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
-        Ok(JobStep::Done)
+        Ok(JobProgress::Finished)
     }
 
-    fn count(&self, context: &Context<'_>) {
+    fn count_distributions(&self, context: &StepContext<'_>) {
         if !context.recovering {
             let distributions = context
                 .outputs
@@ -122,9 +123,9 @@ impl AccrueTask {
     }
 }
 
-/// The bucket to go on with after a place; the first for the empty one.
-fn bucket_after(place: &[u8]) -> u16 {
-    <[u8; 2]>::try_from(place).map_or(0, |bucket| u16::from_be_bytes(bucket).saturating_add(1))
+/// The bucket after the one that a job has reached; the first bucket if `reached` is empty.
+fn bucket_after(reached: &[u8]) -> u16 {
+    <[u8; 2]>::try_from(reached).map_or(0, |bucket| u16::from_be_bytes(bucket).saturating_add(1))
 }
 
 impl Fold for AccrueTask {
@@ -132,12 +133,18 @@ impl Fold for AccrueTask {
         &self.inputs
     }
 
-    fn limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, Stop> {
+    fn read_limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, FoldError> {
         Ok(u64::MAX)
     }
 
-    fn apply(&mut self, _: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop> {
-        let mut rows = Changed {
+    fn apply(
+        &mut self,
+        _: usize,
+        batch: &Batch,
+        first: usize,
+        context: &mut StepContext<'_>,
+    ) -> Result<usize, FoldError> {
+        let mut rows = RowChanges {
             changes: context.changes,
             key: &mut self.key,
             postings: 0,
@@ -158,28 +165,33 @@ impl Fold for AccrueTask {
         self.accrue.job().is_some()
     }
 
-    fn job(&mut self, place: &[u8], until: Option<&[u8]>, context: &mut Context<'_>) -> Result<JobStep, Stop> {
+    fn continue_job(
+        &mut self,
+        reached: &[u8],
+        until: Option<&[u8]>,
+        context: &mut StepContext<'_>,
+    ) -> Result<JobProgress, FoldError> {
         match self.accrue.job() {
-            None => Ok(JobStep::Done),
+            None => Ok(JobProgress::Finished),
             Some(AccrueJob::Sum(at)) => self.sum(at, context),
-            Some(AccrueJob::Emit(at)) => self.emit(at, place, until, context),
+            Some(AccrueJob::Emit(at)) => self.emit(at, reached, until, context),
         }
     }
 
-    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
+    fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
         changes.put(&tables::STATE, &codec::encode(&self.accrue)?);
         Ok(())
     }
 }
 
-/// Rows as changes of the store.
-struct Changed<'a> {
+/// Turns rows and statuses into changes of the store.
+struct RowChanges<'a> {
     changes: &'a mut Changes,
     key: &'a mut Vec<u8>,
     postings: u64,
 }
 
-impl Rows for Changed<'_> {
+impl Rows for RowChanges<'_> {
     fn add(&mut self, at: AssetEpoch, bucket: u16, account: &str, row: Row) {
         tables::row(self.key, at, bucket, account);
         self.changes.add(self.key, row);

@@ -1,4 +1,4 @@
-//! The shell of the coordinator's fold: the inbox.
+//! The coordinator task: it feeds the inbox to the coordinator's fold.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,61 +6,61 @@ use crate::bus::{Batch, Log, Topic, TopicPartition};
 use crate::core::coordinate::Coordinator;
 use crate::core::protocol::codec;
 use crate::store::{Changes, Store, tables};
-use crate::task::harness::{Context, Fold, Stop};
-use crate::task::seen_events::SeenEvents;
+use crate::task::error::TaskError;
+use crate::task::fold::{Fold, FoldError, StepContext, load_state};
+use crate::task::seen_events::StoredDedupIndex;
 use crate::task::stats::Stats;
-use crate::task::{TaskError, seen_events};
 
 const INPUTS: [TopicPartition; 1] = [Topic::Inbox.partition(0)];
 
-/// What is not finished, for those who wait for it.
+/// What the coordinator has not finished.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Open {
+pub struct UnfinishedWork {
     /// Closed epochs without a seal, in words.
     pub unsealed: Vec<String>,
     /// Whether a control event is undecided.
     pub undecided: bool,
-    /// Epochs stopped by a failed check.
+    /// Epochs that a failed check stopped, in words.
     pub alarms: Vec<String>,
 }
 
 /// The coordinator's task.
 pub struct CoordinatorTask {
     coordinator: Coordinator,
-    memory: SeenEvents,
-    open: Arc<Mutex<Open>>,
+    dedup: StoredDedupIndex,
+    unfinished: Arc<Mutex<UnfinishedWork>>,
     stats: Arc<Stats>,
 }
 
 impl CoordinatorTask {
-    /// Takes the task up from its store.
+    /// Restores the fold from its store. `partitions` is the number of ledger partitions, for a new store.
     pub fn new(
         partitions: u32,
         store: &dyn Store,
-        open: Arc<Mutex<Open>>,
+        unfinished: Arc<Mutex<UnfinishedWork>>,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let coordinator =
-            seen_events::state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
-        let memory = SeenEvents::all(store).map_err(|stop| stop.of("coordinate"))?;
+            load_state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
+        let dedup = StoredDedupIndex::in_memory(store).map_err(|error| error.at("coordinate"))?;
         let task = Self {
             coordinator,
-            memory,
-            open,
+            dedup,
+            unfinished,
             stats,
         };
-        task.tell();
+        task.update_unfinished();
         Ok(task)
     }
 
-    fn tell(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        *open = Open::default();
-        open.undecided = self.coordinator.is_undecided();
+    fn update_unfinished(&self) {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        *unfinished = UnfinishedWork::default();
+        unfinished.undecided = self.coordinator.is_undecided();
         for (asset, epoch, alarm) in self.coordinator.unsealed() {
             match alarm {
-                Some(alarm) => open.alarms.push(alarm.to_owned()),
-                None => open.unsealed.push(format!("{asset} epoch {epoch}")),
+                Some(alarm) => unfinished.alarms.push(alarm.to_owned()),
+                None => unfinished.unsealed.push(format!("{asset} epoch {epoch}")),
             }
         }
     }
@@ -71,19 +71,24 @@ impl Fold for CoordinatorTask {
         &INPUTS
     }
 
-    fn limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, Stop> {
+    fn read_limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, FoldError> {
         Ok(u64::MAX)
     }
 
-    fn apply(&mut self, _: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop> {
+    fn apply(
+        &mut self,
+        _: usize,
+        batch: &Batch,
+        first: usize,
+        context: &mut StepContext<'_>,
+    ) -> Result<usize, FoldError> {
         for record in batch.iter().skip(first) {
-            self.coordinator
-                .apply(record.value, &mut self.memory, context.outputs)?;
+            self.coordinator.apply(record.value, &mut self.dedup, context.outputs)?;
         }
         for alarm in self.coordinator.take_alarms() {
             tracing::error!("{alarm}");
         }
-        self.tell();
+        self.update_unfinished();
         let seals = context
             .outputs
             .iter()
@@ -95,12 +100,12 @@ impl Fold for CoordinatorTask {
         Ok(batch.len())
     }
 
-    fn unwritten(&self) -> usize {
-        self.memory.bytes()
+    fn unwritten_bytes(&self) -> usize {
+        self.dedup.unwritten_bytes()
     }
 
-    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
-        self.memory.write(changes);
+    fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
+        self.dedup.write(changes);
         changes.put(&tables::STATE, &codec::encode(&self.coordinator)?);
         Ok(())
     }

@@ -1,124 +1,86 @@
-use crate::bus::{BusError, Reaction, TaskId};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::bus::{BusError, Reaction, TaskId, TopicPartition};
 use crate::core::fault::Fault;
+use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
 
-/// What stops a task.
+/// Why a task cannot start or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// The bus.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its snapshots.
     #[error(transparent)]
-    Snapshot(#[from] crate::snapshot::SnapshotError),
-    /// The fold.
+    Snapshot(#[from] SnapshotError),
     #[error("{at}: {fault}")]
     Fault {
-        /// Which task, and where it stood.
+        /// Which task, and its position.
         at: String,
-        /// What happened.
         fault: Fault,
     },
-    /// The store belongs to a bus that is ahead of this one.
+    /// The store has read further than the bus reaches.
     #[error(
-        "{task}: its store has read {partition} to offset {stored}, but the bus ends at {end}: one of the two was restored from an older \
-         copy; bring back the matching one, or delete the state directory, which is then built anew from the bus"
+        "{task}: its store has read {partition} to offset {stored}, but the bus ends at {end}: one of the two was restored from an older copy; \
+         bring back the matching one, or delete the state directory, which is then rebuilt from the bus"
     )]
-    Ahead {
-        /// The task.
-        task: String,
-        /// Which input.
-        partition: crate::bus::TopicPartition,
-        /// How far the store is.
+    StoreAhead {
+        task: TaskId,
+        partition: TopicPartition,
+        /// The offset up to which the store has read.
         stored: u64,
-        /// Where the bus ends.
+        /// The readable end of the partition.
         end: u64,
     },
-    /// The store of a task knows more than the bus has committed.
+    /// The store is past the committed position: the bus has lost commits.
     #[error(
-        "{task}: its store is at {stored}, but the bus has {committed} as its position: the topic was made anew, the committed offsets have expired, or \
+        "{task}: its store is at {stored}, but the position on the bus is {committed}: the topic was created anew, the committed offsets have expired, or \
          the bus was restored from an older copy; bring back the matching state, or a bus with its positions; nothing was published"
     )]
-    Lost {
-        /// The task.
+    CommitsLost {
         task: TaskId,
-        /// Where the store is.
         stored: String,
-        /// What the bus has.
         committed: String,
     },
-    /// A setting that cannot change was changed.
-    #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
-    Fixed {
-        /// Which setting.
-        name: &'static str,
-        /// What was asked for.
-        given: String,
-        /// What is in force.
-        recorded: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// The ledger was laid out anew since this process began to work.
-    #[error("the ledger has been repartitioned: this process goes on under the new layout")]
+    /// The ledger was repartitioned while this process ran.
+    #[error("the ledger was repartitioned: this process restarts its tasks with the new layout")]
     LayoutChanged,
-    /// There is no store to go on from after the ledger was laid out anew.
+    /// The store of a task is missing, and the log cannot replace it, because the ledger was repartitioned.
     #[error(
-        "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the log from its start is of the layout before: bring back the \
-         state directory in which that was done, name the place of its snapshots, or run `softstake rebuild`"
+        "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the log from its start belongs to an earlier layout: \
+         bring back the state directory of the repartitioning, configure the place of its snapshots, or run `softstake rebuild`"
     )]
-    NoStore {
-        /// The task.
-        task: TaskId,
-    },
-    /// The ledger cannot be repartitioned now.
-    #[error("the ledger cannot be repartitioned: {why}; nothing was changed")]
-    NotNow {
-        /// Why not.
-        why: String,
-    },
-    /// Another process works on this state.
-    #[error(
-        "the state directory {path} is in use by another softstake process: stop that one first, or name another directory"
-    )]
-    Locked {
-        /// The directory.
-        path: String,
-    },
-    /// The operating system refused.
+    NoStore { task: TaskId },
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation: `create`, `read`, `move`.
         action: &'static str,
-        /// On what.
-        path: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// All is idle, but something is not finished.
-    #[error("nothing is left to do, but {what}")]
-    Unfinished {
-        /// What is not.
-        what: String,
+        path: PathBuf,
+        source: io::Error,
     },
 }
 
 impl TaskError {
-    /// What is to be done about it, where a deployment spreads over several processes.
+    /// What the process does about it.
     #[must_use]
     pub fn reaction(&self) -> Reaction {
         match self {
             Self::Bus(error) => error.reaction(),
-            // A damaged store is set aside when it is opened again.
+            // The next start moves a damaged store away.
             Self::Store(error) if error.is_full() || error.is_damage() => Reaction::TryAgain,
             Self::Snapshot(_) => Reaction::TryAgain,
-            // The end that can be read lags behind for a moment after a leader has changed.
-            Self::Ahead { .. } => Reaction::TryAgain,
+            // For a moment after a change of leader, the readable end is behind.
+            Self::StoreAhead { .. } => Reaction::TryAgain,
             Self::LayoutChanged => Reaction::EndProcess,
             _ => Reaction::StopTask,
         }
+    }
+
+    /// For `map_err`: the operating system refused `action` on `path`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
     }
 }

@@ -1,161 +1,73 @@
-//! The one harness: read, fold, publish, persist, recover.
+//! The harness of the tasks: it reads, folds, publishes, persists and recovers.
 //!
-//! A step's outputs are committed to the bus together with the position they came from, and only then may the store move there; it does so
-//! whenever enough has come together. So the store is never ahead of what was published. After a crash the task starts from the store's
-//! position and goes through what follows once more, *muted*, up to the position the bus has: the fold is the same, and its outputs, which are
-//! there already, are dropped.
+//! **Publish, then persist.** One transaction of the bus commits the outputs of a step together with the position that they came from. Only
+//! then may the store move to that position. It moves when enough changes have accumulated, so it is usually behind the bus.
 //!
-//! The position that a store persists is always one that the bus has committed, so that whichever process takes the task up next goes on behind
-//! it: two stores of one task never know of different futures.
+//! **Recovery.** A task starts at the position of its store. If the bus has committed a later position, the task replays its input up to that
+//! position with its outputs suppressed: the fold is deterministic, so these outputs are on the bus already. This is called recovery, here and
+//! in all code that asks whether a task is `recovering`. At the committed position recovery ends, and outputs are published again.
+//!
+//! **A store is never ahead of the bus.** In recovery a store is persisted at positions before the committed one. Otherwise the harness
+//! commits the position, with or without outputs, and then persists the store at exactly that position. So two stores of one task, on two
+//! disks, never know of different futures: each of them can recover to the committed position.
 
 use std::time::{Duration, Instant};
 
-use crate::bus::{Access, Batch, BusError, Cursor, Log, Mark, Outputs, Position, Reader, TaskId, TopicPartition};
-use crate::core::fault::Fault;
-use crate::store::{Changes, Store, StoreError};
-use crate::task::{Progress, Task, TaskError};
+use crate::bus::{
+    Access, Batch, BusError, Cursor, Log, Mark, Outputs, Position, Reader, TaskId, TopicKind, TopicPartition,
+};
+use crate::core::fault::impossible;
+use crate::store::{Changes, Store};
+use crate::task::error::TaskError;
+use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
+use crate::task::pool::{Progress, Task};
 
-/// How many bytes of input one step takes, about, unless it is told otherwise.
+/// Bytes of input per step, about; the default.
 pub const STEP_BYTES: usize = 1 << 20;
-/// How many bytes of changes may wait in memory, for all tasks of a process together.
+/// Bytes of changes in memory, for all tasks of a process together.
 pub const CHANGES_BYTES: usize = 448 << 20;
-/// How long changes may wait in memory while there is nothing else to do.
+/// An idle task persists its changes after this time.
 const PERSIST_AFTER: Duration = Duration::from_secs(1);
+/// A rebuild waits this long for records that the bus has not brought yet.
+const REBUILD_POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// How long a task that is made anew waits for what has not come yet.
-const SLOW: Duration = Duration::from_millis(20);
-
-/// What a fold is given in a step.
-pub struct Context<'a> {
-    /// The bus, to read.
-    pub log: &'a dyn Log,
-    /// The store as of the last persist.
-    pub store: &'a dyn Store,
-    /// Where the task stands before the step.
-    pub at: &'a Position,
-    /// Whether what is said now was said before and is dropped.
-    pub recovering: bool,
-    /// What changes in the store.
-    pub changes: &'a mut Changes,
-    /// What is said.
-    pub outputs: &'a mut Outputs,
+/// How much a task processes at a time. It does not affect results.
+#[derive(Debug, Clone, Copy)]
+pub struct StepLimits {
+    /// Bytes of input per step, about.
+    pub step_bytes: usize,
+    /// Bytes of changes in memory.
+    pub changes_bytes: usize,
 }
 
-/// Why a fold stopped.
-#[derive(Debug)]
-pub enum Stop {
-    /// A fault of the core.
-    Fault(Fault),
-    /// Anything else.
-    Other(TaskError),
-}
-
-impl Stop {
-    /// The error of a task that stopped at `at`.
-    pub fn of(self, at: &str) -> TaskError {
-        match self {
-            Self::Other(error) => error,
-            Self::Fault(fault) => TaskError::Fault {
-                at: at.to_owned(),
-                fault,
-            },
-        }
-    }
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl From<crate::bus::BusError> for Stop {
-    fn from(error: crate::bus::BusError) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-/// How far a job came.
-pub enum JobStep {
-    /// Up to this place; there is more.
-    Place(Vec<u8>),
-    /// To its end.
-    Done,
-}
-
-/// A fold of the core, as the harness drives it.
-pub trait Fold: Send {
-    /// The partitions it reads; what the first has is read before the second.
-    fn inputs(&self) -> &[TopicPartition];
-
-    /// The offset of input `input` that may not be reached yet by a task that stands at `offset`.
-    fn limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, Stop>;
-
-    /// Applies records of `batch` from the `first`-th on; returns how many of the batch are applied then. It stops after a record that
-    /// sets off a job, and otherwise goes to the end.
-    fn apply(&mut self, input: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop>;
-
-    /// Whether there is a job to do before the next record.
-    fn has_job(&self) -> bool {
-        false
-    }
-
-    /// Goes on with the job that has come to `place`, for one transaction's worth, but not past the place `until`.
-    fn job(&mut self, _place: &[u8], _until: Option<&[u8]>, _context: &mut Context<'_>) -> Result<JobStep, Stop> {
-        Ok(JobStep::Done)
-    }
-
-    /// Bytes of memory that [`Fold::write_state`] would turn into changes.
-    fn unwritten(&self) -> usize {
-        0
-    }
-
-    /// Writes what is only in memory to `changes`; the position it belongs to is persisted with it.
-    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop>;
-}
-
-/// A task: a fold with its store and its place on the bus.
+/// A task: a fold with its store and its position on the bus.
 pub struct Harness<F> {
     task: TaskId,
     fold: F,
-    /// Without the right to commit, the task stops where everything was said before: it rebuilds its store and publishes nothing.
+    /// Without the right to commit, the task rebuilds its store: it runs only the recovery phase.
     access: Access,
     store: Box<dyn Store>,
     readers: Vec<Box<dyn Reader>>,
-    /// What was read and not applied yet, by input: the batch, and how much of it is applied.
-    held: Vec<Option<(Batch, usize)>>,
-    at: Position,
-    /// What the bus has as the position of this task.
+    /// By input: a batch that is read but not fully applied, and the number of its records that are applied.
+    unapplied: Vec<Option<(Batch, usize)>>,
+    position: Position,
+    /// The position of this task on the bus.
     committed: Option<Position>,
-    /// Up to here everything was said before.
-    said: Option<Position>,
+    /// In recovery: the committed position, at which recovery ends.
+    recover_to: Option<Position>,
     changes: Changes,
     outputs: Outputs,
     persisted: Instant,
+    /// Whether the position has moved since the last persist.
     dirty: bool,
     limits: StepLimits,
 }
 
-/// How much a task takes on at a time. No part of any result.
-#[derive(Debug, Clone, Copy)]
-pub struct StepLimits {
-    /// Bytes of input one step takes, about.
-    pub step_bytes: usize,
-    /// Bytes of changes that may wait in memory.
-    pub changes_bytes: usize,
-}
-
 impl<F: Fold> Harness<F> {
-    /// Takes a task up where its store and the bus left it: the bus at `committed`. With read-only `access`, it only rebuilds the store.
+    /// Starts a task at the position of its store. Its position on the bus is `committed`. With read-only `access` it only rebuilds its store.
     ///
     /// # Errors
-    /// If the store or an input is not what it was.
+    /// If the store is ahead of the bus, or an input is not what it was when the task read it.
     pub fn new(
         task: TaskId,
         fold: F,
@@ -164,62 +76,47 @@ impl<F: Fold> Harness<F> {
         limits: StepLimits,
         committed: Option<Position>,
     ) -> Result<Self, TaskError> {
-        let at = store.position().clone();
-        let said = committed.clone().filter(|said| is_before(&at, said));
-        let log = access.log();
+        let position = store.position().clone();
+        let recover_to = committed.clone().filter(|committed| is_before(&position, committed));
         let mut readers = Vec::new();
         for input in fold.inputs() {
-            let mark = at.inputs.get(input).cloned().unwrap_or_default();
-            let end = log.readable_end(*input)?;
-            if mark.offset > end && input.topic.kind() != crate::core::contract::topic::TopicKind::Input {
-                return Err(TaskError::Ahead {
-                    task: task.to_string(),
-                    partition: *input,
-                    stored: mark.offset,
-                    end,
-                });
-            }
-            // What was read further than the store goes has to be there still, as it was: it is read once more.
-            if let Some(reached) = said.as_ref().and_then(|said| said.inputs.get(input)) {
-                log.check(*input, reached)?;
-                let start = log.start(*input)?;
-                if mark.offset < start && reached.offset > mark.offset {
-                    return Err(TaskError::Bus(BusError::Retained {
-                        partition: *input,
-                        start,
-                        wanted: mark.offset,
-                    }));
-                }
-            }
-            readers.push(log.open(*input, &mark)?);
+            readers.push(open_input(access.log(), task, *input, &position, recover_to.as_ref())?);
         }
-        // What the store holds was committed before: a bus that has less has lost it, and nobody knows what else was published.
-        if said.is_none() && committed.as_ref().is_none_or(|known| is_before(known, &at)) && at != Position::default() {
-            return Err(TaskError::Lost {
+        // The store was persisted after its position was committed. A bus that has less has lost commits, and may have lost outputs.
+        let has_lost = committed
+            .as_ref()
+            .is_none_or(|committed| is_before(committed, &position));
+        if recover_to.is_none() && has_lost && position != Position::default() {
+            return Err(TaskError::CommitsLost {
                 task,
-                stored: describe(&at),
+                stored: describe(&position),
                 committed: committed.as_ref().map_or_else(|| "nothing".into(), describe),
             });
         }
         tracing::debug!(
             %task,
-            "the store is at {}, the bus has {}",
-            describe(&at),
-            committed.as_ref().map_or_else(|| "nothing".into(), describe),
+            "the store is at {}, the committed position is {}",
+            describe(&position),
+            committed.as_ref().map_or_else(|| "none".into(), describe),
         );
-        if let Some(said) = &said {
-            tracing::info!(%task, "going through what was published before: {}", distance(&at, said));
+        if let Some(recover_to) = &recover_to {
+            tracing::info!(
+                %task,
+                "recovering, with outputs suppressed: from {} to {}",
+                describe(&position),
+                describe(recover_to)
+            );
         }
         Ok(Self {
-            held: readers.iter().map(|_| None).collect(),
+            unapplied: readers.iter().map(|_| None).collect(),
             task,
             fold,
             access,
             store,
             readers,
-            at,
+            position,
             committed,
-            said,
+            recover_to,
             changes: Changes::default(),
             outputs: Outputs::default(),
             persisted: Instant::now(),
@@ -232,236 +129,195 @@ impl<F: Fold> Harness<F> {
         self.access.bus().is_none()
     }
 
-    fn stopped(&self, stop: Stop) -> TaskError {
-        stop.of(&format!("{} at {}", self.task, describe(&self.at)))
+    fn error(&self, error: FoldError) -> TaskError {
+        error.at(&format!("{} at {}", self.task, describe(&self.position)))
     }
 
-    /// Ends a step in which the task came to `self.at`.
-    fn publish(&mut self) -> Result<(), TaskError> {
+    /// Ends a step that brought the task to `self.position`.
+    fn finish_step(&mut self) -> Result<(), TaskError> {
         self.dirty = true;
-        if self.said.is_some() {
+        if self.recover_to.is_some() {
             self.outputs.clear();
-            self.end_recovery();
+            self.end_recovery_if_done();
         } else if !self.outputs.is_empty() {
             self.commit()?;
         }
-        if self.changes.bytes() + self.fold.unwritten() > self.limits.changes_bytes {
+        if self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes {
             self.persist()?;
         }
         Ok(())
     }
 
-    /// Publishes what there is to say, and the position.
+    /// Publishes the outputs and the position.
     fn commit(&mut self) -> Result<(), TaskError> {
         let Some(bus) = self.access.bus() else {
-            let fault = crate::core::fault::impossible("a commit while the store is rebuilt");
-            return Err(self.stopped(fault.into()));
+            return Err(self.error(impossible("a commit while the store is rebuilt").into()));
         };
-        tracing::trace!(task = %self.task, "at {}: committing", describe(&self.at));
-        bus.commit(self.task, &self.outputs, &self.at)?;
+        tracing::trace!(task = %self.task, "at {}: committing", describe(&self.position));
+        bus.commit(self.task, &self.outputs, &self.position)?;
         self.outputs.clear();
-        self.committed = Some(self.at.clone());
+        self.committed = Some(self.position.clone());
         Ok(())
     }
 
-    /// Ends the going through once everything that was said is behind.
-    fn end_recovery(&mut self) {
-        if self.said.as_ref().is_some_and(|said| !is_before(&self.at, said)) {
-            tracing::info!(task = %self.task, "caught up with what was published before");
-            self.said = None;
+    fn end_recovery_if_done(&mut self) {
+        if self
+            .recover_to
+            .as_ref()
+            .is_some_and(|recover_to| !is_before(&self.position, recover_to))
+        {
+            tracing::info!(task = %self.task, "recovery is finished");
+            self.recover_to = None;
         }
     }
 
     fn persist(&mut self) -> Result<(), TaskError> {
         if self.dirty {
-            tracing::trace!(task = %self.task, recovering = self.said.is_some(), "at {}: persisting", describe(&self.at));
-            // What was said before was committed before; the rest is now, even if there was nothing to say.
-            if self.said.is_none() && self.committed.as_ref() != Some(&self.at) && !self.is_rebuild() {
+            let recovering = self.recover_to.is_some();
+            tracing::trace!(task = %self.task, recovering, "at {}: persisting", describe(&self.position));
+            // In recovery the bus is ahead already. Otherwise it must get the position first, even without outputs.
+            if !recovering && self.committed.as_ref() != Some(&self.position) && !self.is_rebuild() {
                 self.commit()?;
             }
             self.fold
                 .write_state(&mut self.changes)
-                .map_err(|stop| self.stopped(stop))?;
-            self.store.commit(&mut self.changes, &self.at)?;
+                .map_err(|error| self.error(error))?;
+            self.store.commit(&mut self.changes, &self.position)?;
             self.dirty = false;
         }
         self.persisted = Instant::now();
         Ok(())
     }
 
-    fn context<'a>(
-        log: &'a dyn Log,
-        store: &'a dyn Store,
-        at: &'a Position,
-        recovering: bool,
-        changes: &'a mut Changes,
-        outputs: &'a mut Outputs,
-    ) -> Context<'a> {
-        Context {
-            log,
-            store,
-            at,
-            recovering,
-            changes,
-            outputs,
-        }
+    /// The fold, and the context for its next step.
+    fn fold_and_context(&mut self) -> (&mut F, StepContext<'_>) {
+        let context = StepContext {
+            log: self.access.log(),
+            store: self.store.as_ref(),
+            position: &self.position,
+            recovering: self.recover_to.is_some(),
+            changes: &mut self.changes,
+            outputs: &mut self.outputs,
+        };
+        (&mut self.fold, context)
     }
 
-    fn job(&mut self) -> Result<(), TaskError> {
-        // A job walks over the store, so the store has to be where the task was when the job began: what the job itself changes lies behind
-        // its place. All of it was published, or needed no publishing.
-        if self.at.cursor.place.is_empty() {
+    fn continue_job(&mut self) -> Result<(), TaskError> {
+        // A job scans the store, so the store must be where the task was when the job began. What the job itself changes is
+        // before the key it has reached. At that point everything is published already.
+        if self.position.cursor.place.is_empty() {
             self.persist()?;
         }
         let until = self
-            .said
+            .recover_to
             .as_ref()
-            .filter(|said| same_inputs(&self.at, said) && said.cursor.job == self.at.cursor.job)
-            .map(|said| said.cursor.place.clone());
-        let mut context = Self::context(
-            self.access.log(),
-            self.store.as_ref(),
-            &self.at,
-            self.said.is_some(),
-            &mut self.changes,
-            &mut self.outputs,
-        );
-        let step = self.fold.job(&self.at.cursor.place, until.as_deref(), &mut context);
-        match step.map_err(|stop| self.stopped(stop))? {
-            JobStep::Place(place) => self.at.cursor.place = place,
-            JobStep::Done => {
-                self.at.cursor = Cursor {
-                    job: self.at.cursor.job.saturating_add(1),
+            .filter(|to| same_offsets(&self.position, to) && to.cursor.job == self.position.cursor.job)
+            .map(|to| to.cursor.place.clone());
+        let reached = self.position.cursor.place.clone();
+        let (fold, mut context) = self.fold_and_context();
+        let progress = fold.continue_job(&reached, until.as_deref(), &mut context);
+        match progress.map_err(|error| self.error(error))? {
+            JobProgress::Reached(key) => self.position.cursor.place = key,
+            JobProgress::Finished => {
+                self.position.cursor = Cursor {
+                    job: self.position.cursor.job.saturating_add(1),
                     place: Vec::new(),
                 }
             }
         }
-        self.publish()
+        self.finish_step()
     }
 
-    /// Whether an input has not come to where it was when what is gone through again was said: what the next input then had to be applied
-    /// under is not known yet, be it that the bus is slow to bring it.
+    /// In recovery: whether input `input` is still behind its committed offset. Later inputs then wait, because the effect of their records
+    /// depends on what this input brings.
     fn is_behind(&self, input: usize) -> bool {
         let partition = self.fold.inputs()[input];
-        self.said
+        self.recover_to
             .as_ref()
-            .is_some_and(|said| self.at.offset(partition) < said.offset(partition))
+            .is_some_and(|to| self.position.offset(partition) < to.offset(partition))
     }
 
-    /// Reads and applies what there is of one input; whether there was anything.
-    fn read(&mut self, input: usize) -> Result<bool, TaskError> {
-        let partition = self.fold.inputs()[input];
-        let offset = self.at.offset(partition);
-        if self.held[input].is_none() {
-            if !self.readers[input].has_news()? {
-                return Ok(false);
-            }
-            let limit = match &self.said {
-                Some(said) => said.offset(partition),
-                None => match self.fold.limit(input, offset, self.access.log()) {
-                    Ok(limit) => limit,
-                    // Nothing has been changed yet: it is asked again in a while.
-                    Err(Stop::Other(TaskError::Bus(BusError::Unavailable { .. }))) => return Ok(false),
-                    Err(stop) => return Err(self.stopped(stop)),
-                },
-            };
-            if limit <= offset {
-                return Ok(false);
-            }
-            let batch = self.readers[input].read(self.limits.step_bytes, limit)?;
-            if batch.is_empty() && batch.next.offset == offset {
-                return Ok(false);
-            }
-            self.held[input] = Some((batch, 0));
+    /// Reads the next batch of an input, and applies it. Returns whether there was anything to apply.
+    fn step_input(&mut self, input: usize) -> Result<bool, TaskError> {
+        if self.unapplied[input].is_none() {
+            self.unapplied[input] = self.read(input)?.map(|batch| (batch, 0));
         }
-        let Some((batch, first)) = self.held[input].take() else {
+        let Some((batch, first)) = self.unapplied[input].take() else {
             return Ok(false);
         };
+        self.apply(input, batch, first)?;
+        Ok(true)
+    }
+
+    /// The next batch of an input; `None` if there is none that may be read now.
+    fn read(&mut self, input: usize) -> Result<Option<Batch>, TaskError> {
+        let partition = self.fold.inputs()[input];
+        let offset = self.position.offset(partition);
+        if !self.readers[input].has_news()? {
+            return Ok(None);
+        }
+        let limit = match &self.recover_to {
+            Some(to) => to.offset(partition),
+            None => match self.fold.read_limit(input, offset, self.access.log()) {
+                Ok(limit) => limit,
+                // Nothing has changed yet, so the next step can try again.
+                Err(FoldError::Task(TaskError::Bus(BusError::Unavailable { .. }))) => return Ok(None),
+                Err(error) => return Err(self.error(error)),
+            },
+        };
+        if limit <= offset {
+            return Ok(None);
+        }
+        let batch = self.readers[input].read(self.limits.step_bytes, limit)?;
+        let is_nothing = batch.is_empty() && batch.next.offset == offset;
+        Ok((!is_nothing).then_some(batch))
+    }
+
+    /// Applies a batch from the record at index `first` on, and ends the step.
+    fn apply(&mut self, input: usize, batch: Batch, first: usize) -> Result<(), TaskError> {
+        let partition = self.fold.inputs()[input];
         tracing::trace!(
             task = %self.task,
-            recovering = self.said.is_some(),
+            recovering = self.recover_to.is_some(),
             "at {}: applying {partition} up to {}, {} records",
-            describe(&self.at),
+            describe(&self.position),
             batch.next.offset,
             batch.len() - first,
         );
-        let mut context = Self::context(
-            self.access.log(),
-            self.store.as_ref(),
-            &self.at,
-            self.said.is_some(),
-            &mut self.changes,
-            &mut self.outputs,
-        );
-        let applied = self
-            .fold
-            .apply(input, &batch, first, &mut context)
-            .map_err(|stop| self.stopped(stop))?;
+        let (fold, mut context) = self.fold_and_context();
+        let applied = fold.apply(input, &batch, first, &mut context);
+        let applied = applied.map_err(|error| self.error(error))?;
         let mark = match batch.offset(applied) {
-            // Only a fold with jobs stops within a batch, and those read topics whose marks need no evidence.
+            // Only a fold with jobs stops within a batch. It reads the ledger, whose marks need no evidence.
             Some(offset) => Mark {
                 offset,
                 evidence: Vec::new(),
             },
             None => batch.next.clone(),
         };
-        self.at.inputs.insert(partition, mark);
-        self.at.cursor = Cursor::default();
+        self.position.inputs.insert(partition, mark);
+        self.position.cursor = Cursor::default();
         if applied < batch.len() {
-            self.held[input] = Some((batch, applied));
+            self.unapplied[input] = Some((batch, applied));
         } else {
             self.readers[input].recycle(batch);
         }
-        self.publish()?;
-        Ok(true)
-    }
-}
-
-impl<F: Fold> Task for Harness<F> {
-    fn id(&self) -> TaskId {
-        self.task
+        self.finish_step()
     }
 
-    fn step(&mut self) -> Result<Progress, TaskError> {
-        let stepped = self.do_step();
-        self.look_at(&stepped);
-        stepped
-    }
-
-    fn close(&mut self) -> Result<(), TaskError> {
-        let closed = self.persist();
-        self.look_at(&closed);
-        if closed.is_ok() {
-            self.store.close();
-        }
-        closed
-    }
-}
-
-impl<F: Fold> Harness<F> {
-    /// Sees to it that a store that was found damaged is not used again.
-    fn look_at<T>(&self, outcome: &Result<T, TaskError>) {
-        if let Err(TaskError::Store(error)) = outcome
-            && error.is_damage()
-        {
-            tracing::error!(task = %self.task, "the store is damaged: it is set aside when it is opened again");
-            self.store.quarantine(error);
-        }
-    }
-
-    fn do_step(&mut self) -> Result<Progress, TaskError> {
+    fn try_step(&mut self) -> Result<Progress, TaskError> {
         self.store.maintain();
         self.store.has_room()?;
-        if self.is_rebuild() && self.said.is_none() {
+        if self.is_rebuild() && self.recover_to.is_none() {
             self.persist()?;
             return Ok(Progress::Idle);
         }
         if self.fold.has_job() {
-            self.job()?;
+            self.continue_job()?;
             return Ok(Progress::Worked);
         }
         for input in 0..self.readers.len() {
-            if self.read(input)? {
+            if self.step_input(input)? {
                 return Ok(Progress::Worked);
             }
             if self.is_behind(input) {
@@ -472,18 +328,81 @@ impl<F: Fold> Harness<F> {
             self.persist()?;
         }
         if self.is_rebuild() {
-            // What was said is there: it is only slow to come, and nothing is done before it has.
-            std::thread::sleep(SLOW);
+            // The records up to the committed position exist, but the bus has not brought them yet. The task must not count as idle.
+            std::thread::sleep(REBUILD_POLL_EVERY);
             return Ok(Progress::Worked);
         }
         Ok(Progress::Idle)
     }
+
+    /// If the store was found damaged, marks it, so that the next start does not use it.
+    fn quarantine_if_damaged<T>(&self, outcome: &Result<T, TaskError>) {
+        if let Err(TaskError::Store(error)) = outcome
+            && error.is_damage()
+        {
+            tracing::error!(task = %self.task, "the store is damaged: the next start of the task moves it away and rebuilds it");
+            self.store.quarantine(error);
+        }
+    }
 }
 
-/// Whether a task comes through `a` before it comes to `b`. Positions of one task follow one another, so one of the two is not behind the
-/// other in anything.
+impl<F: Fold> Task for Harness<F> {
+    fn id(&self) -> TaskId {
+        self.task
+    }
+
+    fn step(&mut self) -> Result<Progress, TaskError> {
+        let stepped = self.try_step();
+        self.quarantine_if_damaged(&stepped);
+        stepped
+    }
+
+    fn close(&mut self) -> Result<(), TaskError> {
+        let closed = self.persist();
+        self.quarantine_if_damaged(&closed);
+        if closed.is_ok() {
+            self.store.close();
+        }
+        closed
+    }
+}
+
+/// Opens a reader of an input at the store's position, and checks the input up to the end of recovery.
+fn open_input(
+    log: &dyn Log,
+    task: TaskId,
+    input: TopicPartition,
+    position: &Position,
+    recover_to: Option<&Position>,
+) -> Result<Box<dyn Reader>, TaskError> {
+    let mark = position.inputs.get(&input).cloned().unwrap_or_default();
+    let end = log.readable_end(input)?;
+    if mark.offset > end && input.topic.kind() != TopicKind::Input {
+        return Err(TaskError::StoreAhead {
+            task,
+            partition: input,
+            stored: mark.offset,
+            end,
+        });
+    }
+    // Recovery reads these records again, so they must still be there, unchanged.
+    if let Some(reached) = recover_to.and_then(|to| to.inputs.get(&input)) {
+        log.check(input, reached)?;
+        let start = log.start(input)?;
+        if mark.offset < start && reached.offset > mark.offset {
+            return Err(TaskError::Bus(BusError::Retained {
+                partition: input,
+                start,
+                wanted: mark.offset,
+            }));
+        }
+    }
+    Ok(log.open(input, &mark)?)
+}
+
+/// Whether a task reaches `a` before `b`. Of two positions of one task, one is at or past the other in every input.
 fn is_before(a: &Position, b: &Position) -> bool {
-    if same_inputs(a, b) {
+    if same_offsets(a, b) {
         return a.cursor < b.cursor;
     }
     b.inputs
@@ -491,7 +410,7 @@ fn is_before(a: &Position, b: &Position) -> bool {
         .any(|(partition, mark)| a.offset(*partition) < mark.offset)
 }
 
-fn same_inputs(a: &Position, b: &Position) -> bool {
+fn same_offsets(a: &Position, b: &Position) -> bool {
     let offsets = |position: &Position| -> Vec<(TopicPartition, u64)> {
         position
             .inputs
@@ -503,19 +422,15 @@ fn same_inputs(a: &Position, b: &Position) -> bool {
     offsets(a) == offsets(b)
 }
 
-fn describe(at: &Position) -> String {
-    let places: Vec<String> = at
+fn describe(position: &Position) -> String {
+    let offsets: Vec<String> = position
         .inputs
         .iter()
         .map(|(partition, mark)| format!("{partition}:{}", mark.offset))
         .collect();
-    if places.is_empty() {
+    if offsets.is_empty() {
         "the start".into()
     } else {
-        places.join(", ")
+        offsets.join(", ")
     }
-}
-
-fn distance(from: &Position, to: &Position) -> String {
-    format!("from {} to {}", describe(from), describe(to))
 }

@@ -1,4 +1,4 @@
-//! The shell of the ingest fold: one source partition, and the decisions.
+//! The ingest task: it feeds the decisions and one source partition to the ingest fold.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::store::{Changes, Store, tables};
-use crate::task::harness::{Context, Fold, Stop};
-use crate::task::seen_events::{DedupWindow, SeenEvents};
+use crate::task::error::TaskError;
+use crate::task::fold::{Fold, FoldError, StepContext, load_state};
+use crate::task::seen_events::{DedupWindow, StoredDedupIndex};
 use crate::task::stats::Stats;
-use crate::task::{TaskError, seen_events};
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 const CONTROL: TopicPartition = Topic::Control.partition(0);
-/// Decisions first: nothing is read from the source that a decision known by then concerns.
-const FROM_SOURCE: usize = 1;
+/// The source is the second input. Decisions come first, so that every decision known by then applies to the source records that follow.
+const SOURCE_INPUT: usize = 1;
 
 /// The ingest task of a source partition.
 pub struct IngestTask {
     ingest: Ingest,
     inputs: [TopicPartition; 2],
-    memory: SeenEvents,
+    dedup: StoredDedupIndex,
     window: Arc<DedupWindow>,
     stats: Arc<Stats>,
-    /// The end of the source partition that was looked up last, and after which all of control was found to be known.
+    /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<u64>,
 }
 
 impl IngestTask {
-    /// Takes the task up from its store.
+    /// Restores the fold from its store.
     pub fn new(
         source: TopicPartition,
         dedup_epochs: u64,
@@ -41,24 +41,61 @@ impl IngestTask {
         window: Arc<DedupWindow>,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
-        let state = seen_events::state(store, "the state of an ingest task")?.unwrap_or_default();
-        let passed = passed(store).map_err(|stop| stop.of(&TaskId::ingest(source).to_string()))?;
+        let state = load_state(store, "the state of an ingest task")?.unwrap_or_default();
+        let passed = load_passed(store).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?;
         let ingest = Ingest::new(source, dedup_epochs, partitions, state, passed);
         stats.note(source, ingest.state().counts);
         window.set(ingest.oldest_open());
         Ok(Self {
             ingest,
             inputs: [DECISIONS, source],
-            memory: SeenEvents::default(),
+            dedup: StoredDedupIndex::default(),
             window,
             stats,
             known_end: None,
         })
     }
+
+    fn apply_decisions(
+        &mut self,
+        batch: &Batch,
+        first: usize,
+        context: &mut StepContext<'_>,
+    ) -> Result<usize, FoldError> {
+        let source = self.ingest.source();
+        let offset = context.position.offset(source);
+        for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
+            let decision = Decision::read(record.value)?;
+            let end = match &decision {
+                Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
+                _ => None,
+            };
+            self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
+        }
+        Ok(batch.len())
+    }
+
+    fn apply_source(&mut self, batch: &Batch, context: &mut StepContext<'_>) -> Result<usize, FoldError> {
+        let source = self.ingest.source();
+        self.ingest.begin_batch(context.position.offset(source));
+        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
+        self.dedup
+            .load(decoded.iter().filter_map(Decoded::identity), context.store)?;
+        for (record, decoded) in batch.iter().zip(&decoded) {
+            self.ingest
+                .apply_record(record.offset, record.value, decoded, &mut self.dedup, context.outputs)?;
+        }
+        self.ingest.end_batch(batch.next.offset, context.outputs)?;
+        if !context.recovering {
+            Stats::add(&self.stats.records, batch.len() as u64);
+        }
+        self.stats.note(source, self.ingest.state().counts);
+        Ok(batch.len())
+    }
 }
 
-/// What was passed over of assets not listed.
-fn passed(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, Stop> {
+/// What was passed over of assets that are not listed.
+fn load_passed(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, FoldError> {
     let (from, to) = tables::all_passed();
     let mut scan = store.scan(&from, &to)?;
     let mut all = Vec::new();
@@ -73,60 +110,44 @@ impl Fold for IngestTask {
         &self.inputs
     }
 
-    fn limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, Stop> {
-        if input != FROM_SOURCE {
+    fn read_limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, FoldError> {
+        if input != SOURCE_INPUT {
             return Ok(u64::MAX);
         }
         let known = self.known_end.unwrap_or(offset);
-        let mut published = known;
+        let mut end = known;
         if known <= offset {
-            // What is published by now, and only then a look at control: a listing published before these records is waited for.
-            published = log.readable_end(self.ingest.source())?;
+            // First the end of the source, then control: so the task waits for a listing that was published before these records.
+            end = log.readable_end(self.ingest.source())?;
             if self.ingest.control_read() < log.readable_end(CONTROL)? {
                 return Ok(offset);
             }
-            Stats::add(&self.stats.known, published.saturating_sub(known));
-            self.known_end = Some(published);
+            Stats::add(&self.stats.known, end.saturating_sub(known));
+            self.known_end = Some(end);
         }
-        Ok(published.min(self.ingest.limit(offset)))
+        Ok(end.min(self.ingest.limit(offset)))
     }
 
-    fn apply(&mut self, input: usize, batch: &Batch, first: usize, context: &mut Context<'_>) -> Result<usize, Stop> {
-        let source = self.ingest.source();
-        if input != FROM_SOURCE {
-            let offset = context.at.offset(source);
-            for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
-                let decision = Decision::read(record.value)?;
-                let end = match &decision {
-                    Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
-                    _ => None,
-                };
-                self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
-            }
-            return Ok(batch.len());
+    fn apply(
+        &mut self,
+        input: usize,
+        batch: &Batch,
+        first: usize,
+        context: &mut StepContext<'_>,
+    ) -> Result<usize, FoldError> {
+        if input == SOURCE_INPUT {
+            self.apply_source(batch, context)
+        } else {
+            self.apply_decisions(batch, first, context)
         }
-        self.ingest.begin_batch(context.at.offset(source));
-        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
-        self.memory
-            .look_up(decoded.iter().filter_map(Decoded::identity), context.store)?;
-        for (record, decoded) in batch.iter().zip(&decoded) {
-            self.ingest
-                .apply_record(record.offset, record.value, decoded, &mut self.memory, context.outputs)?;
-        }
-        self.ingest.end_batch(batch.next.offset, context.outputs)?;
-        if !context.recovering {
-            Stats::add(&self.stats.records, batch.len() as u64);
-        }
-        self.stats.note(source, self.ingest.state().counts);
-        Ok(batch.len())
     }
 
-    fn unwritten(&self) -> usize {
-        self.memory.bytes()
+    fn unwritten_bytes(&self) -> usize {
+        self.dedup.unwritten_bytes()
     }
 
-    fn write_state(&mut self, changes: &mut Changes) -> Result<(), Stop> {
-        self.memory.write(changes);
+    fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
+        self.dedup.write(changes);
         for (asset, passed) in self.ingest.take_unlisted() {
             changes.put(&tables::passed(asset), &codec::encode(&passed)?);
         }

@@ -1,7 +1,7 @@
-//! A few threads that step many tasks: whoever has something to do gets its turn, the rest waits until the bus has something new.
+//! A few threads that step many tasks. A task that has something to do gets a turn; an idle task waits until the bus has news.
 //!
-//! Which tasks there are is asked of the bus again and again: one that is assigned to this process is started, one that has gone to another is
-//! closed and given back. What stops a task stops that task; only what concerns the whole process ends it.
+//! The pool asks again and again which tasks this process has to run. It starts the tasks that were assigned to this process, and closes and
+//! releases those that went to another. An error stops its task only, unless it concerns the whole process.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,95 +9,144 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bus::{Log, Membership, Reaction, TaskId};
-use crate::task::{Progress, Task, TaskError};
+use crate::task::error::TaskError;
 
-/// How long a wait for something new lasts at most; a stop is noticed that soon.
+/// A task, as the pool steps it.
+pub trait Task: Send {
+    fn id(&self) -> TaskId;
+
+    /// Does a limited piece of work.
+    ///
+    /// # Errors
+    /// What stops the task. It must not be stepped again.
+    fn step(&mut self) -> Result<Progress, TaskError>;
+
+    /// Persists what is in memory, before a clean end.
+    ///
+    /// # Errors
+    /// If that fails. Nothing is lost, because the bus has it.
+    fn close(&mut self) -> Result<(), TaskError>;
+}
+
+/// The result of one step of a task.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There was nothing to do.
+    Idle,
+    /// There may be more to do.
+    Worked,
+    /// New source partitions were found. Their tasks must be started.
+    FoundSources,
+}
+
+/// The longest wait for news from the bus; a stop is noticed within this time.
 const WAIT: Duration = Duration::from_millis(200);
-/// How long a task waits before it is taken up again the first time; twice as long each time after that.
+/// The pause before the first restart of a task; it doubles with every restart.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// How long a task waits at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often a task that is stopped is spoken of again.
+/// The time between two log lines about the same stopped task.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a pool ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolEnd {
-    /// It was asked to.
-    Asked,
-    /// No task had anything to do, and nothing new came.
+    /// It was told to stop.
+    Stopped,
+    /// No task had anything to do, and the bus had no news.
     Idle,
 }
 
-/// What a pool steps, and until when.
+/// The tasks to step, and when to end.
 pub struct TaskPool<'a> {
-    /// The bus, to read.
     pub log: &'a dyn Log,
     /// This process's part of the deployment; `None` if it runs all tasks.
     pub membership: Option<&'a dyn Membership>,
-    /// How many threads work.
     pub threads: usize,
-    /// Whether to end when nothing is left to do. The first error ends it then, too.
+    /// Whether to end when no task has anything to do. Then the first error ends the pool, too.
     pub until_idle: bool,
-    /// Set to make it stop.
+    /// Set to end the pool.
     pub stop: &'a AtomicBool,
-    /// The tasks that this process is to run now.
-    pub wanted: &'a (dyn Fn() -> Result<BTreeSet<TaskId>, TaskError> + Sync),
-    /// Takes a task up from its store.
+    /// The tasks that this process has to run now.
+    pub tasks_to_run: &'a (dyn Fn() -> Result<BTreeSet<TaskId>, TaskError> + Sync),
+    /// Starts a task from its store.
     pub start: &'a (dyn Fn(TaskId) -> Result<Box<dyn Task>, TaskError> + Sync),
 }
 
-/// A thread's next piece of work.
+/// The next piece of work of a thread.
 enum Turn {
     Start(TaskId),
     Step(Box<dyn Task>),
 }
 
+impl Turn {
+    fn task(&self) -> TaskId {
+        match self {
+            Self::Start(id) => *id,
+            Self::Step(task) => task.id(),
+        }
+    }
+}
+
 #[derive(Default)]
-struct State {
+struct PoolState {
     ready: VecDeque<Turn>,
-    /// Tasks that had nothing to do, and the bus's version before they looked.
+    /// Tasks that had nothing to do, each with the version of the bus before it looked.
     idle: Vec<(u64, Box<dyn Task>)>,
-    /// Tasks to be taken up again, and when.
-    later: Vec<(Instant, TaskId)>,
-    /// How often a task has been taken up again since it last worked.
+    /// Tasks to restart, each with the time.
+    restarts: Vec<(Instant, TaskId)>,
+    /// The number of restarts of a task since it last worked.
     attempts: BTreeMap<TaskId, u32>,
-    /// Tasks that an error stopped, and when that was last said.
+    /// Tasks that an error stopped, each with the time of the last log line about it.
     stopped: BTreeMap<TaskId, (Instant, TaskError)>,
-    wanted: BTreeSet<TaskId>,
-    /// All tasks that are ready, idle, being stepped, or to be taken up later.
-    taken: BTreeSet<TaskId>,
-    /// Tasks that are being started or stepped.
+    /// The tasks that this process has to run.
+    to_run: BTreeSet<TaskId>,
+    /// The tasks that are ready, idle, starting, being stepped, or waiting for a restart.
+    active: BTreeSet<TaskId>,
+    /// The number of tasks that a thread is starting or stepping.
     busy: usize,
-    /// Those of them that are being started.
+    /// The number of those that are being started.
     starting: usize,
-    /// Whether a thread is waiting on the bus for all.
+    /// Whether a thread waits on the bus for all threads.
     watching: bool,
-    /// The bus's assignment that `wanted` was asked under.
+    /// The assignment of the bus for which `to_run` was asked.
     assignment: Option<u64>,
     end: Option<Result<PoolEnd, TaskError>>,
 }
 
 impl TaskPool<'_> {
-    /// Steps the tasks until `stop` is set, something ends the process, or, with `until_idle`, there is nothing left to do. A clean end closes the
-    /// tasks.
+    /// Steps the tasks until `stop` is set, an error ends the process, or, with `until_idle`, no task has anything to do.
+    /// A clean end closes the tasks.
     ///
     /// # Errors
-    /// What ended it; with `stop`, what stopped a task before.
+    /// What ended the pool. After `stop`: what stopped a task before.
     pub fn run(&self) -> Result<PoolEnd, TaskError> {
-        let state = Mutex::new(State::default());
-        let turns = Turns {
+        let threads = PoolThreads {
             pool: self,
-            state,
+            state: Mutex::default(),
             changed: Condvar::new(),
         };
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
-                scope.spawn(|| turns.work());
+                scope.spawn(|| threads.work());
             }
         });
-        let state = turns.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let ended = state.end.unwrap_or(Ok(PoolEnd::Asked));
+        let mut state = threads.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let end = state.end.take().unwrap_or(Ok(PoolEnd::Stopped));
+        let stopped = std::mem::take(&mut state.stopped);
+        let closed = self.close_tasks(state, end.is_ok());
+        let end = end?;
+        if let Some((_, (_, error))) = stopped.into_iter().next() {
+            return Err(error);
+        }
+        match closed {
+            // Another process has the task now, and continues after its last commit.
+            Err(error) if error.reaction() == Reaction::LeaveOff => Ok(end),
+            closed => closed.map(|()| end),
+        }
+    }
+
+    /// Closes the tasks if the end is clean, and releases them.
+    fn close_tasks(&self, state: PoolState, clean: bool) -> Result<(), TaskError> {
         let idle = state.idle.into_iter().map(|(_, task)| task);
         let ready = state.ready.into_iter().filter_map(|turn| match turn {
             Turn::Step(task) => Some(task),
@@ -106,26 +155,16 @@ impl TaskPool<'_> {
         let mut closed = Ok(());
         for mut task in ready.chain(idle) {
             let id = task.id();
-            // After an error nothing more is written: the next start goes on from what is there.
-            if ended.is_ok() && closed.is_ok() {
+            // After an error nothing more is written: the next start recovers.
+            if clean && closed.is_ok() {
                 closed = task.close();
             }
             drop(task);
             self.release(id);
         }
-        let ended = ended?;
-        if let Some((_, (_, error))) = state.stopped.into_iter().next() {
-            return Err(error);
-        }
-        match closed {
-            // Whoever has the task now goes on from what was committed.
-            Err(error) if error.reaction() == Reaction::LeaveOff => Ok(ended),
-            closed => closed.map(|()| ended),
-        }
+        closed
     }
-}
 
-impl TaskPool<'_> {
     fn assignment(&self) -> u64 {
         self.membership.map_or(0, |membership| membership.assignment())
     }
@@ -146,14 +185,15 @@ impl TaskPool<'_> {
     }
 }
 
-struct Turns<'a> {
+/// What the threads of a pool share.
+struct PoolThreads<'a> {
     pool: &'a TaskPool<'a>,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     changed: Condvar,
 }
 
-impl Turns<'_> {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolThreads<'_> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,19 +201,19 @@ impl Turns<'_> {
         let mut state = self.lock();
         while state.end.is_none() {
             if self.pool.stop.load(Ordering::Relaxed) {
-                self.finish(&mut state, Ok(PoolEnd::Asked));
+                self.finish(&mut state, Ok(PoolEnd::Stopped));
                 break;
             }
             if state.assignment != Some(self.pool.assignment()) {
-                self.assign(&mut state);
+                self.update_assignment(&mut state);
                 continue;
             }
-            self.rouse(&mut state);
+            self.wake_tasks(&mut state);
             if let Some(turn) = self.next_turn(&mut state) {
                 let starts = usize::from(matches!(turn, Turn::Start(_)));
                 state.busy += 1;
                 state.starting += starts;
-                state = self.take_turn(state, turn);
+                state = self.run_turn(state, turn);
                 state.busy -= 1;
                 state.starting -= starts;
                 if state.busy == 0 {
@@ -182,7 +222,7 @@ impl Turns<'_> {
                 continue;
             }
             if state.busy > 0 || state.watching {
-                // Another thread is at work, or waits for all.
+                // Another thread works, or waits for all.
                 state = self
                     .changed
                     .wait_timeout(state, WAIT)
@@ -190,13 +230,13 @@ impl Turns<'_> {
                     .0;
                 continue;
             }
-            state = self.watch(state);
+            state = self.wait_for_bus(state);
         }
     }
 
-    /// What is next. Where one process runs all tasks, none works while another is being taken up: that finds out whether its inputs are what they
-    /// were, and if they are not, nothing more may be published by any of them.
-    fn next_turn(&self, state: &mut State) -> Option<Turn> {
+    /// The next turn. If this process runs all tasks, no task is stepped while another one starts: a start checks whether the inputs are
+    /// unchanged, and if they are not, no task may publish anything.
+    fn next_turn(&self, state: &mut PoolState) -> Option<Turn> {
         if self.pool.membership.is_some() || state.starting == 0 {
             return state.ready.pop_front();
         }
@@ -204,54 +244,49 @@ impl Turns<'_> {
         state.ready.remove(start)
     }
 
-    /// Asks which tasks this process is to run, and has the new ones started and the others closed.
-    fn assign(&self, state: &mut State) {
+    /// Asks which tasks this process has to run. Starts the new ones, and gives those that went away a turn to close.
+    fn update_assignment(&self, state: &mut PoolState) {
         state.assignment = Some(self.pool.assignment());
-        match (self.pool.wanted)() {
-            Ok(wanted) => state.wanted = wanted,
+        match (self.pool.tasks_to_run)() {
+            Ok(to_run) => state.to_run = to_run,
             Err(error) => return self.finish(state, Err(error)),
         }
-        let (wanted, taken) = (&state.wanted, &state.taken);
-        // A task that was stopped here, went away and came back is tried again.
-        state.stopped.retain(|task, _| wanted.contains(task));
-        let new: Vec<TaskId> = wanted
+        let (to_run, active) = (&state.to_run, &state.active);
+        // A stopped task that went away is started again when it comes back.
+        state.stopped.retain(|task, _| to_run.contains(task));
+        let new: Vec<TaskId> = to_run
             .iter()
-            .filter(|task| !taken.contains(task) && !state.stopped.contains_key(task))
+            .filter(|task| !active.contains(task) && !state.stopped.contains_key(task))
             .copied()
             .collect();
         for task in new {
-            state.taken.insert(task);
+            state.active.insert(task);
             state.ready.push_back(Turn::Start(task));
         }
-        // Those that are to be closed get a turn for it.
-        let idle = std::mem::take(&mut state.idle);
-        let (stay, leave): (Vec<_>, Vec<_>) = idle
+        let (stay, leave): (Vec<_>, Vec<_>) = std::mem::take(&mut state.idle)
             .into_iter()
-            .partition(|(_, task)| state.wanted.contains(&task.id()));
+            .partition(|(_, task)| state.to_run.contains(&task.id()));
         state.idle = stay;
         state.ready.extend(leave.into_iter().map(|(_, task)| Turn::Step(task)));
-        let (wait, forget): (Vec<_>, Vec<_>) = std::mem::take(&mut state.later)
+        let (wait, forget): (Vec<_>, Vec<_>) = std::mem::take(&mut state.restarts)
             .into_iter()
-            .partition(|(_, task)| state.wanted.contains(task));
-        state.later = wait;
+            .partition(|(_, task)| state.to_run.contains(task));
+        state.restarts = wait;
         for (_, task) in forget {
-            state.taken.remove(&task);
+            state.active.remove(&task);
         }
         self.changed.notify_all();
     }
 
-    fn take_turn<'s>(&'s self, state: MutexGuard<'s, State>, turn: Turn) -> MutexGuard<'s, State> {
-        let id = match &turn {
-            Turn::Start(id) => *id,
-            Turn::Step(task) => task.id(),
-        };
-        let wanted = state.wanted.contains(&id);
-        let seen = self.pool.log.version();
+    fn run_turn<'s>(&'s self, state: MutexGuard<'s, PoolState>, turn: Turn) -> MutexGuard<'s, PoolState> {
+        let id = turn.task();
+        let to_run = state.to_run.contains(&id);
+        let version = self.pool.log.version();
         drop(state);
         let outcome = match turn {
-            Turn::Start(_) if !wanted || !self.pool.acquire(id) => Ok(None),
-            Turn::Start(_) => self.started(id).map(|task| Some((Progress::Worked, task))),
-            Turn::Step(mut task) if !wanted => {
+            Turn::Start(_) if !to_run || !self.pool.acquire(id) => Ok(None),
+            Turn::Start(_) => self.start(id).map(|task| Some((Progress::Worked, task))),
+            Turn::Step(mut task) if !to_run => {
                 let closed = task.close();
                 drop(task);
                 closed.map(|()| None)
@@ -269,81 +304,81 @@ impl Turns<'_> {
         }
         let mut state = self.lock();
         match outcome {
-            Ok(Some((Progress::Idle, task))) => state.idle.push((seen, task)),
+            Ok(Some((Progress::Idle, task))) => state.idle.push((version, task)),
             Ok(Some((progress, task))) => {
-                if progress == Progress::Found {
+                if progress == Progress::FoundSources {
                     state.assignment = None;
                 }
                 state.attempts.remove(&id);
                 state.ready.push_back(Turn::Step(task));
                 self.changed.notify_all();
             }
-            Ok(None) => self.gave_back(&mut state, id),
-            Err(error) => self.failed(&mut state, id, error),
+            Ok(None) => self.remove_task(&mut state, id),
+            Err(error) => self.handle_error(&mut state, id, error),
         }
         state
     }
 
-    fn started(&self, id: TaskId) -> Result<Box<dyn Task>, TaskError> {
+    fn start(&self, id: TaskId) -> Result<Box<dyn Task>, TaskError> {
         let began = Instant::now();
         let task = (self.pool.start)(id)?;
-        tracing::debug!(task = %id, "taken up in {} ms", began.elapsed().as_millis());
+        tracing::debug!(task = %id, "started in {} ms", began.elapsed().as_millis());
         Ok(task)
     }
 
-    /// A task of which nothing runs any more here.
-    fn gave_back(&self, state: &mut State, id: TaskId) {
-        state.taken.remove(&id);
-        // It may have come back meanwhile.
+    /// Forgets a task that was released.
+    fn remove_task(&self, state: &mut PoolState, id: TaskId) {
+        state.active.remove(&id);
+        // It may have come back meanwhile, so ask for the assignment again.
         state.assignment = None;
         self.changed.notify_all();
     }
 
-    fn failed(&self, state: &mut State, id: TaskId, error: TaskError) {
-        let alone = self.pool.until_idle;
+    fn handle_error(&self, state: &mut PoolState, id: TaskId, error: TaskError) {
+        let ends_at_first_error = self.pool.until_idle;
         match error.reaction() {
             Reaction::LeaveOff => {
-                tracing::debug!(task = %id, "left off: {error}");
-                state.wanted.remove(&id);
-                self.gave_back(state, id);
+                tracing::debug!(task = %id, "another process has this task: {error}");
+                state.to_run.remove(&id);
+                self.remove_task(state, id);
             }
-            Reaction::TryAgain if !alone => {
+            Reaction::TryAgain if !ends_at_first_error => {
                 let attempt = state.attempts.entry(id).or_default();
                 let pause = FIRST_PAUSE.saturating_mul(1 << (*attempt).min(8)).min(LONGEST_PAUSE);
                 *attempt = attempt.saturating_add(1);
-                tracing::warn!(task = %id, "{error}; taken up again in {} ms", pause.as_millis());
-                state.later.push((Instant::now() + pause, id));
+                tracing::warn!(task = %id, "{error}; the task restarts in {} ms", pause.as_millis());
+                state.restarts.push((Instant::now() + pause, id));
             }
-            Reaction::StopTask if !alone && self.pool.is_member() => {
-                tracing::error!(task = %id, "stopped, the others go on: {error}");
-                state.taken.remove(&id);
+            Reaction::StopTask if !ends_at_first_error && self.pool.is_member() => {
+                tracing::error!(task = %id, "stopped, the other tasks continue: {error}");
+                state.active.remove(&id);
                 state.stopped.insert(id, (Instant::now(), error));
             }
             _ => self.finish(state, Err(error)),
         }
     }
 
-    /// Gives the idle tasks a turn for which there may be something new, and those whose pause is over.
-    fn rouse(&self, state: &mut State) {
+    /// Makes the idle tasks ready for which the bus may have news, and the tasks whose pause before a restart is over.
+    fn wake_tasks(&self, state: &mut PoolState) {
         let version = self.pool.log.version();
         let (woken, asleep): (Vec<_>, Vec<_>) = std::mem::take(&mut state.idle)
             .into_iter()
             .partition(|(seen, _)| *seen < version);
         state.idle = asleep;
         state.ready.extend(woken.into_iter().map(|(_, task)| Turn::Step(task)));
-        if state.later.is_empty() {
+        if state.restarts.is_empty() {
             return;
         }
         let now = Instant::now();
-        let (due, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut state.later)
+        let (due, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut state.restarts)
             .into_iter()
             .partition(|(at, _)| *at <= now);
-        state.later = wait;
+        state.restarts = wait;
         state.ready.extend(due.into_iter().map(|(_, task)| Turn::Start(task)));
     }
 
-    /// All tasks are idle: waits on the bus for all threads, or ends.
-    fn watch<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    /// All tasks are idle: waits on the bus for all threads, or ends the pool.
+    fn wait_for_bus<'s>(&'s self, mut state: MutexGuard<'s, PoolState>) -> MutexGuard<'s, PoolState> {
         state.watching = true;
         drop(state);
         let seen = self.pool.log.version();
@@ -354,11 +389,11 @@ impl Turns<'_> {
         match outcome {
             Err(error) => self.finish(&mut state, Err(error.into())),
             Ok(version) if version == seen && self.pool.until_idle => self.finish(&mut state, Ok(PoolEnd::Idle)),
-            // A turn for everybody now and then: what waits in memory is persisted.
+            // Without news every task gets a turn all the same, to persist what is in memory.
             Ok(version) if version == seen => {
                 let idle = std::mem::take(&mut state.idle);
                 state.ready.extend(idle.into_iter().map(|(_, task)| Turn::Step(task)));
-                self.remind(&mut state);
+                self.remind_of_stopped_tasks(&mut state);
             }
             Ok(_) => {}
         }
@@ -366,17 +401,17 @@ impl Turns<'_> {
         state
     }
 
-    fn remind(&self, state: &mut State) {
-        for (task, (said, error)) in &mut state.stopped {
-            if said.elapsed() > REMIND_EVERY {
-                *said = Instant::now();
-                tracing::error!(%task, "still stopped, the others go on: {error}");
+    fn remind_of_stopped_tasks(&self, state: &mut PoolState) {
+        for (task, (logged, error)) in &mut state.stopped {
+            if logged.elapsed() > REMIND_EVERY {
+                *logged = Instant::now();
+                tracing::error!(%task, "still stopped, the other tasks continue: {error}");
             }
         }
     }
 
-    fn finish(&self, state: &mut State, end: Result<PoolEnd, TaskError>) {
-        // The first error is the one to tell.
+    fn finish(&self, state: &mut PoolState, end: Result<PoolEnd, TaskError>) {
+        // Keep the first error.
         if state.end.is_none() || end.is_err() && !matches!(state.end, Some(Err(_))) {
             state.end = Some(end);
         }

@@ -1,17 +1,15 @@
-//! The memory of applied events over a store: what was applied since the last persist is held here, the rest is looked up by the batch.
+//! The dedup index over a store. It keeps events applied since the last persist in memory, and looks up older ones batch by batch.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{PoisonError, RwLock};
 
 use crate::core::dedup::{DedupIndex, SeenEvent, is_expired};
-use crate::core::fault::Fault;
 use crate::core::values::ids::Epoch;
-
 use crate::store::{Changes, Store, tables};
-use crate::task::harness::Stop;
+use crate::task::fold::FoldError;
 
-/// An identity is the start of a SHA-256: any eight bytes of it are a hash already.
+/// An identity is the start of a SHA-256, so any eight bytes of it are a hash already.
 #[derive(Debug, Default)]
 pub struct FirstBytes(u64);
 
@@ -26,13 +24,13 @@ impl Hasher for FirstBytes {
         }
     }
 
-    // An array's length comes before its bytes and is always the same.
+    // The length of the array, which comes before its bytes, is always the same.
     fn write_usize(&mut self, _: usize) {}
 }
 
-/// How far the memory of events reaches: what lies behind may vanish from the store whenever RocksDB compacts it.
+/// The dedup window: the epochs for which seen events are kept. RocksDB may drop older ones whenever it compacts the store.
 ///
-/// A remembered event that is behind is never asked for: whoever finds it treats it as forgotten, and whoever does not find it does the same.
+/// The fold treats an expired event as absent. So it does not matter whether the store still has it.
 #[derive(Debug)]
 pub struct DedupWindow {
     dedup_epochs: u64,
@@ -41,7 +39,7 @@ pub struct DedupWindow {
 }
 
 impl DedupWindow {
-    /// A horizon behind which nothing is yet.
+    /// A window in which no event has expired yet.
     pub fn new(dedup_epochs: u64) -> Self {
         Self {
             dedup_epochs,
@@ -49,14 +47,14 @@ impl DedupWindow {
         }
     }
 
-    /// Moves it.
+    /// Moves the window, given the oldest open epoch of each asset, by number.
     pub fn set(&self, oldest_open: impl Iterator<Item = Epoch>) {
         let mut known = self.oldest_open.write().unwrap_or_else(PoisonError::into_inner);
         known.clear();
         known.extend(oldest_open);
     }
 
-    /// Whether an entry of the store is a remembered event that lies behind.
+    /// Whether an entry of the store is a seen event older than the window. One posting in an epoch that old is enough.
     pub fn expires(&self, key: &[u8], value: &[u8]) -> bool {
         let oldest_open = self.oldest_open.read().unwrap_or_else(PoisonError::into_inner);
         tables::is_seen(key)
@@ -69,98 +67,86 @@ impl DedupWindow {
     }
 }
 
-type ByIdentity = HashMap<[u8; 16], SeenEvent, BuildHasherDefault<FirstBytes>>;
+type SeenByIdentity = HashMap<[u8; 16], SeenEvent, BuildHasherDefault<FirstBytes>>;
 
-/// Applied events, by identity.
+/// The seen events of a task, by identity.
 #[derive(Debug, Default)]
-pub struct SeenEvents {
+pub struct StoredDedupIndex {
     /// Applied since the last persist.
-    recent: ByIdentity,
-    /// What the store knows of the batch at hand; with `all`, all that it knows.
-    known: ByIdentity,
-    all: bool,
+    recent: SeenByIdentity,
+    /// Loaded from the store: for the present batch, or all of them with `in_memory`.
+    loaded: SeenByIdentity,
+    in_memory: bool,
+    /// A buffer for keys.
     keys: Vec<[u8; 17]>,
 }
 
-impl SeenEvents {
-    /// A memory that holds everything the store knows: for the few events of the control topic.
-    pub fn all(store: &dyn Store) -> Result<Self, Stop> {
+impl StoredDedupIndex {
+    /// Loads all seen events of the store, and keeps them in memory: for the few events of the control topic.
+    pub fn in_memory(store: &dyn Store) -> Result<Self, FoldError> {
         let (from, to) = tables::all_seen();
-        let mut memory = Self {
-            all: true,
+        let mut index = Self {
+            in_memory: true,
             ..Self::default()
         };
         let mut scan = store.scan(&from, &to)?;
         while let Some((key, value)) = scan.next()? {
             if let Some(identity) = key.get(1..).and_then(|key| key.try_into().ok()) {
-                memory.known.insert(identity, SeenEvent::read(value)?);
+                index.loaded.insert(identity, SeenEvent::read(value)?);
             }
         }
-        Ok(memory)
+        Ok(index)
     }
 
-    /// Looks up what the store knows of these identities, before their records are applied.
-    pub fn look_up<'a>(
+    /// Loads the seen events with these identities, before their records are applied. It replaces those of the batch before.
+    pub fn load<'a>(
         &mut self,
         identities: impl Iterator<Item = &'a [u8; 16]>,
         store: &dyn Store,
-    ) -> Result<(), Stop> {
-        self.known.clear();
+    ) -> Result<(), FoldError> {
+        self.loaded.clear();
         self.keys.clear();
         self.keys.extend(
             identities
                 .filter(|identity| !self.recent.contains_key(*identity))
                 .map(tables::seen),
         );
-        let wanted: Vec<&[u8]> = self.keys.iter().map(<[u8; 17]>::as_slice).collect();
-        for (key, value) in self.keys.iter().zip(store.get_many(&wanted)?) {
+        let keys: Vec<&[u8]> = self.keys.iter().map(<[u8; 17]>::as_slice).collect();
+        for (key, value) in self.keys.iter().zip(store.get_many(&keys)?) {
             if let (Some(value), Some(identity)) = (value, key.last_chunk()) {
-                self.known.insert(*identity, SeenEvent::read(&value)?);
+                self.loaded.insert(*identity, SeenEvent::read(&value)?);
             }
         }
         Ok(())
     }
 
-    /// Bytes held for the next persist.
-    pub fn bytes(&self) -> usize {
+    /// Bytes that [`Self::write`] would add to the changes, about.
+    pub fn unwritten_bytes(&self) -> usize {
         self.recent.len() * (size_of::<SeenEvent>() + 24)
     }
 
-    /// Writes what was applied since the last persist.
+    /// Writes the events applied since the last persist.
     pub fn write(&mut self, changes: &mut Changes) {
         let mut value = Vec::new();
         for (identity, seen) in self.recent.drain() {
             value.clear();
             seen.write(&mut value);
             changes.put(&tables::seen(&identity), &value);
-            if self.all {
-                self.known.insert(identity, seen);
+            if self.in_memory {
+                self.loaded.insert(identity, seen);
             }
         }
     }
 }
 
-impl DedupIndex for SeenEvents {
+impl DedupIndex for StoredDedupIndex {
     fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
-        self.recent.get(identity).or_else(|| self.known.get(identity))
+        self.recent.get(identity).or_else(|| self.loaded.get(identity))
     }
 
     fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
         self.recent.insert(identity, seen);
     }
-}
-
-/// The state of a fold from its store; the default one if there is none.
-pub fn state<T: serde::de::DeserializeOwned>(
-    store: &dyn Store,
-    what: &'static str,
-) -> Result<Option<T>, crate::task::TaskError> {
-    let Some(value) = store.get(&tables::STATE)? else {
-        return Ok(None);
-    };
-    crate::core::protocol::codec::decode(&value, what)
-        .map(Some)
-        .map_err(|fault: Fault| crate::task::TaskError::Fault { at: what.into(), fault })
 }
 
 #[cfg(test)]
@@ -184,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn the_horizon_hides_just_what_would_be_too_old() {
+    fn events_expire_once_they_are_older_than_the_window() {
         let window = DedupWindow::new(7);
         let (key, value) = entry(&[(0, 2), (1, 9)]);
         assert!(!window.expires(&key, &value), "nothing is closed");
         window.set([9, 9].map(Epoch::new).into_iter());
-        assert!(!window.expires(&key, &value), "seven epochs behind is recognised");
+        assert!(!window.expires(&key, &value), "seven epochs behind is in the window");
         window.set([10, 9].map(Epoch::new).into_iter());
-        assert!(window.expires(&key, &value), "eight is not, in one asset suffices");
+        assert!(window.expires(&key, &value), "eight is not, and one asset is enough");
         let (key, value) = entry(&[]);
-        assert!(!window.expires(&key, &value), "a status is never forgotten");
-        assert!(!window.expires(&tables::STATE, &value), "what is no event stays");
+        assert!(!window.expires(&key, &value), "a status never expires");
+        assert!(!window.expires(&tables::STATE, &value), "other tables never expire");
     }
 }

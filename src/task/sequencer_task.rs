@@ -1,4 +1,4 @@
-//! The sequencer: puts control records and newly found source partitions into the inbox, in one order, for the coordinator.
+//! The sequencer: it puts control records and new source partitions into the inbox, in one order, for the coordinator.
 //!
 //! It keeps nothing but its position on the bus. After a restart it names all source partitions again, which changes nothing.
 
@@ -8,25 +8,25 @@ use std::sync::Arc;
 use crate::bus::{Batch, Bus, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
-use crate::task::harness::Stop;
-use crate::task::{Progress, Task, TaskError};
+use crate::task::error::TaskError;
+use crate::task::pool::{Progress, Task};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
-/// How many bytes of control records go into one record of the inbox, about.
+/// Bytes of control records per record of the inbox, about.
 const STEP_BYTES: usize = 256 << 10;
 
-/// The sequencer's task.
 pub struct SequencerTask {
     bus: Arc<dyn Bus>,
     reader: Box<dyn Reader>,
+    /// Source partitions that were named since the start.
     named: BTreeSet<TopicPartition>,
-    /// How often sources were named at the place where the task stands: so no two commits have the same position.
+    /// How often sources were named at the present offset of control. It makes the position of every commit unique.
     job: u32,
 }
 
 impl SequencerTask {
-    /// Takes the task up where the bus left it.
+    /// Continues at the committed position.
     pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
         let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
         let reader = bus.open(CONTROL, &position.inputs.get(&CONTROL).cloned().unwrap_or_default())?;
@@ -39,18 +39,21 @@ impl SequencerTask {
         })
     }
 
-    fn commit(&self, message: &Inbox, at: &Mark, job: u32) -> Result<(), TaskError> {
+    fn commit(&self, message: &Inbox, mark: &Mark, job: u32) -> Result<(), TaskError> {
         let mut outputs = Outputs::default();
-        let record = codec::encode(message).map_err(|fault| Stop::Fault(fault).of("sequence"))?;
+        let record = codec::encode(message).map_err(|fault| TaskError::Fault {
+            at: "sequence".into(),
+            fault,
+        })?;
         outputs.push(INBOX, &[], &record);
         let mut position = Position::default();
-        position.inputs.insert(CONTROL, at.clone());
+        position.inputs.insert(CONTROL, mark.clone());
         position.cursor.job = job;
         Ok(self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?)
     }
 
-    /// Puts the source partitions into the inbox that are new; whether there were any.
-    fn name_sources(&mut self, at: &Mark) -> Result<bool, TaskError> {
+    /// Puts the new source partitions into the inbox. Returns whether there were any.
+    fn name_sources(&mut self, mark: &Mark) -> Result<bool, TaskError> {
         let mut found = Vec::new();
         for topic in Topic::SOURCES {
             let partitions = self.bus.partitions(topic)?;
@@ -61,13 +64,14 @@ impl SequencerTask {
             return Ok(false);
         }
         self.job = self.job.saturating_add(1);
-        self.commit(&Inbox::Sources(found.clone()), at, self.job)?;
+        self.commit(&Inbox::Sources(found.clone()), mark, self.job)?;
         self.named.extend(found);
         Ok(true)
     }
 
-    fn put(&mut self, batch: &Batch, before: &Mark) -> Result<bool, TaskError> {
-        // Partitions before the records: what exists when a close is read is named before the close is.
+    /// Puts control records into the inbox. Returns whether there were new source partitions, too.
+    fn put_control(&mut self, batch: &Batch, before: &Mark) -> Result<bool, TaskError> {
+        // Partitions first: a close then comes after every partition that existed when the close was read.
         self.bus.refresh();
         let found = self.name_sources(before)?;
         let records = batch
@@ -94,12 +98,12 @@ impl Task for SequencerTask {
         let batch = self.reader.read(STEP_BYTES, u64::MAX)?;
         let read = !batch.is_empty() || batch.next.offset != before.offset;
         let found = if read {
-            self.put(&batch, &before)?
+            self.put_control(&batch, &before)?
         } else {
             self.name_sources(&before)?
         };
         Ok(match (found, read) {
-            (true, _) => Progress::Found,
+            (true, _) => Progress::FoundSources,
             (false, true) => Progress::Worked,
             (false, false) => Progress::Idle,
         })

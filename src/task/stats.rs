@@ -1,4 +1,4 @@
-//! What a run has done so far, for progress bars, logs and closing lines.
+//! Counters of a run, for progress bars, logs and closing lines.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,19 +12,17 @@ use crate::core::ingest::IngestCounts;
 pub struct Stats {
     /// Source records read since this process started.
     pub records: AtomicU64,
-    /// Source records there are to read, as far as is known.
+    /// Source records that are known to exist, since this process started.
     pub known: AtomicU64,
-    /// Postings added up.
+    /// Postings added to rows.
     pub accrued: AtomicU64,
-    /// Distributions emitted.
     pub distributions: AtomicU64,
-    /// Epochs sealed.
     pub seals: AtomicU64,
     counts: Mutex<BTreeMap<TopicPartition, IngestCounts>>,
 }
 
 impl Stats {
-    /// Notes what a source partition's records have come to, since the deployment began.
+    /// Notes the counts of a source partition since the deployment began.
     pub fn note(&self, source: TopicPartition, counts: IngestCounts) {
         let mut all = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.insert(source, counts);
@@ -38,7 +36,6 @@ impl Stats {
             .fold(IngestCounts::default(), |sum, counts| sum.plus(*counts))
     }
 
-    /// Adds to a counter.
     pub fn add(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Relaxed);
     }

@@ -16,7 +16,7 @@ use crate::audit::reconcile::report::{
 use crate::audit::reconcile::scope::ComparisonScope;
 use crate::bus::scan::scan_range;
 use crate::bus::{Mark, Position, Topic};
-use crate::store::rocks::{MemoryLimits, RocksStore, Shared, StoreKind, StoreSettings};
+use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Changes, Store};
 
 /// Bytes of records that wait in memory.
@@ -37,7 +37,7 @@ pub(crate) fn compare(
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(AuditError::io("remove", &folder))?;
     }
-    let settings = StoreSettings::new(Shared::new(MemoryLimits::default())?, "a comparison");
+    let settings = StoreSettings::new(StoreResources::new(MemoryLimits::default())?, "a comparison");
     let mut store = RocksStore::open(&folder, StoreKind::Coordinate, settings)?;
     load(scope, sides, groups, &mut store)?;
     compare_sorted(scope, &store, report)?;

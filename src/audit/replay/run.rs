@@ -14,8 +14,7 @@ use crate::audit::replay::sequencer::{ControlRewrite, ReplaySequencer};
 use crate::bus::{Access, Bus, Log, TaskId};
 use crate::core::fault::impossible;
 use crate::deployment::state_directory::StateDirectory;
-use crate::deployment::{Deployment, RunEnd, RunMode, STEP_BYTES, run};
-use crate::task::TaskError;
+use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES, run};
 use crate::task::stats::Stats;
 
 /// What a replay may use. No result depends on it.
@@ -82,7 +81,7 @@ pub fn replay(plan: ReplayPlan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Re
         Ok(RunEnd::Stopped) => (Vec::new(), true),
         Ok(RunEnd::Alarmed(alarms)) => (alarms, false),
         // If the deployment has not reached a cut yet, the epoch has no seal there either.
-        Err(TaskError::Unfinished { .. }) => (Vec::new(), false),
+        Err(DeploymentError::Unfinished { .. }) => (Vec::new(), false),
         Err(_) if deviation.is_some() => (Vec::new(), false),
         Err(error) => return Err(error.into()),
     };

@@ -262,7 +262,7 @@ impl From<AuditError> for Failure {
     fn from(error: AuditError) -> Self {
         match error {
             AuditError::Bus(error) => error.into(),
-            AuditError::Task(error) => error.into(),
+            AuditError::Deployment(error) => error.into(),
             error => Self::Failed(error.to_string()),
         }
     }

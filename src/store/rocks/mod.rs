@@ -1,10 +1,10 @@
 //! The store on disk.
 //!
-//! A commit goes one of two ways. A small one is a `WriteBatch`: RocksDB's log and memtable. A large one is written, sorted, to a
-//! file of its own that RocksDB takes over as it is. Both hold the position. Their costs, of a commit of additions to random
-//! rows, beside each other (processor time of all threads, compaction included; `cargo bench --bench store`):
+//! A small commit is a `WriteBatch`, which goes to RocksDB's log and memtable. A large commit is a sorted file of its own, which RocksDB ingests
+//! as it is. Both include the position. Relative costs of a commit of additions to random rows (processor time of all threads, with
+//! compaction; `cargo bench --bench store`):
 //!
-//! | operations a commit | log | file | read, add, put |
+//! | operations per commit | log | file | read, add, put |
 //! |---|---|---|---|
 //! | 1,000 | 1 | 2 to 4 | 7 to 9 |
 //! | 10,000 | 1 | 1.4 to 1.5 | 6 to 7 |
@@ -12,10 +12,10 @@
 //! | 100,000 | 1 | 0.7 to 0.95 | 4 to 6 |
 //! | 500,000 | 1 | 0.5 to 0.8 | 5 to 8 |
 //!
-//! Order holds after a loss of power too, though the log is never synced. Every commit writes the position's key, so what the
-//! memtable holds always overlaps the next file, and RocksDB then writes the memtable to a synced file before it takes over
-//! ours (synced as well). Hence a file never rests on a part of the log that can be lost; and the log itself is replayed only
-//! up to its first gap. A lost end of the log is made up for from the bus.
+//! The log is never synced, and yet commits keep their order after a loss of power. Every commit writes the key of the position, so the memtable
+//! always overlaps the next file. RocksDB therefore writes the memtable to a synced file before it ingests ours, which is synced as well. So a
+//! file never depends on a part of the log that can be lost. The log itself is replayed only up to its first gap. If the end of the log is lost,
+//! the task recovers from the bus.
 
 mod options;
 #[cfg(test)]
@@ -31,52 +31,52 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-pub use options::{Expired, MemoryLimits, Shared, StoreKind};
+pub use options::{Expired, MemoryLimits, StoreKind, StoreResources};
 
 use crate::bus::Position;
-use crate::store::changes::Change;
-use crate::store::{Changes, Scan, Store, StoreError};
+use crate::store::changes::{Changes, KeyChange};
+use crate::store::error::StoreError;
+use crate::store::{Scan, Store};
 
-/// The version of what is on disk, keys and values of all tables included. One that differs is refused.
+/// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The store's own keys. Those of its callers begin with a byte other than zero.
+/// The store's own keys. Keys of tables begin with a byte other than zero.
 const FORMAT: &[u8] = b"\0format";
 const OWNER: &[u8] = b"\0owner";
 const POSITION: &[u8] = b"\0position";
 const AFTER_OWN_KEYS: &[u8] = &[1];
 
-/// How often opening a store for reading is tried while it changes.
+/// The number of attempts to open a store for reading while it changes.
 const ATTEMPTS: usize = 50;
 
-/// The file that says why a store is not to be used any more.
+/// A store with this file is damaged. The file says why.
 const QUARANTINED: &str = "DAMAGED";
 
-/// Where files are written before they become part of the store.
+/// The folder of files that are not yet part of the store.
 const INCOMING: &str = "incoming";
 
 /// How a store is opened.
 #[derive(Clone)]
 pub struct StoreSettings {
-    /// What it shares with the other stores of the process.
-    pub shared: Shared,
-    /// Whose store it is: task, bus, layout; in words for the operator. A store opened by another owner is refused.
+    pub resources: StoreResources,
+    /// Task, bus and layout, in words. An existing store of another owner is rejected.
     pub owner: String,
-    /// Which keys are no longer needed.
+    /// Selects keys that the store may drop.
     pub expired: Option<Expired>,
-    /// Commits of this many operations or more become a file of their own.
+    /// A commit of at least this many operations becomes a file of its own.
     pub file_from: usize,
 }
 
-/// Where a file of its own begins to be faster than the log and the memtable (see the table above).
+/// From this number of operations on, a file of its own is faster than the log (see the table above).
 pub const FILE_FROM: usize = 100_000;
 
 impl StoreSettings {
-    /// Settings for `owner`, the rest as it should be.
+    /// The defaults, for `owner`.
     #[must_use]
-    pub fn new(shared: Shared, owner: impl Into<String>) -> Self {
+    pub fn new(resources: StoreResources, owner: impl Into<String>) -> Self {
         Self {
-            shared,
+            resources,
             owner: owner.into(),
             expired: None,
             file_from: FILE_FROM,
@@ -90,24 +90,24 @@ pub struct RocksStore {
     path: PathBuf,
     owner: String,
     position: Position,
-    /// `None` if it was opened for reading.
-    writing: Option<Writing>,
+    /// `None` if the store was opened for reading.
+    write_access: Option<WriteAccess>,
 }
 
-/// How much has to be free for a task to go on: what may wait in memory, and what RocksDB needs to compact.
+/// The bytes that must be free on the disk for a task to continue: for changes that are still in memory, and for compaction.
 const ROOM_BYTES: u64 = 256 << 20;
 
-struct Writing {
-    shared: Shared,
+struct WriteAccess {
+    resources: StoreResources,
     file_options: Options,
     file_from: usize,
 }
 
 impl RocksStore {
-    /// Opens the store at `path`, or makes a new one.
+    /// Opens the store at `path`, or creates it.
     ///
     /// # Errors
-    /// When the store is of another format or owner, in use, or damaged.
+    /// If the store has another format or owner, is in use, or is damaged.
     pub fn open(path: &Path, kind: StoreKind, settings: StoreSettings) -> Result<Self, StoreError> {
         if let Ok(why) = fs::read_to_string(path.join(QUARANTINED)) {
             return Err(StoreError::damaged(path, why));
@@ -117,33 +117,17 @@ impl RocksStore {
         if !path.join("CURRENT").exists() && has_tables(path)? {
             return Err(StoreError::damaged(
                 path,
-                "it has tables, but CURRENT, which leads to them, is missing",
+                "it has tables, but the file CURRENT, which leads to them, is missing",
             ));
         }
-        check_room(&settings.shared, path)?;
-        let mut options = options::options(kind, &settings.shared, settings.expired);
+        check_room(&settings.resources, path)?;
+        let mut options = options::options(kind, &settings.resources, settings.expired);
         options.create_if_missing(true);
         let db = DB::open_cf_descriptors(&options, path, [default_family(&options)])
             .map_err(|error| open_error(path, error))?;
 
-        let known = read_format(&db, path)?;
-        if !known {
-            let mut first = db.raw_iterator();
-            first.seek_to_first();
-            if first.valid() {
-                return Err(StoreError::damaged(path, "it has keys but no format version"));
-            }
-            first.status().map_err(StoreError::rocks("read from", path))?;
-            drop(first);
-            let mut batch = WriteBatch::default();
-            batch.put(FORMAT, FORMAT_VERSION.to_be_bytes());
-            batch.put(OWNER, &settings.owner);
-            let mut durable = WriteOptions::default();
-            durable.set_sync(true);
-            db.write_opt(batch, &durable)
-                .map_err(StoreError::rocks("set up", path))?;
-            // In a file from the start, so that whoever reads beside a writer finds them.
-            db.flush().map_err(StoreError::rocks("set up", path))?;
+        if !has_format(&db, path)? {
+            initialise(&db, path, &settings.owner)?;
         }
         let owner = read_owner(&db, path)?;
         if owner != settings.owner {
@@ -153,7 +137,7 @@ impl RocksStore {
                 wanted: settings.owner,
             });
         }
-        // RocksDB holds its lock by now, so what lies there is a dead process's.
+        // RocksDB has locked the store, so these files are left over from a process that ended.
         remove_files(&incoming)?;
         let position = read_position(&db, path)?;
         Ok(Self {
@@ -161,44 +145,49 @@ impl RocksStore {
             path: path.to_owned(),
             owner,
             position,
-            writing: Some(Writing {
-                shared: settings.shared.clone(),
+            write_access: Some(WriteAccess {
+                resources: settings.resources.clone(),
                 file_options: options::file_options(&options),
                 file_from: settings.file_from,
             }),
         })
     }
 
-    /// Opens the store at `path` as it is now, beside the process that writes it, if there is one. What is committed later is not seen.
+    /// Opens the store at `path` as it is now, while another process may write it. It does not see later commits.
     ///
-    /// Writes nothing to the store; `scratch` is a directory for RocksDB's own log, for this reader alone.
+    /// It writes nothing to the store. RocksDB writes its own log to the folder `scratch`, which no other reader may use.
     ///
     /// # Errors
-    /// When there is no store, it is of another format or damaged, or it changes faster than it can be opened.
-    pub fn open_for_reading(path: &Path, kind: StoreKind, shared: &Shared, scratch: &Path) -> Result<Self, StoreError> {
+    /// If the store is missing, has another format, is damaged, or changes during every attempt.
+    pub fn open_for_reading(
+        path: &Path,
+        kind: StoreKind,
+        resources: &StoreResources,
+        scratch: &Path,
+    ) -> Result<Self, StoreError> {
         if !path.join("CURRENT").exists() {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
         for _ in 0..ATTEMPTS {
             let before = manifest(path)?;
-            let mut options = options::options(kind, shared, None);
-            // All files are opened at once: those that the writer removes later stay readable.
+            let mut options = options::options(kind, resources, None);
+            // Open all files at once. They stay readable when the writer removes them.
             options.set_max_open_files(-1);
             let opened = DB::open_cf_descriptors_as_secondary(&options, path, scratch, [default_family(&options)]);
             let unchanged = before.is_some() && before == manifest(path)?;
             let db = match opened {
                 Ok(db) => db,
                 Err(error) if unchanged => return Err(open_error(path, error)),
-                // A file may have been removed before it could be opened.
+                // The writer may have removed a file before it was opened.
                 Err(_) => continue,
             };
-            // RocksDB reads the manifest first and the logs after it. The files of one manifest are a state of the store, and
-            // so are they with the logs that belong to them; but not with logs of which an earlier part went to a file, or
-            // which follow a file, that is not in the manifest as it was read.
+            // RocksDB reads the manifest first, then the logs. The files of one manifest are a state of the store, alone or with the logs
+            // that belong to them. They are not a state of the store together with newer logs: an earlier part of those, or a commit
+            // before them, may be in a file that this manifest does not name.
             if !unchanged && has_read_logs(&db, path)? {
                 continue;
             }
-            if !read_format(&db, path)? {
+            if !has_format(&db, path)? {
                 if unchanged {
                     return Err(StoreError::damaged(path, "it has no format version"));
                 }
@@ -209,32 +198,32 @@ impl RocksStore {
                 position: read_position(&db, path)?,
                 db,
                 path: path.to_owned(),
-                writing: None,
+                write_access: None,
             });
         }
         Err(StoreError::Busy { path: path.to_owned() })
     }
 
-    /// Whether there is a store at `path`, whole or not.
+    /// Whether there is a store at `path`, complete or not.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         path.join("CURRENT").exists() || has_tables(path).unwrap_or(false)
     }
 
-    /// Catches the store as of its last commit in a new folder on the same disk, by links to its files.
+    /// Makes a checkpoint of the last commit in a new folder on the same disk, by hard links to the files.
     ///
     /// # Errors
-    /// If RocksDB cannot.
+    /// If RocksDB fails.
     pub fn checkpoint(&self, folder: &Path) -> Result<(), StoreError> {
         Checkpoint::new(&self.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
             .map_err(StoreError::rocks("take a snapshot of", &self.path))
     }
 
-    /// Reads all there is once, so that every block is held against its checksum; how many keys there are.
+    /// Reads everything once, so that the checksum of every block is checked. Returns the number of keys.
     ///
     /// # Errors
-    /// For what is damaged.
+    /// If a block is damaged.
     pub fn verify(&self) -> Result<u64, StoreError> {
         let mut reading = ReadOptions::default();
         reading.fill_cache(false);
@@ -250,24 +239,22 @@ impl RocksStore {
         Ok(keys)
     }
 
-    /// Whose store it is.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Brings all keys into as few files as can be, and drops those that expired. Takes long; nothing needs it but tests and measurements.
+    /// Compacts all files, and drops expired keys. It takes long; only tests and benchmarks use it.
     pub fn compact(&self) {
         self.db.compact_range(None::<&[u8]>, None::<&[u8]>);
     }
 
-    /// Whether compaction is so far behind that commits should wait for it.
+    /// Whether compaction is so far behind that commits have to wait for it.
     fn is_crowded(&self) -> Result<bool, StoreError> {
         let files = self
             .db
@@ -283,9 +270,9 @@ impl RocksStore {
         }
         changes.combined(&self.path, |key, change| {
             match change {
-                Change::Put(value) => batch.put(key, value),
-                Change::Delete => batch.delete(key),
-                Change::Add(sum) => batch.merge(key, sum),
+                KeyChange::Put(value) => batch.put(key, value),
+                KeyChange::Delete => batch.delete(key),
+                KeyChange::Add(sum) => batch.merge(key, sum),
             }
             Ok(())
         })?;
@@ -298,17 +285,17 @@ impl RocksStore {
         let file = self.path.join(INCOMING).join("next.sst");
         let mut writer = SstFileWriter::create(options);
         writer.open(&file).map_err(failed())?;
-        // The whole file gets one sequence number, and a deletion of a range does not touch what has its own number. So it
-        // covers what is in the store, and no key of this file.
+        // The whole file gets one sequence number. A deleted range does not affect keys with the same number. So it deletes keys of the
+        // store, and no key of this file.
         for (from, to) in changes.deletions() {
             writer.delete_range(from, to).map_err(failed())?;
         }
         writer.put(POSITION, position).map_err(failed())?;
         changes.combined(&self.path, |key, change| {
             match change {
-                Change::Put(value) => writer.put(key, value),
-                Change::Delete => writer.delete(key),
-                Change::Add(sum) => writer.merge(key, sum),
+                KeyChange::Put(value) => writer.put(key, value),
+                KeyChange::Delete => writer.delete(key),
+                KeyChange::Add(sum) => writer.merge(key, sum),
             }
             .map_err(failed())
         })?;
@@ -327,8 +314,8 @@ impl Store for RocksStore {
     }
 
     fn has_room(&self) -> Result<(), StoreError> {
-        match &self.writing {
-            Some(writing) => check_room(&writing.shared, &self.path),
+        match &self.write_access {
+            Some(access) => check_room(&access.resources, &self.path),
             None => Ok(()),
         }
     }
@@ -342,15 +329,15 @@ impl Store for RocksStore {
             .db
             .cf_handle(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)
             .ok_or_else(|| StoreError::damaged(&self.path, "its column family is missing"))?;
-        // RocksDB would sort them too, but by a slower comparison.
+        // RocksDB would sort the keys, too, but with a slower comparison.
         let mut sorted: Vec<_> = keys.iter().enumerate().collect();
         sorted.sort_unstable_by(|a, b| a.1.cmp(b.1));
         let found = self
             .db
             .batched_multi_get_cf(family, sorted.iter().map(|(_, key)| *key), true);
         let mut values = vec![None; keys.len()];
-        for ((place, _), value) in sorted.into_iter().zip(found) {
-            values[place] = value
+        for ((index, _), value) in sorted.into_iter().zip(found) {
+            values[index] = value
                 .map_err(StoreError::rocks("read from", &self.path))?
                 .map(|value| value.to_vec());
         }
@@ -360,7 +347,7 @@ impl Store for RocksStore {
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {
         let mut reading = ReadOptions::default();
         reading.set_iterate_upper_bound(to);
-        // A scan reads each block once: it must not push out of the cache what lookups need.
+        // A scan reads each block once. It must not displace blocks in the cache that lookups need.
         reading.fill_cache(false);
         let mut cursor = self.db.raw_iterator_opt(reading);
         cursor.seek(from.max(AFTER_OWN_KEYS));
@@ -372,26 +359,23 @@ impl Store for RocksStore {
     }
 
     fn quarantine(&self, why: &StoreError) {
-        // If that cannot be written, whoever opens the store next finds out for itself.
+        // If this fails, the next open has to find the damage again.
         if let Err(error) = fs::write(self.path.join(QUARANTINED), why.to_string()) {
-            tracing::error!(
-                "cannot note that the store at {} is damaged: {error}",
-                self.path.display()
-            );
+            tracing::error!("cannot mark the store at {} as damaged: {error}", self.path.display());
         }
     }
 
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {
-        let Some(writing) = &self.writing else {
+        let Some(access) = &self.write_access else {
             return Err(StoreError::ReadOnly {
                 path: self.path.clone(),
             });
         };
         let encoded = postcard::to_stdvec(position)
             .map_err(|error| StoreError::damaged(&self.path, format!("its position cannot be encoded: {error}")))?;
-        // RocksDB makes writers wait when compaction falls behind, but not those who hand in files.
-        if changes.len() >= writing.file_from && !self.is_crowded()? {
-            self.commit_file(&writing.file_options, changes, &encoded)?;
+        // When compaction is behind, RocksDB slows down writes to the log, but not the ingestion of files.
+        if changes.len() >= access.file_from && !self.is_crowded()? {
+            self.commit_file(&access.file_options, changes, &encoded)?;
         } else {
             self.commit_batch(changes, &encoded)?;
         }
@@ -401,8 +385,8 @@ impl Store for RocksStore {
     }
 }
 
-fn check_room(shared: &Shared, path: &Path) -> Result<(), StoreError> {
-    let free = shared.free_bytes(path)?;
+fn check_room(resources: &StoreResources, path: &Path) -> Result<(), StoreError> {
+    let free = resources.free_bytes(path)?;
     if free >= ROOM_BYTES {
         return Ok(());
     }
@@ -439,8 +423,28 @@ fn default_family(options: &Options) -> ColumnFamilyDescriptor {
     ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone())
 }
 
-/// Whether the store has a format version; an error if it is not ours.
-fn read_format(db: &DB, path: &Path) -> Result<bool, StoreError> {
+/// Writes format version and owner to a new store.
+fn initialise(db: &DB, path: &Path, owner: &str) -> Result<(), StoreError> {
+    let mut first = db.raw_iterator();
+    first.seek_to_first();
+    if first.valid() {
+        return Err(StoreError::damaged(path, "it has keys but no format version"));
+    }
+    first.status().map_err(StoreError::rocks("read from", path))?;
+    drop(first);
+    let mut batch = WriteBatch::default();
+    batch.put(FORMAT, FORMAT_VERSION.to_be_bytes());
+    batch.put(OWNER, owner);
+    let mut durable = WriteOptions::default();
+    durable.set_sync(true);
+    db.write_opt(batch, &durable)
+        .map_err(StoreError::rocks("set up", path))?;
+    // A reader beside the writer must find both keys in a file.
+    db.flush().map_err(StoreError::rocks("set up", path))
+}
+
+/// Whether the store has a format version; an error if it is another version.
+fn has_format(db: &DB, path: &Path) -> Result<bool, StoreError> {
     let Some(bytes) = db.get(FORMAT).map_err(StoreError::rocks("read from", path))? else {
         return Ok(false);
     };
@@ -481,7 +485,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> StoreError {
     StoreError::rocks(crate::store::error::OPEN, path)(error)
 }
 
-/// Name and length of the list of the store's files: it grows or is replaced whenever they change. `None` while it is replaced.
+/// Name and length of RocksDB's manifest. Whenever the files of the store change, it grows or is replaced. `None` while it is replaced.
 fn manifest(path: &Path) -> Result<Option<(String, u64)>, StoreError> {
     let current = path.join("CURRENT");
     let name = match fs::read_to_string(&current) {
@@ -498,7 +502,7 @@ fn manifest(path: &Path) -> Result<Option<(String, u64)>, StoreError> {
     }
 }
 
-/// Whether a store that was opened for reading holds anything from the logs.
+/// Whether a store that was opened for reading has keys from the logs.
 fn has_read_logs(db: &DB, path: &Path) -> Result<bool, StoreError> {
     for property in [
         "rocksdb.num-entries-active-mem-table",
@@ -514,7 +518,7 @@ fn has_read_logs(db: &DB, path: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Whether there are tables of RocksDB in a folder.
+/// Whether a folder has table files of RocksDB.
 fn has_tables(path: &Path) -> Result<bool, StoreError> {
     for entry in fs::read_dir(path).map_err(StoreError::io("list", path))? {
         let name = entry.map_err(StoreError::io("list", path))?.file_name();

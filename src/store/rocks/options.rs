@@ -1,4 +1,4 @@
-//! How RocksDB is set up.
+//! The options of RocksDB.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,34 +7,35 @@ use std::time::{Duration, Instant};
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, MergeOperands, Options, WriteBufferManager};
 
-use crate::store::{StoreError, row};
+use crate::store::error::StoreError;
+use crate::store::row;
 
-/// What a store is for; decides how RocksDB is tuned.
+/// The use of a store, for which RocksDB is tuned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// Many lookups of keys that are not there: filters.
+    /// Many lookups of missing keys: it has filters.
     Ingest,
-    /// Additions and scans, hardly a lookup: no filters.
+    /// Additions and scans, few lookups: it has no filters.
     Accrue,
     /// Small.
     Coordinate,
 }
 
-/// Tells by key and value what nobody will ask for again. Such keys may vanish at any time, and may stay for long.
+/// Selects, by key and value, entries that no task looks up again. The store may drop them at any time, or keep them for long.
 pub type Expired = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
-/// What all stores of a process may use together.
+/// Limits for all stores of a process together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
-    /// Bytes of blocks, indexes and filters kept in memory; `buffer_bytes` are part of it.
+    /// Bytes of blocks, indexes and filters in memory. They include `buffer_bytes`.
     pub cache_bytes: usize,
-    /// Bytes of what is committed and not yet in a file.
+    /// Bytes of commits that are not yet in a file.
     pub buffer_bytes: usize,
     /// Threads that compact and flush.
     pub threads: u8,
-    /// Files kept open.
+    /// The number of open files.
     pub open_files: u16,
-    /// How many stores there will be at most; the open files are shared out evenly.
+    /// The largest number of stores. They share the open files evenly.
     pub stores: u16,
 }
 
@@ -50,27 +51,25 @@ impl Default for MemoryLimits {
     }
 }
 
-/// The memory and threads that all stores of a process share. Made once; clones are handles to the same.
+/// The memory and threads that all stores of a process share. Clones are handles to the same resources.
 #[derive(Clone)]
-pub struct Shared {
+pub struct StoreResources {
     cache: Cache,
     buffers: WriteBufferManager,
     env: Env,
     limits: MemoryLimits,
-    /// What was free on the disk, and when that was looked at.
+    /// The free bytes of the disk, and the time of the measurement.
     free: Arc<Mutex<Option<(Instant, u64)>>>,
 }
 
-/// How long is believed what was free on the disk.
+/// A measurement of the free bytes is used for this time.
 const FREE_FOR: Duration = Duration::from_millis(500);
 
-impl Shared {
-    /// Sets up what the stores share.
-    ///
+impl StoreResources {
     /// # Errors
-    /// When RocksDB cannot set up its threads.
+    /// If RocksDB cannot start its threads.
     pub fn new(limits: MemoryLimits) -> Result<Self, StoreError> {
-        // Without locks: lookups by the thousand ask it for filters all the time. Zero: it finds out the size of entries itself.
+        // This cache has no locks: thousands of lookups ask it for filters. The 0 lets it estimate the size of entries itself.
         let cache = Cache::new_hyper_clock_cache(limits.cache_bytes, 0);
         let mut env = Env::new().map_err(StoreError::rocks("set up threads for", Path::new("(any)")))?;
         env.set_low_priority_background_threads(limits.threads.max(1).into());
@@ -84,7 +83,7 @@ impl Shared {
         })
     }
 
-    /// Bytes that are free on the disk of the stores.
+    /// The free bytes of the disk with the stores.
     pub(super) fn free_bytes(&self, path: &Path) -> Result<u64, StoreError> {
         let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, free)) = *known
@@ -104,52 +103,52 @@ impl Shared {
     }
 }
 
-/// From how many files at level 0 on compaction has fallen behind, and commits have to wait for it.
+/// With this many files at level 0, compaction is behind, and commits have to wait for it.
 pub(super) const CROWDED: u16 = 20;
 
-pub(super) fn options(kind: StoreKind, shared: &Shared, expired: Option<Expired>) -> Options {
+pub(super) fn options(kind: StoreKind, resources: &StoreResources, expired: Option<Expired>) -> Options {
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&shared.cache);
+    table.set_block_cache(&resources.cache);
     table.set_block_size(16 << 10);
     table.set_format_version(6);
-    // Indexes and filters count against the cache's limit, and leave it last.
+    // Indexes and filters count toward the limit of the cache, and are evicted last.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     if kind == StoreKind::Ingest {
-        // One wrong yes in 700, not in 100: it costs a block read, and a lookup asks every file of level 0.
+        // One false positive in 700, not in 100: each costs the read of a block, and a lookup asks every file of level 0.
         table.set_bloom_filter(14.0, false);
         table.set_optimize_filters_for_memory(true);
     }
 
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
-    options.set_env(&shared.env);
-    options.set_write_buffer_manager(&shared.buffers);
+    options.set_env(&resources.env);
+    options.set_write_buffer_manager(&resources.buffers);
     options.set_write_buffer_size(match kind {
         StoreKind::Ingest | StoreKind::Accrue => 8 << 20,
         StoreKind::Coordinate => 1 << 20,
     });
-    options.set_max_background_jobs(i32::from(shared.limits.threads) + 1);
-    options.set_max_open_files(shared.open_files_per_store().into());
-    // Also what RocksDB lays aside on the disk for each store's log at its opening, of which there may be thousands.
+    options.set_max_background_jobs(i32::from(resources.limits.threads) + 1);
+    options.set_max_open_files(resources.open_files_per_store().into());
+    // RocksDB also reserves this much disk space for the log of each store when it opens. There may be thousands of stores.
     options.set_max_total_wal_size(4 << 20);
     options.set_manifest_preallocation_size(64 << 10);
 
     options.set_level_zero_file_num_compaction_trigger(match kind {
         StoreKind::Ingest | StoreKind::Coordinate => 4,
-        // Fewer and larger compactions; nobody minds a few files more to look into.
+        // Fewer and larger compactions. A few files more per scan do not matter.
         StoreKind::Accrue => 8,
     });
     options.set_level_zero_slowdown_writes_trigger(i32::from(CROWDED));
     options.set_level_zero_stop_writes_trigger(2 * i32::from(CROWDED));
-    // Files of level 0 live for seconds: packing them costs more than it saves.
+    // Files of level 0 live for seconds. Compressing them costs more than it saves.
     options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
 
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options.set_log_level(LogLevel::Warn);
 
-    // Additions are grouped as RocksDB sees fit: a sum does not mind. A group that is refused fails the read or compaction.
+    // RocksDB may group additions in any way: the sum is the same. If a group overflows, the read or compaction fails.
     options.set_merge_operator_associative("softstake.row.1", add);
     if let Some(expired) = expired {
         options.set_compaction_filter(c"softstake.expired", move |_level, key: &[u8], value: &[u8]| {
@@ -163,7 +162,7 @@ pub(super) fn options(kind: StoreKind, shared: &Shared, expired: Option<Expired>
     options
 }
 
-/// For files that are written to become part of a store of these `options`, at level 0.
+/// Options for files that a store with these `options` ingests at level 0.
 pub(super) fn file_options(options: &Options) -> Options {
     let mut options = options.clone();
     options.set_compression_per_level(&[DBCompressionType::None]);

@@ -8,12 +8,12 @@ use tempfile::TempDir;
 
 use crate::bus::{Mark, Topic};
 use crate::core::accrue::row::Row;
-use crate::store::memory::{Contents, MemoryStore};
+use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::*;
 use crate::store::row;
 
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    Shared::new(MemoryLimits {
+static RESOURCES: LazyLock<StoreResources> = LazyLock::new(|| {
+    StoreResources::new(MemoryLimits {
         cache_bytes: 16 << 20,
         buffer_bytes: 8 << 20,
         ..MemoryLimits::default()
@@ -24,11 +24,11 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
 fn settings(file_from: usize) -> StoreSettings {
     StoreSettings {
         file_from,
-        ..StoreSettings::new(SHARED.clone(), "accrue 0 of bus test")
+        ..StoreSettings::new(RESOURCES.clone(), "accrue 0 of bus test")
     }
 }
 
-/// A store whose commits of two operations or more become files.
+/// A store in which a commit of two operations or more becomes a file.
 fn open(path: &Path) -> RocksStore {
     RocksStore::open(path, StoreKind::Accrue, settings(2)).unwrap()
 }
@@ -69,7 +69,7 @@ fn everything(store: &dyn Store) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Puts `count` keys named by `number`, at position `number`.
+/// Commits `count` keys named by `number`, at position `number`.
 fn commit(store: &mut RocksStore, number: u8, count: u8) {
     let mut changes = Changes::default();
     for key in 0..count {
@@ -80,7 +80,7 @@ fn commit(store: &mut RocksStore, number: u8, count: u8) {
     assert!(changes.is_empty());
 }
 
-/// Copies the directory as it is, as if the machine had stopped now and the kernel had written all it was given.
+/// Copies the directory, as if the machine had stopped now and the kernel had written everything.
 fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -114,7 +114,7 @@ fn commits_survive_an_unclean_stop() {
     let mut store = open(directory.path());
     assert_eq!(store.position(), &Position::default());
     for number in 1..6 {
-        // By turns through the log and as a file.
+        // Alternately through the log and as a file.
         commit(&mut store, number, if number % 2 == 0 { 10 } else { 0 });
         let stopped = copy(directory.path());
         let found = open(stopped.path());
@@ -136,7 +136,7 @@ fn a_power_loss_keeps_all_commits_up_to_one() {
     commit(&mut store, 5, 0);
     let later = copy(directory.path());
 
-    // The log is never synced, so all of it may be lost; a file rests on nothing that can be.
+    // The log is never synced, so all of it may be lost. A file depends on nothing that can be lost.
     for directory in [stopped, later] {
         remove_logs(directory.path());
         let found = open(directory.path());
@@ -172,7 +172,7 @@ fn a_torn_log_ends_at_a_whole_commit() {
 }
 
 #[test]
-fn another_format_or_owner_is_refused() {
+fn another_format_or_owner_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     drop(open(path));
@@ -198,7 +198,7 @@ fn another_format_or_owner_is_refused() {
 }
 
 #[test]
-fn a_foreign_database_is_refused() {
+fn a_foreign_database_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -208,13 +208,13 @@ fn a_foreign_database_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_added_is_refused_and_never_guessed() {
+fn an_impossible_addition_fails_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut changes = Changes::default();
     for file_from in [0, usize::MAX] {
         let path = directory.path().join(file_from.to_string());
         let mut store = RocksStore::open(&path, StoreKind::Accrue, settings(file_from)).unwrap();
-        // Within one commit: refused there.
+        // Within one commit: the commit fails.
         changes.add(&[1], delta(I256::MAX));
         changes.add(&[1], delta(I256::ONE));
         let error = store.commit(&mut changes, &at(1)).unwrap_err();
@@ -222,7 +222,7 @@ fn what_cannot_be_added_is_refused_and_never_guessed() {
         assert_eq!((everything(&store), store.position()), (vec![], &Position::default()));
         changes.clear();
 
-        // Over several commits: found out when it is read.
+        // Over several commits: the read fails.
         for row in [delta(I256::MAX), delta(I256::ONE)] {
             changes.add(&[1], row);
             store.commit(&mut changes, &at(1)).unwrap();
@@ -263,7 +263,7 @@ fn left_over_files_are_removed() {
 }
 
 #[test]
-fn expired_keys_vanish_at_a_compaction() {
+fn a_compaction_drops_expired_keys() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(2);
     settings.expired = Some(Arc::new(|_key, value| value == [1]));
@@ -280,7 +280,12 @@ fn reading_beside_a_writer() {
     let directory = tempfile::tempdir().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let reader = |name: &str| {
-        RocksStore::open_for_reading(directory.path(), StoreKind::Accrue, &SHARED, &scratch.path().join(name))
+        RocksStore::open_for_reading(
+            directory.path(),
+            StoreKind::Accrue,
+            &RESOURCES,
+            &scratch.path().join(name),
+        )
     };
     assert!(matches!(reader("0"), Err(StoreError::Missing { .. })));
     let mut store = open(directory.path());
@@ -300,9 +305,9 @@ fn reading_beside_a_writer() {
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
 }
 
-/// A reader that opens again and again while commits of all sizes go on sees all commits up to one.
+/// A reader opens the store again and again during commits of all sizes. It always sees all commits up to one.
 #[test]
-fn readers_see_whole_commits() {
+fn readers_see_complete_commits() {
     const COMMITS: u8 = 200;
     let directory = tempfile::tempdir().unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -319,13 +324,13 @@ fn readers_see_whole_commits() {
         loop {
             let last = writer.is_finished();
             let place = scratch.path().join("reader");
-            match RocksStore::open_for_reading(directory.path(), StoreKind::Accrue, &SHARED, &place) {
+            match RocksStore::open_for_reading(directory.path(), StoreKind::Accrue, &RESOURCES, &place) {
                 Err(StoreError::Busy { .. }) if !last => (),
                 Err(error) => panic!("{error}"),
                 Ok(found) => {
                     opened += 1;
                     let commits = found.position().offset(Topic::Ledger.partition(3));
-                    // None of them, too, is a state: that before the first commit left the log for a file.
+                    // No commit at all is a state, too: the one before the first commit is in a file.
                     let sum = found.get(&[2]).unwrap().map(|row| row::decode(&row).unwrap());
                     assert_eq!(sum.map_or(I256::ZERO, |sum| sum.delta), I256::from(commits));
                     if last {
@@ -342,7 +347,7 @@ fn readers_see_whole_commits() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum StoreOperation {
     Put(Vec<u8>, Vec<u8>),
     PutRow(Vec<u8>, i8),
     Delete(Vec<u8>),
@@ -353,20 +358,20 @@ enum Step {
     Compact,
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    // Rows and other values live in tables of their own, as they do in earnest.
+fn step() -> impl Strategy<Value = StoreOperation> {
+    // As in the real schema, rows and other values are in different tables.
     let row_key = || (4_u8..9, 0_u8..3).prop_map(|(a, b)| vec![1, a, b]);
     let other_key = || (4_u8..9, 0_u8..3).prop_map(|(a, b)| vec![2, a, b]);
     let bound = || (1_u8..3, 4_u8..9, 0_u8..3).prop_map(|(table, a, b)| vec![table, a, b]);
     prop_oneof![
-        3 => (other_key(), proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(key, value)| Step::Put(key, value)),
-        2 => (row_key(), any::<i8>()).prop_map(|(key, delta)| Step::PutRow(key, delta)),
-        2 => prop_oneof![row_key(), other_key()].prop_map(Step::Delete),
-        8 => (row_key(), any::<i8>()).prop_map(|(key, delta)| Step::Add(key, delta)),
-        1 => (bound(), bound()).prop_map(|(from, to)| Step::DeleteRange(from, to)),
-        3 => Just(Step::Commit),
-        1 => Just(Step::Reopen),
-        1 => Just(Step::Compact),
+        3 => (other_key(), proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(key, value)| StoreOperation::Put(key, value)),
+        2 => (row_key(), any::<i8>()).prop_map(|(key, delta)| StoreOperation::PutRow(key, delta)),
+        2 => prop_oneof![row_key(), other_key()].prop_map(StoreOperation::Delete),
+        8 => (row_key(), any::<i8>()).prop_map(|(key, delta)| StoreOperation::Add(key, delta)),
+        1 => (bound(), bound()).prop_map(|(from, to)| StoreOperation::DeleteRange(from, to)),
+        3 => Just(StoreOperation::Commit),
+        1 => Just(StoreOperation::Reopen),
+        1 => Just(StoreOperation::Compact),
     ]
 }
 
@@ -380,28 +385,28 @@ proptest! {
     ) {
         let directory = tempfile::tempdir().unwrap();
         let open = || RocksStore::open(directory.path(), StoreKind::Accrue, settings(file_from)).unwrap();
-        let contents = Contents::default();
+        let contents = MemoryContents::default();
         let mut disk = open();
         let mut memory = MemoryStore::open(&contents);
         let mut both = [Changes::default(), Changes::default()];
         let mut commits = 0;
-        for step in steps.into_iter().chain([Step::Commit]) {
+        for step in steps.into_iter().chain([StoreOperation::Commit]) {
             for changes in &mut both {
                 match &step {
-                    Step::Put(key, value) => changes.put(key, value),
-                    Step::PutRow(key, number) => {
+                    StoreOperation::Put(key, value) => changes.put(key, value),
+                    StoreOperation::PutRow(key, number) => {
                         let mut value = Vec::new();
                         row::encode(&delta(I256::from(*number)), &mut value);
                         changes.put(key, &value);
                     }
-                    Step::Delete(key) => changes.delete(key),
-                    Step::Add(key, number) => changes.add(key, delta(I256::from(*number))),
-                    Step::DeleteRange(from, to) => changes.delete_range(from, to),
-                    Step::Commit | Step::Reopen | Step::Compact => (),
+                    StoreOperation::Delete(key) => changes.delete(key),
+                    StoreOperation::Add(key, number) => changes.add(key, delta(I256::from(*number))),
+                    StoreOperation::DeleteRange(from, to) => changes.delete_range(from, to),
+                    StoreOperation::Commit | StoreOperation::Reopen | StoreOperation::Compact => (),
                 }
             }
             match step {
-                Step::Commit => {
+                StoreOperation::Commit => {
                     commits += 1;
                     disk.commit(&mut both[0], &at(commits)).unwrap();
                     memory.commit(&mut both[1], &at(commits)).unwrap();
@@ -418,14 +423,14 @@ proptest! {
                         prop_assert_eq!(disk.get(key).unwrap(), value);
                     }
                 }
-                Step::Reopen => {
-                    // What is not committed is gone.
+                StoreOperation::Reopen => {
+                    // Uncommitted changes are gone.
                     both.iter_mut().for_each(Changes::clear);
                     drop(disk);
                     disk = open();
                     memory = MemoryStore::open(&contents);
                 }
-                Step::Compact => disk.compact(),
+                StoreOperation::Compact => disk.compact(),
                 _ => (),
             }
             prop_assert_eq!(disk.position(), memory.position());

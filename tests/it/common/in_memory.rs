@@ -29,7 +29,7 @@ impl InMemory {
         let bus = MemoryBus::new();
         let deployment = Deployment {
             bus: Access::ReadWrite(Arc::new(bus.clone())),
-            stores: Arc::new(state_directory::InMemory::default()),
+            stores: Arc::new(state_directory::MemoryStores::default()),
             partitions: Some(shape.partitions),
             dedup_epochs,
             threads: shape.threads,

@@ -245,7 +245,7 @@ fn instances_on_kafka_under_load_go_on_with_the_new_layout() {
         let said = deployment.said(3);
         let count = |what: &str| said.matches(what).count();
         count("restored from the snapshot") == 5
-            && count("going through what was published before") == count("caught up with what was published before")
+            && count("recovering, with outputs suppressed") == count("recovery is finished")
             && count("softstake.ledger:3") > 0
     });
     std::thread::sleep(Duration::from_secs(3));

@@ -94,7 +94,7 @@ fn a_lost_disk_is_restored_from_snapshots() {
     assert!(tasks > 4, "{tasks} tasks have snapshots");
     assert_eq!(said.matches("restored from the snapshot of").count(), tasks, "{said}");
     assert!(
-        !said.contains("going through what was published before"),
+        !said.contains("recovering, with outputs suppressed"),
         "the newest was not used: {said}"
     );
     assert_eq!(finished(&place), expected);
@@ -206,7 +206,7 @@ fn a_damaged_snapshot_is_quarantined_and_named() {
         }
         // The snapshot before it may share the damaged file. Then the log is enough.
         assert!(
-            said.matches("is damaged and set aside").count() >= manifests.len(),
+            said.matches("is damaged and moved to").count() >= manifests.len(),
             "{what}: {said}"
         );
         assert!(said.contains("restored from the snapshot of"), "{what}: {said}");
@@ -230,7 +230,7 @@ fn without_a_valid_snapshot_the_log_is_enough() {
     let all = files_below(&snapshots(&place));
     in_folder(&all, "snapshots").for_each(|manifest| flip(manifest, 10));
     let said = run(&place);
-    assert!(said.contains("going through what was published before"), "{said}");
+    assert!(said.contains("recovering, with outputs suppressed"), "{said}");
     assert_eq!(finished(&place), expected);
 }
 
@@ -302,7 +302,7 @@ fn a_damaged_store_is_quarantined_and_named() {
                 .collect();
             assert_eq!(aside.len(), 1, "{what}: {said}");
             assert!(
-                said.contains("accrue/2/1") && said.contains("made anew"),
+                said.contains("accrue/2/1") && said.contains("rebuilt from"),
                 "{what}: {said}"
             );
             assert_eq!(
@@ -417,7 +417,7 @@ fn a_rebuild_from_the_log_makes_the_same_stores() {
     assert!(contents(&place) == contents(&kept), "the bus was written to");
     // The stores are up to date: nothing is replayed.
     let said = run(&place);
-    assert!(!said.contains("going through what was published before"), "{said}");
+    assert!(!said.contains("recovering, with outputs suppressed"), "{said}");
     // Without any store, and after a kill on the way.
     fs::remove_dir_all(place.state()).expect("a state to lose");
     let mut child = start(&mut rebuild(&place));

@@ -318,7 +318,7 @@ fn a_source_topic_that_was_recreated_stops_only_its_own_task() {
     cluster.produce("exchange.trades", 0, (0..50).map(|number| format!("another {number}")));
     let mut instance = deployment.start(0);
     deployment.until("it reports the error", || {
-        deployment.said(0).contains("stopped, the others go on")
+        deployment.said(0).contains("stopped, the other tasks continue")
     });
     let said = deployment.said(0);
     assert!(said.contains("ingest exchange.trades:0"), "{said}");

@@ -77,7 +77,7 @@ fn a_record_that_is_too_large_for_its_topic_stops_only_its_own_task() {
     deployment.publish();
     deployment.until("it reports that the record is too large", || {
         let said = deployment.said(0);
-        said.contains("stopped, the others go on: ") && said.contains("a record for softstake.dead-letters")
+        said.contains("stopped, the other tasks continue: ") && said.contains("a record for softstake.dead-letters")
     });
     let said = deployment.said(0);
     assert!(said.contains("max.message.bytes"), "{said}");
@@ -123,7 +123,8 @@ fn records_that_retention_deleted_are_never_skipped() {
     let mut instance = deployment.start(0);
     deployment.until("it reports what is missing", || {
         let said = deployment.said(0);
-        said.contains("stopped, the others go on: ") && said.contains("exchange.deposits:0 starts at offset 3 now")
+        said.contains("stopped, the other tasks continue: ")
+            && said.contains("exchange.deposits:0 starts at offset 3 now")
     });
     assert!(!instance.ended());
     assert_eq!(instance.stop(), Some(1));

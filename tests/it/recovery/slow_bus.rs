@@ -12,7 +12,7 @@ use softstake::bus::memory::MemoryBus;
 use softstake::bus::{
     Access, Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition,
 };
-use softstake::deployment::state_directory::InMemory;
+use softstake::deployment::state_directory::MemoryStores;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::generate::Synthetic;
 use softstake::task::stats::Stats;
@@ -155,7 +155,7 @@ fn recovery_applies_the_decisions_in_force_at_each_record() {
                 bus: bus.clone(),
                 silences: Arc::default(),
             })),
-            stores: Arc::new(InMemory::default()),
+            stores: Arc::new(MemoryStores::default()),
             partitions: Some(4),
             dedup_epochs: DEDUP_EPOCHS,
             threads: 2,
@@ -167,7 +167,7 @@ fn recovery_applies_the_decisions_in_force_at_each_record() {
             place.bring(&spec, stage);
             feed(&bus, &place, &mut fed);
             // All stores are lost, so all records are replayed.
-            deployment.stores = Arc::new(InMemory::default());
+            deployment.stores = Arc::new(MemoryStores::default());
             let end = run(&deployment, true, &AtomicBool::new(false), &Arc::new(Stats::default()));
             assert_eq!(end.expect("a run without an error"), RunEnd::Idle);
         }

@@ -1,0 +1,76 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::bus::BusError;
+use crate::core::fault::Fault;
+use crate::snapshot::SnapshotError;
+use crate::store::StoreError;
+use crate::task::TaskError;
+
+/// Why a deployment cannot start, run on, or change.
+#[derive(Debug, thiserror::Error)]
+pub enum DeploymentError {
+    /// A task, or what it needs: the bus, its store, its snapshots.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A setting that cannot change was changed.
+    #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
+    SettingChanged {
+        /// The name of the setting.
+        name: &'static str,
+        /// The value that was asked for.
+        given: String,
+        /// The value in force.
+        recorded: String,
+        /// What the operator can do.
+        hint: &'static str,
+    },
+    /// The ledger cannot be repartitioned now.
+    #[error("the ledger cannot be repartitioned: {why}; nothing was changed")]
+    CannotRepartition { why: String },
+    /// Another process uses this state directory.
+    #[error(
+        "the state directory {path} is in use by another softstake process: stop that process first, or name another directory"
+    )]
+    StateInUse { path: PathBuf },
+    /// The bus was opened for reading only, but the mode needs to commit.
+    #[error("the bus was opened for reading only: nothing can be committed to it")]
+    ReadOnlyBus,
+    /// All input is processed, but something is not finished.
+    #[error("all input is processed, but {what}")]
+    Unfinished { what: String },
+}
+
+impl DeploymentError {
+    pub(super) fn fault(at: &str, fault: Fault) -> Self {
+        TaskError::Fault {
+            at: at.to_owned(),
+            fault,
+        }
+        .into()
+    }
+
+    /// For `map_err`: the operating system refused `action` on `path`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let error = TaskError::io(action, path);
+        move |source| error(source).into()
+    }
+}
+
+impl From<BusError> for DeploymentError {
+    fn from(error: BusError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<StoreError> for DeploymentError {
+    fn from(error: StoreError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<SnapshotError> for DeploymentError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Task(error.into())
+    }
+}

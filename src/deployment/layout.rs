@@ -1,0 +1,79 @@
+//! The layout of the ledger: its number of partitions, and the changes of that number.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bus::{Cursor, Mark, Position, TaskId};
+use crate::core::values::bucket::Partitions;
+
+/// A number of ledger partitions, and how often it was changed before.
+///
+/// A store belongs to one layout. It does not fit another layout, even one with the same number of partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Layout {
+    /// The number of layout changes before this layout; 0 for the first layout of a deployment.
+    pub generation: u32,
+    pub partitions: Partitions,
+}
+
+/// `8` for the first layout, `16-1` after the first change: a folder of the state directory has this name.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.generation {
+            0 => write!(f, "{}", self.partitions.count()),
+            generation => write!(f, "{}-{generation}", self.partitions.count()),
+        }
+    }
+}
+
+/// A change of the number of ledger partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutChange {
+    /// The number of partitions before the change.
+    pub from: u32,
+    /// Where the accrue tasks stopped, by partition: each at the end of its partition.
+    pub ledger: Vec<StoppedAt>,
+    /// Where the coordinator stopped.
+    pub inbox: StoppedAt,
+}
+
+/// Where a task stopped, between two records of its only input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedAt {
+    /// The offset of the next record.
+    pub offset: u64,
+    /// The number of jobs finished since the last record.
+    pub job: u32,
+}
+
+impl StoppedAt {
+    /// The same place as `position`; `None` in the middle of a job.
+    #[must_use]
+    pub fn at(task: TaskId, position: &Position) -> Option<Self> {
+        position.cursor.place.is_empty().then(|| Self {
+            offset: position.offset(task.home()),
+            job: position.cursor.job,
+        })
+    }
+
+    /// The position of the task when it stopped there. Marks of Softstake's own topics need no evidence.
+    #[must_use]
+    pub fn position(self, task: TaskId) -> Position {
+        if self == Self::default() {
+            return Position::default();
+        }
+        let mark = Mark {
+            offset: self.offset,
+            evidence: Vec::new(),
+        };
+        Position {
+            inputs: BTreeMap::from([(task.home(), mark)]),
+            cursor: Cursor {
+                job: self.job,
+                place: Vec::new(),
+            },
+        }
+    }
+}

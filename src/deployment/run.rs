@@ -1,0 +1,63 @@
+//! Runs the tasks of a deployment on a pool of threads.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError};
+
+use crate::deployment::error::DeploymentError;
+use crate::deployment::settings::{Deployment, RunMode};
+use crate::deployment::tasks::TaskFactory;
+use crate::task::pool::{PoolEnd, TaskPool};
+use crate::task::stats::Stats;
+
+/// How a run ended, if it did not end with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All input is processed, and every accepted close is sealed.
+    Idle,
+    /// It was told to stop.
+    Stopped,
+    /// All input is processed, but failed checks stopped some epochs. These are the alarms.
+    Alarmed(Vec<String>),
+}
+
+/// Runs until `stop` is set, or, with `until_idle`, until all input is processed and every accepted close is sealed.
+///
+/// # Errors
+/// What stopped a task. All commits are safe, and a later run continues after them.
+pub fn run(
+    deployment: &Deployment,
+    until_idle: bool,
+    stop: &AtomicBool,
+    stats: &Arc<Stats>,
+) -> Result<RunEnd, DeploymentError> {
+    let Some(factory) = TaskFactory::new(deployment, Arc::clone(stats), stop)? else {
+        return Ok(RunEnd::Stopped);
+    };
+    let pool = TaskPool {
+        log: deployment.bus.log(),
+        membership: factory.membership(),
+        threads: deployment.threads.max(1),
+        until_idle,
+        stop,
+        tasks_to_run: &|| factory.tasks_to_run(),
+        start: &|task| factory.start(task),
+    };
+    let end = pool.run()?;
+    let unfinished = factory
+        .unfinished
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    match end {
+        PoolEnd::Stopped => Ok(RunEnd::Stopped),
+        PoolEnd::Idle if deployment.mode != RunMode::Work => Ok(RunEnd::Idle),
+        PoolEnd::Idle if !unfinished.alarms.is_empty() => Ok(RunEnd::Alarmed(unfinished.alarms)),
+        PoolEnd::Idle if unfinished.undecided => Err(DeploymentError::Unfinished {
+            what: "a control event waits for an answer of a source partition that is not on the bus any more; bring its file back".into(),
+        }),
+        PoolEnd::Idle if !unfinished.unsealed.is_empty() => Err(DeploymentError::Unfinished {
+            what: format!("these closed epochs have no seal: {}", unfinished.unsealed.join(", ")),
+        }),
+        PoolEnd::Idle => Ok(RunEnd::Idle),
+    }
+}

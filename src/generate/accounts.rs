@@ -1,8 +1,8 @@
-//! Names of accounts: most of one pattern, some as only customers can think of.
+//! Names of accounts: most follow one pattern, some are as odd as customers choose them.
 
-use crate::generate::json::Text;
+use crate::generate::json::JsonText;
 
-/// Valid names that trip up careless escaping, keys built by joining, and anything that counts characters for bytes.
+/// Valid names that break careless escaping, keys built by joining, and code that counts characters as bytes.
 const EXOTIC: [&str; 18] = [
     "Zoë Müller",
     "o'brien \"ob\" conor",
@@ -24,16 +24,16 @@ const EXOTIC: [&str; 18] = [
     "U-000001",
 ];
 
-/// Name of account number `index`; equal indexes have equal names, and different ones different names.
-pub(crate) fn account_name(index: u64) -> Text {
-    // Every seventh account from the fourth on, so that some of them are among the busy ones.
+/// Name of account number `index`. Different accounts have different names.
+pub(crate) fn account_name(index: u64) -> JsonText {
+    // Every seventh account from the fourth on, so that some busy accounts have such names.
     let exotic = usize::try_from(index / 7).unwrap_or(usize::MAX);
     if index % 7 == 3
         && let Some(name) = EXOTIC.get(exotic)
     {
-        return Text::Borrowed(name);
+        return JsonText::Borrowed(name);
     }
-    Text::Owned(plain_name(index))
+    JsonText::Owned(plain_name(index))
 }
 
 pub(crate) fn plain_name(index: u64) -> String {
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let names: std::collections::HashSet<Text> = (0..1_000).map(account_name).collect();
+        let names: std::collections::HashSet<JsonText> = (0..1_000).map(account_name).collect();
         assert_eq!(names.len(), 1_000);
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::generate::GenerateError;
+use crate::generate::error::GenerateError;
 
 /// The source topics, in the order in which this module numbers them.
 pub(crate) const SOURCE_TOPICS: [&str; 5] = [
@@ -22,12 +22,12 @@ pub(crate) const ACCOUNTS: usize = 4;
 
 const CONTROL_TOPIC: &str = "softstake.control";
 
-struct Partition {
+struct PartitionFile {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
-impl Partition {
+impl PartitionFile {
     fn open(root: &Path, topic: &str, partition: u32) -> Result<Self, GenerateError> {
         let folder = root.join(topic);
         fs::create_dir_all(&folder).map_err(|error| GenerateError::io(&folder, error))?;
@@ -53,25 +53,25 @@ impl Partition {
 }
 
 /// The files of all input topics, open for appending.
-pub(crate) struct Bus {
-    sources: Vec<Vec<Partition>>,
-    control: Partition,
+pub(crate) struct BusWriter {
+    sources: Vec<Vec<PartitionFile>>,
+    control: PartitionFile,
     /// Bytes appended so far, line ends included.
     pub(crate) bytes: u64,
 }
 
-impl Bus {
-    /// Opens the files, creating what is not there. With `fresh`, a file that already holds something is an error: the
-    /// first stage, or a tape, appended to an older bus would only be a heap of duplicates.
+impl BusWriter {
+    /// Opens the files, and creates those that are missing. With `fresh`, a file that is not empty is an error: a first
+    /// stage or a tape appended to an older bus would consist of duplicates.
     pub(crate) fn open(root: &Path, partitions: u32, fresh: bool) -> Result<Self, GenerateError> {
         let mut sources = Vec::new();
         for topic in SOURCE_TOPICS {
             let files: Result<Vec<_>, _> = (0..partitions)
-                .map(|partition| Partition::open(root, topic, partition))
+                .map(|partition| PartitionFile::open(root, topic, partition))
                 .collect();
             sources.push(files?);
         }
-        let control = Partition::open(root, CONTROL_TOPIC, 0)?;
+        let control = PartitionFile::open(root, CONTROL_TOPIC, 0)?;
         let bus = Self {
             sources,
             control,
@@ -91,7 +91,7 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Appends a line to partition `partition` (modulo their number) of source topic `topic`.
+    /// Appends a line to partition `partition`, modulo the number of partitions, of source topic `topic`.
     pub(crate) fn source(&mut self, topic: usize, partition: u32, line: &[u8]) -> Result<(), GenerateError> {
         let files = &mut self.sources[topic];
         let at = partition as usize % files.len();
@@ -105,7 +105,7 @@ impl Bus {
     }
 
     pub(crate) fn flush_sources(&mut self) -> Result<(), GenerateError> {
-        self.sources.iter_mut().flatten().try_for_each(Partition::flush)
+        self.sources.iter_mut().flatten().try_for_each(PartitionFile::flush)
     }
 
     pub(crate) fn flush_control(&mut self) -> Result<(), GenerateError> {

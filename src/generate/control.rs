@@ -1,80 +1,24 @@
 //! The control topic of the synthetic bus: listings, changes, validator rewards, closes.
 
 use crate::generate::bad::control::lines as bad_lines;
-use crate::generate::bus::Bus;
-use crate::generate::catalogue::{Asset, Coin};
+use crate::generate::bus::BusWriter;
+use crate::generate::catalogue::Coin;
+use crate::generate::control_events::{StageClose, close, control_event, listing, reward};
 use crate::generate::draws::{Draws, Purpose, Streams};
-use crate::generate::events::{Market, envelope};
+use crate::generate::error::GenerateError;
+use crate::generate::events::Market;
 use crate::generate::json::{Json, Style};
-use crate::generate::text::{decimal, timestamp};
-use crate::generate::{GenerateError, Summary, Synthetic};
+use crate::generate::spec::{Summary, Synthetic};
+use crate::generate::text::decimal;
 
-/// One asset at the end of one stage.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Close<'a> {
-    pub(crate) spec: &'a Synthetic,
-    pub(crate) asset: &'a Asset,
-    /// The asset's own number of the epoch that the stage closes.
-    pub(crate) epoch: u32,
-}
-
-impl Close<'_> {
-    /// End of the asset's epoch `epoch`, in milliseconds since 1970.
-    pub(crate) fn end_ms(&self, epoch: u32) -> i64 {
-        self.spec.stage_start_ms(epoch + self.asset.first_stage + 1)
-    }
-
-    pub(crate) fn symbol(&self) -> &str {
-        &self.asset.coin.symbol
-    }
-}
-
-/// The envelope of a control event.
-pub(crate) fn control_event(id: String, kind: &'static str, time_ms: i64, data: Json) -> Json {
-    envelope(id, "/treasury", kind, timestamp(time_ms), data)
-}
-
-/// The `data` of a listing.
-pub(crate) fn listing(spec: &Synthetic, asset: &Asset, programme: &str) -> Json {
-    let anchor = timestamp(spec.stage_start_ms(asset.first_stage));
-    Json::object([
-        ("asset", Json::text(asset.coin.symbol.clone())),
-        ("decimals", Json::Number(asset.coin.decimals.into())),
-        ("anchor", Json::text(anchor)),
-        ("epoch_seconds", Json::Number(spec.epoch_seconds)),
-        ("programme", Json::Raw(programme.to_owned().into())),
-    ])
-}
-
-/// The `data` of a validator reward.
-pub(crate) fn reward(asset: &str, amount: String, validator: u64) -> Json {
-    Json::object([
-        ("asset", Json::text(asset.to_owned())),
-        ("amount", Json::text(amount)),
-        ("validator", Json::text(format!("validator-{validator}"))),
-    ])
-}
-
-/// The `data` of a close.
-pub(crate) fn close(asset: &str, epoch: u32, reward_pool: Option<String>) -> Json {
-    let mut data = Json::object([
-        ("asset", Json::text(asset.to_owned())),
-        ("epoch", Json::Number(epoch.into())),
-    ]);
-    if let Some(pool) = reward_pool {
-        data.push("reward_pool", Json::text(pool));
-    }
-    data
-}
-
-/// Appends to the control topic and counts.
-struct Writer<'a> {
-    bus: &'a mut Bus,
+/// Appends to the control topic, and counts.
+struct ControlWriter<'a> {
+    bus: &'a mut BusWriter,
     summary: &'a mut Summary,
     draws: Draws,
 }
 
-impl Writer<'_> {
+impl ControlWriter<'_> {
     fn event(&mut self, json: &Json, style: Style) -> Result<(), GenerateError> {
         let mut line = Vec::new();
         json.write(style, &mut self.draws, &mut line);
@@ -91,16 +35,16 @@ impl Writer<'_> {
     }
 }
 
-/// The listings, before everything else, and the changes that this stage publishes.
+/// Writes the listings, in stage 0, and the programme changes of this stage.
 pub(crate) fn begin_stage(
-    bus: &mut Bus,
+    bus: &mut BusWriter,
     market: &Market,
     spec: &Synthetic,
     stage: u32,
     summary: &mut Summary,
 ) -> Result<(), GenerateError> {
     let draws = Streams::new(spec.seed, stage.into(), Purpose::Control).at(0);
-    let mut writer = Writer { bus, summary, draws };
+    let mut writer = ControlWriter { bus, summary, draws };
     let published_ms = spec.stage_start_ms(stage) - 12 * 3_600_000;
     for asset in &market.assets {
         let symbol = &asset.coin.symbol;
@@ -117,32 +61,32 @@ pub(crate) fn begin_stage(
             writer.event(&event, Style::default())?;
         }
     }
-    // Nobody may read a record of an asset before its listing.
+    // A reader must see a listing before any record of its asset.
     writer.bus.flush_control()
 }
 
-/// Rewards and the close of every asset, then what is to be refused.
+/// Writes the rewards and the close of every asset, then the records to be rejected.
 pub(crate) fn end_stage(
-    bus: &mut Bus,
+    bus: &mut BusWriter,
     market: &Market,
     spec: &Synthetic,
     stage: u32,
     summary: &mut Summary,
 ) -> Result<(), GenerateError> {
     let draws = Streams::new(spec.seed, stage.into(), Purpose::Control).at(1);
-    let mut writer = Writer { bus, summary, draws };
+    let mut writer = ControlWriter { bus, summary, draws };
     for (number, asset) in market.assets.iter().enumerate() {
         let Some(epoch) = stage.checked_sub(asset.first_stage) else {
             continue;
         };
-        let close = Close { spec, asset, epoch };
+        let close = StageClose { spec, asset, epoch };
         let rewards = rewards(&close, number as u64, &mut writer.draws);
         for event in &rewards {
             writer.event(event, Style::default())?;
         }
         let closing = closing(&close, &mut writer.draws);
         writer.event(&closing, Style::default())?;
-        // Each stage, another asset's events come twice.
+        // In each stage, the events of another asset are written twice.
         if spec.duplicates > 0.0 && number as u64 == u64::from(stage) % market.assets.len() as u64 {
             for event in rewards.iter().take(1).chain([&closing]) {
                 writer.event(event, Style::ODD)?;
@@ -152,9 +96,9 @@ pub(crate) fn end_stage(
         }
     }
     if spec.bad > 0.0 {
-        // The first asset's anchor is the bus's, so its epoch is the stage.
+        // The first asset has the anchor of the bus, so its epoch is the stage.
         let asset = &market.assets[0];
-        let close = Close {
+        let close = StageClose {
             spec,
             asset,
             epoch: stage,
@@ -167,7 +111,7 @@ pub(crate) fn end_stage(
     Ok(())
 }
 
-/// What an epoch of the asset earns, in millionths of a dollar: five per cent a year on 15,000 dollars an account.
+/// The earnings of an asset in an epoch, in millionths of a dollar: five per cent a year on 15,000 dollars an account.
 fn earned(spec: &Synthetic) -> u64 {
     let dollars = u128::from(spec.accounts) * 15_000 * 5 * u128::from(spec.epoch_seconds);
     u64::try_from(dollars * 1_000_000 / (100 * 365 * 86_400)).unwrap_or(u64::MAX)
@@ -178,15 +122,15 @@ fn some_of(coin: &Coin, value: u64, draws: &mut Draws) -> String {
     decimal(coin.units(value, draws), coin.decimals)
 }
 
-fn rewards(close: &Close, number: u64, draws: &mut Draws) -> Vec<Json> {
-    let Close { spec, asset, epoch } = *close;
+fn rewards(close: &StageClose, number: u64, draws: &mut Draws) -> Vec<Json> {
+    let StageClose { spec, asset, epoch } = *close;
     let symbol = close.symbol();
     let length = spec.epoch_ms();
     let mut events = Vec::new();
     for n in 0..(number + u64::from(epoch)) % 3 {
         let amount = some_of(&asset.coin, earned(spec) / 10, draws);
         let within = i64::try_from(draws.below(length.unsigned_abs())).unwrap_or(0);
-        // The second one tells of an epoch that is closed by now, or of a time before the first.
+        // The second reward is dated into the epoch before, which is closed, or before the anchor.
         let back = if n == 1 { length } else { 0 };
         let time_ms = close.end_ms(epoch) - length + within - back;
         let id = format!("vr-{symbol}-{epoch}-{n}");
@@ -196,15 +140,15 @@ fn rewards(close: &Close, number: u64, draws: &mut Draws) -> Vec<Json> {
     events
 }
 
-fn closing(of: &Close, draws: &mut Draws) -> Json {
-    let Close { spec, asset, epoch } = *of;
+fn closing(of: &StageClose, draws: &mut Draws) -> Json {
+    let StageClose { spec, asset, epoch } = *of;
     let pool = match draws.below(12) {
         0 => None,
         1 => Some("0".to_owned()),
         2 => Some("0.000".to_owned()),
         _ => Some(some_of(&asset.coin, earned(spec), draws)),
     };
-    // The end itself is late enough.
+    // A close may be dated at the epoch's end exactly.
     let delay_ms = if draws.one_in(4) { 0 } else { 300_000 };
     let id = format!("close-{}-{epoch}", of.symbol());
     let time_ms = of.end_ms(epoch) + delay_ms;

@@ -1,10 +1,10 @@
-//! Seeded draws. Everything is built on the raw words of ChaCha8, not on a library's ranges and shuffles, whose
-//! results may change from one release to the next: a seed has to give the same bytes for ever.
+//! Seeded draws, built on the raw words of ChaCha8. The ranges and shuffles of a library may change from one release to
+//! the next, but a seed has to give the same bytes for ever.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a family of streams is used for, so that no two uses share their draws.
+/// The use of a family of streams. No two uses share their draws.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     Records = 1,
@@ -26,7 +26,7 @@ impl Streams {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// The draws of record `index`: the same ones whenever and how often they are asked for.
+    /// The draws of record `index`. Each call returns the same draws.
     pub(crate) fn at(&self, index: u64) -> Draws {
         let mut rng = self.0.clone();
         rng.set_stream(index);
@@ -39,7 +39,7 @@ impl Streams {
 pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
-    /// A number in `0..limit`; 0 if `limit` is 0. Its bias, below `limit / 2^64`, does not matter here.
+    /// A number in `0..limit`; 0 if `limit` is 0. The bias, below `limit / 2^64`, does not matter here.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         let wide = u128::from(self.0.next_u64()) * u128::from(limit);
         u64::try_from(wide >> 64).unwrap_or(0)
@@ -55,13 +55,13 @@ impl Draws {
 
     /// A number in `[0, 1)`.
     pub(crate) fn unit(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
+        #[expect(clippy::cast_precision_loss, reason = "an f64 holds 53 bits exactly")]
         let word = (self.0.next_u64() >> 11) as f64;
         word / 9_007_199_254_740_992.0
     }
 
-    /// A rank in `0..count`, rank r about as likely as 1 / (r + 1): an octave first, then a rank within it, which takes
-    /// no logarithm. A quarter of the draws are even, so that no account is left out.
+    /// A rank in `0..count`. Rank r has a probability of about 1 / (r + 1). An octave is drawn first, then a rank within
+    /// it, which needs no logarithm. A quarter of the draws are even, so that every account occurs.
     pub(crate) fn skewed(&mut self, count: u64) -> u64 {
         if count == 0 || self.one_in(4) {
             return self.below(count);

@@ -1,33 +1,33 @@
-//! Valid source events of the synthetic exchange.
+//! The valid source events of the synthetic exchange.
 
 use crate::generate::accounts::account_name;
 use crate::generate::bus::{ACCOUNTS, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
-use crate::generate::catalogue::{Asset, Coin};
+use crate::generate::catalogue::{Coin, ListedCoin};
 use crate::generate::draws::Draws;
-use crate::generate::json::{Json, Text};
+use crate::generate::json::{Json, JsonText};
 use crate::generate::text::{decimal, power_of_ten, spell_amount, spell_time};
 
-/// An event on its way to a partition.
+/// An event, and the partition it goes to.
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
+pub(crate) struct SourceEvent {
     /// Index into the source topics.
     pub(crate) topic: usize,
-    /// Modulo the number of partitions.
+    /// Taken modulo the number of partitions.
     pub(crate) partition: u32,
     pub(crate) json: Json,
 }
 
-/// What the exchange deals in.
+/// The assets and accounts of the exchange.
 #[derive(Debug, Clone)]
 pub(crate) struct Market {
-    pub(crate) assets: Vec<Asset>,
+    pub(crate) assets: Vec<ListedCoin>,
     pub(crate) unlisted: Vec<Coin>,
     pub(crate) accounts: u64,
 }
 
-/// Where an event stands: it gives the event its id and its time.
+/// The position of an event in the plan. It determines the event's id and time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     pub(crate) stage: u32,
     pub(crate) index: u64,
     pub(crate) time_ms: i64,
@@ -35,8 +35,8 @@ pub(crate) struct Place {
 
 /// A CloudEvents envelope.
 pub(crate) fn envelope(
-    id: impl Into<Text>,
-    source: impl Into<Text>,
+    id: impl Into<JsonText>,
+    source: impl Into<JsonText>,
     kind: &'static str,
     time: String,
     data: Json,
@@ -56,7 +56,7 @@ impl Market {
         &self.assets[draws.index(self.assets.len())].coin
     }
 
-    /// Listed, but for one draw in `every`.
+    /// A listed asset, but in one draw out of `every` an unlisted one.
     fn coin<'a>(&'a self, draws: &mut Draws, every: u64) -> &'a Coin {
         if draws.one_in(every) {
             &self.unlisted[draws.index(self.unlisted.len())]
@@ -70,47 +70,47 @@ impl Market {
     }
 
     /// Any event but an opening balance.
-    pub(crate) fn regular(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn regular(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         match draws.below(1_000) {
-            0..330 => self.deposit(place, draws),
-            330..520 => self.withdrawal(place, draws),
-            520..850 => self.trade(place, draws),
-            850..920 => self.transfer(place, draws),
-            920..980 => self.adjustment(place, draws),
-            _ => self.status(place, draws),
+            0..330 => self.deposit(slot, draws),
+            330..520 => self.withdrawal(slot, draws),
+            520..850 => self.trade(slot, draws),
+            850..920 => self.transfer(slot, draws),
+            920..980 => self.adjustment(slot, draws),
+            _ => self.status(slot, draws),
         }
     }
 
-    /// The balance that an account starts with. Busy accounts start with more, so that few fall below zero.
-    pub(crate) fn opening(&self, place: Place, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> Event {
+    /// The balance with which an account starts. Busy accounts start with more, so that few fall below zero.
+    pub(crate) fn opening(&self, slot: Slot, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> SourceEvent {
         let coin = &self.assets[asset % self.assets.len()].coin;
         let value = value(draws) + 4_000_000_000 * busy.isqrt() * draws.below(4);
         let data = holding(account, coin, amount(coin, value, draws));
         let kind = "exchange.opening_balance.v1";
-        event(place, DEPOSITS, "open", "/ledger/opening", kind, account, data, draws)
+        event(slot, DEPOSITS, "open", "/ledger/opening", kind, account, data, draws)
     }
 
-    pub(crate) fn deposit(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn deposit(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
-        // More comes in than goes out.
+        // Deposits exceed withdrawals, or most balances would fall below zero.
         let value = value(draws) * 3;
         let data = holding(account, coin, amount(coin, value, draws));
         let kind = "exchange.deposit.v1";
-        event(place, DEPOSITS, "dep", "/exchange/deposits", kind, account, data, draws)
+        event(slot, DEPOSITS, "dep", "/exchange/deposits", kind, account, data, draws)
     }
 
-    pub(crate) fn withdrawal(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn withdrawal(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws);
         let mut data = holding(account, coin, amount(coin, value, draws));
         if draws.one_in(2) {
-            // Some networks are paid in a coin of their own.
+            // Some networks charge their fee in another coin.
             let fee = if draws.one_in(6) { self.coin(draws, 2) } else { coin };
             data.push("fee", fee_of(fee, 500_000 + draws.below(1_000_000), draws));
         }
         let kind = "exchange.withdrawal.v1";
         event(
-            place,
+            slot,
             WITHDRAWALS,
             "wd",
             "/exchange/withdrawals",
@@ -121,18 +121,18 @@ impl Market {
         )
     }
 
-    pub(crate) fn trade(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn trade(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let base = self.coin(draws, 12);
         let mut quote = self.coin(draws, 2);
         if quote == base {
             quote = &self.unlisted[0];
         }
-        self.trade_of(base, quote, place, draws)
+        self.trade_of(base, quote, slot, draws)
     }
 
-    fn trade_of(&self, base: &Coin, quote: &Coin, place: Place, draws: &mut Draws) -> Event {
+    fn trade_of(&self, base: &Coin, quote: &Coin, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let value = value(draws);
-        // Digits are split between quantity and price so that their product is exact in the quote's units.
+        // The digits are split between quantity and price, so that their product is exact in the quote's units.
         let quantity_digits = base.decimals.min(quote.decimals / 2).min(6);
         let price_digits = (quote.decimals - quantity_digits).min(10);
         let quantity = u128::from(value) * power_of_ten(u32::from(quantity_digits)) / u128::from(base.price);
@@ -140,7 +140,7 @@ impl Market {
         let price = |digits: u8| {
             u128::from(base.price) * percent * power_of_ten(u32::from(digits)) / (u128::from(quote.price) * 100)
         };
-        // A price of few digits would be far off; then the quote amount is given beside it.
+        // A price of few digits is imprecise; then the event also states the quote amount.
         let given = price(price_digits) < 100 || draws.one_in(4);
         let digits = if given { 12 } else { price_digits };
         let price = spell_amount(decimal(price(digits).max(1), digits), draws);
@@ -169,10 +169,10 @@ impl Market {
             data.push(side, party);
         }
         let source = format!("/markets/{}{}", base.symbol, quote.symbol);
-        event(place, TRADES, "tr", source, "exchange.trade.v1", buyer, data, draws)
+        event(slot, TRADES, "tr", source, "exchange.trade.v1", buyer, data, draws)
     }
 
-    /// Another account, or once in a while the same one: people do trade with themselves.
+    /// Another account, and rarely the same one: some people trade with themselves.
     fn other_account(&self, account: u64, draws: &mut Draws) -> u64 {
         let other = self.account(draws);
         if other == account && !draws.one_in(50) {
@@ -182,13 +182,13 @@ impl Market {
         }
     }
 
-    pub(crate) fn transfer(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn transfer(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let (from, coin) = (self.account(draws), self.coin(draws, 25));
         let mut to = self.other_account(from, draws);
         let value = value(draws);
         let mut sent = amount(coin, value, draws);
         if draws.one_in(2_000) {
-            // The greatest amount there may be, sent to oneself so that nobody's share is upset by it.
+            // The largest amount allowed. The sender receives it, so that it changes nobody's share.
             to = from;
             sent = Json::text(decimal(power_of_ten(30), coin.decimals));
         }
@@ -199,7 +199,7 @@ impl Market {
             ("amount", sent),
         ]);
         event(
-            place,
+            slot,
             TRANSFERS,
             "tf",
             "/ledger",
@@ -210,7 +210,7 @@ impl Market {
         )
     }
 
-    pub(crate) fn adjustment(&self, place: Place, draws: &mut Draws) -> Event {
+    pub(crate) fn adjustment(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws) / 4;
         let plain = spell_amount(decimal(coin.units(value, draws), coin.decimals), draws);
@@ -230,11 +230,11 @@ impl Market {
             ("reason", Json::text(reason)),
         ]);
         let kind = "exchange.balance_adjustment.v1";
-        event(place, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
+        event(slot, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
     }
 
-    pub(crate) fn status(&self, place: Place, draws: &mut Draws) -> Event {
-        // Even, or else every busy account would be shut out before long.
+    pub(crate) fn status(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+        // Drawn evenly: a skewed draw would soon exclude every busy account.
         let account = draws.below(self.accounts);
         let status = match draws.below(20) {
             0..14 => "enrolled",
@@ -246,11 +246,11 @@ impl Market {
             ("status", Json::text(status)),
         ]);
         let kind = "exchange.account_status.v1";
-        event(place, ACCOUNTS, "st", "/crm", kind, account, data, draws)
+        event(slot, ACCOUNTS, "st", "/crm", kind, account, data, draws)
     }
 }
 
-/// A value in millionths of a dollar, from a dollar to sixteen thousand; small ones are as frequent as large ones.
+/// A value in millionths of a dollar, from one dollar to sixteen thousand. Each order of magnitude is equally likely.
 fn value(draws: &mut Draws) -> u64 {
     (1 << draws.below(14)) * (1_000_000 + draws.below(1_000_000))
 }
@@ -275,16 +275,16 @@ fn fee_of(coin: &Coin, value: u64, draws: &mut Draws) -> Json {
 
 #[expect(clippy::too_many_arguments, reason = "the fields of one envelope")]
 fn event(
-    place: Place,
+    slot: Slot,
     topic: usize,
     prefix: &str,
-    source: impl Into<Text>,
+    source: impl Into<JsonText>,
     kind: &'static str,
     account: u64,
     mut data: Json,
     draws: &mut Draws,
-) -> Event {
-    let Place { stage, index, time_ms } = place;
+) -> SourceEvent {
+    let Slot { stage, index, time_ms } = slot;
     let id = if draws.one_in(200) {
         format!("évt \"{prefix}\" \\{stage}|{index}:🦀")
     } else {
@@ -299,7 +299,7 @@ fn event(
         json.push("datacontenttype", Json::text("application/json"));
         json.push("subject", Json::text("spot/main"));
     }
-    // A producer keys by account, mostly; and it may use any source topic.
+    // A producer keys by account in most records, and may use any source topic.
     let partition = if draws.one_in(8) {
         draws.below(1 << 16)
     } else {
@@ -307,17 +307,17 @@ fn event(
     };
     let topic = if draws.one_in(200) { draws.index(5) } else { topic };
     let partition = u32::try_from(partition).unwrap_or(0);
-    Event { topic, partition, json }
+    SourceEvent { topic, partition, json }
 }
 
-/// A field that no reader knows, and none may stumble over.
+/// Adds a field that is not in the contract. Readers must ignore it.
 fn add_unknown_field(data: &mut Json, index: u64, draws: &mut Draws) {
     match draws.below(5) {
         0 => data.push("sequence", Json::Number(index)),
         1 => data.push("memo", Json::text("naïve \u{7f}\n\t\"quoted\" \u{1f980}")),
         2 => data.push("flags", Json::Raw("[true,false,null,-0.5e-3,{}]".into())),
         3 if draws.one_in(60) => {
-            // Deeper than most parsers go unless told to.
+            // Deeper than the default limit of most parsers.
             data.push(
                 "nest",
                 Json::Raw(format!("{}{}", "[".repeat(200), "]".repeat(200)).into()),

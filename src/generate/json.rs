@@ -1,23 +1,24 @@
-//! JSON text as strangers write it: members in any order, odd spacing, needless escapes, numbers spelt in several ways.
+//! JSON text as other producers write it: members in any order, odd spacing, needless escapes, numbers in several
+//! spellings.
 
 use std::borrow::Cow;
 
 use crate::generate::draws::Draws;
 
-pub(crate) type Text = Cow<'static, str>;
+pub(crate) type JsonText = Cow<'static, str>;
 
-/// A JSON value that remembers no spelling.
+/// A JSON value without a spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Json {
-    Text(Text),
+    Text(JsonText),
     Number(u64),
-    /// Written as it stands, whether or not it is JSON.
-    Raw(Text),
+    /// Written unchanged, whether or not it is JSON.
+    Raw(JsonText),
     Array(Vec<Json>),
-    Object(Vec<(Text, Json)>),
+    Object(Vec<(JsonText, Json)>),
 }
 
-/// How a value is spelt. The default is the compact form.
+/// The spelling of a value. The default is the compact form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Style {
     pub(crate) shuffled: bool,
@@ -34,7 +35,7 @@ impl Style {
         respelt_numbers: true,
     };
 
-    /// Most records are compact; one in twelve has something odd about its spelling.
+    /// Most records are compact; about one in twelve has an unusual spelling.
     pub(crate) fn draw(draws: &mut Draws) -> Self {
         match draws.below(120) {
             0..5 => Self {
@@ -56,7 +57,7 @@ impl Style {
 }
 
 impl Json {
-    pub(crate) fn text(text: impl Into<Text>) -> Self {
+    pub(crate) fn text(text: impl Into<JsonText>) -> Self {
         Self::Text(text.into())
     }
 
@@ -65,7 +66,7 @@ impl Json {
         Self::Object(members.map(|(name, value)| (Cow::Borrowed(name), value)).collect())
     }
 
-    /// Appends a member; no effect on what is not an object.
+    /// Appends a member. No effect on a value that is not an object.
     pub(crate) fn push(&mut self, name: &'static str, value: Json) {
         if let Self::Object(members) = self {
             members.push((Cow::Borrowed(name), value));
@@ -81,7 +82,7 @@ impl Json {
         }
     }
 
-    /// Sets the member at a dotted path, or takes it out if there is no value. Parents have to be there.
+    /// Sets the member at a dotted path, or removes it if `value` is `None`. No effect if a parent is missing.
     pub(crate) fn set(&mut self, path: &str, value: Option<Json>) {
         if let Some((parent, rest)) = path.split_once('.') {
             if let Some(inner) = self.get_mut(parent) {
@@ -98,7 +99,7 @@ impl Json {
         }
     }
 
-    /// Appends the value's text, without a line end.
+    /// Appends the value's text, without a line feed.
     pub(crate) fn write(&self, style: Style, draws: &mut Draws, out: &mut Vec<u8>) {
         match self {
             Self::Text(text) => write_text(text, style, draws, out),
@@ -114,7 +115,7 @@ impl Json {
                 out.push(b']');
             }
             Self::Object(members) if style.shuffled => {
-                let mut order: Vec<&(Text, Json)> = members.iter().collect();
+                let mut order: Vec<&(JsonText, Json)> = members.iter().collect();
                 draws.shuffle(&mut order);
                 write_members(order.into_iter(), style, draws, out);
             }
@@ -130,7 +131,7 @@ impl Json {
 }
 
 fn write_members<'a>(
-    members: impl Iterator<Item = &'a (Text, Json)>,
+    members: impl Iterator<Item = &'a (JsonText, Json)>,
     style: Style,
     draws: &mut Draws,
     out: &mut Vec<u8>,

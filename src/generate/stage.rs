@@ -1,22 +1,22 @@
-//! One stage of the synthetic bus: which record stands at which index.
+//! One stage of the synthetic bus: which record has which index.
 
-use crate::generate::Synthetic;
 use crate::generate::catalogue::ANCHOR_MS;
 use crate::generate::draws::{Draws, Purpose, Streams};
-use crate::generate::events::{Event, Market, Place};
+use crate::generate::events::{Market, Slot, SourceEvent};
 use crate::generate::json::{Json, Style};
+use crate::generate::spec::Synthetic;
 
-/// What becomes of the record at one index.
+/// The kind of the record at one index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RecordKind {
     Regular,
     Late,
     Duplicate,
     Bad,
 }
 
-/// One stage of the plan.
-pub(crate) struct Stage<'a> {
+/// One stage of the bus.
+pub(crate) struct SyntheticStage<'a> {
     spec: &'a Synthetic,
     market: &'a Market,
     pub(crate) number: u32,
@@ -24,7 +24,7 @@ pub(crate) struct Stage<'a> {
     streams: Streams,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> SyntheticStage<'a> {
     pub(crate) fn new(spec: &'a Synthetic, market: &'a Market, number: u32) -> Self {
         let epochs = u64::from(spec.epochs);
         let rest = u64::from(u64::from(number) < spec.events % epochs);
@@ -37,28 +37,28 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The kind is the first thing drawn, so that it can be asked for without making the record.
-    pub(crate) fn kind(&self, index: u64) -> (Kind, Draws) {
+    /// The kind of a record, and the rest of its draws. The kind is drawn first, so it is known without making the record.
+    pub(crate) fn kind(&self, index: u64) -> (RecordKind, Draws) {
         let mut draws = self.streams.at(index);
         let share = draws.unit();
         let Synthetic {
             duplicates, late, bad, ..
         } = *self.spec;
         let kind = if share < duplicates && index > 0 {
-            Kind::Duplicate
+            RecordKind::Duplicate
         } else if share < duplicates {
-            Kind::Regular
+            RecordKind::Regular
         } else if share < duplicates + bad {
-            Kind::Bad
+            RecordKind::Bad
         } else if share < duplicates + bad + late && self.number > 0 {
-            Kind::Late
+            RecordKind::Late
         } else {
-            Kind::Regular
+            RecordKind::Regular
         };
         (kind, draws)
     }
 
-    /// Whether a blank line comes before this record. Drawn apart, so that it changes nothing else.
+    /// The blank line before this record, if it has one. It has a stream of its own, so it changes nothing else.
     pub(crate) fn blank_before(&self, index: u64) -> Option<&'static [u8]> {
         let mut draws = self.streams.at(index | 1 << 63);
         let blanks: [&[u8]; 4] = [b"", b" ", b"\t  ", b"\r"];
@@ -66,7 +66,8 @@ impl<'a> Stage<'a> {
         draws.one_in(3_000).then_some(blank)
     }
 
-    /// Opening balances come first: of the busiest three quarters of the accounts, as far as a quarter of the stage goes.
+    /// How many opening balances begin the stage: those of the busiest three quarters of the accounts, at most a quarter
+    /// of the stage.
     fn openings(&self) -> u64 {
         let wanted = self.spec.accounts.div_ceil(4) * 3 * u64::from(self.spec.assets);
         if self.number == 0 {
@@ -76,39 +77,39 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The valid event at `index` and what is left of its draws.
-    fn event(&self, index: u64, late: bool, mut draws: Draws) -> (Event, Draws) {
+    /// The valid event at `index`, and the rest of its draws.
+    fn event(&self, index: u64, late: bool, mut draws: Draws) -> (SourceEvent, Draws) {
         let time_ms = if late {
             self.late_time(&mut draws)
         } else {
             self.time(index, &mut draws)
         };
-        let place = Place {
+        let slot = Slot {
             stage: self.number,
             index,
             time_ms,
         };
         let assets = u64::from(self.spec.assets);
         let event = if index < self.openings() {
-            self.opening(place, index / assets, index % assets, &mut draws)
+            self.opening(slot, index / assets, index % assets, &mut draws)
         } else if late && draws.one_in(25) {
-            // Counts from the anchor, however long ago that is.
+            // An opening balance counts from the anchor, however old that is.
             let account = draws.below(self.spec.accounts);
             let asset = draws.below(assets);
-            self.opening(place, account, asset, &mut draws)
+            self.opening(slot, account, asset, &mut draws)
         } else if self.number == 0 && draws.one_in(30) {
-            self.market.status(place, &mut draws)
+            self.market.status(slot, &mut draws)
         } else {
-            self.market.regular(place, &mut draws)
+            self.market.regular(slot, &mut draws)
         };
         (event, draws)
     }
 
-    fn opening(&self, place: Place, account: u64, asset: u64, draws: &mut Draws) -> Event {
-        // About how many events of this asset the account will see.
+    fn opening(&self, slot: Slot, account: u64, asset: u64, draws: &mut Draws) -> SourceEvent {
+        // The approximate number of the account's events of this asset.
         let busy = self.spec.events / u64::from(self.spec.assets) / (account + 1).min(1 << 20) / 16;
         let asset = usize::try_from(asset).unwrap_or(0);
-        self.market.opening(place, account, asset, busy, draws)
+        self.market.opening(slot, account, asset, busy, draws)
     }
 
     pub(crate) fn time(&self, index: u64, draws: &mut Draws) -> i64 {
@@ -119,23 +120,23 @@ impl<'a> Stage<'a> {
             start + i64::try_from(part).unwrap_or(0)
         };
         match draws.below(400) {
-            // The two sides of the boundaries. What is on the upper one belongs to the next epoch.
+            // Both sides of the epoch's boundaries. The upper boundary belongs to the next epoch.
             0 | 1 => start,
             2 => start + length,
             3 => start + length - 1,
-            // Ahead of its time, and far ahead but just within bounds.
+            // Ahead of the epoch, and as far ahead as is still accepted.
             4 => start + length + signed(draws.below(3 * length.unsigned_abs())),
             5 if draws.one_in(50) => start + 350 * length,
-            // Before anything is counted.
+            // Before the anchor.
             6 => ANCHOR_MS - 1 - signed(draws.below(86_400_000)),
             7..40 => within(draws.below(1 << 32), 1 << 32),
             40..60 => within(index, self.records) / 1_000 * 1_000,
-            // In step with the stage, but for some seconds up or down.
+            // In step with the stage, give or take some seconds.
             _ => (within(index, self.records) + signed(draws.below(5_000)) - 2_500).clamp(start, start + length - 1),
         }
     }
 
-    /// Mostly an epoch or two back, at times up to seven, and a few beyond that if there are as many.
+    /// Mostly one or two epochs back, sometimes up to seven, and rarely more where there are that many.
     fn late_time(&self, draws: &mut Draws) -> i64 {
         let closed = u64::from(self.number);
         let back = match draws.below(100) {
@@ -149,7 +150,7 @@ impl<'a> Stage<'a> {
         start + signed(draws.below(self.spec.epoch_ms().unsigned_abs()))
     }
 
-    /// The text of the record at `index`, which is a regular or late one.
+    /// Writes the text of the regular or late record at `index`. Returns its topic and partition.
     pub(crate) fn line(&self, index: u64, late: bool, draws: Draws, line: &mut Vec<u8>) -> (usize, u32) {
         let (event, mut draws) = self.event(index, late, draws);
         let style = Style::draw(&mut draws);
@@ -163,11 +164,11 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Writes a second copy of an earlier record, usually a recent one of this stage, and tells where it goes and whether
-/// it conflicts with the first. `None` if no record fit for it is near.
+/// Writes a second copy of an earlier record, usually a recent one of this stage. Returns topic and partition, and whether
+/// the copy conflicts with the first. `None` if no suitable record is near.
 pub(crate) fn copy(
-    stage: &Stage,
-    before: Option<&Stage>,
+    stage: &SyntheticStage,
+    before: Option<&SyntheticStage>,
     index: u64,
     draws: &mut Draws,
     line: &mut Vec<u8>,
@@ -179,13 +180,13 @@ pub(crate) fn copy(
     let oldest = newest.saturating_sub(32);
     let (first, kind, rest) = (oldest..=newest).rev().find_map(|index| {
         let (kind, rest) = of.kind(index);
-        matches!(kind, Kind::Regular | Kind::Late).then_some((index, kind, rest))
+        matches!(kind, RecordKind::Regular | RecordKind::Late).then_some((index, kind, rest))
     })?;
-    let late = kind == Kind::Late;
+    let late = kind == RecordKind::Late;
     match draws.below(10) {
         0..5 => Some((of.line(first, late, rest, line), false)),
         5..8 => {
-            // The same values, spelt otherwise.
+            // The same values in another spelling.
             let (event, _) = of.event(first, late, rest);
             line.clear();
             event.json.write(Style::ODD, draws, line);
@@ -201,7 +202,7 @@ pub(crate) fn copy(
     }
 }
 
-/// Changes the amount, the time or the type.
+/// Changes the amount, the time or the type, so that the copy conflicts.
 fn contradict(json: &mut Json, draws: &mut Draws) {
     let change = |json: Option<&mut Json>, to: [&'static str; 2]| {
         if let Some(json) = json {

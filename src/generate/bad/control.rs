@@ -1,30 +1,32 @@
-//! Control records made to be refused, each for one reason only.
+//! Bad control records.
 
-use crate::generate::control::{Close, close, control_event, listing, reward};
+use crate::generate::control_events::{StageClose, close, control_event, listing, reward};
 use crate::generate::draws::Draws;
-use crate::generate::json::{Json, Text};
+use crate::generate::json::{Json, JsonText};
 
-/// What is wrong, said of the asset whose epoch has just been closed.
+use ControlDefect::{
+    ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardField, Truncated, Type,
+};
+
+/// The defect of a control record about the asset whose epoch was just closed.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// A close of the epoch so many after the one just closed, so many milliseconds after that epoch's end.
+enum ControlDefect {
+    /// A close of the epoch this many after the closed one, this many milliseconds after its end.
     Close(u32, i64),
-    /// A close that would be accepted but for the JSON text of this member (none: the member is missing).
+    /// A valid close, but for this member: its JSON text, or `None` if the member is missing.
     CloseField(&'static str, Option<&'static str>),
-    /// The same of a reward,
+    /// A valid reward, but for this member.
     RewardField(&'static str, Option<&'static str>),
-    /// of a programme to come,
+    /// A valid later programme, but for this member.
     ChangeField(&'static str, Option<&'static str>),
-    /// of the first listing of an asset,
+    /// A valid first listing, but for this member.
     ListingField(&'static str, Option<&'static str>),
-    /// and of any of these the type.
+    /// A listing of this type.
     Type(&'static str),
-    /// A change from an epoch so many after the one just closed.
+    /// A programme from the epoch this many after the closed one.
     ChangeFrom(u32),
     Truncated,
 }
-
-use Fault::{ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardField, Truncated, Type};
 
 const AMOUNT: &str = "invalid_amount";
 const ASSET: &str = "unknown_asset";
@@ -32,8 +34,8 @@ const EVENT: &str = "invalid_event";
 const PROGRAMME: &str = "invalid_programme";
 const TIME: &str = "invalid_time";
 
-/// Code, name, fault. The closes come before what would have to name an epoch that is still open.
-const KINDS: &[(&str, &str, Fault)] = &[
+/// Code, name, defect. The closes come first: the records after them name an epoch that is still open.
+const KINDS: &[(&str, &str, ControlDefect)] = &[
     ("epoch_already_closed", "close-again", CloseAt(0, 60_000)),
     ("epoch_out_of_order", "close-out-of-order", CloseAt(3, 60_000)),
     ("epoch_not_over", "close-too-early", CloseAt(1, -1)),
@@ -181,34 +183,33 @@ const KINDS: &[(&str, &str, Fault)] = &[
     ),
 ];
 
-/// How many of them end a stage.
+/// How many of them a stage ends with.
 const EACH_STAGE: usize = 10;
 
-/// The kinds of bad control records: a name, which is part of the record's `id` (`bad-` and the name), and the code of
-/// the dead letter it should become.
+/// The kinds of bad control records: the name, which follows `bad-` in the record's `id`, and the code of the dead letter.
 pub fn bad_control_kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
     KINDS.iter().map(|&(code, name, _)| (name, code))
 }
 
-/// The records that end the stage whose epoch has just been closed.
-pub(crate) fn lines(of: &Close, draws: &mut Draws) -> Vec<Vec<u8>> {
+/// The bad records that end the stage.
+pub(crate) fn lines(of: &StageClose, draws: &mut Draws) -> Vec<Vec<u8>> {
     let first = of.epoch as usize * EACH_STAGE;
     let turns = first..first + EACH_STAGE;
     turns.map(|turn| line(of, KINDS[turn % KINDS.len()], draws)).collect()
 }
 
-fn line(of: &Close, (_, name, fault): (&str, &str, Fault), draws: &mut Draws) -> Vec<u8> {
+fn line(of: &StageClose, (_, name, defect): (&str, &str, ControlDefect), draws: &mut Draws) -> Vec<u8> {
     let id = || format!("bad-{name}-{}", of.epoch);
     let next = of.epoch + 1;
     let over = of.end_ms(next) + 60_000;
-    let raw = |raw: &'static str| Json::Raw(Text::Borrowed(raw));
+    let raw = |raw: &'static str| Json::Raw(JsonText::Borrowed(raw));
     let spoilt = |kind: &'static str, mut data: Json, field: &str, text: Option<&'static str>| {
         data.set(field, text.map(raw));
         control_event(id(), kind, over, data)
     };
     let (closing, rewarding) = ("softstake.epoch_close.v1", "softstake.validator_reward.v1");
     let listed = "softstake.asset.v1";
-    let event = match fault {
+    let event = match defect {
         CloseAt(ahead, after_ms) => {
             let epoch = of.epoch + ahead;
             let data = close(of.symbol(), epoch, Some("1".to_owned()));
@@ -222,7 +223,7 @@ fn line(of: &Close, (_, name, fault): (&str, &str, Fault), draws: &mut Draws) ->
             let data = reward(of.symbol(), "1".to_owned(), 0);
             spoilt(rewarding, data, field, text)
         }
-        // Far enough ahead to come after every programme there is.
+        // Later than every programme of the catalogue.
         ChangeField(field, text) => spoilt(listed, proposal(of, of.epoch + 50), field, text),
         ChangeFrom(ahead) => control_event(id(), listed, over, proposal(of, of.epoch + ahead)),
         ListingField(field, text) => {
@@ -234,14 +235,14 @@ fn line(of: &Close, (_, name, fault): (&str, &str, Fault), draws: &mut Draws) ->
         Truncated => control_event(id(), closing, over, close(of.symbol(), next, None)),
     };
     let mut text = event.compact(draws);
-    if matches!(fault, Truncated) {
+    if matches!(defect, Truncated) {
         text.truncate(text.len() - 9);
     }
     text
 }
 
-/// A listing of the asset with the plainest programme from an epoch on.
-fn proposal(of: &Close, from_epoch: u32) -> Json {
+/// A listing of the asset with the simplest programme, in force from an epoch on.
+fn proposal(of: &StageClose, from_epoch: u32) -> Json {
     let mut data = listing(of.spec, of.asset, "");
     let programme = Json::object([
         ("from_epoch", Json::Number(from_epoch.into())),

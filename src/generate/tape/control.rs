@@ -1,18 +1,18 @@
 //! The control topic of a tape's bus.
 
-use crate::generate::GenerateError;
-use crate::generate::bus::Bus;
-use crate::generate::control::{close, control_event, reward};
+use crate::generate::bus::BusWriter;
+use crate::generate::control_events::{close, control_event, reward};
+use crate::generate::error::GenerateError;
 use crate::generate::json::Json;
-use crate::generate::tape::Plan;
+use crate::generate::tape::plan::TapePlan;
 use crate::generate::text::{DAY_MS, decimal, power_of_ten, timestamp};
 
-/// Writes the listings: the base asset shares a pot, the quote asset pays a rate to those who opted in, and another one
-/// from the second day on. Returns the number of records.
-pub(crate) fn listings(plan: &Plan, bus: &mut Bus) -> Result<u64, GenerateError> {
+/// Writes the listings. The base asset shares a pot. The quote asset pays a rate to accounts that enrolled, and another
+/// rate from the second day on. Returns the number of records.
+pub(super) fn listings(plan: &TapePlan, bus: &mut BusWriter) -> Result<u64, GenerateError> {
     let mut draws = plan.draws(0);
     let [(base, base_decimals), (quote, quote_decimals)] = [plan.asset(0), plan.asset(1)];
-    // Bounds in round numbers about the size of the mean trade.
+    // Bounds are round numbers of about the mean trade.
     let [base_round, quote_round] = plan.mean.map(|mean| power_of_ten(mean.ilog10()));
     let text = |units: u128, decimals: u8| decimal(units.max(1), decimals);
     let shared = format!(
@@ -65,9 +65,9 @@ pub(crate) fn listings(plan: &Plan, bus: &mut Bus) -> Result<u64, GenerateError>
     Ok(count)
 }
 
-/// Writes rewards and closes of all days that the tape covers, sized to what is held (in units). Returns the number of
+/// Writes rewards and closes of all days that the tape covers, in proportion to the units held. Returns the number of
 /// records.
-pub(crate) fn closes(plan: &Plan, held: [u128; 2], bus: &mut Bus) -> Result<u64, GenerateError> {
+pub(super) fn closes(plan: &TapePlan, held: [u128; 2], bus: &mut BusWriter) -> Result<u64, GenerateError> {
     let mut draws = plan.draws(plan.rows.len() + 2);
     let mut count = 0;
     for epoch in 0..plan.epochs {
@@ -85,7 +85,7 @@ pub(crate) fn closes(plan: &Plan, held: [u128; 2], bus: &mut Bus) -> Result<u64,
                 bus.control(&event.compact(&mut draws))?;
                 count += 1;
             }
-            // In an epoch that pays a rate, the pool is only reported beside what it took.
+            // An epoch that pays a rate only reports the pool.
             let data = close(asset, epoch, Some(decimal(day, decimals)));
             let id = format!("close-{asset}-{epoch}");
             let event = control_event(id, "softstake.epoch_close.v1", end_ms + 300_000, data);

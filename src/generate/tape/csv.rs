@@ -6,9 +6,9 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::generate::GenerateError;
+use crate::generate::error::GenerateError;
 
-/// Opens a tape, unpacking it on the way if its name ends in `.gz`.
+/// Opens a tape. One whose name ends in `.gz` is decompressed.
 ///
 /// # Errors
 ///
@@ -25,14 +25,14 @@ pub fn open(path: &Path) -> Result<Box<dyn Read>, GenerateError> {
     }
 }
 
-/// A decimal number: `digits * 10^-scale`, with as few digits as it takes.
+/// A decimal number `digits * 10^-scale` of at most 30 digits, without trailing zeros: more than `rust_decimal` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Decimal {
-    pub(crate) digits: u128,
-    pub(crate) scale: u8,
+pub(super) struct PlainDecimal {
+    pub(super) digits: u128,
+    pub(super) scale: u8,
 }
 
-impl Decimal {
+impl PlainDecimal {
     fn parse(text: &str) -> Result<Self, String> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let fraction_digits = fraction.trim_end_matches('0');
@@ -55,23 +55,23 @@ impl Decimal {
 
 /// One trade of the tape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(super) struct TapeRow {
     /// Line of the file, from 1.
-    pub(crate) line: u64,
+    pub(super) line: u64,
     /// Number of the aggregate trade.
-    pub(crate) id: u64,
+    pub(super) id: u64,
     /// Quote coins per base coin.
-    pub(crate) price: Decimal,
+    pub(super) price: PlainDecimal,
     /// The price as it was written.
-    pub(crate) price_text: Box<str>,
+    pub(super) price_text: Box<str>,
     /// Base coins.
-    pub(crate) quantity: Decimal,
+    pub(super) quantity: PlainDecimal,
     /// The quantity as it was written.
-    pub(crate) quantity_text: Box<str>,
+    pub(super) quantity_text: Box<str>,
     /// Milliseconds since 1970.
-    pub(crate) time_ms: i64,
-    /// Whether the buyer's order was in the book, so that the seller took it.
-    pub(crate) buyer_is_maker: bool,
+    pub(super) time_ms: i64,
+    /// Whether the buyer's order was in the book, so the seller was the taker.
+    pub(super) buyer_is_maker: bool,
 }
 
 const COLUMNS: [&str; 8] = [
@@ -85,16 +85,18 @@ const COLUMNS: [&str; 8] = [
     "best match",
 ];
 
-/// Names the column from its index.
-pub(crate) fn column(index: usize) -> String {
+/// Number and name of a column.
+pub(super) fn column(index: usize) -> String {
     match COLUMNS.get(index) {
         Some(name) => format!("{} ({name})", index + 1),
         None => (index + 1).to_string(),
     }
 }
 
-/// Reads all rows. A blank line is skipped.
-pub(crate) fn read_rows(csv: impl Read) -> Result<Vec<Row>, GenerateError> {
+/// Reads all rows. Blank lines are skipped.
+///
+/// By hand: the format has no quotes, and errors name the line, which the `csv` crate counts wrongly after a blank line.
+pub(super) fn read_rows(csv: impl Read) -> Result<Vec<TapeRow>, GenerateError> {
     let mut rows = Vec::new();
     for (line, text) in (1_u64..).zip(BufReader::new(csv).lines()) {
         let text = text.map_err(GenerateError::Read)?;
@@ -110,10 +112,10 @@ pub(crate) fn read_rows(csv: impl Read) -> Result<Vec<Row>, GenerateError> {
     Ok(rows)
 }
 
-/// A refused row: the index of the column and what was wrong there.
-type Rejection = (usize, String);
+/// A malformed row: the index of the column, and the reason.
+pub(super) type RowError = (usize, String);
 
-fn read_row(line: u64, text: &str) -> Result<Row, Rejection> {
+fn read_row(line: u64, text: &str) -> Result<TapeRow, RowError> {
     let fields: Vec<&str> = text.split(',').collect();
     if fields.len() != COLUMNS.len() {
         let reason = format!("the row has {} columns, not {}", fields.len(), COLUMNS.len());
@@ -124,7 +126,7 @@ fn read_row(line: u64, text: &str) -> Result<Row, Rejection> {
         let number = text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
         number.ok_or_else(|| (index, format!("\"{text}\" is not a whole number")))
     };
-    let decimal = |index: usize| Decimal::parse(fields[index]).map_err(|reason| (index, reason));
+    let decimal = |index: usize| PlainDecimal::parse(fields[index]).map_err(|reason| (index, reason));
     let flag = |index: usize| match fields[index] {
         "True" | "true" => Ok(true),
         "False" | "false" => Ok(false),
@@ -134,10 +136,10 @@ fn read_row(line: u64, text: &str) -> Result<Row, Rejection> {
     if last < first {
         return Err((4, format!("{last} is less than the first id, {first}")));
     }
-    // The year 9999 is the last one that a timestamp can hold.
+    // A timestamp holds years up to 9999.
     let time_ms = i64::try_from(whole(5)?).ok();
     let time_ms = time_ms.filter(|&time| time < 253_402_300_800_000);
-    let row = Row {
+    let row = TapeRow {
         line,
         id: whole(0)?,
         price: decimal(1)?,
@@ -166,12 +168,12 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(
             rows[0].price,
-            Decimal {
+            PlainDecimal {
                 digits: 141_342,
                 scale: 8
             }
         );
-        assert_eq!(rows[0].quantity, Decimal { digits: 23, scale: 0 });
+        assert_eq!(rows[0].quantity, PlainDecimal { digits: 23, scale: 0 });
         assert_eq!(
             (rows[0].time_ms, rows[0].buyer_is_maker, rows[1].line),
             (1_570_752_011_620, true, 3)

@@ -1,15 +1,16 @@
-//! Opening balances for a tape: what each account needs so that it never falls below zero, and some more.
+//! Opening balances for a tape: each account gets enough to stay above zero, and some more.
 
 use std::collections::BTreeMap;
 
-use crate::generate::tape::Plan;
-use crate::generate::tape::events::{Act, Deal, Entry, withdrawal_fee};
+use crate::generate::tape::act::{Act, TapeEntry, withdrawal_fee};
+use crate::generate::tape::deal::Deal;
+use crate::generate::tape::plan::TapePlan;
 
-/// Account and side (0 the base asset, 1 the quote asset).
-pub(crate) type Holding = (u64, usize);
+/// Account, and side: 0 is the base asset, 1 the quote asset.
+type AccountSide = (u64, usize);
 
-/// The changes of balances that an act brings, in units.
-pub(crate) fn changes(plan: &Plan, act: Act) -> Vec<(Holding, i128)> {
+/// The changes of balances that an act causes, in units.
+fn changes(plan: &TapePlan, act: Act) -> Vec<(AccountSide, i128)> {
     let of = |units: u128| i128::try_from(units).unwrap_or(i128::MAX);
     match act {
         Act::Trade { row } => {
@@ -49,10 +50,10 @@ pub(crate) fn changes(plan: &Plan, act: Act) -> Vec<(Holding, i128)> {
 }
 
 /// The opening balances, all at the anchor.
-pub(crate) fn openings(plan: &Plan, entries: &[Entry]) -> Vec<Entry> {
-    let mut in_time: Vec<&Entry> = entries.iter().collect();
+pub(super) fn openings(plan: &TapePlan, entries: &[TapeEntry]) -> Vec<TapeEntry> {
+    let mut in_time: Vec<&TapeEntry> = entries.iter().collect();
     in_time.sort_by_key(|entry| entry.time_ms);
-    let mut balances: BTreeMap<Holding, (i128, i128)> = BTreeMap::new();
+    let mut balances: BTreeMap<AccountSide, (i128, i128)> = BTreeMap::new();
     for entry in in_time {
         for (holding, delta) in changes(plan, entry.act) {
             let (balance, lowest) = balances.entry(holding).or_default();
@@ -66,7 +67,7 @@ pub(crate) fn openings(plan: &Plan, entries: &[Entry]) -> Vec<Entry> {
         for side in [0, 1] {
             let lowest = balances.get(&(account, side)).map_or(0, |&(_, lowest)| lowest);
             let trades = account < plan.traders();
-            // Holders hold more; some traders have nothing to spare.
+            // Holders hold more; some traders have nothing extra.
             let times = draws.below(if trades { 40 } else { 400 });
             let spare = if times == 0 {
                 0
@@ -76,20 +77,15 @@ pub(crate) fn openings(plan: &Plan, entries: &[Entry]) -> Vec<Entry> {
             let units = lowest.unsigned_abs() + spare;
             if units > 0 {
                 let act = Act::Opening { account, side, units };
-                let time_ms = plan.anchor_ms;
-                openings.push(Entry {
-                    written_ms: time_ms,
-                    time_ms,
-                    act,
-                });
+                openings.push(TapeEntry::at(plan.anchor_ms, act));
             }
         }
     }
     openings
 }
 
-/// What all accounts together hold at the start, in units of the base and the quote asset.
-pub(crate) fn held(openings: &[Entry]) -> [u128; 2] {
+/// The sum of all opening balances, in units of the base and of the quote asset.
+pub(super) fn held(openings: &[TapeEntry]) -> [u128; 2] {
     let mut held = [0; 2];
     for entry in openings {
         if let Act::Opening { side, units, .. } = entry.act {

@@ -1,19 +1,31 @@
 //! The records of a tape's bus as text.
 
-use crate::generate::GenerateError;
 use crate::generate::accounts::plain_name;
-use crate::generate::bus::{ACCOUNTS, Bus, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
+use crate::generate::bus::{ACCOUNTS, BusWriter, DEPOSITS, TRADES, TRANSFERS, WITHDRAWALS};
 use crate::generate::draws::Draws;
+use crate::generate::error::GenerateError;
 use crate::generate::events::envelope;
 use crate::generate::json::Json;
-use crate::generate::tape::events::{Act, Deal, Entry, ODDITIES, withdrawal_fee};
-use crate::generate::tape::{Plan, Tape, TapeSummary};
+use crate::generate::tape::act::{Act, ODDITIES, TapeEntry, withdrawal_fee};
+use crate::generate::tape::deal::Deal;
+use crate::generate::tape::plan::TapePlan;
+use crate::generate::tape::settings::{Tape, TapeSummary};
 use crate::generate::text::{decimal, power_of_ten, timestamp};
 
 /// Writes the record, and for a few trades a second copy.
-pub(crate) fn write(plan: &Plan, entry: &Entry, bus: &mut Bus, summary: &mut TapeSummary) -> Result<(), GenerateError> {
-    let (topic, account, json) = record(plan, entry);
+pub(super) fn write(
+    plan: &TapePlan,
+    entry: &TapeEntry,
+    bus: &mut BusWriter,
+    summary: &mut TapeSummary,
+) -> Result<(), GenerateError> {
+    let TapeRecord {
+        topic,
+        account,
+        event: json,
+    } = record(plan, entry);
     let partition = u32::try_from(account % (1 << 16)).unwrap_or(0);
+    // Compact JSON draws nothing.
     let mut unused = plan.draws(0);
     if let Act::Bad { number } = entry.act {
         summary.bad += 1;
@@ -41,71 +53,53 @@ pub(crate) fn write(plan: &Plan, entry: &Entry, bus: &mut Bus, summary: &mut Tap
     Ok(())
 }
 
-/// The topic, the account that is the key, and the event.
-fn record(plan: &Plan, entry: &Entry) -> (usize, u64, Json) {
-    let holding = |account: u64, side: usize, units: u128| {
-        let (asset, decimals) = plan.asset(side);
-        Json::object([
-            ("account", Json::text(plain_name(account))),
-            ("asset", Json::text(asset.to_owned())),
-            ("amount", Json::text(decimal(units, decimals))),
-        ])
-    };
-    let (topic, account, id, source, kind, data) = match entry.act {
-        Act::Trade { row } => return trade(plan, row),
+struct TapeRecord {
+    topic: usize,
+    /// The account that is the key.
+    account: u64,
+    event: Json,
+}
+
+fn record(plan: &TapePlan, entry: &TapeEntry) -> TapeRecord {
+    let time = timestamp(entry.time_ms);
+    match entry.act {
+        Act::Trade { row } => trade(plan, row),
         Act::Opening { account, side, units } => {
             let id = format!("open-{}-{account}", plan.asset(side).0);
-            let data = holding(account, side, units);
-            (DEPOSITS, account, id, "/ledger", "exchange.opening_balance.v1", data)
+            let data = holding(plan, account, side, units);
+            let event = envelope(id, "/ledger", "exchange.opening_balance.v1", time, data);
+            TapeRecord {
+                topic: DEPOSITS,
+                account,
+                event,
+            }
         }
         Act::Deposit {
             account,
             side,
             units,
             number,
-        } => {
-            let (id, data) = (format!("dep-{number:05}"), holding(account, side, units));
-            (DEPOSITS, account, id, "/exchange/deposits", "exchange.deposit.v1", data)
-        }
+        } => deposit(
+            account,
+            format!("dep-{number:05}"),
+            time,
+            holding(plan, account, side, units),
+        ),
         Act::Unlisted { account, number } => {
-            let mut data = holding(account, 1, power_of_ten(u32::from(plan.asset(1).1)));
+            let mut data = holding(plan, account, 1, power_of_ten(u32::from(plan.asset(1).1)));
             data.set("asset", Some(Json::text("USDT")));
-            let id = format!("dep-usdt-{number}");
-            (DEPOSITS, account, id, "/exchange/deposits", "exchange.deposit.v1", data)
+            deposit(account, format!("dep-usdt-{number}"), time, data)
         }
         Act::Bad { number } => {
-            let data = holding(number as u64, 0, 1);
-            let id = format!("bad-{number}");
-            (
-                DEPOSITS,
-                number as u64,
-                id,
-                "/exchange/deposits",
-                "exchange.deposit.v1",
-                data,
-            )
+            let account = number as u64;
+            deposit(account, format!("bad-{number}"), time, holding(plan, account, 0, 1))
         }
         Act::Withdrawal {
             account,
             side,
             units,
             number,
-        } => {
-            let mut data = holding(account, side, units);
-            let fee = withdrawal_fee(units);
-            if fee > 0 {
-                data.push("fee", amount_of(plan, side, fee));
-            }
-            let id = format!("wd-{number:05}");
-            (
-                WITHDRAWALS,
-                account,
-                id,
-                "/exchange/withdrawals",
-                "exchange.withdrawal.v1",
-                data,
-            )
-        }
+        } => withdrawal(plan, time, (account, side, units, number)),
         Act::Transfer {
             from,
             to,
@@ -113,21 +107,19 @@ fn record(plan: &Plan, entry: &Entry) -> (usize, u64, Json) {
             units,
             number,
         } => {
-            let mut data = Json::object([
+            let (asset, decimals) = plan.asset(side);
+            let data = Json::object([
                 ("from_account", Json::text(plain_name(from))),
                 ("to_account", Json::text(plain_name(to))),
+                ("asset", Json::text(asset.to_owned())),
+                ("amount", Json::text(decimal(units, decimals))),
             ]);
-            let (asset, decimals) = plan.asset(side);
-            data.push("asset", Json::text(asset.to_owned()));
-            data.push("amount", Json::text(decimal(units, decimals)));
-            (
-                TRANSFERS,
-                from,
-                format!("tf-{number:05}"),
-                "/ledger",
-                "exchange.transfer.v1",
-                data,
-            )
+            let event = envelope(format!("tf-{number:05}"), "/ledger", "exchange.transfer.v1", time, data);
+            TapeRecord {
+                topic: TRANSFERS,
+                account: from,
+                event,
+            }
         }
         Act::Status {
             account,
@@ -138,21 +130,55 @@ fn record(plan: &Plan, entry: &Entry) -> (usize, u64, Json) {
                 ("account", Json::text(plain_name(account))),
                 ("status", Json::text(status)),
             ]);
-            (
-                ACCOUNTS,
-                account,
+            let event = envelope(
                 format!("st-{number:05}"),
                 "/crm",
                 "exchange.account_status.v1",
+                time,
                 data,
-            )
+            );
+            TapeRecord {
+                topic: ACCOUNTS,
+                account,
+                event,
+            }
         }
-    };
-    let time = timestamp(entry.time_ms);
-    (topic, account, envelope(id, source, kind, time, data))
+    }
 }
 
-fn amount_of(plan: &Plan, side: usize, units: u128) -> Json {
+fn deposit(account: u64, id: String, time: String, data: Json) -> TapeRecord {
+    TapeRecord {
+        topic: DEPOSITS,
+        account,
+        event: envelope(id, "/exchange/deposits", "exchange.deposit.v1", time, data),
+    }
+}
+
+fn withdrawal(plan: &TapePlan, time: String, (account, side, units, number): (u64, usize, u128, usize)) -> TapeRecord {
+    let mut data = holding(plan, account, side, units);
+    let fee = withdrawal_fee(units);
+    if fee > 0 {
+        data.push("fee", amount_of(plan, side, fee));
+    }
+    let id = format!("wd-{number:05}");
+    TapeRecord {
+        topic: WITHDRAWALS,
+        account,
+        event: envelope(id, "/exchange/withdrawals", "exchange.withdrawal.v1", time, data),
+    }
+}
+
+/// The `data` of an event that moves one amount of one account.
+fn holding(plan: &TapePlan, account: u64, side: usize, units: u128) -> Json {
+    let (asset, decimals) = plan.asset(side);
+    Json::object([
+        ("account", Json::text(plain_name(account))),
+        ("asset", Json::text(asset.to_owned())),
+        ("amount", Json::text(decimal(units, decimals))),
+    ])
+}
+
+fn amount_of(plan: &TapePlan, side: usize, units: u128) -> Json {
     let (asset, decimals) = plan.asset(side);
     Json::object([
         ("asset", Json::text(asset.to_owned())),
@@ -160,7 +186,7 @@ fn amount_of(plan: &Plan, side: usize, units: u128) -> Json {
     ])
 }
 
-fn trade(plan: &Plan, row: usize) -> (usize, u64, Json) {
+fn trade(plan: &TapePlan, row: usize) -> TapeRecord {
     let at = &plan.rows[row];
     let deal = Deal::of(plan, row);
     let party = |account: u64, side: Option<usize>| {
@@ -184,12 +210,15 @@ fn trade(plan: &Plan, row: usize) -> (usize, u64, Json) {
     data.push("buyer", party(deal.buyer, (!deal.buyer_is_maker).then_some(0)));
     data.push("seller", party(deal.seller, deal.buyer_is_maker.then_some(1)));
     let (id, source) = (format!("agg-{}", at.id), format!("/markets/{base}{quote}"));
-    let json = envelope(id, source, "exchange.trade.v1", timestamp(at.time_ms), data);
-    (TRADES, deal.buyer, json)
+    TapeRecord {
+        topic: TRADES,
+        account: deal.buyer,
+        event: envelope(id, source, "exchange.trade.v1", timestamp(at.time_ms), data),
+    }
 }
 
-/// A deposit that has to be refused; each number has its own reason.
-fn spoil(plan: &Plan, number: usize, mut json: Json, unused: &mut Draws) -> Vec<u8> {
+/// A deposit with a defect. Each number has its own.
+fn spoil(plan: &TapePlan, number: usize, mut json: Json, unused: &mut Draws) -> Vec<u8> {
     let too_precise = format!("1.{}1", "0".repeat(plan.tape.base_decimals.into()));
     match number % ODDITIES {
         0 => {

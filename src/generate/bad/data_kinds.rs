@@ -1,11 +1,15 @@
-//! Bad source records, continued: faults of the fields of `data`.
+//! Bad source records, second part: defects of the fields of `data`.
 
-use crate::generate::bad::kinds::Base::{Adjustment, Deposit, Status, Trade, Transfer, Withdrawal};
-use crate::generate::bad::kinds::Change::{Drop, Set, TooLarge, TooPrecise};
-use crate::generate::bad::kinds::{AMOUNT, EVENT, Kind, kind};
+use crate::generate::bad::defect::BadKind;
+use crate::generate::bad::defect::Base::{Adjustment, Deposit, Status, Trade, Transfer, Withdrawal};
+use crate::generate::bad::defect::Defect::{Drop, Set, TooLarge, TooPrecise};
+use crate::generate::bad::defect::kind;
 
-/// Faults inside `data`.
-pub(crate) const INNER: &[Kind] = &[
+const EVENT: &str = "invalid_event";
+const AMOUNT: &str = "invalid_amount";
+
+/// Defects inside `data`.
+pub(super) const DATA_KINDS: &[BadKind] = &[
     // Names.
     kind(EVENT, "no-account", Deposit, Drop("data.account")),
     kind(EVENT, "account-number", Deposit, Set("data.account", "42")),
@@ -113,7 +117,7 @@ pub(crate) const INNER: &[Kind] = &[
             r#""999999999999999999999999999999999999999999999999999999999999""#,
         ),
     ),
-    // Fees: what is refused takes the rest of the event with it.
+    // Fees: a bad fee rejects the whole event.
     kind(EVENT, "fee-string", Withdrawal, Set("data.fee", r#""0.1""#)),
     kind(EVENT, "fee-null", Withdrawal, Set("data.fee", "null")),
     kind(EVENT, "fee-no-asset", Withdrawal, Drop("data.fee.asset")),

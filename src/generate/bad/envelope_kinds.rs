@@ -1,71 +1,19 @@
-//! The tables of bad source records: one fault each, and the dead letter that it should become. First the faults of the
-//! text, the envelope and its times.
+//! Bad source records, first part: defects of the text, of the envelope and of its time.
 
-use crate::generate::bad::fields::INNER;
-
-use Base::{Deposit, Status, Trade, Transfer, Withdrawal};
-use Change::{Ahead, Bytes, Drop, Set};
-
-/// The valid event that is spoilt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Base {
-    Deposit,
-    Withdrawal,
-    Trade,
-    Transfer,
-    Adjustment,
-    Status,
-}
-
-/// How it is spoilt.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Change {
-    /// The text as a whole; it may not get a line end.
-    Bytes(fn(Vec<u8>) -> Vec<u8>),
-    /// The member at the path is taken out.
-    Drop(&'static str),
-    /// The member at the path gets this JSON text.
-    Set(&'static str, &'static str),
-    /// One digit more than the asset's units have.
-    TooPrecise(&'static str),
-    /// One unit more than 10^30.
-    TooLarge(&'static str),
-    /// So many epochs after the last one of the bus.
-    Ahead(u32),
-}
-
-/// One kind of bad record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
-    /// The code of the dead letter.
-    pub(crate) code: &'static str,
-    pub(crate) base: Base,
-    pub(crate) change: Change,
-}
-
-pub(crate) const fn kind(code: &'static str, name: &'static str, base: Base, change: Change) -> Kind {
-    Kind {
-        name,
-        code,
-        base,
-        change,
-    }
-}
-
-/// All kinds, in the order of their turns.
-pub(crate) const KINDS: [&[Kind]; 2] = [OUTER, INNER];
+use crate::generate::bad::defect::BadKind;
+use crate::generate::bad::defect::Base::{Deposit, Status, Trade, Transfer, Withdrawal};
+use crate::generate::bad::defect::Defect::{Ahead, Bytes, Drop, Set};
+use crate::generate::bad::defect::kind;
 
 const JSON: &str = "invalid_json";
-pub(crate) const EVENT: &str = "invalid_event";
-pub(crate) const AMOUNT: &str = "invalid_amount";
+const EVENT: &str = "invalid_event";
 const TIME: &str = "invalid_time";
 const TYPE: &str = "unsupported_type";
 const TOPIC: &str = "wrong_topic";
 const AHEAD: &str = "too_far_ahead";
 
-/// Faults outside `data`.
-const OUTER: &[Kind] = &[
+/// Defects outside `data`.
+pub(super) const ENVELOPE_KINDS: &[BadKind] = &[
     // Not one JSON value.
     kind(
         JSON,
@@ -135,7 +83,7 @@ const OUTER: &[Kind] = &[
     kind(JSON, "hexadecimal", Deposit, Set("data.unknown", "0x10")),
     kind(JSON, "leading-zero", Deposit, Set("data.unknown", "007")),
     kind(JSON, "bad-escape", Deposit, Set("data.account", r#""u-\x41""#)),
-    // JSON, but no event. Half a surrogate pair is JSON by its grammar, and no text.
+    // JSON, but not an event. Half a surrogate pair is JSON by the grammar, but not text.
     kind(EVENT, "lone-surrogate", Deposit, Set("data.account", r#""u-\ud83e""#)),
     kind(EVENT, "array", Deposit, Bytes(|text| [b"[", &text[..], b"]"].concat())),
     kind(EVENT, "string", Deposit, Bytes(|_| b"\"deposit\"".to_vec())),

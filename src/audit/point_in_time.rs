@@ -10,6 +10,7 @@ use crate::audit::error::AuditError;
 use crate::bus::scan::scan_range;
 use crate::bus::{BusError, Log, Mark, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
@@ -71,7 +72,7 @@ impl PointInTime {
                 let sealed = sealed(bus, coordinator.unwrap_or(0), &deployment)?;
                 (Some(sealed), deployment.dedup_epochs)
             }
-            None => (None, crate::config::Config::default().dedup_epochs),
+            None => (None, DEFAULT_DEDUP_EPOCHS),
         };
         Ok(Self {
             dedup_epochs,

@@ -7,7 +7,7 @@ use clap::Args;
 use ethnum::I256;
 
 use crate::audit::explain::{
-    ExplainError, ExplainedPayout, Explainer, Explanation, MULTIPLIER_SCALE, RATE_SCALE, Stage,
+    EpochStage, ExplainError, ExplainedPayout, Explainer, Explanation, MULTIPLIER_SCALE, RATE_SCALE,
 };
 use crate::cli::failure::Failure;
 use crate::cli::flags::Reading;
@@ -71,7 +71,7 @@ impl Explain {
 impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         match error {
-            ExplainError::Replay(error) => error.into(),
+            ExplainError::Audit(error) => error.into(),
             error @ (ExplainError::NotListed(_) | ExplainError::NoEpoch(_)) => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
@@ -135,7 +135,7 @@ fn tell(trace: &Explanation, out: &mut dyn Write) -> Outcome {
             out,
             "Nothing was paid: the share is less than the smallest amount there is."
         )?,
-        (None, Stage::Open) => writeln!(
+        (None, EpochStage::Open) => writeln!(
             out,
             "This epoch is not closed: what follows is as of now, and may change."
         )?,
@@ -178,7 +178,7 @@ fn tell(trace: &Explanation, out: &mut dyn Write) -> Outcome {
         "",
     ]);
     for change in &trace.changes {
-        let mut what = kind(&change.kind).to_owned();
+        let mut what = kind(&change.event_type).to_owned();
         if let Some(missed) = change.missed_epoch {
             what.push_str(&format!(" (late, of epoch {missed})"));
         }
@@ -221,7 +221,7 @@ fn tell(trace: &Explanation, out: &mut dyn Write) -> Outcome {
             table.row([
                 other.outcome,
                 &other.time,
-                kind(&other.kind),
+                kind(&other.event_type),
                 &other.event_id,
                 &format!("{}, offset {}", other.partition, other.offset),
                 other.reason.as_deref().unwrap_or_default(),

@@ -21,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::bus::kafka::{KafkaSettings as KafkaConfig, settings};
 use crate::config::value::Value;
+use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 
 pub use address::BusAddress;
 pub use key::Key;
@@ -100,7 +101,7 @@ impl Default for Config {
             partitions: None,
             // Two for each core: while one waits for the disk, another works.
             threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().saturating_mul(2)),
-            dedup_epochs: 7,
+            dedup_epochs: DEFAULT_DEDUP_EPOCHS,
             cache_mb: 256,
             dir: DirConfig { sync: true },
             kafka: KafkaConfig::default(),

@@ -6,6 +6,9 @@ use crate::core::contract::event::MAX_LEGS;
 use crate::core::fault::Fault;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
+/// The default of the setting `dedup_epochs`: for how many epochs duplicates are recognised.
+pub const DEFAULT_DEDUP_EPOCHS: u64 = 7;
+
 /// An applied event, remembered by its id and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenEvent {

@@ -1,213 +1,178 @@
-//! What an explanation consists of, as it is shown and as `--json` has it.
+//! The parts of an explanation, as `--json` writes them.
 
 use serde::Serialize;
 
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
-/// An amount, in the asset and in its smallest units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedAmount {
-    /// As a decimal number of the asset.
+    /// A decimal number of the asset.
     pub amount: String,
-    /// The same in units.
+    /// The same amount in units.
     pub units: String,
 }
 
 /// A change of the balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedChange {
-    /// The event's id.
     pub event_id: String,
-    /// Its source.
     pub event_source: String,
-    /// Its type.
     #[serde(rename = "type")]
-    pub kind: String,
-    /// Where it stands: `exchange.trades:3`.
+    pub event_type: String,
+    /// Such as `exchange.trades:3`.
     pub partition: String,
-    /// At which offset.
     pub offset: u64,
-    /// When it happened.
     pub time: String,
-    /// By how much, signed.
+    /// Signed.
     pub delta: ExplainedAmount,
-    /// For how long it counts: from then, or from when it is taken to have happened, to the epoch's end.
+    /// How long the change counts: until the end of the epoch, from its time, or from the start of the epoch if it came late.
     pub counts_for_ms: u64,
-    /// The product of the two.
+    /// `delta` in units times `counts_for_ms`.
     pub unit_milliseconds: String,
-    /// The closed epoch it belongs to by its time, if it came late.
+    /// If the event came late: the closed epoch that its time belongs to.
     pub missed_epoch: Option<Epoch>,
 }
 
-/// A record that names the account and changed nothing of this asset in this epoch.
+/// A record that names the account, but changed nothing of this asset in this epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherRecord {
-    /// The event's id; empty if there is none that can be read.
+    /// Empty if it cannot be read.
     pub event_id: String,
-    /// Its type.
     #[serde(rename = "type")]
-    pub kind: String,
-    /// Where it stands.
+    pub event_type: String,
     pub partition: String,
-    /// At which offset.
     pub offset: u64,
-    /// When it happened, as it says.
+    /// As the record has it.
     pub time: String,
-    /// What became of it.
+    /// `duplicate`, `ignored`, `refused` or `late`.
     pub outcome: &'static str,
-    /// The code, if it was refused.
+    /// If it was rejected.
     pub code: Option<String>,
-    /// Why.
     pub reason: Option<String>,
 }
 
-/// A status of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedStatus {
-    /// The status.
     pub status: &'static str,
-    /// From when on.
+    /// When the status begins.
     pub time: String,
-    /// The event's id.
     pub event_id: String,
-    /// Where it stands.
     pub partition: String,
-    /// At which offset.
     pub offset: u64,
-    /// Whether it was published before the epoch's cut.
+    /// Whether the event is before the cut of the epoch.
     pub counts: bool,
 }
 
-/// The rules in force.
+/// The programme of the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedProgramme {
-    /// Since which epoch.
     pub from_epoch: Epoch,
     /// `pool` or `apr`.
     pub mode: &'static str,
     /// The yearly rate, scaled by 10^18.
     pub apr_scaled: Option<String>,
-    /// The exchange's share of the pool.
+    /// The exchange's part of the pool.
     pub commission_rate: String,
     /// The least average balance that earns.
     pub min_balance: ExplainedAmount,
     /// The average balance above which nothing more is earned.
     pub max_balance: Option<ExplainedAmount>,
-    /// The least that is paid out.
     pub min_payout: ExplainedAmount,
-    /// Shares are cut to multiples of this.
+    /// Shares are rounded down to multiples of this.
     pub grain: ExplainedAmount,
-    /// Whether an account without a status earns.
+    /// `automatic` or `opt_in`.
     pub enrolment: &'static str,
 }
 
-/// The part of what counts that falls into a tier.
+/// The part of the counted balance in one tier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedTier {
-    /// The tier's multiplier, scaled by 10^6.
+    /// Scaled by 10^6.
     pub multiplier_scaled: String,
-    /// The part, in unit-milliseconds.
     pub unit_milliseconds: String,
 }
 
-/// What there was to share, in `pool` mode.
+/// The pool of the epoch, in `pool` mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedPool {
-    /// The pool given, with validators' rewards.
+    /// With the validators' rewards.
     pub reward_pool: ExplainedAmount,
-    /// The exchange's share.
     pub commission: ExplainedAmount,
-    /// Dust of the epoch before.
+    /// The dust of the epoch before.
     pub carried_in: ExplainedAmount,
-    /// What is shared: pool less commission, and the dust.
+    /// `reward_pool - commission + carried_in`.
     pub to_share: ExplainedAmount,
-    /// The weights of all accounts together.
+    /// The weights of all accounts.
     pub total_weight: String,
 }
 
 /// From the weight to the payout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedPayout {
-    /// What there was to share; not in `apr` mode.
+    /// `None` in `apr` mode.
     pub pool: Option<ExplainedPool>,
-    /// The account's share, cut to a multiple of the grain.
+    /// The account's share, rounded down to a multiple of the grain.
     pub reward: ExplainedAmount,
-    /// Shares of earlier epochs that were too small to be paid: epoch and share. They add up to the next.
+    /// The earlier epochs whose shares were withheld, with these shares. Their sum is `withheld_before`.
     pub withheld_from: Vec<(Epoch, ExplainedAmount)>,
-    /// What was withheld before.
     pub withheld_before: ExplainedAmount,
-    /// Both together.
+    /// `reward + withheld_before`.
     pub due: ExplainedAmount,
-    /// What is paid; 0 if it is less than the least that is.
+    /// 0 if `due` is less than the least payout.
     pub paid: ExplainedAmount,
-    /// What stays withheld.
     pub withheld_after: ExplainedAmount,
 }
 
-/// How far an epoch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// It is not closed: more may come.
+pub enum EpochStage {
+    /// No cut is recorded.
     Open,
-    /// It is closed, and being settled.
+    /// The cut is recorded; the settlement is not finished.
     Closed,
-    /// It is settled.
     Sealed,
 }
 
-/// The whole story.
+/// How a payout follows from the log. The letters S, C and W are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// The asset.
     pub asset: Asset,
-    /// Its decimals: a unit is `10^-decimals`.
+    /// A unit is `10^-decimals`.
     pub decimals: u8,
-    /// The epoch.
     pub epoch: Epoch,
-    /// The account.
     pub account: String,
-    /// When the epoch starts.
     pub epoch_start: String,
-    /// When it ends.
     pub epoch_end: String,
-    /// Its length.
     pub epoch_ms: u64,
-    /// How far it is.
-    pub stage: Stage,
-    /// The rules in force.
+    pub stage: EpochStage,
     pub programme: ExplainedProgramme,
-    /// The balance at the epoch's start: all that was applied in earlier epochs.
+    /// The balance at the start of the epoch.
     pub opening_balance: ExplainedAmount,
-    /// What changed it.
     pub changes: Vec<ExplainedChange>,
-    /// The balance at the epoch's end.
+    /// The balance at the end of the epoch.
     pub closing_balance: ExplainedAmount,
-    /// S: the opening balance times the epoch's length, and what each change counts.
+    /// S: the opening balance times `epoch_ms`, plus the unit-milliseconds of all changes.
     pub unit_milliseconds: String,
     /// S in asset times seconds.
     pub balance_seconds: String,
-    /// S by the epoch's length.
+    /// S divided by the length of the epoch.
     pub average_balance: String,
-    /// The account's statuses.
     pub statuses: Vec<ExplainedStatus>,
-    /// Whether the account earns.
     pub eligible: bool,
-    /// Why not.
     pub ineligible_because: Option<&'static str>,
-    /// C: S, or the cap.
+    /// C: the part of S that counts, at most the maximum.
     pub counted_unit_milliseconds: String,
-    /// C by tiers.
+    /// C, split by tier.
     pub tiers: Vec<ExplainedTier>,
-    /// W: the sum of the parts times their multipliers.
+    /// W: the sum of all tiers, each times its multiplier.
     pub weight: String,
-    /// From the weight to the payout; `None` if the epoch is not sealed.
+    /// `None` if the epoch is not sealed.
     pub payout: Option<ExplainedPayout>,
-    /// The amount of the distribution that was published; `None` if there is none.
+    /// The amount of the published distribution.
     pub published: Option<String>,
-    /// Whether that is what it should be; `None` if the epoch is not sealed.
+    /// Whether the published amount is right; `None` if the epoch is not sealed.
     pub agrees: Option<bool>,
-    /// Other records that name the account: refused, copies, ignored, or applied without a change here.
+    /// Other records that name the account.
     pub others: Vec<OtherRecord>,
 }

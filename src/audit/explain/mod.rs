@@ -1,10 +1,15 @@
-//! Explains one payout, or its absence: each number of an explanation follows from the ones before it.
+//! Explains one payout, or its absence: each number of an explanation follows from the numbers before it.
 
-pub mod explainer;
-pub mod explanation;
+mod account_trace;
+mod error;
+mod explainer;
+mod explanation;
+mod figures;
+mod read;
 
-pub use explainer::{ExplainError, Explainer, MULTIPLIER_SCALE, RATE_SCALE};
+pub use error::ExplainError;
+pub use explainer::{Explainer, MULTIPLIER_SCALE, RATE_SCALE};
 pub use explanation::{
-    ExplainedAmount, ExplainedChange, ExplainedPayout, ExplainedPool, ExplainedProgramme, ExplainedStatus,
-    ExplainedTier, Explanation, OtherRecord, Stage,
+    EpochStage, ExplainedAmount, ExplainedChange, ExplainedPayout, ExplainedPool, ExplainedProgramme, ExplainedStatus,
+    ExplainedTier, Explanation, OtherRecord,
 };

@@ -1,0 +1,37 @@
+//! Why there is no explanation.
+
+use crate::audit::error::AuditError;
+use crate::bus::BusError;
+use crate::core::fault::Fault;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    #[error("{0} is not listed; `softstake query epochs` shows the listed assets")]
+    NotListed(Asset),
+    #[error("epoch {0} is too far in the future")]
+    NoEpoch(Epoch),
+    /// Retention deleted the subtotals that the shares follow from.
+    #[error(
+        "the sums of {asset} epoch {epoch} are no longer on softstake.inbox: explain it from an archive, or from the folder of a \
+         reconciliation (--work)"
+    )]
+    NoSums { asset: Asset, epoch: Epoch },
+    #[error("the seal of {asset} epoch {epoch} cannot be read: {why}")]
+    BadSeal { asset: Asset, epoch: Epoch, why: String },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+impl From<Fault> for ExplainError {
+    fn from(fault: Fault) -> Self {
+        Self::Audit(fault.into())
+    }
+}
+
+impl From<BusError> for ExplainError {
+    fn from(error: BusError) -> Self {
+        Self::Audit(error.into())
+    }
+}

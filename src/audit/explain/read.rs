@@ -1,0 +1,147 @@
+//! Reads the published records that an explanation needs.
+
+use std::collections::BTreeMap;
+
+use ruint::aliases::U512;
+use serde::Deserialize;
+
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::PointInTime;
+use crate::audit::published;
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Topic};
+use crate::core::protocol::codec;
+use crate::core::protocol::messages::Inbox;
+use crate::core::protocol::totals::Subtotal;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+
+#[derive(Deserialize)]
+struct SealRecord {
+    data: ExplainedSeal,
+}
+
+/// The pool of an epoch, as its seal has it.
+#[derive(Deserialize)]
+pub(crate) struct ExplainedSeal {
+    asset: String,
+    epoch: Epoch,
+    reward_pool: String,
+    commission: String,
+    carried_in: String,
+}
+
+#[derive(Deserialize)]
+struct DistributionRecord {
+    id: String,
+    data: DistributionData,
+}
+
+#[derive(Deserialize)]
+struct DistributionData {
+    amount: String,
+}
+
+/// The pool of a sealed epoch, in units.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EpochPool {
+    pub reward_pool: U512,
+    pub commission: U512,
+    pub carried_in: U512,
+    /// The pool without the commission, plus what was carried in.
+    pub to_share: U512,
+}
+
+impl ExplainedSeal {
+    /// The pool in units. The error says what is wrong with the seal.
+    pub(crate) fn pool(&self, decimals: u8) -> Result<EpochPool, String> {
+        let units = |field: &str, text: &str| {
+            published::units(text, decimals)
+                .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", self.asset))
+        };
+        let reward_pool = units("reward_pool", &self.reward_pool)?;
+        let commission = units("commission", &self.commission)?;
+        let carried_in = units("carried_in", &self.carried_in)?;
+        let to_share = reward_pool
+            .checked_sub(commission)
+            .and_then(|rest| rest.checked_add(carried_in))
+            .ok_or_else(|| "its commission is more than its pool".to_owned())?;
+        Ok(EpochPool {
+            reward_pool,
+            commission,
+            carried_in,
+            to_share,
+        })
+    }
+}
+
+/// The sums of an asset's epochs over all ledger partitions, from their subtotals on the inbox.
+pub(crate) fn epoch_sums(bus: &dyn Log, number: u16) -> Result<BTreeMap<Epoch, Subtotal>, AuditError> {
+    let inbox = Topic::Inbox.partition(0);
+    let start = Mark {
+        offset: bus.start(inbox)?,
+        evidence: Vec::new(),
+    };
+    let mut sums: BTreeMap<Epoch, Subtotal> = BTreeMap::new();
+    scan_range(bus, inbox, &start, bus.readable_end(inbox)?, |record| {
+        if let Inbox::Subtotal { at, sums: subtotal, .. } = codec::decode(record.value, "a record of the inbox")?
+            && at.number() == number
+        {
+            let sum = sums.entry(at.epoch()).or_default();
+            *sum = sum.plus(&subtotal)?;
+        }
+        Ok::<_, AuditError>(())
+    })?;
+    Ok(sums)
+}
+
+/// The seals of an asset, by epoch.
+pub(crate) fn seals(
+    bus: &dyn Log,
+    point: &PointInTime,
+    asset: Asset,
+) -> Result<BTreeMap<Epoch, ExplainedSeal>, AuditError> {
+    let mut seals = BTreeMap::new();
+    scan_output(bus, point, Topic::Epochs, |record| {
+        if let Ok(SealRecord { data }) = serde_json::from_slice(record)
+            && data.asset == asset.as_str()
+        {
+            seals.insert(data.epoch, data);
+        }
+    })?;
+    Ok(seals)
+}
+
+/// The amount of the published distribution with this id.
+pub(crate) fn distributed_amount(bus: &dyn Log, point: &PointInTime, id: &str) -> Result<Option<String>, AuditError> {
+    // Softstake alone writes these records, so an id has only one spelling. Only records that hold it are parsed.
+    let word = serde_json::to_string(id).unwrap_or_default();
+    let finder = memchr::memmem::Finder::new(&word);
+    let mut amount = None;
+    scan_output(bus, point, Topic::Distributions, |record| {
+        if finder.find(record).is_some()
+            && let Ok(found) = serde_json::from_slice::<DistributionRecord>(record)
+            && found.id == id
+        {
+            amount = Some(found.data.amount);
+        }
+    })?;
+    Ok(amount)
+}
+
+fn scan_output(
+    bus: &dyn Log,
+    point: &PointInTime,
+    topic: Topic,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), AuditError> {
+    for (partition, end) in &point.output_ends {
+        if partition.topic == topic {
+            scan_range(bus, *partition, &Mark::default(), *end, |record| {
+                take(record.value);
+                Ok::<_, AuditError>(())
+            })?;
+        }
+    }
+    Ok(())
+}

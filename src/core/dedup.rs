@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::core::contract::event::MAX_LEGS;
+use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
@@ -66,6 +67,20 @@ impl SeenEvent {
 #[must_use]
 pub fn is_expired(epoch: Epoch, oldest_open: Epoch, dedup_epochs: u64) -> bool {
     epoch.saturating_add(dedup_epochs) < oldest_open
+}
+
+/// Compares the fingerprint of an event with that of the applied event with the same identity.
+///
+/// # Errors
+/// `conflicting_duplicate`, if the event is not an identical copy.
+pub fn check_copy(applied: u128, copy: u128) -> Result<(), Rejection> {
+    if applied == copy {
+        return Ok(());
+    }
+    Err(Code::ConflictingDuplicate.because(
+        "an event with this `id` and `source` was applied already, with another type, time or data; \
+         a correction needs an `id` of its own",
+    ))
 }
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).

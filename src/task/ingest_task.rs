@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::bus::{Batch, Log, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
-use crate::core::ingest::decode::Decoded;
+use crate::core::contract::decoded::Decoded;
 use crate::core::ingest::{Ingest, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;

@@ -16,8 +16,9 @@ use crate::cli::failure::Failure;
 use crate::cli::table::{Table, count};
 use crate::cli::{Outcome, bus, progress, query, records};
 use crate::config::BusAddress;
+use crate::core::contract::decoded::Decoded;
 use crate::core::contract::rejection::Rejection;
-use crate::core::ingest::decode::{Decoded, check_copy};
+use crate::core::dedup::check_copy;
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
 

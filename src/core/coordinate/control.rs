@@ -6,6 +6,7 @@ use ruint::aliases::U512;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Decision;
+use crate::core::contract::decoded::Decoded;
 use crate::core::contract::fields;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::records::DeadLetter;
@@ -13,9 +14,8 @@ use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::Topic;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingFacts, judge};
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SourceQuestion};
-use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::{Fault, impossible};
-use crate::core::ingest::decode::{Decoded, check_copy};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};

@@ -57,7 +57,7 @@ pub enum Accepted {
 pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
     let kind = Type::of(&envelope.kind)?;
     if !kind.is_control() {
-        // Always `wrong_topic`: it comes before `invalid_time`.
+        // Always fails: `wrong_topic` comes before `invalid_time`.
         Control::read(kind, envelope.data)?;
     }
     let time = fields::time(envelope.time, "time")?;

@@ -3,16 +3,16 @@
 use arrayvec::ArrayVec;
 
 use crate::core::contract::appends::Outputs;
+use crate::core::contract::decoded::Decoded;
 use crate::core::contract::event::{Envelope, Event, MAX_LEGS};
 use crate::core::contract::fields;
 use crate::core::contract::listing::LatePolicy;
 use crate::core::contract::records::{DeadLetter, LatePosting, timestamp};
 use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
-use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::Fault;
-use crate::core::ingest::decode::{Decoded, check_copy, read_event};
-use crate::core::ingest::judge::locate;
+use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::posting::{Leg, legs};
 use crate::core::ingest::{Ingest, IngestAsset};
 use crate::core::protocol::ledger::{Posting, StatusEntry};

@@ -1,5 +1,8 @@
-//! The rules about one leg of a listed asset. They are pure, and `softstake check` judges with them as well.
+//! The rules about an event of a source topic, and about one leg of a listed asset. They are pure, and `softstake check` judges with
+//! them as well.
 
+use crate::core::contract::event::{Envelope, Event, Type};
+use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::posting::Leg;
 use crate::core::values::calendar::Calendar;
@@ -25,6 +28,20 @@ pub struct LocatedLeg {
     /// The time at which it counts.
     pub time: TimeMs,
     pub epoch: Epoch,
+}
+
+/// Reads the event in an envelope from a source topic. `docs/contract-notes.md` gives the order of the checks.
+///
+/// # Errors
+/// `unsupported_type`, `wrong_topic`, `invalid_time`, `invalid_event`, `invalid_amount`.
+pub fn read_event<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, Event<'a>), Rejection> {
+    let kind = Type::of(&envelope.kind)?;
+    if kind.is_control() {
+        // Always fails: `wrong_topic` comes before `invalid_time`.
+        Event::read(kind, envelope.data)?;
+    }
+    let time = fields::time(envelope.time, "time")?;
+    Ok((time, Event::read(kind, envelope.data)?))
 }
 
 /// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.

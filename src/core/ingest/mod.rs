@@ -4,12 +4,11 @@
 //! recorded offset, a cut is an offset, and the task never passes an offset that an open question could concern
 //! ([`Ingest::limit`]).
 //!
-//! A record takes these steps: [`decode`] reads it, [`posting`] takes the event apart into legs, [`judge`] has the rules about one
-//! leg, [`apply`] applies it. [`decide`] applies decisions.
+//! [`apply`] applies a record: [`judge`] has the rules about it, and [`posting`] splits its event into legs. [`decide`] applies
+//! decisions.
 
 mod apply;
 mod decide;
-pub mod decode;
 pub mod judge;
 pub mod posting;
 

@@ -8,7 +8,7 @@ use ruint::aliases::U512;
 use serde::Serialize;
 
 use crate::bus::Log;
-use crate::core::values::account::check_account;
+use crate::core::values::account::AccountName;
 use crate::core::values::amount::format_units_wide;
 
 use crate::audit::error::AuditError;
@@ -177,7 +177,7 @@ fn read_rows(file: impl Read, history: &History) -> Result<Vec<FileRow>, Balance
 
 /// Parses a row. The error names the wrong column, and the reason.
 fn parse([account, asset, balance, time]: &[String; 4], history: &History) -> Result<ParsedRow, String> {
-    check_account(account).map_err(|error| format!("account: a name that {error}"))?;
+    AccountName::new(account).map_err(|error| format!("account: a name that {error}"))?;
     let name: Asset = asset.parse().map_err(|error| format!("asset: {error}"))?;
     let (number, listed) = history
         .asset(name)

@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::bus::{BusError, Log, Mark, Topic};
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, leaf_hash};
-use crate::core::values::account::check_account;
+use crate::core::values::account::AccountName;
 use crate::core::values::bucket::bucket;
 
 use crate::audit::published::{Paid, Record};
@@ -239,7 +239,7 @@ impl Proof {
         }
         // The leaf joins several fields. It has one meaning only if no field can hold a separator.
         Asset::parse(&self.asset).map_err(|error| format!("`asset` {error}"))?;
-        check_account(&self.account).map_err(|error| format!("`account` {error}"))?;
+        AccountName::new(&self.account).map_err(|error| format!("`account` {error}"))?;
         if !is_plain(&self.amount) {
             return Err("`amount` is not a plain decimal number, or it has needless zeros".into());
         }

@@ -292,14 +292,16 @@ impl<'a> TracedIngest<'a> {
         };
         while let Some(entry) = block.next_entry()? {
             match entry {
-                Entry::Posting(posting) if self.accounts.contains(posting.account) => postings.push(TracedPosting {
-                    account: posting.account.into(),
-                    at: posting.at,
-                    delta: posting.delta,
-                    before_end_ms: posting.before_end_ms,
-                    missed_epoch: None,
-                }),
-                Entry::Status(entry) if self.accounts.contains(entry.account) => {
+                Entry::Posting(posting) if self.accounts.contains(posting.account.as_str()) => {
+                    postings.push(TracedPosting {
+                        account: posting.account.as_str().into(),
+                        at: posting.at,
+                        delta: posting.delta,
+                        before_end_ms: posting.before_end_ms,
+                        missed_epoch: None,
+                    })
+                }
+                Entry::Status(entry) if self.accounts.contains(entry.account.as_str()) => {
                     *status = Some((entry.status, entry.time_ms));
                 }
                 Entry::Posting(_) | Entry::Status(_) => {}

@@ -15,7 +15,7 @@ use crate::cli::query::write_json;
 use crate::cli::table::Table;
 use crate::cli::{Outcome, bus};
 use crate::core::accrue::row;
-use crate::core::values::account::check_account;
+use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
@@ -36,7 +36,7 @@ pub(super) struct Explain {
     epoch: Epoch,
     /// The account
     #[arg(value_parser = account)]
-    account: String,
+    account: AccountName<'static>,
     #[command(flatten)]
     reading: Reading,
     /// JSON in place of text
@@ -44,9 +44,8 @@ pub(super) struct Explain {
     json: bool,
 }
 
-pub(super) fn account(name: &str) -> Result<String, String> {
-    check_account(name).map_err(|error| format!("an account's name that {error}"))?;
-    Ok(name.to_owned())
+pub(super) fn account(name: &str) -> Result<AccountName<'static>, String> {
+    name.parse().map_err(|error| format!("an account's name that {error}"))
 }
 
 impl Explain {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bus::Topic;
-use crate::core::values::account::check_account;
+use crate::core::values::account::AccountName;
 
 use crate::cli::flags::Places;
 use crate::cli::records::{Distribution, Seal};
@@ -39,7 +39,7 @@ Example:
     Account {
         /// The account
         #[arg(value_parser = account)]
-        name: String,
+        name: AccountName<'static>,
         /// Only this asset
         #[arg(long)]
         asset: Option<Asset>,
@@ -56,7 +56,7 @@ Example:
     Distributions {
         /// The account
         #[arg(value_parser = account)]
-        name: String,
+        name: AccountName<'static>,
         /// Only this asset
         #[arg(long)]
         asset: Option<Asset>,
@@ -81,9 +81,8 @@ Example:
     },
 }
 
-fn account(name: &str) -> Result<String, String> {
-    check_account(name).map_err(|error| format!("an account's name that {error}"))?;
-    Ok(name.to_owned())
+fn account(name: &str) -> Result<AccountName<'static>, String> {
+    name.parse().map_err(|error| format!("an account's name that {error}"))
 }
 
 impl Query {
@@ -99,9 +98,9 @@ impl Query {
                 let mut views = read_account(loaded.state()?, name)?;
                 views.retain(|view| asset.is_none_or(|asset| asset.as_str() == view.asset));
                 if *json {
-                    write_json(&json!({ "account": name, "assets": views }), out)
+                    write_json(&json!({ "account": name.as_str(), "assets": views }), out)
                 } else {
-                    show_account(name, &views, out)
+                    show_account(name.as_str(), &views, out)
                 }
             }
             What::Distributions {
@@ -114,10 +113,12 @@ impl Query {
                 let bus = bus::open_for_reading(loaded.bus()?)?;
                 let of_asset = |given: &str| asset.is_none_or(|asset| asset.as_str() == given);
                 // Seals second: whoever is sealed now had its distributions before.
-                let mut found: Vec<Distribution> =
-                    records::all(&bus, Topic::Distributions, Some(name), |data: &Distribution| {
-                        data.account == *name && of_asset(&data.asset)
-                    })?;
+                let mut found: Vec<Distribution> = records::all(
+                    &bus,
+                    Topic::Distributions,
+                    Some(name.as_str()),
+                    |data: &Distribution| data.account == name.as_str() && of_asset(&data.asset),
+                )?;
                 found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
                 let mut sealed = BTreeSet::new();
                 records::each(&bus, Topic::Epochs, None, |seal: Seal| {
@@ -132,7 +133,7 @@ impl Query {
                 if *json {
                     write_json(&rows, out)
                 } else {
-                    show_distributions(name, &rows, out)
+                    show_distributions(name.as_str(), &rows, out)
                 }
             }
             What::Epochs { asset, places, json } => {
@@ -330,6 +331,6 @@ mod tests {
             account("a\u{202e}b").unwrap_err(),
             "an account's name that has the unprintable character U+202E at byte 1"
         );
-        assert_eq!(account("Ünal"), Ok("Ünal".into()));
+        assert_eq!(account("Ünal"), Ok(AccountName::new("Ünal").unwrap()));
     }
 }

@@ -11,6 +11,7 @@ use crate::core::contract::listing;
 use crate::core::contract::records::timestamp;
 use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::impossible;
+use crate::core::values::account::AccountName;
 use crate::core::values::bucket::{Partitions, bucket};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::deployment::layout::Layout;
@@ -52,7 +53,7 @@ pub struct OpenEpoch {
 ///
 /// # Errors
 /// If the stores cannot be read.
-pub fn read_account(state: &Path, account: &str) -> Result<Vec<AssetHolding>, TaskError> {
+pub fn read_account(state: &Path, account: &AccountName<'_>) -> Result<Vec<AssetHolding>, TaskError> {
     let resources = StoreResources::new(MemoryLimits {
         cache_bytes: 16 << 20,
         buffer_bytes: 4 << 20,
@@ -74,7 +75,7 @@ pub fn read_account(state: &Path, account: &str) -> Result<Vec<AssetHolding>, Ta
         at: FAULTS_AT.into(),
         fault: impossible(error.to_string()),
     })?;
-    let bucket = bucket(account);
+    let bucket = bucket(account.as_str());
     let layout = Layout { generation, partitions };
     let store = open(
         &folder(state, StoreOwner::Accrue(partitions.of(bucket), layout)),
@@ -96,7 +97,7 @@ fn asset_holding(
     number: u16,
     listed: &ListedAsset,
     bucket: u16,
-    account: &str,
+    account: &AccountName<'_>,
 ) -> Result<Option<AssetHolding>, FoldError> {
     let mut key = Vec::new();
     tables::opening(&mut key, number, bucket, account);
@@ -159,7 +160,12 @@ fn rules_of_epoch(listed: &ListedAsset, epoch: Epoch) -> Result<Option<Rules>, F
 }
 
 /// The account's rows of an asset, by epoch. Keys begin with the epoch, so this takes one lookup per epoch; few epochs have rows.
-fn rows(store: &dyn Store, number: u16, bucket: u16, account: &str) -> Result<Vec<(Epoch, Row)>, FoldError> {
+fn rows(
+    store: &dyn Store,
+    number: u16,
+    bucket: u16,
+    account: &AccountName<'_>,
+) -> Result<Vec<(Epoch, Row)>, FoldError> {
     let mut found = Vec::new();
     let mut key = Vec::new();
     let mut epoch = Epoch::FIRST;

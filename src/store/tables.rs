@@ -22,6 +22,7 @@ use crate::core::contract::event::Status;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::ledger::StatusEntry;
+use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
@@ -80,21 +81,21 @@ pub fn passed_asset(key: &[u8]) -> Result<Asset, Fault> {
 }
 
 /// Writes the key of a row into `key`.
-pub fn row(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &str) {
+pub fn row(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
     key.clear();
     key.push(ROWS);
     key.extend_from_slice(&at.to_be_bytes());
     key.extend_from_slice(&bucket.to_be_bytes());
-    key.extend_from_slice(account.as_bytes());
+    key.extend_from_slice(account.as_str().as_bytes());
 }
 
 /// Writes the key of an opening row into `key`.
-pub fn opening(key: &mut Vec<u8>, number: u16, bucket: u16, account: &str) {
+pub fn opening(key: &mut Vec<u8>, number: u16, bucket: u16, account: &AccountName<'_>) {
     key.clear();
     key.push(OPENINGS);
     key.extend_from_slice(&number.to_be_bytes());
     key.extend_from_slice(&bucket.to_be_bytes());
-    key.extend_from_slice(account.as_bytes());
+    key.extend_from_slice(account.as_str().as_bytes());
 }
 
 /// Writes the key of a status into `key`.
@@ -102,7 +103,7 @@ pub fn status(key: &mut Vec<u8>, source: TopicPartition, entry: &StatusEntry<'_>
     key.clear();
     key.push(STATUSES);
     key.extend_from_slice(&entry.bucket.to_be_bytes());
-    key.extend_from_slice(entry.account.as_bytes());
+    key.extend_from_slice(entry.account.as_str().as_bytes());
     key.push(0);
     key.push(source.topic as u8);
     key.extend_from_slice(&source.partition.to_be_bytes());
@@ -191,9 +192,10 @@ pub fn row_epoch(key: &[u8]) -> Result<Epoch, Fault> {
 }
 
 /// Splits the bytes that [`AccountTable::account_key`] returns into bucket and account.
-pub fn split_account_key(key: &[u8]) -> Result<(u16, &str), Fault> {
+pub fn split_account_key(key: &[u8]) -> Result<(u16, AccountName<'_>), Fault> {
     let (bucket, account) = key.split_first_chunk::<2>().ok_or_else(|| undecodable("a key"))?;
     let account = std::str::from_utf8(account).map_err(|_| undecodable("an account in a key"))?;
+    let account = AccountName::written_before(account).map_err(|_| undecodable("an account in a key"))?;
     Ok((u16::from_be_bytes(*bucket), account))
 }
 

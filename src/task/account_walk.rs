@@ -70,6 +70,7 @@ pub struct AccountWalk<'a> {
     statuses: TableScan<'a>,
     /// Bucket and account of the present account.
     account_key: Vec<u8>,
+    account: Option<Account>,
 }
 
 impl<'a> AccountWalk<'a> {
@@ -80,22 +81,25 @@ impl<'a> AccountWalk<'a> {
             openings: TableScan::open(store, AccountTable::Openings(at.number()), bucket)?,
             statuses: TableScan::open(store, AccountTable::Statuses, bucket)?,
             account_key: Vec::new(),
+            account: None,
         })
     }
 
-    /// Writes the next account with a row or an opening row into `account`; `false` at the end. An account that only has statuses is skipped.
-    pub fn next(&mut self, account: &mut Account) -> Result<bool, FoldError> {
+    /// The next account with a row or an opening row. An account that only has statuses is skipped.
+    pub fn next(&mut self) -> Result<Option<&Account>, FoldError> {
         let next = match (self.rows.account_key()?, self.openings.account_key()?) {
             (Some(row), Some(opening)) => row.min(opening),
             (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => return Ok(false),
+            (None, None) => return Ok(None),
         };
         self.account_key.clear();
         self.account_key.extend_from_slice(next);
         let (bucket, name) = tables::split_account_key(&self.account_key)?;
+        let account = self
+            .account
+            .get_or_insert_with(|| Account::new(bucket, name.clone().into_owned()));
         account.bucket = bucket;
-        account.name.clear();
-        account.name.push_str(name);
+        account.name.assign(&name);
         account.statuses.clear();
         account.row = Row::default();
         if self.rows.is_at(&self.account_key)? {
@@ -122,6 +126,6 @@ impl<'a> AccountWalk<'a> {
             }
             self.statuses.advance()?;
         }
-        Ok(true)
+        Ok(Some(account))
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ethnum::I256;
 
 use crate::bus::{Batch, Log, Topic, TopicPartition};
-use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::{Accrue, AccrueJob, Rows};
 use crate::core::protocol::codec;
 use crate::core::protocol::ledger::StatusEntry;
+use crate::core::values::account::AccountName;
 use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::core::values::ids::AssetEpoch;
 use crate::store::tables::AccountTable;
@@ -56,9 +56,8 @@ impl AccrueTask {
     fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
         let mut accounts = AccountWalk::new(context.store, at, 0)?;
-        let mut account = Account::default();
-        while accounts.next(&mut account)? {
-            summing.add_account(&account)?;
+        while let Some(account) = accounts.next()? {
+            summing.add_account(account)?;
         }
         self.accrue
             .send_subtotal(at, u32::from(self.partition), summing.sums(), context.outputs)?;
@@ -81,8 +80,7 @@ impl AccrueTask {
         let mut emitting = self.accrue.begin_emission(at)?;
         let mut accounts = AccountWalk::new(context.store, at, first)?;
         let mut current = None;
-        let mut account = Account::default();
-        while accounts.next(&mut account)? {
+        while let Some(account) = accounts.next()? {
             if current != Some(account.bucket) {
                 if let Some(done) = current
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
@@ -93,7 +91,7 @@ impl AccrueTask {
                 }
                 current = Some(account.bucket);
             }
-            let next = emitting.pay(&account, context.outputs)?;
+            let next = emitting.pay(account, context.outputs)?;
             tables::opening(&mut self.key, at.number(), account.bucket, &account.name);
             if next.balance == I256::ZERO && next.withheld.is_zero() {
                 context.changes.delete(&self.key);
@@ -192,7 +190,7 @@ struct RowChanges<'a> {
 }
 
 impl Rows for RowChanges<'_> {
-    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &str, row: Row) {
+    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, row: Row) {
         tables::row(self.key, at, bucket, account);
         self.changes.add(self.key, row);
         self.postings += 1;

@@ -24,6 +24,7 @@ use crate::core::contract::event::Status;
 use crate::core::contract::listing::{Enrolment, MULTIPLIER_ONE, Mode, RATE_ONE};
 use crate::core::contract::records::timestamp;
 use crate::core::protocol::messages::Settlement;
+use crate::core::values::account::AccountName;
 use crate::core::values::amount::{format_units, format_units_wide};
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
@@ -54,10 +55,10 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// If the asset is not listed, or the bus no longer has the needed records.
-    pub fn explain(&self, asset: Asset, epoch: Epoch, account: &str) -> Result<Explanation, ExplainError> {
+    pub fn explain(&self, asset: Asset, epoch: Epoch, account: &AccountName<'_>) -> Result<Explanation, ExplainError> {
         let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
         let at = AssetEpoch::new(number, epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
-        let accounts = HashSet::from([account.to_owned()]);
+        let accounts = HashSet::from([account.as_str().to_owned()]);
         let inputs = ExplainInputs {
             asset,
             decimals: listed.terms.decimals,
@@ -66,12 +67,8 @@ impl<'a> Explainer<'a> {
             sums: epoch_sums(self.bus, number)?,
             seals: seals(self.bus, &self.point, asset)?,
         };
-        let mut held = Account {
-            bucket: bucket(account),
-            name: account.to_owned(),
-            statuses: inputs.trace.statuses(),
-            ..Account::default()
-        };
+        let mut held = Account::new(bucket(account.as_str()), account.clone().into_owned());
+        held.statuses = inputs.trace.statuses();
         let mut withheld_from: Vec<(Epoch, U512)> = Vec::new();
         for past in at.with_earlier().take_while(|past| *past < at) {
             let figures = inputs.figures(past, &mut held)?;
@@ -115,7 +112,7 @@ impl<'a> Explainer<'a> {
             asset,
             decimals,
             epoch: at.epoch(),
-            account: account.name.clone(),
+            account: account.name.to_string(),
             epoch_start: timestamp(calendar.start_ms(at.epoch())),
             epoch_end: timestamp(calendar.end_ms(at.epoch())),
             epoch_ms: calendar.length_ms(),

@@ -9,12 +9,13 @@ use crate::core::accrue::settle::{Holding, Measure, Rules};
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::Subtotal;
+use crate::core::values::account::AccountName;
 
 /// All that is known of an account in an epoch that is being settled.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub bucket: u16,
-    pub name: String,
+    pub name: AccountName<'static>,
     /// Its balance at the start of the epoch, in units.
     pub opening: I256,
     /// The amount withheld below `min_payout` before, in units.
@@ -23,6 +24,21 @@ pub struct Account {
     pub row: Row,
     /// All its statuses.
     pub statuses: Vec<KeptStatus>,
+}
+
+impl Account {
+    /// An account that holds nothing.
+    #[must_use]
+    pub const fn new(bucket: u16, name: AccountName<'static>) -> Self {
+        Self {
+            bucket,
+            name,
+            opening: I256::ZERO,
+            withheld: U512::ZERO,
+            row: Row::ZERO,
+            statuses: Vec::new(),
+        }
+    }
 }
 
 /// Measures accounts under one settlement.

@@ -118,7 +118,7 @@ impl Emitting {
             let id = format!("{}:{}:{}", self.asset, self.at.epoch(), account.name);
             let amount = rules.amount(paid);
             let distribution = Distribution {
-                account: &account.name,
+                account: account.name.as_str(),
                 asset: self.asset,
                 epoch: self.at.epoch(),
                 epoch_start: &self.start,
@@ -129,9 +129,13 @@ impl Emitting {
                 programme_from_epoch: self.programme_from_epoch,
             };
             let mut written = Ok(());
-            out.push_with(Topic::Distributions.partition(0), account.name.as_bytes(), |record| {
-                written = distribution.write(record, &id);
-            });
+            out.push_with(
+                Topic::Distributions.partition(0),
+                account.name.as_str().as_bytes(),
+                |record| {
+                    written = distribution.write(record, &id);
+                },
+            );
             written?;
             self.add_leaf(account.bucket, format!("{id}|{amount}").as_bytes());
         }

@@ -25,13 +25,14 @@ use crate::core::protocol::codec;
 use crate::core::protocol::ledger::{Entry, LedgerRecord, StatusEntry};
 use crate::core::protocol::messages::{Inbox, Notice, Settlement};
 use crate::core::protocol::totals::Subtotal;
+use crate::core::values::account::AccountName;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// Stores what accrual adds up.
 pub trait Rows {
     /// Adds `row` to the row of an account in an epoch.
-    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &str, row: Row);
+    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, row: Row);
     /// Stores a status.
     fn keep(&mut self, source: TopicPartition, status: &StatusEntry<'_>);
 }
@@ -85,7 +86,7 @@ impl Accrue {
                         Entry::Posting(posting) => {
                             let row = Row::of_posting(posting.delta, posting.before_end_ms)
                                 .ok_or(Fault::Overflow("a posting"))?;
-                            rows.add(posting.at, posting.bucket, posting.account, row);
+                            rows.add(posting.at, posting.bucket, &posting.account, row);
                         }
                         Entry::Status(status) => rows.keep(block.source, &status),
                     }

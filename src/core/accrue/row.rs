@@ -27,6 +27,11 @@ pub fn unit_ms(units: I256, ms: u64) -> Option<I256> {
 }
 
 impl Row {
+    pub const ZERO: Self = Self {
+        delta: I256::ZERO,
+        weighted: I256::ZERO,
+    };
+
     /// The row of one posting: `delta` units, `before_end_ms` milliseconds before the end of its epoch.
     #[must_use]
     pub fn of_posting(delta: i128, before_end_ms: u64) -> Option<Self> {

@@ -9,6 +9,7 @@ use crate::core::contract::fields;
 use crate::core::contract::fields::{Amount, RawField, fields};
 use crate::core::contract::fingerprint::{Part, fingerprint};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 
 /// The envelope of a record, CloudEvents 1.0 in structured mode, before anything inside is judged.
@@ -181,9 +182,9 @@ pub enum Event<'a> {
     /// Money from one account to another.
     Transfer {
         /// Who gives.
-        from: Cow<'a, str>,
+        from: AccountName<'a>,
         /// Who gets.
-        to: Cow<'a, str>,
+        to: AccountName<'a>,
         /// What.
         asset: Asset,
         /// How much.
@@ -199,7 +200,7 @@ pub enum Event<'a> {
     /// From the event's time on, the account's status is this.
     Status {
         /// Whose.
-        account: Cow<'a, str>,
+        account: AccountName<'a>,
         /// The status.
         status: Status,
     },
@@ -209,7 +210,7 @@ pub enum Event<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Balance<'a> {
     /// Whose.
-    pub account: Cow<'a, str>,
+    pub account: AccountName<'a>,
     /// Of what.
     pub asset: Asset,
     /// How much.
@@ -248,7 +249,7 @@ pub struct Trade<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Party<'a> {
     /// The account.
-    pub account: Cow<'a, str>,
+    pub account: AccountName<'a>,
     /// What it pays for the trade.
     pub fee: Option<Fee<'a>>,
 }

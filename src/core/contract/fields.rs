@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::values::account::check_account;
+use crate::core::values::account::AccountName;
 use crate::core::values::amount;
 use crate::core::values::amount::AmountError;
 use crate::core::values::asset::Asset;
@@ -102,10 +102,8 @@ pub fn text<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejecti
 }
 
 /// A required account name (contract, section 3).
-pub fn account<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {
-    let account = text(field, name)?;
-    check_account(&account).map_err(|error| Code::InvalidEvent.because(format!("`{name}`: {error}")))?;
-    Ok(account)
+pub fn account<'a>(field: RawField<'a>, name: &str) -> Result<AccountName<'a>, Rejection> {
+    AccountName::new(text(field, name)?).map_err(|error| Code::InvalidEvent.because(format!("`{name}`: {error}")))
 }
 
 /// A required asset name.

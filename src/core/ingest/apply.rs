@@ -119,8 +119,8 @@ impl Ingest {
         let (time, event) = read_event(envelope)?;
         let postings = if let Event::Status { account, status } = &event {
             self.add_status(&StatusEntry {
-                bucket: bucket(account),
-                account,
+                bucket: bucket(account.as_str()),
+                account: account.borrowed(),
                 offset,
                 time_ms: time.get(),
                 id: &envelope.id,
@@ -227,8 +227,8 @@ impl Ingest {
             Code::TooFarAhead.because(format!("epoch {applied} of {asset} is beyond what can be counted"))
         })?;
         let posting = Posting {
-            bucket: bucket(leg.account),
-            account: leg.account,
+            bucket: bucket(leg.account.as_str()),
+            account: leg.account.borrowed(),
             at,
             delta: located.delta,
             before_end_ms,
@@ -269,7 +269,7 @@ impl Ingest {
         let report = LatePosting {
             event_id: &envelope.id,
             event_source: &envelope.source,
-            account: posting.account,
+            account: posting.account.as_str(),
             asset: late.asset,
             delta: &amount::format_signed_units(posting.delta, late.decimals),
             event_time: &timestamp(i128::from(late.time.get())),
@@ -280,9 +280,13 @@ impl Ingest {
         let id = format!("{}:{offset}:{}", self.source, late.index);
         let end = timestamp(late.applied_end_ms);
         let mut written = Ok(());
-        out.push_with(Topic::LatePostings.partition(0), posting.account.as_bytes(), |record| {
-            written = report.write(record, &id, &end);
-        });
+        out.push_with(
+            Topic::LatePostings.partition(0),
+            posting.account.as_str().as_bytes(),
+            |record| {
+                written = report.write(record, &id, &end);
+            },
+        );
         written
     }
 }

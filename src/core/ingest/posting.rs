@@ -1,20 +1,19 @@
 //! An event becomes legs (contract, section 3): in this order, and all of them are applied or none.
 
-use std::borrow::Cow;
-
 use arrayvec::ArrayVec;
 
 use crate::core::contract::event::{Balance, Event, Fee, MAX_LEGS};
 use crate::core::contract::fields;
 use crate::core::contract::fields::Amount;
 use crate::core::contract::rejection::Rejection;
+use crate::core::values::account::AccountName;
 use crate::core::values::amount::AmountError;
 use crate::core::values::asset::Asset;
 
 /// One side of an event, before its asset is looked up. A leg of a listed asset becomes a posting.
 #[derive(Debug)]
 pub struct Leg<'e> {
-    pub account: &'e str,
+    pub account: &'e AccountName<'e>,
     pub asset: Asset,
     /// Whether it is a debit.
     pub negative: bool,
@@ -55,10 +54,10 @@ impl Leg<'_> {
 pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
     let opening = matches!(event, Event::OpeningBalance(_));
     let mut legs = ArrayVec::new();
-    let mut leg = |account: &'e Cow<'_, str>, asset, negative, amount, field| {
+    let mut leg = |account: &'e AccountName<'_>, asset, negative, amount, field| {
         // At most six: a trade with two fees.
         legs.push(Leg {
-            account: account.as_ref(),
+            account,
             asset,
             negative,
             amount,

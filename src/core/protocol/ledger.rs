@@ -16,6 +16,7 @@ use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Notice;
+use crate::core::values::account::AccountName;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
 const BLOCK: u8 = 1;
@@ -24,12 +25,12 @@ const POSTING: u8 = 0;
 const STATUS: u8 = 1;
 
 /// A posting, its epoch decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting<'a> {
     /// The account's bucket.
     pub bucket: u16,
     /// The account.
-    pub account: &'a str,
+    pub account: AccountName<'a>,
     /// The asset's number and the epoch into which it goes.
     pub at: AssetEpoch,
     /// Signed units.
@@ -39,12 +40,12 @@ pub struct Posting<'a> {
 }
 
 /// A status, as it was said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusEntry<'a> {
     /// The account's bucket.
     pub bucket: u16,
     /// The account.
-    pub account: &'a str,
+    pub account: AccountName<'a>,
     /// The event's offset in its source partition.
     pub offset: u64,
     /// From when on, in milliseconds since 1970.
@@ -56,7 +57,7 @@ pub struct StatusEntry<'a> {
 }
 
 /// An entry of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
     /// A posting.
     Posting(Posting<'a>),
@@ -126,8 +127,7 @@ impl<'a> Block<'a> {
                 let epoch = Epoch::new(take_u64(rest)?);
                 let before_end_ms = take_u64(rest)?;
                 let delta = unzigzag(take_varint(rest)?);
-                let length = usize::from(take_u8(rest)?);
-                let account = take_text(rest, length)?;
+                let account = take_account(rest)?;
                 let at = AssetEpoch::new(number, epoch).map_err(|_| damaged("epoch"))?;
                 Ok(Some(Entry::Posting(Posting {
                     bucket,
@@ -141,8 +141,7 @@ impl<'a> Block<'a> {
                 let offset = take_u64(rest)?;
                 let time_ms = i64::from_le_bytes(take(rest)?);
                 let status = Status::from_number(take_u8(rest)?).ok_or_else(|| damaged("unknown status"))?;
-                let length = usize::from(take_u8(rest)?);
-                let account = take_text(rest, length)?;
+                let account = take_account(rest)?;
                 let length = usize::try_from(take_varint(rest)?).map_err(|_| damaged("length of an id"))?;
                 let id = take_text(rest, length)?;
                 Ok(Some(Entry::Status(StatusEntry {
@@ -178,7 +177,6 @@ impl BlockBuilder {
         self.entries.len()
     }
 
-    /// Adds a posting. The account's name is at most 128 bytes long.
     pub fn posting(&mut self, posting: &Posting<'_>) {
         let out = &mut self.entries;
         out.push(POSTING);
@@ -187,7 +185,7 @@ impl BlockBuilder {
         put_varint(out, u128::from(posting.at.epoch().get()));
         put_varint(out, u128::from(posting.before_end_ms));
         put_varint(out, zigzag(posting.delta));
-        put_account(out, posting.account);
+        put_account(out, &posting.account);
     }
 
     /// Adds a status.
@@ -198,7 +196,7 @@ impl BlockBuilder {
         put_varint(out, u128::from(entry.offset));
         out.extend_from_slice(&entry.time_ms.to_le_bytes());
         out.push(entry.status as u8);
-        put_account(out, entry.account);
+        put_account(out, &entry.account);
         put_varint(out, entry.id.len() as u128);
         out.extend_from_slice(entry.id.as_bytes());
     }
@@ -232,10 +230,9 @@ fn damaged(why: &str) -> Fault {
     }
 }
 
-fn put_account(out: &mut Vec<u8>, account: &str) {
-    // A name is checked to be at most 128 bytes before it becomes a posting.
-    out.push(account.len() as u8);
-    out.extend_from_slice(account.as_bytes());
+fn put_account(out: &mut Vec<u8>, account: &AccountName<'_>) {
+    out.push(account.length());
+    out.extend_from_slice(account.as_str().as_bytes());
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u128) {
@@ -294,6 +291,12 @@ fn take_text<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a str, Fault> {
     std::str::from_utf8(head).map_err(|_| damaged("a name is not UTF-8"))
 }
 
+fn take_account<'a>(rest: &mut &'a [u8]) -> Result<AccountName<'a>, Fault> {
+    let length = usize::from(take_u8(rest)?);
+    AccountName::written_before(take_text(rest, length)?)
+        .map_err(|error| damaged(&format!("the name of an account {error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -313,8 +316,9 @@ mod tests {
             delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
             account in "\\PC{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
         ) {
-            let posting = Posting { bucket, account: &account, at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
-            let status = StatusEntry { bucket, account: &account, offset, time_ms, id: &id, status: Status::OptedOut };
+            let account = AccountName::new(account).unwrap();
+            let posting = Posting { bucket, account: account.borrowed(), at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
+            let status = StatusEntry { bucket, account: account.borrowed(), offset, time_ms, id: &id, status: Status::OptedOut };
             let mut builder = BlockBuilder::default();
             builder.posting(&posting);
             builder.status(&status);
@@ -324,7 +328,7 @@ mod tests {
             prop_assert!(builder.is_empty());
             prop_assert_eq!(
                 read_back(&record),
-                vec![Entry::Posting(posting), Entry::Status(status), Entry::Posting(posting)]
+                vec![Entry::Posting(posting.clone()), Entry::Status(status), Entry::Posting(posting)]
             );
             for cut in 0..record.len() {
                 // A torn record is an error or a shorter block, never a panic.

@@ -1,5 +1,9 @@
 //! Names of accounts, and why a name is rejected.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
 use thiserror::Error;
 
 use crate::core::values::printable::is_unprintable;
@@ -7,19 +11,16 @@ use crate::core::values::printable::is_unprintable;
 /// The longest account name, in bytes of UTF-8 (contract, section 3).
 pub const MAX_ACCOUNT_BYTES: usize = 128;
 
-/// Why a name was refused. Each message is a predicate: it makes a sentence after the name of the field.
+/// Why a name is rejected. Each message continues a sentence that begins with the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// An account without a character.
     #[error("is empty")]
     Empty,
-    /// An account of more than [`MAX_ACCOUNT_BYTES`].
     #[error("has {bytes} bytes, more than the 128 allowed")]
     TooLong {
         /// The length, in bytes of UTF-8.
         bytes: usize,
     },
-    /// A character of an account that is not printable.
     #[error("has the unprintable character U+{:04X} at byte {at}", u32::from(*character))]
     Unprintable {
         /// The character.
@@ -35,28 +36,106 @@ pub enum NameError {
     Partitions,
 }
 
-/// Checks the name of an account: 1 to 128 bytes without control characters (Cc), line and paragraph separators and
+/// The name of an account: 1 to 128 bytes of UTF-8 without control characters (Cc), line and paragraph separators and
 /// format characters (Cf as of Unicode 16).
-///
-/// # Errors
-/// [`NameError::Empty`], [`NameError::TooLong`] or [`NameError::Unprintable`] for the first such character.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountName<'a>(Cow<'a, str>);
+
+impl<'a> AccountName<'a> {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`NameError::Empty`], [`NameError::TooLong`] or [`NameError::Unprintable`] for the first such character.
+    #[inline]
+    pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, NameError> {
+        let name = name.into();
+        check_length(&name)?;
+        check_characters(&name)?;
+        Ok(Self(name))
+    }
+
+    /// A name from a record or key that Softstake wrote. Its characters were checked before it was written, so only its length is checked.
+    ///
+    /// # Errors
+    /// [`NameError::Empty`] or [`NameError::TooLong`]: the record is damaged.
+    #[inline]
+    pub fn written_before(name: &'a str) -> Result<Self, NameError> {
+        check_length(name)?;
+        Ok(Self(Cow::Borrowed(name)))
+    }
+
+    #[inline]
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same name, borrowed from this one.
+    #[inline]
+    #[must_use]
+    pub fn borrowed(&self) -> AccountName<'_> {
+        AccountName(Cow::Borrowed(&self.0))
+    }
+
+    #[must_use]
+    pub fn into_owned(self) -> AccountName<'static> {
+        AccountName(Cow::Owned(self.0.into_owned()))
+    }
+
+    /// Replaces this name by another and keeps the memory of an owned one.
+    pub fn assign(&mut self, other: &AccountName<'_>) {
+        let name = self.0.to_mut();
+        name.clear();
+        name.push_str(&other.0);
+    }
+
+    /// Its length in bytes, 1 to 128.
+    #[inline]
+    #[must_use]
+    pub fn length(&self) -> u8 {
+        u8::try_from(self.0.len()).unwrap_or(u8::MAX)
+    }
+}
+
+impl AsRef<str> for AccountName<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccountName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for AccountName<'static> {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        AccountName::new(name).map(AccountName::into_owned)
+    }
+}
+
 #[inline]
-pub fn check_account(account: &str) -> Result<(), NameError> {
-    let bytes = account.len();
-    if bytes == 0 {
-        return Err(NameError::Empty);
+fn check_length(name: &str) -> Result<(), NameError> {
+    match name.len() {
+        0 => Err(NameError::Empty),
+        1..=MAX_ACCOUNT_BYTES => Ok(()),
+        bytes => Err(NameError::TooLong { bytes }),
     }
-    if bytes > MAX_ACCOUNT_BYTES {
-        return Err(NameError::TooLong { bytes });
-    }
+}
+
+#[inline]
+fn check_characters(name: &str) -> Result<(), NameError> {
     // No early exit, so that the loop is vectorized.
-    if account
+    if name
         .bytes()
         .fold(true, |printable, byte| printable & matches!(byte, b' '..=b'~'))
     {
         return Ok(());
     }
-    match account.char_indices().find(|(_, character)| is_unprintable(*character)) {
+    match name.char_indices().find(|(_, character)| is_unprintable(*character)) {
         Some((at, character)) => Err(NameError::Unprintable { character, at }),
         None => Ok(()),
     }
@@ -88,10 +167,16 @@ mod tests {
             &longest,
         ];
         for account in ok {
-            assert_eq!(check_account(account), Ok(()), "{account:?}");
+            let name = AccountName::new(account).unwrap();
+            assert_eq!((name.as_str(), usize::from(name.length())), (account, account.len()));
         }
-        assert_eq!(check_account(""), Err(NameError::Empty));
-        assert_eq!(check_account(&too_long), Err(NameError::TooLong { bytes: 130 }));
+        assert_eq!(AccountName::new(""), Err(NameError::Empty));
+        assert_eq!(AccountName::written_before(""), Err(NameError::Empty));
+        assert_eq!(AccountName::new(&too_long), Err(NameError::TooLong { bytes: 130 }));
+        assert_eq!(
+            AccountName::written_before(&too_long),
+            Err(NameError::TooLong { bytes: 130 })
+        );
         let bad = [
             '\0', '\n', '\u{1b}', '\u{7f}', '\u{80}', '\u{9f}', '\u{2028}', '\u{2029}',
         ];
@@ -99,19 +184,31 @@ mod tests {
             .into_iter()
             .chain(FORMAT_CHARACTERS.into_iter().flat_map(|(first, last)| first..=last))
         {
-            let refused = Err(NameError::Unprintable { character, at: 3 });
-            assert_eq!(check_account(&format!("é-{character}x")), refused);
+            let rejected = Err(NameError::Unprintable { character, at: 3 });
+            assert_eq!(AccountName::new(format!("é-{character}x")), rejected);
         }
-        let error = check_account("a\u{202e}b").unwrap_err();
+        let error = AccountName::new("a\u{202e}b").unwrap_err();
         assert_eq!(error.to_string(), "has the unprintable character U+202E at byte 1");
     }
 
     proptest! {
         #[test]
         fn an_accepted_account_has_no_control_character(text: String) {
-            if check_account(&text).is_ok() {
+            if let Ok(name) = AccountName::new(&text) {
+                prop_assert!((1..=128).contains(&name.length()));
                 prop_assert!(text.chars().all(|character| !character.is_control()));
             }
+        }
+
+        #[test]
+        fn a_name_is_the_same_however_it_is_held(text in "\\PC{1,30}", other in "\\PC{1,30}") {
+            let name = AccountName::new(&text).unwrap();
+            prop_assert_eq!(AccountName::written_before(&text).unwrap(), name.clone());
+            prop_assert_eq!(name.borrowed().into_owned(), name.clone());
+            prop_assert_eq!(text.parse::<AccountName<'static>>().unwrap(), name.clone());
+            let mut assigned = AccountName::new(&other).unwrap();
+            assigned.assign(&name);
+            prop_assert_eq!(assigned, name);
         }
     }
 }

@@ -55,7 +55,7 @@ fn sums(cluster: &Cluster) -> BTreeMap<(u16, u64, String), (i128, i128)> {
                         .entry((
                             posting.at.number(),
                             posting.at.epoch().get(),
-                            posting.account.to_owned(),
+                            posting.account.to_string(),
                         ))
                         .or_default();
                     sum.0 += posting.delta;

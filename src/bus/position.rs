@@ -78,13 +78,13 @@ pub struct Position {
 
 /// A place inside the work that follows one record: the how-manieth job, and how far that job has come.
 ///
-/// Cursors of one input position are ordered by `(job, place)`.
+/// Cursors of one input position are ordered by `(job, reached)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
     /// Jobs finished since the last record was read.
     pub job: u32,
     /// The last key the job under way has dealt with; empty before the first.
-    pub place: Vec<u8>,
+    pub reached: Vec<u8>,
 }
 
 impl Position {

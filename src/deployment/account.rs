@@ -14,7 +14,7 @@ use crate::core::fault::impossible;
 use crate::core::values::account::AccountName;
 use crate::core::values::bucket::{Partitions, bucket};
 use crate::core::values::ids::{AssetEpoch, Epoch};
-use crate::deployment::layout::Layout;
+use crate::deployment::layout::LedgerLayout;
 use crate::deployment::state_directory::{StoreOwner, folder, newest_generation};
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources};
 use crate::store::tables::AccountTable;
@@ -76,7 +76,7 @@ pub fn read_account(state: &Path, account: &AccountName<'_>) -> Result<Vec<Asset
         fault: impossible(error.to_string()),
     })?;
     let bucket = bucket(account.as_str());
-    let layout = Layout { generation, partitions };
+    let layout = LedgerLayout { generation, partitions };
     let store = open(
         &folder(state, StoreOwner::Accrue(partitions.of(bucket), layout)),
         StoreKind::Accrue,

@@ -10,9 +10,12 @@ use crate::task::TaskError;
 /// Why a deployment cannot start, run on, or change.
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
-    /// A task, or what it needs: the bus, its store, its snapshots.
+    /// A task, or the bus or store that it uses.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// The place of the snapshots cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A setting that cannot change was changed.
     #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
     SettingChanged {
@@ -65,12 +68,6 @@ impl From<BusError> for DeploymentError {
 
 impl From<StoreError> for DeploymentError {
     fn from(error: StoreError) -> Self {
-        Self::Task(error.into())
-    }
-}
-
-impl From<SnapshotError> for DeploymentError {
-    fn from(error: SnapshotError) -> Self {
         Self::Task(error.into())
     }
 }

@@ -12,14 +12,14 @@ use crate::core::values::bucket::Partitions;
 ///
 /// A store belongs to one layout. It does not fit another layout, even one with the same number of partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Layout {
+pub struct LedgerLayout {
     /// The number of layout changes before this layout; 0 for the first layout of a deployment.
     pub generation: u32,
     pub partitions: Partitions,
 }
 
 /// `8` for the first layout, `16-1` after the first change: a folder of the state directory has this name.
-impl fmt::Display for Layout {
+impl fmt::Display for LedgerLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.generation {
             0 => write!(f, "{}", self.partitions.count()),
@@ -52,7 +52,7 @@ impl StoppedAt {
     /// The same place as `position`; `None` in the middle of a job.
     #[must_use]
     pub fn at(task: TaskId, position: &Position) -> Option<Self> {
-        position.cursor.place.is_empty().then(|| Self {
+        position.cursor.reached.is_empty().then(|| Self {
             offset: position.offset(task.home()),
             job: position.cursor.job,
         })
@@ -72,7 +72,7 @@ impl StoppedAt {
             inputs: BTreeMap::from([(task.home(), mark)]),
             cursor: Cursor {
                 job: self.job,
-                place: Vec::new(),
+                reached: Vec::new(),
             },
         }
     }

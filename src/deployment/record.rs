@@ -11,7 +11,7 @@ use crate::bus::{BusError, Cursor, Log, Outputs, Position, Reaction, TaskId, Top
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
 use crate::deployment::error::DeploymentError;
-use crate::deployment::layout::{Layout, LayoutChange};
+use crate::deployment::layout::{LayoutChange, LedgerLayout};
 use crate::deployment::settings::{DEFAULT_PARTITIONS, Deployment, RunMode};
 use crate::task::TaskError;
 
@@ -35,7 +35,7 @@ impl DeploymentRecord {
         let Some(position) = log.committed(TaskId::DEPLOYMENT)? else {
             return Ok(None);
         };
-        codec::decode(&position.cursor.place, "the deployment's record on the bus")
+        codec::decode(&position.cursor.reached, "the deployment's record on the bus")
             .map(Some)
             .map_err(|fault| TaskError::Fault {
                 at: FAULTS_AT.into(),
@@ -48,12 +48,12 @@ impl DeploymentRecord {
     /// # Errors
     /// A fault, if the record cannot be encoded.
     pub fn position(&self) -> Result<Position, DeploymentError> {
-        let place = codec::encode(self).map_err(|fault| DeploymentError::fault(FAULTS_AT, fault))?;
+        let reached = codec::encode(self).map_err(|fault| DeploymentError::fault(FAULTS_AT, fault))?;
         Ok(Position {
             // Each layout change raises the job, so that a later record has a higher position.
             cursor: Cursor {
                 job: u32::try_from(self.layout_changes.len()).unwrap_or(u32::MAX),
-                place,
+                reached,
             },
             ..Position::default()
         })
@@ -63,14 +63,14 @@ impl DeploymentRecord {
     ///
     /// # Errors
     /// `SettingChanged` if the number of partitions is not a power of two from 1 to 4096.
-    pub fn layout(&self) -> Result<Layout, DeploymentError> {
+    pub fn layout(&self) -> Result<LedgerLayout, DeploymentError> {
         let partitions = Partitions::new(self.partitions).map_err(|error| DeploymentError::SettingChanged {
             name: "partitions",
             given: self.partitions.to_string(),
             recorded: error.to_string(),
             hint: "name a power of two from 1 to 4096",
         })?;
-        Ok(Layout {
+        Ok(LedgerLayout {
             generation: u32::try_from(self.layout_changes.len()).unwrap_or(u32::MAX),
             partitions,
         })
@@ -316,7 +316,7 @@ mod tests {
     fn a_record_is_read_as_written_and_its_position_grows_with_layout_changes() {
         let record = there_and_back();
         let position = record.position().unwrap();
-        let read: DeploymentRecord = codec::decode(&position.cursor.place, "a record").unwrap();
+        let read: DeploymentRecord = codec::decode(&position.cursor.reached, "a record").unwrap();
         assert_eq!(read, record);
         assert!(position.cursor > record.before(1).position().unwrap().cursor);
     }

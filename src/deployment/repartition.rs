@@ -21,7 +21,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::deployment::error::DeploymentError;
-use crate::deployment::layout::{Layout, LayoutChange, StoppedAt};
+use crate::deployment::layout::{LayoutChange, LedgerLayout, StoppedAt};
 use crate::deployment::record::DeploymentRecord;
 use crate::deployment::run::{RunEnd, run};
 use crate::deployment::settings::{Deployment, RunMode};
@@ -39,8 +39,8 @@ const POLL_EVERY: Duration = Duration::from_millis(200);
 /// A finished layout change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repartitioned {
-    pub from: Layout,
-    pub to: Layout,
+    pub from: LedgerLayout,
+    pub to: LedgerLayout,
     /// The number of keys copied: rows, opening rows and statuses of accounts.
     pub rows: u64,
 }
@@ -67,7 +67,7 @@ pub fn repartition(
     if from.partitions == to {
         return Err(cannot(format!("it has {} partitions already", to.count())));
     }
-    let to = Layout {
+    let to = LedgerLayout {
         generation: from.generation.saturating_add(1),
         partitions: to,
     };
@@ -127,7 +127,7 @@ pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats
 }
 
 /// All tasks that another instance could work on.
-fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, DeploymentError> {
+fn all_tasks(log: &dyn Log, layout: LedgerLayout) -> Result<BTreeSet<TaskId>, DeploymentError> {
     let mut tasks = BTreeSet::from([TaskId::DEPLOYMENT, TaskId::SEQUENCE, TaskId::COORDINATE]);
     tasks.extend((0..layout.partitions.count()).map(TaskId::accrue));
     for topic in Topic::SOURCES {
@@ -138,7 +138,7 @@ fn all_tasks(log: &dyn Log, layout: Layout) -> Result<BTreeSet<TaskId>, Deployme
 }
 
 /// The accrue tasks and the coordinator, each with the readable end of its partition.
-fn readable_ends(log: &dyn Log, layout: Layout) -> Result<Vec<(TaskId, u64)>, DeploymentError> {
+fn readable_ends(log: &dyn Log, layout: LedgerLayout) -> Result<Vec<(TaskId, u64)>, DeploymentError> {
     let tasks = (0..layout.partitions.count())
         .map(TaskId::accrue)
         .chain([TaskId::COORDINATE]);
@@ -149,7 +149,7 @@ fn readable_ends(log: &dyn Log, layout: Layout) -> Result<Vec<(TaskId, u64)>, De
 fn drain(
     deployment: &Deployment,
     read_only: &dyn Log,
-    layout: Layout,
+    layout: LedgerLayout,
     tasks: &BTreeSet<TaskId>,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
@@ -186,7 +186,7 @@ fn drain(
 }
 
 /// Whether every store is at the position that the bus has committed for its task.
-fn have_recovered(deployment: &Deployment, layout: Layout) -> Result<bool, DeploymentError> {
+fn have_recovered(deployment: &Deployment, layout: LedgerLayout) -> Result<bool, DeploymentError> {
     let coordinate = (TaskId::COORDINATE, StoreOwner::Coordinate(layout.generation));
     let accrue = (0..layout.partitions.count())
         .map(|partition| (TaskId::accrue(partition), StoreOwner::Accrue(partition, layout)));
@@ -204,7 +204,7 @@ fn have_recovered(deployment: &Deployment, layout: Layout) -> Result<bool, Deplo
 fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: u64) -> Result<bool, DeploymentError> {
     let position = log.committed(task)?.unwrap_or_default();
     let mark = position.inputs.get(&task.home()).cloned().unwrap_or_default();
-    let mut at_end = position.cursor.place.is_empty();
+    let mut at_end = position.cursor.reached.is_empty();
     scan_range(read_only, task.home(), &mark, end, |record| {
         at_end &= record.value.is_empty();
         Ok::<_, DeploymentError>(())
@@ -213,7 +213,7 @@ fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: u64) -> Resu
 }
 
 /// The change away from layout `from`, with the places where its tasks have stopped.
-fn layout_change(log: &dyn Log, from: Layout, partitions: u32) -> Result<LayoutChange, DeploymentError> {
+fn layout_change(log: &dyn Log, from: LedgerLayout, partitions: u32) -> Result<LayoutChange, DeploymentError> {
     let stopped_at = |task: TaskId| -> Result<StoppedAt, DeploymentError> {
         let position = log.committed(task)?.unwrap_or_default();
         StoppedAt::at(task, &position).ok_or_else(|| cannot(format!("{task} is in the middle of a settlement")))
@@ -264,8 +264,8 @@ impl Drop for AcquiredTasks<'_> {
 fn make_stores(
     deployment: &Deployment,
     record: &DeploymentRecord,
-    from: Layout,
-    to: Layout,
+    from: LedgerLayout,
+    to: LedgerLayout,
 ) -> Result<u64, DeploymentError> {
     let change = record.layout_changes.last().cloned().unwrap_or(LayoutChange {
         from: 0,
@@ -304,7 +304,7 @@ fn make_stores(
 fn open_accrue_stores(
     deployment: &Deployment,
     change: &LayoutChange,
-    from: Layout,
+    from: LedgerLayout,
 ) -> Result<(Vec<Box<dyn Store>>, Accrue), DeploymentError> {
     let mut stores = Vec::new();
     let mut state: Option<Accrue> = None;
@@ -334,7 +334,7 @@ fn make_accrue_store(
     deployment: &Deployment,
     old: &[Box<dyn Store>],
     partition: u16,
-    to: Layout,
+    to: LedgerLayout,
     state: &[u8],
     begins_at: &Position,
 ) -> Result<u64, DeploymentError> {
@@ -368,7 +368,7 @@ fn make_coordinator_store(
     deployment: &Deployment,
     old: &dyn Store,
     coordinator: &Coordinator,
-    to: Layout,
+    to: LedgerLayout,
     begins_at: &Position,
 ) -> Result<(), DeploymentError> {
     let owner = StoreOwner::Coordinate(to.generation);
@@ -400,7 +400,7 @@ fn check_position(store: &dyn Store, task: TaskId, stopped_at: StoppedAt) -> Res
     ))))
 }
 
-fn remove_stores(stores: &dyn Stores, layout: Layout) -> Result<(), DeploymentError> {
+fn remove_stores(stores: &dyn Stores, layout: LedgerLayout) -> Result<(), DeploymentError> {
     stores.remove(StoreOwner::Coordinate(layout.generation))?;
     for partition in 0..layout.partitions.count() {
         stores.remove(StoreOwner::Accrue(partition, layout))?;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use crate::bus::{Topic, TopicPartition};
 use crate::deployment::error::DeploymentError;
-use crate::deployment::layout::Layout;
+use crate::deployment::layout::LedgerLayout;
 use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore};
 use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
@@ -23,7 +23,7 @@ pub enum StoreOwner {
     /// The ingest task of a source partition.
     Ingest(TopicPartition),
     /// The accrue task of a ledger partition.
-    Accrue(u16, Layout),
+    Accrue(u16, LedgerLayout),
 }
 
 impl StoreOwner {
@@ -161,10 +161,11 @@ impl StateDirectory {
             && !RocksStore::is_at(&folder)
         {
             // Read every block once, so that damage is found before the task uses the store.
-            snapshots.restore(&series(owner, bus), &folder, |arrived| {
+            let restored = snapshots.restore(&series(owner, bus), &folder, |arrived| {
                 let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, bus, None))?;
                 store.verify().map(drop)
-            })?;
+            });
+            restored.map_err(|error| TaskError::Restore { why: error.to_string() })?;
         }
         Ok(RocksStore::open(
             &folder,

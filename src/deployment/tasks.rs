@@ -8,7 +8,7 @@ use crate::bus::{Access, Log, Mark, Membership, Position, TaskId, Topic, TopicPa
 use crate::core::contract::decision::Decision;
 use crate::core::fault::{Fault, impossible};
 use crate::deployment::error::DeploymentError;
-use crate::deployment::layout::Layout;
+use crate::deployment::layout::LedgerLayout;
 use crate::deployment::record::{DeploymentRecord, load_or_create_record};
 use crate::deployment::settings::{Deployment, RunMode, STEP_BYTES};
 use crate::deployment::state_directory::StoreOwner;
@@ -33,7 +33,7 @@ pub(super) struct TaskFactory<'a> {
     /// The bus for the tasks: a rebuild cannot commit to it.
     access: Access,
     record: DeploymentRecord,
-    layout: Layout,
+    layout: LedgerLayout,
     /// What the coordinator has not finished; it keeps this up to date.
     pub unfinished: Arc<Mutex<UnfinishedWork>>,
     stats: Arc<Stats>,

@@ -366,7 +366,7 @@ mod tests {
     fn adding_to_a_value_that_is_no_row_is_rejected() {
         check(
             "a=x a+1",
-            "cannot add to key 61 of the store at test: what is there is no row, or the sum does not fit; nothing was committed",
+            "cannot add to key 61 of the store at test: the value there is no row, or the sum overflows; nothing was committed",
         );
     }
 }

@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 
 use crate::bus::{BusError, Reaction, TaskId, TopicPartition};
 use crate::core::fault::Fault;
-use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
 
 /// Why a task cannot start or stopped.
@@ -13,8 +12,9 @@ pub enum TaskError {
     Bus(#[from] BusError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    /// The store of the task is missing and cannot be restored from a snapshot now.
+    #[error("{why}")]
+    Restore { why: String },
     #[error("{at}: {fault}")]
     Fault {
         /// Which task, and its position.
@@ -70,7 +70,7 @@ impl TaskError {
             Self::Bus(error) => error.reaction(),
             // The next start moves a damaged store away.
             Self::Store(error) if error.is_full() || error.is_damage() => Reaction::TryAgain,
-            Self::Snapshot(_) => Reaction::TryAgain,
+            Self::Restore { .. } => Reaction::TryAgain,
             // For a moment after a change of leader, the readable end is behind.
             Self::StoreAhead { .. } => Reaction::TryAgain,
             Self::LayoutChanged => Reaction::EndProcess,

@@ -205,23 +205,23 @@ impl<F: Fold> Harness<F> {
     fn continue_job(&mut self) -> Result<(), TaskError> {
         // A job scans the store, so the store must be where the task was when the job began. What the job itself changes is
         // before the key it has reached. At that point everything is published already.
-        if self.position.cursor.place.is_empty() {
+        if self.position.cursor.reached.is_empty() {
             self.persist()?;
         }
         let until = self
             .recover_to
             .as_ref()
             .filter(|to| same_offsets(&self.position, to) && to.cursor.job == self.position.cursor.job)
-            .map(|to| to.cursor.place.clone());
-        let reached = self.position.cursor.place.clone();
+            .map(|to| to.cursor.reached.clone());
+        let reached = self.position.cursor.reached.clone();
         let (fold, mut context) = self.fold_and_context();
         let progress = fold.continue_job(&reached, until.as_deref(), &mut context);
         match progress.map_err(|error| self.error(error))? {
-            JobProgress::Reached(key) => self.position.cursor.place = key,
+            JobProgress::Reached(key) => self.position.cursor.reached = key,
             JobProgress::Finished => {
                 self.position.cursor = Cursor {
                     job: self.position.cursor.job.saturating_add(1),
-                    place: Vec::new(),
+                    reached: Vec::new(),
                 }
             }
         }

@@ -63,7 +63,7 @@ mod tests {
             inputs: [(source, mark.clone()), (Topic::Decisions.partition(0), mark)].into(),
             cursor: Cursor {
                 job: u32::MAX,
-                place: vec![255; 2],
+                reached: vec![255; 2],
             },
         };
         let task = TaskId::ingest(source);
@@ -76,7 +76,7 @@ mod tests {
         let long = Position {
             cursor: Cursor {
                 job: 0,
-                place: vec![0; 5000],
+                reached: vec![0; 5000],
             },
             ..Position::default()
         };

@@ -67,7 +67,7 @@ pub trait Stores: Send + Sync {
     /// Removes the store of a task, if it exists.
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError>;
 
-    /// Waits until all snapshots taken so far are uploaded. No snapshot is taken after this.
+    /// Waits until all snapshots taken so far are uploaded. Later ones are not uploaded.
     fn finish(&self) {}
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The compose file for real: from an empty disk until the payouts are in PostgreSQL; then each container is killed and brought back, with
-# nothing to do and while a day is being settled. No payout may change, go missing or come twice. Ends with status 1 at the first deviation.
+# Runs docker-compose.yml from an empty disk until the payouts are in PostgreSQL. Then it kills and restarts each container,
+# idle and while a day is settled. No payout may change, be lost or be paid twice. The first deviation ends it with status 1.
 #
-#   SOFTSTAKE_BIN, PAYOUT_BIN    programs to use instead of compiling them in a container, which takes long
-#   COMPOSE                      Compose v2, if it is no plugin of docker's
-#   KEEP=1                       leaves all running at the end, to look at
+#   SOFTSTAKE_BIN, PAYOUT_BIN    programs to use; otherwise they are compiled in a container, which takes long
+#   COMPOSE                      Compose v2, if it is not a plugin of docker
+#   KEEP=1                       leaves everything running at the end
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,7 +49,7 @@ clean() {
 }
 trap clean EXIT
 
-# wait_for WHAT COMMAND...: until the command is right.
+# wait_for WHAT COMMAND...: waits until the command succeeds.
 wait_for() {
   local what=$1 until=$((SECONDS + PATIENCE_S))
   shift
@@ -62,7 +62,7 @@ wait_for() {
 container() { echo "$project-$1-1"; }
 state() { docker inspect --format '{{.State.Status}}{{with .State.Health}} {{.Status}}{{end}}' "$(container "$1")"; }
 is_up() { [[ $(state "$1") =~ ^running( healthy)?$ ]]; }
-# Ended, and right.
+# Whether a service ended with success.
 is_done() { [ "$(docker inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$(container "$1")")" = 'exited 0' ]; }
 
 kill_it() {
@@ -79,7 +79,7 @@ sql() {
   docker exec -i --env PGPASSWORD=payout "$(container postgres)" \
     psql --host 127.0.0.1 --username payout --dbname payout --no-psqlrc --quiet --no-align --tuples-only --set ON_ERROR_STOP=1 "$@"
 }
-# Every credit of the days before $1, in order.
+# Every credit of the days before $1, sorted.
 credits() {
   sql --command "SELECT c.distribution, c.account, c.amount FROM credits c JOIN distributions d ON d.id = c.distribution
                  WHERE d.epoch < $1 ORDER BY c.distribution COLLATE \"C\""
@@ -91,13 +91,13 @@ totals() {
                  (SELECT trim_scale(sum(amount)) || ' ' || asset AS total FROM credits GROUP BY asset ORDER BY asset) t) FROM credits"
 }
 
-# settled DAYS: waits for all the payouts of so many days.
+# settled DAYS: waits for all payouts of this many days.
 settled() {
   wait_for "the payouts of $1 days" all_paid "$1"
   [ -z "$(held)" ] || fail "the payout consumer objects: $(held)"
 }
 
-# same WHEN: whether the credits of the days settled before are still what they were.
+# same WHEN: fails if the credits of earlier days have changed.
 same() {
   credits "$days" >"$work/credits.now"
   cmp -s "$work/credits" "$work/credits.now" || {
@@ -105,9 +105,9 @@ same() {
     fail "$1: the payouts have changed"
   }
 }
-remember() { credits "$days" >"$work/credits"; }
+save_credits() { credits "$days" >"$work/credits"; }
 
-# publish DAYS: until it has worked; a broker that is killed meanwhile makes a try fail.
+# publish DAYS: tries until it succeeds. An attempt fails if the broker is killed meanwhile.
 publish() {
   local until=$((SECONDS + PATIENCE_S))
   until compose run --rm --no-deps --env DAYS="$1" generator; do
@@ -131,7 +131,7 @@ images=(debian kafka postgres)
 deploy/images/make.sh "${images[@]}"
 
 export IMAGE_TAG=$project
-# Not the usual port: someone may be using that.
+# Not the usual port, which may be in use.
 export KAFKA_PORT=${KAFKA_PORT:-$((30000 + $$ % 10000))}
 if [ -n "${SOFTSTAKE_BIN:-}" ]; then
   mkdir "$work/out"
@@ -140,7 +140,7 @@ if [ -n "${SOFTSTAKE_BIN:-}" ]; then
   tar -c -C "$work" out | docker import - "softstake-programs:$project" >/dev/null
   export IMAGE_BINARIES=softstake-programs:$project
 fi
-say 'building our images'
+say 'building the images'
 compose build --quiet 2>"$work/build.log" || { tail -20 "$work/build.log"; fail 'the images do not build'; }
 docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep ":$project " | sed 's/^/        /'
 
@@ -151,28 +151,28 @@ export DAYS
 say 'docker compose up, from an empty disk'
 compose up --detach --quiet-pull 2>"$work/up.log" || { cat "$work/up.log"; fail 'it does not come up'; }
 for service in topics generator; do wait_for "the end of $service" is_done "$service"; done
-say 'topics are made, events are published'
+say 'topics are created, events are published'
 settled "$days"
 say "paid: $(totals)"
-remember
+save_credits
 
-# ---- killed with nothing to do
+# ---- kills of idle containers
 
 for service in kafka softstake-1 softstake-2 postgres payout; do
   kill_it "$service"
   sleep 3
   start_it "$service"
   same "after the return of $service"
-  say "$service was killed with nothing to do and is back; the payouts are the same"
+  say "$service was killed while idle and is back; the payouts are the same"
 done
 for service in topics generator; do
   docker start "$(container "$service")" >/dev/null
   wait_for "the end of $service" is_done "$service"
   same "after a second run of $service"
-  say "$service has run once more; the payouts are the same"
+  say "$service has run again; the payouts are the same"
 done
 
-# ---- killed at work
+# ---- kills at work
 
 for service in kafka softstake-1 softstake-2 postgres payout; do
   publish $((days + 1)) &
@@ -185,20 +185,20 @@ for service in kafka softstake-1 softstake-2 postgres payout; do
   settled $((days + 1))
   same "after the return of $service"
   days=$((days + 1))
-  remember
+  save_credits
   say "$service was killed while day $days was settled and is back; $(totals)"
 done
 
-# One instance stays away: the other one does its work.
+# One instance is down: the other one does its work.
 kill_it softstake-1
 publish $((days + 1)) || fail "day $days is not published"
 settled $((days + 1))
 days=$((days + 1))
-remember
+save_credits
 say "day $days was settled by softstake-2 alone"
 start_it softstake-1
 
-# As when the machine loses its power.
+# As in a power failure.
 publish $((days + 1)) &
 publishing=$!
 sleep 2
@@ -209,12 +209,12 @@ wait "$publishing" || fail "day $days is not published"
 settled $((days + 1))
 same 'after all were killed'
 days=$((days + 1))
-remember
+save_credits
 say "all were killed at once while day $days was settled and are back; $(totals)"
 
-# ---- what is in the database is what was published, and what it should be
+# ---- the database against the published records, and against a run on a directory bus
 
-# The records of a topic as whoever pays money reads them.
+# The committed records of a topic.
 published() {
   docker exec --env KAFKA_HEAP_OPTS=-Xmx256m "$(container kafka)" /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
     --topic "$1" --from-beginning --timeout-ms 10000 --consumer-property isolation.level=read_committed 2>/dev/null
@@ -222,12 +222,12 @@ published() {
 published softstake.distributions >"$work/distributions" || true
 published softstake.epochs >"$work/epochs" || true
 
-# judge WHOSE: compares files of records with the database.
+# judge MESSAGE: compares files of records with the database; fails with the message if they differ.
 judge() {
   local said
   said=$({
     echo 'CREATE TEMP TABLE d (record jsonb); CREATE TEMP TABLE s (record jsonb);'
-    # Delimiter and quote are characters that JSON never has as they are, so a line is a field.
+    # JSON never contains the delimiter and the quote unescaped, so each line is one field.
     printf "COPY d FROM STDIN (FORMAT csv, DELIMITER E'\\\\x01', QUOTE E'\\\\x02');\n"; cat "$work/distributions"; echo '\.'
     printf "COPY s FROM STDIN (FORMAT csv, DELIMITER E'\\\\x01', QUOTE E'\\\\x02');\n"; cat "$work/epochs"; echo '\.'
     cat <<'SQL'
@@ -258,7 +258,7 @@ SQL
 judge 'the database and the topics differ'
 say "$(wc -l <"$work/distributions") distributions on the topic, $(wc -l <"$work/epochs") seals: all paid, each once, nothing else"
 
-# The same days over a directory, by one process that nobody kills.
+# The same days on a directory bus, by one process without kills.
 docker run --rm --volume "$project-reference:/var/lib/softstake" --entrypoint /bin/sh "softstake:$project" -euc "
   gen() { softstake gen --bus dir:bus --epochs 30 --events ${EVENTS:-300000} --accounts ${ACCOUNTS:-1000} --partitions ${SOURCE_PARTITIONS:-2} \"\$@\"; }
   gen --stages 0..$DAYS
@@ -272,23 +272,23 @@ reference() {
 }
 reference softstake.distributions >"$work/distributions"
 reference softstake.epochs >"$work/epochs"
-judge 'the payouts are not those of the same days over a directory'
-say 'the payouts and roots are those of the same days over a directory, to the last unit'
+judge 'the payouts are not those of the same days on a directory bus'
+say 'the payouts and roots are exactly those of the same days on a directory bus'
 
-# ---- a process that dies by itself is started again
+# ---- restarts of processes that end by themselves
 
 if [ "$(id -u)" = 0 ]; then
   for service in kafka softstake-1 softstake-2 postgres payout; do
     process=$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")
-    kill -KILL "$process" 2>/dev/null || { say 'the processes of the containers are not in sight: restarts are not tried'; break; }
+    kill -KILL "$process" 2>/dev/null || { say 'the processes of the containers are not visible here, so restarts are not tested'; break; }
     restarted() { is_up "$service" && [ "$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")" != "$process" ]; }
     wait_for "the restart of $service" restarted
     same "after the restart of $service"
   done
-  say 'all have died and were started again; the payouts are the same'
+  say 'all have ended and were restarted; the payouts are the same'
 fi
 
-# Asked to stop, all do so in time and say that it went right.
+# On SIGTERM all stop in time and with success.
 compose stop 2>/dev/null
 for service in softstake-1 softstake-2; do is_done "$service" || fail "$service was stopped: $(docker inspect --format '{{.State.ExitCode}}' "$(container "$service")")"; done
-say 'all have stopped in order'
+say 'all have stopped'

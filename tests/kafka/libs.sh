@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the folder with Kafka's jars, under the folder given; resolves them first if that folder does not have them yet.
-# An archive of loaded classes goes with them: it halves the time that a broker takes to start.
+# Prints the folder with Kafka's jars, below the given folder. Downloads them first if they are not there yet.
+# It also makes an archive of loaded classes, which halves the start time of a broker.
 set -euo pipefail
 export LC_ALL=C
 
@@ -12,7 +12,7 @@ done
 version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
 [ "${version:-0}" -ge 17 ] || { echo "Java ${version:-of an unknown version} is too old for Kafka: it needs 17 or newer" >&2; exit 1; }
 
-# Named after what they come from: another version of Kafka or Java never meets these.
+# The name contains a hash of the versions, so another version of Kafka or Java gets another folder.
 key=$({ cat "$here/pom.xml" "$here/libs.sh"; java -version 2>&1; } | sha256sum | cut -c1-12)
 libs="$cache/$key"
 archive="$libs/kafka.jsa"
@@ -33,7 +33,7 @@ trap clean EXIT
 if [ ! -d "$libs" ]; then
   echo "resolving Kafka's jars into $libs" >&2
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/libs" >&2
-  # Whole or not at all; whoever was faster has the same.
+  # Complete or not at all. Another process may have made the same folder meanwhile.
   mv -T "$work/libs" "$libs" 2>/dev/null || [ -d "$libs" ]
 fi
 
@@ -49,7 +49,7 @@ controller.listener.names=CONTROLLER
 log.dirs=$work/data
 PROPERTIES
 
-# One start and stop of a broker, its classes written out at the end.
+# Starts and stops a broker, which writes the archive of its classes at the end.
 archive_classes() {
   local options=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$classpath")
   java "${options[@]}" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$work/broker.properties"
@@ -58,7 +58,7 @@ archive_classes() {
   for _ in $(seq 600); do
     kill -0 "$broker" || return 1
     if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      # It listens before it is all up; an end that comes later has seen more classes.
+      # It listens before its start is complete. A later end has loaded more classes.
       sleep 1
       kill "$broker"
       wait "$broker" || true
@@ -71,7 +71,7 @@ archive_classes() {
   return 1
 }
 if ! archive_classes >"$work/log" 2>&1; then
-  echo "no archive of Kafka's classes; brokers will start without it, and later. What was said last:" >&2
+  echo "there is no archive of Kafka's classes, so brokers will start more slowly. The last lines of the log:" >&2
   tail -5 "$work/log" >&2
 fi
 echo "$libs"

@@ -41,7 +41,7 @@ impl Process {
         Self::start(&mut command)
     }
 
-    /// A field of `/proc/PID/status`; none once it has ended.
+    /// A field of `/proc/PID/status`; none after its end.
     fn status(&self, field: &str) -> Option<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         status

@@ -138,7 +138,7 @@ impl<'a> Deployment<'a> {
         fs::read_to_string(self.log(instance)).unwrap_or_default()
     }
 
-    /// Waits until so many epochs are sealed.
+    /// Waits until this many epochs are sealed.
     pub fn until_sealed(&self, epochs: usize) {
         self.until(&format!("{epochs} epochs are sealed"), || self.sealed() >= epochs);
     }

@@ -15,7 +15,7 @@ const DELETE_ACLS: i16 = 31;
 const ELECT_LEADERS: i16 = 43;
 const ALTER_PARTITION_REASSIGNMENTS: i16 = 45;
 
-/// What a coordinator coordinates.
+/// The kind of a coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coordinator {
     Group = 0,

@@ -11,7 +11,7 @@ use crate::bus::archive::manifest;
 use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::archive::segment::Building;
 use crate::bus::scan::{CHUNK, some};
-use crate::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
+use crate::bus::{FileError, Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
 
 /// The topics, in the order in which their ends are read.
 const ORDER: [Topic; 12] = [
@@ -51,9 +51,11 @@ pub struct Copied {
 /// Why an archive cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// A failure of the bus, or of the archive's files.
     #[error(transparent)]
-    Bus(#[from] BusError),
+    Read(#[from] ReadError),
+    /// A failure of the archive's files.
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("the archive is of bus {archived}, but this bus is {given}; name another folder")]
     OtherBus { archived: String, given: String },
     /// The bus has fewer records than the archive.
@@ -91,7 +93,7 @@ pub fn archive(
     scope: &ArchiveScope,
     mut done: impl FnMut(u64),
 ) -> Result<Copied, ArchiveError> {
-    std::fs::create_dir_all(path).map_err(BusError::io("make", path))?;
+    std::fs::create_dir_all(path).map_err(FileError::io("make", path))?;
     let (finished, progress) = (path.join(manifest::NAME), path.join(PROGRESS));
     let mut manifest = open_manifest(bus, &finished, &progress)?;
     let positions = positions(bus)?;
@@ -105,7 +107,7 @@ pub fn archive(
     manifest.write(&finished)?;
     match std::fs::remove_file(&progress) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(BusError::io("remove", &progress)(error).into())
+            Err(FileError::io("remove", &progress)(error).into())
         }
         _ => Ok(copied),
     }
@@ -133,7 +135,7 @@ fn open_manifest(bus: &dyn Log, finished: &Path, progress: &Path) -> Result<Mani
 }
 
 /// The partitions to copy, with their readable ends.
-fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, u64)>, BusError> {
+fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, u64)>, ReadError> {
     let mut ends = Vec::new();
     let ledger = [Topic::Ledger];
     let ledger = ledger.iter().filter(|_| scope.with_ledger);
@@ -227,7 +229,7 @@ fn copy(
 }
 
 /// The positions of all tasks. The coordinator's comes first, because its decisions are based on answers of the other tasks.
-fn positions(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, Position>, BusError> {
+fn positions(bus: &dyn Log) -> Result<BTreeMap<TopicPartition, Position>, ReadError> {
     let mut tasks = vec![TaskId::DEPLOYMENT, TaskId::COORDINATE, TaskId::SEQUENCE];
     for topic in [Topic::Ledger].iter().chain(&Topic::SOURCES) {
         let found = bus.partitions(*topic)?.into_iter();

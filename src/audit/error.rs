@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::bus::{BusError, TopicPartition};
+use crate::bus::{OpenError, ReadError, TopicPartition};
 use crate::core::fault::Fault;
 use crate::deployment::DeploymentError;
 use crate::store::StoreError;
@@ -12,7 +12,10 @@ use crate::store::StoreError;
 pub enum AuditError {
     /// The deployment's bus, or the replay's own.
     #[error(transparent)]
-    Bus(#[from] BusError),
+    Read(#[from] ReadError),
+    /// The throw-away bus cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A task of the replay.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),

@@ -10,7 +10,7 @@ use crate::audit::exact::Exact;
 use crate::audit::published::{Paid, Record};
 use crate::audit::replay::schedule::EpochFilter;
 use crate::bus::scan::scan_range;
-use crate::bus::{BusError, Log, Mark, Topic};
+use crate::bus::{Log, Mark, ReadError, Topic};
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
@@ -115,7 +115,7 @@ impl Payouts {
 #[derive(Debug, thiserror::Error)]
 pub enum PayoutsError {
     #[error(transparent)]
-    Bus(#[from] BusError),
+    Read(#[from] ReadError),
     #[error("cannot read the acknowledgements: {0}")]
     Acknowledgements(#[from] std::io::Error),
     /// A record on the distributions or the epochs that no Softstake wrote.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit::error::AuditError;
 use crate::bus::scan::scan_range;
-use crate::bus::{BusError, Log, Mark, TaskId, Topic, TopicPartition};
+use crate::bus::{Log, Mark, ReadError, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 use crate::core::protocol::codec;
@@ -113,7 +113,7 @@ impl PointInTime {
 }
 
 /// The positions of the ingest tasks, by source partition.
-fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
+fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPartition, u64>, ReadError> {
     let mut positions = BTreeMap::new();
     for topic in Topic::SOURCES {
         for partition in bus.partitions(topic)? {
@@ -176,7 +176,7 @@ fn check_start(bus: &dyn Log, partition: TopicPartition) -> Result<(), AuditErro
 }
 
 /// The readable ends of all partitions of some topics.
-pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<TopicPartition, u64>, BusError> {
+pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<TopicPartition, u64>, ReadError> {
     let mut ends = BTreeMap::new();
     for topic in topics {
         for partition in bus.partitions(*topic)? {

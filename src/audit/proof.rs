@@ -7,7 +7,7 @@ use ct_merkle::{InclusionProof, RootHash};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::bus::{BusError, Log, Mark, Topic};
+use crate::bus::{Log, Mark, ReadError, Topic};
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, leaf_hash};
 use crate::core::values::account::AccountName;
 use crate::core::values::bucket::bucket;
@@ -60,7 +60,7 @@ pub struct Proof {
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
     #[error(transparent)]
-    Bus(#[from] BusError),
+    Read(#[from] ReadError),
     #[error("{asset} epoch {epoch} is not sealed, so it has no root to prove anything against")]
     NotSealed { asset: Asset, epoch: Epoch },
     #[error("{account} was paid nothing of {asset} for epoch {epoch}; `softstake explain` tells why")]
@@ -152,7 +152,7 @@ struct EpochLeaves {
     hashes: BTreeMap<u16, Vec<(String, Hash)>>,
 }
 
-fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<EpochLeaves, BusError> {
+fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<EpochLeaves, ReadError> {
     let own = bucket(account);
     let mut leaves = EpochLeaves::default();
     each(bus, Topic::Distributions, |paid: Paid| {
@@ -206,7 +206,7 @@ fn path(leaves: impl Iterator<Item = Vec<u8>>, index: usize) -> MerklePath {
 }
 
 /// Calls `take` with the data of every record of a topic. Skips records that cannot be read.
-fn each<D: serde::de::DeserializeOwned>(bus: &dyn Log, topic: Topic, mut take: impl FnMut(D)) -> Result<(), BusError> {
+fn each<D: serde::de::DeserializeOwned>(bus: &dyn Log, topic: Topic, mut take: impl FnMut(D)) -> Result<(), ReadError> {
     for number in bus.partitions(topic)? {
         let partition = topic.partition(number);
         scan_range(
@@ -218,7 +218,7 @@ fn each<D: serde::de::DeserializeOwned>(bus: &dyn Log, topic: Topic, mut take: i
                 if let Ok(Record { data }) = serde_json::from_slice(record.value) {
                     take(data);
                 }
-                Ok::<_, BusError>(())
+                Ok::<_, ReadError>(())
             },
         )?;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bus::batch::Batch;
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, MembershipError, ReadError};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -20,47 +20,47 @@ pub trait Log: Send + Sync {
     fn identity(&self) -> &str;
 
     /// The partitions of `topic` that exist now, in ascending order; none if the topic is missing.
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError>;
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError>;
 
     /// Forgets cached metadata: later calls see the partitions that exist then.
     fn refresh(&self) {}
 
     /// The first offset of `partition` that still exists. Retention may have deleted the records before it.
-    fn start(&self, _partition: TopicPartition) -> Result<u64, BusError> {
+    fn start(&self, _partition: TopicPartition) -> Result<u64, ReadError> {
         Ok(0)
     }
 
     /// The readable end of `partition` (Kafka: the last stable offset): one past the last record that can be read now; 0 if it is missing.
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError>;
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError>;
 
     /// The written end of `partition` (Kafka: the high watermark): one past the last record that any producer has written, readable or not.
     /// A cut is never below it.
-    fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         self.readable_end(partition)
     }
 
     /// A reader positioned at `from`.
     ///
     /// # Errors
-    /// If the records before `from` have changed (`BusError::SourceChanged`) or were deleted.
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError>;
+    /// If the records before `from` have changed (`ReadError::SourceChanged`) or were deleted.
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError>;
 
     /// Checks a mark against the log, as far as that is possible without reading on from it.
     ///
     /// # Errors
     /// As [`Log::open`].
-    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), BusError> {
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), ReadError> {
         self.open(partition, mark).map(drop)
     }
 
     /// The position that `task` committed last; `None` if it has committed nothing.
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError>;
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError>;
 
     /// A number that grows whenever there may be something new to read.
     fn version(&self) -> u64;
 
     /// Looks for new records of other writers. Then waits until `version()` is past `seen`, or until `at_most` is over.
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError>;
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError>;
 }
 
 /// A log that tasks publish to: a transaction appends records and moves a task's position in one atomic step.
@@ -69,7 +69,7 @@ pub trait Bus: Log {
     ///
     /// # Errors
     /// `NotOurs` if another process runs the task now; `Unsettled` if only the bus knows whether the commit took place.
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError>;
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError>;
 
     /// This process's part of a deployment that several processes share; `None` where one process runs all tasks.
     fn membership(&self) -> Option<&dyn Membership> {
@@ -83,7 +83,7 @@ pub trait Membership: Send + Sync {
     ///
     /// # Errors
     /// If this process is no longer part of the deployment.
-    fn assigned(&self) -> Result<BTreeSet<TaskId>, BusError>;
+    fn assigned(&self) -> Result<BTreeSet<TaskId>, MembershipError>;
 
     /// A number that grows whenever [`Membership::assigned`] changes.
     fn assignment(&self) -> u64;
@@ -99,10 +99,10 @@ pub trait Membership: Send + Sync {
 pub trait Reader: Send {
     /// The next records: about `limit` bytes of them, and at least one record if there is one. All are below the offset `until`.
     /// An empty batch whose mark has not moved means that there is nothing to read now.
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError>;
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError>;
 
     /// Whether a read may find anything; `false` only if there is nothing to read now, whatever the limits.
-    fn has_news(&mut self) -> Result<bool, BusError> {
+    fn has_news(&mut self) -> Result<bool, ReadError> {
         Ok(true)
     }
 

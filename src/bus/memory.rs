@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::bus::batch::Batch;
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, LogName, ReadError};
 use crate::bus::interface::{Bus, Log, Reader};
 use crate::bus::outputs;
 use crate::bus::position::{Mark, Position, TaskId};
@@ -119,22 +119,22 @@ impl Log for MemoryBus {
         &self.inner.identity
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
         let state = self.lock();
         let range = topic.partition(0)..=topic.partition(u32::MAX);
         Ok(state.logs.range(range).map(|(key, _)| key.partition).collect())
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         Ok(self.lock().logs.get(&partition).map_or(0, |log| log.end))
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         let end = self.readable_end(partition)?;
         if from.offset > end {
-            return Err(BusError::SourceChanged {
+            return Err(ReadError::SourceChanged {
                 partition,
-                file: partition.to_string().into(),
+                log: LogName::Topic(partition.topic),
                 offset: from.offset,
                 what: format!("ends at offset {end},"),
             });
@@ -146,7 +146,7 @@ impl Log for MemoryBus {
         }))
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         Ok(self.lock().positions.get(&task).cloned())
     }
 
@@ -154,7 +154,7 @@ impl Log for MemoryBus {
         self.lock().version
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
         let not_yet = |state: &mut State| state.version <= seen;
         let (state, _) = self
             .inner
@@ -166,7 +166,7 @@ impl Log for MemoryBus {
 }
 
 impl Bus for MemoryBus {
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         outputs::check(outputs)?;
         self.change(|state| {
             for (to, _key, value) in outputs.iter() {
@@ -185,7 +185,7 @@ struct MemoryReader {
 }
 
 impl Reader for MemoryReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let state = self.bus.lock();
         let mut bytes = Vec::new();
         let mut records = Vec::new();

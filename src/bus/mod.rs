@@ -15,6 +15,8 @@ pub mod scan;
 pub use crate::core::contract::appends::Outputs;
 pub use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 pub use batch::{Batch, Record};
-pub use error::{BusError, Reaction};
+pub use error::{
+    AdminError, BrokerError, CommitError, FileError, LogName, MembershipError, OpenError, Reaction, ReadError,
+};
 pub use interface::{Access, Bus, Log, Membership, Reader};
 pub use position::{Cursor, Mark, Position, TaskId};

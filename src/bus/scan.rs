@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bus::batch::{Batch, Record};
-use crate::bus::error::BusError;
+use crate::bus::error::ReadError;
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
@@ -19,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// partition, or less. A blank line is a record without bytes.
 ///
 /// # Errors
-/// What the bus says, what `take` says, or `Unavailable` if a minute goes by without anything coming.
-pub fn scan_range<E: From<BusError>>(
+/// What the bus says, what `take` says, or `Silent` if a minute goes by without anything coming.
+pub fn scan_range<E: From<ReadError>>(
     bus: &dyn Log,
     partition: TopicPartition,
     from: &Mark,
@@ -42,14 +42,14 @@ pub fn scan_range<E: From<BusError>>(
 /// Reads on in `partition` below the offset `end`, which is there: waits until something comes.
 ///
 /// # Errors
-/// What the bus says, or `Unavailable` if a minute goes by without anything coming.
+/// What the bus says, or `Silent` if a minute goes by without anything coming.
 pub fn some(
     bus: &dyn Log,
     partition: TopicPartition,
     reader: &mut dyn Reader,
     limit: usize,
     end: u64,
-) -> Result<Batch, BusError> {
+) -> Result<Batch, ReadError> {
     let began = Instant::now();
     let from = reader.mark().offset;
     loop {
@@ -60,9 +60,11 @@ pub fn some(
         }
         reader.recycle(batch);
         if began.elapsed() > PATIENCE {
-            return Err(BusError::Unavailable {
-                action: format!("read {partition} from offset {from} to {end}"),
-                why: "nothing comes".into(),
+            return Err(ReadError::Silent {
+                partition,
+                from,
+                end,
+                seconds: PATIENCE.as_secs(),
             });
         }
         bus.wait(seen, LOOK_EVERY)?;

@@ -100,7 +100,6 @@ impl Archive {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Bus(error) => error.into(),
             error @ ArchiveError::OtherBus { .. } => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }

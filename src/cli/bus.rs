@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
 use crate::bus::kafka::{KafkaBus, ReadOnlyKafka};
-use crate::bus::{Bus, BusError, Log};
+use crate::bus::{Bus, CommitError, Log, OpenError};
 use crate::cli::failure::Failure;
 use crate::config::{BusAddress, Config};
 
@@ -27,7 +27,7 @@ impl Opened {
     }
 
     /// Ends the work on a bus that no one else holds any more.
-    pub(super) fn close(self) -> Result<(), BusError> {
+    pub(super) fn close(self) -> Result<(), CommitError> {
         match self {
             Self::Dir(bus) => Arc::into_inner(bus).map_or(Ok(()), DirBus::close),
             Self::Kafka(bus) => {
@@ -39,9 +39,9 @@ impl Opened {
 }
 
 /// Opens a bus to work on it: a directory for this process alone, a place in the deployment on Kafka. `None` if it was told to stop before.
-pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>) -> Result<Option<Opened>, BusError> {
+pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>) -> Result<Option<Opened>, OpenError> {
     match address {
-        BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(BusError::ReadOnly { path: path.clone() }),
+        BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(OpenError::Archive { path: path.clone() }),
         BusAddress::Dir(path) => {
             let options = Options { sync: config.dir.sync };
             DirBus::open(path, options).map(|bus| Some(Opened::Dir(Arc::new(bus))))
@@ -73,7 +73,11 @@ pub(super) fn open_for_reading(address: &BusAddress) -> Result<ReadOnlyDir, Fail
 }
 
 /// Opens any bus to read it, beside whoever works on it. `None` if it was told to stop before.
-pub(super) fn view(address: &BusAddress, config: &Config, stop: &AtomicBool) -> Result<Option<Arc<dyn Log>>, BusError> {
+pub(super) fn view(
+    address: &BusAddress,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<Option<Arc<dyn Log>>, OpenError> {
     match address {
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(ReadOnlyDir::open(path)?))),

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::bus::BusError;
+use crate::bus::{AdminError, CommitError, FileError, OpenError, ReadError};
 use crate::cli::Outcome;
 use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
@@ -48,10 +48,37 @@ impl From<ConfigError> for Failure {
     }
 }
 
-impl From<BusError> for Failure {
-    fn from(error: BusError) -> Self {
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
         match error {
-            BusError::Missing { .. } => Self::Usage(error.to_string()),
+            OpenError::Missing { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Open(error) => error.into(),
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -59,17 +86,14 @@ impl From<BusError> for Failure {
 
 impl From<TaskError> for Failure {
     fn from(error: TaskError) -> Self {
-        match error {
-            TaskError::Bus(error) => error.into(),
-            _ => Self::Failed(error.to_string()),
-        }
+        Self::Failed(error.to_string())
     }
 }
 
 impl From<DeploymentError> for Failure {
     fn from(error: DeploymentError) -> Self {
         match error {
-            DeploymentError::Task(error) => error.into(),
+            DeploymentError::Open(error) => error.into(),
             DeploymentError::SettingChanged { .. } => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
@@ -117,8 +141,8 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let missing = BusError::Missing { path: "nowhere".into() };
-        let locked = BusError::Locked { path: "here".into() };
+        let missing = OpenError::Missing { path: "nowhere".into() };
+        let locked = OpenError::Locked { path: "here".into() };
         let setting_changed = DeploymentError::SettingChanged {
             name: "partitions",
             given: "4".into(),
@@ -134,8 +158,7 @@ mod tests {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         for (failure, expected) in [
             (missing.into(), 2),
-            (TaskError::Bus(BusError::Missing { path: "a".into() }).into(), 2),
-            (DeploymentError::from(BusError::Missing { path: "a".into() }).into(), 2),
+            (DeploymentError::from(OpenError::Missing { path: "a".into() }).into(), 2),
             (locked.into(), 1),
             (setting_changed.into(), 2),
             (setting.into(), 2),

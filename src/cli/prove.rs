@@ -61,9 +61,6 @@ impl Prove {
 
 impl From<ProofError> for Failure {
     fn from(error: ProofError) -> Self {
-        match error {
-            ProofError::Bus(error) => error.into(),
-            error => Self::Failed(error.to_string()),
-        }
+        Self::Failed(error.to_string())
     }
 }

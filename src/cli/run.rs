@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
 
-use crate::bus::{Access, Bus, BusError};
+use crate::bus::{Access, Bus, MembershipError};
 use crate::cli::failure::Failure;
 use crate::cli::flags::Settings;
 use crate::cli::table::{count, counted};
@@ -68,7 +68,7 @@ impl Run {
         let mut replaced: Option<Instant> = None;
         let end = loop {
             match self.session(config, address, state, bars, &stop, &stats) {
-                Err(DeploymentError::Task(TaskError::Bus(error @ BusError::Replaced { .. })))
+                Err(DeploymentError::Task(TaskError::Membership(error @ MembershipError::Replaced { .. })))
                     if !stop.load(Relaxed) && replaced.is_none_or(|at| at.elapsed() > REPLACED_AGAIN_WITHIN) =>
                 {
                     tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bus::BusError;
+use crate::bus::{CommitError, MembershipError, OpenError, ReadError, TaskId};
 use crate::core::fault::Fault;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
@@ -16,6 +16,19 @@ pub enum DeploymentError {
     /// The place of the snapshots cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The bus has decisions, but no deployment record.
+    #[error(
+        "the bus has lost the position of {task}: {why}; restore the committed offsets of group {group}, or begin a new deployment on new topics; \
+         nothing was published"
+    )]
+    PositionLost {
+        task: TaskId,
+        /// The consumer group that should have the position.
+        group: String,
+        why: String,
+    },
     /// A setting that cannot change was changed.
     #[error("{name} is {given}, but this deployment was begun with {recorded}, which cannot change; {hint}")]
     SettingChanged {
@@ -60,8 +73,20 @@ impl DeploymentError {
     }
 }
 
-impl From<BusError> for DeploymentError {
-    fn from(error: BusError) -> Self {
+impl From<ReadError> for DeploymentError {
+    fn from(error: ReadError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<CommitError> for DeploymentError {
+    fn from(error: CommitError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<MembershipError> for DeploymentError {
+    fn from(error: MembershipError) -> Self {
         Self::Task(error.into())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{BusError, Cursor, Log, Outputs, Position, Reaction, TaskId, Topic};
+use crate::bus::{Cursor, Log, Outputs, Position, Reaction, TaskId, Topic};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
 use crate::deployment::error::DeploymentError;
@@ -152,9 +152,7 @@ pub(super) fn load_or_create_record(
     }
     match created {
         // Another process has the task now, or the outcome of the commit is unknown: read the record again.
-        Err(DeploymentError::Task(TaskError::Bus(error)))
-            if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) =>
-        {
+        Err(DeploymentError::Task(error)) if matches!(error.reaction(), Reaction::LeaveOff | Reaction::TryAgain) => {
             tracing::warn!("{error}");
             std::thread::sleep(RETRY_AFTER);
             load_or_create_record(deployment, stop)
@@ -165,7 +163,7 @@ pub(super) fn load_or_create_record(
 
 fn none_while_unavailable<T>(answer: Result<Option<T>, TaskError>) -> Result<Option<T>, TaskError> {
     match answer {
-        Err(TaskError::Bus(error @ BusError::Unavailable { .. })) => {
+        Err(TaskError::Read(error)) if error.is_unavailable() => {
             tracing::warn!("{error}");
             Ok(None)
         }
@@ -177,15 +175,14 @@ fn none_while_unavailable<T>(answer: Result<Option<T>, TaskError>) -> Result<Opt
 fn create_record(deployment: &Deployment) -> Result<DeploymentRecord, DeploymentError> {
     let bus = deployment.writable_bus()?;
     if bus.readable_end(Topic::Decisions.partition(0))? > 0 {
-        return Err(BusError::PositionLost {
+        return Err(DeploymentError::PositionLost {
             task: TaskId::DEPLOYMENT,
             group: bus.identity().to_owned(),
             why: format!(
                 "{} has decisions, but the record of the deployment's settings is missing",
                 Topic::Decisions
             ),
-        }
-        .into());
+        });
     }
     let record = check_settings(deployment, None)?;
     bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &record.position()?)?;

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bus::{BusError, Reaction, TaskId, TopicPartition};
+use crate::bus::{CommitError, MembershipError, Reaction, ReadError, TaskId, TopicPartition};
 use crate::core::fault::Fault;
 use crate::store::StoreError;
 
@@ -9,7 +9,11 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     #[error(transparent)]
-    Bus(#[from] BusError),
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store of the task is missing and cannot be restored from a snapshot now.
@@ -67,7 +71,9 @@ impl TaskError {
     #[must_use]
     pub fn reaction(&self) -> Reaction {
         match self {
-            Self::Bus(error) => error.reaction(),
+            Self::Read(error) => error.reaction(),
+            Self::Commit(error) => error.reaction(),
+            Self::Membership(error) => error.reaction(),
             // The next start moves a damaged store away.
             Self::Store(error) if error.is_full() || error.is_damage() => Reaction::TryAgain,
             Self::Restore { .. } => Reaction::TryAgain,

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::bus::{Batch, BusError, Log, Outputs, Position, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, Position, ReadError, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::store::{Changes, Store, StoreError, tables};
@@ -102,8 +102,8 @@ impl From<StoreError> for FoldError {
     }
 }
 
-impl From<BusError> for FoldError {
-    fn from(error: BusError) -> Self {
+impl From<ReadError> for FoldError {
+    fn from(error: ReadError) -> Self {
         Self::Task(error.into())
     }
 }

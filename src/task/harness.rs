@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bus::{
-    Access, Batch, BusError, Cursor, Log, Mark, Outputs, Position, Reader, TaskId, TopicKind, TopicPartition,
+    Access, Batch, Cursor, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, TopicKind, TopicPartition,
 };
 use crate::core::fault::impossible;
 use crate::store::{Changes, Store};
@@ -261,7 +261,7 @@ impl<F: Fold> Harness<F> {
             None => match self.fold.read_limit(input, offset, self.access.log()) {
                 Ok(limit) => limit,
                 // Nothing has changed yet, so the next step can try again.
-                Err(FoldError::Task(TaskError::Bus(BusError::Unavailable { .. }))) => return Ok(None),
+                Err(FoldError::Task(TaskError::Read(error))) if error.is_unavailable() => return Ok(None),
                 Err(error) => return Err(self.error(error)),
             },
         };
@@ -390,7 +390,7 @@ fn open_input(
         log.check(input, reached)?;
         let start = log.start(input)?;
         if mark.offset < start && reached.offset > mark.offset {
-            return Err(TaskError::Bus(BusError::Retained {
+            return Err(TaskError::Read(ReadError::Retained {
                 partition: input,
                 start,
                 wanted: mark.offset,

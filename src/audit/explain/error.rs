@@ -1,7 +1,7 @@
 //! Why there is no explanation.
 
 use crate::audit::error::AuditError;
-use crate::bus::BusError;
+use crate::bus::ReadError;
 use crate::core::fault::Fault;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -30,8 +30,8 @@ impl From<Fault> for ExplainError {
     }
 }
 
-impl From<BusError> for ExplainError {
-    fn from(error: BusError) -> Self {
+impl From<ReadError> for ExplainError {
+    fn from(error: ReadError) -> Self {
         Self::Audit(error.into())
     }
 }

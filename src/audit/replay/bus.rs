@@ -13,7 +13,7 @@ use crate::audit::replay::schedule::{Schedule, is_expected, is_outcome};
 use crate::bus::dir::{DirBus, Options};
 use crate::bus::scan::{scan_range, some};
 use crate::bus::{
-    Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicKind, TopicPartition,
+    Batch, Bus, CommitError, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicKind, TopicPartition,
 };
 use crate::core::contract::decision::Decision;
 
@@ -156,7 +156,7 @@ impl ReplayBus {
             .all(|(source, offset)| applied(source) >= *offset)
     }
 
-    fn publish(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn publish(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         let kept = if self.keeps_outputs {
             Cow::Borrowed(outputs)
         } else {
@@ -197,7 +197,7 @@ impl Log for ReplayBus {
         self.scratch.identity()
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
         match topic.kind() {
             TopicKind::Input if topic == Topic::Control => Ok(vec![0]),
             TopicKind::Input => {
@@ -208,7 +208,7 @@ impl Log for ReplayBus {
         }
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         match partition.topic.kind() {
             TopicKind::Input => self.origin.start(partition),
             TopicKind::Output | TopicKind::Inner => self.scratch.start(partition),
@@ -217,7 +217,7 @@ impl Log for ReplayBus {
 
     /// For a source partition: the current read limit. Control never makes a task wait: the read limits already keep a source record back until
     /// the decisions before it are made.
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         match partition.topic.kind() {
             TopicKind::Input if partition.topic == Topic::Control => Ok(0),
             TopicKind::Input => {
@@ -229,7 +229,7 @@ impl Log for ReplayBus {
     }
 
     /// For a source partition that is asked about a close: its recorded answer.
-    fn written_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         let questions = self.shared.lock().questions;
         let question = self
             .schedule
@@ -242,7 +242,7 @@ impl Log for ReplayBus {
         }
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         if partition.topic.kind() != TopicKind::Input {
             return self.scratch.open(partition, from);
         }
@@ -254,14 +254,14 @@ impl Log for ReplayBus {
         }))
     }
 
-    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), BusError> {
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), ReadError> {
         match partition.topic.kind() {
             TopicKind::Input => self.origin.check(partition, mark),
             TopicKind::Output | TopicKind::Inner => self.scratch.check(partition, mark),
         }
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.scratch.committed(task)
     }
 
@@ -269,7 +269,7 @@ impl Log for ReplayBus {
         self.scratch.version() + self.origin.version() + self.shared.wakeups.load(Ordering::Relaxed)
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
         if self.version() == seen {
             self.scratch.wait(self.scratch.version(), at_most)?;
         }
@@ -278,11 +278,11 @@ impl Log for ReplayBus {
 }
 
 impl Bus for ReplayBus {
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         if task != TaskId::COORDINATE {
             return self.publish(task, outputs, position);
         }
-        let refused = |what: String| BusError::Refused {
+        let refused = |what: String| CommitError::Rejected {
             partition: DECISIONS,
             what,
         };
@@ -316,13 +316,13 @@ struct SourceReader {
 }
 
 impl Reader for SourceReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         // All records below the read limit exist, so wait for them.
         some(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
     }
 
     /// The harness calls this before each read, when all records read so far are applied.
-    fn has_news(&mut self) -> Result<bool, BusError> {
+    fn has_news(&mut self) -> Result<bool, ReadError> {
         let at = self.inner.mark().offset;
         let mut progress = self.shared.lock();
         if progress.applied.insert(self.partition, at) != Some(at) {

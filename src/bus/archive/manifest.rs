@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
@@ -74,13 +74,13 @@ impl Manifest {
     ///
     /// # Errors
     /// `Version` or `Damaged` if it is no manifest of ours, or says what cannot be.
-    pub fn read(path: &Path) -> Result<Option<Self>, BusError> {
+    pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(BusError::io("read", path)(error)),
+            Err(error) => return Err(FileError::io("read", path)(error)),
         };
-        let damaged = |what: String| BusError::Damaged {
+        let damaged = |what: String| FileError::Damaged {
             file: path.to_owned(),
             at: 0,
             what,
@@ -91,7 +91,7 @@ impl Manifest {
         }
         let Version { format } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if format != FORMAT {
-            return Err(BusError::Version {
+            return Err(FileError::Version {
                 file: path.to_owned(),
                 found: format,
                 known: FORMAT,
@@ -120,7 +120,7 @@ impl Manifest {
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&self, path: &Path) -> Result<(), BusError> {
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let new = path.with_extension("new");
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
@@ -128,11 +128,11 @@ impl Manifest {
             file.write_all(&bytes)?;
             file.sync_all()
         });
-        written.map_err(BusError::io("write", &new))?;
-        fs::rename(&new, path).map_err(BusError::io("rename", &new))?;
+        written.map_err(FileError::io("write", &new))?;
+        fs::rename(&new, path).map_err(FileError::io("rename", &new))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(BusError::io("sync", folder))
+        synced.map_err(FileError::io("sync", folder))
     }
 }
 

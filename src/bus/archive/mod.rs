@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::batch::Batch;
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, LogName, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -32,9 +32,9 @@ impl ArchiveBus {
     ///
     /// # Errors
     /// `Missing` if there is none; `Version` or `Damaged` if its manifest is not one of ours.
-    pub fn open(path: &Path) -> Result<Self, BusError> {
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
         let manifest = Manifest::read(&path.join(manifest::NAME))?;
-        let manifest = manifest.ok_or_else(|| BusError::Missing { path: path.to_owned() })?;
+        let manifest = manifest.ok_or_else(|| OpenError::Missing { path: path.to_owned() })?;
         Ok(Self {
             path: path.to_owned(),
             manifest: Arc::new(manifest),
@@ -45,7 +45,7 @@ impl ArchiveBus {
     ///
     /// # Errors
     /// The first file that is not what was written.
-    pub fn check(&self) -> Result<(u64, u64), BusError> {
+    pub fn check(&self) -> Result<(u64, u64), FileError> {
         let (mut files, mut records) = (0, 0);
         for segment in self.manifest.partitions.values().flat_map(|there| &there.segments) {
             records += segment::read(&self.path, segment)?.1.len() as u64;
@@ -64,32 +64,32 @@ impl Log for ArchiveBus {
         &self.manifest.bus
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
         let all = topic.partition(0)..=topic.partition(u32::MAX);
         let found = self.manifest.partitions.range(all);
         Ok(found.map(|(partition, _)| partition.partition).collect())
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         Ok(self.partition(partition).map_or(0, |there| there.start))
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         Ok(self.partition(partition).map_or(0, |there| there.end))
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         let there = self.partition(partition).cloned().unwrap_or_default();
         if from.offset > there.end {
-            return Err(BusError::SourceChanged {
+            return Err(ReadError::SourceChanged {
                 partition,
-                file: self.path.clone(),
+                log: LogName::File(self.path.clone()),
                 offset: from.offset,
                 what: format!("ends at offset {}", there.end),
             });
         }
         if from.offset > 0 && from.offset < there.start {
-            return Err(BusError::Retained {
+            return Err(ReadError::Retained {
                 partition,
                 start: there.start,
                 wanted: from.offset,
@@ -109,7 +109,7 @@ impl Log for ArchiveBus {
         }))
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         Ok(self.manifest.positions.get(&task.home()).cloned())
     }
 
@@ -117,7 +117,7 @@ impl Log for ArchiveBus {
         0
     }
 
-    fn wait(&self, _: u64, _: Duration) -> Result<u64, BusError> {
+    fn wait(&self, _: u64, _: Duration) -> Result<u64, ReadError> {
         Ok(0)
     }
 }
@@ -136,7 +136,7 @@ struct ArchiveReader {
 
 impl ArchiveReader {
     /// Brings the next segment into memory; whether there was one.
-    fn load(&mut self) -> Result<bool, BusError> {
+    fn load(&mut self) -> Result<bool, FileError> {
         let Some(segment) = self.there.segments.get(self.next_segment) else {
             return Ok(false);
         };
@@ -148,7 +148,7 @@ impl ArchiveReader {
 }
 
 impl Reader for ArchiveReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let (mut bytes, mut records) = (Vec::new(), Vec::new());
         while records.is_empty() || bytes.len() < limit {
             let Some((offset, range)) = self.records.get(self.at).cloned() else {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::bus::archive::manifest::{Segment, sha256};
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 
 /// Bytes of records after which a segment is full.
 pub const FULL: usize = 16 << 20;
@@ -27,8 +27,8 @@ impl Building {
     ///
     /// # Errors
     /// If it is longer than 4 GB.
-    pub fn push(&mut self, offset: u64, value: &[u8]) -> Result<(), BusError> {
-        let length = u32::try_from(value.len()).map_err(|_| BusError::Io {
+    pub fn push(&mut self, offset: u64, value: &[u8]) -> Result<(), FileError> {
+        let length = u32::try_from(value.len()).map_err(|_| FileError::Io {
             action: "archive",
             path: format!("the record at offset {offset}").into(),
             source: std::io::Error::other("it is longer than 4 GB"),
@@ -52,20 +52,20 @@ impl Building {
     ///
     /// # Errors
     /// What the system says.
-    pub fn finish(&mut self, archive: &Path, below: &str, next: u64) -> Result<Option<Segment>, BusError> {
+    pub fn finish(&mut self, archive: &Path, below: &str, next: u64) -> Result<Option<Segment>, FileError> {
         let Some(first) = self.first.take() else {
             return Ok(None);
         };
         let file = format!("{below}/{first:020}.zst");
         let path = archive.join(&file);
-        let compressed = zstd::encode_all(self.bytes.as_slice(), LEVEL).map_err(BusError::io("compress", &path))?;
+        let compressed = zstd::encode_all(self.bytes.as_slice(), LEVEL).map_err(FileError::io("compress", &path))?;
         let folder = archive.join(below);
-        fs::create_dir_all(&folder).map_err(BusError::io("make", &folder))?;
+        fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
         let written = fs::File::create(&path).and_then(|mut file| {
             file.write_all(&compressed)?;
             file.sync_all()
         });
-        written.map_err(BusError::io("write", &path))?;
+        written.map_err(FileError::io("write", &path))?;
         let segment = Segment {
             file,
             first,
@@ -85,10 +85,10 @@ impl Building {
 /// # Errors
 /// `Damaged` if the file is not what was written.
 #[allow(clippy::type_complexity, reason = "what Batch::new takes")]
-pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(u64, Range<usize>)>), BusError> {
+pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(u64, Range<usize>)>), FileError> {
     let path = archive.join(&segment.file);
-    let compressed = fs::read(&path).map_err(BusError::io("read", &path))?;
-    let damaged = |at: usize, what: String| BusError::Damaged {
+    let compressed = fs::read(&path).map_err(FileError::io("read", &path))?;
+    let damaged = |at: usize, what: String| FileError::Damaged {
         file: path.clone(),
         at: at as u64,
         what,

@@ -12,7 +12,7 @@ use crate::bus::dir::layout::Layout;
 use crate::bus::dir::lock;
 use crate::bus::dir::watch::Watch;
 use crate::bus::dir::writer::{Pending, Tuning, Writer};
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
@@ -47,7 +47,7 @@ impl DirBus {
     /// # Errors
     /// `Missing` if `path` is no folder; `Locked` if another process has the bus (nothing is written then); `Version` or `Damaged` if a softstake
     /// of this version did not leave these files.
-    pub fn open(path: &Path, options: Options) -> Result<Self, BusError> {
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let tuning = Tuning {
             sync: options.sync,
             journal_bytes: 64 << 20,
@@ -55,7 +55,7 @@ impl DirBus {
         Self::open_on(Box::new(RealDisk), path, tuning)
     }
 
-    pub(super) fn open_on(disk: Box<dyn Disk>, path: &Path, tuning: Tuning) -> Result<Self, BusError> {
+    pub(super) fn open_on(disk: Box<dyn Disk>, path: &Path, tuning: Tuning) -> Result<Self, OpenError> {
         let layout = Layout::of(path)?;
         let lock = lock::take(&layout)?;
         let committed = Arc::new(Committed::default());
@@ -73,7 +73,7 @@ impl DirBus {
     ///
     /// # Errors
     /// If the output files cannot be made durable, or an earlier commit failed. No commit is lost: the next `open` recovers it.
-    pub fn close(self) -> Result<(), BusError> {
+    pub fn close(self) -> Result<(), CommitError> {
         self.commits.close()
     }
 
@@ -90,23 +90,23 @@ impl Log for DirBus {
         &self.identity
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
-        self.files.layout().partitions(topic)
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+        Ok(self.files.layout().partitions(topic)?)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         match partition.topic.kind() {
-            TopicKind::Input => self.files.end(partition),
+            TopicKind::Input => self.files.readable_end(partition),
             TopicKind::Inner => Ok(self.committed.readable_end(partition).bytes),
             TopicKind::Output => Ok(self.committed.readable_end(partition).records),
         }
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         self.files.open(partition, self.bound(partition.topic), from)
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         Ok(self.committed.position(&task.to_string()))
     }
 
@@ -114,13 +114,13 @@ impl Log for DirBus {
         self.committed.version()
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
-        self.watch.wait(self.files.layout(), &self.committed, seen, at_most)
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
+        Ok(self.watch.wait(self.files.layout(), &self.committed, seen, at_most)?)
     }
 }
 
 impl Bus for DirBus {
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         self.commits.commit(Pending::new(&task.to_string(), outputs, position)?)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::bus::dir::committed::lock;
 use crate::bus::dir::writer::{Pending, Writer};
-use crate::bus::error::BusError;
+use crate::bus::error::CommitError;
 
 /// Takes commits until one fails.
 pub(super) struct Commits {
@@ -40,7 +40,7 @@ impl Commits {
     }
 
     /// Returns once `pending` is committed.
-    pub(super) fn commit(&self, pending: Pending) -> Result<(), BusError> {
+    pub(super) fn commit(&self, pending: Pending) -> Result<(), CommitError> {
         let mut queue = lock(&self.queue);
         queue.pending.push(pending);
         queue.joined += 1;
@@ -67,11 +67,11 @@ impl Commits {
         drop(queue);
         let outcome = lock(&self.writer).write(&group);
         lead.failed = outcome.as_ref().err().map(ToString::to_string);
-        outcome
+        Ok(outcome?)
     }
 
     /// Makes all durable in its place, so that the next start has nothing to redo.
-    pub(super) fn close(&self) -> Result<(), BusError> {
+    pub(super) fn close(&self) -> Result<(), CommitError> {
         if let Some(why) = &lock(&self.queue).failed {
             return Err(self.stopped(why));
         }
@@ -79,11 +79,11 @@ impl Commits {
         if let Err(error) = &outcome {
             lock(&self.queue).failed = Some(error.to_string());
         }
-        outcome
+        Ok(outcome?)
     }
 
-    fn stopped(&self, why: &str) -> BusError {
-        BusError::Stopped {
+    fn stopped(&self, why: &str) -> CommitError {
+        CommitError::Stopped {
             path: self.root.clone(),
             why: why.to_owned(),
         }

@@ -5,72 +5,72 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 
 /// Everything that changes the disk after the lock is taken.
 pub(super) trait Disk: Send + Sync {
     /// Makes a folder, unless it is there.
-    fn create_folder(&self, path: &Path) -> Result<(), BusError>;
+    fn create_folder(&self, path: &Path) -> Result<(), FileError>;
     /// Makes a file, or empties the one that is there.
-    fn create(&self, path: &Path) -> Result<File, BusError>;
+    fn create(&self, path: &Path) -> Result<File, FileError>;
     /// Opens a file as it is, and makes it if it is missing.
-    fn open(&self, path: &Path) -> Result<File, BusError>;
+    fn open(&self, path: &Path) -> Result<File, FileError>;
     /// Writes all of `bytes` at byte `at`.
-    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), BusError>;
+    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), FileError>;
     /// Makes the content of a file durable.
-    fn sync(&self, file: &File, path: &Path) -> Result<(), BusError>;
+    fn sync(&self, file: &File, path: &Path) -> Result<(), FileError>;
     /// Makes the names in a folder durable.
-    fn sync_folder(&self, path: &Path) -> Result<(), BusError>;
+    fn sync_folder(&self, path: &Path) -> Result<(), FileError>;
     /// Renames a file, replacing what has the name.
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), BusError>;
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
 }
 
 /// The disk itself.
 pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create_folder(&self, path: &Path) -> Result<(), BusError> {
+    fn create_folder(&self, path: &Path) -> Result<(), FileError> {
         match fs::create_dir(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(BusError::io("create", path)(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(FileError::io("create", path)(error)),
             _ => Ok(()),
         }
     }
 
-    fn create(&self, path: &Path) -> Result<File, BusError> {
-        File::create(path).map_err(BusError::io("create", path))
+    fn create(&self, path: &Path) -> Result<File, FileError> {
+        File::create(path).map_err(FileError::io("create", path))
     }
 
-    fn open(&self, path: &Path) -> Result<File, BusError> {
+    fn open(&self, path: &Path) -> Result<File, FileError> {
         OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(BusError::io("open", path))
+            .map_err(FileError::io("open", path))
     }
 
-    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), BusError> {
-        file.write_all_at(bytes, at).map_err(BusError::io("write to", path))
+    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), FileError> {
+        file.write_all_at(bytes, at).map_err(FileError::io("write to", path))
     }
 
-    fn sync(&self, file: &File, path: &Path) -> Result<(), BusError> {
-        file.sync_data().map_err(BusError::io("make durable", path))
+    fn sync(&self, file: &File, path: &Path) -> Result<(), FileError> {
+        file.sync_data().map_err(FileError::io("make durable", path))
     }
 
-    fn sync_folder(&self, path: &Path) -> Result<(), BusError> {
+    fn sync_folder(&self, path: &Path) -> Result<(), FileError> {
         File::open(path)
             .and_then(|folder| folder.sync_all())
-            .map_err(BusError::io("make durable", path))
+            .map_err(FileError::io("make durable", path))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), BusError> {
-        fs::rename(from, to).map_err(BusError::io("rename", from))
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        fs::rename(from, to).map_err(FileError::io("rename", from))
     }
 }
 
 /// Reads up to `len` bytes at `at` onto the end of `buffer`; fewer only where the file ends. Returns how many.
-pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, len: usize) -> Result<usize, BusError> {
+pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, len: usize) -> Result<usize, FileError> {
     let start = buffer.len();
     buffer.resize(start + len, 0);
     let mut done = 0;
@@ -79,7 +79,7 @@ pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, l
             Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(BusError::io("read", path)(error)),
+            Err(error) => return Err(FileError::io("read", path)(error)),
         }
     }
     buffer.truncate(start + done);

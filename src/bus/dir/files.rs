@@ -6,7 +6,7 @@ use crate::bus::dir::layout::Layout;
 use crate::bus::dir::line_count::LineCounts;
 use crate::bus::dir::line_reader::LineReader;
 use crate::bus::dir::prefix::CHUNK;
-use crate::bus::error::BusError;
+use crate::bus::error::ReadError;
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{TopicKind, TopicPartition};
@@ -34,7 +34,7 @@ impl Files {
         partition: TopicPartition,
         bound: Bound,
         from: &Mark,
-    ) -> Result<Box<dyn Reader>, BusError> {
+    ) -> Result<Box<dyn Reader>, ReadError> {
         let path = self.layout.file(partition);
         if partition.topic.kind() == TopicKind::Inner {
             return Ok(Box::new(FrameReader::open(partition, path, bound, from)?));
@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// The end of a partition by its file alone, whatever was committed.
-    pub(super) fn end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    pub(super) fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         if partition.topic.kind() == TopicKind::Inner {
             let mut reader = self.open(partition, Bound::File, &Mark::default())?;
             while !reader.read(CHUNK, u64::MAX)?.is_empty() {}

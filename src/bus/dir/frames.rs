@@ -11,7 +11,7 @@ use crate::bus::batch::Batch;
 use crate::bus::dir::committed::Bound;
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::dir::prefix::changed;
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
@@ -19,8 +19,8 @@ use crate::core::contract::topic::TopicPartition;
 const HEADER: usize = 8;
 
 /// Adds `value` as a frame.
-pub(super) fn encode(to: TopicPartition, value: &[u8], buffer: &mut Vec<u8>) -> Result<(), BusError> {
-    let len = u32::try_from(value.len()).map_err(|_| BusError::Refused {
+pub(super) fn encode(to: TopicPartition, value: &[u8], buffer: &mut Vec<u8>) -> Result<(), CommitError> {
+    let len = u32::try_from(value.len()).map_err(|_| CommitError::Rejected {
         partition: to,
         what: format!("it has {} bytes, and 4294967295 are the most", value.len()),
     })?;
@@ -76,7 +76,7 @@ pub(super) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(super) fn open(partition: TopicPartition, path: PathBuf, bound: Bound, from: &Mark) -> Result<Self, BusError> {
+    pub(super) fn open(partition: TopicPartition, path: PathBuf, bound: Bound, from: &Mark) -> Result<Self, ReadError> {
         let mut reader = Self {
             partition,
             path,
@@ -85,7 +85,7 @@ impl FrameReader {
             mark: from.clone(),
             spare: Default::default(),
         };
-        let end = reader.end()?;
+        let end = reader.readable_end()?;
         if from.offset > end {
             return Err(changed(
                 partition,
@@ -98,7 +98,7 @@ impl FrameReader {
     }
 
     /// Bytes that may be read now.
-    fn end(&mut self) -> Result<u64, BusError> {
+    fn readable_end(&mut self) -> Result<u64, FileError> {
         // Before the file is looked for: what is committed by now is in it by then.
         let committed = match &self.bound {
             Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
@@ -108,7 +108,7 @@ impl FrameReader {
             match File::open(&self.path) {
                 Ok(file) => self.file = Some(file),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(BusError::io("open", &self.path)(error)),
+                Err(error) => return Err(FileError::io("open", &self.path)(error)),
             }
         }
         match (committed, &self.file) {
@@ -116,13 +116,13 @@ impl FrameReader {
             (None, None) => Ok(0),
             (None, Some(file)) => {
                 let metadata = file.metadata();
-                Ok(metadata.map_err(BusError::io("look at", &self.path))?.len())
+                Ok(metadata.map_err(FileError::io("look at", &self.path))?.len())
             }
         }
     }
 
-    fn damaged(&self, at: u64, what: &str) -> BusError {
-        BusError::Damaged {
+    fn damaged(&self, at: u64, what: &str) -> FileError {
+        FileError::Damaged {
             file: self.path.clone(),
             at,
             what: what.to_owned(),
@@ -130,7 +130,7 @@ impl FrameReader {
     }
 
     /// Reads up to `len` bytes at `at`, all of which were committed.
-    fn fill(&self, bytes: &mut Vec<u8>, at: u64, len: usize) -> Result<(), BusError> {
+    fn fill(&self, bytes: &mut Vec<u8>, at: u64, len: usize) -> Result<(), FileError> {
         let read = match &self.file {
             Some(file) => read_at(file, &self.path, bytes, at, len)?,
             None => 0,
@@ -143,9 +143,9 @@ impl FrameReader {
 }
 
 impl Reader for FrameReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let start = self.mark.offset;
-        let end = self.end()?;
+        let end = self.readable_end()?;
         if start >= until || start >= end {
             return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
@@ -161,13 +161,13 @@ impl Reader for FrameReader {
                     records.push((at, done + HEADER..done + len));
                     done += len;
                 }
-                Frame::Damaged => return Err(self.damaged(at, "a record does not check")),
+                Frame::Damaged => return Err(self.damaged(at, "a record does not check").into()),
                 Frame::Partial(len) if len > there - done => {
                     // Beside a running writer, the end of the file may be in the middle of what it is writing.
                     if matches!(self.bound, Bound::File) {
                         break;
                     }
-                    return Err(self.damaged(at, "a record is longer than the file"));
+                    return Err(self.damaged(at, "a record is longer than the file").into());
                 }
                 Frame::Partial(len) if records.is_empty() => {
                     let more = len - bytes.len();

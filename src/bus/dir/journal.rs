@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::bus::dir::disk::{Disk, at_most, read_at, to_u64};
 use crate::bus::dir::layout::Layout;
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
@@ -84,7 +84,7 @@ impl Journal {
         identity: &str,
         sequence: u64,
         snapshot: &Snapshot,
-    ) -> Result<Self, BusError> {
+    ) -> Result<Self, FileError> {
         let draft = layout.next_journal();
         let path = layout.journal();
         let mut buffer = format!("{NAME} {VERSION} {identity}\n").into_bytes();
@@ -108,7 +108,7 @@ impl Journal {
     }
 
     /// The journal that `reader` has read to its end, to be continued.
-    pub(super) fn resume(disk: &dyn Disk, reader: &JournalReader) -> Result<Self, BusError> {
+    pub(super) fn resume(disk: &dyn Disk, reader: &JournalReader) -> Result<Self, FileError> {
         Ok(Self {
             file: disk.open(&reader.path)?,
             path: reader.path.clone(),
@@ -126,7 +126,7 @@ impl Journal {
         disk: &dyn Disk,
         commit: &Commit<'_, &Position>,
         sync: bool,
-    ) -> Result<(), BusError> {
+    ) -> Result<(), FileError> {
         let buffer = std::mem::take(&mut self.buffer);
         let sequence = self.sequence + 1;
         self.buffer = frame(buffer, &self.identity, sequence, commit, &self.path)?;
@@ -160,11 +160,11 @@ fn frame(
     sequence: u64,
     body: &impl Serialize,
     path: &std::path::Path,
-) -> Result<Vec<u8>, BusError> {
+) -> Result<Vec<u8>, FileError> {
     buffer.clear();
     buffer.resize(HEADER, 0);
     let mut buffer = postcard::to_extend(body, buffer)
-        .map_err(|error| BusError::io("write to", path)(std::io::Error::new(ErrorKind::InvalidData, error)))?;
+        .map_err(|error| FileError::io("write to", path)(std::io::Error::new(ErrorKind::InvalidData, error)))?;
     let len = to_u64(buffer.len() - HEADER).to_le_bytes();
     let sequence = sequence.to_le_bytes();
     let checksum = checksum(identity, len, sequence, &buffer[HEADER..]);
@@ -227,14 +227,14 @@ pub(super) struct JournalReader {
 
 impl JournalReader {
     /// Opens the journal and reads its snapshot; `None` if there is no journal.
-    pub(super) fn open(layout: &Layout) -> Result<Option<(Self, Snapshot)>, BusError> {
+    pub(super) fn open(layout: &Layout) -> Result<Option<(Self, Snapshot)>, FileError> {
         let path = layout.journal();
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(BusError::io("open", path)(error)),
+            Err(error) => return Err(FileError::io("open", path)(error)),
         };
-        let size = file.metadata().map_err(BusError::io("look at", &path))?.len();
+        let size = file.metadata().map_err(FileError::io("look at", &path))?.len();
         let mut reader = Self {
             file,
             path,
@@ -254,7 +254,7 @@ impl JournalReader {
         Ok(Some((reader, snapshot)))
     }
 
-    fn first_line(&mut self) -> Result<(), BusError> {
+    fn first_line(&mut self) -> Result<(), FileError> {
         let mut start = Vec::new();
         read_at(&self.file, &self.path, &mut start, 0, MAX_LINE)?;
         let line = memchr::memchr(b'\n', &start)
@@ -266,7 +266,7 @@ impl JournalReader {
             _ => return Err(self.damaged("its first line is not that of a softstake journal")),
         };
         if version != VERSION {
-            return Err(BusError::Version {
+            return Err(FileError::Version {
                 file: self.path.clone(),
                 found: version,
                 known: VERSION,
@@ -283,7 +283,7 @@ impl JournalReader {
     }
 
     /// Reads the frame at `at`; returns its sequence number if it is whole.
-    fn whole_frame(&mut self) -> Result<Option<u64>, BusError> {
+    fn whole_frame(&mut self) -> Result<Option<u64>, FileError> {
         self.frame.clear();
         read_at(&self.file, &self.path, &mut self.frame, self.at, HEADER)?;
         let Some(header) = Header::parse(&self.frame) else {
@@ -306,7 +306,7 @@ impl JournalReader {
     }
 
     /// The next commit, or `None` where the journal ends, whole or torn.
-    pub(super) fn next(&mut self) -> Result<Option<Commit<'_, Position>>, BusError> {
+    pub(super) fn next(&mut self) -> Result<Option<Commit<'_, Position>>, FileError> {
         if self.at >= self.size {
             return Ok(None);
         }
@@ -322,7 +322,7 @@ impl JournalReader {
         self.passed(sequence);
         match postcard::from_bytes(&self.frame[HEADER..]) {
             Ok(commit) => Ok(Some(commit)),
-            Err(error) => Err(BusError::Damaged {
+            Err(error) => Err(FileError::Damaged {
                 file: self.path.clone(),
                 at,
                 what: format!("frame {sequence} cannot be decoded ({error})"),
@@ -332,7 +332,7 @@ impl JournalReader {
 
     /// A frame is written only when those before it are whole. So one that is not, with a whole one behind it, was not torn
     /// by a crash but damaged later: what it committed is known to be lost, and going on would hide that.
-    fn expect_torn(&self) -> Result<(), BusError> {
+    fn expect_torn(&self) -> Result<(), FileError> {
         let mut rest = Vec::new();
         let len = at_most(self.size - self.at, usize::MAX);
         read_at(&self.file, &self.path, &mut rest, self.at, len)?;
@@ -356,7 +356,7 @@ impl JournalReader {
     }
 
     /// Makes durable what was read: it may never have reached the disk, if the process that wrote it was stopped.
-    pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), BusError> {
+    pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), FileError> {
         disk.sync(&self.file, &self.path)
     }
 
@@ -369,8 +369,8 @@ impl JournalReader {
     }
 
     /// An error about the frame at hand.
-    pub(super) fn damaged(&self, what: &str) -> BusError {
-        BusError::Damaged {
+    pub(super) fn damaged(&self, what: &str) -> FileError {
+        FileError::Damaged {
             file: self.path.clone(),
             at: self.at,
             what: what.to_owned(),

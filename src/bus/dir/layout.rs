@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, OpenError};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
 /// The paths of one bus directory.
@@ -15,9 +15,9 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The layout of the bus at `root`, which must be a folder.
-    pub(super) fn of(root: &Path) -> Result<Self, BusError> {
+    pub(super) fn of(root: &Path) -> Result<Self, OpenError> {
         if !root.is_dir() {
-            return Err(BusError::Missing {
+            return Err(OpenError::Missing {
                 path: root.to_path_buf(),
             });
         }
@@ -59,21 +59,21 @@ impl Layout {
     }
 
     /// The partitions of `topic` that have a file, ascending.
-    pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+    pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, FileError> {
         let folder = self.folder(topic);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(BusError::io("list", folder)(error)),
+            Err(error) => return Err(FileError::io("list", folder)(error)),
         };
         let mut partitions = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(BusError::io("list", &folder))?;
+            let entry = entry.map_err(FileError::io("list", &folder))?;
             let name = entry.file_name();
             let Some(number) = name.to_str().and_then(|name| number(name, suffix(topic))) else {
                 continue;
             };
-            let kind = entry.file_type().map_err(BusError::io("look at", entry.path()))?;
+            let kind = entry.file_type().map_err(FileError::io("look at", entry.path()))?;
             if !kind.is_dir() {
                 partitions.push(number);
             }

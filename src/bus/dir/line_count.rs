@@ -11,7 +11,7 @@ use memchr::{memchr_iter, memrchr};
 use crate::bus::dir::committed::lock;
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::dir::prefix::{CHUNK, SEARCHED_AGAIN, changed};
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, ReadError};
 use crate::core::contract::topic::TopicPartition;
 
 /// What is known of one file.
@@ -37,14 +37,14 @@ impl LineCount {
     }
 
     /// The number of whole lines now.
-    pub(super) fn lines(&mut self, partition: TopicPartition, path: &Path) -> Result<u64, BusError> {
+    pub(super) fn lines(&mut self, partition: TopicPartition, path: &Path) -> Result<u64, ReadError> {
         let file = match File::open(path) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(BusError::io("open", path)(error)),
+            Err(error) => return Err(FileError::io("open", path)(error).into()),
         };
         let size = match &file {
-            Some(file) => file.metadata().map_err(BusError::io("look at", path))?.len(),
+            Some(file) => file.metadata().map_err(FileError::io("look at", path))?.len(),
             None => 0,
         };
         if size < self.bytes {

@@ -14,7 +14,7 @@ use crate::bus::dir::committed::{Bound, lock};
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::dir::line_count::LineCount;
 use crate::bus::dir::prefix::{CHUNK, Prefix, SEARCHED_AGAIN, changed, evidence};
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
@@ -50,7 +50,7 @@ impl LineReader {
         bound: Bound,
         line_count: Arc<Mutex<LineCount>>,
         from: &Mark,
-    ) -> Result<Self, BusError> {
+    ) -> Result<Self, ReadError> {
         let mut reader = Self {
             partition,
             path,
@@ -73,7 +73,7 @@ impl LineReader {
     }
 
     /// What stands before `mark`, if it is what stood there when the mark was made. A mark without evidence only counts lines.
-    fn verified(&self, mark: &Mark) -> Result<Prefix, BusError> {
+    fn verified(&self, mark: &Mark) -> Result<Prefix, ReadError> {
         let changed = |what: String| changed(self.partition, &self.path, mark.offset, what);
         let Some(open) = &self.open else {
             return Err(changed(GONE.to_owned()));
@@ -99,7 +99,7 @@ impl LineReader {
     }
 
     /// Looks at the file as it is now: how far it reaches, and whether what was read still stands.
-    fn look(&mut self) -> Result<(), BusError> {
+    fn look(&mut self) -> Result<(), ReadError> {
         // Before the file is looked at: what is committed by now is in it by then.
         let committed = match &self.bound {
             Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
@@ -116,14 +116,14 @@ impl LineReader {
                     Err(self.changed(GONE.to_owned()))
                 };
             }
-            Err(error) => return Err(BusError::io("look at", &self.path)(error)),
+            Err(error) => return Err(FileError::io("look at", &self.path)(error).into()),
         };
         let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         let same = self.open.as_ref().is_some_and(|open| open.id == id(&metadata));
         let mut size = metadata.len();
         if !same {
-            let file = File::open(&self.path).map_err(BusError::io("open", &self.path))?;
-            let metadata = file.metadata().map_err(BusError::io("look at", &self.path))?;
+            let file = File::open(&self.path).map_err(FileError::io("open", &self.path))?;
+            let metadata = file.metadata().map_err(FileError::io("look at", &self.path))?;
             size = metadata.len();
             let id = id(&metadata);
             self.open = Some(Open { file, id });
@@ -148,7 +148,7 @@ impl LineReader {
         Ok(())
     }
 
-    fn expect(&self, size: u64) -> Result<(), BusError> {
+    fn expect(&self, size: u64) -> Result<(), ReadError> {
         if size < self.done.bytes {
             return Err(self.changed(shrank(size, self.done.bytes)));
         }
@@ -156,7 +156,7 @@ impl LineReader {
     }
 
     /// A file that was emptied and written anew may be as long as it was. It hardly has the same last bytes here.
-    fn expect_tail(&self) -> Result<(), BusError> {
+    fn expect_tail(&self) -> Result<(), ReadError> {
         let tail = &self.done.tail;
         let Some(open) = self.open.as_ref().filter(|_| !tail.is_empty()) else {
             return Ok(());
@@ -170,7 +170,7 @@ impl LineReader {
         Ok(())
     }
 
-    fn changed(&self, what: String) -> BusError {
+    fn changed(&self, what: String) -> ReadError {
         changed(self.partition, &self.path, self.done.lines, what)
     }
 
@@ -179,7 +179,7 @@ impl LineReader {
     }
 
     /// Adds to `bytes`, which begin where the reader stands, until there are `len` of them; fewer where the file ends.
-    fn fill(&self, bytes: &mut Vec<u8>, len: usize) -> Result<(), BusError> {
+    fn fill(&self, bytes: &mut Vec<u8>, len: usize) -> Result<(), ReadError> {
         let Some(open) = &self.open else {
             return Ok(());
         };
@@ -189,7 +189,7 @@ impl LineReader {
     }
 
     /// Of an unfinished line: how long it is with its line feed, if that is there now.
-    fn finished(&mut self) -> Result<Option<usize>, BusError> {
+    fn finished(&mut self) -> Result<Option<usize>, ReadError> {
         let Some(open) = &self.open else {
             return Ok(None);
         };
@@ -211,7 +211,7 @@ impl LineReader {
     }
 
     /// Bytes from where the reader stands to a line's end: about `limit`, but a line at least; none if there is no whole line.
-    fn lines(&mut self, limit: usize) -> Result<Vec<u8>, BusError> {
+    fn lines(&mut self, limit: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = std::mem::take(&mut self.spare.0);
         let mut want = limit.max(1);
         if self.searched > 0 {
@@ -251,7 +251,7 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 impl Reader for LineReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         if self.mark.offset >= until {
             return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }

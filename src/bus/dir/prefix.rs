@@ -7,7 +7,7 @@ use crc32fast::Hasher;
 use memchr::memchr_iter;
 
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, LogName, ReadError};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 
@@ -21,10 +21,10 @@ const TAIL: usize = 4096;
 /// may have been stopped, cut it off and written another. Beyond, only what is new is searched.
 pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
 
-pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> BusError {
-    BusError::SourceChanged {
+pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> ReadError {
+    ReadError::SourceChanged {
         partition,
-        file: file.to_path_buf(),
+        log: LogName::File(file.to_path_buf()),
         offset,
         what: what.into(),
     }
@@ -68,7 +68,7 @@ impl Prefix {
     }
 
     /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first.
-    pub(super) fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, BusError> {
+    pub(super) fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, FileError> {
         let mut prefix = Self::default();
         let mut chunk = Vec::new();
         while prefix.bytes < end && prefix.lines < lines {

@@ -11,7 +11,7 @@ use crate::bus::dir::journal::JournalReader;
 use crate::bus::dir::layout::Layout;
 use crate::bus::dir::prefix;
 use crate::bus::dir::watch::Watch;
-use crate::bus::error::BusError;
+use crate::bus::error::{FileError, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -40,7 +40,7 @@ impl ReadOnlyDir {
     ///
     /// # Errors
     /// `Missing` if `path` is no folder; `Version` or `Damaged` if a softstake of this version did not leave the journal.
-    pub fn open(path: &Path) -> Result<Self, BusError> {
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
         let layout = Layout::of(path)?;
         let journal = JournalReader::open(&layout)?;
         Ok(Self {
@@ -53,7 +53,7 @@ impl ReadOnlyDir {
     }
 
     /// The positions of all tasks, from the journal. The records committed with them can be read when this returns.
-    fn read_positions(&self) -> Result<BTreeMap<String, Position>, BusError> {
+    fn read_positions(&self) -> Result<BTreeMap<String, Position>, FileError> {
         let Some((mut journal, snapshot)) = JournalReader::open(self.files.layout())? else {
             return Ok(BTreeMap::new());
         };
@@ -94,19 +94,19 @@ impl Log for ReadOnlyDir {
         &self.identity
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
-        self.files.layout().partitions(topic)
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+        Ok(self.files.layout().partitions(topic)?)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
-        self.files.end(partition)
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        self.files.readable_end(partition)
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         self.files.open(partition, Bound::File, from)
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         // The positions of all tasks are read at once, and again when the journal has changed.
         let journal =
             std::fs::metadata(self.files.layout().journal()).and_then(|file| Ok((file.len(), file.modified()?)));
@@ -131,7 +131,7 @@ impl Log for ReadOnlyDir {
         self.committed.version()
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
-        self.watch.wait(self.files.layout(), &self.committed, seen, at_most)
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
+        Ok(self.watch.wait(self.files.layout(), &self.committed, seen, at_most)?)
     }
 }

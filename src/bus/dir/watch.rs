@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::bus::dir::committed::{Committed, lock};
 use crate::bus::dir::layout::Layout;
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// How often the files are looked at while a task waits for something to read.
@@ -41,7 +41,7 @@ impl Watch {
         committed: &Committed,
         seen: u64,
         at_most: Duration,
-    ) -> Result<u64, BusError> {
+    ) -> Result<u64, FileError> {
         let start = Instant::now();
         let mut age = Duration::ZERO;
         loop {
@@ -59,7 +59,7 @@ impl Watch {
     }
 
     /// Whether anything changed since the last look; does not look again if that is younger than `age`.
-    fn look(&self, layout: &Layout, age: Duration) -> Result<bool, BusError> {
+    fn look(&self, layout: &Layout, age: Duration) -> Result<bool, FileError> {
         let mut seen = lock(&self.seen);
         if seen.at.is_some_and(|at| at.elapsed() < age) {
             return Ok(false);
@@ -72,7 +72,7 @@ impl Watch {
                 match fs::metadata(&path) {
                     Ok(metadata) => now.push((partition, metadata.len())),
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(BusError::io("look at", path)(error)),
+                    Err(error) => return Err(FileError::io("look at", path)(error)),
                 }
             }
         }

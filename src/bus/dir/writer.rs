@@ -11,7 +11,7 @@ use crate::bus::dir::disk::{Disk, read_at, to_u64};
 use crate::bus::dir::frames;
 use crate::bus::dir::journal::{Append, Commit, End, Journal, JournalReader, Snapshot};
 use crate::bus::dir::layout::Layout;
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, FileError};
 use crate::bus::outputs;
 use crate::bus::position::Position;
 use crate::core::contract::appends::Outputs;
@@ -47,7 +47,7 @@ struct Prepared {
 
 impl Pending {
     /// Refuses what cannot stand in a file as one record, before anything is written.
-    pub(super) fn new(task: &str, outputs: &Outputs, position: &Position) -> Result<Self, BusError> {
+    pub(super) fn new(task: &str, outputs: &Outputs, position: &Position) -> Result<Self, CommitError> {
         outputs::check(outputs)?;
         let mut appends: BTreeMap<TopicPartition, Prepared> = BTreeMap::new();
         for (to, _key, value) in outputs.iter() {
@@ -87,7 +87,7 @@ impl Writer {
         layout: Layout,
         tuning: Tuning,
         committed: Arc<Committed>,
-    ) -> Result<Self, BusError> {
+    ) -> Result<Self, FileError> {
         let Some((mut reader, snapshot)) = JournalReader::open(&layout)? else {
             expect_no_surplus(&layout, &Snapshot::default())?;
             let identity = uuid::Uuid::new_v4().to_string();
@@ -132,7 +132,7 @@ impl Writer {
 
     /// Commits all of `group` as one frame. When this returns, it is durable and can be read. After an error the disk may or may not
     /// hold it: only recovery can tell.
-    pub(super) fn write(&mut self, group: &[Pending]) -> Result<(), BusError> {
+    pub(super) fn write(&mut self, group: &[Pending]) -> Result<(), FileError> {
         let mut ends = BTreeMap::new();
         let mut commit = Commit {
             positions: Vec::with_capacity(group.len()),
@@ -167,14 +167,14 @@ impl Writer {
     }
 
     /// Makes the output files durable, and starts the journal anew with what they hold. Nothing to do right after another.
-    pub(super) fn checkpoint(&mut self) -> Result<(), BusError> {
+    pub(super) fn checkpoint(&mut self) -> Result<(), FileError> {
         if self.journal.pending_bytes() == 0 {
             return Ok(());
         }
         self.start_journal(self.journal.sequence())
     }
 
-    fn start_journal(&mut self, sequence: u64) -> Result<(), BusError> {
+    fn start_journal(&mut self, sequence: u64) -> Result<(), FileError> {
         let mut folders = BTreeSet::new();
         for to in &self.touched {
             let path = self.layout.file(*to);
@@ -199,7 +199,7 @@ impl Writer {
     }
 
     /// Does again what the journal's commits did to the output files, as far as it is not there.
-    fn redo(&mut self, reader: &mut JournalReader) -> Result<(), BusError> {
+    fn redo(&mut self, reader: &mut JournalReader) -> Result<(), FileError> {
         while let Some(commit) = reader.next()? {
             let mut ends = BTreeMap::new();
             for append in &commit.appends {
@@ -222,7 +222,7 @@ impl Writer {
         Ok(())
     }
 
-    fn redo_append(&mut self, append: &Append<'_>) -> Result<(), BusError> {
+    fn redo_append(&mut self, append: &Append<'_>) -> Result<(), FileError> {
         let path = self.layout.file(append.to);
         let mut found = Vec::new();
         for (index, expected) in append.bytes.chunks(CHUNK).enumerate() {
@@ -248,7 +248,7 @@ impl Writer {
                 .zip(&expected[same..])
                 .position(|(found, expected)| found != expected && *found != 0);
             if let Some(index) = foreign {
-                return Err(BusError::Damaged {
+                return Err(FileError::Damaged {
                     file: path,
                     at: at + to_u64(same + index),
                     what: "it holds other bytes than were committed".to_owned(),
@@ -259,7 +259,7 @@ impl Writer {
         Ok(())
     }
 
-    fn append(&mut self, to: TopicPartition, at: u64, bytes: &[u8]) -> Result<(), BusError> {
+    fn append(&mut self, to: TopicPartition, at: u64, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.layout.file(to);
         let file = match self.existing(to)? {
             Some(file) => file,
@@ -273,7 +273,7 @@ impl Writer {
     }
 
     /// The file of a partition, if there is one.
-    fn existing(&mut self, to: TopicPartition) -> Result<Option<Arc<File>>, BusError> {
+    fn existing(&mut self, to: TopicPartition) -> Result<Option<Arc<File>>, FileError> {
         if let Some(file) = self.files.get(&to) {
             return Ok(Some(Arc::clone(file)));
         }
@@ -281,11 +281,11 @@ impl Writer {
         match fs::symlink_metadata(&path) {
             Ok(_) => self.opened(to, &path).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(BusError::io("look at", path)(error)),
+            Err(error) => Err(FileError::io("look at", path)(error)),
         }
     }
 
-    fn opened(&mut self, to: TopicPartition, path: &Path) -> Result<Arc<File>, BusError> {
+    fn opened(&mut self, to: TopicPartition, path: &Path) -> Result<Arc<File>, FileError> {
         if self.files.len() >= MAX_FILES {
             self.files.clear();
         }
@@ -295,21 +295,21 @@ impl Writer {
     }
 }
 
-fn len_of(layout: &Layout, partition: TopicPartition) -> Result<u64, BusError> {
+fn len_of(layout: &Layout, partition: TopicPartition) -> Result<u64, FileError> {
     let path = layout.file(partition);
     match fs::metadata(&path) {
         Ok(metadata) => Ok(metadata.len()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(BusError::io("look at", path)(error)),
+        Err(error) => Err(FileError::io("look at", path)(error)),
     }
 }
 
 /// Every file holds at least what was committed to it before the journal was started.
-fn expect_whole(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusError> {
+fn expect_whole(layout: &Layout, snapshot: &Snapshot) -> Result<(), FileError> {
     for (partition, end) in &snapshot.ends {
         let len = len_of(layout, *partition)?;
         if len < end.bytes {
-            return Err(BusError::Damaged {
+            return Err(FileError::Damaged {
                 file: layout.file(*partition),
                 at: len,
                 what: format!("it ends here, though {} bytes were committed", end.bytes),
@@ -320,7 +320,7 @@ fn expect_whole(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusError> {
 }
 
 /// No file holds more than was committed to it: commits are in the journal first, so anything more is not ours.
-fn expect_no_surplus(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusError> {
+fn expect_no_surplus(layout: &Layout, snapshot: &Snapshot) -> Result<(), FileError> {
     for topic in Topic::ALL {
         if topic.kind() == TopicKind::Input {
             continue;
@@ -330,7 +330,7 @@ fn expect_no_surplus(layout: &Layout, snapshot: &Snapshot) -> Result<(), BusErro
             let end = snapshot.ends.get(&partition).copied().unwrap_or_default();
             let len = len_of(layout, partition)?;
             if len > end.bytes {
-                return Err(BusError::Damaged {
+                return Err(FileError::Damaged {
                     file: layout.file(partition),
                     at: end.bytes,
                     what: format!("it holds {} bytes that softstake did not write", len - end.bytes),

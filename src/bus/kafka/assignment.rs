@@ -1,13 +1,14 @@
-//! Which partitions a process has been given, and what may be committed of them.
+//! Which tasks this process may run, and which of them may commit.
 //!
-//! Each time a partition is assigned it is a *grant* with a number of its own. A task holds the grant it was started under; once that one is gone,
-//! nothing of the task is committed any more, even if the same partition has come back meanwhile under another grant.
+//! Each assignment of a partition is a *grant* with a number of its own: a fencing token. A task keeps the number that it was started with. When
+//! that grant ends, the task can commit nothing more, even if the partition has come back under another grant.
 //!
-//! **The generation is not enough.** A member that is put out of the group while its rebalance callback waits for tasks to close joins anew before
-//! its callback can tell it what it lost, and then has a generation that is valid and partitions that are others'. So grants belong to a
-//! *membership*, which has an id that the brokers give out once: nothing is committed but under the id that the grants were made under. A static
-//! member that misses a rebalance keeps its id; it can miss one only by waiting too long in its callback, and whoever waited too long holds
-//! nothing any more, and joins anew.
+//! **A valid generation is not enough.** The group may evict a member while its rebalance callback waits for tasks to close. The member then
+//! rejoins before the callback can tell it what it lost. Its generation is valid, but its partitions belong to others. So grants belong to a
+//! *membership*, whose id the brokers give out only once. A task commits only under the membership that its grant was made in.
+//!
+//! A static member that misses a rebalance keeps its id. It can miss one only if its callback waits too long. So a member that waited too long
+//! gives up all its grants and rejoins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::bus::kafka::client::Signal;
 use crate::bus::position::TaskId;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// The topics whose partitions tasks follow, and decisions: the group keeps the position of each.
+/// The topics whose partitions tasks follow. The group keeps the position of each partition; decisions have the deployment record.
 pub(super) const FOLLOWED: [Topic; 9] = [
     Topic::Deposits,
     Topic::Withdrawals,
@@ -31,37 +32,40 @@ pub(super) const FOLLOWED: [Topic; 9] = [
     Topic::Inbox,
 ];
 
-/// What is known about the assignment. Everything about it is asked and changed under one lock.
+/// The state of the assignment. One lock guards all of it.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
     granted: BTreeMap<TopicPartition, Grant>,
-    /// The tasks that run here, and the grant each was started under.
-    held: BTreeMap<TopicPartition, u64>,
+    /// The tasks that run here, each with the number of the grant it was started with.
+    running: BTreeMap<TopicPartition, u64>,
     next: u64,
     /// The id of the membership that all grants belong to.
     membership: String,
-    /// Set when what is held here and what the group thinks may differ: the process is to join anew.
-    adrift: bool,
-    /// Whether the group has assigned anything, be it nothing.
+    /// Set when this process and the group may disagree about its grants.
+    must_rejoin: bool,
+    /// Whether the group has made an assignment, even an empty one.
     assigned: bool,
-    /// Why this process has no part in the deployment any more.
-    pub(super) ended: Option<Ended>,
+    /// Why this process is no longer part of the deployment.
+    pub(super) expelled: Option<Expelled>,
 }
 
+/// A fencing token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grant {
     number: u64,
-    /// Asked back: the task is to close, and may still commit what it has done.
-    leaving: bool,
+    /// The group revokes the partition. The task has to close, and may commit its finished work until then.
+    revoked: bool,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Ended {
+pub(super) enum Expelled {
+    /// By another process of the same name.
     Replaced,
-    Refused(String),
+    /// By the brokers.
+    Rejected(String),
 }
 
-/// The assignment, shared by the group's consumer and everybody else.
+/// The assignment, shared by the group's consumer, the tasks, and the transactions.
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
     grants: Mutex<Grants>,
@@ -74,7 +78,7 @@ impl Assignment {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn change(&self, signal: &Signal) {
+    fn notify(&self, signal: &Signal) {
         self.version.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_all();
         signal.raise();
@@ -84,14 +88,14 @@ impl Assignment {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The tasks to run now: what is granted and not asked back. A task of an earlier grant has to be closed first, so it is not among them.
-    pub(super) fn wanted(grants: &Grants) -> BTreeSet<TaskId> {
-        grants
-            .granted
-            .iter()
-            .filter(|(home, grant)| {
-                !grant.leaving && grants.held.get(home).is_none_or(|number| *number == grant.number)
-            })
+    /// The tasks to run now: granted and not revoked. A task that still runs under an earlier grant is not among them: it has to close first.
+    pub(super) fn to_run(grants: &Grants) -> BTreeSet<TaskId> {
+        let runs_under_this_grant = |home: &TopicPartition, grant: &Grant| {
+            grants.running.get(home).is_none_or(|number| *number == grant.number)
+        };
+        let to_run = grants.granted.iter();
+        to_run
+            .filter(|(home, grant)| !grant.revoked && runs_under_this_grant(home, grant))
             .map(|(home, _)| TaskId::following(*home))
             .collect()
     }
@@ -100,9 +104,9 @@ impl Assignment {
         let mut grants = self.lock();
         let home = task.home();
         match grants.granted.get(&home) {
-            Some(grant) if !grant.leaving && !grants.held.contains_key(&home) => {
+            Some(grant) if !grant.revoked && !grants.running.contains_key(&home) => {
                 let number = grant.number;
-                grants.held.insert(home, number);
+                grants.running.insert(home, number);
                 true
             }
             _ => false,
@@ -110,13 +114,13 @@ impl Assignment {
     }
 
     pub(super) fn release(&self, task: TaskId, signal: &Signal) {
-        if self.lock().held.remove(&task.home()).is_some() {
-            self.change(signal);
+        if self.lock().running.remove(&task.home()).is_some() {
+            self.notify(signal);
         }
     }
 
     pub(super) fn may_commit(grants: &Grants, home: TopicPartition, membership: &str) -> bool {
-        match (grants.granted.get(&home), grants.held.get(&home)) {
+        match (grants.granted.get(&home), grants.running.get(&home)) {
             (Some(grant), Some(number)) => {
                 grant.number == *number && grants.membership == membership && !membership.is_empty()
             }
@@ -124,7 +128,7 @@ impl Assignment {
         }
     }
 
-    /// Whether anything was ever assigned.
+    /// Whether the group has ever made an assignment.
     pub(super) fn is_assigned(&self) -> bool {
         self.lock().assigned
     }
@@ -133,34 +137,35 @@ impl Assignment {
         let mut grants = self.lock();
         grants.assigned = true;
         if grants.membership != membership {
-            // What an earlier membership had is somebody else's.
-            grants.adrift |= !grants.granted.is_empty();
+            // The partitions of an earlier membership belong to other members now.
+            grants.must_rejoin |= !grants.granted.is_empty();
             grants.granted.clear();
             membership.clone_into(&mut grants.membership);
         }
-        // What is followed for no task's sake has none.
+        // Other topics are subscribed to for the rebalance alone, and have no tasks.
         for home in homes.iter().filter(|home| FOLLOWED.contains(&home.topic)) {
             grants.next += 1;
             let number = grants.next;
-            grants.granted.insert(*home, Grant { number, leaving: false });
+            let grant = Grant { number, revoked: false };
+            grants.granted.insert(*home, grant);
         }
         drop(grants);
-        self.change(signal);
+        self.notify(signal);
     }
 
-    /// Asks partitions back and waits until their tasks are closed; past `at_most`, nothing at all is held here any more, as the group may have
-    /// gone on without this process.
-    pub(super) fn ask_back(&self, homes: &[TopicPartition], at_most: Duration, signal: &Signal) {
+    /// Revokes partitions, and waits until their tasks are closed. After `at_most` this process gives up all its grants, as the group may have
+    /// continued without it.
+    pub(super) fn revoke(&self, homes: &[TopicPartition], at_most: Duration, signal: &Signal) {
         let began = Instant::now();
         let mut grants = self.lock();
         for home in homes {
             if let Some(grant) = grants.granted.get_mut(home) {
-                grant.leaving = true;
+                grant.revoked = true;
             }
         }
         drop(grants);
-        self.change(signal);
-        let running = |grants: &mut Grants| homes.iter().any(|home| grants.held.contains_key(home));
+        self.notify(signal);
+        let running = |grants: &mut Grants| homes.iter().any(|home| grants.running.contains_key(home));
         let (mut grants, _) = self
             .changed
             .wait_timeout_while(self.lock(), at_most, running)
@@ -168,51 +173,152 @@ impl Assignment {
         for home in homes {
             grants.granted.remove(home);
         }
-        // By the clock, not by what is still held: the whole process may have stood still.
+        // The clock decides, not the running tasks: the whole process may have been paused.
         if began.elapsed() >= at_most {
             tracing::warn!(
-                "tasks did not close within {} ms; nothing is committed any more until this process has joined the group anew",
+                "tasks did not close within {} ms; this process commits nothing until it has rejoined the group",
                 at_most.as_millis()
             );
             grants.granted.clear();
-            grants.adrift = true;
+            grants.must_rejoin = true;
         }
         drop(grants);
-        self.change(signal);
+        self.notify(signal);
     }
 
-    /// Takes partitions away that are somebody else's already.
-    pub(super) fn take_away(&self, signal: &Signal) {
+    /// Ends all grants: the partitions already belong to other members.
+    pub(super) fn lose_all(&self, signal: &Signal) {
         self.lock().granted.clear();
-        self.change(signal);
+        self.notify(signal);
     }
 
-    /// Whether this process has to join anew: it waited too long, or is a member under another id than the grants were made under. Nothing is
-    /// held any more then.
-    pub(super) fn is_adrift(&self, membership: &str, signal: &Signal) -> bool {
+    /// Whether this process has to rejoin: it waited too long, or its membership is not the one that the grants were made in. All grants end then.
+    pub(super) fn take_must_rejoin(&self, membership: &str, signal: &Signal) -> bool {
         let mut grants = self.lock();
-        // Between two memberships there is no id; the next one will tell.
+        // Between two memberships there is no id. The next id decides.
         let other = !membership.is_empty() && !grants.granted.is_empty() && grants.membership != membership;
-        if !other && !grants.adrift {
+        if !other && !grants.must_rejoin {
             return false;
         }
         grants.granted.clear();
-        grants.adrift = false;
+        grants.must_rejoin = false;
         drop(grants);
-        self.change(signal);
+        self.notify(signal);
         true
     }
 
-    /// Whether a task runs.
-    pub(super) fn is_at_work(&self) -> bool {
-        !self.lock().held.is_empty()
+    /// Whether any task runs here.
+    pub(super) fn has_running_tasks(&self) -> bool {
+        !self.lock().running.is_empty()
     }
 
-    pub(super) fn end(&self, why: Ended, signal: &Signal) {
+    /// Ends this process's part in the deployment, for good. The first reason counts.
+    pub(super) fn expel(&self, why: Expelled, signal: &Signal) {
         let mut grants = self.lock();
         grants.granted.clear();
-        grants.ended.get_or_insert(why);
+        grants.expelled.get_or_insert(why);
         drop(grants);
-        self.change(signal);
+        self.notify(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const ID: &str = "member-1";
+
+    fn homes() -> [TopicPartition; 2] {
+        [Topic::Trades.partition(3), Topic::Ledger.partition(1)]
+    }
+
+    fn may_commit(assignment: &Assignment, home: TopicPartition) -> bool {
+        Assignment::may_commit(&assignment.lock(), home, ID)
+    }
+
+    fn to_run(assignment: &Assignment) -> Vec<TopicPartition> {
+        Assignment::to_run(&assignment.lock())
+            .into_iter()
+            .map(TaskId::home)
+            .collect()
+    }
+
+    #[test]
+    fn a_task_commits_under_its_own_grant_only() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        let task = TaskId::following(trades);
+        assert!(!assignment.acquire(task), "nothing is granted");
+        assignment.grant(&[trades, ledger], ID, &signal);
+        assert_eq!(to_run(&assignment), [trades, ledger]);
+        assert!(!may_commit(&assignment, trades), "it is not acquired");
+        assert!(assignment.acquire(task) && !assignment.acquire(task));
+        assert!(may_commit(&assignment, trades));
+        // Lost and granted again while the task still runs: the task has the old grant.
+        assignment.lose_all(&signal);
+        assert!(!may_commit(&assignment, trades));
+        assignment.grant(&[trades], ID, &signal);
+        assert!(!may_commit(&assignment, trades));
+        assert_eq!(to_run(&assignment), [], "the old task has to be closed first");
+        assignment.release(task, &signal);
+        assert_eq!(to_run(&assignment), [trades]);
+        assert!(assignment.acquire(task) && may_commit(&assignment, trades));
+    }
+
+    #[test]
+    fn revoking_waits_for_the_task_which_may_commit_until_then() {
+        let assignment = Arc::new(Assignment::default());
+        let signal = Arc::new(Signal::default());
+        let [trades, ledger] = homes();
+        let task = TaskId::following(trades);
+        assignment.grant(&[trades, ledger], ID, &signal);
+        assert!(assignment.acquire(task));
+        let seen = assignment.version();
+        let revoking = std::thread::spawn({
+            let (assignment, signal) = (Arc::clone(&assignment), Arc::clone(&signal));
+            move || assignment.revoke(&homes(), Duration::from_secs(60), &signal)
+        });
+        while assignment.version() == seen {
+            std::thread::yield_now();
+        }
+        assert_eq!(to_run(&assignment), []);
+        assert!(!assignment.acquire(TaskId::following(ledger)), "it is revoked");
+        assert!(may_commit(&assignment, trades) && !revoking.is_finished());
+        assignment.release(task, &signal);
+        revoking.join().unwrap();
+        assert!(!may_commit(&assignment, trades));
+    }
+
+    #[test]
+    fn nothing_is_committed_under_another_membership() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        assignment.grant(&[trades], ID, &signal);
+        assert!(assignment.acquire(TaskId::following(trades)));
+        let may = |id| Assignment::may_commit(&assignment.lock(), trades, id);
+        assert!(may(ID) && !may("") && !may("member-2"));
+        // While the process has no id, its grants may still be valid. Under another id they are not.
+        assert!(!assignment.take_must_rejoin(ID, &signal) && !assignment.take_must_rejoin("", &signal) && may(ID));
+        assert!(assignment.take_must_rejoin("member-2", &signal) && !may(ID));
+        assert!(!assignment.take_must_rejoin("member-2", &signal), "once is enough");
+        assignment.release(TaskId::following(trades), &signal);
+        // An assignment under a new id, while a partition of the old one is still granted.
+        assignment.grant(&[trades], "member-2", &signal);
+        assignment.grant(&[ledger], "member-3", &signal);
+        assert_eq!(to_run(&assignment), [ledger]);
+        assert!(assignment.take_must_rejoin("member-3", &signal));
+    }
+
+    #[test]
+    fn a_member_that_waited_too_long_for_its_tasks_has_no_grants() {
+        let (assignment, signal) = (Assignment::default(), Signal::default());
+        let [trades, ledger] = homes();
+        assignment.grant(&homes(), ID, &signal);
+        assert!(assignment.acquire(TaskId::following(trades)) && assignment.acquire(TaskId::following(ledger)));
+        assignment.revoke(&[ledger], Duration::from_millis(1), &signal);
+        assert!(!may_commit(&assignment, trades) && !may_commit(&assignment, ledger));
+        assert!(assignment.take_must_rejoin(ID, &signal) && assignment.has_running_tasks());
     }
 }

@@ -1,4 +1,4 @@
-//! What our clients tell us beside records: log lines, errors, statistics. And the one signal that wakes whoever waits for something new.
+//! What all Kafka clients share: their log lines and errors, and the signal that wakes waiting threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,10 +8,10 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
-/// How often the same trouble is told.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The same message is logged at most this often.
+const REPEAT_AFTER: Duration = Duration::from_secs(10);
 
-/// A number that grows when there may be something new, and those who wait for that.
+/// A version that grows whenever there may be something new to read. Threads wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     version: AtomicU64,
@@ -26,12 +26,12 @@ impl Signal {
 
     pub(super) fn raise(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
-        // Whoever is about to wait has the lock until it waits.
+        // A thread that is about to wait has the lock until it waits.
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
     }
 
-    /// Waits until the version is past `seen`, at most so long.
+    /// Waits until the version is past `seen`, or `at_most` is over.
     pub(super) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
         let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = |_: &mut ()| self.version() <= seen;
@@ -44,43 +44,38 @@ impl Signal {
     }
 }
 
-/// Says the same thing once in a while only.
+/// Limits how often the same message is logged.
 #[derive(Debug, Default)]
 pub(super) struct RateLimit(Mutex<Option<(String, Instant)>>);
 
 impl RateLimit {
-    /// Whether to say `what` now.
-    pub(super) fn now(&self, what: &str) -> bool {
+    pub(super) fn allows(&self, message: &str) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = last
+        let allowed = last
             .as_ref()
-            .is_none_or(|(said, at)| said != what || at.elapsed() > TELL_EVERY);
-        if again {
-            *last = Some((what.to_owned(), Instant::now()));
+            .is_none_or(|(last, at)| last != message || at.elapsed() > REPEAT_AFTER);
+        if allowed {
+            *last = Some((message.to_owned(), Instant::now()));
         }
-        again
+        allowed
     }
 }
 
-/// The context of a client that tells of nothing but trouble.
+/// Puts what librdkafka logs into our logs.
 #[derive(Debug, Default)]
-pub(super) struct Quiet(Told);
+pub(super) struct ClientLog(RateLimit);
 
-/// What a client logs, put into our logs.
-#[derive(Debug, Default)]
-pub(super) struct Told(RateLimit);
-
-impl Told {
+impl ClientLog {
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Tried again by librdkafka, and told by whoever waits for the outcome.
+        // librdkafka retries by itself, and the caller reports the outcome. So nothing here needs more than a log line.
         match level {
-            // All clients are told all properties; which of them concern a producer or a consumer is librdkafka's to sort out.
+            // Every client gets all properties, also those that only concern producers or only consumers.
             _ if facility == "CONFWARN" => tracing::debug!("librdkafka: {message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!("librdkafka: {facility}: {message}");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                if self.0.now(facility) {
+                if self.0.allows(facility) {
                     tracing::warn!("librdkafka: {facility}: {message}");
                 }
             }
@@ -91,14 +86,18 @@ impl Told {
     }
 
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
-        let what = crate::bus::kafka::failure::text(error);
-        if self.0.now(&what) {
-            tracing::warn!("kafka: {what}: {reason}");
+        let error = crate::bus::kafka::failure::text(error);
+        if self.0.allows(&error) {
+            tracing::warn!("kafka: {error}: {reason}");
         }
     }
 }
 
-impl ClientContext for Quiet {
+/// The context of a client that only logs.
+#[derive(Debug, Default)]
+pub(super) struct LoggingContext(ClientLog);
+
+impl ClientContext for LoggingContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.log(level, facility, message);
     }

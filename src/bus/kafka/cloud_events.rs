@@ -1,17 +1,17 @@
-//! CloudEvents 1.0 in Kafka: structured mode is the record's value as it stands; in binary mode the attributes are headers (`ce_*`) and the value is
-//! `data`. The tasks know structured mode alone.
+//! CloudEvents 1.0 in Kafka. In structured mode the record's value is the event. In binary mode the attributes are headers (`ce_*`) and the value
+//! is `data`. The tasks only read structured mode.
 
 use rdkafka::message::{BorrowedHeaders, Headers};
 use serde_json::value::RawValue;
 
-/// The start of a header that holds an attribute.
+/// Begins the name of a header that holds an attribute.
 const PREFIX: &str = "ce_";
-/// The start of the content type of structured mode.
+/// Begins the content type of structured mode.
 const STRUCTURED: &[u8] = b"application/cloudevents";
 
-/// Appends the event that a record holds, in structured mode. `headers` may be missing; without an attribute among them the value is the event.
+/// Appends the event of a record, in structured mode. If no header holds an attribute, the value is the event.
 ///
-/// A binary-mode value that is no JSON is appended alone: it is refused for that, whatever its headers say.
+/// In binary mode, a value that is not JSON is appended alone. The tasks reject it for that, whatever its headers are.
 pub(super) fn append_structured(headers: Option<&BorrowedHeaders>, value: &[u8], to: &mut Vec<u8>) {
     let Some(headers) = headers else {
         to.extend_from_slice(value);
@@ -36,7 +36,7 @@ fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
         to.extend_from_slice(value);
         return;
     }
-    // A value is data only if it is one JSON value, or what stands in it could end the event early.
+    // Only one whole JSON value can be `data`. Other bytes could end the event early.
     let data = std::str::from_utf8(value)
         .ok()
         .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
@@ -53,7 +53,7 @@ fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
         to.push(b':');
         append_string(value, to);
     }
-    // An event without a value is one without data, which is refused for that.
+    // A record without a value becomes an event without data. The tasks reject it for that.
     if let Some(data) = data {
         to.extend_from_slice(b",\"data\":");
         to.extend_from_slice(data.as_bytes());
@@ -61,7 +61,7 @@ fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
     to.push(b'}');
 }
 
-/// Appends a JSON string. Bytes that are not UTF-8 stay as they are, so that the record is refused for them and not mended in silence.
+/// Appends a JSON string. Bytes that are not UTF-8 are kept, so that the tasks reject the record for them.
 fn append_string(text: &[u8], to: &mut Vec<u8>) {
     to.push(b'"');
     for byte in text {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_mode_stays_as_it_is() {
+    fn structured_mode_is_not_changed() {
         let value = b"{\"specversion\":\"1.0\"}";
         let typed: [(&str, &[u8]); 2] = [
             ("Content-Type", b"application/cloudevents+json; charset=utf-8"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_json_cannot_break_out() {
+    fn a_value_that_is_not_json_cannot_end_the_event_early() {
         let headers: [(&str, &[u8]); 1] = [("ce_id", b"x")];
         for value in [&b"1},\"id\":\"other\",\"data\":{"[..], b"{", b"\xff", b"1 2"] {
             assert_eq!(structured(&headers, value), value);
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_is_no_utf8_is_not_mended() {
+    fn an_attribute_that_is_not_utf8_is_not_repaired() {
         let headers: [(&str, &[u8]); 1] = [("ce_id", b"\xff")];
         assert!(std::str::from_utf8(&structured(&headers, b"{}")).is_err());
     }
 
     proptest! {
         #[test]
-        fn attributes_come_back_whatever_they_hold(id in any::<String>(), data in any::<i64>()) {
+        fn any_attribute_is_kept(id in any::<String>(), data in any::<i64>()) {
             let headers = [("ce_id", id.as_bytes())];
             let event: Value = serde_json::from_slice(&structured(&headers, data.to_string().as_bytes())).unwrap();
             prop_assert_eq!(event, json!({ "id": id, "data": data }));

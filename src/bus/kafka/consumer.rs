@@ -1,9 +1,9 @@
-//! Consumers that read single partitions, each from a place of its own: one for each reader.
+//! A consumer that reads one partition. Each reader has its own.
 //!
-//! Sharing a consumer among readers would spare threads, but librdkafka may deliver a record to another queue than the one a reader took for
-//! its partition (when the partition was unknown for a moment, as while brokers come back), and then it is lost to the reader without a word.
+//! Sharing a consumer would save threads, but could lose records. When a partition is unknown for a moment, for example while brokers restart,
+//! librdkafka may deliver a record to another queue than the reader's. The reader would miss that record without any error.
 //!
-//! Of partitions whose end counts, it is told when the fetcher stands at the end, in order with the records (`PARTITION_EOF`).
+//! Where the end of a partition matters, the consumer reports it in order with the records (`PARTITION_EOF`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,48 +15,47 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use crate::bus::error::BusError;
-use crate::bus::kafka::client::{Signal, Told};
+use crate::bus::error::ReadError;
+use crate::bus::kafka::client::{ClientLog, Signal};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::core::contract::topic::TopicPartition;
 
-/// How often nothing has to come for the queue to count as empty: an event of the client may come in a record's place, and there are few of those.
-const SILENCES: u32 = 4;
+/// The queue counts as empty after this many empty polls: a poll may return a client event, of which there are few, in place of a record.
+const EMPTY_POLLS: u32 = 4;
 
-/// What a consumer tells.
 #[derive(Default)]
-pub(super) struct SourceContext(Told);
+pub(super) struct ConsumerLog(ClientLog);
 
-impl ClientContext for SourceContext {
+impl ClientContext for ConsumerLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // An end is an event like any other, and comes in order with the records.
+        // The end of a partition is no error: it arrives in order with the records.
         if error.rdkafka_error_code() != Some(Code::PartitionEOF) && !matches!(error, KafkaError::PartitionEOF(_)) {
             self.0.error(&error, reason);
         }
     }
 }
 
-impl ConsumerContext for SourceContext {}
+impl ConsumerContext for ConsumerLog {}
 
-/// A partition being read.
-pub(super) struct Reading {
-    consumer: BaseConsumer<SourceContext>,
+/// Reads one partition.
+pub(super) struct PartitionConsumer {
+    consumer: BaseConsumer<ConsumerLog>,
 }
 
-impl Reading {
-    /// Starts to read `partition` at `from`; with `find_end` it is told, in order with the records, when it stands at the end.
+impl PartitionConsumer {
+    /// Starts to read `partition` at offset `from`. With `find_end`, it reports when it reaches the end of the partition.
     pub(super) fn start(
         settings: &KafkaSettings,
         signal: &Arc<Signal>,
         partition: TopicPartition,
         from: u64,
         find_end: bool,
-    ) -> Result<Self, BusError> {
+    ) -> Result<Self, ReadError> {
         let topic = partition.topic;
         let attempt = Attempt::new(
             format!("read {partition}"),
@@ -68,11 +67,11 @@ impl Reading {
         if find_end {
             config.set("enable.partition.eof", "true");
         }
-        let mut consumer: BaseConsumer<SourceContext> =
-            config.create_with_context(SourceContext::default()).map_err(failed)?;
-        let raised = Arc::clone(signal);
-        consumer.set_nonempty_callback(move || raised.raise());
-        let (topic, number) = place(partition);
+        let mut consumer: BaseConsumer<ConsumerLog> =
+            config.create_with_context(ConsumerLog::default()).map_err(failed)?;
+        let signal = Arc::clone(signal);
+        consumer.set_nonempty_callback(move || signal.raise());
+        let (topic, number) = kafka_partition(partition);
         let mut assignment = TopicPartitionList::new();
         let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
         assignment.add_partition_offset(topic, number, offset).map_err(failed)?;
@@ -80,15 +79,15 @@ impl Reading {
         Ok(Self { consumer })
     }
 
-    /// What comes next; `None` if nothing is there.
+    /// The next record, end or error; `None` if there is none now.
     pub(super) fn poll(&self) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
-        (0..SILENCES).find_map(|_| self.consumer.poll(Duration::ZERO))
+        (0..EMPTY_POLLS).find_map(|_| self.consumer.poll(Duration::ZERO))
     }
 }
 
-/// The partition as librdkafka names it.
-pub(super) fn place(partition: TopicPartition) -> (&'static str, i32) {
-    // Kafka numbers partitions with 31 bits, and ours come from there.
+/// A partition as librdkafka names it.
+pub(super) fn kafka_partition(partition: TopicPartition) -> (&'static str, i32) {
+    // Kafka's partition numbers have 31 bits, and ours come from Kafka.
     (
         partition.topic.name(),
         i32::try_from(partition.partition).unwrap_or(i32::MAX),

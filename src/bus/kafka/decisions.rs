@@ -1,31 +1,30 @@
-//! The decisions, read once for all tasks of a process: each of them needs all of them, from a place of its own on.
+//! The decisions, read once for all tasks of a process. Each task needs all of them, from an offset of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bus::batch::Batch;
-use crate::bus::error::BusError;
+use crate::bus::error::ReadError;
 use crate::bus::interface::Reader;
-use crate::bus::kafka::Brokers;
+use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
-/// How many bytes are taken from the bus at a time.
+/// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// The decisions so far. They stay in memory: a few hundred bytes each, a few a day for each asset.
+/// The decisions so far. They stay in memory: each has a few hundred bytes, and each asset has a few of them a day.
 #[derive(Default)]
-struct Log {
+struct Decided {
     records: BTreeMap<u64, Vec<u8>>,
     reader: Option<KafkaReader>,
 }
 
-/// The decisions of a deployment.
 pub(super) struct Decisions {
     brokers: Arc<Brokers>,
-    log: Mutex<Log>,
+    log: Mutex<Decided>,
 }
 
 impl Decisions {
@@ -36,13 +35,13 @@ impl Decisions {
         }
     }
 
-    /// Takes what is new.
-    fn follow(&self) -> Result<MutexGuard<'_, Log>, BusError> {
+    /// Reads the new decisions.
+    fn follow(&self) -> Result<MutexGuard<'_, Decided>, ReadError> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reader = match log.reader.take() {
             Some(reader) => reader,
             None => {
-                // From the start once more, after an error too: nothing may be missing.
+                // From the start again, also after an error: no decision may be missing.
                 log.records.clear();
                 KafkaReader::open(Arc::clone(&self.brokers), DECISIONS, &Mark::default())?
             }
@@ -61,15 +60,14 @@ impl Decisions {
     }
 }
 
-/// A reader of the decisions.
 pub(super) struct DecisionsReader {
     decisions: Arc<Decisions>,
     mark: Mark,
 }
 
 impl DecisionsReader {
-    pub(super) fn open(decisions: Arc<Decisions>, from: &Mark) -> Result<Self, BusError> {
-        decisions.brokers.check_place(DECISIONS, from.offset)?;
+    pub(super) fn open(decisions: Arc<Decisions>, from: &Mark) -> Result<Self, ReadError> {
+        decisions.brokers.check_offset(DECISIONS, from.offset)?;
         Ok(Self {
             decisions,
             mark: from.clone(),
@@ -78,7 +76,7 @@ impl DecisionsReader {
 }
 
 impl Reader for DecisionsReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let log = self.decisions.follow()?;
         let mut bytes = Vec::new();
         let mut records = Vec::new();
@@ -94,7 +92,7 @@ impl Reader for DecisionsReader {
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }
 
-    fn has_news(&mut self) -> Result<bool, BusError> {
+    fn has_news(&mut self) -> Result<bool, ReadError> {
         let log = self.decisions.follow()?;
         Ok(log.records.range(self.mark.offset..).next().is_some())
     }

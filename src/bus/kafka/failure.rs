@@ -1,17 +1,17 @@
-//! What librdkafka says, in words an operator can act on.
+//! The errors of librdkafka, in words that an operator can act on.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::bus::error::BusError;
+use crate::bus::error::BrokerError;
 
-/// What was being done, for messages and for the access it needs.
+/// A request to the brokers, for its error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attempt<'a> {
-    /// In words: `read exchange.trades:3`.
+    /// A verb phrase: `read exchange.trades:3`.
     pub action: String,
     /// The brokers, as configured.
     pub brokers: &'a str,
-    /// The access it needs, as `kafka-acls.sh --add` takes it.
+    /// The access that the request needs, as arguments of `kafka-acls.sh --add`.
     pub needs: String,
 }
 
@@ -24,53 +24,53 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The error of the attempt that failed like this.
-    pub(super) fn failed(&self, error: &KafkaError) -> BusError {
+    /// The error of this request.
+    pub(super) fn failed(&self, error: &KafkaError) -> BrokerError {
         let why = text(error);
         let Some(code) = error.rdkafka_error_code() else {
-            return self.refused(why);
+            return self.rejected(why);
         };
         match code {
-            code if is_authorisation(code) => BusError::Unauthorised {
+            code if is_authorisation(code) => BrokerError::Unauthorised {
                 action: self.action.clone(),
                 why,
                 grant: format!("kafka-acls.sh --add --allow-principal User:… {}", self.needs),
             },
             Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::UnsupportedSASLMechanism => {
-                BusError::Unauthenticated {
+                BrokerError::Unauthenticated {
                     brokers: self.brokers.to_owned(),
                     why,
                 }
             }
-            code if is_passing(code) => self.unavailable(why),
-            _ => self.refused(why),
+            code if is_transient(code) => self.unavailable(why),
+            _ => self.rejected(why),
         }
     }
 
-    pub(super) fn unavailable(&self, why: impl Into<String>) -> BusError {
-        BusError::Unavailable {
+    pub(super) fn unavailable(&self, why: impl Into<String>) -> BrokerError {
+        BrokerError::Unavailable {
             action: self.action.clone(),
             why: why.into(),
         }
     }
 
-    pub(super) fn refused(&self, why: impl Into<String>) -> BusError {
-        BusError::Kafka {
+    pub(super) fn rejected(&self, why: impl Into<String>) -> BrokerError {
+        BrokerError::Rejected {
             action: self.action.clone(),
             why: why.into(),
         }
     }
 }
 
-/// What an error says. Of a property, never its value, which may be a secret.
+/// The text of an error. It never holds the value of a property, which may be a secret.
 pub(super) fn text(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, why, name, _) if crate::bus::kafka::settings::is_secret(name) => {
-            // librdkafka repeats the value in some of its messages.
+            // Some messages of librdkafka hold the value.
             let why = if why.contains("No such configuration property") {
                 "there is no such property"
             } else {
-                "its value cannot be"
+                "its value is not valid"
             };
             format!("kafka property {name}: {why}")
         }
@@ -93,8 +93,8 @@ pub(super) const fn is_authorisation(code: Code) -> bool {
     )
 }
 
-/// Whether waiting helps: a broker is away, a leader moves, a coordinator loads, a rebalance is under way.
-pub(super) const fn is_passing(code: Code) -> bool {
+/// Whether the error passes by itself: a broker is away, a leader moves, a coordinator loads, a rebalance is in progress.
+pub(super) const fn is_transient(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
@@ -144,13 +144,13 @@ mod tests {
     use rdkafka::config::RDKafkaLogLevel;
 
     #[test]
-    fn each_kind_of_failure_has_its_reaction() {
+    fn each_class_of_error_has_its_reaction() {
         let attempt = Attempt::new(
             "read exchange.trades:3",
             "b:9092",
             "--operation Read --topic exchange.trades",
         );
-        for (code, reaction, says) in [
+        for (code, reaction, part) in [
             (
                 Code::TopicAuthorizationFailed,
                 Reaction::TryAgain,
@@ -166,7 +166,7 @@ mod tests {
         ] {
             let error = attempt.failed(&KafkaError::Global(code));
             assert_eq!(error.reaction(), reaction, "{error}");
-            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let mut config = rdkafka::ClientConfig::new();
         config.set("sasl.pasword", "hush").set_log_level(RDKafkaLogLevel::Info);
         let error = config.create::<rdkafka::consumer::BaseConsumer>().err().unwrap();
-        let said = text(&error);
-        assert!(said.contains("sasl.pasword") && !said.contains("hush"), "{said}");
+        let text = text(&error);
+        assert!(text.contains("sasl.pasword") && !text.contains("hush"), "{text}");
     }
 }

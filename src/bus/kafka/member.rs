@@ -1,10 +1,8 @@
-//! This process as a member of the deployment's consumer group: which partitions it follows, and until when.
+//! This process as a member of the deployment's consumer group.
 //!
-//! The group's consumer fetches nothing; readers are consumers of their own. What it is for is the assignment, and its generation: a transaction
-//! that commits a position carries it, and the brokers refuse one of a generation that has passed (KIP-447). So whatever a process tries that was
-//! away too long, it cannot land.
-//!
-//! What the assignment allows is told by [`Assignment`](crate::bus::kafka::assignment).
+//! The group's consumer fetches no records; each reader has a consumer of its own. The group's consumer is there for the assignment and its
+//! generation. Every transaction carries the generation, and the brokers reject an old one (KIP-447). So a process that was away too long cannot
+//! commit. [`Assignment`](crate::bus::kafka::assignment) tells what the process may do.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -21,36 +19,35 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::bus::error::BusError;
+use crate::bus::error::{MembershipError, OpenError};
 use crate::bus::interface::Membership;
-use crate::bus::kafka::assignment::{Assignment, Ended, FOLLOWED};
-use crate::bus::kafka::client::{RateLimit, Signal, Told};
+use crate::bus::kafka::assignment::{Assignment, Expelled, FOLLOWED};
+use crate::bus::kafka::client::{ClientLog, RateLimit, Signal};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::TaskId;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// How long one poll of the group's consumer takes at most.
+/// Time-out of one poll of the group's consumer.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What the group's consumer tells.
 pub(super) struct MemberContext {
-    told: Told,
+    log: ClientLog,
     assignment: Arc<Assignment>,
     signal: Arc<Signal>,
-    /// How long the callback may wait for tasks: half of what the group waits for a member.
-    patience: Duration,
+    /// How long the callback may wait for tasks to close: half of the group's rebalance time-out.
+    close_timeout: Duration,
 }
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.told.log(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // A fatal error comes with the next poll as well.
+        // The next poll returns a fatal error as well.
         if error.rdkafka_error_code() != Some(Code::Fatal) {
-            self.told.error(&error, reason);
+            self.log.error(&error, reason);
         }
     }
 }
@@ -65,11 +62,11 @@ impl ConsumerContext for MemberContext {
         let names = || homes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let outcome = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                tracing::info!("assigned: {}", names());
-                // It fetches nothing, so where it would start does not matter; a place spares it the look-up.
+                tracing::info!("partitions assigned: {}", names());
+                // This consumer fetches nothing, so any offset will do. With one, librdkafka does not look it up.
                 let mut paused = TopicPartitionList::new();
                 for element in partitions.elements() {
-                    // A partition with an offset of 0 can be added to any list.
+                    // Adding a partition at offset 0 cannot fail.
                     let _ = paused.add_partition_offset(element.topic(), element.partition(), Offset::Offset(0));
                 }
                 let assigned = consumer
@@ -80,26 +77,26 @@ impl ConsumerContext for MemberContext {
             }
             _ => {
                 if consumer.assignment_lost() {
-                    tracing::warn!("lost, as this process was away too long: {}", names());
-                    self.assignment.take_away(&self.signal);
+                    tracing::warn!("partitions lost, because this process was away too long: {}", names());
+                    self.assignment.lose_all(&self.signal);
                 } else {
-                    tracing::info!("asked back: {}", names());
-                    self.assignment.ask_back(&homes, self.patience, &self.signal);
+                    tracing::info!("partitions revoked: {}", names());
+                    self.assignment.revoke(&homes, self.close_timeout, &self.signal);
                 }
                 consumer.incremental_unassign(partitions)
             }
         };
         if let Err(error) = outcome {
-            tracing::error!("the group's consumer did not take its assignment: {error}");
+            tracing::error!("the group's consumer did not accept its assignment: {error}");
         }
     }
 }
 
-/// The id under which the group knows this process; empty while it does not.
+/// The id of this process in the group; empty while it has none.
 fn membership(consumer: &BaseConsumer<MemberContext>) -> String {
     let client = consumer.client().native_ptr();
-    // The client lives as long as `consumer`; the text is ours to free, by librdkafka's means, and ends in a zero (rd_kafka_memberid(3)).
-    #[allow(unsafe_code, reason = "rdkafka has no call for it")]
+    // The client lives as long as `consumer`. The text ends in a zero, and we have to free it with librdkafka (rd_kafka_memberid(3)).
+    #[allow(unsafe_code, reason = "rdkafka does not wrap this call")]
     unsafe {
         let text = rdkafka::bindings::rd_kafka_memberid(client);
         if text.is_null() {
@@ -115,7 +112,6 @@ fn home(topic: &str, partition: i32) -> Option<TopicPartition> {
     Some(Topic::from_name(topic)?.partition(u32::try_from(partition).ok()?))
 }
 
-/// This process in its group.
 pub(super) struct Member {
     consumer: Arc<BaseConsumer<MemberContext>>,
     assignment: Arc<Assignment>,
@@ -126,14 +122,14 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Makes the group's consumer; it joins with [`Member::join`].
-    pub(super) fn new(settings: Arc<KafkaSettings>, signal: Arc<Signal>) -> Result<Self, BusError> {
+    /// Creates the group's consumer, which does not join yet.
+    pub(super) fn new(settings: Arc<KafkaSettings>, signal: Arc<Signal>) -> Result<Self, OpenError> {
         let assignment = Arc::new(Assignment::default());
         let context = MemberContext {
-            told: Told::default(),
+            log: ClientLog::default(),
             assignment: Arc::clone(&assignment),
             signal: Arc::clone(&signal),
-            patience: settings.rebalance_timeout() / 2,
+            close_timeout: settings.rebalance_timeout() / 2,
         };
         let consumer: BaseConsumer<MemberContext> = settings
             .member()?
@@ -149,8 +145,8 @@ impl Member {
         })
     }
 
-    /// Joins the group. From here on there are assignments.
-    pub(super) fn join(&mut self) -> Result<(), BusError> {
+    /// Joins the group: assignments begin.
+    pub(super) fn join(&mut self) -> Result<(), OpenError> {
         self.consumer
             .subscribe(&names(&FOLLOWED))
             .map_err(|error| attempt(&self.settings).failed(&error))?;
@@ -158,45 +154,48 @@ impl Member {
         let (signal, stop) = (Arc::clone(&self.signal), Arc::clone(&self.stop));
         let settings = Arc::clone(&self.settings);
         let thread = std::thread::Builder::new().name("kafka member".into()).spawn(move || {
-            let seldom = RateLimit::default();
+            let rate_limit = RateLimit::default();
             let mut topics = names(&FOLLOWED);
-            let mut settled = settings.instance.is_none();
+            let mut resubscribed = settings.instance.is_none();
             while !stop.load(Ordering::Relaxed) {
-                if !settled && assignment.is_assigned() {
-                    settled = true;
-                    // See `RETURNED`. A subscription that cannot be changed now was not changed for a reason that is told elsewhere.
-                    topics = names(&[&FOLLOWED[..], &RETURNED].concat());
+                if !resubscribed && assignment.is_assigned() {
+                    resubscribed = true;
+                    // See `REBALANCE_TOPIC`. The cause of a failure is logged elsewhere.
+                    topics = names(&[&FOLLOWED[..], &REBALANCE_TOPIC].concat());
                     if let Err(error) = consumer.subscribe(&topics) {
-                        tracing::warn!("the group was not asked to share its partitions out anew: {error}");
+                        tracing::warn!("cannot ask the group for a rebalance: {error}");
                     }
                 }
                 if let Some(Err(error)) = consumer.poll(POLL) {
-                    trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
+                    handle_error(&error, &consumer, &assignment, &signal, &settings, &rate_limit);
                 }
-                if assignment.is_adrift(&membership(&consumer), &signal) {
-                    tracing::warn!("this process may have been put out of the group; it joins anew");
+                if assignment.take_must_rejoin(&membership(&consumer), &signal) {
+                    tracing::warn!("the group may have evicted this process; it rejoins");
                     consumer.unsubscribe();
-                    while assignment.is_at_work() && !stop.load(Ordering::Relaxed) {
+                    while assignment.has_running_tasks() && !stop.load(Ordering::Relaxed) {
                         if let Some(Err(error)) = consumer.poll(POLL) {
-                            trouble(&error, &consumer, &assignment, &signal, &settings, &seldom);
+                            handle_error(&error, &consumer, &assignment, &signal, &settings, &rate_limit);
                         }
                     }
                     if let Err(error) = consumer.subscribe(&topics) {
-                        assignment.end(Ended::Refused(format!("it cannot join anew: {error}")), &signal);
+                        assignment.expel(Expelled::Rejected(format!("it cannot rejoin: {error}")), &signal);
                     }
                 }
             }
         });
-        self.thread = Some(thread.map_err(BusError::io("start a thread for", "the consumer group"))?);
+        self.thread = Some(thread.map_err(|source| OpenError::Thread {
+            name: "kafka member",
+            source,
+        })?);
         Ok(())
     }
 
-    /// Whether all of these tasks may commit, and the group's generation under which they may; or the first that may not.
+    /// The group's generation under which all of these tasks may commit; or else the first that may not.
     pub(super) fn generation(&self, homes: &[TopicPartition]) -> Result<ConsumerGroupMetadata, TopicPartition> {
         let first = homes.first().copied().unwrap_or(TaskId::DEPLOYMENT.home());
         let before = membership(&self.consumer);
         let generation = self.consumer.group_metadata().ok_or(first)?;
-        // An id is never given out twice: the generation is of this membership if it is the same before and after.
+        // Ids are unique. So if the id is the same before and after, the generation belongs to this membership.
         let after = membership(&self.consumer);
         if before != after {
             return Err(first);
@@ -211,37 +210,37 @@ impl Member {
         }
     }
 
-    /// A consumer that sees ends as they are written.
+    /// A consumer that sees written ends (high watermarks).
     pub(super) fn consumer(&self) -> &BaseConsumer<MemberContext> {
         &self.consumer
     }
 
-    fn error(&self, ended: &Ended) -> BusError {
-        match ended {
-            Ended::Replaced => BusError::Replaced {
+    fn error(&self, expelled: &Expelled) -> MembershipError {
+        match expelled {
+            Expelled::Replaced => MembershipError::Replaced {
                 instance: self.settings.instance.clone().unwrap_or_else(|| "(unnamed)".into()),
                 deployment: self.settings.deployment.clone(),
             },
-            Ended::Refused(why) => attempt(&self.settings).refused(why.clone()),
+            Expelled::Rejected(why) => attempt(&self.settings).rejected(why.clone()).into(),
         }
     }
 
-    /// Leaves off following partitions; whoever is a static member keeps its place until the session ends.
+    /// Stops polling. A static member keeps its place until its session expires.
     pub(super) fn leave(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It ends within a poll; a panic in it has been told by then.
+            // The thread ends within a poll. A panic in it is already logged.
             let _ = thread.join();
         }
     }
 }
 
 impl Membership for Member {
-    fn assigned(&self) -> Result<BTreeSet<TaskId>, BusError> {
+    fn assigned(&self) -> Result<BTreeSet<TaskId>, MembershipError> {
         let grants = self.assignment.lock();
-        match &grants.ended {
-            None => Ok(Assignment::wanted(&grants)),
-            Some(ended) => Err(self.error(ended)),
+        match &grants.expelled {
+            None => Ok(Assignment::to_run(&grants)),
+            Some(expelled) => Err(self.error(expelled)),
         }
     }
 
@@ -264,12 +263,11 @@ impl Drop for Member {
     }
 }
 
-/// Followed besides by whoever has come back under its name, to no other end than that its subscription changes, and the group shares its partitions
-/// out anew.
+/// A returning static member subscribes to this extra topic only to force a rebalance.
 ///
-/// A member that dies between giving partitions up and saying so, and comes back under its name, is given what it had without a new round, and
-/// the round in which the others would have got what it gave up never comes: nobody would have those partitions until something else happens.
-const RETURNED: [Topic; 1] = [Topic::Epochs];
+/// Otherwise partitions could stay without an owner. A static member gives up partitions, and dies before it tells the group so. When it
+/// returns under its name, the group gives it its old assignment without a rebalance. So no rebalance gives the partitions to another member.
+const REBALANCE_TOPIC: [Topic; 1] = [Topic::Epochs];
 
 fn names(topics: &[Topic]) -> Vec<&'static str> {
     topics.iter().map(|topic| topic.name()).collect()
@@ -284,14 +282,14 @@ fn attempt(settings: &KafkaSettings) -> Attempt<'_> {
     )
 }
 
-/// What the group's consumer cannot do.
-fn trouble(
+/// Reacts to an error of the group's consumer.
+fn handle_error(
     error: &KafkaError,
     consumer: &BaseConsumer<MemberContext>,
     assignment: &Assignment,
     signal: &Signal,
     settings: &KafkaSettings,
-    seldom: &RateLimit,
+    rate_limit: &RateLimit,
 ) {
     let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
     let code = match error.rdkafka_error_code() {
@@ -299,27 +297,27 @@ fn trouble(
         code => code,
     };
     match code {
-        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.end(Ended::Replaced, signal),
-        // A source topic may come later; of ours, whoever needs it says so.
+        Some(Code::FencedInstanceId | Code::UnreleasedInstanceId) => assignment.expel(Expelled::Replaced, signal),
+        // A source topic may be created later. If one of ours is missing, its readers report it.
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
-        // It reads nothing: where its paused partitions would start is no matter.
+        // This consumer reads nothing, so its offsets do not matter.
         Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {}
         Some(Code::InconsistentGroupProtocol) => {
             let why = format!(
-                "{error}: members of group {} that are no softstake, or one with other settings; give this deployment a name of its own",
+                "{error}: group {} has members of another program, or with other settings; give this deployment a name of its own",
                 settings.deployment
             );
-            assignment.end(Ended::Refused(why), signal);
+            assignment.expel(Expelled::Rejected(why), signal);
         }
         _ if fatal => {
             let why = consumer
                 .client()
                 .fatal_error()
                 .map_or_else(|| error.to_string(), |(_, why)| why);
-            assignment.end(Ended::Refused(why), signal);
+            assignment.expel(Expelled::Rejected(why), signal);
         }
         _ => {
-            let said = match error.rdkafka_error_code() {
+            let error = match error.rdkafka_error_code() {
                 Some(code @ Code::TopicAuthorizationFailed) => Attempt::new(
                     "follow the topics",
                     &settings.brokers,
@@ -328,107 +326,9 @@ fn trouble(
                 .failed(&KafkaError::Global(code)),
                 _ => attempt(settings).failed(error),
             };
-            if seldom.now(&said.to_string()) {
-                tracing::warn!("{said}");
+            if rate_limit.allows(&error.to_string()) {
+                tracing::warn!("{error}");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "member-1";
-
-    fn homes() -> [TopicPartition; 2] {
-        [Topic::Trades.partition(3), Topic::Ledger.partition(1)]
-    }
-
-    fn may_commit(assignment: &Assignment, home: TopicPartition) -> bool {
-        Assignment::may_commit(&assignment.lock(), home, ID)
-    }
-
-    fn wanted(assignment: &Assignment) -> Vec<TopicPartition> {
-        Assignment::wanted(&assignment.lock())
-            .into_iter()
-            .map(TaskId::home)
-            .collect()
-    }
-
-    #[test]
-    fn a_task_commits_under_its_own_grant_only() {
-        let (assignment, signal) = (Assignment::default(), Signal::default());
-        let [trades, ledger] = homes();
-        let task = TaskId::following(trades);
-        assert!(!assignment.acquire(task), "nothing is granted");
-        assignment.grant(&[trades, ledger], ID, &signal);
-        assert_eq!(wanted(&assignment), [trades, ledger]);
-        assert!(!may_commit(&assignment, trades), "it is not taken up");
-        assert!(assignment.acquire(task) && !assignment.acquire(task));
-        assert!(may_commit(&assignment, trades));
-        // Taken away and granted anew while the task still runs: it is the old grant's.
-        assignment.take_away(&signal);
-        assert!(!may_commit(&assignment, trades));
-        assignment.grant(&[trades], ID, &signal);
-        assert!(!may_commit(&assignment, trades));
-        assert_eq!(wanted(&assignment), [], "the old task has to be closed first");
-        assignment.release(task, &signal);
-        assert_eq!(wanted(&assignment), [trades]);
-        assert!(assignment.acquire(task) && may_commit(&assignment, trades));
-    }
-
-    #[test]
-    fn asking_back_waits_for_the_task_which_may_commit_until_then() {
-        let assignment = Arc::new(Assignment::default());
-        let signal = Arc::new(Signal::default());
-        let [trades, ledger] = homes();
-        let task = TaskId::following(trades);
-        assignment.grant(&[trades, ledger], ID, &signal);
-        assert!(assignment.acquire(task));
-        let seen = assignment.version();
-        let asking = std::thread::spawn({
-            let (assignment, signal) = (Arc::clone(&assignment), Arc::clone(&signal));
-            move || assignment.ask_back(&homes(), Duration::from_secs(60), &signal)
-        });
-        while assignment.version() == seen {
-            std::thread::yield_now();
-        }
-        assert_eq!(wanted(&assignment), []);
-        assert!(!assignment.acquire(TaskId::following(ledger)), "it is asked back");
-        assert!(may_commit(&assignment, trades) && !asking.is_finished());
-        assignment.release(task, &signal);
-        asking.join().unwrap();
-        assert!(!may_commit(&assignment, trades));
-    }
-    #[test]
-    fn nothing_is_committed_under_another_membership() {
-        let (assignment, signal) = (Assignment::default(), Signal::default());
-        let [trades, ledger] = homes();
-        assignment.grant(&[trades], ID, &signal);
-        assert!(assignment.acquire(TaskId::following(trades)));
-        let may = |id| Assignment::may_commit(&assignment.lock(), trades, id);
-        assert!(may(ID) && !may("") && !may("member-2"));
-        // While it has no id, what it had may still be its own; under another it is not.
-        assert!(!assignment.is_adrift(ID, &signal) && !assignment.is_adrift("", &signal) && may(ID));
-        assert!(assignment.is_adrift("member-2", &signal) && !may(ID));
-        assert!(!assignment.is_adrift("member-2", &signal), "once is enough");
-        assignment.release(TaskId::following(trades), &signal);
-        // An assignment under a new id, while something of the old one is still granted.
-        assignment.grant(&[trades], "member-2", &signal);
-        assignment.grant(&[ledger], "member-3", &signal);
-        assert_eq!(wanted(&assignment), [ledger]);
-        assert!(assignment.is_adrift("member-3", &signal));
-    }
-
-    #[test]
-    fn whoever_waited_too_long_for_its_tasks_holds_nothing() {
-        let (assignment, signal) = (Assignment::default(), Signal::default());
-        let [trades, ledger] = homes();
-        assignment.grant(&homes(), ID, &signal);
-        assert!(assignment.acquire(TaskId::following(trades)) && assignment.acquire(TaskId::following(ledger)));
-        assignment.ask_back(&[ledger], Duration::from_millis(1), &signal);
-        assert!(!may_commit(&assignment, trades) && !may_commit(&assignment, ledger));
-        assert!(assignment.is_adrift(ID, &signal) && assignment.is_at_work());
     }
 }

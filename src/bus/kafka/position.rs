@@ -1,28 +1,25 @@
-//! A task's position as the metadata of a committed offset (KIP-98, KIP-447): what a consumer group keeps for a partition is an offset and a string.
+//! A task's position as the metadata of a committed offset. A consumer group keeps an offset and a string for each partition (KIP-98, KIP-447).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, ReadError};
 use crate::bus::position::{Position, TaskId};
 
-/// Brokers refuse more (`offset.metadata.max.bytes`).
+/// Brokers reject longer metadata (`offset.metadata.max.bytes`).
 const MAX_METADATA_BYTES: usize = 4096;
 
-/// The start of the metadata: a format's number.
+/// The start of the metadata: the name and version of the format.
 const VERSION: &str = "softstake.1:";
 
 /// The metadata that keeps `position`.
-pub(super) fn write(task: TaskId, position: &Position) -> Result<String, BusError> {
-    let refused = |why: String| BusError::Kafka {
-        action: format!("commit the position of {task}"),
-        why,
-    };
-    let bytes = postcard::to_stdvec(position).map_err(|error| refused(error.to_string()))?;
+pub(super) fn encode(task: TaskId, position: &Position) -> Result<String, CommitError> {
+    let failed = |why: String| CommitError::Position { task, why };
+    let bytes = postcard::to_stdvec(position).map_err(|error| failed(error.to_string()))?;
     let text = format!("{VERSION}{}", STANDARD_NO_PAD.encode(bytes));
     if text.len() > MAX_METADATA_BYTES {
-        return Err(refused(format!(
-            "it takes {} bytes, {MAX_METADATA_BYTES} are possible",
+        return Err(failed(format!(
+            "it takes {} bytes, and {MAX_METADATA_BYTES} are the most",
             text.len()
         )));
     }
@@ -30,20 +27,18 @@ pub(super) fn write(task: TaskId, position: &Position) -> Result<String, BusErro
 }
 
 /// The position that `metadata` keeps.
-pub(super) fn read(task: TaskId, metadata: &str) -> Result<Position, BusError> {
-    let refused = |why: &str| BusError::Kafka {
-        action: format!("read the committed position of {task}"),
-        why: format!(
-            "{why}: somebody else commits offsets under this group's name, or another version of softstake does; give this deployment a name of its own"
-        ),
+pub(super) fn decode(task: TaskId, metadata: &str) -> Result<Position, ReadError> {
+    let failed = |why: &str| ReadError::Position {
+        task,
+        why: why.to_owned(),
     };
     let text = metadata
         .strip_prefix(VERSION)
-        .ok_or_else(|| refused("its metadata is not ours"))?;
+        .ok_or_else(|| failed("softstake did not write its metadata"))?;
     let bytes = STANDARD_NO_PAD
         .decode(text)
-        .map_err(|_| refused("its metadata is damaged"))?;
-    postcard::from_bytes(&bytes).map_err(|_| refused("its metadata is damaged"))
+        .map_err(|_| failed("its metadata is damaged"))?;
+    postcard::from_bytes(&bytes).map_err(|_| failed("its metadata is damaged"))
 }
 
 #[cfg(test)]
@@ -53,7 +48,7 @@ mod tests {
     use crate::core::contract::topic::Topic;
 
     #[test]
-    fn comes_back() {
+    fn a_position_is_decoded_as_it_was_encoded() {
         let source = Topic::Trades.partition(31);
         let mark = Mark {
             offset: u64::MAX,
@@ -67,10 +62,10 @@ mod tests {
             },
         };
         let task = TaskId::ingest(source);
-        let text = write(task, &position).unwrap();
-        assert_eq!(read(task, &text).unwrap(), position);
+        let text = encode(task, &position).unwrap();
+        assert_eq!(decode(task, &text).unwrap(), position);
         for foreign in ["", "hello", "softstake.1:%", "softstake.1:////"] {
-            let error = read(task, foreign).unwrap_err().to_string();
+            let error = decode(task, foreign).unwrap_err().to_string();
             assert!(error.contains("ingest exchange.trades:31"), "{error}");
         }
         let long = Position {
@@ -80,6 +75,6 @@ mod tests {
             },
             ..Position::default()
         };
-        assert!(write(task, &long).unwrap_err().to_string().contains("4096"));
+        assert!(encode(task, &long).unwrap_err().to_string().contains("4096"));
     }
 }

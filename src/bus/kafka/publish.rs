@@ -16,10 +16,10 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
 use crate::bus::dir::ReadOnlyDir;
-use crate::bus::error::BusError;
+use crate::bus::error::{AdminError, BrokerError, ReadError};
 use crate::bus::interface::Log;
-use crate::bus::kafka::client::Told;
-use crate::bus::kafka::consumer::place;
+use crate::bus::kafka::client::ClientLog;
+use crate::bus::kafka::consumer::kafka_partition;
 use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
@@ -45,7 +45,7 @@ pub type Written = BTreeMap<TopicPartition, u64>;
 ///
 /// # Errors
 /// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
-pub fn load(settings: &KafkaSettings, root: &Path) -> Result<Written, BusError> {
+pub fn load(settings: &KafkaSettings, root: &Path) -> Result<Written, AdminError> {
     let files = ReadOnlyDir::open(root)?;
     let attempt = Attempt::new(
         "write to the source topics",
@@ -89,17 +89,17 @@ pub fn load(settings: &KafkaSettings, root: &Path) -> Result<Written, BusError> 
 /// Remembers the first record that could not be delivered.
 #[derive(Default)]
 struct Deliveries {
-    told: Told,
+    log: ClientLog,
     failed: Arc<Mutex<Option<(String, KafkaError)>>>,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.told.log(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.told.error(&error, reason);
+        self.log.error(&error, reason);
     }
 }
 
@@ -126,7 +126,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// The offset of the first close on the control topic.
-    fn first_close(&self, control: TopicPartition) -> Result<u64, BusError> {
+    fn first_close(&self, control: TopicPartition) -> Result<u64, ReadError> {
         let mut reader = self.files.open(control, &Mark::default())?;
         loop {
             let batch = reader.read(CHUNK, u64::MAX)?;
@@ -143,14 +143,16 @@ impl Loader<'_> {
     }
 
     /// Writes the lines of one file below `until` that Kafka does not have.
-    fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), BusError> {
-        let (topic, number) = place(to);
+    fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), AdminError> {
+        let (topic, number) = kafka_partition(to);
         let end = self.readable_end(to)?;
         let lines = self.files.readable_end(to)?;
         if end > lines {
-            return Err(self.attempt.refused(format!(
-                "{to} has {end} records on Kafka and {lines} in its file: they are not the same log"
-            )));
+            return Err(AdminError::OtherLog {
+                partition: to,
+                on_kafka: end,
+                in_file: lines,
+            });
         }
         let mut reader = self.files.open(to, &Mark::default())?;
         let mut count = 0;
@@ -170,7 +172,7 @@ impl Loader<'_> {
                             out = back;
                             std::thread::sleep(Duration::from_millis(1));
                         }
-                        Err((error, _)) => return Err(self.attempt.failed(&error)),
+                        Err((error, _)) => return Err(self.attempt.failed(&error).into()),
                     }
                 }
                 count += 1;
@@ -181,10 +183,10 @@ impl Loader<'_> {
     }
 
     /// How many records a partition has on Kafka. Brokers that are on their way are waited for, as they are while topics are being made.
-    fn readable_end(&self, to: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, to: TopicPartition) -> Result<u64, AdminError> {
         let began = Instant::now();
         loop {
-            let error = match crate::bus::kafka::range(&self.asker, to) {
+            let error = match crate::bus::kafka::brokers::range(&self.asker, to) {
                 Ok((_, end)) => return Ok(end),
                 Err(error) => error,
             };
@@ -194,25 +196,23 @@ impl Loader<'_> {
             );
             // A broker that has just come back does not know all topics yet.
             if unknown && began.elapsed() > UNKNOWN_FOR {
-                return Err(self.attempt.refused(format!(
-                    "{to} is not there: `softstake topics --create --source-partitions N` makes the topics"
-                )));
+                return Err(AdminError::NoPartition { partition: to });
             }
             let failed = self.attempt.failed(&error);
-            if !matches!(failed, BusError::Unavailable { .. }) || began.elapsed() > PATIENCE {
-                return Err(failed);
+            if !matches!(failed, BrokerError::Unavailable { .. }) || began.elapsed() > PATIENCE {
+                return Err(failed.into());
             }
             std::thread::sleep(AGAIN);
         }
     }
 
-    fn flush(&self) -> Result<(), BusError> {
+    fn flush(&self) -> Result<(), BrokerError> {
         self.producer
             .flush(PATIENCE)
             .map_err(|error| self.attempt.failed(&error))?;
         match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
-            Some((to, error)) => Err(self.attempt.refused(format!("{to}: {}", failure::text(&error)))),
+            Some((to, error)) => Err(self.attempt.rejected(format!("{to}: {}", failure::text(&error)))),
         }
     }
 }

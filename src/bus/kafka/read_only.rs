@@ -1,28 +1,29 @@
-//! A deployment on Kafka as somebody sees it who only reads: no part of the consumer group, and nothing is written.
+//! A deployment on Kafka, only read: this process does not join the consumer group and writes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::bus::error::BusError;
+use crate::bus::error::{OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
+use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::reader::KafkaReader;
-use crate::bus::kafka::{Brokers, KafkaSettings};
+use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// A deployment's topics and positions, to read. It needs Read on the topics, and Describe on the group.
+/// A deployment's topics and positions, only read. It needs Read access to the topics and Describe access to the group.
 pub struct ReadOnlyKafka {
     identity: String,
     brokers: Arc<Brokers>,
 }
 
 impl ReadOnlyKafka {
-    /// Connects. Brokers that cannot be reached are waited for, until `stop` is set; `None` if it was.
+    /// Connects. Retries while the brokers cannot be reached; `None` if `stop` is set meanwhile.
     ///
     /// # Errors
-    /// A property that is none, a secret that cannot be read, brokers that refuse us.
-    pub fn open(settings: KafkaSettings, stop: &AtomicBool) -> Result<Option<Self>, BusError> {
+    /// If a property is not valid, a secret cannot be read, or the brokers reject this client.
+    pub fn open(settings: KafkaSettings, stop: &AtomicBool) -> Result<Option<Self>, OpenError> {
         let identity = format!("deployment {}", settings.deployment);
         let connected = Brokers::connect(settings, true, stop)?;
         Ok(connected.map(|(brokers, cluster)| Self {
@@ -37,23 +38,23 @@ impl Log for ReadOnlyKafka {
         &self.identity
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
-        self.brokers.partitions(topic)
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+        Ok(self.brokers.partitions(topic)?)
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, BusError> {
-        self.brokers.range(partition).map(|(start, _)| start)
+    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        Ok(self.brokers.range(partition)?.0)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
-        self.brokers.range(partition).map(|(_, end)| end)
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        Ok(self.brokers.range(partition)?.1)
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         Ok(Box::new(KafkaReader::open(Arc::clone(&self.brokers), partition, from)?))
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.brokers.committed(task)
     }
 
@@ -61,7 +62,7 @@ impl Log for ReadOnlyKafka {
         self.brokers.signal.version()
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
         Ok(self.brokers.signal.wait(seen, at_most))
     }
 }

@@ -1,8 +1,8 @@
-//! A reader of one partition, with the evidence that what was read before is still what is there.
+//! A reader of one partition, with evidence that the records read before are unchanged.
 //!
-//! **Ends.** A partition can end in transaction markers, so the offset after the last record that came need not be its end, and a cut may lie between.
-//! That nothing more comes before an end is only believed of a consumer that was started *after* that end was looked up, from behind the last record,
-//! and that then says it stands at the end. Should a record come all the same before an offset that was passed, the task stops: nothing is skipped.
+//! **Ends.** A partition can end in transaction markers, so its end may be past the last record, and a cut may lie between the two. To confirm that
+//! no record is left before an end: look the end up, then start a new consumer after the last record, and wait until it reports the end of the
+//! partition. If a record arrives below an offset that was passed, the task stops: no record is skipped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,23 +13,22 @@ use rdkafka::message::BorrowedMessage;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::batch::Batch;
-use crate::bus::error::BusError;
+use crate::bus::error::{BrokerError, LogName, ReadError};
 use crate::bus::interface::Reader;
-use crate::bus::kafka::Brokers;
+use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::cloud_events::append_structured;
-use crate::bus::kafka::consumer::Reading;
+use crate::bus::kafka::consumer::PartitionConsumer;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{TopicKind, TopicPartition};
 
-/// How long nothing has to come at an end before it is probed: what is on its way comes sooner.
-const SURE_AFTER: Duration = Duration::from_millis(150);
+/// How long no record may arrive at the end of a partition before that end is confirmed by a new consumer. Records on their way arrive sooner.
+const CONFIRM_AFTER: Duration = Duration::from_millis(150);
 
-/// What a mark keeps of the record before it.
+/// What a mark keeps about the last record before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Evidence {
-    /// Its offset.
     offset: u64,
-    /// A hash of what it said.
+    /// The xxh3 hash of its value.
     hash: u64,
 }
 
@@ -42,7 +41,7 @@ impl Evidence {
     }
 
     fn write(self) -> Vec<u8> {
-        // Two numbers can always be encoded.
+        // Encoding two numbers cannot fail.
         postcard::to_stdvec(&self).unwrap_or_default()
     }
 
@@ -55,60 +54,60 @@ impl Evidence {
 pub(super) struct KafkaReader {
     brokers: Arc<Brokers>,
     partition: TopicPartition,
-    reading: Reading,
+    consumer: PartitionConsumer,
     mark: Mark,
-    /// The record before the mark, to be held against what comes first.
-    check: Option<Evidence>,
-    /// A record that came and lay past what was asked for.
+    /// The record before the mark. The first record that arrives must be this one.
+    expected: Option<Evidence>,
+    /// A record that arrived, but is at or past the limit of the read.
     held: Option<(u64, Vec<u8>)>,
-    /// Everything before this offset has come.
+    /// All records below this offset have arrived.
     reached: u64,
-    /// One past the last record that came.
+    /// One past the last record that arrived.
     delivered: u64,
-    /// Since when the fetcher has stood at the end without it being certain where that is.
+    /// When the consumer reported the end of the partition, while it is not confirmed where that end is.
     at_end: Option<Instant>,
-    /// The end that was looked up before this consumer was started from behind the last record.
-    probing: Option<u64>,
+    /// The end that was looked up before this consumer was started after the last record.
+    confirming: Option<u64>,
     spare: Option<Batch>,
 }
 
 impl KafkaReader {
-    /// A reader that stands at `from`.
-    pub(super) fn open(brokers: Arc<Brokers>, partition: TopicPartition, from: &Mark) -> Result<Self, BusError> {
-        let start = brokers.check_place(partition, from.offset)?;
-        // One record earlier, if it is there: it must be the one that was read.
-        let check = Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
-        let first = check.map_or(from.offset.max(start), |evidence| evidence.offset);
+    pub(super) fn open(brokers: Arc<Brokers>, partition: TopicPartition, from: &Mark) -> Result<Self, ReadError> {
+        let start = brokers.check_offset(partition, from.offset)?;
+        // Reading starts one record earlier, if that record still exists: it must be the record that was read.
+        let expected =
+            Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
+        let first = expected.map_or(from.offset.max(start), |evidence| evidence.offset);
         let find_end = brokers.finds_ends(partition.topic);
-        let reading = Reading::start(&brokers.settings, &brokers.signal, partition, first, find_end)?;
+        let consumer = PartitionConsumer::start(&brokers.settings, &brokers.signal, partition, first, find_end)?;
         Ok(Self {
             brokers,
             partition,
-            reading,
+            consumer,
             mark: from.clone(),
-            check,
+            expected,
             held: None,
             reached: from.offset,
             delivered: from.offset.max(start),
             at_end: None,
-            probing: None,
+            confirming: None,
             spare: None,
         })
     }
 
-    /// The next record, structured, appended to `bytes`; its offset.
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, BusError> {
+    /// Appends the next record, in structured mode, to `bytes`. Returns its offset; `None` if there is no record now.
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, ReadError> {
         if let Some((offset, value)) = self.held.take() {
             bytes.extend_from_slice(&value);
             return Ok(Some(offset));
         }
         loop {
-            match self.reading.poll() {
+            match self.consumer.poll() {
                 None => {
-                    self.probe()?;
+                    self.confirm_end()?;
                     return Ok(None);
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => match self.probing.take() {
+                Some(Err(KafkaError::PartitionEOF(_))) => match self.confirming.take() {
                     Some(end) => self.reached = self.reached.max(end),
                     None => self.at_end = Some(Instant::now()),
                 },
@@ -118,7 +117,7 @@ impl KafkaReader {
                     let from = bytes.len();
                     append(self.partition, &message, bytes);
                     drop(message);
-                    if let Some(evidence) = self.check.take() {
+                    if let Some(evidence) = self.expected.take() {
                         let found = Evidence::of(offset, bytes.get(from..).unwrap_or_default());
                         if found != evidence {
                             return Err(self.changed());
@@ -126,14 +125,15 @@ impl KafkaReader {
                         bytes.truncate(from);
                         continue;
                     }
-                    // What was passed as a gap and is none: nothing may be read past it.
+                    // This offset was passed as a gap, but it is none.
                     if offset < self.mark.offset {
-                        return Err(self.brokers.attempt(self.partition).refused(format!(
-                            "offset {offset} came after everything before {} had been passed",
-                            self.mark.offset
-                        )));
+                        return Err(ReadError::OutOfOrder {
+                            partition: self.partition,
+                            offset,
+                            passed: self.mark.offset,
+                        });
                     }
-                    (self.at_end, self.probing) = (None, None);
+                    (self.at_end, self.confirming) = (None, None);
                     self.delivered = offset.saturating_add(1);
                     self.reached = self.reached.max(offset);
                     return Ok(Some(offset));
@@ -142,41 +142,41 @@ impl KafkaReader {
         }
     }
 
-    /// Once the fetcher has stood at the end for a while: if that is not where the last record ends, finds out whether anything lies between.
-    fn probe(&mut self) -> Result<(), BusError> {
-        if self.at_end.is_none_or(|since| since.elapsed() < SURE_AFTER) {
+    /// If the consumer has been at the end for a while, and that end is past the last record: starts to confirm that no record lies between.
+    fn confirm_end(&mut self) -> Result<(), ReadError> {
+        if self.at_end.is_none_or(|since| since.elapsed() < CONFIRM_AFTER) {
             return Ok(());
         }
         let end = match self.brokers.range(self.partition) {
             Ok((_, end)) => end,
-            Err(BusError::Unavailable { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+            Err(BrokerError::Unavailable { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         self.at_end = None;
         if end > self.delivered.max(self.reached) {
-            self.reading = Reading::start(
+            self.consumer = PartitionConsumer::start(
                 &self.brokers.settings,
                 &self.brokers.signal,
                 self.partition,
                 self.delivered,
                 true,
             )?;
-            self.probing = Some(end);
+            self.confirming = Some(end);
         }
         Ok(())
     }
 
-    fn changed(&self) -> BusError {
-        BusError::SourceChanged {
+    fn changed(&self) -> ReadError {
+        ReadError::SourceChanged {
             partition: self.partition,
-            file: format!("topic {}", self.partition.topic).into(),
+            log: LogName::Topic(self.partition.topic),
             offset: self.mark.offset,
-            what: "was deleted and made anew, or lost records, as another record stands".into(),
+            what: "was deleted and created again, or lost records: there is another record".into(),
         }
     }
 }
 
-/// A record's value as the tasks read it.
+/// Appends a record's value as the tasks read it.
 fn append(partition: TopicPartition, message: &BorrowedMessage<'_>, bytes: &mut Vec<u8>) {
     let value = message.payload().unwrap_or_default();
     match partition.topic.kind() {
@@ -185,13 +185,13 @@ fn append(partition: TopicPartition, message: &BorrowedMessage<'_>, bytes: &mut 
     }
 }
 
-/// A line of nothing but white space is blank, as on every bus.
+/// A line of white space alone is blank, as on every bus.
 fn is_blank(kind: TopicKind, value: &[u8]) -> bool {
     kind != TopicKind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
 impl Reader for KafkaReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let (mut bytes, mut records) = self.spare.take().unwrap_or_default().into_parts();
         let kind = self.partition.topic.kind();
         let mut last = None;
@@ -214,12 +214,12 @@ impl Reader for KafkaReader {
         if let Some(evidence) = last {
             self.mark.evidence = evidence.write();
         }
-        // Offsets that hold no record are passed, too.
+        // Offsets without a record are passed, too.
         self.mark.offset = self.mark.offset.max(self.reached.min(until));
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }
 
-    fn has_news(&mut self) -> Result<bool, BusError> {
+    fn has_news(&mut self) -> Result<bool, ReadError> {
         if self.held.is_none() {
             let mut value = Vec::new();
             if let Some(offset) = self.next(&mut value)? {
@@ -239,15 +239,15 @@ impl Reader for KafkaReader {
 }
 
 impl Brokers {
-    /// What it means that a partition cannot be read from a place.
-    fn reading_failed(&self, partition: TopicPartition, at: &Mark, error: &KafkaError) -> BusError {
+    /// The error of a read that failed at a mark.
+    fn reading_failed(&self, partition: TopicPartition, at: &Mark, error: &KafkaError) -> ReadError {
         match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => match self.check_place(partition, at.offset) {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => match self.check_offset(partition, at.offset) {
                 Err(error) => error,
-                // It was so for a moment, as when a leader moves.
-                Ok(_) => self.attempt(partition).unavailable(error.to_string()),
+                // It failed only for a moment, for example while a leader moved.
+                Ok(_) => self.attempt(partition).unavailable(error.to_string()).into(),
             },
-            _ => self.attempt(partition).failed(error),
+            _ => self.attempt(partition).failed(error).into(),
         }
     }
 }

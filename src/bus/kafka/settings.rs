@@ -1,4 +1,4 @@
-//! Where the brokers are, who we are to them, and what each of our clients is told.
+//! The Kafka settings of a deployment, and the properties of each of our clients.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,23 +8,23 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 
-/// The largest record we write or have to read, in bytes: a dead letter holds a source record, escaped.
+/// The largest record that we write or read, in bytes: a dead letter holds a whole source record, escaped.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
-/// How a deployment is reached and told apart.
+/// Where a deployment's brokers are, and its names there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
-    /// `bootstrap.servers`: `host:port`, by commas.
+    /// `bootstrap.servers`: `host:port`, separated by commas.
     pub brokers: String,
-    /// The name of the deployment: its consumer group, and the start of its transactional ids.
+    /// The deployment's name: its consumer group, and the start of its transactional ids.
     pub deployment: String,
-    /// The name of this instance, which it keeps over restarts: it gets its partitions back at once then. Without one it is a new member each time.
+    /// This instance's name. With a name, a restarted instance gets its partitions back at once. Without one, it is a new member.
     pub instance: Option<String>,
-    /// Properties of librdkafka, for all clients.
+    /// librdkafka properties, for all clients.
     pub properties: BTreeMap<String, String>,
-    /// Properties whose values are in files: secrets, as a rule.
+    /// Properties whose values are in files: mostly secrets.
     pub files: BTreeMap<String, PathBuf>,
 }
 
@@ -40,63 +40,66 @@ impl Default for KafkaSettings {
     }
 }
 
-/// How long the group waits for a member: also for one that does not come back to a rebalance, as a process killed in the middle of one and started
-/// again under its name.
+/// How long the group waits for a member. This includes a member that does not return to a rebalance, for example a process that was killed in
+/// one and started again under its name.
 const MAX_POLL_INTERVAL: &str = "max.poll.interval.ms";
 const MAX_POLL_INTERVAL_MS: &str = "30000";
 
-/// Properties that exactly-once rests on, with what makes them so.
-const OURS: [(&str, &str); 18] = [
+/// Properties that only softstake sets, each with the reason: most of them keep results exactly once.
+const RESERVED: [(&str, &str); 18] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.deployment`"),
     ("group.instance.id", "set `kafka.instance`"),
     (
         "group.protocol",
-        "what is whose is told by the ids that the classic protocol gives its members",
+        "softstake needs the member ids of the classic protocol",
     ),
     (
         "transactional.id",
         "it follows from `kafka.deployment` and `kafka.instance`",
     ),
-    ("enable.idempotence", "exactly once rests on it"),
-    ("acks", "exactly once rests on it"),
-    ("request.required.acks", "exactly once rests on it"),
-    ("isolation.level", "exactly once rests on it"),
-    ("enable.auto.commit", "positions are committed with what they led to"),
+    ("enable.idempotence", "exactly once depends on it"),
+    ("acks", "exactly once depends on it"),
+    ("request.required.acks", "exactly once depends on it"),
+    ("isolation.level", "exactly once depends on it"),
+    (
+        "enable.auto.commit",
+        "positions are committed together with the outputs",
+    ),
     (
         "enable.auto.offset.store",
-        "positions are committed with what they led to",
+        "positions are committed together with the outputs",
     ),
-    ("auto.offset.reset", "nothing may be skipped"),
+    ("auto.offset.reset", "no record may be skipped"),
     (
         "enable.partition.eof",
-        "softstake finds the ends of partitions by itself",
+        "softstake sets it where it needs the end of a partition",
     ),
     (
         "client.rack",
-        "a follower may be behind, and cuts need the leader's ends",
+        "a follower may be behind, and cuts need the ends of the leader",
     ),
-    ("allow.auto.create.topics", "topics are made by `softstake topics`"),
+    ("allow.auto.create.topics", "`softstake topics` creates the topics"),
     (
         "partitioner",
-        "records of a key have to go where Java's producers would put them",
+        "the records of a key must go to the partition that Java's producers choose",
     ),
-    ("check.crcs", "records are checked"),
+    ("check.crcs", "every record is checked"),
 ];
 
-/// Refuses a property that softstake sets itself.
+/// Rejects a property that only softstake sets.
 ///
 /// # Errors
-/// Why, as a predicate.
+/// The reason, as a predicate.
 pub fn check_property(name: &str) -> Result<(), String> {
-    match OURS.iter().find(|(ours, _)| *ours == name) {
+    match RESERVED.iter().find(|(reserved, _)| *reserved == name) {
         Some((_, why)) => Err(format!("cannot be set: {why}")),
         None => Ok(()),
     }
 }
 
-/// Whether the value of a property is never shown. Whatever might be a secret is taken for one, misspelt names included.
+/// Whether the value of a property is never shown. Every name that could be a secret's counts as one, also if it is misspelt.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
     let shown = [
@@ -111,7 +114,7 @@ pub fn is_secret(name: &str) -> bool {
     !shown.contains(&name) && !name.ends_with(".location") && (authentication || marked)
 }
 
-/// Properties, by name. Not librdkafka's own collection: it does not give passwords back.
+/// Properties by name. `ClientConfig` does not return passwords, so it cannot be used for this.
 type Properties = BTreeMap<String, String>;
 
 fn set(properties: &mut Properties, values: &[(&str, &str)]) {
@@ -128,19 +131,19 @@ fn client_config(properties: Properties) -> ClientConfig {
 }
 
 impl KafkaSettings {
-    /// What the operator set, secrets from their files included.
-    fn theirs(&self) -> Result<Properties, BusError> {
+    /// The properties that the operator set, with the secrets read from their files.
+    fn operator_properties(&self) -> Result<Properties, FileError> {
         let mut properties = self.properties.clone();
         for (name, path) in &self.files {
-            let text = fs::read_to_string(path).map_err(BusError::io("read", path))?;
-            // Whoever writes a password into a file ends the line.
+            let text = fs::read_to_string(path).map_err(FileError::io("read", path))?;
+            // A file with a password mostly ends in a line feed.
             properties.insert(name.clone(), text.trim_end_matches(['\n', '\r']).to_owned());
         }
         Ok(properties)
     }
 
-    /// Our defaults, what the operator set, and what nobody may set.
-    fn layers(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<Properties, BusError> {
+    /// Our defaults, then the operator's properties, then the fixed ones: a later value replaces an earlier one.
+    fn merged(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> Result<Properties, FileError> {
         let mut properties = Properties::new();
         set(
             &mut properties,
@@ -150,12 +153,12 @@ impl KafkaSettings {
                 ("reconnect.backoff.ms", "50"),
                 ("reconnect.backoff.max.ms", "2000"),
                 ("topic.metadata.refresh.interval.ms", "10000"),
-                // A broker that went away is a matter for a log line, not for one a second.
+                // A broker that is away would otherwise log a line every second.
                 ("log.connection.close", "false"),
             ],
         );
         set(&mut properties, defaults);
-        properties.extend(self.theirs()?);
+        properties.extend(self.operator_properties()?);
         set(
             &mut properties,
             &[
@@ -167,22 +170,22 @@ impl KafkaSettings {
         Ok(properties)
     }
 
-    /// What a client is told that neither reads nor writes in a deployment.
+    /// For a client that does not take part in the deployment.
     ///
     /// # Errors
     /// If the file of a secret cannot be read.
-    pub(super) fn client(&self, defaults: &[(&str, &str)]) -> Result<ClientConfig, BusError> {
-        Ok(client_config(self.layers(defaults, &[])?))
+    pub(super) fn client(&self, defaults: &[(&str, &str)]) -> Result<ClientConfig, FileError> {
+        Ok(client_config(self.merged(defaults, &[])?))
     }
 
-    fn reading(&self, defaults: &[(&str, &str)]) -> Result<Properties, BusError> {
+    fn reading(&self, defaults: &[(&str, &str)]) -> Result<Properties, FileError> {
         let reading = [
             ("fetch.wait.max.ms", "100"),
             ("fetch.queue.backoff.ms", "20"),
             ("queued.min.messages", "1000000"),
             ("queued.max.messages.kbytes", "4096"),
         ];
-        self.layers(
+        self.merged(
             &[&reading, defaults].concat(),
             &[
                 ("group.id", &self.deployment),
@@ -196,13 +199,13 @@ impl KafkaSettings {
         )
     }
 
-    /// What a client that reads is told.
-    pub(super) fn consumer(&self) -> Result<ClientConfig, BusError> {
+    /// For a reader.
+    pub(super) fn consumer(&self) -> Result<ClientConfig, FileError> {
         Ok(client_config(self.reading(&[])?))
     }
 
-    /// What the group's consumer is told. It fetches nothing, and asks for ends as they are written, readable or not.
-    pub(super) fn member(&self) -> Result<ClientConfig, BusError> {
+    /// For the group's consumer. It fetches no records, and looks up written ends (high watermarks).
+    pub(super) fn member(&self) -> Result<ClientConfig, FileError> {
         let ours = [
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "10000"),
@@ -223,14 +226,14 @@ impl KafkaSettings {
             .properties
             .get(MAX_POLL_INTERVAL)
             .map_or(MAX_POLL_INTERVAL_MS, String::as_str);
-        // One that is no number is refused by librdkafka.
+        // librdkafka rejects a value that is not a number.
         Duration::from_millis(ms.trim().parse().unwrap_or(1))
     }
 
-    /// What the producer is told.
-    pub(super) fn producer(&self, transactional_id: &str) -> Result<ClientConfig, BusError> {
+    /// For the transactional producer.
+    pub(super) fn producer(&self, transactional_id: &str) -> Result<ClientConfig, FileError> {
         let largest = MAX_RECORD_BYTES.to_string();
-        let properties = self.layers(
+        let properties = self.merged(
             &[
                 ("linger.ms", "2"),
                 ("batch.size", "1000000"),
@@ -238,8 +241,8 @@ impl KafkaSettings {
                 ("queue.buffering.max.messages", "1000000"),
                 ("queue.buffering.max.kbytes", "262144"),
                 ("transaction.timeout.ms", "10000"),
-                // A transaction that follows another at once is refused for a few milliseconds, while the brokers finish that one; at the
-                // default each would wait 100 ms for it.
+                // While the brokers finish a transaction, they reject the next one for a few milliseconds. With the default, each
+                // transaction would wait 100 ms.
                 ("retry.backoff.ms", "5"),
                 ("message.max.bytes", &largest),
             ],
@@ -247,7 +250,7 @@ impl KafkaSettings {
                 ("transactional.id", transactional_id),
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
-                // As Java's producers do, so that a key's records stay together whoever writes them.
+                // The default of Java's producers: the records of a key stay in one partition, whichever producer writes them.
                 ("partitioner", "murmur2_random"),
             ],
         )?;
@@ -293,7 +296,7 @@ mod tests {
             files: [("sasl.password".to_owned(), path)].into(),
             ..KafkaSettings::default()
         };
-        let producer = settings.layers(&[("linger.ms", "2")], &[("acks", "all")]).unwrap();
+        let producer = settings.merged(&[("linger.ms", "2")], &[("acks", "all")]).unwrap();
         assert_eq!(producer.get("sasl.password").map(String::as_str), Some("hush"));
         assert_eq!(producer.get("linger.ms").map(String::as_str), Some("7"));
         assert_eq!(producer.get("acks").map(String::as_str), Some("all"));

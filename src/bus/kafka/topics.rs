@@ -12,8 +12,8 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::Serialize;
 
-use crate::bus::error::BusError;
-use crate::bus::kafka::client::Quiet;
+use crate::bus::error::{AdminError, BrokerError};
+use crate::bus::kafka::client::LoggingContext;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::{KafkaSettings, MAX_RECORD_BYTES};
 use crate::core::contract::topic::Topic;
@@ -105,52 +105,50 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
 ///
 /// # Errors
 /// If the brokers cannot be asked.
-pub fn look(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BusError> {
+pub fn look(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, AdminError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .map_err(BusError::io("start", "the admin client"))?;
+        .map_err(|source| AdminError::Client { source })?;
     let attempt = Attempt::new(
         "look at the topics",
         &settings.brokers,
         "--operation Describe --operation DescribeConfigs --topic '*'",
     );
-    let admin: AdminClient<Quiet> = settings
+    let admin: AdminClient<LoggingContext> = settings
         .client(&[])?
-        .create_with_context(Quiet::default())
+        .create_with_context(LoggingContext::default())
         .map_err(|error| attempt.failed(&error))?;
-    runtime.block_on(
-        Look {
-            admin,
-            settings,
-            attempt,
-        }
-        .all(sizes, create),
-    )
+    let look = Look {
+        admin,
+        settings,
+        attempt,
+    };
+    Ok(runtime.block_on(look.all(sizes, create))?)
 }
 
 /// Gives the ledger's topic `count` partitions, if it has fewer.
 ///
 /// # Errors
 /// If the brokers cannot be asked, or refuse.
-pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), BusError> {
+pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .map_err(BusError::io("start", "the admin client"))?;
+        .map_err(|source| AdminError::Client { source })?;
     let topic = Topic::Ledger.name();
     let attempt = Attempt::new(
         format!("add partitions to topic {topic}"),
         &settings.brokers,
         format!("--operation Alter --topic {topic}"),
     );
-    let admin: AdminClient<Quiet> = settings
+    let admin: AdminClient<LoggingContext> = settings
         .client(&[])?
-        .create_with_context(Quiet::default())
+        .create_with_context(LoggingContext::default())
         .map_err(|error| attempt.failed(&error))?;
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
     let there = || {
         let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE);
         let metadata = metadata.map_err(|error| attempt.failed(&error))?;
-        Ok::<_, BusError>(partitions(&metadata, Topic::Ledger).map_or(0, |(count, _)| count))
+        Ok::<_, BrokerError>(partitions(&metadata, Topic::Ledger).map_or(0, |(count, _)| count))
     };
     if there()? >= wanted {
         return Ok(());
@@ -162,7 +160,7 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), BusError>
     let outcomes = runtime.block_on(admin.create_partitions(&grown, &options));
     for outcome in outcomes.map_err(|error| attempt.failed(&error))? {
         if let Err((_, code)) = outcome {
-            return Err(attempt.failed(&KafkaError::AdminOp(code)));
+            return Err(attempt.failed(&KafkaError::AdminOp(code)).into());
         }
     }
     // What was made just now is not everywhere at once.
@@ -172,24 +170,24 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), BusError>
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Err(attempt.refused("the brokers do not show them"))
+    Err(attempt.rejected("the brokers do not show them").into())
 }
 
 struct Look<'a> {
-    admin: AdminClient<Quiet>,
+    admin: AdminClient<LoggingContext>,
     settings: &'a KafkaSettings,
     attempt: Attempt<'a>,
 }
 
 impl Look<'_> {
-    fn metadata(&self) -> Result<Metadata, BusError> {
+    fn metadata(&self) -> Result<Metadata, BrokerError> {
         self.admin
             .inner()
             .fetch_metadata(None, PATIENCE)
             .map_err(|error| self.attempt.failed(&error))
     }
 
-    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BusError> {
+    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BrokerError> {
         let before = self.metadata()?;
         let brokers = u32::try_from(before.brokers().len()).unwrap_or(1).max(1);
         let replication = sizes.replication.unwrap_or_else(|| brokers.min(3));
@@ -225,7 +223,7 @@ impl Look<'_> {
         Ok(findings)
     }
 
-    async fn create(&self, missing: &[&Wanted], replication: u32) -> Result<(), BusError> {
+    async fn create(&self, missing: &[&Wanted], replication: u32) -> Result<(), BrokerError> {
         let attempt = |topic: &str| {
             Attempt::new(
                 format!("create topic {topic}"),
@@ -259,7 +257,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BusError> {
+    async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BrokerError> {
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let described = self.admin.describe_configs([what], &options).await;
         let first = described
@@ -269,7 +267,7 @@ impl Look<'_> {
         match first {
             Some(Ok(config)) => Ok(config),
             Some(Err(code)) => Err(self.attempt.failed(&KafkaError::AdminOp(code))),
-            None => Err(self.attempt.refused("the brokers did not answer")),
+            None => Err(self.attempt.rejected("the brokers did not answer")),
         }
     }
 
@@ -280,7 +278,7 @@ impl Look<'_> {
         brokers: u32,
         created: bool,
         ledger: Option<u32>,
-    ) -> Result<TopicFinding, BusError> {
+    ) -> Result<TopicFinding, BrokerError> {
         let topic = wanted.topic;
         let mut finding = TopicFinding {
             topic: Some(topic.name()),
@@ -374,7 +372,7 @@ impl Look<'_> {
         Ok(finding)
     }
 
-    async fn brokers(&self, id: i32) -> Result<TopicFinding, BusError> {
+    async fn brokers(&self, id: i32) -> Result<TopicFinding, BrokerError> {
         let mut finding = TopicFinding {
             topic: None,
             partitions: 0,

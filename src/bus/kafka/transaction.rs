@@ -1,97 +1,77 @@
-//! Transactions: the outputs of many tasks, and their positions, in one.
+//! Transactions: each has the outputs and positions of many tasks.
 //!
-//! One thread has the producer. Whoever commits hands its outputs over and waits; what came together meanwhile goes into one transaction, up to a
-//! size, so that commits share what a transaction costs and no reader is held back long.
+//! One thread has the producer. A task hands its commit to that thread and waits. All commits that arrive while a transaction is in progress
+//! share the next one, up to a size. So they share its cost, and no reader waits long for its records.
 //!
-//! What became of a transaction is never guessed. An error that asks for an abort is answered by one, and the transaction is made again if the tasks are
-//! still ours. Where only the brokers know, the producer is dropped; a new one under the same transactional id makes them finish what was begun, and the
-//! committed positions then tell.
+//! The outcome of a transaction is never guessed. If an error requires an abort, the transaction is aborted, and repeated if the tasks are still
+//! ours. If only the brokers know the outcome, the producer is dropped. A new producer with the same transactional id makes the brokers finish the
+//! transaction. The committed positions then tell the outcome.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::topic_partition_list::Offset;
-use rdkafka::{ClientContext, Message, TopicPartitionList};
-
-use crate::bus::error::BusError;
-use crate::bus::kafka::client::{RateLimit, Told};
-use crate::bus::kafka::consumer::place;
-use crate::bus::kafka::failure::Attempt;
+use crate::bus::error::{CommitError, OpenError};
+use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::member::Member;
-use crate::bus::kafka::{Brokers, failure, position};
+use crate::bus::kafka::position;
+use crate::bus::kafka::producer::{
+    CommitRequest, REQUEST_TIMEOUT, TOLD_TO_STOP, TransactionError, TransactionalProducer, Transactor,
+};
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
-/// A transaction takes on more commits until it has this many bytes.
+/// A transaction accepts commits until it has this many bytes.
 const TRANSACTION_BYTES: usize = 8 << 20;
-/// How long one request of a transaction is waited for before it is asked again; a stop is noticed that soon.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a call of librdkafka about a transaction is waited for at all. Past the brokers' own time-out for transactions, it comes to nothing.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
-/// Why nothing is known of a commit at the end.
-const TOLD_TO_STOP: &str = "the process was told to stop";
-/// How long the brokers are left alone after a transaction that failed.
+/// Time-out of a whole transaction. It is longer than the brokers' own time-out, after which they abort the transaction.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause after a transaction that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What is to be committed, and who waits for it.
-struct Request {
-    task: TaskId,
-    outputs: Outputs,
-    position: Position,
-    metadata: String,
-    answer: SyncSender<Result<(), BusError>>,
-}
-
-/// Commits, from many threads.
-pub(super) struct Publisher {
-    /// `None` once it is closed.
-    requests: Mutex<Option<Sender<Request>>>,
+/// Commits of many threads, one transaction at a time.
+pub(super) struct Transactions {
+    /// `None` after `close`.
+    requests: Mutex<Option<Sender<CommitRequest>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Publisher {
+impl Transactions {
     /// Starts the thread that has the producer.
-    pub(super) fn new(brokers: Arc<Brokers>, member: Arc<Member>, stop: Arc<AtomicBool>) -> Result<Self, BusError> {
+    pub(super) fn new(brokers: Arc<Brokers>, member: Arc<Member>, stop: Arc<AtomicBool>) -> Result<Self, OpenError> {
         let (requests, queue) = channel();
-        let worker = Worker {
-            means: Means {
+        let worker = TransactionThread {
+            transactor: Transactor {
                 transactional_id: brokers.transactional_id.clone(),
                 brokers,
                 member,
                 stop,
-                seldom: Arc::default(),
+                rate_limit: Arc::default(),
             },
             producer: None,
         };
+        let name = "kafka publisher";
         let thread = std::thread::Builder::new()
-            .name("kafka publisher".into())
-            .spawn(move || worker.work(&queue))
-            .map_err(BusError::io("start a thread for", "kafka transactions"))?;
+            .name(name.into())
+            .spawn(move || worker.run(&queue))
+            .map_err(|source| OpenError::Thread { name, source })?;
         Ok(Self {
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// Appends `outputs` and moves `task` to `position`; returns when both are done, or nothing is.
-    pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
-        let closed = || BusError::NotOurs { task };
-        let (answer, outcome) = sync_channel(1);
-        let request = Request {
+    /// Appends `outputs` and moves `task` to `position`. Returns when both are done, or neither is.
+    pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
+        let closed = || CommitError::NotOurs { task };
+        let (reply, outcome) = sync_channel(1);
+        let request = CommitRequest {
             task,
-            metadata: position::write(task, position)?,
+            metadata: position::encode(task, position)?,
             outputs: outputs.clone(),
             position: position.clone(),
-            answer,
+            reply,
         };
         {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,88 +84,32 @@ impl Publisher {
         outcome.recv().map_err(|_| closed())?
     }
 
-    /// Finishes what is under way.
+    /// Finishes the commits that were handed over, and accepts no more.
     pub(super) fn close(&self) {
         drop(self.requests.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // A panic in it has been told by then.
+            // A panic in it is already logged.
             let _ = thread.join();
         }
     }
 }
 
-impl Drop for Publisher {
+impl Drop for Transactions {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// What the producer tells: which record could not be delivered, above all.
-#[derive(Default)]
-struct Delivery {
-    told: Told,
-    failed: Mutex<Option<(Option<Topic>, usize, KafkaError)>>,
+struct TransactionThread {
+    transactor: Transactor,
+    producer: Option<TransactionalProducer>,
 }
 
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.told.log(level, facility, message);
-    }
+type Group = Vec<Arc<CommitRequest>>;
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(Code::Fatal) {
-            self.told.error(&error, reason);
-        }
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for Delivery {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, message)) = result {
-            // What an abort swept away is no failure of its own.
-            if matches!(error.rdkafka_error_code(), Some(Code::PurgeQueue | Code::PurgeInflight)) {
-                return;
-            }
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| (Topic::from_name(message.topic()), message.payload_len(), error.clone()));
-        }
-    }
-}
-
-type Transactional = ThreadedProducer<Delivery>;
-
-/// How an attempt at a transaction ended without success.
-enum Failed {
-    /// Nothing was done, and it can be tried again.
-    Again(String),
-    /// Nothing was done; the task of this partition is not ours any more.
-    NotOurs(TopicPartition),
-    /// Nothing was done, and trying again does not help.
-    Refused(BusError),
-    /// Nobody here knows.
-    Unsettled(String),
-}
-
-/// What a transaction needs but its producer.
-#[derive(Clone)]
-struct Means {
-    transactional_id: String,
-    brokers: Arc<Brokers>,
-    member: Arc<Member>,
-    stop: Arc<AtomicBool>,
-    seldom: Arc<RateLimit>,
-}
-
-struct Worker {
-    means: Means,
-    producer: Option<Transactional>,
-}
-
-impl Worker {
-    fn work(mut self, queue: &Receiver<Request>) {
+impl TransactionThread {
+    fn run(mut self, queue: &Receiver<CommitRequest>) {
         while let Ok(first) = queue.recv() {
             let mut bytes = first.outputs.bytes();
             let mut group = vec![Arc::new(first)];
@@ -197,7 +121,7 @@ impl Worker {
             }
             let began = Instant::now();
             let commits = group.len();
-            self.settle(group);
+            self.commit(group);
             tracing::trace!(
                 "a transaction of {commits} commits, {bytes} bytes, took {} ms",
                 began.elapsed().as_millis()
@@ -205,369 +129,126 @@ impl Worker {
         }
     }
 
-    /// Brings a group of commits to an end, each with its answer.
-    fn settle(&mut self, mut group: Vec<Arc<Request>>) {
+    /// Commits a group, and replies to each of its requests.
+    fn commit(&mut self, mut group: Group) {
         let began = Instant::now();
         while !group.is_empty() {
-            if self.means.stopped() && began.elapsed() > PATIENCE {
-                // Whether it took place is looked up by whoever has the tasks next.
+            if self.transactor.is_stopped() && began.elapsed() > REQUEST_TIMEOUT {
+                // The process that runs the tasks next looks the outcome up.
                 self.producer = None;
-                answer(group, |task| BusError::Unsettled {
-                    task,
-                    why: TOLD_TO_STOP.into(),
-                });
-                return;
+                return reply_unsettled(group, TOLD_TO_STOP);
             }
-            match self.attempt(&group) {
-                Ok(()) => {
-                    for request in group {
-                        // Whoever asked may have gone.
-                        let _ = request.answer.send(Ok(()));
-                    }
-                    return;
-                }
-                Err(Failed::Again(why)) => {
-                    if self.means.seldom.now(&why) {
-                        tracing::warn!("a transaction was not committed and is made again: {why}");
+            match self.try_commit(&group) {
+                Ok(()) => return reply(group, |_| Ok(())),
+                Err(TransactionError::Again(why)) => {
+                    if self.transactor.rate_limit.allows(&why) {
+                        tracing::warn!("a transaction was not committed and is repeated: {why}");
                     }
                     std::thread::sleep(PAUSE);
                 }
-                Err(Failed::NotOurs(home)) => {
+                Err(TransactionError::NotOurs(home)) => {
                     let (gone, rest) = group.into_iter().partition(|request| request.task.home() == home);
                     group = rest;
-                    answer(gone, |task| BusError::NotOurs { task });
+                    reply(gone, |task| Err(CommitError::NotOurs { task }));
                 }
-                Err(Failed::Refused(error)) => {
-                    if group.len() > 1 {
-                        // One of them is the cause; the others need not suffer for it.
-                        for request in group {
-                            self.settle(vec![request]);
-                        }
-                        return;
-                    }
-                    let mut error = Some(error);
-                    for request in group {
-                        let refused = error.take().unwrap_or(BusError::NotOurs { task: request.task });
-                        let _ = request.answer.send(Err(refused));
-                    }
-                    return;
-                }
-                Err(Failed::Unsettled(why)) => {
-                    tracing::warn!("whether a transaction was committed is looked up: {why}");
-                    self.look_up(group, &why);
-                    return;
+                Err(TransactionError::Rejected(error)) => return self.reject(group, error),
+                Err(TransactionError::Unsettled(why)) => {
+                    tracing::warn!("looking up whether a transaction was committed: {why}");
+                    return self.look_up(group, &why);
                 }
             }
         }
     }
 
-    /// Makes the brokers finish what was begun, and reads from the committed positions what came of it.
-    fn look_up(&mut self, group: Vec<Arc<Request>>, why: &str) {
+    /// Only one request of a group may be the cause of an error, so the requests of a group are tried one by one.
+    fn reject(&mut self, group: Group, error: CommitError) {
+        if group.len() > 1 {
+            for request in group {
+                self.commit(vec![request]);
+            }
+            return;
+        }
+        let mut error = Some(error);
+        reply(group, |task| Err(error.take().unwrap_or(CommitError::NotOurs { task })));
+    }
+
+    /// Makes the brokers finish the transaction, and learns its outcome from the committed positions.
+    fn look_up(&mut self, group: Group, why: &str) {
         loop {
-            let failed = match self.guarded(Means::producer) {
+            let failed = match self.with_timeout(Transactor::producer) {
                 Ok(producer) => break self.producer = Some(producer),
                 Err(failed) => failed,
             };
-            if self.means.stopped() {
-                return answer(group, |task| BusError::Unsettled {
-                    task,
-                    why: why.to_owned(),
-                });
+            if self.transactor.is_stopped() {
+                return reply_unsettled(group, why);
             }
-            let (Failed::Again(said) | Failed::Unsettled(said)) = failed else {
-                // Not ours, or refused for good: whoever takes the tasks up next finds out.
+            let (TransactionError::Again(error) | TransactionError::Unsettled(error)) = failed else {
+                // The task is not ours, or the brokers reject us. The process that runs the task next finds out.
                 break;
             };
-            if self.means.seldom.now(&said) {
-                tracing::warn!("{said}");
+            if self.transactor.rate_limit.allows(&error) {
+                tracing::warn!("{error}");
             }
             std::thread::sleep(PAUSE);
         }
         for request in group {
             let task = request.task;
-            let outcome = match self.means.brokers.committed(task) {
+            match self.transactor.brokers.committed(task) {
                 Ok(Some(position)) if position == request.position => {
-                    tracing::info!(%task, "the transaction had been committed");
-                    Ok(())
+                    tracing::info!(%task, "the transaction was committed");
+                    reply(vec![request], |_| Ok(()));
                 }
-                _ => Err(BusError::Unsettled {
-                    task,
-                    why: why.to_owned(),
-                }),
-            };
-            let _ = request.answer.send(outcome);
+                _ => reply_unsettled(vec![request], why),
+            }
         }
     }
 
-    /// One transaction with all of the group. The producer is kept if it was committed, and not used again otherwise: a new one under the same id
-    /// makes the brokers finish whatever the old one had begun.
-    fn attempt(&mut self, group: &[Arc<Request>]) -> Result<(), Failed> {
+    /// One transaction with all of the group. The producer is used again only after a commit: otherwise a new producer with the same id makes the
+    /// brokers finish the transaction of the old one.
+    fn try_commit(&mut self, group: &Group) -> Result<(), TransactionError> {
         let producer = self.producer.take();
-        let group = group.to_vec();
-        let producer = self.guarded(move |means| means.transaction(producer, &group))?;
+        let group = group.clone();
+        let producer = self.with_timeout(move |transactor| transactor.transaction(producer, &group))?;
         self.producer = Some(producer);
         Ok(())
     }
 
-    /// Does `work` on a thread of its own and waits for it, but not for ever: librdkafka's calls about transactions have been seen not to return
-    /// after a coordinator went away, whatever time-out they were given. One that is given up can do nothing more, as the next producer
-    /// under the same id fences it.
-    fn guarded(
+    /// Runs `work` on a thread of its own, with a time-out. In tests, librdkafka's transaction calls did not return after a coordinator went
+    /// away, whatever time-out they had. An abandoned call can do no harm, as the next producer with the same id fences it.
+    fn with_timeout(
         &self,
-        work: impl FnOnce(&Means) -> Result<Transactional, Failed> + Send + 'static,
-    ) -> Result<Transactional, Failed> {
+        work: impl FnOnce(&Transactor) -> Result<TransactionalProducer, TransactionError> + Send + 'static,
+    ) -> Result<TransactionalProducer, TransactionError> {
         let (sender, outcome) = sync_channel(1);
-        let means = self.means.clone();
+        let transactor = self.transactor.clone();
         std::thread::Builder::new()
             .name("kafka transaction".into())
             .spawn(move || {
-                // Whoever waited may have given up; the producer goes then.
-                let _ = sender.send(work(&means));
+                // If nothing waits any more, this drops the producer.
+                let _ = sender.send(work(&transactor));
             })
-            .map_err(|error| Failed::Again(format!("no thread for a transaction: {error}")))?;
-        outcome.recv_timeout(GIVEN_UP_AFTER).unwrap_or_else(|_| {
-            Err(Failed::Unsettled(format!(
-                "nothing was heard of it for {} s",
-                GIVEN_UP_AFTER.as_secs()
+            .map_err(|error| TransactionError::Again(format!("cannot start a thread for a transaction: {error}")))?;
+        outcome.recv_timeout(TRANSACTION_TIMEOUT).unwrap_or_else(|_| {
+            Err(TransactionError::Unsettled(format!(
+                "it did not end within {} s",
+                TRANSACTION_TIMEOUT.as_secs()
             )))
         })
     }
 }
 
-impl Means {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// A new producer, known to the brokers.
-    fn producer(&self) -> Result<Transactional, Failed> {
-        let attempt = self.attempt_of("start a producer", self.needs_of_producer());
-        let config = self
-            .brokers
-            .settings
-            .producer(&self.transactional_id)
-            .map_err(Failed::Refused)?;
-        let producer: Transactional = config
-            .create_with_context(Delivery::default())
-            .map_err(|error| Failed::Refused(attempt.failed(&error)))?;
-        match producer.init_transactions(PATIENCE) {
-            Ok(()) => Ok(producer),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
-                Err(Failed::Again(format!("the producer is not ready yet: {error}")))
-            }
-            Err(error) => Err(match attempt.failed(&error) {
-                BusError::Kafka { why, .. } | BusError::Unavailable { why, .. } => Failed::Again(why),
-                other => Failed::Refused(other),
-            }),
-        }
-    }
-
-    fn attempt_of(&self, action: &str, needs: String) -> Attempt<'static> {
-        Attempt {
-            action: action.to_owned(),
-            brokers: "[kafka] brokers",
-            needs,
-        }
-    }
-
-    fn needs_of_producer(&self) -> String {
-        format!(
-            "--operation Write --operation Describe --transactional-id {}",
-            self.transactional_id
-        )
-    }
-
-    /// The access whose lack makes a transaction with all of the group end like this.
-    fn needs_of(&self, group: &[Arc<Request>], error: &KafkaError) -> String {
-        match error.rdkafka_error_code() {
-            // Which one of them, librdkafka does not say.
-            Some(Code::TopicAuthorizationFailed) => {
-                let written = group.iter().flat_map(|request| request.outputs.iter());
-                let topics: BTreeSet<_> = written.map(|(to, _, _)| to.topic.name()).collect();
-                let needs = topics.iter().map(|topic| needs_to_write(topic));
-                needs.collect::<Vec<_>>().join(", ")
-            }
-            Some(Code::GroupAuthorizationFailed) => {
-                format!("--operation Read --group {}", self.brokers.settings.deployment)
-            }
-            _ => self.needs_of_producer(),
-        }
-    }
-
-    /// One transaction with all of the group; the producer, to use again.
-    fn transaction(&self, producer: Option<Transactional>, group: &[Arc<Request>]) -> Result<Transactional, Failed> {
-        let producer = match producer {
-            Some(producer) => producer,
-            None => self.producer()?,
-        };
-        // Nothing of this transaction has gone out if it cannot be begun.
-        producer
-            .begin_transaction()
-            .map_err(|error| Failed::Again(error.to_string()))?;
-        match self.fill(&producer, group) {
-            Ok(()) => Ok(producer),
-            Err(failed) => {
-                // Sooner than the next producer does it; that one makes sure.
-                if !matches!(failed, Failed::Unsettled(_))
-                    && let Err(error) = producer.abort_transaction(PATIENCE)
-                {
-                    tracing::debug!("a transaction could not be aborted, a new producer does it: {error}");
-                }
-                Err(failed)
-            }
-        }
-    }
-
-    /// Everything after the begin. Whatever comes back but `Unsettled` leaves a transaction to abort.
-    fn fill(&self, producer: &Transactional, group: &[Arc<Request>]) -> Result<(), Failed> {
-        for request in group {
-            for (to, key, value) in request.outputs.iter() {
-                send(producer, to, key, value, &self.stop)?;
-            }
-        }
-        let homes: Vec<TopicPartition> = group.iter().map(|request| request.task.home()).collect();
-        let mut offsets = TopicPartitionList::new();
-        for request in group {
-            let home = request.task.home();
-            let offset = i64::try_from(request.position.offset(home)).unwrap_or(i64::MAX);
-            let (topic, number) = place(home);
-            let mut element = offsets.add_partition(topic, number);
-            element
-                .set_offset(Offset::Offset(offset))
-                .map_err(|error| Failed::Again(error.to_string()))?;
-            element.set_metadata(&request.metadata);
-        }
-        loop {
-            // What is asked under the newest generation must be ours under it.
-            let generation = self.member.generation(&homes).map_err(Failed::NotOurs)?;
-            match producer.send_offsets_to_transaction(&offsets, &generation, PATIENCE) {
-                Ok(()) => break,
-                Err(error) => self.failed(producer, group, &error, "commit positions", false)?,
-            }
-        }
-        until_delivered(producer);
-        loop {
-            match producer.commit_transaction(rdkafka::util::Timeout::Never) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.failed(producer, group, &error, "commit a transaction", true)?,
-            }
-        }
-    }
-
-    /// Judges an error of a transaction: `Ok` to ask again.
-    fn failed(
-        &self,
-        producer: &Transactional,
-        group: &[Arc<Request>],
-        error: &KafkaError,
-        action: &str,
-        committing: bool,
-    ) -> Result<(), Failed> {
-        let KafkaError::Transaction(inner) = error else {
-            return Err(Failed::Unsettled(error.to_string()));
-        };
-        if inner.is_retriable() {
-            tracing::debug!("{action}: {error}; asked again");
-            return if self.stopped() {
-                Err(Failed::Unsettled(TOLD_TO_STOP.into()))
-            } else {
-                Ok(())
-            };
-        }
-        let why = format!("{action}: {}", inner.string());
-        if inner.txn_requires_abort() && !inner.is_fatal() {
-            let first = producer
-                .context()
-                .failed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some((topic, bytes, error)) = first {
-                return Err(self.undelivered(topic, bytes, &error));
-            }
-            let attempt = self.attempt_of(action, self.needs_of(group, error));
-            return Err(match attempt.failed(error) {
-                error @ BusError::Unauthorised { .. } => Failed::Refused(error),
-                _ => Failed::Again(why),
-            });
-        }
-        if inner.is_fatal() && !committing {
-            // The commit was not asked for: what was begun is aborted by whoever uses the id next.
-            return Err(Failed::Again(why));
-        }
-        Err(Failed::Unsettled(why))
-    }
-
-    fn undelivered(&self, topic: Option<Topic>, bytes: usize, error: &KafkaError) -> Failed {
-        match (topic, error.rdkafka_error_code()) {
-            (Some(topic), Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge)) => {
-                Failed::Refused(BusError::TooLarge { topic, bytes })
-            }
-            (Some(topic), Some(code)) if failure::is_authorisation(code) => {
-                let attempt = self.attempt_of(&format!("write to {topic}"), needs_to_write(topic.name()));
-                Failed::Refused(attempt.failed(error))
-            }
-            (Some(topic), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)) => {
-                Failed::Refused(BusError::NoTopic {
-                    topic,
-                    hint: "run `softstake topics --create`",
-                })
-            }
-            _ => Failed::Again(failure::text(error)),
-        }
-    }
-}
-
-/// Waits until all records are delivered or have failed. `commit_transaction` would do it, too, but looks only every 100 ms.
-fn until_delivered(producer: &Transactional) {
-    let began = Instant::now();
-    while producer.in_flight_count() > 0 && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_micros(500));
-    }
-}
-
-fn needs_to_write(topic: &str) -> String {
-    format!("--operation Write --topic {topic}")
-}
-
-fn answer(group: Vec<Arc<Request>>, error: impl Fn(TaskId) -> BusError) {
+fn reply(group: Group, mut outcome: impl FnMut(TaskId) -> Result<(), CommitError>) {
     for request in group {
-        let _ = request.answer.send(Err(error(request.task)));
+        // The task may have gone.
+        let _ = request.reply.send(outcome(request.task));
     }
 }
 
-/// Hands a record to the producer.
-fn send(
-    producer: &Transactional,
-    to: TopicPartition,
-    key: &[u8],
-    value: &[u8],
-    stop: &AtomicBool,
-) -> Result<(), Failed> {
-    let (topic, number) = place(to);
-    let mut record = BaseRecord::<[u8], [u8]>::to(topic).payload(value);
-    if !key.is_empty() {
-        record = record.key(key);
-    }
-    // What others read by key goes where the key says; what only we read, and the decisions' one order, where we say.
-    let by_key = to.topic.kind() == TopicKind::Output && to.topic != Topic::Decisions && !key.is_empty();
-    if !by_key {
-        record = record.partition(number);
-    }
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(Code::QueueFull), back)) if !stop.load(Ordering::Relaxed) => {
-                record = back;
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err((KafkaError::MessageProduction(Code::MessageSizeTooLarge), _)) => {
-                return Err(Failed::Refused(BusError::TooLarge {
-                    topic: to.topic,
-                    bytes: value.len() + key.len(),
-                }));
-            }
-            Err((error, _)) => return Err(Failed::Again(failure::text(&error))),
-        }
-    }
+fn reply_unsettled(group: Group, why: &str) {
+    reply(group, |task| {
+        Err(CommitError::Unsettled {
+            task,
+            why: why.to_owned(),
+        })
+    });
 }

@@ -261,7 +261,7 @@ fn stopped(work: Option<&Path>) -> Failure {
 impl From<AuditError> for Failure {
     fn from(error: AuditError) -> Self {
         match error {
-            AuditError::Bus(error) => error.into(),
+            AuditError::Open(error) => error.into(),
             AuditError::Deployment(error) => error.into(),
             error => Self::Failed(error.to_string()),
         }

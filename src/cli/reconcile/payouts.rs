@@ -84,10 +84,7 @@ impl ReconcilePayouts {
 
 impl From<PayoutsError> for Failure {
     fn from(error: PayoutsError) -> Self {
-        match error {
-            PayoutsError::Bus(error) => error.into(),
-            error => Self::Failed(error.to_string()),
-        }
+        Self::Failed(error.to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use softstake::bus::archive::ArchiveBus;
 use softstake::bus::dir::ReadOnlyDir;
 use softstake::bus::scan::scan_range;
-use softstake::bus::{BusError, Log, Mark, Position, TaskId, Topic, TopicPartition};
+use softstake::bus::{Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
 use softstake::generate::{Synthetic, write};
 use tempfile::TempDir;
 
@@ -64,7 +64,7 @@ fn contents(bus: &dyn Log) -> Contents {
             let mut records = Vec::new();
             scan_range(bus, partition, &Mark::default(), end, |record| {
                 records.push((record.offset, record.value.to_vec()));
-                Ok::<_, BusError>(())
+                Ok::<_, ReadError>(())
             })
             .expect("records");
             all.insert(partition, (end, records));

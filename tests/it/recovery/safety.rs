@@ -529,7 +529,7 @@ fn an_older_bus_is_refused_by_a_newer_state() {
     let said = fail(&mut place.command(None), 1);
     assert_eq!(published(&place), before, "it published something");
     assert!(
-        said.contains("older copy") || said.contains("put the original file back"),
+        said.contains("older copy") || said.contains("restore the original"),
         "{said}"
     );
     // Without the state it goes on, as the message says.

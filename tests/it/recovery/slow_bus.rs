@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{
-    Access, Batch, Bus, BusError, Log, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition,
+    Access, Batch, Bus, CommitError, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicPartition,
 };
 use softstake::deployment::state_directory::MemoryStores;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
@@ -35,7 +35,7 @@ struct SlowReader {
 }
 
 impl Reader for SlowReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, BusError> {
+    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         let batch = self.reader.read(limit, until)?;
         if !batch.is_empty() {
             self.left = self.patience;
@@ -43,7 +43,7 @@ impl Reader for SlowReader {
         Ok(batch)
     }
 
-    fn has_news(&mut self) -> Result<bool, BusError> {
+    fn has_news(&mut self) -> Result<bool, ReadError> {
         if self.left == 0 {
             return self.reader.has_news();
         }
@@ -62,15 +62,15 @@ impl Log for Slow {
         self.bus.identity()
     }
 
-    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BusError> {
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
         self.bus.partitions(topic)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, BusError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
         self.bus.readable_end(partition)
     }
 
-    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, BusError> {
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
         let patience = match partition.topic {
             Topic::Decisions => 7,
             _ => u64::from(partition.partition % 3),
@@ -83,7 +83,7 @@ impl Log for Slow {
         }))
     }
 
-    fn committed(&self, task: TaskId) -> Result<Option<Position>, BusError> {
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.bus.committed(task)
     }
 
@@ -91,14 +91,14 @@ impl Log for Slow {
         self.bus.version() + self.silences.load(Ordering::Relaxed)
     }
 
-    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, BusError> {
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
         let silences = self.silences.load(Ordering::Relaxed);
         Ok(self.bus.wait(seen.saturating_sub(silences), at_most)? + silences)
     }
 }
 
 impl Bus for Slow {
-    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), BusError> {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         self.bus.commit(task, outputs, position)
     }
 }

@@ -15,12 +15,12 @@ const TUNING: Tuning = Tuning {
     journal_bytes: 400,
 };
 
-fn open(root: &Path, disk: &Faulty) -> Result<DirBus, BusError> {
+fn open(root: &Path, disk: &Faulty) -> Result<DirBus, OpenError> {
     DirBus::open_on(Box::new(disk.clone()), root, TUNING)
 }
 
 /// Commit number `n`: lines and frames, old partitions and new ones, once no output at all.
-fn commit(bus: &DirBus, n: usize) -> Result<(), BusError> {
+fn commit(bus: &DirBus, n: usize) -> Result<(), CommitError> {
     let mut outputs = Outputs::default();
     if n != 3 {
         let number = u32::try_from(n).unwrap();
@@ -149,8 +149,8 @@ fn after_a_failed_commit_none_is_taken() {
     let bus = open(folder.path(), &disk).unwrap();
     commit(&bus, 0).unwrap();
     disk.stop_after(1, 0);
-    assert!(matches!(commit(&bus, 1), Err(BusError::Io { .. })));
+    assert!(matches!(commit(&bus, 1), Err(CommitError::File(FileError::Io { .. }))));
     disk.stop_after(usize::MAX, 0);
-    assert!(matches!(commit(&bus, 2), Err(BusError::Stopped { .. })));
-    assert!(matches!(bus.close(), Err(BusError::Stopped { .. })));
+    assert!(matches!(commit(&bus, 2), Err(CommitError::Stopped { .. })));
+    assert!(matches!(bus.close(), Err(CommitError::Stopped { .. })));
 }

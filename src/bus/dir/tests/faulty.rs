@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::bus::dir::disk::{Disk, RealDisk};
-use crate::bus::error::BusError;
+use crate::bus::error::FileError;
 
 /// What a stop costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,10 @@ impl Faulty {
 }
 
 impl Model {
-    fn step(&mut self, path: &Path) -> Result<(), BusError> {
+    fn step(&mut self, path: &Path) -> Result<(), FileError> {
         if self.left == 0 || self.stopped {
             self.stopped = true;
-            return Err(BusError::io("stop at", path)(io::Error::other("a fault on purpose")));
+            return Err(FileError::io("stop at", path)(io::Error::other("a fault on purpose")));
         }
         self.left -= 1;
         Ok(())
@@ -165,14 +165,14 @@ impl Model {
 }
 
 impl Disk for Faulty {
-    fn create_folder(&self, path: &Path) -> Result<(), BusError> {
+    fn create_folder(&self, path: &Path) -> Result<(), FileError> {
         let mut model = self.model();
         model.step(path)?;
         model.number(path);
         RealDisk.create_folder(path)
     }
 
-    fn create(&self, path: &Path) -> Result<File, BusError> {
+    fn create(&self, path: &Path) -> Result<File, FileError> {
         let mut model = self.model();
         model.step(path)?;
         model.names.remove(path);
@@ -180,14 +180,14 @@ impl Disk for Faulty {
         RealDisk.create(path)
     }
 
-    fn open(&self, path: &Path) -> Result<File, BusError> {
+    fn open(&self, path: &Path) -> Result<File, FileError> {
         let mut model = self.model();
         model.step(path)?;
         model.number(path);
         RealDisk.open(path)
     }
 
-    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), BusError> {
+    fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), FileError> {
         let mut model = self.model();
         model.expect_rules(path, bytes, at);
         let first = !model.stopped;
@@ -202,7 +202,7 @@ impl Disk for Faulty {
         RealDisk.write(file, path, bytes, at)
     }
 
-    fn sync(&self, _file: &File, path: &Path) -> Result<(), BusError> {
+    fn sync(&self, _file: &File, path: &Path) -> Result<(), FileError> {
         let mut model = self.model();
         model.step(path)?;
         let number = model.names[path];
@@ -210,7 +210,7 @@ impl Disk for Faulty {
         Ok(())
     }
 
-    fn sync_folder(&self, path: &Path) -> Result<(), BusError> {
+    fn sync_folder(&self, path: &Path) -> Result<(), FileError> {
         let mut model = self.model();
         model.step(path)?;
         let Model {
@@ -222,7 +222,7 @@ impl Disk for Faulty {
         Ok(())
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), BusError> {
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         let mut model = self.model();
         model.step(from)?;
         let number = model.names.remove(from).unwrap();

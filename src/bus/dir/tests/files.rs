@@ -79,11 +79,11 @@ fn one_process_at_a_time() {
     let place = Place::new();
     assert!(matches!(
         DirBus::open(&place.path().join("not there"), Options::default()),
-        Err(BusError::Missing { .. })
+        Err(OpenError::Missing { .. })
     ));
     let bus = place.open().unwrap();
     let before = fs::read(place.file(JOURNAL)).unwrap();
-    assert!(matches!(place.open(), Err(BusError::Locked { .. })));
+    assert!(matches!(place.open(), Err(OpenError::Locked { .. })));
     assert_eq!(fs::read(place.file(JOURNAL)).unwrap(), before);
     let identity = bus.identity().to_owned();
     let reading = ReadOnlyDir::open(place.path()).unwrap();

@@ -164,7 +164,7 @@ fn changes_behind_the_reader() {
         for outcome in outcomes {
             match (outcome, expected) {
                 (Ok(()), None) => {}
-                (Err(error @ BusError::SourceChanged { .. }), Some(expected)) => {
+                (Err(error @ ReadError::SourceChanged { .. }), Some(expected)) => {
                     let message = error.to_string();
                     assert!(message.contains(expected), "{name}: {message}");
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
-use crate::bus::error::BusError;
+use crate::bus::error::{CommitError, FileError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
@@ -57,7 +57,7 @@ impl Place {
         self.0.path()
     }
 
-    fn open(&self) -> Result<DirBus, BusError> {
+    fn open(&self) -> Result<DirBus, OpenError> {
         DirBus::open(self.path(), Options { sync: false })
     }
 
@@ -78,12 +78,12 @@ impl Place {
     }
 }
 
-fn commit(bus: &DirBus, to: TopicPartition, value: &[u8]) -> Result<(), BusError> {
+fn commit(bus: &DirBus, to: TopicPartition, value: &[u8]) -> Result<(), CommitError> {
     let mut outputs = Outputs::default();
     outputs.push(to, b"key", value);
     bus.commit(TaskId::COORDINATE, &outputs, &Position::default())
 }
 
-fn error<T>(result: Result<T, BusError>) -> String {
+fn error<T>(result: Result<T, impl std::error::Error>) -> String {
     result.err().expect("an error").to_string()
 }

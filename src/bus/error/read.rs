@@ -1,0 +1,103 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::bus::error::broker::BrokerError;
+use crate::bus::error::file::FileError;
+use crate::bus::error::reaction::Reaction;
+use crate::bus::position::TaskId;
+use crate::core::contract::topic::{Topic, TopicPartition};
+
+/// Why a bus cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The records before an offset are not the ones that were read there.
+    #[error(
+        "{log} ({partition}) {what} before offset {offset}, up to which it was already read: payouts depend on the records read, so restore the original; \
+         nothing was written"
+    )]
+    SourceChanged {
+        partition: TopicPartition,
+        log: LogName,
+        /// The offset up to which the partition was read.
+        offset: u64,
+        /// A predicate: `shrank to 12 bytes, of which 40 were read,`, `was changed`.
+        what: String,
+    },
+    /// Records that a task still has to read were deleted.
+    #[error(
+        "{partition} starts at offset {start} now, but has to be read from offset {wanted}: the topic's retention deleted the records between them; \
+         restore them under the same offsets, or restore a state directory that has read them; nothing was skipped"
+    )]
+    Retained {
+        partition: TopicPartition,
+        /// The offset of the first record that still exists.
+        start: u64,
+        /// The offset that the task needs.
+        wanted: u64,
+    },
+    /// The metadata of a committed offset is not a position.
+    #[error(
+        "cannot read the committed position of {task}: {why}; another program, or another version of softstake, commits offsets under this group's name: \
+         give this deployment a name of its own"
+    )]
+    Position { task: TaskId, why: String },
+    /// Records that exist did not arrive in time.
+    #[error("cannot read {partition} from offset {from} to {end} now: no record arrived for {seconds} s; trying again")]
+    Silent {
+        partition: TopicPartition,
+        from: u64,
+        end: u64,
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+    },
+    /// A record arrived below an offset that the reader had passed as a gap.
+    #[error(
+        "offset {offset} of {partition} arrived after the reader had passed offset {passed}: the task stops, so that no record is skipped; \
+         keep the state directory and the topic, and report this"
+    )]
+    OutOfOrder {
+        partition: TopicPartition,
+        offset: u64,
+        passed: u64,
+    },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Where the log of a partition is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogName {
+    File(PathBuf),
+    Topic(Topic),
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Topic(topic) => write!(f, "topic {topic}"),
+        }
+    }
+}
+
+impl ReadError {
+    #[must_use]
+    pub const fn reaction(&self) -> Reaction {
+        match self {
+            Self::SourceChanged { .. } | Self::Retained { .. } | Self::Position { .. } | Self::OutOfOrder { .. } => {
+                Reaction::StopTask
+            }
+            Self::Silent { .. } => Reaction::TryAgain,
+            Self::File(error) => error.reaction(),
+            Self::Broker(error) => error.reaction(),
+        }
+    }
+
+    /// Whether the brokers cannot be reached now.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Broker(BrokerError::Unavailable { .. }))
+    }
+}

@@ -1,0 +1,223 @@
+//! The connection that a bus looks things up with: partitions, offset ranges, committed positions.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::bus::error::{BrokerError, LogName, OpenError, ReadError};
+use crate::bus::kafka::client::Signal;
+use crate::bus::kafka::consumer::kafka_partition;
+use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::position;
+use crate::bus::kafka::settings::KafkaSettings;
+use crate::bus::position::{Position, TaskId};
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+
+/// Time-out of one look-up.
+const LOOK_UP: Duration = Duration::from_secs(10);
+/// How long the partitions of a topic are cached.
+const PARTITIONS_FOR: Duration = Duration::from_secs(2);
+/// Pause between two attempts to connect.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The clients and caches that the buses on Kafka share.
+pub(super) struct Brokers {
+    pub(super) settings: Arc<KafkaSettings>,
+    /// Reads committed records only. So it returns readable ends, and it waits for open transactions before it returns a position.
+    client: BaseConsumer<rdkafka::consumer::DefaultConsumerContext>,
+    pub(super) signal: Arc<Signal>,
+    pub(super) transactional_id: String,
+    /// A cache, each entry with its time.
+    partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
+    find_ends: bool,
+}
+
+impl Brokers {
+    /// Connects. Returns the id of the cluster, too. Retries while the brokers cannot be reached; `None` if `stop` is set meanwhile.
+    /// With `find_ends`, the readers of all topics find the ends of their partitions.
+    pub(super) fn connect(
+        settings: KafkaSettings,
+        find_ends: bool,
+        stop: &AtomicBool,
+    ) -> Result<Option<(Arc<Self>, String)>, OpenError> {
+        let settings = Arc::new(settings);
+        let attempt = Attempt::new(
+            "connect to the brokers",
+            &settings.brokers,
+            "--operation Describe --cluster",
+        );
+        let client: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
+        let Some(cluster) = cluster_id(&client, &settings, stop)? else {
+            return Ok(None);
+        };
+        // An instance without a name gets a new transactional id at each start.
+        let instance = settings
+            .instance
+            .clone()
+            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let brokers = Arc::new(Self {
+            signal: Arc::default(),
+            client,
+            transactional_id: format!("{}.{instance}", settings.deployment),
+            partitions: Mutex::default(),
+            find_ends,
+            settings,
+        });
+        Ok(Some((brokers, cluster)))
+    }
+
+    /// Whether readers of `topic` find the ends of its partitions. A deployment's tasks do not need that on our own topics: there they only wait
+    /// for records.
+    pub(super) fn finds_ends(&self, topic: Topic) -> bool {
+        self.find_ends || topic.kind() == TopicKind::Input
+    }
+
+    pub(super) fn attempt(&self, partition: TopicPartition) -> Attempt<'_> {
+        let topic = partition.topic;
+        Attempt::new(
+            format!("read {partition}"),
+            &self.settings.brokers,
+            format!("--operation Read --operation Describe --topic {topic}"),
+        )
+    }
+
+    /// The first offset that still exists, and the readable end.
+    pub(super) fn range(&self, partition: TopicPartition) -> Result<(u64, u64), BrokerError> {
+        range(&self.client, partition).map_err(|error| self.attempt(partition).failed(&error))
+    }
+
+    /// Checks that a partition can be read from `offset`. Returns the first offset that still exists.
+    pub(super) fn check_offset(&self, partition: TopicPartition, offset: u64) -> Result<u64, ReadError> {
+        let (start, end) = match self.range(partition) {
+            // A topic that does not exist yet is empty.
+            Err(_) if offset == 0 && self.partitions(partition.topic)?.is_empty() => (0, 0),
+            range => range?,
+        };
+        if offset > end {
+            return Err(ReadError::SourceChanged {
+                partition,
+                log: LogName::Topic(partition.topic),
+                offset,
+                what: format!("ends at offset {end} now: it was deleted and created again, or lost records"),
+            });
+        }
+        // A reader at offset 0 starts with the first record that exists.
+        if offset < start && offset > 0 {
+            return Err(ReadError::Retained {
+                partition,
+                start,
+                wanted: offset,
+            });
+        }
+        Ok(start)
+    }
+
+    pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BrokerError> {
+        let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, numbers)) = known.get(&topic)
+            && at.elapsed() < PARTITIONS_FOR
+        {
+            return Ok(numbers.clone());
+        }
+        let attempt = Attempt::new(
+            format!("look up the partitions of {topic}"),
+            &self.settings.brokers,
+            format!("--operation Describe --topic {topic}"),
+        );
+        let metadata = self
+            .client
+            .fetch_metadata(Some(topic.name()), LOOK_UP)
+            .map_err(|error| attempt.failed(&error))?;
+        let mut numbers = Vec::new();
+        for found in metadata.topics().iter().filter(|found| found.name() == topic.name()) {
+            match found.error().map(Code::from) {
+                None => numbers.extend(
+                    found
+                        .partitions()
+                        .iter()
+                        .filter_map(|partition| u32::try_from(partition.id()).ok()),
+                ),
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {}
+                Some(code) => return Err(attempt.failed(&KafkaError::MetadataFetch(code))),
+            }
+        }
+        numbers.sort_unstable();
+        known.insert(topic, (Instant::now(), numbers.clone()));
+        Ok(numbers)
+    }
+
+    pub(super) fn forget_partitions(&self) {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
+        let group = &self.settings.deployment;
+        let attempt = Attempt::new(
+            format!("read the committed position of {task}"),
+            &self.settings.brokers,
+            format!("--operation Read --group {group}"),
+        );
+        let (topic, number) = kafka_partition(task.home());
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition(topic, number);
+        let found = self
+            .client
+            .committed_offsets(wanted, LOOK_UP)
+            .map_err(|error| attempt.failed(&error))?;
+        let Some(element) = found.find_partition(topic, number) else {
+            return Err(attempt.rejected("the brokers returned no answer for it").into());
+        };
+        element.error().map_err(|error| attempt.failed(&error))?;
+        match element.offset() {
+            Offset::Offset(_) => position::decode(task, element.metadata()).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+pub(super) fn range<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partition: TopicPartition,
+) -> Result<(u64, u64), KafkaError> {
+    let (topic, number) = kafka_partition(partition);
+    let (start, end) = consumer.fetch_watermarks(topic, number, LOOK_UP)?;
+    Ok((u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+}
+
+/// The cluster's id, as soon as a broker answers.
+fn cluster_id(
+    client: &BaseConsumer,
+    settings: &KafkaSettings,
+    stop: &AtomicBool,
+) -> Result<Option<String>, BrokerError> {
+    let attempt = Attempt::new(
+        "connect to the brokers",
+        &settings.brokers,
+        "--operation Describe --cluster",
+    );
+    loop {
+        let found = client.fetch_metadata(Some(Topic::Control.name()), LOOK_UP);
+        match found.map_err(|error| attempt.failed(&error)) {
+            Ok(_) => match client.client().fetch_cluster_id(LOOK_UP) {
+                Some(id) => return Ok(Some(id)),
+                None => tracing::warn!(
+                    "the brokers at {} did not return their cluster id; trying again",
+                    settings.brokers
+                ),
+            },
+            Err(error @ BrokerError::Unavailable { .. }) => tracing::warn!("{error} ({})", settings.brokers),
+            Err(error) => return Err(error),
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        std::thread::sleep(TRY_EVERY);
+    }
+}

@@ -1,0 +1,137 @@
+//! The bus on Kafka of a process that works on its deployment.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::bus::error::{CommitError, OpenError, ReadError};
+use crate::bus::interface::{Bus, Log, Membership, Reader};
+use crate::bus::kafka::brokers::{Brokers, range};
+use crate::bus::kafka::client::Signal;
+use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
+use crate::bus::kafka::member::Member;
+use crate::bus::kafka::reader::KafkaReader;
+use crate::bus::kafka::settings::KafkaSettings;
+use crate::bus::kafka::transaction::Transactions;
+use crate::bus::outputs;
+use crate::bus::position::{Mark, Position, TaskId};
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::{Topic, TopicPartition};
+
+pub struct KafkaBus {
+    identity: String,
+    signal: Arc<Signal>,
+    brokers: Arc<Brokers>,
+    decisions: Arc<Decisions>,
+    member: Arc<Member>,
+    transactions: Transactions,
+}
+
+impl KafkaBus {
+    /// Connects, and joins the deployment's consumer group. Retries while the brokers cannot be reached; `None` if `stop` is set meanwhile.
+    ///
+    /// # Errors
+    /// If a property is not valid, a secret cannot be read, the brokers reject this client, or one of our topics is missing.
+    pub fn open(settings: KafkaSettings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, OpenError> {
+        let Some((brokers, cluster)) = Brokers::connect(settings, false, stop)? else {
+            return Ok(None);
+        };
+        for topic in OURS {
+            if brokers.partitions(topic)?.is_empty() {
+                return Err(OpenError::NoTopic { topic });
+            }
+        }
+        let (settings, signal) = (Arc::clone(&brokers.settings), Arc::clone(&brokers.signal));
+        let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal))?;
+        member.join()?;
+        let member = Arc::new(member);
+        let transactions = Transactions::new(Arc::clone(&brokers), Arc::clone(&member), Arc::clone(stop))?;
+        Ok(Some(Self {
+            identity: format!("kafka {cluster}, deployment {}", settings.deployment),
+            signal,
+            decisions: Arc::new(Decisions::new(Arc::clone(&brokers))),
+            brokers,
+            member,
+            transactions,
+        }))
+    }
+
+    /// Finishes the transactions in progress, and accepts no more.
+    pub fn close(&self) {
+        self.transactions.close();
+    }
+}
+
+/// The topics that must exist before a process starts.
+const OURS: [Topic; 8] = [
+    Topic::Control,
+    Topic::Decisions,
+    Topic::Ledger,
+    Topic::Inbox,
+    Topic::Distributions,
+    Topic::Epochs,
+    Topic::DeadLetters,
+    Topic::LatePostings,
+];
+
+impl Log for KafkaBus {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+        Ok(self.brokers.partitions(topic)?)
+    }
+
+    fn refresh(&self) {
+        self.brokers.forget_partitions();
+    }
+
+    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        Ok(self.brokers.range(partition)?.0)
+    }
+
+    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        Ok(self.brokers.range(partition)?.1)
+    }
+
+    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+        let range = range(self.member.consumer(), partition);
+        let (_, end) = range.map_err(|error| self.brokers.attempt(partition).failed(&error))?;
+        Ok(end)
+    }
+
+    fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
+        if partition.topic == Topic::Decisions {
+            return Ok(Box::new(DecisionsReader::open(Arc::clone(&self.decisions), from)?));
+        }
+        Ok(Box::new(KafkaReader::open(Arc::clone(&self.brokers), partition, from)?))
+    }
+
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), ReadError> {
+        self.brokers.check_offset(partition, mark.offset).map(drop)
+    }
+
+    fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
+        self.brokers.committed(task)
+    }
+
+    fn version(&self) -> u64 {
+        self.signal.version()
+    }
+
+    fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
+        Ok(self.signal.wait(seen, at_most))
+    }
+}
+
+impl Bus for KafkaBus {
+    fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
+        outputs::check(outputs)?;
+        self.transactions.commit(task, outputs, position)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self.member.as_ref())
+    }
+}

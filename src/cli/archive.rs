@@ -1,44 +1,44 @@
-//! `softstake archive`: copies topics into a folder that is all an auditor needs beside the program.
+//! `softstake archive`: copies topics into a folder. An auditor needs that folder and the program, and nothing else.
 
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::audit::archive::{ArchiveError, ArchiveScope, archive};
 use crate::bus::archive::ArchiveBus;
 use crate::bus::{Topic, TopicPartition};
-use crate::cli::failure::Failure;
-use crate::cli::flags::Reading;
+use crate::cli::flags::ReadFlags;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::progress;
 use crate::cli::table::counted;
-use crate::cli::{Outcome, bus, progress};
 
-/// Copy topics into an archive, or what has come since
+/// Copy topics into an archive, or add new records to it
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An archive is read like a bus, by its folder: `softstake reconcile --bus dir:archive`. Each file's SHA-256 stands in archive.json and is checked when
-the file is read. Run it again to add what is new; killed, it goes on where it was. Softstake may go on working on the bus.
+An archive is read like a bus, by its folder: `softstake reconcile --bus dir:archive`. archive.json holds the SHA-256 of \
+each file, which is checked when the file is read. Run the command again to add new records; after a kill it continues. \
+Softstake may work on the bus meanwhile.
 
 Example:
   softstake archive --bus kafka --out archive
   softstake archive --check archive")]
 pub(super) struct Archive {
     #[command(flatten)]
-    reading: Reading,
+    bus: ReadFlags,
     /// The archive's folder
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     out: Option<PathBuf>,
     /// Only this topic; may be given more than once
     #[arg(long = "topic", value_name = "NAME", value_parser = topic)]
     topics: Vec<Topic>,
-    /// Not past this offset: TOPIC:PARTITION=OFFSET; may be given more than once
+    /// Only the records before this offset: TOPIC:PARTITION=OFFSET; may be given more than once
     #[arg(long = "to", value_name = "TOPIC:PARTITION=OFFSET", value_parser = bound)]
     to: Vec<(TopicPartition, u64)>,
-    /// softstake.ledger as well, which nothing but Softstake itself can read
+    /// Also softstake.ledger, which only Softstake can read
     #[arg(long)]
     with_ledger: bool,
-    /// Check the sums of an archive, and do nothing else
+    /// Only check the SHA-256 sums of an archive
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "topics", "to", "with_ledger"])]
     check: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Archive {
 fn topic(name: &str) -> Result<Topic, String> {
     Topic::from_name(name).ok_or_else(|| {
         let names: Vec<_> = Topic::ALL.iter().map(|topic| topic.name()).collect();
-        format!("no topic of Softstake; these are: {}", names.join(", "))
+        format!("not a topic of Softstake; the topics are: {}", names.join(", "))
     })
 }
 
@@ -59,22 +59,15 @@ fn bound(text: &str) -> Result<(TopicPartition, u64), String> {
 
 impl Archive {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
-        if let Some(path) = &self.check {
-            let (files, records) = ArchiveBus::open(path)?.check()?;
-            return Ok(writeln!(
-                out,
-                "{} with {}: every sum is right.",
-                counted(files, "file", "files"),
-                counted(records, "record", "records")
-            )?);
+        match (&self.check, &self.out) {
+            (Some(path), _) => check(path, out),
+            (None, Some(path)) => self.copy(path, out),
+            (None, None) => Err(Failure::Usage("--out names the archive's folder".into())),
         }
-        let Some(path) = &self.out else {
-            return Err(Failure::Usage("--out names the archive's folder".into()));
-        };
-        let loaded = self.reading.load()?;
-        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
-            return Err(Failure::Failed("stopped before the bus was reached".into()));
-        };
+    }
+
+    fn copy(&self, path: &Path, out: &mut dyn Write) -> Outcome {
+        let bus = self.bus.open()?;
         let scope = ArchiveScope {
             topics: self.topics.clone(),
             with_ledger: self.with_ledger,
@@ -95,6 +88,16 @@ impl Archive {
             counted(copied.bytes, "byte", "bytes")
         )?)
     }
+}
+
+fn check(path: &Path, out: &mut dyn Write) -> Outcome {
+    let (files, records) = ArchiveBus::open(path)?.check()?;
+    Ok(writeln!(
+        out,
+        "{} with {}: every sum is right.",
+        counted(files, "file", "files"),
+        counted(records, "record", "records")
+    )?)
 }
 
 impl From<ArchiveError> for Failure {

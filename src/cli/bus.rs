@@ -1,4 +1,4 @@
-//! Opening the bus that was named.
+//! Opens the bus that an address names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,17 +8,16 @@ use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
 use crate::bus::kafka::{KafkaBus, ReadOnlyKafka};
 use crate::bus::{Bus, CommitError, Log, OpenError};
-use crate::cli::failure::Failure;
+use crate::cli::outcome::Failure;
 use crate::config::{BusAddress, Config};
 
-/// A bus that this process works on.
-pub(super) enum Opened {
+/// A bus on which this process works.
+pub(super) enum OpenBus {
     Dir(Arc<DirBus>),
     Kafka(Arc<KafkaBus>),
 }
 
-impl Opened {
-    /// The bus, as the tasks see it.
+impl OpenBus {
     pub(super) fn bus(&self) -> Arc<dyn Bus> {
         match self {
             Self::Dir(bus) => Arc::clone(bus) as Arc<dyn Bus>,
@@ -26,7 +25,7 @@ impl Opened {
         }
     }
 
-    /// Ends the work on a bus that no one else holds any more.
+    /// Closes a bus that nothing else holds any more.
     pub(super) fn close(self) -> Result<(), CommitError> {
         match self {
             Self::Dir(bus) => Arc::into_inner(bus).map_or(Ok(()), DirBus::close),
@@ -38,22 +37,27 @@ impl Opened {
     }
 }
 
-/// Opens a bus to work on it: a directory for this process alone, a place in the deployment on Kafka. `None` if it was told to stop before.
-pub(super) fn open(address: &BusAddress, config: &Config, stop: &Arc<AtomicBool>) -> Result<Option<Opened>, OpenError> {
+/// Opens a bus to work on it: locks a directory for this process, or joins the consumer group on Kafka. `None` if `stop`
+/// was set first.
+pub(super) fn open(
+    address: &BusAddress,
+    config: &Config,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<OpenBus>, OpenError> {
     match address {
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(OpenError::Archive { path: path.clone() }),
         BusAddress::Dir(path) => {
             let options = Options { sync: config.dir.sync };
-            DirBus::open(path, options).map(|bus| Some(Opened::Dir(Arc::new(bus))))
+            DirBus::open(path, options).map(|bus| Some(OpenBus::Dir(Arc::new(bus))))
         }
         BusAddress::Kafka => {
             let bus = KafkaBus::open(config.kafka.clone(), stop)?;
-            Ok(bus.map(|bus| Opened::Kafka(Arc::new(bus))))
+            Ok(bus.map(|bus| OpenBus::Kafka(Arc::new(bus))))
         }
     }
 }
 
-/// The directory that an address names, for commands that work on files alone.
+/// The directory that an address names, for commands that work on files.
 pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
     match address {
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Err(Failure::Usage(format!(
@@ -67,13 +71,13 @@ pub(super) fn directory(address: &BusAddress) -> Result<&Path, Failure> {
     }
 }
 
-/// Opens a directory bus to look at it, beside whoever works on it.
-pub(super) fn open_for_reading(address: &BusAddress) -> Result<ReadOnlyDir, Failure> {
+/// Opens a directory bus for reading, while other processes may work on it.
+pub(super) fn read_only_directory(address: &BusAddress) -> Result<ReadOnlyDir, Failure> {
     Ok(ReadOnlyDir::open(directory(address)?)?)
 }
 
-/// Opens any bus to read it, beside whoever works on it. `None` if it was told to stop before.
-pub(super) fn view(
+/// Opens any bus for reading, while other processes may work on it. `None` if `stop` was set first.
+pub(super) fn read_only(
     address: &BusAddress,
     config: &Config,
     stop: &AtomicBool,
@@ -82,8 +86,8 @@ pub(super) fn view(
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(ReadOnlyDir::open(path)?))),
         BusAddress::Kafka => {
-            let view = ReadOnlyKafka::open(config.kafka.clone(), stop)?;
-            Ok(view.map(|view| Arc::new(view) as Arc<dyn Log>))
+            let bus = ReadOnlyKafka::open(config.kafka.clone(), stop)?;
+            Ok(bus.map(|bus| Arc::new(bus) as Arc<dyn Log>))
         }
     }
 }

@@ -1,11 +1,10 @@
-//! `softstake completions`: what a shell needs to complete our commands.
+//! `softstake completions`: completions of the commands for a shell.
 
 use std::io::Write;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::{Cli, Outcome};
+use crate::cli::outcome::Outcome;
 
 /// Write shell completions to stdout
 #[derive(Debug, clap::Args)]
@@ -13,14 +12,14 @@ use crate::cli::{Cli, Outcome};
 Example:
   softstake completions bash > /etc/bash_completion.d/softstake")]
 pub(super) struct Completions {
-    /// For which shell
+    /// The shell
     shell: Shell,
 }
 
 impl Completions {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, command: &mut clap::Command, out: &mut dyn Write) -> Outcome {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "softstake", &mut script);
+        clap_complete::generate(self.shell, command, "softstake", &mut script);
         Ok(out.write_all(&script)?)
     }
 }

@@ -1,70 +1,83 @@
-//! The flags that set what the configuration sets, too.
+//! The flags that set what the configuration sets, and the parsers of common arguments.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use crate::bus::Log;
+use crate::cli::bus;
+use crate::cli::outcome::Failure;
 use crate::config::{ConfigError, Key, Loaded};
+use crate::core::values::account::AccountName;
 
-/// Where a deployment is.
+/// The parts of a deployment.
 #[derive(Debug, Args)]
-pub(super) struct Places {
+pub(super) struct DeploymentFlags {
     /// Configuration to read instead of ./softstake.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The event bus: dir:PATH, or kafka, whose brokers stand under [kafka]
+    /// The event bus: dir:PATH, or kafka with the brokers under [kafka]
     #[arg(long, value_name = "dir:PATH|kafka")]
     bus: Option<String>,
-    /// Where the stores are
+    /// The folder of the stores
     #[arg(long, value_name = "DIR")]
     state: Option<String>,
 }
 
-/// A bus that is only read, and how to go about it.
+/// A bus that is only read.
 #[derive(Debug, Args)]
-pub(super) struct Reading {
+pub(super) struct ReadFlags {
     /// Configuration to read instead of ./softstake.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The bus to read: dir:PATH, or kafka, whose brokers stand under [kafka]
+    /// The bus to read: dir:PATH, or kafka with the brokers under [kafka]
     #[arg(long, value_name = "dir:PATH|kafka")]
     bus: Option<String>,
     #[command(flatten)]
-    kafka: Kafka,
+    kafka: KafkaFlags,
 }
 
-impl Reading {
-    /// The configuration of this process with these flags on top.
+impl ReadFlags {
+    /// The configuration of this process, overridden by these flags.
     pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
         let mut flags = given([(Key::Bus, &self.bus)]);
         flags.extend(self.kafka.given());
         Loaded::of_process(self.config.as_deref(), &flags)
     }
+
+    /// Opens the bus for reading.
+    pub(super) fn open(&self) -> Result<Arc<dyn Log>, Failure> {
+        let loaded = self.load()?;
+        bus::read_only(loaded.bus()?, &loaded.config, &AtomicBool::new(false))?
+            .ok_or_else(|| Failure::Failed("stopped before the bus was reached".into()))
+    }
 }
 
-/// Everything that can be configured.
+/// Every setting.
 #[derive(Debug, Args)]
-pub(super) struct Settings {
+pub(super) struct SettingFlags {
     #[command(flatten)]
-    places: Places,
-    /// Ledger partitions, a power of two up to 4096; set once, when a deployment is begun
+    deployment: DeploymentFlags,
+    /// Ledger partitions, a power of two up to 4096; fixed at the first run, `softstake repartition` changes them
     #[arg(long, value_name = "N")]
     partitions: Option<String>,
-    /// Threads that work; two for each core if not given
+    /// Worker threads [default: two for each core]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
-    /// Epochs for which duplicates are recognised; older events are refused [default: 7]
+    /// Epochs for which duplicates are detected; older events are rejected [default: 7]
     #[arg(long, value_name = "N")]
     dedup_epochs: Option<String>,
-    /// Mebibytes for caching what is on disk [default: 256]
+    /// Cache for the stores, in mebibytes [default: 256]
     #[arg(long, value_name = "MB")]
     cache_mb: Option<String>,
-    /// Whether each commit on a directory bus is made durable [default: true]
+    /// Whether each commit on a directory bus is synced to the disk [default: true]
     #[arg(long, value_name = "BOOL")]
     dir_sync: Option<String>,
     #[command(flatten)]
-    kafka: Kafka,
-    /// Where snapshots of the stores go: a folder, or a URL such as s3://bucket/folder; none are taken without it
+    kafka: KafkaFlags,
+    /// Place for snapshots of the stores: a folder, or a URL such as s3://bucket/folder; without it none are taken
     #[arg(long, value_name = "DIR|URL")]
     snapshots_place: Option<String>,
     /// Seconds between two snapshots of a task [default: 600]
@@ -76,27 +89,26 @@ pub(super) struct Settings {
     /// human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// off, error, warn, info, debug or trace; also by target, as info,softstake::bus=debug [default: info]
+    /// off, error, warn, info, debug or trace, also by target: info,softstake::bus=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }
 
-/// Where the brokers are, and who this process is to them.
+/// The brokers, and the name of this process in the consumer group.
 #[derive(Debug, Args)]
-pub(super) struct Kafka {
-    /// The brokers, as host:port by commas [default: localhost:9092]
+pub(super) struct KafkaFlags {
+    /// The brokers, as host:port separated by commas [default: localhost:9092]
     #[arg(long, value_name = "HOST:PORT")]
     kafka_brokers: Option<String>,
-    /// The deployment: the consumer group, and the start of transactional ids [default: softstake]
+    /// Name of the deployment: the consumer group, and the prefix of transactional ids [default: softstake]
     #[arg(long, value_name = "NAME")]
     kafka_deployment: Option<String>,
-    /// This instance's name, kept over restarts
+    /// Name of this instance, the same after each restart
     #[arg(long, value_name = "NAME")]
     kafka_instance: Option<String>,
 }
 
-impl Kafka {
-    /// What these flags set.
+impl KafkaFlags {
     pub(super) fn given(&self) -> Vec<(Key, String)> {
         given([
             (Key::KafkaBrokers, &self.kafka_brokers),
@@ -106,21 +118,21 @@ impl Kafka {
     }
 }
 
-impl Places {
+impl DeploymentFlags {
     fn given(&self) -> Vec<(Key, String)> {
         given([(Key::Bus, &self.bus), (Key::State, &self.state)])
     }
 
-    /// The configuration of this process with these flags on top.
+    /// The configuration of this process, overridden by these flags.
     pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
         Loaded::of_process(self.config.as_deref(), &self.given())
     }
 }
 
-impl Settings {
-    /// The configuration of this process with these flags on top.
+impl SettingFlags {
+    /// The configuration of this process, overridden by these flags.
     pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
-        let mut flags = self.places.given();
+        let mut flags = self.deployment.given();
         flags.extend(given([
             (Key::Partitions, &self.partitions),
             (Key::Threads, &self.threads),
@@ -134,8 +146,14 @@ impl Settings {
             (Key::LogLevel, &self.log_level),
         ]));
         flags.extend(self.kafka.given());
-        Loaded::of_process(self.places.config.as_deref(), &flags)
+        Loaded::of_process(self.deployment.config.as_deref(), &flags)
     }
+}
+
+/// Parses the name of an account.
+pub(super) fn account(name: &str) -> Result<AccountName<'static>, String> {
+    name.parse()
+        .map_err(|error| format!("not an account's name: it {error}"))
 }
 
 fn given<const N: usize>(flags: [(Key, &Option<String>); N]) -> Vec<(Key, String)> {
@@ -153,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_its_flag() {
-        let command = Settings::augment_args(Command::new("run"));
+        let command = SettingFlags::augment_args(Command::new("run"));
         for key in Key::ALL {
             let flag = key.flag();
             let known = command
@@ -161,5 +179,14 @@ mod tests {
                 .any(|arg| arg.get_long() == flag.strip_prefix("--"));
             assert!(known, "{flag}");
         }
+    }
+
+    #[test]
+    fn an_invalid_account_name_is_rejected() {
+        assert_eq!(
+            account("a\u{202e}b").unwrap_err(),
+            "not an account's name: it has the unprintable character U+202E at byte 1"
+        );
+        assert_eq!(account("Ünal"), Ok(AccountName::new("Ünal").unwrap()));
     }
 }

@@ -1,4 +1,4 @@
-//! `softstake gen`: a bus full of made-up events, or one made from a tape of public trades.
+//! `softstake gen`: generates a bus of synthetic events, or a bus from a tape of public trades.
 
 use std::fs;
 use std::ops::Range;
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::bus::Topic;
-use crate::cli::failure::Failure;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{count, counted};
-use crate::cli::{Outcome, progress};
+use crate::cli::{bus, progress};
 use crate::config::BusAddress;
 use crate::core::values::asset::Asset;
 use crate::generate;
 use crate::generate::{Summary, Synthetic, Tape, TapeSummary};
 
-/// Flags that make sense only for a synthetic bus.
+/// Flags for a synthetic bus only.
 const SYNTHETIC: [&str; 9] = [
     "events",
     "assets",
@@ -28,10 +28,10 @@ const SYNTHETIC: [&str; 9] = [
     "stages",
 ];
 
-/// Generate a bus to try things on
+/// Generate a bus for trials
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The bus must be new, unless --stage or --stages goes on with one begun before by the same settings: a stage is what reaches the bus
+The bus must be new, or --stage or --stages must continue a bus with the same settings. A stage is what reaches the bus \
 during one epoch, and the close that ends it. Run softstake between two stages, and late events are really late.
 Equal settings with an equal seed give equal bytes.
 
@@ -39,7 +39,7 @@ Example:
   softstake gen --bus dir:bus --events 1000000 --accounts 10000 --assets 8 --partitions 4 --seed 7
   softstake gen --bus dir:tape --trades XRPETH-aggTrades.csv --pair XRP/ETH --base-decimals 6 --quote-decimals 18")]
 pub(super) struct Gen {
-    /// Where to write, as dir:PATH; never taken from the configuration, so that no real bus is filled by mistake
+    /// The bus to write, as dir:PATH; never from the configuration, so that no real bus is written by mistake
     #[arg(long, value_name = "dir:PATH")]
     bus: BusAddress,
     /// Records on the source topics
@@ -54,22 +54,22 @@ pub(super) struct Gen {
     /// Partitions of each source topic
     #[arg(long, value_name = "N", default_value_t = 2)]
     partitions: u32,
-    /// Epochs, which are stages, too
+    /// Epochs, and so stages
     #[arg(long, value_name = "N", default_value_t = 5)]
     epochs: u32,
     /// Length of an epoch
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     epoch_seconds: u64,
-    /// Seed of all that is drawn
+    /// Seed of the random draws
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Share of records that repeat an earlier one, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     duplicates: f64,
-    /// Share of records dated into an epoch that is closed already, 0 to 1
+    /// Share of records dated into an epoch that is already closed, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     late: f64,
-    /// Share of records made to be refused, 0 to 1
+    /// Share of records made to be rejected, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     bad: f64,
     /// Append only what reaches the bus during epoch K
@@ -78,10 +78,10 @@ pub(super) struct Gen {
     /// Append only what reaches the bus during epochs A to B, B not included
     #[arg(long, value_name = "A..B", value_parser = stages)]
     stages: Option<Range<u32>>,
-    /// Replay a public aggregate-trades CSV (.gz too) between accounts drawn from a skewed distribution
+    /// Use the trades of a public aggregate-trades CSV, plain or .gz, between drawn accounts
     #[arg(long, value_name = "FILE", requires = "pair", conflicts_with_all = SYNTHETIC)]
     trades: Option<PathBuf>,
-    /// What the trades are in
+    /// The two assets of the trades
     #[arg(long, value_name = "BASE/QUOTE", value_parser = pair, requires = "trades")]
     pair: Option<(Asset, Asset)>,
     /// Decimals of the base asset
@@ -104,12 +104,12 @@ fn stages(text: &str) -> Result<Range<u32>, String> {
         .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     range
         .filter(|range| !range.is_empty())
-        .ok_or_else(|| "must be two epochs, such as 1..4, the second one after the first".into())
+        .ok_or_else(|| "must be two epochs, such as 1..4, the second after the first".into())
 }
 
 impl Gen {
     pub(super) fn run(&self) -> Outcome {
-        let root = crate::cli::bus::directory(&self.bus)?;
+        let root = bus::directory(&self.bus)?;
         match (&self.trades, &self.pair) {
             (Some(file), Some((base, quote))) => self.tape(root, file, *base, *quote),
             _ => self.synthetic(root),
@@ -134,9 +134,9 @@ impl Gen {
             (None, Some(stages)) => stages.clone(),
             (None, None) => 0..self.epochs,
         };
-        if stages.start > 0 && !begun(root) {
+        if stages.start > 0 && !has_stage_0(root) {
             return Err(Failure::Usage(format!(
-                "stage {} goes on with a bus that stage 0 began, but there is none at {}; begin with --stage 0",
+                "stage {} continues a bus that stage 0 created, but there is none at {}; start with --stage 0",
                 stages.start,
                 root.display()
             )));
@@ -157,7 +157,7 @@ impl Gen {
             ..
         } = written?;
         eprintln!(
-            "Wrote {} to {}: {} (second copies: {}, of which {} differ; late: {}; made to be refused: {}) and {}.",
+            "Wrote {} to {}: {} (second copies: {}, of which {} differ; late: {}; made to be rejected: {}) and {}.",
             counted(bytes, "byte", "bytes"),
             self.bus,
             counted(events, "source record", "source records"),
@@ -191,10 +191,10 @@ impl Gen {
     }
 }
 
-/// What a tape's bus holds, in words.
+/// The contents of a tape's bus, in words.
 pub(super) fn described(summary: &TapeSummary) -> String {
     format!(
-        "{}, {} (opening balances, deposits, withdrawals, transfers), {}, {} and {} made to be refused; {}",
+        "{}, {} (opening balances, deposits, withdrawals, transfers), {}, {} and {} made to be rejected; {}",
         counted(summary.trades, "trade", "trades"),
         counted(summary.transfers, "movement of money", "movements of money"),
         counted(summary.statuses, "change of status", "changes of status"),
@@ -204,8 +204,8 @@ pub(super) fn described(summary: &TapeSummary) -> String {
     )
 }
 
-/// Whether a stage 0 was written there: it begins with the listings.
-fn begun(root: &Path) -> bool {
+/// Whether stage 0 was written: it begins with the listings on the control topic.
+fn has_stage_0(root: &Path) -> bool {
     let control = root.join(Topic::Control.name()).join("0.jsonl");
     fs::metadata(control).is_ok_and(|file| file.len() > 0)
 }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bus_is_begun_once_and_gone_on_with() {
+    fn a_bus_is_created_once_and_continued() {
         let folder = tempfile::tempdir().unwrap();
         let line = |rest: &str| gen_(&format!("--bus dir:{}/b --events 100 {rest}", folder.path().display()));
         assert!(matches!(line("--stage 1").run(), Err(Failure::Usage(_))));

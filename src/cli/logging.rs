@@ -1,42 +1,23 @@
-//! Logs: lines for people or JSON objects, always on stderr, and never across a progress bar.
+//! Logs go to stderr, as lines for people or as JSON objects. A log line never overwrites a progress bar.
 
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{LogConfig, LogFormat};
+use crate::cli::outcome::Failure;
+use crate::config::{LogConfig, LogFormat, level};
 
-/// What `log.level` lets through: a level, or `target=level` pairs, by commas.
-///
-/// # Errors
-/// What it must be instead, as a predicate.
-pub fn filter(level: &str) -> Result<Targets, String> {
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    for part in level.split(',') {
-        let (target, level) = part.split_once('=').unwrap_or(("softstake", part));
-        // A bare word that is no level would be taken as a target of which everything is logged.
-        if target.is_empty() || !levels.contains(&level) {
-            let levels = levels.join(", ");
-            return Err(format!(
-                "must be one of {levels}, or such as `info,softstake::bus=debug`, not \"{part}\""
-            ));
-        }
-    }
-    level.parse().map_err(|error| format!("cannot be read: {error}"))
-}
-
-/// Starts logging for this process. The bars are put aside while a line is written.
-///
-/// # Errors
-/// If the level is none, or logging was started before.
-pub fn start(config: &LogConfig, bars: &MultiProgress) -> Result<(), String> {
-    let filter = filter(&config.level)?.with_target("indicatif", LevelFilter::OFF);
-    let lines = Lines(bars.clone());
-    let layer = tracing_subscriber::fmt::layer().with_writer(lines);
+/// Starts logging for this process. Returns the bars, which are hidden while a line is written.
+pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
+    let bars = MultiProgress::new();
+    let targets = level::targets(&config.level).map_err(Failure::Failed)?;
+    // indicatif's own events would be logged while it draws.
+    let filter = targets.with_target("indicatif", LevelFilter::OFF);
+    let layer = tracing_subscriber::fmt::layer().with_writer(LogLines(bars.clone()));
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Human => {
@@ -45,30 +26,31 @@ pub fn start(config: &LogConfig, bars: &MultiProgress) -> Result<(), String> {
         }
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
-    .map_err(|error| error.to_string())
+    .map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(bars)
 }
 
-/// Whole lines on stderr.
-struct Lines(MultiProgress);
+/// Writes whole lines to stderr.
+struct LogLines(MultiProgress);
 
-/// One line on its way.
-struct Line<'a> {
+/// A line that is written when it is complete.
+struct LogLine<'a> {
     bars: &'a MultiProgress,
     text: Vec<u8>,
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogLines {
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line {
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine {
             bars: &self.0,
             text: Vec::new(),
         }
     }
 }
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.write(bytes)
     }
@@ -78,33 +60,9 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for LogLine<'_> {
     fn drop(&mut self) {
-        // There is nowhere left to complain of a stderr that is closed.
+        // If stderr is closed, the error cannot be reported anywhere.
         let _ = self.bars.suspend(|| io::stderr().write_all(&self.text));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::filter;
-
-    #[test]
-    fn levels() {
-        for right in ["off", "info", "warn,softstake::bus=debug", "softstake=trace"] {
-            filter(right).unwrap();
-        }
-        for wrong in [
-            "",
-            "inffo",
-            "info,",
-            "softstake=",
-            "=info",
-            "INFO",
-            "softstake=loud",
-            "info, debug",
-        ] {
-            filter(wrong).unwrap_err();
-        }
     }
 }

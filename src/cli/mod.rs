@@ -1,15 +1,20 @@
-//! The command line. Results go to stdout; everything said to people beside them goes to stderr.
+//! The command line. Results go to stdout, messages to stderr.
 
 mod archive;
 mod bus;
 mod check;
 mod completions;
+mod csv_file;
 mod demo;
+mod deployment;
 mod explain;
-mod failure;
 mod flags;
 mod generate;
-pub mod logging;
+mod input;
+mod json;
+mod listing_file;
+mod logging;
+mod outcome;
 mod progress;
 mod prove;
 mod publish;
@@ -18,6 +23,7 @@ mod rebuild;
 mod reconcile;
 mod records;
 mod repartition;
+mod replay;
 mod run;
 mod signals;
 mod statement;
@@ -29,12 +35,9 @@ mod what_if;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::cli::failure::Failure;
-
-/// What a command comes to.
-type Outcome = Result<(), Failure>;
+use crate::cli::outcome::{Failure, exit};
 
 /// Exact, replayable soft-staking rewards from an exchange's event log.
 #[derive(Debug, Parser)]
@@ -45,9 +48,9 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Settings come from softstake.toml, SOFTSTAKE_* variables and flags, each above the one before; \
-`softstake check --config` shows what is in force.
-Exit status: 0 right, 1 a failed check or run, 2 usage or configuration.
+Settings come from softstake.toml, SOFTSTAKE_* variables and flags; each overrides the one before. \
+`softstake check --config` shows the settings in force.
+Exit status: 0 success, 1 a check or the command failed, 2 wrong usage or configuration.
 
 Example:
   softstake demo";
@@ -73,13 +76,13 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// Does what the process was called for.
+/// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too. If nobody listens, the exit status still tells.
+            // Help and version arrive here as well. If they cannot be printed, the exit status still tells.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -102,21 +105,19 @@ pub fn main() -> ExitCode {
         Command::Rebuild(rebuild) => rebuild.run(&mut out),
         Command::Topics(topics) => topics.run(&mut out),
         Command::Publish(publish) => publish.run(&mut out),
-        Command::Completions(completions) => completions.run(&mut out),
+        Command::Completions(completions) => completions.run(&mut Cli::command(), &mut out),
     };
-    // What was found out before a failure is worth seeing, too.
+    // Results before a failure are shown as well.
     let flushed = out.flush().map_err(Failure::from);
-    failure::exit(outcome.and(flushed))
+    exit(outcome.and(flushed))
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Cli::command().debug_assert();
     }
 

@@ -1,4 +1,4 @@
-//! How far a run has come, while it runs: a bar on a terminal as long as it catches up, a log line every few seconds otherwise.
+//! Progress of a run: a bar on a terminal until the run has caught up, otherwise a log line every few seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,21 +6,21 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::config::LogFormat;
 use crate::task::stats::Stats;
 
-/// How often the bar is moved.
+/// How often the bar is updated.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often a line is logged, if there is anything new.
+/// How often a line is logged, if a count changed.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// After so many ticks with nothing left to read, the run has caught up: tasks find their partitions one by one.
+/// A run has caught up after this many ticks with nothing left to read: tasks discover their partitions one by one.
 const CAUGHT_UP_TICKS: u32 = 10;
 
-/// Does `work` on this thread, and shows meanwhile what `stats` say.
+/// Does `work` on this thread, and shows the counts of `stats` meanwhile.
 pub(super) fn watched<T>(stats: &Stats, bars: &MultiProgress, format: LogFormat, work: impl FnOnce() -> T) -> T {
     let (working, ended) = mpsc::channel::<()>();
     let bar = (format == LogFormat::Human && io::stderr().is_terminal()).then(|| bars.add(bar("records", 0)));
@@ -32,22 +32,18 @@ pub(super) fn watched<T>(stats: &Stats, bars: &MultiProgress, format: LogFormat,
     })
 }
 
-/// A bar for so many things, on stderr if that is a terminal.
+/// A bar for `length` things. It is drawn only if stderr is a terminal.
 pub(super) fn bar(things: &str, length: u64) -> ProgressBar {
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // The cast saturates, and a failure to write is indicatif's to deal with.
-        let _ = write!(
-            out,
-            "{}",
-            crate::cli::table::count(state.per_sec().max(0.0).round() as u64)
-        );
+        // The cast saturates, and indicatif handles a failure to write.
+        let _ = write!(out, "{}", HumanCount(state.per_sec().max(0.0).round() as u64));
     };
     let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {things}, {{rate}}/s, {{eta}} left");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style.with_key("rate", rate))
 }
 
-/// What tells that something happened.
+/// The counts whose change is worth a log line.
 fn marks(stats: &Stats) -> [u64; 4] {
     [&stats.records, &stats.accrued, &stats.distributions, &stats.seals].map(|counter| counter.load(Relaxed))
 }
@@ -83,7 +79,7 @@ fn report(stats: &Stats, mut bar: Option<ProgressBar>, ended: &Receiver<()>) {
                 left_seconds,
                 distributions,
                 seals,
-                "under way"
+                "progress"
             );
             (logged_at, logged) = (Instant::now(), now);
         }

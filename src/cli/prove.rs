@@ -2,23 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use crate::audit::proof::{ProofError, prove};
-use crate::cli::explain::account;
-use crate::cli::failure::Failure;
-use crate::cli::flags::Reading;
-use crate::cli::query::write_json;
-use crate::cli::{Outcome, bus};
+use crate::cli::flags::{ReadFlags, account};
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
 /// Write a proof that a payout is under the root of its epoch's seal
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file and the root are all that `softstake verify` needs, or anybody else: examples/verify_proof.py is a second verifier in a few lines of Python.
+The file and the root are enough to verify the payout, with `softstake verify` or without Softstake: \
+examples/verify_proof.py is a second verifier in a few lines of Python.
 
 Example:
   softstake prove ATOM 12 u-0042 --bus dir:bus --out proof.json")]
@@ -29,21 +28,18 @@ pub(super) struct Prove {
     epoch: Epoch,
     /// The account
     #[arg(value_parser = account)]
-    account: String,
+    account: AccountName<'static>,
     #[command(flatten)]
-    reading: Reading,
-    /// The file to write, in place of standard output
+    bus: ReadFlags,
+    /// The file to write, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 impl Prove {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
-        let loaded = self.reading.load()?;
-        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
-            return Err(Failure::Failed("stopped before the bus was reached".into()));
-        };
-        let proof = prove(bus.as_ref(), self.asset, self.epoch, &self.account)?;
+        let bus = self.bus.open()?;
+        let proof = prove(bus.as_ref(), self.asset, self.epoch, self.account.as_str())?;
         let Some(path) = &self.out else {
             return write_json(&proof, out);
         };

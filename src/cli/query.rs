@@ -1,4 +1,4 @@
-//! `softstake query`: what stands in the stores and on the output topics, without disturbing whoever works there.
+//! `softstake query`: reads the stores and the output topics without disturbing a running deployment.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -8,12 +8,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bus::Topic;
-use crate::core::values::account::AccountName;
-
-use crate::cli::flags::Places;
+use crate::cli::flags::{DeploymentFlags, account};
+use crate::cli::json::write_json;
+use crate::cli::outcome::Outcome;
 use crate::cli::records::{Distribution, Seal};
-use crate::cli::table::Table;
-use crate::cli::{Outcome, bus, records};
+use crate::cli::table::{TextTable, count, short_root};
+use crate::cli::{bus, records};
+use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
 use crate::deployment::account::{AssetHolding, read_account};
@@ -25,14 +26,14 @@ Example:
   softstake query distributions alice --bus dir:bus")]
 pub(super) struct Query {
     #[command(subcommand)]
-    what: What,
+    query: AccountOrEpochs,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// An account's balances and its accrued balance-seconds, as of the newest persisted state
+enum AccountOrEpochs {
+    /// Show an account's balances and accrued balance-seconds, as of the newest persisted state
     #[command(after_help = "\
-Balance-seconds of an epoch are what they come to at its end if nothing more happens.
+The balance-seconds of an epoch count up to its end, assuming that the balance does not change any more.
 
 Example:
   softstake query account alice --asset ATOM --state state")]
@@ -44,12 +45,12 @@ Example:
         #[arg(long)]
         asset: Option<Asset>,
         #[command(flatten)]
-        places: Places,
-        /// JSON in place of tables
+        deployment: DeploymentFlags,
+        /// JSON instead of tables
         #[arg(long)]
         json: bool,
     },
-    /// What an account was paid
+    /// Show the payouts of an account
     #[command(after_help = "\
 Example:
   softstake query distributions alice --bus dir:bus --json")]
@@ -61,12 +62,12 @@ Example:
         #[arg(long)]
         asset: Option<Asset>,
         #[command(flatten)]
-        places: Places,
-        /// JSON in place of a table
+        deployment: DeploymentFlags,
+        /// JSON instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// An asset's sealed epochs
+    /// Show the sealed epochs of an asset
     #[command(after_help = "\
 Example:
   softstake query epochs ATOM --bus dir:bus")]
@@ -74,118 +75,118 @@ Example:
         /// The asset
         asset: Asset,
         #[command(flatten)]
-        places: Places,
-        /// JSON in place of a table
+        deployment: DeploymentFlags,
+        /// JSON instead of a table
         #[arg(long)]
         json: bool,
     },
 }
 
-fn account(name: &str) -> Result<AccountName<'static>, String> {
-    name.parse().map_err(|error| format!("an account's name that {error}"))
-}
-
 impl Query {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
-        match &self.what {
-            What::Account {
+        match &self.query {
+            AccountOrEpochs::Account {
                 name,
                 asset,
-                places,
+                deployment,
                 json,
             } => {
-                let loaded = places.load()?;
-                let mut views = read_account(loaded.state()?, name)?;
-                views.retain(|view| asset.is_none_or(|asset| asset.as_str() == view.asset));
+                let loaded = deployment.load()?;
+                let mut balances = read_account(loaded.state()?, name)?;
+                balances.retain(|balance| asset.is_none_or(|asset| asset.as_str() == balance.asset));
                 if *json {
-                    write_json(&json!({ "account": name.as_str(), "assets": views }), out)
+                    write_json(&json!({ "account": name.as_str(), "assets": balances }), out)
                 } else {
-                    show_account(name.as_str(), &views, out)
+                    show_account(name.as_str(), &balances, out)
                 }
             }
-            What::Distributions {
+            AccountOrEpochs::Distributions {
                 name,
                 asset,
-                places,
+                deployment,
                 json,
-            } => {
-                let loaded = places.load()?;
-                let bus = bus::open_for_reading(loaded.bus()?)?;
-                let of_asset = |given: &str| asset.is_none_or(|asset| asset.as_str() == given);
-                // Seals second: whoever is sealed now had its distributions before.
-                let mut found: Vec<Distribution> = records::all(
-                    &bus,
-                    Topic::Distributions,
-                    Some(name.as_str()),
-                    |data: &Distribution| data.account == name.as_str() && of_asset(&data.asset),
-                )?;
-                found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
-                let mut sealed = BTreeSet::new();
-                records::each(&bus, Topic::Epochs, None, |seal: Seal| {
-                    sealed.insert((seal.asset, seal.epoch));
-                    Ok(())
-                })?;
-                let rows = found.iter().map(|data| Paid {
-                    data,
-                    sealed: sealed.contains(&(data.asset.clone(), data.epoch)),
-                });
-                let rows: Vec<_> = rows.collect();
-                if *json {
-                    write_json(&rows, out)
-                } else {
-                    show_distributions(name.as_str(), &rows, out)
-                }
-            }
-            What::Epochs { asset, places, json } => {
-                let loaded = places.load()?;
-                let bus = bus::open_for_reading(loaded.bus()?)?;
-                let name = asset.as_str();
-                let mut seals: Vec<Seal> =
-                    records::all(&bus, Topic::Epochs, Some(name), |seal: &Seal| seal.asset == name)?;
-                seals.sort_by_key(|seal| seal.epoch);
-                if *json {
-                    write_json(&seals, out)
-                } else {
-                    show_epochs(name, &seals, out)
-                }
-            }
+            } => distributions(deployment, name.as_str(), *asset, *json, out),
+            AccountOrEpochs::Epochs {
+                asset,
+                deployment,
+                json,
+            } => epochs(deployment, *asset, *json, out),
         }
     }
 }
 
-/// A distribution, and whether it counts.
+fn distributions(
+    deployment: &DeploymentFlags,
+    name: &str,
+    asset: Option<Asset>,
+    json: bool,
+    out: &mut dyn Write,
+) -> Outcome {
+    let loaded = deployment.load()?;
+    let bus = bus::read_only_directory(loaded.bus()?)?;
+    let of_asset = |given: &str| asset.is_none_or(|asset| asset.as_str() == given);
+    // The seals are read second: an epoch that is sealed then had its distributions before.
+    let mut found: Vec<Distribution> = records::all(&bus, Topic::Distributions, Some(name), |data: &Distribution| {
+        data.account == *name && of_asset(&data.asset)
+    })?;
+    found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
+    let mut sealed = BTreeSet::new();
+    records::each(&bus, Topic::Epochs, None, |seal: Seal| {
+        sealed.insert((seal.asset, seal.epoch));
+        Ok(())
+    })?;
+    let rows = found.iter().map(|data| QueriedDistribution {
+        data,
+        sealed: sealed.contains(&(data.asset.clone(), data.epoch)),
+    });
+    let rows: Vec<_> = rows.collect();
+    if json {
+        write_json(&rows, out)
+    } else {
+        show_distributions(name, &rows, out)
+    }
+}
+
+fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut dyn Write) -> Outcome {
+    let loaded = deployment.load()?;
+    let bus = bus::read_only_directory(loaded.bus()?)?;
+    let name = asset.as_str();
+    let mut seals: Vec<Seal> = records::all(&bus, Topic::Epochs, Some(name), |seal: &Seal| seal.asset == name)?;
+    seals.sort_by_key(|seal| seal.epoch);
+    if json {
+        write_json(&seals, out)
+    } else {
+        show_epochs(name, &seals, out)
+    }
+}
+
+/// A distribution, and whether it may be paid.
 #[derive(Serialize)]
-struct Paid<'a> {
+struct QueriedDistribution<'a> {
     #[serde(flatten)]
     data: &'a Distribution,
     /// Before its epoch is sealed, a distribution must not be paid.
     sealed: bool,
 }
 
-/// Writes a value as indented JSON.
-pub(super) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut dyn Write) -> Outcome {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    Ok(writeln!(out)?)
-}
-
-fn show_account(name: &str, views: &[AssetHolding], out: &mut dyn Write) -> Outcome {
+fn show_account(name: &str, balances: &[AssetHolding], out: &mut dyn Write) -> Outcome {
     let name = escape_for_terminal(name);
-    if views.is_empty() {
+    if balances.is_empty() {
         return Ok(writeln!(
             out,
             "{name} has no balance of a listed asset, as of the newest persisted state."
         )?);
     }
     writeln!(out, "{name}, as of the newest persisted state")?;
-    let mut balances = Table::new(&["asset", ">balance", ">withheld"]);
-    let mut epochs = Table::new(&["asset", ">epoch", "from", "to", ">change", ">balance-seconds"]);
+    let mut table = TextTable::new(&["asset", ">balance", ">withheld"]);
+    let mut epochs = TextTable::new(&["asset", ">epoch", "from", "to", ">change", ">balance-seconds"]);
     let mut open = 0;
-    for view in views {
-        balances.row([&view.asset, &view.balance, &view.withheld]);
-        for epoch in &view.open_epochs {
+    for balance in balances {
+        table.row([&balance.asset, &balance.balance, &balance.withheld]);
+        for epoch in &balance.open_epochs {
             let number = epoch.epoch.to_string();
             epochs.row([
-                &view.asset,
+                &balance.asset,
                 &number,
                 &epoch.start,
                 &epoch.end,
@@ -195,18 +196,18 @@ fn show_account(name: &str, views: &[AssetHolding], out: &mut dyn Write) -> Outc
             open += 1;
         }
     }
-    balances.write(out)?;
+    table.write(out)?;
     if open > 0 {
         writeln!(
             out,
-            "\nOpen epochs; balance-seconds as they stand, to the epoch's end if nothing more happens"
+            "\nOpen epochs; balance-seconds up to the epoch's end, if the balance does not change"
         )?;
         epochs.write(out)?;
     }
     Ok(())
 }
 
-fn show_distributions(name: &str, rows: &[Paid<'_>], out: &mut dyn Write) -> Outcome {
+fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut dyn Write) -> Outcome {
     if rows.is_empty() {
         return Ok(writeln!(
             out,
@@ -224,8 +225,8 @@ fn show_distributions(name: &str, rows: &[Paid<'_>], out: &mut dyn Write) -> Out
         ">rules from",
         "sealed",
     ];
-    let mut table = Table::new(&columns);
-    for Paid { data, sealed } in rows {
+    let mut table = TextTable::new(&columns);
+    for QueriedDistribution { data, sealed } in rows {
         table.row([
             data.asset.as_str(),
             &data.epoch.to_string(),
@@ -257,7 +258,7 @@ fn show_epochs(asset: &str, seals: &[Seal], out: &mut dyn Write) -> Outcome {
         ">closing balance",
         "root",
     ];
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     for seal in seals {
         table.row([
             &seal.epoch.to_string(),
@@ -268,23 +269,18 @@ fn show_epochs(asset: &str, seals: &[Seal], out: &mut dyn Write) -> Outcome {
             &seal.distributed,
             &seal.withheld_after,
             &seal.carried_out,
-            &crate::cli::table::count(seal.distributions),
+            &count(seal.distributions),
             &seal.closing_balance,
-            short(&seal.root),
+            short_root(&seal.root),
         ]);
     }
     table.write(out)
 }
 
-/// Enough of a root to tell it from others.
-pub(super) fn short(root: &str) -> &str {
-    root.get(..12).unwrap_or(root)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::failure::Failure;
+    use crate::cli::outcome::Failure;
     use crate::core::values::ids::Epoch;
 
     fn text(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> String {
@@ -310,7 +306,7 @@ mod tests {
     #[test]
     fn a_distribution_says_whether_it_is_sealed() {
         let data = paid();
-        let rows = [Paid {
+        let rows = [QueriedDistribution {
             data: &data,
             sealed: false,
         }];
@@ -323,14 +319,5 @@ mod tests {
             text(|out| show_distributions("bob", &[], out)),
             "There is no distribution to bob.\n"
         );
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_is_refused() {
-        assert_eq!(
-            account("a\u{202e}b").unwrap_err(),
-            "an account's name that has the unprintable character U+202E at byte 1"
-        );
-        assert_eq!(account("Ünal"), Ok(AccountName::new("Ünal").unwrap()));
     }
 }

@@ -1,50 +1,46 @@
-//! `softstake rebuild`: the stores made anew from the log alone.
+//! `softstake rebuild`: builds the stores again from the log alone.
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use indicatif::MultiProgress;
 
 use crate::bus::Access;
-use crate::cli::failure::Failure;
-use crate::cli::flags::Settings;
-use crate::cli::{Outcome, bus, progress, signals};
+use crate::cli::flags::SettingFlags;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::{bus, logging, progress, signals};
 use crate::deployment::repartition::rebuild;
 use crate::deployment::state_directory::StateDirectory;
 use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES};
 use crate::task::stats::Stats;
 
-/// Make the stores anew from the log alone, up to what was published
+/// Build the stores again from the log alone, up to the newest published output
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The bus is only read, and snapshots are not used. The stores that are there stay until the new ones are whole, and are kept beside them afterwards.
-Stopped or killed, it goes on when it is started again.
+The bus is only read, and snapshots are not used. The old stores stay in place until the new ones are complete, and are \
+kept beside them afterwards. After a stop or a kill, run the command again: it continues.
 
 Example:
   softstake rebuild --bus kafka --state /var/lib/softstake")]
 pub(super) struct Rebuild {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingFlags,
 }
 
-/// Where the new stores are until they are whole.
+/// The folder of the new stores until they are complete.
 const REBUILT: &str = "rebuilt";
 
 impl Rebuild {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
-        let bars = MultiProgress::new();
-        crate::cli::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
+        let bars = logging::start(&config.log)?;
         let state = loaded.state()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        signals::stop_on_signals(Arc::clone(&stop))
-            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
-        let stopped = || Failure::Failed("stopped before the stores were whole; start it again to go on".into());
-        let Some(bus) = bus::view(loaded.bus()?, config, &stop)? else {
+        let stop = signals::stop_on_signals()?;
+        let stopped =
+            || Failure::Failed("stopped before the stores were complete; run the command again to continue".into());
+        let Some(bus) = bus::read_only(loaded.bus()?, config, &stop)? else {
             return Err(stopped());
         };
         let old = StateDirectory::open(state, config.cache_bytes(), None)?;
@@ -68,11 +64,11 @@ impl Rebuild {
             return Err(stopped());
         }
         let replaced = old.replace_by(new(state)?)?;
-        writeln!(out, "The stores in {} are made anew.", state.display())?;
+        writeln!(out, "The stores in {} are built again.", state.display())?;
         if let Some(replaced) = replaced {
             writeln!(
                 out,
-                "Those that were there are in {}: remove them when they are not needed any more.",
+                "The old stores are in {}: remove them when they are not needed any more.",
                 replaced.display()
             )?;
         }

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::core::values::ids::Epoch;
 
 /// The data of a distribution.

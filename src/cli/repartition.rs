@@ -1,41 +1,41 @@
-//! `softstake repartition`: the ledger laid out over more or fewer partitions.
+//! `softstake repartition`: changes the number of ledger partitions.
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use indicatif::MultiProgress;
 
 use crate::bus::Log;
 use crate::bus::kafka::topics::grow_ledger;
-use crate::cli::failure::Failure;
-use crate::cli::flags::Settings;
+use crate::cli::deployment::deployment;
+use crate::cli::flags::SettingFlags;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::counted;
-use crate::cli::{Outcome, bus, progress, signals};
+use crate::cli::{bus, logging, progress, signals};
 use crate::config::BusAddress;
 use crate::core::values::bucket::Partitions;
 use crate::deployment::repartition::repartition;
 use crate::deployment::{RunMode, run};
 use crate::task::stats::Stats;
 
-/// Lay the ledger out over more or fewer partitions, without going through the log again
+/// Change the number of ledger partitions, without replaying the log
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop all instances first; what comes onto the source topics meanwhile waits there. What is on the ledger is worked off, the rows of each range of buckets
-move to the store that holds it from then on, and a record on the bus puts the new layout in force. Killed before that, nothing has happened: start it
-again. On Kafka, partitions are added to softstake.ledger if it has too few. No payout depends on any of this.
+Stop all instances first; new source records wait on their topics meanwhile. The command processes the rest of the ledger, \
+moves the rows of each range of buckets to its new store, and then writes the new layout to the bus, which puts it in force. \
+If the command is killed before that, nothing has changed: run it again. On Kafka, it adds partitions to softstake.ledger if \
+needed. No payout depends on the number of partitions.
 
-Where several instances run, name the place of the snapshots: the others get their new stores from there.
+With several instances, name the place of the snapshots: the other instances get their new stores from there.
 
 Example:
   softstake repartition --to 32 --bus kafka --state /var/lib/softstake --snapshots-place s3://earn-snapshots/production")]
 pub(super) struct Repartition {
-    /// How many partitions: a power of two up to 4096
+    /// The new number of partitions: a power of two up to 4096
     #[arg(long, value_name = "N", value_parser = partitions)]
     to: Partitions,
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingFlags,
 }
 
 fn partitions(text: &str) -> Result<Partitions, String> {
@@ -47,12 +47,9 @@ impl Repartition {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
-        let bars = MultiProgress::new();
-        crate::cli::logging::start(&config.log, &bars).map_err(Failure::Failed)?;
+        let bars = logging::start(&config.log)?;
         let (address, state) = (loaded.bus()?, loaded.state()?);
-        let stop = Arc::new(AtomicBool::new(false));
-        signals::stop_on_signals(Arc::clone(&stop))
-            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let stop = signals::stop_on_signals()?;
         let stopped = || Failure::Failed("stopped before anything was changed".into());
         if *address == BusAddress::Kafka {
             grow_ledger(&config.kafka, self.to.count().into())?;
@@ -60,32 +57,32 @@ impl Repartition {
         let Some(opened) = bus::open(address, config, &stop)? else {
             return Err(stopped());
         };
-        let look = match address {
-            BusAddress::Kafka => bus::view(address, config, &stop)?,
+        let log = match address {
+            BusAddress::Kafka => bus::read_only(address, config, &stop)?,
             BusAddress::Dir(_) => Some(opened.bus() as Arc<dyn Log>),
         };
-        let Some(look) = look else {
+        let Some(log) = log else {
             return Err(stopped());
         };
-        let mut deployment = crate::cli::run::deployment(config, opened.bus(), state, true)?;
-        // What was told to this process may be the layout before or after.
+        let mut deployment = deployment(config, opened.bus(), state, true)?;
+        // The configured number may be that of the old layout or of the new one.
         deployment.partitions = None;
         deployment.mode = RunMode::Drain;
         let stats = Arc::new(Stats::default());
         let done = progress::watched(&stats, &bars, config.log.format, || {
-            repartition(&deployment, look.as_ref(), self.to, &stop, &stats)
+            repartition(&deployment, log.as_ref(), self.to, &stop, &stats)
         })?;
         let Some(done) = done else {
             return Err(stopped());
         };
-        // Taken up once, closed again: that leaves a snapshot of each new store, if any are taken.
+        // Opens and closes each new store once, which leaves its first snapshot if snapshots are taken.
         run(&deployment, true, &stop, &stats)?;
         deployment.stores.finish();
-        drop((deployment, look));
+        drop((deployment, log));
         opened.close()?;
         writeln!(
             out,
-            "The ledger has {} now, and had {}; {} moved. Set `partitions` in the configuration to {} where it is set.",
+            "The ledger has {} now, and had {}; {} moved. If the configuration sets `partitions`, set it to {}.",
             counted(done.to.partitions.count().into(), "partition", "partitions"),
             done.from.partitions.count(),
             counted(done.rows, "row was", "rows were"),

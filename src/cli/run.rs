@@ -1,4 +1,4 @@
-//! `softstake run`: works a deployment, until it is told to stop or nothing is left to do.
+//! `softstake run`: runs a deployment until it is stopped, or until nothing is left to do.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
 
-use crate::bus::{Access, Bus, MembershipError};
-use crate::cli::failure::Failure;
-use crate::cli::flags::Settings;
+use crate::bus::MembershipError;
+use crate::cli::deployment::{alarmed, deployment};
+use crate::cli::flags::SettingFlags;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{count, counted};
-use crate::cli::{Outcome, bus, progress, signals};
+use crate::cli::{bus, logging, progress, signals};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
-use crate::deployment::state_directory::StateDirectory;
-use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES, run};
+use crate::deployment::{DeploymentError, RunEnd, run};
 use crate::task::TaskError;
 use crate::task::stats::Stats;
 
-/// Read the bus, add up, settle what is closed, and go on watching
+/// Read the bus, accrue balances, settle closed epochs, and wait for new records
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It may be killed at any instant: started again, it goes on as if it had never stopped.
-Ctrl-C or SIGTERM stops it cleanly; a second one stops it at once.
+The process may be killed at any instant; after a restart it continues without loss or repetition.
+Ctrl-C or SIGTERM stops it cleanly; a second signal stops it at once.
 
 Example:
   softstake run --bus dir:bus --state state --until-idle")]
 pub(super) struct Run {
     #[command(flatten)]
-    settings: Settings,
-    /// RunEnd with status 0 once everything on the bus is processed and every accepted close is sealed
+    settings: SettingFlags,
+    /// Exit with status 0 once every record is processed and every accepted close is sealed
     #[arg(long)]
     until_idle: bool,
 }
@@ -38,13 +38,12 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self) -> Outcome {
         let loaded = self.settings.load()?;
-        let bars = MultiProgress::new();
-        crate::cli::logging::start(&loaded.config.log, &bars).map_err(Failure::Failed)?;
+        let bars = logging::start(&loaded.config.log)?;
         self.work(&loaded, &bars)
             .map_err(|failure| match (loaded.config.log.format, &failure) {
-                // Who asks for JSON gets nothing else on stderr.
+                // With JSON logs, stderr has nothing but JSON.
                 (LogFormat::Json, Failure::Usage(error) | Failure::Failed(error)) => {
-                    tracing::error!(error, "ended");
+                    tracing::error!(error, "failed");
                     Failure::Logged(Box::new(failure))
                 }
                 _ => failure,
@@ -57,12 +56,10 @@ impl Run {
         let address = loaded.bus()?;
         if self.until_idle && *address == BusAddress::Kafka {
             return Err(Failure::Usage(
-                "--until-idle is for a directory bus: on Kafka nobody can tell that nothing more will come; stop it with SIGTERM".into(),
+                "--until-idle is for a directory bus: on Kafka new records may arrive at any time; stop it with SIGTERM".into(),
             ));
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        signals::stop_on_signals(Arc::clone(&stop))
-            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        let stop = signals::stop_on_signals()?;
         let stats = Arc::new(Stats::default());
         let started = Instant::now();
         let mut replaced: Option<Instant> = None;
@@ -71,7 +68,9 @@ impl Run {
                 Err(DeploymentError::Task(TaskError::Membership(error @ MembershipError::Replaced { .. })))
                     if !stop.load(Relaxed) && replaced.is_none_or(|at| at.elapsed() > REPLACED_AGAIN_WITHIN) =>
                 {
-                    tracing::warn!("{error}; it may have been an earlier life of this one: joining once more");
+                    tracing::warn!(
+                        "{error}; it may be a late request of this instance before its restart: joining again"
+                    );
                     replaced = Some(Instant::now());
                 }
                 Err(DeploymentError::Task(TaskError::LayoutChanged)) if !stop.load(Relaxed) => {
@@ -87,13 +86,13 @@ impl Run {
             RunEnd::Idle => Ok(()),
             RunEnd::Stopped if !self.until_idle => Ok(()),
             RunEnd::Stopped => Err(Failure::Failed(
-                "stopped before everything was processed; start it again to go on".into(),
+                "stopped before everything was processed; run the command again to continue".into(),
             )),
             RunEnd::Alarmed(alarms) => Err(alarmed(&alarms)),
         }
     }
 
-    /// Works on the bus until something ends that.
+    /// Works on the bus until it is idle, stopped or fails.
     fn session(
         &self,
         config: &Config,
@@ -119,47 +118,11 @@ impl Run {
     }
 }
 
-/// Whoever is replaced under its name once may have been taken for its own earlier life, of which a request was still on its way; twice within
-/// this time, there are two of that name.
+/// An instance may be replaced by a late request of its own earlier process. If it is replaced twice within this time, there
+/// are two instances of its name.
 const REPLACED_AGAIN_WITHIN: Duration = Duration::from_secs(300);
 
-/// The deployment that a configuration describes, its state directory taken. `to_the_end`: whether a snapshot is left of how it is in the end.
-pub(super) fn deployment(
-    config: &Config,
-    bus: Arc<dyn Bus>,
-    state: &Path,
-    to_the_end: bool,
-) -> Result<Deployment, DeploymentError> {
-    Ok(Deployment {
-        bus: Access::ReadWrite(bus),
-        stores: Arc::new(StateDirectory::open(
-            state,
-            config.cache_bytes(),
-            config.snapshots(to_the_end),
-        )?),
-        partitions: config.partitions,
-        dedup_epochs: config.dedup_epochs,
-        threads: config.threads,
-        step_bytes: match config.bus {
-            // A block must fit into a record that brokers take, and a transaction be short.
-            Some(BusAddress::Kafka) => STEP_BYTES / 4,
-            _ => STEP_BYTES,
-        },
-        mode: RunMode::Work,
-        sequence: None,
-    })
-}
-
-/// What to say of epochs whose settlement a failed check stopped.
-pub(super) fn alarmed(alarms: &[String]) -> Failure {
-    let epochs = counted(alarms.len() as u64, "epoch was", "epochs were");
-    Failure::Failed(format!(
-        "all is processed, but {epochs} stopped by a failed check; nothing was sealed there and nothing may be paid:\n  {}",
-        alarms.join("\n  ")
-    ))
-}
-
-/// The closing lines.
+/// The totals at the end of a run.
 fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
     let [records, distributions, seals] =
         [&stats.records, &stats.distributions, &stats.seals].map(|counter| counter.load(Relaxed));
@@ -190,7 +153,7 @@ fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
         counted(distributions, "distribution", "distributions"),
         counted(seals, "seal", "seals"),
     );
-    eprintln!("Source records since this deployment began:");
+    eprintln!("Source records since the deployment was created:");
     for (name, what) in [
         (
             "applied",
@@ -206,7 +169,7 @@ fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
         (
             "ignored",
             format!(
-                "{} altogether (postings ignored: {} of assets not listed, {} before their anchor)",
+                "{} in total (postings ignored: {} of unlisted assets, {} before the anchor)",
                 count(all.ignored),
                 count(all.unlisted),
                 count(all.before_anchor)

@@ -1,9 +1,8 @@
-//! `softstake statement`: what finance books, by asset and epoch, with the sums checked.
+//! `softstake statement`: the amounts that finance books, by asset and epoch, with checked sums.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,81 +11,79 @@ use serde_json::json;
 use crate::audit::exact::Exact;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
-use crate::cli::failure::Failure;
-use crate::cli::flags::Reading;
-use crate::cli::query::write_json;
+use crate::cli::csv_file::CsvFile;
+use crate::cli::flags::ReadFlags;
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::records::{Distribution, Seal, each};
-use crate::cli::table::{Table, count};
-use crate::cli::{Outcome, bus};
+use crate::cli::table::{TextTable, count};
 use crate::core::contract::decision::Decision;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
-/// What was distributed, kept and carried, by asset and epoch, for finance
+/// Show what was distributed, withheld and carried, by asset and epoch, for finance
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every line comes from a seal, and is checked: that no money appeared or vanished within an epoch, and that each epoch takes over what the one before left.
+Every line comes from a seal and is checked: within an epoch, no money appeared or vanished; and each epoch starts with \
+what the epoch before left.
 Exit status 1 if a check fails.
 
 Example:
   softstake statement --bus dir:bus --asset ATOM --from-epoch 0 --to-epoch 30 --csv november.csv")]
 pub(super) struct Statement {
     #[command(flatten)]
-    reading: Reading,
+    bus: ReadFlags,
     /// Only this asset
     #[arg(long)]
     asset: Option<Asset>,
     /// From this epoch on
     #[arg(long, value_name = "N")]
     from_epoch: Option<Epoch>,
-    /// Up to and with this epoch
+    /// Up to this epoch, included
     #[arg(long, value_name = "N")]
     to_epoch: Option<Epoch>,
-    /// Add up every distribution as well, and compare with the seals
+    /// Also add up every distribution, and compare with the seals
     #[arg(long)]
     check_distributions: bool,
-    /// JSON in place of tables
+    /// JSON instead of tables
     #[arg(long)]
     json: bool,
-    /// A line for each epoch, as CSV
+    /// Write a line for each epoch, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
 
 /// The sums of an asset over the period.
 #[derive(Debug, Default, Serialize)]
-struct Total {
+struct AssetTotal {
     epochs: u64,
     reward_pool: String,
     commission: String,
     rewarded: String,
     distributed: String,
     distributions: u64,
-    /// Withheld and carried when the period begins.
+    /// Withheld and carried at the start of the period.
     withheld_before: String,
     carried_in: String,
-    /// The same when it ends.
+    /// Withheld and carried at its end.
     withheld_after: String,
     carried_out: String,
 }
 
-/// What is on record for epochs that have no seal yet.
+/// The decisions about an epoch without a seal.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-struct Pending {
+struct UnsealedEpoch {
     asset: String,
     epoch: Epoch,
     /// Whether its close was accepted.
     closed: bool,
-    /// Validators' rewards that count for it.
+    /// Validators' rewards that count for the epoch.
     rewards: String,
 }
 
 impl Statement {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
-        let loaded = self.reading.load()?;
-        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
-            return Err(Failure::Failed("stopped before the bus was reached".into()));
-        };
+        let bus = self.bus.open()?;
         let bus = bus.as_ref();
         let mut seals: BTreeMap<(String, Epoch), Seal> = BTreeMap::new();
         let mut wrong = Vec::new();
@@ -97,7 +94,7 @@ impl Statement {
             }
             Ok(())
         })?;
-        let pending = pending(bus, &seals)?;
+        let unsealed = unsealed(bus, &seals)?;
         seals.retain(|(asset, epoch), _| self.wants(asset, *epoch));
         wrong.extend(checked(&seals));
         if self.check_distributions {
@@ -107,18 +104,18 @@ impl Statement {
         if let Some(path) = &self.csv {
             csv(&seals, path)?;
         }
-        let pending: Vec<_> = pending
+        let unsealed: Vec<_> = unsealed
             .into_iter()
             .filter(|one| self.wants(&one.asset, one.epoch))
             .collect();
         if self.json {
             let epochs: Vec<&Seal> = seals.values().collect();
             write_json(
-                &json!({ "totals": totals, "epochs": epochs, "not_sealed": pending, "wrong": wrong }),
+                &json!({ "totals": totals, "epochs": epochs, "not_sealed": unsealed, "wrong": wrong }),
                 out,
             )?;
         } else {
-            tables(&seals, &totals, &pending, &wrong, out)?;
+            tables(&seals, &totals, &unsealed, &wrong, out)?;
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
@@ -129,7 +126,7 @@ impl Statement {
             && self.to_epoch.is_none_or(|to| epoch <= to)
     }
 
-    /// Adds up all distributions; what does not agree with the seals.
+    /// Adds up all distributions. Returns the differences from the seals.
     fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<String>, Failure> {
         let mut sums: BTreeMap<(String, Epoch), (u64, Exact)> = BTreeMap::new();
         let mut wrong = Vec::new();
@@ -140,7 +137,7 @@ impl Statement {
             }
             let Some(amount) = Exact::parse(&paid.amount) else {
                 wrong.push(format!(
-                    "{}:{}:{}: amount {} is none",
+                    "{}:{}:{}: {} is not an amount",
                     at.0, at.1, paid.account, paid.amount
                 ));
                 return Ok(());
@@ -164,10 +161,10 @@ impl Statement {
 }
 
 fn too_much() -> Failure {
-    Failure::Failed("the sums do not fit into 512 bits: an amount on the bus is not one of softstake's".into())
+    Failure::Failed("the sums do not fit into 512 bits: an amount on the bus was not written by softstake".into())
 }
 
-/// What does not add up, in sentences.
+/// Checks each seal, and each pair of seals of consecutive epochs. Returns the errors.
 fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut before: Option<&Seal> = None;
@@ -197,16 +194,13 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
         match (came_in, went_out) {
             (Some(came_in), Some(went_out)) if came_in == went_out => {}
             (Some(came_in), Some(went_out)) => {
-                wrong.push(format!("{at}: {came_in} came in, and {went_out} went out or is kept"));
+                wrong.push(format!("{at}: {came_in} came in, but {went_out} went out or is kept"));
             }
-            _ => wrong.push(format!("{at}: an amount in its seal is none")),
+            _ => wrong.push(format!("{at}: its seal has an invalid amount")),
         }
         if let Some(before) = before.filter(|before| before.asset == seal.asset) {
             if before.epoch.saturating_add(1) != seal.epoch {
-                wrong.push(format!(
-                    "{at} comes after epoch {}: there are seals missing",
-                    before.epoch
-                ));
+                wrong.push(format!("{at} follows epoch {}: seals are missing", before.epoch));
             } else {
                 for (what, left, taken) in [
                     ("carried", &before.carried_out, &seal.carried_in),
@@ -214,7 +208,7 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
                 ] {
                     if Exact::parse(left) != Exact::parse(taken) {
                         wrong.push(format!(
-                            "{at}: {taken} were {what} before, and the epoch before left {left}"
+                            "{at} starts with {taken} {what}, but the epoch before left {left}"
                         ));
                     }
                 }
@@ -225,13 +219,13 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
     wrong
 }
 
-fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, Total>, Failure> {
-    let mut totals: BTreeMap<String, Total> = BTreeMap::new();
+fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, AssetTotal>, Failure> {
+    let mut totals: BTreeMap<String, AssetTotal> = BTreeMap::new();
     for seal in seals.values() {
-        let total = totals.entry(seal.asset.clone()).or_insert_with(|| Total {
+        let total = totals.entry(seal.asset.clone()).or_insert_with(|| AssetTotal {
             withheld_before: seal.withheld_before.clone(),
             carried_in: seal.carried_in.clone(),
-            ..Total::default()
+            ..AssetTotal::default()
         });
         total.epochs += 1;
         total.distributions += seal.distributions;
@@ -253,9 +247,9 @@ fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, To
     Ok(totals)
 }
 
-/// Epochs that are closed and not sealed, or open with rewards on record.
-fn pending(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<Pending>, Failure> {
-    let mut pending: BTreeMap<(String, Epoch), (bool, Exact)> = BTreeMap::new();
+/// Epochs that are closed but not sealed, or open with rewards.
+fn unsealed(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<UnsealedEpoch>, Failure> {
+    let mut unsealed: BTreeMap<(String, Epoch), (bool, Exact)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     scan_range(
         bus,
@@ -268,12 +262,12 @@ fn pending(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec
             }
             match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
                 Decision::CloseAccepted { asset, epoch, .. } => {
-                    pending.entry((asset.to_string(), epoch)).or_default().0 = true;
+                    unsealed.entry((asset.to_string(), epoch)).or_default().0 = true;
                 }
                 Decision::RewardAdded {
                     asset, epoch, amount, ..
                 } => {
-                    let (_, sum) = pending.entry((asset.to_string(), epoch)).or_default();
+                    let (_, sum) = unsealed.entry((asset.to_string(), epoch)).or_default();
                     let added = Exact::parse(&amount).and_then(|amount| sum.plus(amount));
                     *sum = added.ok_or_else(too_much)?;
                 }
@@ -282,9 +276,9 @@ fn pending(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec
             Ok::<_, Failure>(())
         },
     )?;
-    let open = pending.into_iter().filter(|(at, _)| !seals.contains_key(at));
+    let open = unsealed.into_iter().filter(|(at, _)| !seals.contains_key(at));
     Ok(open
-        .map(|((asset, epoch), (closed, rewards))| Pending {
+        .map(|((asset, epoch), (closed, rewards))| UnsealedEpoch {
             asset,
             epoch,
             closed,
@@ -293,7 +287,7 @@ fn pending(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec
         .collect())
 }
 
-/// The columns of a line, by the names that seals have for them.
+/// The columns of a line, named like the fields of a seal.
 const COLUMNS: [&str; 14] = [
     "asset",
     "epoch",
@@ -331,26 +325,24 @@ fn line(seal: &Seal) -> [String; 14] {
 }
 
 fn csv(seals: &BTreeMap<(String, Epoch), Seal>, path: &Path) -> Outcome {
-    let failed = |error: csv::Error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
-    let mut file = csv::Writer::from_path(path).map_err(failed)?;
-    file.write_record(COLUMNS).map_err(failed)?;
+    let mut file = CsvFile::create(path, &COLUMNS)?;
     for seal in seals.values() {
-        file.write_record(line(seal)).map_err(failed)?;
+        file.row(line(seal))?;
     }
-    file.flush().map_err(|error| failed(error.into()))
+    file.finish()
 }
 
 fn tables(
     seals: &BTreeMap<(String, Epoch), Seal>,
-    totals: &BTreeMap<String, Total>,
-    pending: &[Pending],
+    totals: &BTreeMap<String, AssetTotal>,
+    unsealed: &[UnsealedEpoch],
     wrong: &[String],
     out: &mut dyn Write,
 ) -> Outcome {
     if totals.is_empty() {
         writeln!(out, "No epoch is sealed in this period.")?;
     } else {
-        let mut table = Table::new(&[
+        let mut table = TextTable::new(&[
             "asset",
             ">epochs",
             ">pool",
@@ -378,16 +370,16 @@ fn tables(
             "asset" | "epoch_end" | "mode" => name.replace('_', " "),
             _ => format!(">{}", name.replace('_', " ")),
         });
-        let mut table = Table::new(&columns);
+        let mut table = TextTable::new(&columns);
         for seal in seals.values() {
             table.row(line(seal));
         }
         table.write(out)?;
     }
-    if !pending.is_empty() {
+    if !unsealed.is_empty() {
         writeln!(out, "\nNot sealed yet")?;
-        let mut table = Table::new(&["asset", ">epoch", "", ">rewards on record"]);
-        for one in pending {
+        let mut table = TextTable::new(&["asset", ">epoch", "", ">rewards on record"]);
+        for one in unsealed {
             let stage = if one.closed { "closed" } else { "open" };
             table.row([&one.asset, &one.epoch.to_string(), stage, &one.rewards]);
         }

@@ -1,21 +1,22 @@
-//! Tables and numbers as people read them.
+//! Tables and numbers for people.
 
 use std::fmt;
 use std::io::Write;
 
 use comfy_table::{CellAlignment, LineStyle, TableStyle};
+use indicatif::HumanCount;
 
-use crate::cli::Outcome;
+use crate::cli::outcome::Outcome;
 use crate::core::values::printable::escape_for_terminal;
 
-/// Nothing but a line below the names of the columns: rows stay easy to cut out and to compare.
+/// Only a line below the names of the columns: rows stay easy to cut out and to compare.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A table under construction. Cells may hold text of others: a terminal gets to see it escaped.
-pub(super) struct Table(comfy_table::Table);
+/// A table under construction. Cells may hold text from outside, so each is escaped for the terminal.
+pub(super) struct TextTable(comfy_table::Table);
 
-impl Table {
-    /// A table with these columns; a name that starts with `>` makes one of numbers, to the right.
+impl TextTable {
+    /// A table with these columns. A name that starts with `>` makes a column of numbers, aligned to the right.
     pub(super) fn new<T: AsRef<str>>(columns: &[T]) -> Self {
         let mut table = comfy_table::Table::new();
         table.load_style(STYLE);
@@ -35,29 +36,19 @@ impl Table {
         Self(table)
     }
 
-    /// Adds a row.
     pub(super) fn row<T: fmt::Display>(&mut self, cells: impl IntoIterator<Item = T>) {
         let escaped = |cell: T| escape_for_terminal(&cell.to_string()).into_owned();
         self.0.add_row(cells.into_iter().map(escaped).collect::<Vec<_>>());
     }
 
-    /// Writes it out.
     pub(super) fn write(&self, out: &mut dyn Write) -> Outcome {
         Ok(writeln!(out, "{}", self.0.trim_fmt())?)
     }
 }
 
-/// A count with its thousands apart: `12,477`.
+/// A count with separated thousands: `12,477`.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// A count of things: `1 record`, `2 records`.
@@ -65,12 +56,17 @@ pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// The first digits of a Merkle root, enough to tell it from others.
+pub(super) fn short_root(root: &str) -> &str {
+    root.get(..12).unwrap_or(root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn thousands_stand_apart() {
+    fn thousands_are_separated() {
         for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(count(number), expected);
         }
@@ -78,8 +74,8 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_not_told_what_to_do() {
-        let mut table = Table::new(&["account", ">amount"]);
+    fn control_characters_do_not_reach_the_terminal() {
+        let mut table = TextTable::new(&["account", ">amount"]);
         table.row(["\u{1b}[2Jmallory", "1.5"]);
         let mut out = Vec::new();
         table.write(&mut out).unwrap();

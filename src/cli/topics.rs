@@ -1,19 +1,19 @@
-//! `softstake topics`: the Kafka topics of a deployment, made and checked.
+//! `softstake topics`: creates and checks the Kafka topics of a deployment.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use crate::bus::kafka::topics::{Sizes, TopicFinding, look};
-use crate::cli::failure::Failure;
-use crate::cli::flags::Kafka;
-use crate::cli::table::Table;
-use crate::cli::{Outcome, query};
+use crate::cli::flags::KafkaFlags;
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::table::TextTable;
 use crate::config::Loaded;
 
-/// Make the Kafka topics that are missing, and check those that are there
+/// Check the Kafka topics, and create missing ones
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Nothing that exists is changed. Exit status 0 if all is as it should be, 1 if something is not.
+Existing topics are not changed. Exit status: 0 if every topic is right, 1 if not.
 
 Example:
   softstake topics --create --kafka-brokers localhost:9092 --partitions 16")]
@@ -22,23 +22,23 @@ pub(super) struct Topics {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    kafka: Kafka,
-    /// Make what is missing; without it, topics are only looked at
+    kafka: KafkaFlags,
+    /// Create missing topics; without this flag, topics are only checked
     #[arg(long)]
     create: bool,
-    /// Ledger partitions, a power of two up to 4096; `softstake repartition` changes them [default: what is there, or 8]
+    /// Ledger partitions, a power of two up to 4096; `softstake repartition` changes them [default: those of the topic, or 8]
     #[arg(long, value_name = "N", value_parser = power_of_two)]
     partitions: Option<u32>,
-    /// Partitions of each source topic that is made
+    /// Partitions of each new source topic
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     source_partitions: u32,
-    /// Partitions of each output topic that is made, the seals' apart
+    /// Partitions of each new output topic, except the seals'
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     output_partitions: u32,
-    /// Replicas of each topic that is made [default: 3, or as many as there are brokers]
+    /// Replicas of each new topic [default: 3, or the number of brokers if that is less]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     replication: Option<u32>,
-    /// JSON in place of a table
+    /// JSON instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +61,7 @@ impl Topics {
         };
         let findings = look(&loaded.config.kafka, sizes, self.create)?;
         if self.json {
-            query::write_json(&findings, out)?;
+            write_json(&findings, out)?;
         } else {
             show(&findings, out)?;
         }
@@ -73,12 +73,12 @@ impl Topics {
 }
 
 fn show(findings: &[TopicFinding], out: &mut dyn Write) -> Outcome {
-    let mut table = Table::new(&["topic", ">partitions", ">replicas", "state"]);
+    let mut table = TextTable::new(&["topic", ">partitions", ">replicas", "state"]);
     for finding in findings {
         let Some(topic) = finding.topic else { continue };
         let state = match (&finding.wrong[..], &finding.doubtful[..], finding.created) {
-            ([], [], true) => "made",
-            ([], _, true) => "made, see below",
+            ([], [], true) => "created",
+            ([], _, true) => "created, see below",
             ([], [], false) => "right",
             ([], _, false) => "see below",
             _ => "wrong, see below",
@@ -97,7 +97,7 @@ fn show(findings: &[TopicFinding], out: &mut dyn Write) -> Outcome {
             writeln!(out, "\nwrong: {name}: {what}")?;
         }
         for what in &finding.doubtful {
-            writeln!(out, "\nto know: {name}: {what}")?;
+            writeln!(out, "\nnote: {name}: {what}")?;
         }
     }
     Ok(())

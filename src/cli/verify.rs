@@ -1,23 +1,23 @@
-//! `softstake verify`: checks a proof of a payout, with nothing but the proof and the root.
+//! `softstake verify`: checks a proof of a payout from the proof and the root alone.
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::audit::proof::Proof;
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use crate::cli::input;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::core::values::printable::escape_for_terminal;
 
-/// A proof is some kilobytes; more is none.
+/// The largest file that is read, in bytes. A proof has some kilobytes.
 const LARGEST: u64 = 1 << 20;
 
 /// Check a proof of a payout against the root of its epoch
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It needs the file and the root, and nothing else. Take the root from the seal (`softstake query epochs ATOM --json`), or from somebody you trust: a proof
-is worth as much as its root.
+The command needs the file and the root only. Take the root from the seal (`softstake query epochs ATOM --json`), or from \
+somebody you trust: a proof can be trusted as much as its root.
 
 Example:
   softstake verify proof.json --root 7d0c6a7f0f4e9be1ae0f1d1a4a7bd0a2d6a4ef6c3bf2f1c3f8d3ac0f4b0bb0c1")]
@@ -32,7 +32,9 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let name = self.file.display();
-        let bytes = read(&self.file).map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
+        let mut bytes = Vec::new();
+        let read = input::open(&self.file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        read.map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
         let wrong = |why: String| Failure::Failed(format!("{name} proves nothing: {why}"));
         if bytes.len() as u64 > LARGEST {
             return Err(wrong(format!("it is larger than {LARGEST} bytes")));
@@ -53,19 +55,9 @@ impl Verify {
         if self.root.is_none() {
             writeln!(
                 out,
-                "No --root was given: that this is the root of the seal is the proof's own word. Compare it with the seal's."
+                "No --root was given: the root above comes from the proof itself. Compare it with the root of the seal."
             )?;
         }
         Ok(())
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)?;
-    } else {
-        std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
 }

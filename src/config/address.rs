@@ -1,10 +1,9 @@
-//! Where a bus is.
+//! The address of a bus.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The address of an event bus, as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BusAddress {
     /// `dir:PATH`: a directory of files.

@@ -1,40 +1,25 @@
-//! The settings, one by one: how each is called, what it may be, and what is shown of it.
+//! The settings: the names of each, its valid values, and its value as shown.
 
-use crate::config::value::Value;
-use crate::config::{Config, LogFormat};
+use crate::config::level;
+use crate::config::settings::{Config, LogFormat};
+use crate::config::value::SettingValue;
 
-/// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// `bus`
     Bus,
-    /// `state`
     State,
-    /// `partitions`
     Partitions,
-    /// `threads`
     Threads,
-    /// `dedup_epochs`
     DedupEpochs,
-    /// `cache_mb`
     CacheMb,
-    /// `dir.sync`
     DirSync,
-    /// `kafka.brokers`
     KafkaBrokers,
-    /// `kafka.deployment`
     KafkaDeployment,
-    /// `kafka.instance`
     KafkaInstance,
-    /// `snapshots.place`
     SnapshotsPlace,
-    /// `snapshots.every_seconds`
     SnapshotsEverySeconds,
-    /// `snapshots.keep`
     SnapshotsKeep,
-    /// `log.format`
     LogFormat,
-    /// `log.level`
     LogLevel,
 }
 
@@ -58,7 +43,7 @@ impl Key {
         Self::LogLevel,
     ];
 
-    /// Its name, with the table it stands in.
+    /// The name with its table, as in `log.level`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,19 +65,19 @@ impl Key {
         }
     }
 
-    /// The variable that sets it.
+    /// The environment variable.
     #[must_use]
     pub fn variable(self) -> String {
         format!("SOFTSTAKE_{}", self.name().replace('.', "__").to_ascii_uppercase())
     }
 
-    /// The flag that sets it.
+    /// The flag, with its two hyphens.
     #[must_use]
     pub fn flag(self) -> String {
         format!("--{}", self.name().replace(['.', '_'], "-"))
     }
 
-    /// What is in force; `None` if it is not set and has no default.
+    /// The value in force; `None` if it is not set and has no default.
     #[must_use]
     pub fn shown(self, config: &Config) -> Option<String> {
         match self {
@@ -114,8 +99,8 @@ impl Key {
         }
     }
 
-    /// Puts a value in force, or says what it must be.
-    pub(super) fn set(self, config: &mut Config, value: &Value<'_>) -> Result<(), String> {
+    /// Sets a value. The error is a predicate: it makes a sentence after the name of the setting.
+    pub(super) fn set(self, config: &mut Config, value: &SettingValue<'_>) -> Result<(), String> {
         match self {
             Self::Bus => config.bus = Some(value.text()?.parse()?),
             Self::State => match value.text()? {
@@ -134,7 +119,7 @@ impl Key {
             Self::CacheMb => config.cache_mb = value.whole(1, 1 << 20)?,
             Self::DirSync => config.dir.sync = value.truth()?,
             Self::KafkaBrokers => match value.text()? {
-                "" => return Err("must name a broker, as host:port, or several by commas".into()),
+                "" => return Err("must name a broker as host:port, or several separated by commas".into()),
                 brokers => brokers.clone_into(&mut config.kafka.brokers),
             },
             Self::KafkaDeployment => config.kafka.deployment = name(value.text()?)?,
@@ -153,21 +138,21 @@ impl Key {
                 }
             }
             Self::LogLevel => {
-                let level = value.text()?;
-                crate::cli::logging::filter(level)?;
-                level.clone_into(&mut config.log.level);
+                let text = value.text()?;
+                level::targets(text)?;
+                text.clone_into(&mut config.log.level);
             }
         }
         Ok(())
     }
 }
 
-/// A name that is part of Kafka's: of a group, a member, a transactional id.
+/// A name that Kafka uses: of a group, a member, a transactional id.
 fn name(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if text.is_empty() || text.len() > 200 || !text.bytes().all(allowed) {
         return Err(format!(
-            "must be 1 to 200 letters, digits, points, underscores and hyphens, not \"{text}\""
+            "must be 1 to 200 letters, digits, dots, underscores and hyphens, not \"{text}\""
         ));
     }
     Ok(text.to_owned())

@@ -1,4 +1,8 @@
-use crate::config::*;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use crate::config::{Config, Key, Loaded, Origin};
 
 fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -15,13 +19,13 @@ fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)]) -
 }
 
 #[track_caller]
-fn refused(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)], expected: &str) {
+fn rejected(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)], expected: &str) {
     let error = load(file, variables, flags).unwrap_err();
     assert!(error.starts_with(expected), "{error}");
 }
 
 #[test]
-fn each_layer_covers_the_one_below() {
+fn each_layer_overrides_the_one_below() {
     let file = "bus = \"dir:/file\"\nthreads = 3\ncache_mb = 1_000\n\n[log]\nlevel = \"debug\"\nformat = \"json\"\n";
     let variables = [
         ("SOFTSTAKE_THREADS", "4"),
@@ -62,7 +66,7 @@ fn each_layer_covers_the_one_below() {
 }
 
 #[test]
-fn nothing_given_is_all_defaults() {
+fn without_settings_all_are_defaults() {
     let loaded = load(None, &[], &[]).unwrap();
     assert_eq!(loaded.config, Config::default());
     assert_eq!(
@@ -72,38 +76,38 @@ fn nothing_given_is_all_defaults() {
 }
 
 #[test]
-fn what_is_unknown_is_refused() {
-    refused(
+fn an_unknown_setting_is_rejected() {
+    rejected(
         Some("bus = \"dir:a\"\n\npartitons = 4\n"),
         &[],
         &[],
         "softstake.toml:3: there is no setting `partitons`; ",
     );
-    refused(
+    rejected(
         Some("[dir]\nsink = true\n"),
         &[],
         &[],
         "softstake.toml:2: there is no setting `dir.sink`; ",
     );
-    refused(
+    rejected(
         Some("[kafka]\nbroker = \"a\"\n"),
         &[],
         &[],
         "softstake.toml:2: there is no setting `kafka.broker`; ",
     );
-    refused(
+    rejected(
         Some("[bus]\npath = \"a\"\n"),
         &[],
         &[],
         "softstake.toml:1: `bus` must be a string in quotes, not a table",
     );
-    refused(
+    rejected(
         None,
         &[("SOFTSTAKE_PARTITION", "4")],
         &[],
         "SOFTSTAKE_PARTITION: there is no setting",
     );
-    refused(
+    rejected(
         None,
         &[("SOFTSTAKE_LOG_LEVEL", "4")],
         &[],
@@ -114,7 +118,7 @@ fn what_is_unknown_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_place() {
+fn an_invalid_value_is_rejected_with_its_origin() {
     for (file, expected) in [
         (
             "partitions = 3",
@@ -161,28 +165,28 @@ fn what_cannot_be_is_refused_with_its_place() {
             "softstake.toml:2: kafka property `linger.ms` must be a string",
         ),
         ("bus = \"dir:\"", "softstake.toml:1: `bus` must name a directory"),
-        ("\nbus = ", "softstake.toml:2: this is no TOML: "),
+        ("\nbus = ", "softstake.toml:2: not valid TOML: "),
         (
             "bus = \"dir:a\"\nbus = \"dir:b\"",
-            "softstake.toml:2: this is no TOML: duplicate key",
+            "softstake.toml:2: not valid TOML: duplicate key",
         ),
         ("log.level = \"inffo\"", "softstake.toml:1: `log.level` must be"),
     ] {
-        refused(Some(file), &[], &[], expected);
+        rejected(Some(file), &[], &[], expected);
     }
-    refused(
+    rejected(
         None,
         &[("SOFTSTAKE_DIR__SYNC", "1")],
         &[],
         "SOFTSTAKE_DIR__SYNC: `dir.sync` must be true or false, not \"1\"",
     );
-    refused(
+    rejected(
         None,
         &[],
         &[(Key::CacheMb, "lots")],
         "--cache-mb: `cache_mb` must be a whole number from 1 to 1048576, not \"lots\"",
     );
-    refused(
+    rejected(
         None,
         &[("SOFTSTAKE_CONFIG", "nowhere.toml")],
         &[],
@@ -191,8 +195,8 @@ fn what_cannot_be_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_value_that_is_covered_is_judged_all_the_same() {
-    refused(
+fn an_overridden_value_is_checked_as_well() {
+    rejected(
         Some("threads = \"two\""),
         &[("SOFTSTAKE_THREADS", "2")],
         &[],
@@ -201,7 +205,7 @@ fn a_value_that_is_covered_is_judged_all_the_same() {
 }
 
 #[test]
-fn properties_of_librdkafka_are_passed_on_and_secrets_are_not_shown() {
+fn properties_of_librdkafka_are_passed_on_and_secrets_are_hidden() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("softstake.toml");
     let text = "[kafka.properties]\nsasl.username = \"me\"\n\"linger.ms\" = 5\nsasl.password = \"hush\"\n[kafka.files]\n\"ssl.key.password\" = \"/run/key\"\n";
@@ -215,7 +219,7 @@ fn properties_of_librdkafka_are_passed_on_and_secrets_are_not_shown() {
     assert_eq!(kafka.properties["sasl.username"], "me");
     assert_eq!(kafka.properties["linger.ms"], "5");
     assert_eq!(kafka.properties["session.timeout.ms"], "6000");
-    // The file of a secret, named above the secret itself, takes its place.
+    // A file for a secret, named in a higher layer, replaces the secret itself.
     assert!(!kafka.properties.contains_key("sasl.password"));
     assert_eq!(kafka.files["sasl.password"], Path::new("/run/password"));
     let shown: Vec<(String, String)> = loaded

@@ -1,17 +1,16 @@
-//! A value as it was given: text of a variable or flag, or a value of the file, whose type counts.
+//! A value before it is checked: the text of a variable or flag, or a TOML value of the file, whose type is checked.
 
 use toml::de::DeValue;
 
-/// A value before it is judged. All errors are predicates: they make a sentence after the name of the setting.
-pub(super) enum Value<'a> {
+/// A value before it is checked. All errors are predicates: they make a sentence after the name of the setting.
+pub(super) enum SettingValue<'a> {
     /// Of a variable or a flag.
     Text(&'a str),
     /// Of the file.
     Toml(&'a DeValue<'a>),
 }
 
-impl Value<'_> {
-    /// A text.
+impl SettingValue<'_> {
     pub(super) fn text(&self) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
@@ -20,7 +19,7 @@ impl Value<'_> {
         }
     }
 
-    /// A text, number or truth, as text: for what is passed on as it is.
+    /// A string, number or Boolean, as text, for librdkafka.
     pub(super) fn plain(&self) -> Result<String, String> {
         match self {
             Self::Text(text) => Ok((*text).to_owned()),
@@ -34,7 +33,7 @@ impl Value<'_> {
         }
     }
 
-    /// A whole number.
+    /// A whole number in a range, both ends included.
     pub(super) fn whole(&self, least: u64, most: u64) -> Result<u64, String> {
         let number = match self {
             Self::Text(text) => text.parse().ok(),
@@ -51,7 +50,6 @@ impl Value<'_> {
         })
     }
 
-    /// Yes or no.
     pub(super) fn truth(&self) -> Result<bool, String> {
         match self {
             Self::Text("true") | Self::Toml(DeValue::Boolean(true)) => Ok(true),
@@ -62,7 +60,7 @@ impl Value<'_> {
     }
 }
 
-/// What a value of the file is.
+/// The type of a TOML value, in words.
 const fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

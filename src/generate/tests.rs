@@ -118,7 +118,7 @@ fn settings_out_of_range_are_named() {
     }
 }
 
-/// Members named here hold amounts wherever they stand, but for those of unknown fields.
+/// Members with these names hold amounts at any depth, except in unknown fields.
 fn check_amounts(value: &Value) {
     let Value::Object(members) = value else { return };
     for (name, value) in members {

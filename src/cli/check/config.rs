@@ -1,13 +1,13 @@
-//! `softstake check --config`: what is in force, and where each value came from.
+//! `softstake check --config`: the settings in force, and the origin of each.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::Outcome;
-use crate::cli::query::write_json;
-use crate::cli::table::Table;
+use crate::cli::json::write_json;
+use crate::cli::outcome::Outcome;
+use crate::cli::table::TextTable;
 use crate::config::{Key, Loaded};
 
 pub(super) fn check(file: Option<&Path>, json: bool, out: &mut dyn Write) -> Outcome {
@@ -29,7 +29,7 @@ fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
         }
         return write_json(&Value::Object(shown), out);
     }
-    let mut table = Table::new(&["setting", "value", "from", "variable", "flag"]);
+    let mut table = TextTable::new(&["setting", "value", "from", "variable", "flag"]);
     for (key, value, from) in settings {
         let value = value.unwrap_or_else(|| "(not set)".into());
         table.row([key.name(), &value, &from, &key.variable(), &key.flag()]);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_values_and_where_they_came_from() {
+    fn shows_values_and_their_origins() {
         let variables = [("SOFTSTAKE_LOG__FORMAT".into(), "json".into())];
         let flags = [(Key::Partitions, "16".into())];
         let loaded = Loaded::from(None, Path::new("/nowhere/softstake.toml"), variables, &flags).unwrap();

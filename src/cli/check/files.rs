@@ -1,23 +1,23 @@
-//! What lies in a bus directory beside the partitions that are read.
+//! Files in a bus directory that are not read, or not completely.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::bus::{Topic, TopicKind};
-use crate::cli::failure::Failure;
+use crate::cli::outcome::Failure;
 
-/// What was found: problems keep records from being read, notes do not.
+/// Problems keep records from being read; notes do not.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings {
+pub(super) struct FileFindings {
     pub(super) problems: Vec<String>,
     pub(super) notes: Vec<String>,
 }
 
-/// Looks through the directory of a bus.
-pub(super) fn look(root: &Path) -> Result<Findings, Failure> {
-    let failed = |error: io::Error| Failure::Failed(format!("cannot look through {}: {error}", root.display()));
-    let mut findings = Findings::default();
+/// Lists the directory of a bus.
+pub(super) fn look(root: &Path) -> Result<FileFindings, Failure> {
+    let failed = |error: io::Error| Failure::Failed(format!("cannot read the folder {}: {error}", root.display()));
+    let mut findings = FileFindings::default();
     for entry in sorted(root).map_err(failed)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name == ".softstake" {
@@ -34,13 +34,15 @@ pub(super) fn look(root: &Path) -> Result<Findings, Failure> {
                 look_at_topic(topic, &entry.path(), &mut findings).map_err(failed)?;
             }
             Some(_) => {}
-            None => findings.notes.push(format!("{name} is no topic, and not looked at")),
+            None => findings
+                .notes
+                .push(format!("{name} is not a topic, and is not checked")),
         }
     }
     Ok(findings)
 }
 
-fn look_at_topic(topic: Topic, folder: &Path, findings: &mut Findings) -> io::Result<()> {
+fn look_at_topic(topic: Topic, folder: &Path, findings: &mut FileFindings) -> io::Result<()> {
     for entry in sorted(folder)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         let shown = format!("{topic}/{name}");
@@ -48,19 +50,27 @@ fn look_at_topic(topic: Topic, folder: &Path, findings: &mut Findings) -> io::Re
             .strip_suffix(".jsonl")
             .and_then(|digits| Some((digits, digits.parse::<u32>().ok()?)));
         match number {
-            None => findings.notes.push(format!("{shown} is no partition, and not looked at")),
+            None => findings
+                .notes
+                .push(format!("{shown} is not a partition, and is not checked")),
             Some((digits, number)) if digits != number.to_string() => findings.problems.push(format!(
-                "{shown} is not read: partition {number} is {topic}/{number}.jsonl, two names for one partition would be two logs"
+                "{shown} is not read: the file of partition {number} is {topic}/{number}.jsonl"
             )),
             Some((_, number)) if topic == Topic::Control && number != 0 => {
-                findings.problems.push(format!("{shown} is not read: {topic} has one partition, 0.jsonl"));
+                findings
+                    .problems
+                    .push(format!("{shown} is not read: {topic} has one partition, 0.jsonl"));
             }
             Some(_) if entry.path().is_dir() => {
-                findings.problems.push(format!("{shown} is a folder; a partition is a file"));
+                findings
+                    .problems
+                    .push(format!("{shown} is a folder; a partition is a file"));
             }
             Some(_) => {
                 if let Some(bytes) = torn(&entry.path())? {
-                    findings.notes.push(format!("{shown} ends in {bytes} bytes without a line feed: that record is not there yet"));
+                    findings.notes.push(format!(
+                        "{shown} ends in {bytes} bytes without a line feed: that record is not complete yet"
+                    ));
                 }
             }
         }
@@ -123,16 +133,16 @@ mod tests {
             findings.problems,
             [
                 "exchange.deposits is a file; topic exchange.deposits is a folder of partitions",
-                "exchange.trades/01.jsonl is not read: partition 1 is exchange.trades/1.jsonl, two names for one partition would be two logs",
+                "exchange.trades/01.jsonl is not read: the file of partition 1 is exchange.trades/1.jsonl",
                 "softstake.control/1.jsonl is not read: softstake.control has one partition, 0.jsonl",
             ]
         );
         assert_eq!(
             findings.notes,
             [
-                "exchange.trades/0.jsonl ends in 2 bytes without a line feed: that record is not there yet",
-                "exchange.trades/notes.txt is no partition, and not looked at",
-                "exchange.tradez is no topic, and not looked at",
+                "exchange.trades/0.jsonl ends in 2 bytes without a line feed: that record is not complete yet",
+                "exchange.trades/notes.txt is not a partition, and is not checked",
+                "exchange.tradez is not a topic, and is not checked",
             ]
         );
     }

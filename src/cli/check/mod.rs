@@ -1,9 +1,9 @@
-//! `softstake check`: is a configuration, a bus or a programme right? Nothing is run and nothing is written.
+//! `softstake check`: checks a configuration, a bus or a programme. It runs nothing and writes nothing.
 
 mod config;
 mod files;
 mod known;
-pub(in crate::cli) mod programme;
+mod programme;
 mod report;
 
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::cli::Outcome;
+use crate::cli::outcome::Outcome;
 use crate::config::BusAddress;
 
 /// Check a configuration, a bus or a programme without running
@@ -19,7 +19,8 @@ use crate::config::BusAddress;
 #[command(
     group = ArgGroup::new("what").required(true).args(["config", "bus", "programme"]),
     after_help = "\
-Exit status 0 if all is right, 1 if a record would be refused or a file of the bus would not be read, 2 if the configuration is wrong.
+Exit status: 0 if everything is right, 1 if a record would be rejected or a file of the bus would not be read, 2 if the \
+configuration is wrong.
 
 Example:
   softstake check --config
@@ -27,16 +28,16 @@ Example:
   softstake check --programme atom.json"
 )]
 pub(super) struct Check {
-    /// Show what is in force and where each value came from; FILE in place of ./softstake.toml
+    /// Show the settings in force and the origin of each; FILE replaces ./softstake.toml
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     config: Option<Option<PathBuf>>,
-    /// Read every source and control record of a bus, and show what would be refused
+    /// Read every source and control record of a bus, and show which would be rejected
     #[arg(long, value_name = "dir:PATH")]
     bus: Option<BusAddress>,
-    /// Say what a softstake.asset.v1 event, or just its data, means; - for stdin
+    /// Explain a softstake.asset.v1 event, or only its data; - for standard input
     #[arg(long, value_name = "FILE")]
     programme: Option<PathBuf>,
-    /// JSON in place of tables
+    /// JSON instead of tables
     #[arg(long)]
     json: bool,
 }
@@ -50,7 +51,7 @@ impl Check {
         } else if let Some(file) = &self.programme {
             programme::check(file, self.json, out)
         } else {
-            // One of the three is required.
+            // clap requires one of the three.
             Ok(())
         }
     }

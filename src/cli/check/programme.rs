@@ -1,7 +1,6 @@
-//! `softstake check --programme`: what a listing means, in words and with an example.
+//! `softstake check --programme`: explains a listing in words and with an example.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use ethnum::I256;
@@ -10,37 +9,28 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
-use crate::cli::query::write_json;
-use crate::cli::table::Table;
+use crate::cli::input;
+use crate::cli::json::write_json;
+use crate::cli::listing_file::parse_listing;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::table::TextTable;
 use crate::core::accrue::eligibility::Eligibility;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Holding, Rules};
-use crate::core::contract::event::{Envelope, Type};
-use crate::core::contract::fields::time;
 use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
 use crate::core::contract::records::timestamp;
-use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
 use crate::core::values::amount;
 use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
 use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
 
-/// What the accounts of an example share, in whole units of the asset.
+/// The pool that the accounts of an example share, in whole coins of the asset.
 const EXAMPLE_POOL: u128 = 100;
 
 pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        io::stdin().read_to_end(&mut bytes).map(|_| ())
-    } else {
-        fs::read(file).map(|read| bytes = read)
-    };
-    read.map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))?;
-    let listing = match listing(&bytes) {
+    let listing = match parse_listing(&input::read(file)?) {
         Ok(listing) => listing,
         Err(rejection) => {
             if json {
@@ -51,7 +41,7 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
             } else {
                 writeln!(
                     out,
-                    "Refused. {}: {}",
+                    "Rejected. {}: {}",
                     rejection.code,
                     escape_for_terminal(&rejection.reason)
                 )?;
@@ -60,7 +50,7 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
         }
     };
     let example =
-        example(&listing).map_err(|fault| Failure::Failed(format!("the example cannot be worked out: {fault}")))?;
+        example(&listing).map_err(|fault| Failure::Failed(format!("the example cannot be computed: {fault}")))?;
     if json {
         return write_json(&json!({ "listing": listing.to_value(), "example": example }), out);
     }
@@ -70,31 +60,12 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     show(&listing, &example, out)
 }
 
-/// Reads a whole event, or only its data.
-pub(in crate::cli) fn listing(bytes: &[u8]) -> Result<Listing, Rejection> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        Code::InvalidJson.because(format!("the file is not UTF-8 from byte {} on", error.valid_up_to()))
-    })?;
-    let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|error| Code::InvalidJson.because(format!("the file is not JSON: {error}")))?;
-    if value.get("data").is_none() && value.get("specversion").is_none() {
-        return Listing::read(text.trim());
-    }
-    let envelope = Envelope::read(bytes)?;
-    if Type::of(&envelope.kind)? != Type::Listing {
-        return Err(Code::InvalidEvent.because("`type` is not softstake.asset.v1: this event lists nothing"));
-    }
-    time(envelope.time, "time")?;
-    Listing::read(envelope.data)
-}
-
 /// The listing in sentences.
 fn words(listing: &Listing) -> Vec<String> {
     let Listing { terms, programme } = listing;
     let (asset, calendar) = (terms.asset, &terms.calendar);
     let units = |units: u128| format!("{} {asset}", amount::format_units(units, terms.decimals));
-    // A rate is at most 1000 * 10^18.
-    // A rate is at most 1000 * 10^18: with the two places more that per cent have, 24 digits, of which a decimal holds 28.
+    // A rate is at most 1000 * 10^18. A percentage has two digits more, and a decimal holds 28.
     let per_cent = |rate: u128| {
         let places = u32::from(RATE_DECIMALS) - 2;
         let rate = i128::try_from(rate)
@@ -116,33 +87,36 @@ fn words(listing: &Listing) -> Vec<String> {
             if from == Epoch::FIRST {
                 ""
             } else {
-                "; the asset must be listed before, and this is a change"
+                "; they change the rules of an asset that is already listed"
             }
         ),
         match programme.mode {
             Mode::Pool => format!(
-                "Pool: the pot given with each close and the validators' rewards are shared by weight, after a commission of {}.",
+                "Pool: the pool of each close and the validators' rewards are shared by weight, after a commission of {}.",
                 per_cent(programme.commission_rate)
             ),
             Mode::Apr { rate } => format!(
-                "Rate: weight earns {} a year, by 365 days; the sum is what has to be funded.",
+                "Rate: weight earns {} per year of 365 days; the exchange funds the sum.",
                 per_cent(rate)
             ),
         },
     ];
     words.push(match (programme.min_balance, programme.max_balance) {
-        (0, None) => "Every balance counts, on average over the epoch.".into(),
+        (0, None) => "Every average balance over the epoch counts.".into(),
         (0, Some(most)) => format!("Of an average balance, at most {} counts.", units(most)),
         (least, None) => format!("An average balance below {} earns nothing.", units(least)),
         (least, Some(most)) => format!(
-            "An average balance below {} earns nothing; above {}, the excess does not count.",
+            "An average balance below {} earns nothing; the part above {} does not count.",
             units(least),
             units(most)
         ),
     });
     let multiplier = |multiplier: u64| amount::format_units(u128::from(multiplier), MULTIPLIER_DECIMALS);
     if let [only] = &programme.tiers[..] {
-        words.push(format!("All of it weighs {}.", multiplier(only.multiplier)));
+        words.push(format!(
+            "Every part of the balance has the weight {}.",
+            multiplier(only.multiplier)
+        ));
     } else {
         words.push("Each part of the balance has its own weight:".into());
         let mut below = 0;
@@ -159,32 +133,34 @@ fn words(listing: &Listing) -> Vec<String> {
         "Rewards are cut to multiples of {}; {}.",
         units(programme.grain(terms.decimals)),
         match programme.min_payout {
-            0 => "whatever there is, is paid".into(),
+            0 => "every amount is paid".into(),
             least => format!("less than {} is withheld until it adds up", units(least)),
         }
     ));
     words.push(
         match programme.enrolment {
-            Enrolment::Automatic => "Everybody takes part who has not opted out and is not excluded.",
-            Enrolment::OptIn => "Only those take part who are enrolled when the epoch starts.",
+            Enrolment::Automatic => "Every account takes part that has not opted out and is not excluded.",
+            Enrolment::OptIn => "Only accounts take part that are enrolled when the epoch starts.",
         }
         .into(),
     );
     words.push(
         match programme.late_policy {
             LatePolicy::Carry => {
-                "Late postings count with their true time: what was missed is made good in the oldest open epoch."
+                "Late postings count from their true time: the missed part is paid in the oldest open epoch."
             }
-            LatePolicy::Forfeit => "Late postings count from the start of the oldest open epoch: the past is not paid.",
+            LatePolicy::Forfeit => {
+                "Late postings count from the start of the oldest open epoch: the missed part is not paid."
+            }
         }
         .into(),
     );
     words
 }
 
-/// One account of the example, all in the asset.
+/// One account of the example. All figures are in the asset.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ExampleLine {
     held: String,
     counted: String,
     weight: String,
@@ -192,7 +168,7 @@ struct Line {
     paid: String,
 }
 
-/// Balances on both sides of every bound.
+/// Balances at, below and above the bounds of the programme.
 fn balances(listing: &Listing) -> Vec<u128> {
     let programme = &listing.programme;
     let bounds = programme.tiers.iter().filter_map(|tier| tier.up_to);
@@ -213,7 +189,7 @@ fn balances(listing: &Listing) -> Vec<u128> {
     balances
 }
 
-fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
+fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
     let rules = Rules::new(&listing.terms, &listing.programme)?;
     let decimals = u32::from(listing.terms.decimals);
     let length = U512::from(listing.terms.calendar.length_ms());
@@ -241,7 +217,7 @@ fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
         let reward = rules.share(weight, split.to_share, total)?;
         let (paid, _) = rules.pay(reward, U512::ZERO)?;
         let each = |sum: U512| sum.checked_div(length).unwrap_or_default();
-        lines.push(Line {
+        lines.push(ExampleLine {
             held: rules.amount(U512::from(balance)),
             counted: rules.amount(each(counted)),
             weight: amount::format_units_wide(false, each(weight), decimals + u32::from(MULTIPLIER_DECIMALS)),
@@ -252,26 +228,26 @@ fn example(listing: &Listing) -> Result<Vec<Line>, Fault> {
     Ok(lines)
 }
 
-fn show(listing: &Listing, example: &[Line], out: &mut dyn Write) -> Outcome {
+fn show(listing: &Listing, example: &[ExampleLine], out: &mut dyn Write) -> Outcome {
     let asset = listing.terms.asset;
     match listing.programme.mode {
         Mode::Pool => writeln!(
             out,
-            "\nExample: these accounts share {EXAMPLE_POOL} {asset}, each holding the same all epoch long"
+            "\nExample: these accounts share {EXAMPLE_POOL} {asset}; each holds a constant balance"
         )?,
         Mode::Apr { .. } => writeln!(
             out,
-            "\nExample: one epoch's reward for who holds the same all the while, in {asset}"
+            "\nExample: the reward of one epoch for a constant balance, in {asset}"
         )?,
     }
-    let mut table = Table::new(&[">held", ">counts", ">weighs", ">reward", ">paid at once"]);
+    let mut table = TextTable::new(&[">held", ">counts", ">weighs", ">reward", ">paid at once"]);
     for line in example {
         table.row([&line.held, &line.counted, &line.weight, &line.reward, &line.paid]);
     }
     table.write(out)
 }
 
-/// Seconds in the largest unit that divides them.
+/// Seconds in the largest unit that divides them: `90 minutes`.
 fn duration(seconds: u64) -> String {
     let (number, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")]
         .into_iter()
@@ -282,6 +258,8 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const POOL: &str = r#"{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,
@@ -305,7 +283,7 @@ mod tests {
         for expected in [
             "ATOM has 6 decimals. Its epochs last 1 day; epoch 0 starts at 2026-11-01T00:00:00.000Z.",
             "after a commission of 10 %.",
-            "below 0.5 ATOM earns nothing; above 10000 ATOM, the excess does not count.",
+            "below 0.5 ATOM earns nothing; the part above 10000 ATOM does not count.",
             "  from 0 ATOM to 100 ATOM: 1\n  above 100 ATOM: 1.5\n",
             "multiples of 0.0001 ATOM; less than 0.1 ATOM is withheld",
         ] {
@@ -334,11 +312,11 @@ mod tests {
         let (outcome, text) = checked(&event, false);
         assert_eq!(outcome, Ok(()));
         for expected in [
-            "earns 3.65 % a year",
+            "earns 3.65 % per year",
             "epochs last 1 hour",
-            "from epoch 2 on, which starts at 2026-11-01T02:00:00.000Z; the asset must be listed before",
-            "Only those take part",
-            "the past is not paid",
+            "from epoch 2 on, which starts at 2026-11-01T02:00:00.000Z; they change the rules of an asset that is already listed",
+            "Only accounts take part that are enrolled",
+            "the missed part is not paid",
             // 100 * 0.0365 / 8760
             "0.000416666",
         ] {
@@ -347,17 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_refused_is_a_failed_check() {
+    fn a_listing_that_would_be_rejected_is_a_failed_check() {
         for (text, expected) in [
-            ("{", "Refused. invalid_json: "),
-            ("[]", "Refused. invalid_event: "),
+            ("{", "Rejected. invalid_json: "),
+            ("[]", "Rejected. invalid_event: "),
             (
                 &POOL.replace("\"0.10\"", "\"1.10\""),
-                "Refused. invalid_programme: `commission_rate` must be at most 1\n",
+                "Rejected. invalid_programme: `commission_rate` must be at most 1\n",
             ),
             (
                 r#"{"specversion":"1.0","id":"1","source":"/t","type":"exchange.deposit.v1","time":"","data":{}}"#,
-                "Refused. invalid_event: `type`",
+                "Rejected. invalid_event: `type`",
             ),
         ] {
             let (outcome, said) = checked(text, false);

@@ -1,4 +1,4 @@
-//! `softstake check --bus`: every source and control record, read as a run would read it.
+//! `softstake check --bus`: reads every source and control record as a run would read it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -10,11 +10,12 @@ use serde::Serialize;
 use crate::bus::dir::ReadOnlyDir;
 use crate::bus::{Log, Topic, TopicPartition};
 use crate::cli::check::files;
-use crate::cli::check::files::Findings;
+use crate::cli::check::files::FileFindings;
 use crate::cli::check::known::{KnownAssets, SourceVerdict};
-use crate::cli::failure::Failure;
-use crate::cli::table::{Table, count};
-use crate::cli::{Outcome, bus, progress, query, records};
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::table::{TextTable, count};
+use crate::cli::{bus, progress, records};
 use crate::config::BusAddress;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::rejection::Rejection;
@@ -22,19 +23,18 @@ use crate::core::dedup::check_copy;
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
 
-/// So many examples of each code are shown.
+/// How many examples of each code are shown.
 const EXAMPLES: usize = 3;
 
-/// What was found on a bus.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BusReport {
     bus: String,
     topics: Vec<TopicReport>,
-    /// By code.
+    /// Rejections, by code.
     refused: BTreeMap<&'static str, Refused>,
-    /// Postings ignored, by asset.
+    /// Ignored postings, by asset.
     unlisted: BTreeMap<Asset, u64>,
-    /// What keeps records from being read.
+    /// Files that keep records from being read.
     problems: Vec<String>,
     notes: Vec<String>,
 }
@@ -63,21 +63,21 @@ struct Example {
     reason: String,
 }
 
-/// What a partition's records have in common: the ids seen there, and what has been counted of its topic.
-struct Reading<'a> {
+/// The check of one partition: the ids seen there, and the counts of its topic.
+struct PartitionCheck<'a> {
     partition: TopicPartition,
     topic: &'a mut TopicReport,
     refused: &'a mut BTreeMap<&'static str, Refused>,
-    /// Fingerprints of what was applied, by identity: some 50 bytes for each event of one partition.
+    /// Fingerprints of the applied events, by identity: some 50 bytes for each event of one partition.
     seen: HashMap<[u8; 16], u128>,
 }
 
 pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Outcome {
-    let opened = bus::open_for_reading(address)?;
+    let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
     let report = read(&opened, address, files::look(root)?)?;
     if json {
-        query::write_json(&report, out)?;
+        write_json(&report, out)?;
     } else {
         show(&report, out)?;
     }
@@ -88,8 +88,8 @@ pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Ou
     }
 }
 
-fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<Report, Failure> {
-    let mut report = Report {
+fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Result<BusReport, Failure> {
+    let mut report = BusReport {
         bus: address.to_string(),
         topics: Vec::new(),
         refused: BTreeMap::new(),
@@ -98,7 +98,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<R
         notes: findings.notes,
     };
     let bar = progress::bar("records", 0);
-    // The control topic first, as in a run: it says what is listed.
+    // The control topic comes first, as in a run: it has the listings.
     let mut known = KnownAssets::default();
     for topic in [Topic::Control].into_iter().chain(Topic::SOURCES) {
         let mut partitions = bus.partitions(topic)?;
@@ -113,13 +113,13 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<R
         for number in partitions {
             let partition = topic.partition(number);
             bar.inc_length(bus.readable_end(partition)?);
-            let mut reading = Reading {
+            let mut check = PartitionCheck {
                 partition,
                 topic: &mut counts,
                 refused: &mut report.refused,
                 seen: HashMap::new(),
             };
-            reading.all(bus, &bar, &mut known, &mut report.unlisted)?;
+            check.all(bus, &bar, &mut known, &mut report.unlisted)?;
         }
         report.topics.push(counts);
     }
@@ -127,7 +127,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: Findings) -> Result<R
     Ok(report)
 }
 
-impl Reading<'_> {
+impl PartitionCheck<'_> {
     fn all(
         &mut self,
         bus: &ReadOnlyDir,
@@ -195,8 +195,8 @@ impl Reading<'_> {
     }
 }
 
-fn show(report: &Report, out: &mut dyn Write) -> Outcome {
-    let mut table = Table::new(&[
+fn show(report: &BusReport, out: &mut dyn Write) -> Outcome {
+    let mut table = TextTable::new(&[
         "topic",
         ">partitions",
         ">records",
@@ -222,7 +222,7 @@ fn show(report: &Report, out: &mut dyn Write) -> Outcome {
         }
     }
     if !report.unlisted.is_empty() {
-        writeln!(out, "\nPostings ignored, as their asset is not listed:")?;
+        writeln!(out, "\nPostings ignored, because their asset is not listed:")?;
         for (asset, postings) in &report.unlisted {
             writeln!(out, "  {asset} {}", count(*postings))?;
         }
@@ -236,13 +236,13 @@ fn show(report: &Report, out: &mut dyn Write) -> Outcome {
         }
     }
     let verdict = if report.refused.is_empty() && report.problems.is_empty() {
-        "All of it would be read, and nothing refused"
+        "Every record would be read, and none rejected"
     } else {
-        "Not all is right"
+        "There are errors"
     };
     writeln!(
         out,
-        "\n{verdict}. What depends on when things are read (too_old, listing_too_late) only a run can tell."
+        "\n{verdict}. Rejections that depend on the order of reading (too_old, listing_too_late) are only known in a run."
     )?;
     Ok(())
 }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_bus_is_right() {
+    fn a_valid_bus_passes() {
         let root = tempfile::tempdir().unwrap();
         put(
             root.path(),
@@ -297,10 +297,7 @@ mod tests {
         put(root.path(), "exchange.deposits", &lines.map(|line| line + "\n"));
         let (outcome, text) = checked(root.path());
         assert_eq!(outcome, Ok(()), "{text}");
-        assert!(
-            text.contains("  DOGE 1\n") && text.contains("nothing refused"),
-            "{text}"
-        );
+        assert!(text.contains("  DOGE 1\n") && text.contains("none rejected"), "{text}");
         let json: serde_json::Value = {
             let mut out = Vec::new();
             check(&BusAddress::Dir(root.path().to_path_buf()), true, &mut out).unwrap();
@@ -315,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_refused_is_shown_with_its_place() {
+    fn a_record_that_would_be_rejected_is_shown_with_its_line() {
         let root = tempfile::tempdir().unwrap();
         let control = [
             LISTING.to_owned(),

@@ -1,34 +1,33 @@
-//! The demo's own audit: it recomputes from what was published that money was conserved, in exact arithmetic.
+//! The demo's own audit: it recomputes, exactly, from the published records that money was conserved.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::audit::exact::Exact;
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::records::{Distribution, Seal};
+use crate::cli::table::short_root;
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
 use crate::core::values::bucket::{BUCKETS, bucket};
 
-/// Two sums that must be equal, part by part.
+/// The parts of two sums that must be equal.
 #[derive(Debug, PartialEq, Eq)]
-struct Balance<'a> {
+struct Conservation<'a> {
     given: Vec<(&'a str, &'static str)>,
     used: Vec<(&'a str, &'static str)>,
 }
 
 impl Seal {
-    /// `P + carried_in + withheld_before = commission + distributed + withheld_after + carried_out`; of an epoch that pays a rate, the
-    /// rewards take the place of the pot, and what is carried is not touched.
-    fn balance(&self) -> Balance<'_> {
+    /// `P + carried_in + withheld_before = commission + distributed + withheld_after + carried_out`. In an epoch that pays a
+    /// rate, the rewards replace the pool, and the carried amount does not change.
+    fn conservation(&self) -> Conservation<'_> {
         let before = (self.withheld_before.as_str(), "withheld before");
         let paid = [
             (self.distributed.as_str(), "distributed"),
             (self.withheld_after.as_str(), "withheld after"),
         ];
         if self.mode == "apr" {
-            return Balance {
+            return Conservation {
                 given: vec![(&self.rewarded, "rewarded"), before],
                 used: paid.to_vec(),
             };
@@ -36,14 +35,14 @@ impl Seal {
         let mut used = vec![(self.commission.as_str(), "commission")];
         used.extend(paid);
         used.push((&self.carried_out, "carried out"));
-        Balance {
+        Conservation {
             given: vec![(&self.reward_pool, "pool"), (&self.carried_in, "carried in"), before],
             used,
         }
     }
 }
 
-impl Balance<'_> {
+impl Conservation<'_> {
     fn holds(&self) -> bool {
         let sum = |parts: &[(&str, &str)]| {
             parts
@@ -66,17 +65,17 @@ impl Balance<'_> {
     }
 }
 
-/// What the distributions of an epoch add up to.
+/// The sums over the distributions of an epoch.
 #[derive(Default)]
-struct Sums {
+struct EpochSums {
     count: u64,
-    /// None if an amount is no amount.
+    /// `None` if an amount cannot be parsed.
     sum: Option<Exact>,
     /// The leaves of the Merkle tree, by bucket and account.
     leaves: BTreeMap<(u16, Vec<u8>), String>,
 }
 
-impl Sums {
+impl EpochSums {
     fn of<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Self {
         let mut sums = Self {
             sum: Some(Exact::default()),
@@ -103,18 +102,17 @@ impl Sums {
         for ((bucket, _), leaf) in &self.leaves {
             buckets.entry(*bucket).or_default().push(leaf.as_bytes());
         }
-        let root = epoch_root((0..BUCKETS).map(|bucket| buckets.get(&bucket).map_or(EMPTY_ROOT, BucketTree::root)));
-        root.iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string never fails.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        let root = |bucket| buckets.get(&bucket).map_or(EMPTY_ROOT, BucketTree::root);
+        hex::encode(epoch_root((0..BUCKETS).map(root)))
     }
 }
 
-/// Writes the check of every seal; whether all of them hold.
+/// Writes the check of every seal. Returns whether all of them hold.
 pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
-    writeln!(out, "Is money conserved? Recomputed from what was published, exactly:")?;
+    writeln!(
+        out,
+        "Is money conserved? Recomputed exactly from the published records:"
+    )?;
     let mut all_hold = !seals.is_empty();
     for seal in seals {
         all_hold &= one(seal, distributions, out)?;
@@ -124,8 +122,8 @@ pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn
 }
 
 fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
-    let balance = seal.balance();
-    let sums = Sums::of(
+    let conservation = seal.conservation();
+    let sums = EpochSums::of(
         distributions
             .iter()
             .filter(|paid| (&paid.asset, paid.epoch) == (&seal.asset, seal.epoch)),
@@ -137,7 +135,7 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
         Ok(writeln!(out, "    {what}  {}", mark(holds))?)
     };
     writeln!(out, "  {} epoch {}", seal.asset, seal.epoch)?;
-    line(out, balance.line(), balance.holds())?;
+    line(out, conservation.line(), conservation.holds())?;
     line(
         out,
         format!(
@@ -147,12 +145,8 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
         ),
         paid,
     )?;
-    line(
-        out,
-        format!("Merkle root {}", crate::cli::query::short(&seal.root)),
-        root,
-    )?;
-    Ok(balance.holds() && paid && root)
+    line(out, format!("Merkle root {}", short_root(&seal.root)), root)?;
+    Ok(conservation.holds() && paid && root)
 }
 
 #[cfg(test)]
@@ -217,16 +211,16 @@ mod tests {
     fn the_worked_example_holds() {
         let (seal, mut distributions) = example();
         assert_eq!(
-            seal.balance().line(),
+            seal.conservation().line(),
             "12.5 pool + 0 carried in + 0 withheld before = 1.25 commission + 11.2499 distributed + 0 withheld after + 0.0001 carried out"
         );
         assert!(holds(&seal, &distributions));
         distributions.reverse();
-        assert!(holds(&seal, &distributions), "the order means nothing");
+        assert!(holds(&seal, &distributions), "the order does not matter");
     }
 
     #[test]
-    fn one_unit_too_much_is_noticed() {
+    fn one_unit_too_much_is_detected() {
         let (right, distributions) = example();
         for change in [
             |seal: &mut Seal| seal.carried_out = "0.000100000000000001".into(),
@@ -255,7 +249,7 @@ mod tests {
         seal.mode = "apr".into();
         (seal.carried_in, seal.carried_out) = ("5".into(), "5".into());
         assert_eq!(
-            seal.balance().line(),
+            seal.conservation().line(),
             "11.2499 rewarded + 0 withheld before = 11.2499 distributed + 0 withheld after"
         );
         assert!(holds(&seal, &distributions));

@@ -1,16 +1,15 @@
-//! What the demo sends after the closes: deposits of a day that is settled already.
+//! The demo's late deposits: they arrive after the closes, for a day that is already settled.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
 use crate::bus::Topic;
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::core::contract::records::timestamp;
 use crate::generate::TapeSummary;
 
-/// Noon of the last day that is closed, in milliseconds after its end.
+/// Half a day, in milliseconds.
 const HALF_A_DAY_MS: i128 = 43_200_000;
 
 /// Appends the late deposits: one in XRP, one in ETH, one of them twice.

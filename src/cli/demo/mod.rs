@@ -1,11 +1,12 @@
-//! `softstake demo`: two days of a public market, from raw trades to sealed payouts, and what to look at afterwards.
+//! `softstake demo`: two days of a public market, from trades to sealed payouts.
 
 mod audit;
 mod late;
+mod results;
 mod show;
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,60 +15,48 @@ use clap::Args;
 use flate2::read::MultiGzDecoder;
 use indicatif::MultiProgress;
 
-use crate::bus::Topic;
-use crate::cli::failure::Failure;
-use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
-use crate::cli::{Outcome, bus, progress, records, signals};
+use crate::cli::deployment::{alarmed, deployment};
+use crate::cli::generate::described;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::{bus, logging, progress, signals};
 use crate::config::{BusAddress, Config, LogConfig, LogFormat};
 use crate::deployment::{RunEnd, run};
-use crate::generate;
-use crate::generate::Tape;
+use crate::generate::{Tape, write_tape};
 use crate::task::stats::Stats;
 
-/// 12,477 trades of XRP against ETH; `demo/README.md` tells where they are from.
+/// 12,477 trades of XRP against ETH; `demo/README.md` names their source.
 const TAPE: &[u8] = include_bytes!("../../../demo/xrpeth-aggtrades-2019-10-11_13.csv.gz");
 
-/// Run two days of real trades through everything, and show what comes of it
+/// Settle two days of real trades, and show the results
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It replays the XRP/ETH market of two days in October 2019 between made-up accounts, with both assets listed, epochs of a day and a close at
-each midnight; then a deposit comes late. Nothing outside its own folder is read or written.
+The demo uses the trades of the XRP/ETH market on two days in October 2019, between invented accounts. Both assets are \
+listed, an epoch is a day, and each midnight has a close. Then late deposits arrive. The demo reads and writes only its own \
+folder.
 
 Example:
   softstake demo --dir demo-run")]
 pub(super) struct Demo {
-    /// A new or empty folder for the demo [default: a new one among the temporary files]
+    /// A new or empty folder for the demo [default: a new temporary folder]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Accounts that take part
     #[arg(long, value_name = "N", default_value_t = 500)]
     accounts: u64,
-    /// Seed of all that is drawn
+    /// Seed of the random draws
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-}
-
-/// What the demo has left on the bus.
-struct Results {
-    seals: Vec<Seal>,
-    distributions: Vec<Distribution>,
-    dead_letters: Vec<DeadLetter>,
-    late: Vec<LatePosting>,
 }
 
 impl Demo {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let folder = folder(self.dir.as_deref())?;
         let (root, state) = (folder.join("bus"), folder.join("state"));
-        let bars = MultiProgress::new();
-        let log = LogConfig {
+        let bars = logging::start(&LogConfig {
             format: LogFormat::Human,
             level: "warn".into(),
-        };
-        crate::cli::logging::start(&log, &bars).map_err(Failure::Failed)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        signals::stop_on_signals(Arc::clone(&stop))
-            .map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))?;
+        })?;
+        let stop = signals::stop_on_signals()?;
 
         let tape = Tape {
             base: "XRP".into(),
@@ -78,8 +67,8 @@ impl Demo {
             partitions: 4,
             seed: self.seed,
         };
-        let summary = generate::write_tape(&root, MultiGzDecoder::new(TAPE), &tape, &mut |_| {})?;
-        writeln!(out, "The market: {}.", crate::cli::generate::described(&summary))?;
+        let summary = write_tape(&root, MultiGzDecoder::new(TAPE), &tape, &mut |_| {})?;
+        writeln!(out, "The market: {}.", described(&summary))?;
         writeln!(out, "The bus: {}\n", root.display())?;
         out.flush()?;
 
@@ -88,10 +77,10 @@ impl Demo {
         late::arrive(&root, &summary)?;
         settle(&root, &state, &stop, &stats, &bars)?;
 
-        let results = results(&root)?;
+        let results = results::read(&root)?;
         show::seals(&results, out)?;
         show::payouts(&results, out)?;
-        show::refused(&results, &stats.counts(), out)?;
+        show::rejected(&results, &stats.counts(), out)?;
         show::late(&results, out)?;
         let audited = audit::show(&results.seals, &results.distributions, out)?;
         show::next(&results, &folder, out)?;
@@ -103,10 +92,11 @@ impl Demo {
     }
 }
 
-/// The folder for the demo, which is new or empty.
+/// Creates the folder for the demo, or takes the one that is named if it is empty.
 fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
-    let failed =
-        |path: &Path, error: std::io::Error| Failure::Usage(format!("cannot create {}: {error}", path.display()));
+    let failed = |path: &Path, error: io::Error| {
+        Failure::Usage(format!("cannot create a folder at {}: {error}", path.display()))
+    };
     if let Some(wanted) = wanted {
         fs::create_dir_all(wanted).map_err(|error| failed(wanted, error))?;
         let mut entries = fs::read_dir(wanted).map_err(|error| failed(wanted, error))?;
@@ -118,23 +108,12 @@ fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
         }
         return Ok(wanted.to_path_buf());
     }
-    let base = std::env::temp_dir();
-    let process = std::process::id();
-    for attempt in 0..1_000 {
-        let path = base.join(format!("softstake-demo-{process}-{attempt}"));
-        match fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(&path, error)),
-        }
-    }
-    Err(Failure::Usage(format!(
-        "there is no free name for a folder in {}: name one with --dir",
-        base.display()
-    )))
+    let folder = tempfile::Builder::new().prefix("softstake-demo-").tempdir();
+    let folder = folder.map_err(|error| failed(&std::env::temp_dir(), error))?;
+    Ok(folder.keep())
 }
 
-/// Runs until nothing is left to do.
+/// Runs the deployment until nothing is left to do.
 fn settle(root: &Path, state: &Path, stop: &Arc<AtomicBool>, stats: &Arc<Stats>, bars: &MultiProgress) -> Outcome {
     let config = Config {
         partitions: Some(4),
@@ -144,27 +123,15 @@ fn settle(root: &Path, state: &Path, stop: &Arc<AtomicBool>, stats: &Arc<Stats>,
     let Some(opened) = bus::open(&BusAddress::Dir(root.to_path_buf()), &config, stop)? else {
         return Err(Failure::Failed("stopped".into()));
     };
-    let deployment = crate::cli::run::deployment(&config, opened.bus(), state, false)?;
+    let deployment = deployment(&config, opened.bus(), state, false)?;
     let end = progress::watched(stats, bars, LogFormat::Human, || run(&deployment, true, stop, stats))?;
     drop(deployment);
     opened.close()?;
     match end {
         RunEnd::Idle => Ok(()),
         RunEnd::Stopped => Err(Failure::Failed("stopped".into())),
-        RunEnd::Alarmed(alarms) => Err(crate::cli::run::alarmed(&alarms)),
+        RunEnd::Alarmed(alarms) => Err(alarmed(&alarms)),
     }
-}
-
-fn results(root: &Path) -> Result<Results, Failure> {
-    let bus = bus::open_for_reading(&BusAddress::Dir(root.to_path_buf()))?;
-    let mut seals: Vec<Seal> = records::all(&bus, Topic::Epochs, None, |_| true)?;
-    seals.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
-    Ok(Results {
-        seals,
-        distributions: records::all(&bus, Topic::Distributions, None, |_| true)?,
-        dead_letters: records::all(&bus, Topic::DeadLetters, None, |_| true)?,
-        late: records::all(&bus, Topic::LatePostings, None, |_| true)?,
-    })
 }
 
 #[cfg(test)]

@@ -7,25 +7,25 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::audit::exact::Exact;
-use crate::cli::Outcome;
-use crate::cli::demo::Results;
-use crate::cli::query::short;
+use crate::cli::demo::results::DemoResults;
+use crate::cli::outcome::Outcome;
 use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
-use crate::cli::table::{Table, count};
+use crate::cli::table::{TextTable, count, short_root};
+use crate::core::contract::event::shortened;
 use crate::core::ingest::IngestCounts;
 
-/// So many of the largest payouts of an asset are shown.
+/// How many of the largest payouts of an asset are shown.
 const TOP: usize = 5;
 
-/// A column for each seal: there are more fields than a terminal is wide.
-pub(super) fn seals(results: &Results, out: &mut dyn Write) -> Outcome {
-    writeln!(out, "The seals: an epoch each, settled and checked")?;
+/// Writes a column for each seal: the fields would not fit into the width of a terminal.
+pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
+    writeln!(out, "The seals, one for each settled and checked epoch")?;
     let epoch = |seal: &Seal| format!(">{} epoch {}", seal.asset, seal.epoch);
     let columns: Vec<_> = ["".to_owned()]
         .into_iter()
         .chain(results.seals.iter().map(epoch))
         .collect();
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     let mut field = |name: &str, value: fn(&Seal) -> Cow<'_, str>| {
         table.row([Cow::Borrowed(name)].into_iter().chain(results.seals.iter().map(value)));
     };
@@ -40,16 +40,16 @@ pub(super) fn seals(results: &Results, out: &mut dyn Write) -> Outcome {
     field("withheld after", |seal| seal.withheld_after.as_str().into());
     field("carried out", |seal| seal.carried_out.as_str().into());
     field("distributions", |seal| count(seal.distributions).into());
-    field("barred by status", |seal| count(seal.ineligible.status).into());
+    field("excluded by status", |seal| count(seal.ineligible.status).into());
     field("balance negative", |seal| count(seal.ineligible.negative).into());
     field("below the minimum", |seal| count(seal.ineligible.below_minimum).into());
     field("rules from epoch", |seal| seal.programme_from_epoch.to_string().into());
-    field("root", |seal| short(&seal.root).into());
+    field("root", |seal| short_root(&seal.root).into());
     table.write(out)?;
     Ok(writeln!(out)?)
 }
 
-/// The largest distributions of an asset; of equal ones, in the order of epochs and accounts.
+/// The largest distributions of an asset. Equal amounts are sorted by epoch and account.
 fn top<'a>(distributions: &'a [Distribution], asset: &str) -> Vec<&'a Distribution> {
     let mut top: Vec<_> = distributions.iter().filter(|paid| paid.asset == asset).collect();
     top.sort_by_cached_key(|paid| (Reverse(Exact::parse(&paid.amount)), paid.epoch, &paid.account));
@@ -57,13 +57,13 @@ fn top<'a>(distributions: &'a [Distribution], asset: &str) -> Vec<&'a Distributi
     top
 }
 
-fn assets(results: &Results) -> BTreeSet<&str> {
+fn assets(results: &DemoResults) -> BTreeSet<&str> {
     results.distributions.iter().map(|paid| paid.asset.as_str()).collect()
 }
 
-pub(super) fn payouts(results: &Results, out: &mut dyn Write) -> Outcome {
+pub(super) fn payouts(results: &DemoResults, out: &mut dyn Write) -> Outcome {
     writeln!(out, "The largest payouts")?;
-    let mut table = Table::new(&["asset", ">epoch", "account", ">amount", ">average balance"]);
+    let mut table = TextTable::new(&["asset", ">epoch", "account", ">amount", ">average balance"]);
     for asset in assets(results) {
         for paid in top(&results.distributions, asset) {
             table.row([
@@ -79,10 +79,10 @@ pub(super) fn payouts(results: &Results, out: &mut dyn Write) -> Outcome {
     Ok(writeln!(out)?)
 }
 
-pub(super) fn refused(results: &Results, counts: &IngestCounts, out: &mut dyn Write) -> Outcome {
+pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut dyn Write) -> Outcome {
     writeln!(
         out,
-        "Source records: {} applied; {} second copies dropped; {} ignored, being of assets not listed or before their anchor; the rest refused:",
+        "Source records: {} applied; {} second copies dropped; {} ignored (unlisted asset, or before the anchor); the rest rejected:",
         count(counts.applied),
         count(counts.duplicates),
         count(counts.ignored)
@@ -91,26 +91,21 @@ pub(super) fn refused(results: &Results, counts: &IngestCounts, out: &mut dyn Wr
     for letter in &results.dead_letters {
         codes.entry(&letter.code).or_insert((0, letter)).0 += 1;
     }
-    let mut table = Table::new(&["dead letters", ">count", "the first one", "why"]);
+    let mut table = TextTable::new(&["dead letters", ">count", "the first one", "why"]);
     for (code, (number, first)) in codes {
         let place = format!("{}/{}.jsonl:{}", first.topic, first.partition, first.offset + 1);
-        table.row([
-            code,
-            &count(number),
-            &place,
-            &crate::core::contract::event::shortened(&first.reason),
-        ]);
+        table.row([code, &count(number), &place, &shortened(&first.reason)]);
     }
     table.write(out)?;
     Ok(writeln!(out)?)
 }
 
-pub(super) fn late(results: &Results, out: &mut dyn Write) -> Outcome {
+pub(super) fn late(results: &DemoResults, out: &mut dyn Write) -> Outcome {
     writeln!(
         out,
-        "Late postings: what came after its epoch was closed went, on record, into the oldest one open"
+        "Late postings: the epoch was already closed, so each counts in the oldest open epoch, on record"
     )?;
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         "event",
         "account",
         "asset",
@@ -138,8 +133,8 @@ pub(super) fn late(results: &Results, out: &mut dyn Write) -> Outcome {
     Ok(writeln!(out)?)
 }
 
-/// What to look at next, ready to be copied.
-pub(super) fn next(results: &Results, folder: &Path, out: &mut dyn Write) -> Outcome {
+/// Writes the next commands to try, ready to be copied.
+pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut dyn Write) -> Outcome {
     let program = std::env::args_os()
         .next()
         .map_or_else(|| "softstake".into(), |name| name.to_string_lossy().into_owned());
@@ -150,7 +145,7 @@ pub(super) fn next(results: &Results, folder: &Path, out: &mut dyn Write) -> Out
     let star = assets(results)
         .into_iter()
         .find_map(|asset| top(&results.distributions, asset).first().copied());
-    writeln!(out, "To look further:")?;
+    writeln!(out, "Commands to try next:")?;
     if let Some(Distribution { account, asset, .. }) = star {
         let account = quoted(account);
         writeln!(out, "  {program} query distributions {account} --bus {bus}")?;
@@ -165,7 +160,7 @@ pub(super) fn next(results: &Results, folder: &Path, out: &mut dyn Write) -> Out
     Ok(())
 }
 
-/// A word as a shell takes it for one.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:_-+,@%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

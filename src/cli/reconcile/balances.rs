@@ -1,57 +1,49 @@
-//! `softstake reconcile balances`: whether the log gives the balances that the exchange's own ledger has.
+//! `softstake reconcile balances`: compares the exchange's own balances with those from the log.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, compare};
-use crate::cli::failure::Failure;
-use crate::cli::flags::Reading;
-use crate::cli::query::write_json;
-use crate::cli::table::{Table, count, counted};
-use crate::cli::{Outcome, bus};
+use crate::cli::csv_file::CsvFile;
+use crate::cli::flags::ReadFlags;
+use crate::cli::input;
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::table::{TextTable, count, counted};
 
-/// So many rows are shown one by one.
+/// How many rows the table shows.
 const SHOWN: usize = 20;
 
-/// Compare balances that somebody else has with what the log gives
+/// Compare balances of another ledger with those from the log
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file has a line of names and a line for each balance: account, asset, balance and time, in any order. A balance is what all events up to and with that
-time add up to, from the asset's anchor on. Exit status 1 if anything differs.
+The file has a line of names and a line for each balance: account, asset, balance and time, in any order. A balance is the \
+sum of all events from the asset's anchor up to that time, included. Exit status 1 if anything differs.
 
 Example:
   softstake reconcile balances --bus dir:bus --against ledger.csv")]
 pub(in crate::cli) struct ReconcileBalances {
     #[command(flatten)]
-    reading: Reading,
+    bus: ReadFlags,
     /// The balances; - for standard input
     #[arg(long, value_name = "FILE.csv")]
     against: PathBuf,
-    /// JSON in place of tables
+    /// JSON instead of tables
     #[arg(long)]
     json: bool,
-    /// All rows that do not agree, as CSV
+    /// Write all rows that do not agree, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
 
 impl ReconcileBalances {
     pub(in crate::cli) fn run(&self, out: &mut dyn Write) -> Outcome {
-        let loaded = self.reading.load()?;
-        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
-            return Err(Failure::Failed("stopped before the bus was reached".into()));
-        };
-        let balances = if self.against == Path::new("-") {
-            compare(bus.as_ref(), io::stdin().lock())?
-        } else {
-            let file = File::open(&self.against)
-                .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.against.display())))?;
-            compare(bus.as_ref(), file)?
-        };
+        let bus = self.bus.open()?;
+        let file = input::open(&self.against)
+            .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.against.display())))?;
+        let balances = compare(bus.as_ref(), file)?;
         if let Some(path) = &self.csv {
             csv(&balances, path)?;
         }
@@ -97,7 +89,7 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
     }
     if balances.not_taken_in > 0 {
         let waiting = counted(balances.not_taken_in, "source record is", "source records are");
-        writeln!(out, "{waiting} not taken in yet, and in no balance.")?;
+        writeln!(out, "{waiting} not taken in yet, and not part of any balance.")?;
     }
     if balances.rows.is_empty() {
         return Ok(());
@@ -112,7 +104,7 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
         ">difference",
         "",
     ];
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     for row in balances.rows.iter().take(SHOWN) {
         table.row(cells(row));
     }
@@ -122,7 +114,7 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
     if more > 0 {
         writeln!(
             out,
-            "… and {} more; --csv and --json have them.",
+            "… and {} more; --csv and --json show them.",
             counted(more as u64, "row", "rows")
         )?;
     }
@@ -143,9 +135,7 @@ fn cells(row: &BalanceRow) -> [String; 8] {
 }
 
 fn csv(balances: &Balances, path: &Path) -> Outcome {
-    let failed = |error: csv::Error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
-    let mut file = csv::Writer::from_path(path).map_err(failed)?;
-    file.write_record([
+    let columns = [
         "line",
         "account",
         "asset",
@@ -154,10 +144,10 @@ fn csv(balances: &Balances, path: &Path) -> Outcome {
         "ours",
         "difference",
         "note",
-    ])
-    .map_err(failed)?;
+    ];
+    let mut file = CsvFile::create(path, &columns)?;
     for row in &balances.rows {
-        file.write_record(cells(row)).map_err(failed)?;
+        file.row(cells(row))?;
     }
-    file.flush().map_err(|error| failed(error.into()))
+    file.finish()
 }

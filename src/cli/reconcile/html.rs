@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else.
+//! The report as one page without external files.
 
 use std::path::Path;
 
@@ -8,19 +8,19 @@ use serde::Serialize;
 
 use crate::audit::exact::Exact;
 use crate::audit::reconcile::report::RecordDifference;
-use crate::cli::Outcome;
-use crate::cli::failure::Failure;
-use crate::cli::reconcile::Findings;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::count;
+use crate::core::values::ids::Epoch;
 
 const PAGE: &str = include_str!("report.html");
-/// So many differences are on the page.
+/// How many differences the page shows.
 const SHOWN: usize = 1_000;
-/// So many bars are in a chart: the newest epochs.
+/// How many bars a chart has, for the newest epochs.
 const BARS: usize = 60;
 
 #[derive(Serialize)]
-struct Topic {
+struct TopicRow {
     name: &'static str,
     published: String,
     replayed: String,
@@ -35,7 +35,7 @@ struct Topic {
 
 /// An asset's epochs, with a bar for each.
 #[derive(Default, Serialize)]
-struct Asset {
+struct AssetChart {
     name: String,
     distributed: String,
     payouts: u64,
@@ -44,25 +44,24 @@ struct Asset {
 
 #[derive(Serialize)]
 struct EpochBar {
-    number: crate::core::values::ids::Epoch,
+    number: Epoch,
     ended: String,
     payouts: String,
     published: Option<String>,
     replayed: Option<String>,
     verdict: &'static str,
-    /// The bar's height, in hundredths of the highest.
+    /// Height of the bar, in per cent of the highest one.
     height: f64,
 }
 
-/// A decision that the log does not lead to.
+/// A recorded decision, and the one to which the log leads.
 #[derive(Serialize)]
-struct Decision {
+struct DecisionPair {
     number: usize,
     recorded: String,
     replayed: String,
 }
 
-/// All that is on the page.
 #[derive(Serialize)]
 struct Page<'a> {
     bus: &'a str,
@@ -73,10 +72,10 @@ struct Page<'a> {
     not_taken_in: String,
     later: String,
     alarms: &'a [String],
-    deviation: Option<Decision>,
+    deviation: Option<DecisionPair>,
     more: String,
-    topics: Vec<Topic>,
-    assets: Vec<Asset>,
+    topics: Vec<TopicRow>,
+    assets: Vec<AssetChart>,
     differences: &'a [RecordDifference],
     version: &'static str,
 }
@@ -89,12 +88,12 @@ pub(super) fn write(findings: &Findings, path: &Path) -> Outcome {
 
 fn render(findings: &Findings) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
-    // The name tells that what is put in is escaped for HTML.
+    // The suffix of the name makes minijinja escape values for HTML.
     environment.add_template("report.html", PAGE)?;
     let topics: Vec<_> = findings
         .topics()
         .into_iter()
-        .map(|(name, counts)| Topic {
+        .map(|(name, counts)| TopicRow {
             name,
             published: count(counts.published),
             replayed: count(counts.replayed),
@@ -118,7 +117,7 @@ fn render(findings: &Findings) -> Result<String, minijinja::Error> {
         not_taken_in: count(findings.not_taken_in),
         later: count(report.later),
         alarms: &findings.alarms,
-        deviation: findings.deviation.as_ref().map(|deviation| Decision {
+        deviation: findings.deviation.as_ref().map(|deviation| DecisionPair {
             number: deviation.number,
             recorded: serde_json::to_string(&deviation.recorded).unwrap_or_default(),
             replayed: serde_json::to_string(&deviation.replayed).unwrap_or_default(),
@@ -132,13 +131,13 @@ fn render(findings: &Findings) -> Result<String, minijinja::Error> {
     environment.get_template("report.html")?.render(Serde(&page))
 }
 
-fn assets(findings: &Findings) -> Vec<Asset> {
-    let mut assets: Vec<Asset> = Vec::new();
+fn assets(findings: &Findings) -> Vec<AssetChart> {
+    let mut assets: Vec<AssetChart> = Vec::new();
     for seal in &findings.report.seals {
         if assets.last().is_none_or(|asset| asset.name != seal.asset) {
-            assets.push(Asset {
+            assets.push(AssetChart {
                 name: seal.asset.clone(),
-                ..Asset::default()
+                ..AssetChart::default()
             });
         }
         let Some(asset) = assets.last_mut() else { continue };
@@ -175,7 +174,7 @@ fn assets(findings: &Findings) -> Vec<Asset> {
             .map(|epoch| height(&epoch.replayed))
             .fold(0.0, f64::max);
         for epoch in asset.epochs.iter_mut().skip(skipped).filter(|_| highest > 0.0) {
-            // A chart is for the eye; the figures stand beside it.
+            // An approximate height is enough: the exact figures are beside the chart.
             epoch.height = height(&epoch.replayed) / highest * 100.0;
         }
     }

@@ -1,37 +1,37 @@
-//! `softstake reconcile payouts`: whether the payout service credited what was sealed.
+//! `softstake reconcile payouts`: checks that the payout service credited the sealed distributions.
 
-use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
 use crate::audit::replay::EpochFilter;
-use crate::cli::failure::Failure;
-use crate::cli::flags::Reading;
-use crate::cli::query::write_json;
-use crate::cli::table::{Table, count, counted};
-use crate::cli::{Outcome, bus};
+use crate::cli::csv_file::CsvFile;
+use crate::cli::flags::ReadFlags;
+use crate::cli::input;
+use crate::cli::json::write_json;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::table::{TextTable, count, counted};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
-/// So many findings are shown one by one.
+/// How many findings the table shows.
 const SHOWN: usize = 20;
 
 /// Compare the payout service's acknowledgements with the sealed distributions
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one a line: the distribution's id, the amount, and when it was
-credited. The same event twice is a redelivery; two events for one distribution are a payment too many. Exit status 1 if anything is wrong.
+Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one per line, with the id of the \
+distribution, the amount, and the time of the credit. The same event twice is a redelivery. Two events for one distribution \
+are a double payment. Exit status 1 if anything is wrong.
 
 Example:
   softstake reconcile payouts --bus dir:bus --acks payouts.jsonl")]
 pub(in crate::cli) struct ReconcilePayouts {
     #[command(flatten)]
-    reading: Reading,
+    bus: ReadFlags,
     /// The acknowledgements; - for standard input
     #[arg(long, value_name = "FILE")]
     acks: PathBuf,
@@ -41,31 +41,24 @@ pub(in crate::cli) struct ReconcilePayouts {
     /// Only this epoch
     #[arg(long)]
     epoch: Option<Epoch>,
-    /// JSON in place of tables
+    /// JSON instead of tables
     #[arg(long)]
     json: bool,
-    /// All findings, as CSV
+    /// Write all findings, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
 
 impl ReconcilePayouts {
     pub(in crate::cli) fn run(&self, out: &mut dyn Write) -> Outcome {
-        let loaded = self.reading.load()?;
-        let Some(bus) = bus::view(loaded.bus()?, &loaded.config, &AtomicBool::new(false))? else {
-            return Err(Failure::Failed("stopped before the bus was reached".into()));
-        };
+        let bus = self.bus.open()?;
         let filter = EpochFilter {
             asset: self.asset,
             epoch: self.epoch,
         };
-        let payouts = if self.acks == Path::new("-") {
-            compare(bus.as_ref(), io::stdin().lock(), filter)?
-        } else {
-            let file = File::open(&self.acks)
-                .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.acks.display())))?;
-            compare(bus.as_ref(), BufReader::new(file), filter)?
-        };
+        let file = input::open(&self.acks)
+            .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.acks.display())))?;
+        let payouts = compare(bus.as_ref(), file, filter)?;
         if let Some(path) = &self.csv {
             csv(&payouts, path)?;
         }
@@ -107,9 +100,9 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
             counted(payouts.sealed, "sealed distribution", "sealed distributions")
         )?;
     }
-    let again = counted(payouts.redelivered, "acknowledgement", "acknowledgements");
-    writeln!(out, "{again} came once more, which changes nothing.\n")?;
-    let mut table = Table::new(&["asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
+    let again = counted(payouts.redelivered, "acknowledgement was", "acknowledgements were");
+    writeln!(out, "{again} repeated, which changes nothing.\n")?;
+    let mut table = TextTable::new(&["asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
     for (asset, sums) in &payouts.sums {
         table.row([
             asset,
@@ -124,14 +117,14 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
         return Ok(());
     }
     writeln!(out)?;
-    let mut table = Table::new(&["", "distribution", ">distributed", ">credited", ">line", ""]);
+    let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", ">line", ""]);
     for finding in payouts.findings.iter().take(SHOWN) {
         table.row(cells(finding));
     }
     table.write(out)?;
     if wrong > SHOWN as u64 {
         let more = counted(wrong - SHOWN as u64, "finding", "findings");
-        writeln!(out, "… and {more} more; --csv and --json have them.")?;
+        writeln!(out, "… and {more} more; --csv and --json show them.")?;
     }
     Ok(())
 }
@@ -148,14 +141,12 @@ fn cells(finding: &PayoutFinding) -> [String; 6] {
 }
 
 fn csv(payouts: &Payouts, path: &Path) -> Outcome {
-    let failed = |error: csv::Error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
-    let mut file = csv::Writer::from_path(path).map_err(failed)?;
-    file.write_record(["kind", "distribution", "distributed", "credited", "line", "note"])
-        .map_err(failed)?;
+    let columns = ["kind", "distribution", "distributed", "credited", "line", "note"];
+    let mut file = CsvFile::create(path, &columns)?;
     for finding in &payouts.findings {
-        file.write_record(cells(finding)).map_err(failed)?;
+        file.row(cells(finding))?;
     }
-    file.flush().map_err(|error| failed(error.into()))
+    file.finish()
 }
 
 fn json(payouts: &Payouts, out: &mut dyn Write) -> Outcome {

@@ -257,7 +257,7 @@ fn a_proof_checked_without_a_root_is_reported_as_unconfirmed() {
     let output = succeed(softstake().arg("verify").arg(&file));
     let said = String::from_utf8(output.stdout).expect("text");
     assert!(
-        said.starts_with("Proven: ") && said.contains("the proof's own word"),
+        said.starts_with("Proven: ") && said.contains("comes from the proof itself"),
         "{said}"
     );
 }

@@ -442,7 +442,7 @@ fn reports_are_written_for_programs_and_for_people() {
 fn a_bus_without_decisions_is_refused() {
     let place = Place::new();
     let said = fail(&mut reconcile(&place.bus()), 1);
-    assert!(said.contains("nothing was decided"), "{said}");
+    assert!(said.contains("has no decisions"), "{said}");
     let said = fail(&mut reconcile(&place.bus().join("missing")), 2);
     assert!(said.contains("no bus directory"), "{said}");
 }

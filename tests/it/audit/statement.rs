@@ -93,7 +93,7 @@ fn seals_that_do_not_add_up_are_named() {
         "{found:?}"
     );
     let found = changed(&|seals| _ = seals.remove(at(seals, "ATOM:1")));
-    assert_eq!(found, ["ATOM epoch 2 comes after epoch 0: there are seals missing"]);
+    assert_eq!(found, ["ATOM epoch 2 follows epoch 0: seals are missing"]);
     let found = changed(&|seals| seals.push(seals[at(seals, "SOL:2")].clone()));
     assert_eq!(found, ["SOL epoch 2 has two seals"]);
     let found = changed(&|seals| {

@@ -243,7 +243,7 @@ fn the_same_programme_changes_nothing() {
     assert!(found["same"].as_u64() > Some(0));
     let said = String::from_utf8(succeed(&mut what_if(&place, &last, folder.path())).stdout).expect("text");
     assert!(
-        said.contains("nothing was published") && said.contains("All together, as much would be paid."),
+        said.contains("nothing was published") && said.contains("In total, the same sum would be paid."),
         "{said}"
     );
 }
@@ -263,7 +263,7 @@ fn an_invalid_programme_is_refused_with_its_reason() {
     assert!(said.contains("never change: give the same"), "{said}");
     let bad = under(&listing, &json!({"from_epoch": 0, "mode": "lottery"}));
     let said = fail(&mut what_if(&place, &bad, folder.path()), 2);
-    assert!(said.contains("would be refused") && said.contains("`mode`"), "{said}");
+    assert!(said.contains("would be rejected") && said.contains("`mode`"), "{said}");
     let later = under(&listing, &json!({"from_epoch": 90, "mode": "pool"}));
     let said = fail(&mut what_if(&place, &later, folder.path()), 1);
     assert!(said.contains("from 90 on is sealed"), "{said}");

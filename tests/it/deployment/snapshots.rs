@@ -400,7 +400,7 @@ fn a_rebuild_from_the_log_makes_the_same_stores() {
     };
     let output = succeed(&mut rebuild(&place));
     let said = String::from_utf8(output.stdout).expect("text");
-    assert!(said.contains("made anew") && said.contains("replaced-"), "{said}");
+    assert!(said.contains("built again") && said.contains("replaced-"), "{said}");
     assert_eq!(look(&place), before);
     let contents = |place: &Place| -> Vec<(PathBuf, Vec<u8>)> {
         let bus = place.bus();

@@ -1,31 +1,31 @@
-//! What ends a command without success, and with which exit status.
+//! How a command ends, and with which exit status.
 
 use std::io;
 use std::process::ExitCode;
 
 use crate::bus::{AdminError, CommitError, FileError, OpenError, ReadError};
-use crate::cli::Outcome;
 use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
 use crate::generate::GenerateError;
 use crate::task::TaskError;
 
-/// Why a command did not succeed.
+pub(super) type Outcome = Result<(), Failure>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It was called or configured wrongly. Status 2.
+    /// The usage or the configuration is wrong. Status 2.
     Usage(String),
-    /// It was tried and failed. Status 1.
+    /// The command failed. Status 1.
     Failed(String),
-    /// A check found something, and has said so. Status 1.
+    /// A check found problems, and has reported them. Status 1.
     Found,
-    /// What it is has been logged already. Its own status.
+    /// The failure was already logged. Its own status.
     Logged(Box<Self>),
-    /// Whoever read the results has gone, as `head` does; so nobody misses the rest. Status 0.
+    /// The reader of the results has closed them, as `head` does, and needs no more. Status 0.
     Unread,
 }
 
-/// The exit status of an outcome, after saying what was wrong.
+/// Reports a failure on stderr, and returns the exit status.
 pub(super) fn exit(outcome: Outcome) -> ExitCode {
     if let Err(Failure::Usage(message) | Failure::Failed(message)) = &outcome {
         eprintln!("error: {message}");
@@ -117,7 +117,7 @@ impl From<GenerateError> for Failure {
     }
 }
 
-/// Of writing results; errors of files have been given their path before.
+/// An error of writing results. Errors of files are converted earlier, with their path.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -127,7 +127,6 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Of writing results as JSON.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         io::Error::from(error).into()

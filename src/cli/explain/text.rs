@@ -1,0 +1,318 @@
+//! An explanation as text for people.
+
+use std::io::Write;
+
+use ethnum::I256;
+
+use crate::audit::explain::{EpochStage, ExplainedPayout, Explanation, MULTIPLIER_SCALE, RATE_SCALE};
+use crate::cli::outcome::Outcome;
+use crate::cli::table::TextTable;
+use crate::core::accrue::row;
+use crate::core::values::printable::escape_for_terminal;
+
+pub(super) fn write(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    writeln!(
+        out,
+        "{}, epoch {}: {} to {}\nAccount {}\n",
+        trace.asset,
+        trace.epoch,
+        trace.epoch_start,
+        trace.epoch_end,
+        escape_for_terminal(&trace.account)
+    )?;
+    write_result(trace, out)?;
+    write_holding(trace, out)?;
+    write_rules(trace, out)?;
+    if let Some(payout) = &trace.payout {
+        write_payout(trace, payout, out)?;
+    }
+    write_others(trace, out)
+}
+
+/// An integer scaled by a power of ten, as a decimal number.
+fn scaled(digits: &str, scale: u32) -> String {
+    let scale = scale as usize;
+    let padded = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - scale);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{fraction}")
+    }
+}
+
+/// Unit-milliseconds, with a sign or without, as balance-seconds.
+fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
+    let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
+    format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
+}
+
+/// A duration in days, hours, minutes and seconds: `1 d 2 min 1.001 s`.
+fn duration(ms: u64) -> String {
+    let (seconds, ms) = (ms / 1_000, ms % 1_000);
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+    ];
+    let mut text: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    match (seconds % 60, ms) {
+        (0, 0) if !text.is_empty() => {}
+        (seconds, 0) => text.push(format!("{seconds} s")),
+        (seconds, ms) => text.push(format!("{seconds}.{ms:03} s")),
+    }
+    text.join(" ")
+}
+
+/// `exchange.deposit.v1` as `deposit`.
+fn event_type(kind: &str) -> &str {
+    kind.strip_prefix("exchange.")
+        .and_then(|kind| kind.strip_suffix(".v1"))
+        .unwrap_or(kind)
+}
+
+fn write_result(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    let asset = trace.asset;
+    match (&trace.payout, trace.stage) {
+        (Some(payout), _) if payout.paid.units != "0" => writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?,
+        (Some(payout), _) if payout.due.units != "0" => writeln!(
+            out,
+            "Nothing was paid: {} {asset} are due, and less than {} {asset} is withheld until it adds up.",
+            payout.due.amount, trace.programme.min_payout.amount
+        )?,
+        (Some(_), _) if !trace.eligible => writeln!(out, "Nothing was paid: {}.", reason(trace))?,
+        (Some(_), _) => writeln!(
+            out,
+            "Nothing was paid: the share is less than the smallest possible amount."
+        )?,
+        (None, EpochStage::Open) => writeln!(
+            out,
+            "This epoch is not closed: the figures below are as of now, and may change."
+        )?,
+        (None, _) => writeln!(
+            out,
+            "This epoch is closed and being settled: its payout is not known yet."
+        )?,
+    }
+    if trace.agrees == Some(false) {
+        let published = trace.published.as_deref().unwrap_or("nothing");
+        writeln!(
+            out,
+            "THIS IS NOT WHAT WAS PUBLISHED, which is {published}: run `softstake reconcile` before anything else."
+        )?;
+    }
+    Ok(())
+}
+
+/// Why the account earns nothing.
+fn reason(trace: &Explanation) -> String {
+    match trace.ineligible_because {
+        Some("status") => "the account's status excludes it from this epoch".into(),
+        Some("negative") => "the average balance was negative".into(),
+        Some("below_minimum") => format!(
+            "the average balance was {} {}, and less than {} earns nothing",
+            trace.average_balance, trace.asset, trace.programme.min_balance.amount
+        ),
+        Some(reason) => reason.into(),
+        None => String::new(),
+    }
+}
+
+fn write_holding(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    writeln!(out, "\n1. What was held")?;
+    let mut table = TextTable::new(&[
+        "",
+        "when",
+        ">change",
+        ">counts for",
+        ">balance-seconds",
+        "event",
+        "where",
+    ]);
+    let opening: I256 = trace.opening_balance.units.parse().unwrap_or_default();
+    let opening_unit_ms = row::unit_ms(opening, trace.epoch_ms).unwrap_or_default();
+    table.row([
+        "at the start",
+        &trace.epoch_start,
+        &trace.opening_balance.amount,
+        &duration(trace.epoch_ms),
+        &balance_seconds(&opening_unit_ms.to_string(), trace),
+        "",
+        "",
+    ]);
+    for change in &trace.changes {
+        let mut what = event_type(&change.event_type).to_owned();
+        if let Some(missed) = change.missed_epoch {
+            what.push_str(&format!(" (late, of epoch {missed})"));
+        }
+        table.row([
+            &what,
+            &change.time,
+            &change.delta.amount,
+            &duration(change.counts_for_ms),
+            &balance_seconds(&change.unit_milliseconds, trace),
+            &change.event_id,
+            &format!("{}, offset {}", change.partition, change.offset),
+        ]);
+    }
+    table.row([
+        "at the end",
+        &trace.epoch_end,
+        &trace.closing_balance.amount,
+        "",
+        &trace.balance_seconds,
+        "",
+        "",
+    ]);
+    table.write(out)?;
+    Ok(writeln!(
+        out,
+        "The average balance was {} {}: {} balance-seconds in {}.",
+        trace.average_balance,
+        trace.asset,
+        trace.balance_seconds,
+        duration(trace.epoch_ms)
+    )?)
+}
+
+fn write_rules(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    let (asset, rules) = (trace.asset, &trace.programme);
+    writeln!(out, "\n2. What of it counts")?;
+    let mut terms = vec![match &rules.apr_scaled {
+        Some(apr) => format!("a yearly rate of {}", scaled(apr, RATE_SCALE)),
+        None => format!(
+            "a share of the pool, of which the exchange keeps {}",
+            rules.commission_rate
+        ),
+    }];
+    if rules.min_balance.units != "0" {
+        terms.push(format!("an average below {} earns nothing", rules.min_balance.amount));
+    }
+    if let Some(most) = &rules.max_balance {
+        terms.push(format!("the part of an average above {} earns nothing", most.amount));
+    }
+    writeln!(out, "Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))?;
+    for status in &trace.statuses {
+        writeln!(
+            out,
+            "Status {} from {} (event {}, {}, offset {}){}",
+            status.status,
+            status.time,
+            escape_for_terminal(&status.event_id),
+            status.partition,
+            status.offset,
+            if status.counts {
+                "."
+            } else {
+                ": published after the cut, so it does not count in this epoch."
+            }
+        )?;
+    }
+    if !trace.eligible {
+        return Ok(writeln!(out, "The account earns nothing: {}.", reason(trace))?);
+    }
+    if trace.counted_unit_milliseconds != trace.unit_milliseconds {
+        writeln!(
+            out,
+            "The average is above the limit: {} balance-seconds count.",
+            balance_seconds(&trace.counted_unit_milliseconds, trace)
+        )?;
+    }
+    for part in &trace.tiers {
+        writeln!(
+            out,
+            "{} {asset}-seconds count {} times.",
+            balance_seconds(&part.unit_milliseconds, trace),
+            scaled(&part.multiplier_scaled, MULTIPLIER_SCALE)
+        )?;
+    }
+    Ok(writeln!(out, "The weight is {}.", trace.weight)?)
+}
+
+fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut dyn Write) -> Outcome {
+    let asset = trace.asset;
+    writeln!(out, "\n3. What it earns")?;
+    match &payout.pool {
+        Some(pool) => {
+            writeln!(
+                out,
+                "To share: {} = {} in the pool - {} commission + {} left from the epoch before.",
+                pool.to_share.amount, pool.reward_pool.amount, pool.commission.amount, pool.carried_in.amount
+            )?;
+            writeln!(
+                out,
+                "The account's weight is {} of {} in total. Its share is {} {asset}, cut to multiples of {}.",
+                trace.weight, pool.total_weight, payout.reward.amount, trace.programme.grain.amount
+            )?;
+        }
+        None => writeln!(
+            out,
+            "The rate on the weight for {} of 365 days: {} {asset}, cut to multiples of {}.",
+            duration(trace.epoch_ms),
+            payout.reward.amount,
+            trace.programme.grain.amount
+        )?,
+    }
+    if payout.withheld_before.units != "0" {
+        let from: Vec<_> = payout
+            .withheld_from
+            .iter()
+            .map(|(epoch, share)| format!("{} of epoch {epoch}", share.amount))
+            .collect();
+        writeln!(
+            out,
+            "With {} {asset} withheld before ({}), {} are due.",
+            payout.withheld_before.amount,
+            from.join(", "),
+            payout.due.amount
+        )?;
+    }
+    if payout.withheld_after.units != "0" {
+        writeln!(
+            out,
+            "Less than {} is not paid out: {} {asset} are withheld, and paid together with later rewards.",
+            trace.programme.min_payout.amount, payout.withheld_after.amount
+        )?;
+    }
+    Ok(writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?)
+}
+
+fn write_others(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+    if trace.others.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nOther records that name the account")?;
+    let mut table = TextTable::new(&["", "when", "what", "event", "where", "why"]);
+    for other in &trace.others {
+        table.row([
+            other.outcome,
+            &other.time,
+            event_type(&other.event_type),
+            &other.event_id,
+            &format!("{}, offset {}", other.partition, other.offset),
+            other.reason.as_deref().unwrap_or_default(),
+        ]);
+    }
+    table.write(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_durations() {
+        assert_eq!(scaled("1500000", 6), "1.5");
+        assert_eq!(scaled("1", 3), "0.001");
+        assert_eq!(scaled("12000", 3), "12");
+        assert_eq!(duration(86_400_000), "1 d");
+        assert_eq!(duration(90_061_001), "1 d 1 h 1 min 1.001 s");
+        assert_eq!(duration(0), "0 s");
+        assert_eq!(duration(3_600_000), "1 h");
+    }
+}

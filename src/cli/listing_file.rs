@@ -1,0 +1,23 @@
+//! A listing in a file of its own: a whole `softstake.asset.v1` event, or only its data.
+
+use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::fields::time;
+use crate::core::contract::listing::Listing;
+use crate::core::contract::rejection::{Code, Rejection};
+
+pub(super) fn parse_listing(bytes: &[u8]) -> Result<Listing, Rejection> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Code::InvalidJson.because(format!("the file is not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| Code::InvalidJson.because(format!("the file is not JSON: {error}")))?;
+    if value.get("data").is_none() && value.get("specversion").is_none() {
+        return Listing::read(text.trim());
+    }
+    let envelope = Envelope::read(bytes)?;
+    if Type::of(&envelope.kind)? != Type::Listing {
+        return Err(Code::InvalidEvent.because("`type` is not softstake.asset.v1: the event is not a listing"));
+    }
+    time(envelope.time, "time")?;
+    Listing::read(envelope.data)
+}

@@ -1,0 +1,167 @@
+//! A what-if as tables and as JSON.
+
+use std::cmp::Ordering;
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::audit::exact::Exact;
+use crate::audit::what_if::{AffectedAccounts, PayoutChange};
+use crate::cli::outcome::Outcome;
+use crate::cli::records::Seal;
+use crate::cli::table::{TextTable, count, counted};
+use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
+
+/// The fields of a seal that are shown.
+const SHOWN: [&str; 6] = [
+    "reward_pool",
+    "commission",
+    "rewarded",
+    "distributed",
+    "withheld_after",
+    "carried_out",
+];
+
+fn shown(seal: &Seal) -> [&str; 6] {
+    [
+        &seal.reward_pool,
+        &seal.commission,
+        &seal.rewarded,
+        &seal.distributed,
+        &seal.withheld_after,
+        &seal.carried_out,
+    ]
+}
+
+/// The difference between two published amounts; `?` if one of them is not an amount.
+fn difference(was: &str, would_be: &str) -> String {
+    match (Exact::parse(was), Exact::parse(would_be)) {
+        (Some(was), Some(would_be)) => signed(was, would_be),
+        _ => "?".into(),
+    }
+}
+
+pub(super) fn as_json(findings: &WhatIfFindings) -> Value {
+    let of = |seal: &Seal| {
+        let mut value: serde_json::Map<String, Value> = SHOWN
+            .iter()
+            .zip(shown(seal))
+            .map(|(name, amount)| ((*name).to_owned(), json!(amount)))
+            .collect();
+        value.insert("mode".into(), json!(seal.mode));
+        value.insert("distributions".into(), json!(seal.distributions));
+        value
+    };
+    let epochs: Vec<Value> = findings
+        .epochs
+        .iter()
+        .map(|(epoch, seals)| json!({"epoch": epoch, "was": of(&seals.was), "would_be": of(&seals.would_be)}))
+        .collect();
+    let party =
+        |party: &AffectedAccounts| {
+            let most: Vec<Value> = party.most.iter().map(|change| {
+            json!({
+                "account": change.account, "paid": change.paid.to_string(), "would_be": change.would_be.to_string(),
+                "difference": signed(change.paid, change.would_be),
+            })
+        }).collect();
+            json!({"accounts": party.accounts, "sum": party.sum.to_string(), "most": most})
+        };
+    json!({
+        "asset": findings.asset, "from_epoch": findings.from_epoch, "epochs": epochs,
+        "gain": party(&findings.effect.gain), "lose": party(&findings.effect.lose), "same": findings.effect.same,
+        "difference": signed(findings.effect.lose.sum, findings.effect.gain.sum),
+    })
+}
+
+pub(super) fn tables(findings: &WhatIfFindings, out: &mut dyn Write) -> Outcome {
+    let WhatIfFindings {
+        asset,
+        from_epoch,
+        epochs,
+        effect,
+    } = findings;
+    let (gain, lose) = (&effect.gain, &effect.lose);
+    writeln!(
+        out,
+        "{} of {asset} under the other programme, from epoch {from_epoch} on; nothing was published.\n",
+        counted(epochs.len() as u64, "sealed epoch", "sealed epochs"),
+    )?;
+    let accounts = |count| counted(count, "account", "accounts");
+    writeln!(
+        out,
+        "{} would gain {} {asset} in total.",
+        accounts(gain.accounts),
+        gain.sum
+    )?;
+    writeln!(
+        out,
+        "{} would lose {} {asset} in total.",
+        accounts(lose.accounts),
+        lose.sum
+    )?;
+    writeln!(out, "{} would get the same.", accounts(effect.same))?;
+    let net = signed(lose.sum, gain.sum);
+    match (net.strip_prefix('+'), net.strip_prefix('-')) {
+        (Some(more), _) => writeln!(out, "In total, {more} {asset} more would be paid.\n")?,
+        (_, Some(less)) => writeln!(out, "In total, {less} {asset} less would be paid.\n")?,
+        _ => writeln!(out, "In total, the same sum would be paid.\n")?,
+    }
+    let mut table = TextTable::new(&[
+        "epoch",
+        "",
+        ">pool",
+        ">commission",
+        ">rewarded",
+        ">distributed",
+        ">withheld",
+        ">carried",
+        ">paid",
+    ]);
+    for (epoch, seals) in epochs {
+        table.row(seal_row(epoch.to_string(), "was", &seals.was));
+        table.row(seal_row(String::new(), "would be", &seals.would_be));
+        table.row(difference_row(seals));
+    }
+    table.write(out)?;
+    named("would gain most", &gain.most, out)?;
+    named("would lose most", &lose.most, out)
+}
+
+fn seal_row(epoch: String, name: &str, seal: &Seal) -> Vec<String> {
+    let mut cells = vec![epoch, name.to_owned()];
+    cells.extend(shown(seal).map(str::to_owned));
+    cells.push(count(seal.distributions));
+    cells
+}
+
+fn difference_row(SealPair { was, would_be }: &SealPair) -> Vec<String> {
+    let mut cells = vec![String::new(), "difference".to_owned()];
+    let amounts = shown(was).into_iter().zip(shown(would_be));
+    cells.extend(amounts.map(|(was, would_be)| difference(was, would_be)));
+    let sign = match would_be.distributions.cmp(&was.distributions) {
+        Ordering::Greater => "+",
+        Ordering::Less => "-",
+        Ordering::Equal => "",
+    };
+    let distributions = count(was.distributions.abs_diff(would_be.distributions));
+    cells.push(format!("{sign}{distributions}"));
+    cells
+}
+
+fn named(what: &str, changes: &[PayoutChange], out: &mut dyn Write) -> Outcome {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = TextTable::new(&[what, ">paid", ">would be", ">difference"]);
+    for change in changes {
+        table.row([
+            change.account.clone(),
+            change.paid.to_string(),
+            change.would_be.to_string(),
+            signed(change.paid, change.would_be),
+        ]);
+    }
+    table.write(out)
+}

@@ -1,0 +1,59 @@
+//! Why a configuration is rejected, and the origin of the value that is wrong.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::key::Key;
+
+/// The file that is read if no other is named and it exists.
+pub const DEFAULT_FILE: &str = "softstake.toml";
+
+/// The variable that names another file.
+pub(super) const FILE_VARIABLE: &str = "SOFTSTAKE_CONFIG";
+
+/// The origin of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    /// A file, and the line from 1.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Variable(String),
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a configuration is rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {path}: {source}; correct --config or {FILE_VARIABLE}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{origin}: not valid TOML: {what}")]
+    Syntax { origin: Origin, what: String },
+    #[error("{origin}: there is no setting `{name}`; {hint}")]
+    Unknown {
+        origin: Origin,
+        name: String,
+        /// What to do.
+        hint: String,
+    },
+    /// `what` is a predicate: it makes a sentence after the name of the setting.
+    #[error("{origin}: `{}` {what}", key.name())]
+    Value { origin: Origin, key: Key, what: String },
+    /// A property of librdkafka. `what` is a predicate.
+    #[error("{origin}: kafka property `{name}` {what}")]
+    Property { origin: Origin, name: String, what: String },
+    /// A setting that the command needs.
+    #[error("`{}` is not set: give {}, set {}, or put it into {DEFAULT_FILE}", .0.name(), .0.flag(), .0.variable())]
+    Missing(Key),
+}

@@ -86,7 +86,7 @@ impl<'a> AccountWalk<'a> {
     }
 
     /// The next account with a row or an opening row. An account that only has statuses is skipped.
-    pub fn next(&mut self) -> Result<Option<&Account>, FoldError> {
+    pub fn next_account(&mut self) -> Result<Option<&Account>, FoldError> {
         let next = match (self.rows.account_key()?, self.openings.account_key()?) {
             (Some(row), Some(opening)) => row.min(opening),
             (Some(one), None) | (None, Some(one)) => one,

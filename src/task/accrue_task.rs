@@ -56,7 +56,7 @@ impl AccrueTask {
     fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
         let mut accounts = AccountWalk::new(context.store, at, 0)?;
-        while let Some(account) = accounts.next()? {
+        while let Some(account) = accounts.next_account()? {
             summing.add_account(account)?;
         }
         self.accrue
@@ -80,7 +80,7 @@ impl AccrueTask {
         let mut emitting = self.accrue.begin_emission(at)?;
         let mut accounts = AccountWalk::new(context.store, at, first)?;
         let mut current = None;
-        while let Some(account) = accounts.next()? {
+        while let Some(account) = accounts.next_account()? {
             if current != Some(account.bucket) {
                 if let Some(done) = current
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)

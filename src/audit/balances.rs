@@ -9,12 +9,11 @@ use serde::Serialize;
 
 use crate::bus::Log;
 use crate::core::values::account::AccountName;
-use crate::core::values::amount::format_units_wide;
+use crate::core::values::amount::{format_units_wide, parse_wide_units};
 
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
 use crate::audit::point_in_time::PointInTime;
-use crate::audit::published;
 use crate::audit::trace;
 use crate::audit::trace::{TracedEvent, TracedOutcome};
 use crate::core::values::asset::Asset;
@@ -186,7 +185,9 @@ fn parse([account, asset, balance, time]: &[String; 4], history: &History) -> Re
     let (negative, digits) = balance
         .strip_prefix('-')
         .map_or((false, balance.as_str()), |digits| (true, digits));
-    let units = published::units(digits, decimals)
+    // A point without a digit behind it passes, as spreadsheets write it.
+    let digits = digits.strip_suffix('.').unwrap_or(digits);
+    let units = parse_wide_units(digits, decimals)
         .and_then(|units| I256::from_str_radix(&units.to_string(), 10).ok())
         .ok_or_else(|| format!("balance: {balance} is no decimal number of at most {decimals} decimals"))?;
     let time = TimeMs::parse(time).map_err(|error| format!("time: {error}"))?;

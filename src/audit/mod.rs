@@ -4,7 +4,7 @@
 //!
 //! - [`error`]: why an audit cannot be done.
 //! - Reading the log: [`point_in_time`] finds a consistent cut through a running deployment, [`history`] collects the listings and cuts from the
-//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records, [`exact`] adds up amounts.
+//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records.
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
@@ -13,7 +13,6 @@
 pub mod archive;
 pub mod balances;
 pub mod error;
-pub mod exact;
 pub mod explain;
 pub mod history;
 pub mod payouts;

@@ -6,11 +6,11 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::audit::exact::Exact;
 use crate::audit::published::{Paid, Record};
 use crate::audit::replay::schedule::EpochFilter;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, ReadError, Topic};
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
@@ -73,13 +73,13 @@ pub struct PayoutFinding {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PayoutSums {
     /// All sealed distributions.
-    pub distributed: Exact,
+    pub distributed: ExactAmount,
     /// The first credit of each sealed distribution.
-    pub credited: Exact,
+    pub credited: ExactAmount,
     /// Distributed, but not credited.
-    pub unpaid: Exact,
+    pub unpaid: ExactAmount,
     /// Credited, but not distributed: credits beyond the amount, second credits, and credits without a sealed distribution.
-    pub overpaid: Exact,
+    pub overpaid: ExactAmount,
 }
 
 /// The result of a comparison.
@@ -146,7 +146,7 @@ struct Acknowledgement {
     /// A hash of source and id.
     identity: u128,
     distribution: String,
-    amount: Exact,
+    amount: ExactAmount,
     written: String,
 }
 
@@ -187,7 +187,7 @@ impl PayoutComparison<'_> {
             let id = id_of(&paid);
             let is_sealed = sealed.contains(&(paid.asset.clone(), paid.epoch));
             if is_sealed && self.filter.includes(&paid.asset, paid.epoch) {
-                let amount = Exact::parse(&paid.amount).ok_or_else(|| PayoutsError::Record {
+                let amount = ExactAmount::parse(&paid.amount).ok_or_else(|| PayoutsError::Record {
                     place,
                     why: format!("{} is no amount", paid.amount),
                 })?;
@@ -251,7 +251,7 @@ impl PayoutComparison<'_> {
             let id = id_of(&paid);
             let expected = self.expected.get(&xxh3_128(id.as_bytes()));
             if expected.is_some_and(|payout| payout.sealed && !payout.credited) {
-                let amount = Exact::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
+                let amount = ExactAmount::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
                 add(&mut self.payouts.sums.entry(paid.asset).or_default().unpaid, amount)?;
                 self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Unpaid,
@@ -301,7 +301,7 @@ impl PayoutComparison<'_> {
             return Ok(());
         }
         add(&mut sums.credited, *amount)?;
-        let due = Exact::parse(&payout.amount).ok_or(PayoutsError::TooMuch)?;
+        let due = ExactAmount::parse(&payout.amount).ok_or(PayoutsError::TooMuch)?;
         if *amount == due {
             payouts.right += 1;
         } else if let Some(more) = amount.minus(due) {
@@ -317,7 +317,7 @@ impl PayoutComparison<'_> {
     }
 }
 
-fn add(sum: &mut Exact, more: Exact) -> Result<(), PayoutsError> {
+fn add(sum: &mut ExactAmount, more: ExactAmount) -> Result<(), PayoutsError> {
     *sum = sum.plus(more).ok_or(PayoutsError::TooMuch)?;
     Ok(())
 }
@@ -350,7 +350,7 @@ fn acknowledgement(line: &[u8]) -> Result<Acknowledgement, String> {
     let credited_at = text("/data/credited_at")?;
     TimeMs::parse(credited_at).map_err(|error| format!("`data.credited_at` is {credited_at}: {error}"))?;
     let written = text("/data/amount")?;
-    let amount = Exact::parse(written).ok_or_else(|| {
+    let amount = ExactAmount::parse(written).ok_or_else(|| {
         format!("`data.amount` is {written}, which is no plain decimal number of at most 18 decimals")
     })?;
     Ok(Acknowledgement {

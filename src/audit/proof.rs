@@ -14,6 +14,7 @@ use crate::core::values::bucket::bucket;
 
 use crate::audit::published::{Paid, Record};
 use crate::bus::scan::scan_range;
+use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::BUCKETS;
 use crate::core::values::ids::Epoch;
@@ -240,7 +241,7 @@ impl Proof {
         // The leaf joins several fields. It has one meaning only if no field can hold a separator.
         Asset::parse(&self.asset).map_err(|error| format!("`asset` {error}"))?;
         AccountName::new(&self.account).map_err(|error| format!("`account` {error}"))?;
-        if !is_plain(&self.amount) {
+        if !amount::is_canonical(&self.amount) {
             return Err("`amount` is not a plain decimal number, or it has needless zeros".into());
         }
         let id = format!("{}:{}:{}", self.asset, self.epoch, self.account);
@@ -276,13 +277,6 @@ impl MerklePath {
             .verify_inclusion(&leaf, self.index, &proof)
             .map_err(|error| format!("`{field}` does not lead to its root: {error}"))
     }
-}
-
-/// Whether a text is an amount in the only form of the outputs (contract, section 8): no needless zeros, and a point only before a fraction.
-fn is_plain(amount: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "1"));
-    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && !fraction.ends_with('0')
 }
 
 fn hash(field: &str, text: &str) -> Result<Hash, String> {

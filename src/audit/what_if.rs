@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::audit::error::AuditError;
-use crate::audit::exact::Exact;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::published::{Paid, Record};
 use crate::audit::replay::schedule::Schedule;
@@ -23,6 +22,7 @@ use crate::core::accrue::row::Row;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::listing::Listing;
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
@@ -233,10 +233,10 @@ impl Amendment {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PayoutChange {
     /// Without sign.
-    pub difference: Exact,
+    pub difference: ExactAmount,
     pub account: String,
-    pub paid: Exact,
-    pub would_be: Exact,
+    pub paid: ExactAmount,
+    pub would_be: ExactAmount,
 }
 
 /// The accounts that gain, or those that lose.
@@ -244,7 +244,7 @@ pub struct PayoutChange {
 pub struct AffectedAccounts {
     pub accounts: u64,
     /// The sum of their differences.
-    pub sum: Exact,
+    pub sum: ExactAmount,
     /// Those with the largest differences, sorted.
     pub most: Vec<PayoutChange>,
 }
@@ -274,7 +274,7 @@ pub fn compare<E: From<AuditError>>(
     asset: Asset,
     epochs: &BTreeSet<Epoch>,
     work: &Path,
-    mut each: impl FnMut(&str, Exact, Exact) -> Result<(), E>,
+    mut each: impl FnMut(&str, ExactAmount, ExactAmount) -> Result<(), E>,
 ) -> Result<Effect, E> {
     let store = sums((published, replayed), asset, epochs, work)?;
     let mut effect = Effect::default();
@@ -282,7 +282,7 @@ pub fn compare<E: From<AuditError>>(
     while let Some((key, value)) = scan.next().map_err(AuditError::from)? {
         let account = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
         let sums = row::decode(value).unwrap_or_default();
-        let exact = |sum: I256| Exact::parse_units(&sum.to_string());
+        let exact = |sum: I256| ExactAmount::parse_units(&sum.to_string());
         let (Some(paid), Some(would_be)) = (exact(sums.delta), exact(sums.weighted)) else {
             return Err(impossible(format!("the sums of {account} do not fit into 256 bits")).into());
         };
@@ -350,7 +350,7 @@ fn sums(
                     if data.asset != asset.as_str() || !epochs.contains(&data.epoch) {
                         return Ok(());
                     }
-                    let units = Exact::parse(&data.amount)
+                    let units = ExactAmount::parse(&data.amount)
                         .and_then(|amount| amount.units().parse::<I256>().ok())
                         .ok_or_else(|| wrong(format!("`amount` is {}", data.amount)))?;
                     key.clear();

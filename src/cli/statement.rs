@@ -8,7 +8,6 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::exact::Exact;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::cli::csv_file::CsvFile;
@@ -18,6 +17,7 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::records::{Distribution, Seal, each};
 use crate::cli::table::{TextTable, count};
 use crate::core::contract::decision::Decision;
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -128,14 +128,14 @@ impl Statement {
 
     /// Adds up all distributions. Returns the differences from the seals.
     fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<String>, Failure> {
-        let mut sums: BTreeMap<(String, Epoch), (u64, Exact)> = BTreeMap::new();
+        let mut sums: BTreeMap<(String, Epoch), (u64, ExactAmount)> = BTreeMap::new();
         let mut wrong = Vec::new();
         each(bus, Topic::Distributions, None, |paid: Distribution| {
             let at = (paid.asset, paid.epoch);
             if !seals.contains_key(&at) {
                 return Ok(());
             }
-            let Some(amount) = Exact::parse(&paid.amount) else {
+            let Some(amount) = ExactAmount::parse(&paid.amount) else {
                 wrong.push(format!(
                     "{}:{}:{}: {} is not an amount",
                     at.0, at.1, paid.account, paid.amount
@@ -149,7 +149,7 @@ impl Statement {
         })?;
         for ((asset, epoch), seal) in seals {
             let (count, sum) = sums.remove(&(asset.clone(), *epoch)).unwrap_or_default();
-            if count != seal.distributions || Some(sum) != Exact::parse(&seal.distributed) {
+            if count != seal.distributions || Some(sum) != ExactAmount::parse(&seal.distributed) {
                 wrong.push(format!(
                     "{asset} epoch {epoch}: {count} distributions add up to {sum}, its seal has {} of {}",
                     seal.distributions, seal.distributed
@@ -171,9 +171,9 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
     for seal in seals.values() {
         let at = format!("{} epoch {}", seal.asset, seal.epoch);
         let sum = |amounts: &[&str]| {
-            amounts
-                .iter()
-                .try_fold(Exact::default(), |sum, amount| sum.plus(Exact::parse(amount)?))
+            amounts.iter().try_fold(ExactAmount::default(), |sum, amount| {
+                sum.plus(ExactAmount::parse(amount)?)
+            })
         };
         let apr = seal.mode == "apr";
         let came_in = if apr {
@@ -206,7 +206,7 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
                     ("carried", &before.carried_out, &seal.carried_in),
                     ("withheld", &before.withheld_after, &seal.withheld_before),
                 ] {
-                    if Exact::parse(left) != Exact::parse(taken) {
+                    if ExactAmount::parse(left) != ExactAmount::parse(taken) {
                         wrong.push(format!(
                             "{at} starts with {taken} {what}, but the epoch before left {left}"
                         ));
@@ -238,8 +238,8 @@ fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, As
             (&mut total.distributed, &seal.distributed),
         ] {
             let so_far = if sum.is_empty() { "0" } else { sum.as_str() };
-            let added = Exact::parse(so_far)
-                .zip(Exact::parse(amount))
+            let added = ExactAmount::parse(so_far)
+                .zip(ExactAmount::parse(amount))
                 .and_then(|(a, b)| a.plus(b));
             *sum = added.ok_or_else(too_much)?.to_string();
         }
@@ -249,7 +249,7 @@ fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, As
 
 /// Epochs that are closed but not sealed, or open with rewards.
 fn unsealed(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<UnsealedEpoch>, Failure> {
-    let mut unsealed: BTreeMap<(String, Epoch), (bool, Exact)> = BTreeMap::new();
+    let mut unsealed: BTreeMap<(String, Epoch), (bool, ExactAmount)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     scan_range(
         bus,
@@ -268,7 +268,7 @@ fn unsealed(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Ve
                     asset, epoch, amount, ..
                 } => {
                     let (_, sum) = unsealed.entry((asset.to_string(), epoch)).or_default();
-                    let added = Exact::parse(&amount).and_then(|amount| sum.plus(amount));
+                    let added = ExactAmount::parse(&amount).and_then(|amount| sum.plus(amount));
                     *sum = added.ok_or_else(too_much)?;
                 }
                 _ => {}

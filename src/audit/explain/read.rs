@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
-use crate::audit::published;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::protocol::totals::Subtotal;
+use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -56,7 +56,7 @@ impl ExplainedSeal {
     /// The pool in units. The error says what is wrong with the seal.
     pub(crate) fn pool(&self, decimals: u8) -> Result<EpochPool, String> {
         let units = |field: &str, text: &str| {
-            published::units(text, decimals)
+            amount::parse_wide_units(text, decimals)
                 .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", self.asset))
         };
         let reward_pool = units("reward_pool", &self.reward_pool)?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::audit::exact::Exact;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::records::{Distribution, Seal};
 use crate::cli::table::short_root;
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::bucket::{BUCKETS, bucket};
 
 /// The parts of two sums that must be equal.
@@ -45,9 +45,9 @@ impl Seal {
 impl Conservation<'_> {
     fn holds(&self) -> bool {
         let sum = |parts: &[(&str, &str)]| {
-            parts
-                .iter()
-                .try_fold(Exact::default(), |sum, (amount, _)| sum.plus(Exact::parse(amount)?))
+            parts.iter().try_fold(ExactAmount::default(), |sum, (amount, _)| {
+                sum.plus(ExactAmount::parse(amount)?)
+            })
         };
         let given = sum(&self.given);
         given.is_some() && given == sum(&self.used)
@@ -70,7 +70,7 @@ impl Conservation<'_> {
 struct EpochSums {
     count: u64,
     /// `None` if an amount cannot be parsed.
-    sum: Option<Exact>,
+    sum: Option<ExactAmount>,
     /// The leaves of the Merkle tree, by bucket and account.
     leaves: BTreeMap<(u16, Vec<u8>), String>,
 }
@@ -78,7 +78,7 @@ struct EpochSums {
 impl EpochSums {
     fn of<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Self {
         let mut sums = Self {
-            sum: Some(Exact::default()),
+            sum: Some(ExactAmount::default()),
             ..Self::default()
         };
         for Distribution {
@@ -90,7 +90,7 @@ impl EpochSums {
         } in distributions
         {
             sums.count += 1;
-            sums.sum = sums.sum.and_then(|sum| sum.plus(Exact::parse(amount)?));
+            sums.sum = sums.sum.and_then(|sum| sum.plus(ExactAmount::parse(amount)?));
             let leaf = format!("{asset}:{epoch}:{account}|{amount}");
             sums.leaves.insert((bucket(account), account.as_bytes().to_vec()), leaf);
         }
@@ -128,7 +128,8 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
             .iter()
             .filter(|paid| (&paid.asset, paid.epoch) == (&seal.asset, seal.epoch)),
     );
-    let paid = sums.count == seal.distributions && sums.sum.is_some() && sums.sum == Exact::parse(&seal.distributed);
+    let paid =
+        sums.count == seal.distributions && sums.sum.is_some() && sums.sum == ExactAmount::parse(&seal.distributed);
     let root = sums.root() == seal.root;
     let mark = |holds: bool| if holds { "✓" } else { "✗ DOES NOT HOLD" };
     let line = |out: &mut dyn Write, what: String, holds: bool| -> Outcome {

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use crate::audit::exact::Exact;
 use crate::cli::demo::results::DemoResults;
 use crate::cli::outcome::Outcome;
 use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::cli::table::{TextTable, count, short_root};
 use crate::core::contract::event::shortened;
 use crate::core::ingest::IngestCounts;
+use crate::core::values::amount::ExactAmount;
 
 /// How many of the largest payouts of an asset are shown.
 const TOP: usize = 5;
@@ -52,7 +52,7 @@ pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
 /// The largest distributions of an asset. Equal amounts are sorted by epoch and account.
 fn top<'a>(distributions: &'a [Distribution], asset: &str) -> Vec<&'a Distribution> {
     let mut top: Vec<_> = distributions.iter().filter(|paid| paid.asset == asset).collect();
-    top.sort_by_cached_key(|paid| (Reverse(Exact::parse(&paid.amount)), paid.epoch, &paid.account));
+    top.sort_by_cached_key(|paid| (Reverse(ExactAmount::parse(&paid.amount)), paid.epoch, &paid.account));
     top.truncate(TOP);
     top
 }

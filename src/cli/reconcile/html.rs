@@ -6,11 +6,11 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::audit::exact::Exact;
 use crate::audit::reconcile::report::RecordDifference;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::count;
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::ids::Epoch;
 
 const PAGE: &str = include_str!("report.html");
@@ -156,9 +156,9 @@ fn assets(findings: &Findings) -> Vec<AssetChart> {
         let amounts = asset
             .epochs
             .iter()
-            .filter_map(|epoch| Exact::parse(epoch.replayed.as_deref()?));
+            .filter_map(|epoch| ExactAmount::parse(epoch.replayed.as_deref()?));
         asset.distributed = amounts
-            .fold(Exact::parse("0"), |sum, amount| sum?.plus(amount))
+            .fold(ExactAmount::parse("0"), |sum, amount| sum?.plus(amount))
             .map_or_else(|| "?".into(), |sum| sum.to_string());
         let skipped = asset.epochs.len().saturating_sub(BARS);
         let height = |amount: &Option<String>| {

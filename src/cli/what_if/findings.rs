@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::exact::Exact;
 use crate::audit::what_if::Effect;
 use crate::cli::records::Seal;
+use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -22,9 +22,9 @@ pub(super) struct WhatIfFindings {
 }
 
 /// The difference between two amounts, with its sign.
-pub(super) fn signed(was: Exact, would_be: Exact) -> String {
+pub(super) fn signed(was: ExactAmount, would_be: ExactAmount) -> String {
     match (would_be.minus(was), was.minus(would_be)) {
-        (Some(more), _) if more != Exact::default() => format!("+{more}"),
+        (Some(more), _) if more != ExactAmount::default() => format!("+{more}"),
         (None, Some(less)) => format!("-{less}"),
         _ => "0".into(),
     }

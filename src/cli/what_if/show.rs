@@ -5,12 +5,12 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::audit::exact::Exact;
 use crate::audit::what_if::{AffectedAccounts, PayoutChange};
 use crate::cli::outcome::Outcome;
 use crate::cli::records::Seal;
 use crate::cli::table::{TextTable, count, counted};
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
+use crate::core::values::amount::ExactAmount;
 
 /// The fields of a seal that are shown.
 const SHOWN: [&str; 6] = [
@@ -35,7 +35,7 @@ fn shown(seal: &Seal) -> [&str; 6] {
 
 /// The difference between two published amounts; `?` if one of them is not an amount.
 fn difference(was: &str, would_be: &str) -> String {
-    match (Exact::parse(was), Exact::parse(would_be)) {
+    match (ExactAmount::parse(was), ExactAmount::parse(would_be)) {
         (Some(was), Some(would_be)) => signed(was, would_be),
         _ => "?".into(),
     }

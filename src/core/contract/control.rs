@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use crate::core::contract::event::Type;
 use crate::core::contract::fields;
-use crate::core::contract::fields::{Amount, fields};
+use crate::core::contract::fields::fields;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -20,7 +21,7 @@ pub enum Control<'a> {
         /// The asset paid.
         asset: Asset,
         /// How much, more than zero.
-        amount: Amount<'a>,
+        amount: Amount,
         /// Which validator paid.
         validator: Cow<'a, str>,
     },
@@ -31,7 +32,7 @@ pub enum Control<'a> {
         /// The epoch's number.
         epoch: Epoch,
         /// What there is to share; `None` for nothing.
-        reward_pool: Option<Amount<'a>>,
+        reward_pool: Option<Amount>,
     },
 }
 

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::core::contract::fields;
-use crate::core::contract::fields::{Amount, RawField, fields};
+use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::fingerprint::{Part, fingerprint};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
+use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 
 /// The envelope of a record, CloudEvents 1.0 in structured mode, before anything inside is judged.
@@ -175,7 +176,7 @@ pub enum Event<'a> {
         /// How much, and whose.
         balance: Balance<'a>,
         /// On top.
-        fee: Option<Fee<'a>>,
+        fee: Option<Fee>,
     },
     /// A trade between two accounts.
     Trade(Box<Trade<'a>>),
@@ -188,7 +189,7 @@ pub enum Event<'a> {
         /// What.
         asset: Asset,
         /// How much.
-        amount: Amount<'a>,
+        amount: Amount,
     },
     /// A correction.
     Adjustment {
@@ -214,16 +215,16 @@ pub struct Balance<'a> {
     /// Of what.
     pub asset: Asset,
     /// How much.
-    pub amount: Amount<'a>,
+    pub amount: Amount,
 }
 
 /// A fee, always a debit.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fee<'a> {
+pub struct Fee {
     /// In which asset it is taken.
     pub asset: Asset,
     /// How much.
-    pub amount: Amount<'a>,
+    pub amount: Amount,
 }
 
 /// A trade: the buyer gets base and gives quote.
@@ -234,11 +235,11 @@ pub struct Trade<'a> {
     /// What it is paid in.
     pub quote: Asset,
     /// Quote per base.
-    pub price: Amount<'a>,
+    pub price: Amount,
     /// How much base.
-    pub quantity: Amount<'a>,
+    pub quantity: Amount,
     /// How much quote; without it, `price * quantity`.
-    pub quote_quantity: Option<Amount<'a>>,
+    pub quote_quantity: Option<Amount>,
     /// Who buys.
     pub buyer: Party<'a>,
     /// Who sells.
@@ -251,7 +252,7 @@ pub struct Party<'a> {
     /// The account.
     pub account: AccountName<'a>,
     /// What it pays for the trade.
-    pub fee: Option<Fee<'a>>,
+    pub fee: Option<Fee>,
 }
 
 /// An account's status (contract, section 3). The order breaks ties between statuses of the same time and id.
@@ -415,7 +416,7 @@ fn balance(data: &str) -> Result<Balance<'_>, Rejection> {
 }
 
 /// An optional fee; `names` are those of the fee and of its two fields.
-fn fee<'a>(field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee<'a>>, Rejection> {
+fn fee<'a>(field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
     let Some(raw) = field else { return Ok(None) };
     let fields: FeeFields = fields::object(raw.get(), names[0])?;
     Ok(Some(Fee {

@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
-use crate::core::values::amount;
-use crate::core::values::amount::AmountError;
+use crate::core::values::amount::{Amount, AmountError};
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;
 
@@ -112,48 +111,26 @@ pub fn asset(field: RawField<'_>, name: &str) -> Result<Asset, Rejection> {
     Asset::parse(&text).map_err(|error| Code::InvalidEvent.because(format!("`{name}` {error}")))
 }
 
-/// An amount whose syntax has been checked; whether it is exact is asked of the asset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Amount<'a>(Cow<'a, str>);
-
-impl Amount<'_> {
-    /// Its value in units of an asset with `decimals` decimals, at most 10^30.
-    pub fn units(&self, decimals: u8) -> Result<u128, AmountError> {
-        amount::parse(&self.0)?.units(decimals)
-    }
-
-    /// `self * quantity` in units of an asset with `decimals` decimals.
-    pub fn product_units(&self, quantity: &Self, decimals: u8) -> Result<u128, AmountError> {
-        amount::product_units(amount::parse(&self.0)?, amount::parse(&quantity.0)?, decimals)
-    }
-}
-
 /// A required amount greater than zero.
-pub fn amount<'a>(field: RawField<'a>, name: &str) -> Result<Amount<'a>, Rejection> {
+pub fn amount(field: RawField<'_>, name: &str) -> Result<Amount, Rejection> {
     let text = string(required(field, name)?, name, Code::InvalidAmount)?;
-    amount::parse(&text)
-        .and_then(amount::Text::positive)
-        .map_err(|error| bad_amount(name, &error))?;
-    Ok(Amount(text))
+    Amount::parse(&text)
+        .and_then(Amount::positive)
+        .map_err(|error| bad_amount(name, &error))
 }
 
 /// A required amount that may be zero.
-pub fn amount_or_zero<'a>(field: RawField<'a>, name: &str) -> Result<Amount<'a>, Rejection> {
+pub fn amount_or_zero(field: RawField<'_>, name: &str) -> Result<Amount, Rejection> {
     let text = string(required(field, name)?, name, Code::InvalidAmount)?;
-    amount::parse(&text).map_err(|error| bad_amount(name, &error))?;
-    Ok(Amount(text))
+    Amount::parse(&text).map_err(|error| bad_amount(name, &error))
 }
 
 /// A required signed amount other than zero: whether it is negative, and its magnitude.
-pub fn signed_amount<'a>(field: RawField<'a>, name: &str) -> Result<(bool, Amount<'a>), Rejection> {
+pub fn signed_amount(field: RawField<'_>, name: &str) -> Result<(bool, Amount), Rejection> {
     let text = string(required(field, name)?, name, Code::InvalidAmount)?;
-    let (negative, parsed) = amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))?;
-    parsed.positive().map_err(|error| bad_amount(name, &error))?;
-    let magnitude = match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_start_matches(['-', '+'])),
-        Cow::Owned(text) => Cow::Owned(text.trim_start_matches(['-', '+']).to_owned()),
-    };
-    Ok((negative, Amount(magnitude)))
+    let (negative, magnitude) = Amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))?;
+    let magnitude = magnitude.positive().map_err(|error| bad_amount(name, &error))?;
+    Ok((negative, magnitude))
 }
 
 /// The refusal for an amount that is there but wrong.
@@ -181,7 +158,7 @@ pub fn whole(field: RawField<'_>, name: &str, max: u64, code: Code) -> Result<u6
 fn whole_number(text: &str) -> Option<u64> {
     let text = if text == "-0" { "0" } else { text };
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
-        return u64::try_from(amount::parse(text).ok()?.units(0).ok()?).ok();
+        return u64::try_from(Amount::parse(text).ok()?.units(0).ok()?).ok();
     };
     // 64 bits have 20 digits: beyond that many places, only zero is whole and fits.
     let exponent: i64 = exponent.parse().unwrap_or(i64::MAX);
@@ -189,7 +166,7 @@ fn whole_number(text: &str) -> Option<u64> {
         Some((whole, fraction)) => (format!("{whole}{fraction}"), i64::try_from(fraction.len()).ok()?),
         None => (mantissa.to_owned(), 0),
     };
-    let digits = amount::parse(&digits).ok()?;
+    let digits = Amount::parse(&digits).ok()?;
     if digits.is_zero() {
         return Some(0);
     }

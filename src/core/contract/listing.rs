@@ -7,7 +7,7 @@ use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount;
-use crate::core::values::amount::RATE_DECIMALS;
+use crate::core::values::amount::{Amount, RATE_DECIMALS};
 use crate::core::values::asset::Asset;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::Epoch;
@@ -295,7 +295,9 @@ fn units(field: RawField<'_>, name: &str, decimals: u8) -> Result<u128, Rejectio
 /// A rate from 0 to `most`, scaled by [`RATE_ONE`].
 fn rate(field: RawField<'_>, name: &str, most: u128) -> Result<u128, Rejection> {
     let text = fields::text(field, name)?;
-    let rate = amount::parse_scaled(&text, RATE_DECIMALS).map_err(|error| invalid(format!("`{name}` {error}")))?;
+    let rate = Amount::parse(&text)
+        .and_then(|rate| rate.units(RATE_DECIMALS))
+        .map_err(|error| invalid(format!("`{name}` {error}")))?;
     if rate > most {
         return Err(invalid(format!("`{name}` must be at most {}", most / RATE_ONE)));
     }
@@ -338,7 +340,8 @@ fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
         }
         let name = format!("tiers[{index}].multiplier");
         let text = fields::text(fields.multiplier, &name)?;
-        let multiplier = amount::parse_scaled(&text, amount::MULTIPLIER_DECIMALS)
+        let multiplier = Amount::parse(&text)
+            .and_then(|multiplier| multiplier.units(amount::MULTIPLIER_DECIMALS))
             .map_err(|error| invalid(format!("`{name}` {error}")))?;
         if multiplier > MAX_MULTIPLIER {
             return Err(invalid(format!("`{name}` must be at most 100")));

@@ -4,10 +4,10 @@
 use crate::core::contract::control::Control;
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::fields;
-use crate::core::contract::fields::Amount;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::records::timestamp;
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
@@ -78,7 +78,7 @@ fn find(asset: Asset, assets: &impl ListedAssets) -> Result<ListingFacts<'_>, Re
         .ok_or_else(|| Code::UnknownAsset.because(format!("`asset` is {asset}, which is not listed; list it first")))
 }
 
-fn units(amount: &Amount<'_>, name: &str, listed: &ListingFacts<'_>) -> Result<u128, Rejection> {
+fn units(amount: &Amount, name: &str, listed: &ListingFacts<'_>) -> Result<u128, Rejection> {
     amount
         .units(listed.terms.decimals)
         .map_err(|error| fields::bad_amount(name, &error))
@@ -115,7 +115,7 @@ fn judge_listing(listing: Listing, assets: &impl ListedAssets) -> Result<Accepte
 
 fn judge_reward(
     asset: Asset,
-    amount: &Amount<'_>,
+    amount: &Amount,
     time: TimeMs,
     assets: &impl ListedAssets,
 ) -> Result<Accepted, Rejection> {
@@ -129,7 +129,7 @@ fn judge_reward(
 fn judge_close(
     asset: Asset,
     epoch: Epoch,
-    pool: Option<&Amount<'_>>,
+    pool: Option<&Amount>,
     time: TimeMs,
     assets: &impl ListedAssets,
 ) -> Result<Accepted, Rejection> {

@@ -4,10 +4,9 @@ use arrayvec::ArrayVec;
 
 use crate::core::contract::event::{Balance, Event, Fee, MAX_LEGS};
 use crate::core::contract::fields;
-use crate::core::contract::fields::Amount;
 use crate::core::contract::rejection::Rejection;
 use crate::core::values::account::AccountName;
-use crate::core::values::amount::AmountError;
+use crate::core::values::amount::{Amount, AmountError};
 use crate::core::values::asset::Asset;
 
 /// One side of an event, before its asset is looked up. A leg of a listed asset becomes a posting.
@@ -27,9 +26,9 @@ pub struct Leg<'e> {
 /// An amount as the event gives it.
 #[derive(Debug)]
 pub enum LegAmount<'e> {
-    Plain(&'e Amount<'e>),
+    Plain(&'e Amount),
     /// Price times quantity.
-    Product(&'e Amount<'e>, &'e Amount<'e>),
+    Product(&'e Amount, &'e Amount),
 }
 
 impl Leg<'_> {

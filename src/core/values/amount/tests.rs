@@ -1,6 +1,7 @@
 use crate::core::values::amount::AmountError::{InexactProduct, Syntax, TooLarge, TooManyDigits, TooPrecise, Zero};
 use crate::core::values::amount::*;
 use proptest::prelude::*;
+use ruint::aliases::U512;
 
 #[test]
 fn units_of_an_amount() {
@@ -54,7 +55,7 @@ fn units_of_an_amount() {
     ];
     for (text, decimals, expected) in cases {
         assert_eq!(
-            parse(text).and_then(|text| text.units(*decimals)),
+            Amount::parse(text).and_then(|text| text.units(*decimals)),
             *expected,
             "{text:?} at {decimals}"
         );
@@ -63,7 +64,7 @@ fn units_of_an_amount() {
 
 #[test]
 fn signed_amounts() {
-    let units = |text| parse_signed(text).and_then(|(negative, text)| Ok((negative, text.units(2)?)));
+    let units = |text| Amount::parse_signed(text).and_then(|(negative, text)| Ok((negative, text.units(2)?)));
     assert_eq!(units("-1.25"), Ok((true, 125)));
     assert_eq!(units("+1.25"), Ok((false, 125)));
     assert_eq!(units("1.25"), Ok((false, 125)));
@@ -76,28 +77,26 @@ fn signed_amounts() {
 #[test]
 fn zero_in_any_spelling() {
     for zero in ["0", "00", "0.0", "000.000"] {
-        assert_eq!(parse(zero).and_then(Text::positive), Err(Zero), "{zero}");
+        assert_eq!(Amount::parse(zero).and_then(Amount::positive), Err(Zero), "{zero}");
     }
     assert!(
-        parse("0.0000000000000000000000000000000000000001")
-            .and_then(Text::positive)
+        Amount::parse("0.0000000000000000000000000000000000000001")
+            .and_then(Amount::positive)
             .is_ok()
     );
 }
 
 #[test]
 fn scaled_rates() {
-    assert_eq!(parse_scaled("1.5", MULTIPLIER_DECIMALS), Ok(1_500_000));
-    assert_eq!(parse_scaled("0", RATE_DECIMALS), Ok(0));
+    let scaled = |text, decimals| Amount::parse(text)?.units(decimals);
+    assert_eq!(scaled("1.5", MULTIPLIER_DECIMALS), Ok(1_500_000));
+    assert_eq!(scaled("0", RATE_DECIMALS), Ok(0));
+    assert_eq!(scaled("0.1000000000000000000000", RATE_DECIMALS), Ok(10u128.pow(17)));
     assert_eq!(
-        parse_scaled("0.1000000000000000000000", RATE_DECIMALS),
-        Ok(10u128.pow(17))
-    );
-    assert_eq!(
-        parse_scaled("1.0000001", MULTIPLIER_DECIMALS),
+        scaled("1.0000001", MULTIPLIER_DECIMALS),
         Err(TooPrecise { decimals: 6 })
     );
-    assert_eq!(parse_scaled("1e-2", MULTIPLIER_DECIMALS), Err(Syntax));
+    assert_eq!(scaled("1e-2", MULTIPLIER_DECIMALS), Err(Syntax));
 }
 
 #[test]
@@ -134,7 +133,9 @@ fn products() {
         (&two, &five, 0, Ok(MAX_UNITS)),
     ];
     for (price, quantity, decimals, expected) in cases {
-        let product = product_units(parse(price).unwrap(), parse(quantity).unwrap(), *decimals);
+        let product = Amount::parse(price)
+            .unwrap()
+            .product_units(&Amount::parse(quantity).unwrap(), *decimals);
         assert_eq!(product, *expected, "{price} * {quantity} at {decimals}");
     }
 }
@@ -142,19 +143,19 @@ fn products() {
 #[test]
 fn ten_million_digits() {
     let long = "9".repeat(10_000_000);
-    assert_eq!(parse(&long).and_then(|text| text.units(18)), Err(TooLarge));
+    assert_eq!(Amount::parse(&long).and_then(|text| text.units(18)), Err(TooLarge));
     let zeros = "0".repeat(10_000_000);
     assert_eq!(
-        parse(&format!("{zeros}1.5{zeros}")).and_then(|text| text.units(6)),
+        Amount::parse(&format!("{zeros}1.5{zeros}")).and_then(|text| text.units(6)),
         Ok(1_500_000)
     );
     let small = format!("0.{zeros}1");
     assert_eq!(
-        parse(&small).and_then(|text| text.units(18)),
+        Amount::parse(&small).and_then(|text| text.units(18)),
         Err(TooPrecise { decimals: 18 })
     );
-    let text = parse(&small).unwrap();
-    assert_eq!(product_units(text, text, 18), Err(InexactProduct { decimals: 18 }));
+    let text = Amount::parse(&small).unwrap();
+    assert_eq!(text.product_units(&text, 18), Err(InexactProduct { decimals: 18 }));
 }
 
 #[test]
@@ -197,11 +198,11 @@ proptest! {
     fn text_and_units_agree(units in 0..=MAX_UNITS, size in 0u32..31, decimals in 0u8..=18, zeros in 0usize..30) {
         let units = units / 10u128.pow(size);
         let text = format_units(units, decimals);
-        prop_assert_eq!(parse(&text).and_then(|text| text.units(decimals)), Ok(units));
+        prop_assert_eq!(Amount::parse(&text).and_then(|text| text.units(decimals)), Ok(units));
         let padding = "0".repeat(zeros);
         let point = if text.contains('.') { "" } else { ".0" };
         let padded = format!("{padding}{text}{point}{padding}");
-        prop_assert_eq!(parse(&padded).and_then(|text| text.units(decimals)), Ok(units));
+        prop_assert_eq!(Amount::parse(&padded).and_then(|text| text.units(decimals)), Ok(units));
         prop_assert_eq!(format_units_wide(false, U512::from(units), u32::from(decimals)), text);
     }
 
@@ -217,12 +218,12 @@ proptest! {
     ) {
         let (a, b) = (a >> cut.0, b >> cut.1);
         let (left, right) = (format_units(a, scale.0), format_units(b, scale.1));
-        let got = product_units(parse(&left).unwrap(), parse(&right).unwrap(), decimals);
+        let got = Amount::parse(&left).unwrap().product_units(&Amount::parse(&right).unwrap(), decimals);
         let numerator = U512::from(a) * U512::from(b) * U512::from(10u8).pow(U512::from(decimals));
         let (whole, rest) = numerator.div_rem(U512::from(10u8).pow(U512::from(scale.0 + scale.1)));
         if !rest.is_zero() {
-            let refused = [Err(TooLarge), Err(InexactProduct { decimals })].contains(&got);
-            prop_assert!(refused, "{:?}", got);
+            let rejected = [Err(TooLarge), Err(InexactProduct { decimals })].contains(&got);
+            prop_assert!(rejected, "{:?}", got);
         } else if whole > U512::from(MAX_UNITS) {
             prop_assert_eq!(got, Err(TooLarge));
         } else {
@@ -235,6 +236,6 @@ proptest! {
         let mut parts = text.splitn(2, '.');
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let valid = parts.next().is_some_and(digits) && parts.next().is_none_or(digits);
-        prop_assert_eq!(parse(&text).is_ok(), valid);
+        prop_assert_eq!(Amount::parse(&text).is_ok(), valid);
     }
 }

@@ -1,0 +1,90 @@
+//! Decimal digits: the one reader of plain decimal text, `[0-9]+(\.[0-9]+)?` (contract, section 3).
+
+use ruint::Uint;
+
+use crate::core::values::amount::decimal::AmountError;
+
+/// Any number of so many digits fits into 64 bits.
+pub(super) const U64_DIGITS: usize = 19;
+
+/// All powers of ten below 2^128.
+const POWERS_OF_TEN: [u128; 39] = {
+    let mut powers = [1; 39];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+#[inline]
+pub(super) fn power_of_ten(exponent: usize) -> Option<u128> {
+    POWERS_OF_TEN.get(exponent).copied()
+}
+
+/// The digits before and after the point of a plain decimal number, as they are written. Without a point, the fraction is empty.
+///
+/// # Errors
+/// [`AmountError::Syntax`].
+#[inline]
+pub(super) fn split(text: &str) -> Result<(&[u8], &[u8]), AmountError> {
+    let bytes = text.as_bytes();
+    let (whole, rest) = bytes
+        .split_at_checked(digits_at_start(bytes))
+        .ok_or(AmountError::Syntax)?;
+    let fraction: &[u8] = match rest {
+        [] => &[],
+        [b'.', fraction @ ..] if !fraction.is_empty() && digits_at_start(fraction) == fraction.len() => fraction,
+        _ => return Err(AmountError::Syntax),
+    };
+    if whole.is_empty() {
+        return Err(AmountError::Syntax);
+    }
+    Ok((whole, fraction))
+}
+
+#[inline]
+fn digits_at_start(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(bytes.len())
+}
+
+#[inline]
+pub(super) fn without_leading_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [b'0', rest @ ..] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+#[inline]
+pub(super) fn without_trailing_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [rest @ .., b'0'] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+/// `value` with ASCII digits appended. Callers pass at most [`U64_DIGITS`] digits in all, leading zeros apart, so
+/// that nothing wraps.
+#[inline]
+pub(super) fn append_digits(value: u64, digits: &[u8]) -> u64 {
+    digits.iter().fold(value, |value, digit| {
+        value.wrapping_mul(10).wrapping_add(u64::from(digit & 0x0f))
+    })
+}
+
+/// The number that these digits are, one part after the other; `None` if it does not fit.
+pub(super) fn number<const BITS: usize, const LIMBS: usize>(parts: [&[u8]; 2]) -> Option<Uint<BITS, LIMBS>> {
+    let mut value = Uint::ZERO;
+    for chunk in parts.into_iter().flat_map(|part| part.chunks(U64_DIGITS)) {
+        let scale = Uint::from(power_of_ten(chunk.len())?);
+        value = value
+            .checked_mul(scale)?
+            .checked_add(Uint::from(append_digits(0, chunk)))?;
+    }
+    Some(value)
+}

@@ -1,0 +1,135 @@
+//! Amounts of published records: for sums, for order, and to check that money is conserved.
+
+use std::fmt;
+
+use ruint::aliases::U512;
+
+use crate::core::values::amount::digits::{number, split, without_leading_zeros, without_trailing_zeros};
+use crate::core::values::amount::format::format_units_wide;
+
+/// The most decimals that an asset has.
+const DECIMALS: u8 = 18;
+
+/// A decimal number from zero on with at most 18 decimals, in parts of 10^-18.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExactAmount(U512);
+
+impl ExactAmount {
+    /// Reads a plain decimal number.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_wide_units(text, DECIMALS).map(Self)
+    }
+
+    /// Reads a number of parts of 10^-18.
+    #[must_use]
+    pub fn parse_units(digits: &str) -> Option<Self> {
+        U512::from_str_radix(digits, 10).ok().map(Self)
+    }
+
+    /// The number of parts of 10^-18, in digits.
+    #[must_use]
+    pub fn units(self) -> String {
+        self.0.to_string()
+    }
+
+    /// The difference; `None` if it would be negative.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The sum; `None` if it does not fit, which nothing published comes near.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+}
+
+impl fmt::Display for ExactAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format_units_wide(false, self.0, u32::from(DECIMALS)))
+    }
+}
+
+/// The units of a plain decimal amount that is written with at most `decimals` decimals; `None` if it is none, or does not fit into 512
+/// bits.
+#[must_use]
+pub fn parse_wide_units(text: &str, decimals: u8) -> Option<U512> {
+    let (whole, fraction) = split(text).ok()?;
+    let padding = usize::from(decimals).checked_sub(fraction.len())?;
+    number::<512, 8>([without_leading_zeros(whole), fraction])?
+        .checked_mul(U512::from(10u8).checked_pow(U512::from(padding))?)
+}
+
+/// Whether a text is an amount as published records have it (contract, section 8): without needless zeros.
+#[must_use]
+pub fn is_canonical(text: &str) -> bool {
+    split(text).is_ok_and(|(whole, fraction)| {
+        (whole == b"0" || without_leading_zeros(whole) == whole) && without_trailing_zeros(fraction) == fraction
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_shows() {
+        for text in [
+            "0",
+            "1",
+            "0.000000000000000001",
+            "12.5",
+            "1000000000000000000000000000000.000000000000000001",
+        ] {
+            assert_eq!(ExactAmount::parse(text).unwrap().to_string(), text);
+        }
+        for (text, shown) in [("0.10", "0.1"), ("007", "7"), ("5.000000000000000000", "5")] {
+            assert_eq!(ExactAmount::parse(text).unwrap().to_string(), shown);
+        }
+        let too_long = "9".repeat(200);
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "0.0000000000000000001",
+            " 1",
+            &too_long,
+        ] {
+            assert_eq!(ExactAmount::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn published_amounts_have_no_needless_zeros() {
+        for text in ["0", "7", "10", "0.5", "120.05"] {
+            assert!(is_canonical(text), "{text}");
+        }
+        for text in ["", "00", "07", "1.0", "1.50", "0.0", "1.", ".5", "-1", "1e3"] {
+            assert!(!is_canonical(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_of_an_asset() {
+        assert_eq!(parse_wide_units("1.5", 2), Some(U512::from(150)));
+        assert_eq!(parse_wide_units("1.50", 1), None);
+        assert_eq!(parse_wide_units("1", 0), Some(U512::ONE));
+        let most = U512::MAX.to_string();
+        assert_eq!(parse_wide_units(&most, 0), Some(U512::MAX));
+        assert_eq!(parse_wide_units(&most, 1), None);
+        assert_eq!(parse_wide_units(&format!("{most}0"), 0), None);
+    }
+
+    #[test]
+    fn adds_and_orders() {
+        let exact = |text| ExactAmount::parse(text).unwrap();
+        assert_eq!(exact("0.9").plus(exact("0.1")), Some(exact("1")));
+        assert!(exact("10") > exact("9.999999999999999999"));
+    }
+}

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use crate::bus::archive::manifest;
 use crate::bus::archive::manifest::{Manifest, Partition};
-use crate::bus::archive::segment::Building;
-use crate::bus::scan::{CHUNK, some};
+use crate::bus::archive::segment::SegmentBuilder;
+use crate::bus::scan::{CHUNK, next_batch};
 use crate::bus::{FileError, Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
 
 /// The topics, in the order in which their ends are read.
@@ -200,7 +200,7 @@ fn copy(
         evidence: Vec::new(),
     };
     let mut reader = bus.open(partition, &mark)?;
-    let mut building = Building::default();
+    let mut building = SegmentBuilder::default();
     let below = format!("{}/{}", partition.topic, partition.partition);
     loop {
         let at = reader.mark().offset;
@@ -220,7 +220,7 @@ fn copy(
                 return Ok(());
             }
         }
-        let batch = some(bus, partition, reader.as_mut(), CHUNK, end)?;
+        let batch = next_batch(bus, partition, reader.as_mut(), CHUNK, end)?;
         for record in batch.iter() {
             building.push(record.offset, record.value)?;
         }

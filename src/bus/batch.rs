@@ -1,15 +1,13 @@
-//! Records as read.
+//! Records as a reader returns them.
 
 use std::ops::Range;
 
 use crate::bus::position::Mark;
 
-/// A record as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Its offset in its partition.
     pub offset: u64,
-    /// Its bytes; empty for an offset that holds nothing (a blank line).
+    /// Empty for an offset without content: a blank line.
     pub value: &'a [u8],
 }
 
@@ -18,7 +16,7 @@ pub struct Record<'a> {
 pub struct Batch {
     bytes: Vec<u8>,
     records: Vec<(u64, Range<usize>)>,
-    /// Where the reader stands after this batch. It may be past the last record: offsets are not dense.
+    /// The reader's mark after this batch. It may be past the last record: offsets are not dense.
     pub next: Mark,
 }
 
@@ -29,7 +27,7 @@ impl Batch {
         Self { bytes, records, next }
     }
 
-    /// Its memory, emptied: for the next batch.
+    /// Its memory, emptied, for the next batch.
     #[must_use]
     pub fn into_parts(mut self) -> (Vec<u8>, Vec<(u64, Range<usize>)>) {
         self.bytes.clear();
@@ -37,7 +35,6 @@ impl Batch {
         (self.bytes, self.records)
     }
 
-    /// The records, in offset order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.records.iter().map(|(offset, range)| Record {
             offset: *offset,
@@ -51,13 +48,12 @@ impl Batch {
         self.records.get(index).map(|(offset, _)| *offset)
     }
 
-    /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is no record. The mark may have moved all the same.
+    /// Whether it has no record. Its mark may have moved anyway.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

@@ -1,4 +1,4 @@
-//! A bus in memory, for tests: what it does is what the other buses do.
+//! A bus in memory, for tests. It behaves as the other buses do.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,11 +13,10 @@ use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
-/// The records of one partition.
 #[derive(Default)]
 struct Records {
     bytes: Vec<u8>,
-    /// The offset of each record, and where in `bytes` it lies.
+    /// The offset of each record, and the range of its bytes in `bytes`.
     records: Vec<(u64, Range<usize>)>,
     end: u64,
 }
@@ -52,7 +51,7 @@ struct Inner {
     changed: Condvar,
 }
 
-/// A bus in memory. A clone is another handle on the same bus.
+/// A clone is another handle on the same bus.
 #[derive(Clone)]
 pub struct MemoryBus {
     inner: Arc<Inner>,
@@ -65,7 +64,6 @@ impl Default for MemoryBus {
 }
 
 impl MemoryBus {
-    /// An empty bus.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -76,8 +74,8 @@ impl MemoryBus {
         }
     }
 
-    /// Appends a record from outside; on a topic of lines, one for each line if `bytes` holds line feeds. Empty `bytes` on a topic of lines
-    /// are a blank line. Returns the end after it.
+    /// Appends a record of another program. On a topic of lines, each line of `bytes` is a record, and empty `bytes` are a blank line.
+    /// Returns the new end.
     pub fn append(&self, to: TopicPartition, bytes: &[u8]) -> u64 {
         let kind = to.topic.kind();
         self.change(|state| {
@@ -93,7 +91,7 @@ impl MemoryBus {
         })
     }
 
-    /// Makes a partition that holds nothing yet.
+    /// Creates an empty partition.
     pub fn create(&self, partition: TopicPartition) {
         self.change(|state| {
             state.logs.entry(partition).or_default();
@@ -101,7 +99,7 @@ impl MemoryBus {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A test that panicked elsewhere shall not hide behind a second panic here.
+        // A panic here would hide the first panic of a test.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -220,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_frames() {
+    fn offsets_count_lines_or_bytes() {
         let bus = MemoryBus::new();
         let (trades, ledger) = (Topic::Trades.partition(0), Topic::Ledger.partition(0));
         assert_eq!(bus.append(trades, b"one\n \ntwo"), 3);
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_seen_by_every_handle() {
+    fn every_handle_sees_a_commit() {
         let bus = MemoryBus::new();
         let other = bus.clone();
         let seen = other.version();

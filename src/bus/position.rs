@@ -1,4 +1,4 @@
-//! Tasks as the bus knows them, and how far each has come.
+//! Tasks as the bus knows them, and their positions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// A task, as the bus knows it: by the partition it follows, with which it moves from one process to another.
+/// A task, named by the partition that it follows. It moves between processes together with that partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(TopicPartition);
 
@@ -16,7 +16,7 @@ impl TaskId {
     pub const SEQUENCE: Self = Self(Topic::Control.partition(0));
     /// The coordinator, which follows the inbox.
     pub const COORDINATE: Self = Self(Topic::Inbox.partition(0));
-    /// No task: under this name the bus keeps what a deployment was begun with, beside its decisions.
+    /// No task: under this name the bus keeps the deployment record, beside the decisions.
     pub const DEPLOYMENT: Self = Self(Topic::Decisions.partition(0));
 
     /// The accrue task of ledger partition `partition`.
@@ -56,34 +56,35 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// Where a reader stands in one partition: the next offset to read, and the bus's own evidence of what came before it.
+/// A reader's position in one partition: the next offset to read, and evidence of the records before it.
 ///
-/// The evidence lets the bus tell, when a task comes back to this mark, that what it read then is still what is there.
+/// When a task continues from a mark, the bus uses the evidence to check that the records read before are unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The offset of the next record to read.
     pub offset: u64,
-    /// Opaque to all but the bus that made it; empty at the start of a partition.
+    /// Only the bus that made it can interpret it. Empty at the start of a partition.
     pub evidence: Vec<u8>,
 }
 
-/// How far a task has come: a mark for each partition it reads, and a cursor inside a long emission.
+/// A task's position: a mark for each partition it reads, and a cursor within work that takes many transactions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// A mark for each partition the task reads; a partition without one is at its start.
+    /// A partition without a mark is at its start.
     pub inputs: BTreeMap<TopicPartition, Mark>,
-    /// Where the task stands in work that one record set off and that takes several transactions.
     pub cursor: Cursor,
 }
 
-/// A place inside the work that follows one record: the how-manieth job, and how far that job has come.
+/// Progress within the work that follows one record: which job is next, and how far that job is.
 ///
-/// Cursors of one input position are ordered by `(job, reached)`.
+/// Cursors with the same input marks are ordered by `(job, reached)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Jobs finished since the last record was read.
+    /// The number of jobs finished since the last record was read.
     pub job: u32,
-    /// The last key the job under way has dealt with; empty before the first.
+    /// The last key that the current job has processed; empty before the first.
+    // Archives and snapshots keep it under its first name.
+    #[serde(rename = "place")]
     pub reached: Vec<u8>,
 }
 
@@ -92,5 +93,27 @@ impl Position {
     #[must_use]
     pub fn offset(&self, partition: TopicPartition) -> u64 {
         self.inputs.get(&partition).map_or(0, |mark| mark.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_fields_in_manifests_do_not_change() {
+        let mark = Mark {
+            offset: 7,
+            evidence: vec![1],
+        };
+        let position = Position {
+            inputs: [(Topic::Trades.partition(3), mark)].into(),
+            cursor: Cursor {
+                job: 2,
+                reached: vec![9],
+            },
+        };
+        let json = r#"{"inputs":{"exchange.trades:3":{"offset":7,"evidence":[1]}},"cursor":{"job":2,"place":[9]}}"#;
+        assert_eq!(serde_json::to_string(&position).unwrap(), json);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a stretch of a partition that is known to be there.
+//! Reads an offset range whose records are known to exist.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +8,18 @@ use crate::bus::interface::{Log, Reader};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 
-/// About so many bytes are read at a time.
+/// Bytes read at a time, about.
 pub const CHUNK: usize = 1 << 20;
-/// How long nothing has to come of what is there for it to be an error.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a bus that brings nothing is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time-out for records that are known to exist.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two reads that find nothing.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// Calls `take` with every record of `partition` from `from` on and below the offset `end`, which the bus said to be there: the end of a
-/// partition, or less. A blank line is a record without bytes.
+/// Calls `take` with each record of `partition` from `from` on and below `end`, which is at most the readable end. A blank line is a record without
+/// bytes.
 ///
 /// # Errors
-/// What the bus says, what `take` says, or `Silent` if a minute goes by without anything coming.
+/// An error of the bus or of `take`; `Silent` if no record arrives for a minute.
 pub fn scan_range<E: From<ReadError>>(
     bus: &dyn Log,
     partition: TopicPartition,
@@ -32,18 +32,18 @@ pub fn scan_range<E: From<ReadError>>(
     }
     let mut reader = bus.open(partition, from)?;
     while reader.mark().offset < end {
-        let batch = some(bus, partition, reader.as_mut(), CHUNK, end)?;
+        let batch = next_batch(bus, partition, reader.as_mut(), CHUNK, end)?;
         batch.iter().try_for_each(&mut take)?;
         reader.recycle(batch);
     }
     Ok(())
 }
 
-/// Reads on in `partition` below the offset `end`, which is there: waits until something comes.
+/// Reads the next records of `partition` below `end`, which is at most the readable end. Waits until there are some.
 ///
 /// # Errors
-/// What the bus says, or `Silent` if a minute goes by without anything coming.
-pub fn some(
+/// An error of the bus; `Silent` if no record arrives for a minute.
+pub fn next_batch(
     bus: &dyn Log,
     partition: TopicPartition,
     reader: &mut dyn Reader,
@@ -59,14 +59,14 @@ pub fn some(
             return Ok(batch);
         }
         reader.recycle(batch);
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > ARRIVAL_TIMEOUT {
             return Err(ReadError::Silent {
                 partition,
                 from,
                 end,
-                seconds: PATIENCE.as_secs(),
+                seconds: ARRIVAL_TIMEOUT.as_secs(),
             });
         }
-        bus.wait(seen, LOOK_EVERY)?;
+        bus.wait(seen, POLL_EVERY)?;
     }
 }

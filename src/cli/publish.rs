@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::bus::kafka::publish::load;
+use crate::bus::kafka::publish::publish;
 use crate::cli::bus;
 use crate::cli::flags::KafkaFlags;
 use crate::cli::outcome::Outcome;
@@ -37,7 +37,7 @@ impl Publish {
         let loaded = Loaded::of_process(self.config.as_deref(), &self.kafka.given())?;
         let path = self.from.strip_prefix("dir:").unwrap_or(&self.from);
         let address = BusAddress::Dir(path.into());
-        let written = load(&loaded.config.kafka, bus::directory(&address)?)?;
+        let written = publish(&loaded.config.kafka, bus::directory(&address)?)?;
         let mut table = TextTable::new(&["partition", ">records"]);
         for (partition, records) in &written {
             table.row([partition.to_string(), count(*records)]);

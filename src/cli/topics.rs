@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::bus::kafka::topics::{Sizes, TopicFinding, look};
+use crate::bus::kafka::topics::{Sizes, TopicFinding, check_topics};
 use crate::cli::flags::KafkaFlags;
 use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
@@ -59,7 +59,7 @@ impl Topics {
             outputs: self.output_partitions,
             replication: self.replication,
         };
-        let findings = look(&loaded.config.kafka, sizes, self.create)?;
+        let findings = check_topics(&loaded.config.kafka, sizes, self.create)?;
         if self.json {
             write_json(&findings, out)?;
         } else {

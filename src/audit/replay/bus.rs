@@ -11,7 +11,7 @@ use crate::audit::error::AuditError;
 use crate::audit::point_in_time::{OUTPUT_TOPICS, output_ends};
 use crate::audit::replay::schedule::{Schedule, is_expected, is_outcome};
 use crate::bus::dir::{DirBus, Options};
-use crate::bus::scan::{scan_range, some};
+use crate::bus::scan::{next_batch, scan_range};
 use crate::bus::{
     Batch, Bus, CommitError, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicKind, TopicPartition,
 };
@@ -318,7 +318,7 @@ struct SourceReader {
 impl Reader for SourceReader {
     fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
         // All records below the read limit exist, so wait for them.
-        some(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
+        next_batch(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
     }
 
     /// The harness calls this before each read, when all records read so far are applied.

@@ -1,4 +1,4 @@
-//! What an archive says of itself: which bus it is of, what of it is there, and the sums by which a changed file is found.
+//! The manifest of an archive: its bus, its offset ranges, and the checksums of its files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,9 +12,9 @@ use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
-/// The manifest's file.
+/// The file name of the manifest.
 pub const NAME: &str = "archive.json";
-/// The format this program writes and reads.
+/// The version of the format.
 const FORMAT: u32 = 1;
 
 /// A file of records.
@@ -24,42 +24,37 @@ pub struct Segment {
     pub file: String,
     /// The offset of its first record.
     pub first: u64,
-    /// Up to which offset it goes: offsets between its last record and this hold nothing.
+    /// The end of its offset range. No records lie between its last record and this offset.
     pub next: u64,
-    /// How many records it has.
     pub records: u64,
-    /// How many bytes it holds, compressed as they are.
+    /// Its size in bytes, compressed.
     pub bytes: u64,
     /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
-/// What there is of a partition.
+/// The archived offset range of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// The first offset.
     pub start: u64,
-    /// One past the last.
+    /// One past the last offset.
     pub end: u64,
-    /// Its files, in the order of their offsets; each begins where the one before ends.
+    /// Its files, in the order of their offsets, without overlap.
     pub segments: Vec<Segment>,
 }
 
-/// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The format.
     format: u32,
-    /// Which bus it is of.
+    /// The identity of the bus.
     pub bus: String,
-    /// How far the tasks had come, by the partition each follows.
+    /// The positions of the tasks, by the partition that each follows.
     pub positions: BTreeMap<TopicPartition, Position>,
-    /// What there is.
     pub partitions: BTreeMap<TopicPartition, Partition>,
 }
 
 impl Manifest {
-    /// The manifest of an archive that holds nothing yet.
+    /// The manifest of an empty archive.
     #[must_use]
     pub fn new(bus: &str) -> Self {
         Self {
@@ -70,10 +65,10 @@ impl Manifest {
         }
     }
 
-    /// Reads `path`; `None` if there is no such file.
+    /// Reads the manifest at `path`; `None` if there is no such file.
     ///
     /// # Errors
-    /// `Version` or `Damaged` if it is no manifest of ours, or says what cannot be.
+    /// `Version` or `Damaged` if it is not a manifest of this version, or contradicts itself.
     pub fn read(path: &Path) -> Result<Option<Self>, FileError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -98,9 +93,9 @@ impl Manifest {
             });
         }
         let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        for (partition, there) in &manifest.partitions {
-            let mut at = there.start;
-            for segment in &there.segments {
+        for (partition, archived) in &manifest.partitions {
+            let mut at = archived.start;
+            for segment in &archived.segments {
                 if segment.first < at || segment.next <= segment.first {
                     return Err(damaged(format!(
                         "{partition}: {} does not follow the file before it",
@@ -109,17 +104,17 @@ impl Manifest {
                 }
                 at = segment.next;
             }
-            if there.end < at {
+            if archived.end < at {
                 return Err(damaged(format!("{partition} ends before its last file does")));
             }
         }
         Ok(Some(manifest))
     }
 
-    /// Writes `path` in one step, durably.
+    /// Writes the manifest to `path`, in one atomic and durable step.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the operating system.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let new = path.with_extension("new");
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
@@ -136,7 +131,7 @@ impl Manifest {
     }
 }
 
-/// The SHA-256 of bytes, as manifests write it.
+/// The SHA-256 of some bytes, in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))

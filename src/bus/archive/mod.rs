@@ -1,4 +1,4 @@
-//! An archive: a copy of a deployment's topics in compressed files, with a manifest of their sums. It is read like any bus, and never worked on.
+//! An archive: a copy of a deployment's topics in compressed files, with a manifest of their checksums. It is read like any bus.
 
 pub mod manifest;
 pub mod segment;
@@ -15,7 +15,6 @@ use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// An archive, to read.
 pub struct ArchiveBus {
     path: PathBuf,
     manifest: Arc<Manifest>,
@@ -28,10 +27,8 @@ impl ArchiveBus {
         path.join(manifest::NAME).exists()
     }
 
-    /// Opens the archive at `path`.
-    ///
     /// # Errors
-    /// `Missing` if there is none; `Version` or `Damaged` if its manifest is not one of ours.
+    /// `Missing` if there is no archive at `path`; `Version` or `Damaged` if its manifest cannot be used.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let manifest = Manifest::read(&path.join(manifest::NAME))?;
         let manifest = manifest.ok_or_else(|| OpenError::Missing { path: path.to_owned() })?;
@@ -41,13 +38,18 @@ impl ArchiveBus {
         })
     }
 
-    /// Reads every file and checks its sum. Returns how many files and records there are.
+    /// Reads every file and checks its checksum. Returns the numbers of files and records.
     ///
     /// # Errors
-    /// The first file that is not what was written.
+    /// `Damaged` for the first file that has changed.
     pub fn check(&self) -> Result<(u64, u64), FileError> {
         let (mut files, mut records) = (0, 0);
-        for segment in self.manifest.partitions.values().flat_map(|there| &there.segments) {
+        for segment in self
+            .manifest
+            .partitions
+            .values()
+            .flat_map(|archived| &archived.segments)
+        {
             records += segment::read(&self.path, segment)?.1.len() as u64;
             files += 1;
         }
@@ -71,34 +73,34 @@ impl Log for ArchiveBus {
     }
 
     fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(self.partition(partition).map_or(0, |there| there.start))
+        Ok(self.partition(partition).map_or(0, |archived| archived.start))
     }
 
     fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(self.partition(partition).map_or(0, |there| there.end))
+        Ok(self.partition(partition).map_or(0, |archived| archived.end))
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
-        let there = self.partition(partition).cloned().unwrap_or_default();
-        if from.offset > there.end {
+        let archived = self.partition(partition).cloned().unwrap_or_default();
+        if from.offset > archived.end {
             return Err(ReadError::SourceChanged {
                 partition,
                 log: LogName::File(self.path.clone()),
                 offset: from.offset,
-                what: format!("ends at offset {}", there.end),
+                what: format!("ends at offset {}", archived.end),
             });
         }
-        if from.offset > 0 && from.offset < there.start {
+        if from.offset > 0 && from.offset < archived.start {
             return Err(ReadError::Retained {
                 partition,
-                start: there.start,
+                start: archived.start,
                 wanted: from.offset,
             });
         }
         Ok(Box::new(ArchiveReader {
             path: self.path.clone(),
-            next_segment: there.segments.partition_point(|segment| segment.next <= from.offset),
-            there,
+            next_segment: archived.segments.partition_point(|segment| segment.next <= from.offset),
+            archived,
             bytes: Vec::new(),
             records: Vec::new(),
             at: 0,
@@ -122,22 +124,22 @@ impl Log for ArchiveBus {
     }
 }
 
-/// A reader of one partition. It has one segment in memory.
+/// A reader of one partition. It keeps one segment in memory.
 struct ArchiveReader {
     path: PathBuf,
-    there: Partition,
+    archived: Partition,
     next_segment: usize,
     bytes: Vec<u8>,
     records: Vec<(u64, Range<usize>)>,
-    /// The next record of those in memory.
+    /// The index of the next record in `records`.
     at: usize,
     mark: Mark,
 }
 
 impl ArchiveReader {
-    /// Brings the next segment into memory; whether there was one.
+    /// Loads the next segment. Returns whether there was one.
     fn load(&mut self) -> Result<bool, FileError> {
-        let Some(segment) = self.there.segments.get(self.next_segment) else {
+        let Some(segment) = self.archived.segments.get(self.next_segment) else {
             return Ok(false);
         };
         (self.bytes, self.records) = segment::read(&self.path, segment)?;
@@ -155,8 +157,8 @@ impl Reader for ArchiveReader {
                 if self.load()? {
                     continue;
                 }
-                // Offsets at the end may hold nothing.
-                self.mark.offset = self.mark.offset.max(self.there.end.min(until));
+                // There may be offsets without records at the end.
+                self.mark.offset = self.mark.offset.max(self.archived.end.min(until));
                 break;
             };
             if offset >= until {

@@ -1,4 +1,5 @@
-//! The records of a segment: before compression, each is its offset (8 bytes, little-endian), its length (4), and its bytes.
+//! A segment: a compressed file of records. Before compression, each record is its offset (8 bytes, little-endian), its length (4 bytes), and its
+//! bytes.
 
 use std::fs;
 use std::io::Write;
@@ -8,25 +9,23 @@ use std::path::Path;
 use crate::bus::archive::manifest::{Segment, sha256};
 use crate::bus::error::FileError;
 
-/// Bytes of records after which a segment is full.
+/// A segment is full at this many bytes, before compression.
 pub const FULL: usize = 16 << 20;
-/// How hard to compress: about as fast as a disk writes.
+/// The compression level. At this level, compression is about as fast as a disk writes.
 const LEVEL: i32 = 3;
 const HEAD: usize = 12;
 
-/// A segment under construction.
+/// Collects the records of a segment.
 #[derive(Debug, Default)]
-pub struct Building {
+pub struct SegmentBuilder {
     bytes: Vec<u8>,
     first: Option<u64>,
     records: u64,
 }
 
-impl Building {
-    /// Adds a record.
-    ///
+impl SegmentBuilder {
     /// # Errors
-    /// If it is longer than 4 GB.
+    /// If the record is longer than 4 GB.
     pub fn push(&mut self, offset: u64, value: &[u8]) -> Result<(), FileError> {
         let length = u32::try_from(value.len()).map_err(|_| FileError::Io {
             action: "archive",
@@ -41,17 +40,16 @@ impl Building {
         Ok(())
     }
 
-    /// Whether it is large enough.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= FULL
     }
 
-    /// Writes it to a file in `folder`, whose path below the archive is `below`; it goes up to the offset `next`. `None` if it has no record.
-    /// Empty afterwards.
+    /// Writes the records to a new file in the folder `below` of the archive, and empties itself. The offset range of the segment ends at `next`.
+    /// `None` if there is no record.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the operating system.
     pub fn finish(&mut self, archive: &Path, below: &str, next: u64) -> Result<Option<Segment>, FileError> {
         let Some(first) = self.first.take() else {
             return Ok(None);
@@ -80,11 +78,11 @@ impl Building {
     }
 }
 
-/// Reads a segment's records, once its sum is found right: the bytes, and of each record its offset and where it lies.
+/// Checks a segment's checksum and reads its records: their bytes, and each record's offset and range of bytes.
 ///
 /// # Errors
-/// `Damaged` if the file is not what was written.
-#[allow(clippy::type_complexity, reason = "what Batch::new takes")]
+/// `Damaged` if the file has changed.
+#[allow(clippy::type_complexity, reason = "the arguments of `Batch::new`")]
 pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(u64, Range<usize>)>), FileError> {
     let path = archive.join(&segment.file);
     let compressed = fs::read(&path).map_err(FileError::io("read", &path))?;
@@ -134,7 +132,7 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
-        let mut building = Building::default();
+        let mut building = SegmentBuilder::default();
         assert_eq!(building.finish(folder.path(), "t/0", 9).unwrap(), None);
         let large = vec![b'x'; FULL + 1];
         let values: [(u64, &[u8]); 4] = [(3, b"one"), (4, b""), (90, b"\n\0\xff"), (91, &large)];
@@ -156,7 +154,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_refused_by_the_sum() {
         let folder = tempfile::tempdir().unwrap();
-        let mut building = Building::default();
+        let mut building = SegmentBuilder::default();
         building.push(0, b"a record").unwrap();
         let segment = building.finish(folder.path(), "t/0", 1).unwrap().unwrap();
         let path = folder.path().join(&segment.file);

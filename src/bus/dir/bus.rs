@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bus::dir::commits::Commits;
+use crate::bus::dir::commits::CommitQueue;
 use crate::bus::dir::committed::{Bound, Committed};
 use crate::bus::dir::disk::{Disk, RealDisk};
 use crate::bus::dir::files::Files;
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::lock;
 use crate::bus::dir::watch::Watch;
-use crate::bus::dir::writer::{Pending, Tuning, Writer};
+use crate::bus::dir::writer::{PreparedCommit, Writer, WriterOptions};
 use crate::bus::error::{CommitError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
@@ -38,7 +38,7 @@ pub struct DirBus {
     identity: String,
     committed: Arc<Committed>,
     watch: Watch,
-    commits: Commits,
+    commits: CommitQueue,
 }
 
 impl DirBus {
@@ -48,21 +48,21 @@ impl DirBus {
     /// `Missing` if `path` is no folder; `Locked` if another process has the bus (nothing is written then); `Version` or `Damaged` if a softstake
     /// of this version did not leave these files.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        let tuning = Tuning {
+        let options = WriterOptions {
             sync: options.sync,
             journal_bytes: 64 << 20,
         };
-        Self::open_on(Box::new(RealDisk), path, tuning)
+        Self::open_on(Box::new(RealDisk), path, options)
     }
 
-    pub(super) fn open_on(disk: Box<dyn Disk>, path: &Path, tuning: Tuning) -> Result<Self, OpenError> {
-        let layout = Layout::of(path)?;
-        let lock = lock::take(&layout)?;
+    pub(super) fn open_on(disk: Box<dyn Disk>, path: &Path, options: WriterOptions) -> Result<Self, OpenError> {
+        let layout = DirLayout::of(path)?;
+        let lock = lock::acquire(&layout)?;
         let committed = Arc::new(Committed::default());
-        let writer = Writer::recover(disk, layout.clone(), tuning, Arc::clone(&committed))?;
+        let writer = Writer::recover(disk, layout.clone(), options, Arc::clone(&committed))?;
         Ok(Self {
             identity: writer.identity().to_owned(),
-            commits: Commits::new(path.to_path_buf(), writer, lock),
+            commits: CommitQueue::new(path.to_path_buf(), writer, lock),
             watch: Watch::new(Topic::ALL.into_iter().filter(|topic| topic.kind() == TopicKind::Input)),
             files: Files::new(layout),
             committed,
@@ -121,6 +121,7 @@ impl Log for DirBus {
 
 impl Bus for DirBus {
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
-        self.commits.commit(Pending::new(&task.to_string(), outputs, position)?)
+        self.commits
+            .commit(PreparedCommit::new(&task.to_string(), outputs, position)?)
     }
 }

@@ -1,34 +1,37 @@
-//! Commits from many threads: the one who finds nobody at it writes for all who wait, so that they share one sync.
+//! Commits of many threads. A thread that finds no other at work writes the commits of all waiting threads, so that they share one sync.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::bus::dir::committed::lock;
-use crate::bus::dir::writer::{Pending, Writer};
+use crate::bus::dir::writer::{PreparedCommit, Writer};
 use crate::bus::error::CommitError;
 
-/// Takes commits until one fails.
-pub(super) struct Commits {
+/// Accepts commits until one fails.
+pub(super) struct CommitQueue {
     root: PathBuf,
     queue: Mutex<Queue>,
     turn: Condvar,
     writer: Mutex<Writer>,
-    /// Held as long as anything is written.
+    /// Locked until this is dropped.
     _lock: File,
 }
 
 #[derive(Default)]
 struct Queue {
-    pending: Vec<Pending>,
-    joined: u64,
+    waiting: Vec<PreparedCommit>,
+    /// Commits that were added so far. Each gets the count as its number.
+    added: u64,
+    /// All commits up to this number are written.
     done: u64,
-    leading: bool,
-    /// What the first error was. What is on disk is not known after it, so nothing is written any more.
+    /// Whether a thread is writing.
+    writing: bool,
+    /// The first error. After it, nobody knows what is on disk, so nothing more is written.
     failed: Option<String>,
 }
 
-impl Commits {
+impl CommitQueue {
     pub(super) fn new(root: PathBuf, writer: Writer, lock: File) -> Self {
         Self {
             root,
@@ -39,38 +42,38 @@ impl Commits {
         }
     }
 
-    /// Returns once `pending` is committed.
-    pub(super) fn commit(&self, pending: Pending) -> Result<(), CommitError> {
+    /// Returns once `commit` is durable and can be read.
+    pub(super) fn commit(&self, commit: PreparedCommit) -> Result<(), CommitError> {
         let mut queue = lock(&self.queue);
-        queue.pending.push(pending);
-        queue.joined += 1;
-        let ticket = queue.joined;
+        queue.waiting.push(commit);
+        queue.added += 1;
+        let number = queue.added;
         loop {
-            if queue.done >= ticket {
+            if queue.done >= number {
                 return Ok(());
             }
             if let Some(why) = &queue.failed {
                 return Err(self.stopped(why));
             }
-            if !queue.leading {
+            if !queue.writing {
                 break;
             }
             queue = self.turn.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        queue.leading = true;
-        let group = std::mem::take(&mut queue.pending);
-        let mut lead = Lead {
+        queue.writing = true;
+        let group = std::mem::take(&mut queue.waiting);
+        let mut turn = WriterTurn {
             commits: self,
-            last: queue.joined,
+            last: queue.added,
             failed: Some("a panic".to_owned()),
         };
         drop(queue);
         let outcome = lock(&self.writer).write(&group);
-        lead.failed = outcome.as_ref().err().map(ToString::to_string);
+        turn.failed = outcome.as_ref().err().map(ToString::to_string);
         Ok(outcome?)
     }
 
-    /// Makes all durable in its place, so that the next start has nothing to redo.
+    /// Makes the output files durable, so that the next start has nothing to redo.
     pub(super) fn close(&self) -> Result<(), CommitError> {
         if let Some(why) = &lock(&self.queue).failed {
             return Err(self.stopped(why));
@@ -90,24 +93,24 @@ impl Commits {
     }
 }
 
-impl Drop for Commits {
+impl Drop for CommitQueue {
     fn drop(&mut self) {
-        // Who wants to know calls `DirBus::close`; the next start redoes what is missing.
+        // `DirBus::close` reports the error. After an error, the next start redoes the missing writes.
         let _ = self.close();
     }
 }
 
-/// The turn of one thread to write; when it ends, by a panic too, the others learn how.
-struct Lead<'a> {
-    commits: &'a Commits,
+/// One thread's turn to write. When it ends, also by a panic, the waiting threads learn the outcome.
+struct WriterTurn<'a> {
+    commits: &'a CommitQueue,
     last: u64,
     failed: Option<String>,
 }
 
-impl Drop for Lead<'_> {
+impl Drop for WriterTurn<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.commits.queue);
-        queue.leading = false;
+        queue.writing = false;
         match self.failed.take() {
             None => queue.done = self.last,
             failed => queue.failed = failed,

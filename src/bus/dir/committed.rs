@@ -1,25 +1,25 @@
-//! What was committed, as readers and tasks of this process see it.
+//! The committed state, as the readers and tasks of this process see it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bus::dir::journal::{End, Snapshot};
+use crate::bus::dir::journal::{FileEnd, JournalSnapshot};
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
-/// Locks, whatever became of another thread that held the lock: no code here leaves what it guards half changed.
+/// Locks, also after a panic of another thread with the lock: no code here leaves its data half changed.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
 struct State {
-    committed: Snapshot,
+    committed: JournalSnapshot,
     version: u64,
 }
 
-/// Ends, positions and the version, with a bell for those who wait.
+/// Committed ends and positions, and a version that threads wait for.
 #[derive(Default)]
 pub(super) struct Committed {
     state: Mutex<State>,
@@ -27,15 +27,15 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    pub(super) fn restore(&self, committed: Snapshot) {
+    pub(super) fn restore(&self, committed: JournalSnapshot) {
         lock(&self.state).committed = committed;
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> JournalSnapshot {
         lock(&self.state).committed.clone()
     }
 
-    pub(super) fn readable_end(&self, partition: TopicPartition) -> End {
+    pub(super) fn readable_end(&self, partition: TopicPartition) -> FileEnd {
         let state = lock(&self.state);
         let end = state.committed.ends.get(&partition);
         end.copied().unwrap_or_default()
@@ -45,10 +45,10 @@ impl Committed {
         lock(&self.state).committed.positions.get(task).cloned()
     }
 
-    /// Takes over what is now in the files, all at once.
-    pub(super) fn committed<'a>(
+    /// Makes a commit visible, all at once. Its records must be in their files.
+    pub(super) fn advance<'a>(
         &self,
-        ends: BTreeMap<TopicPartition, End>,
+        ends: BTreeMap<TopicPartition, FileEnd>,
         positions: impl Iterator<Item = (&'a str, Position)>,
     ) {
         let mut state = lock(&self.state);
@@ -66,7 +66,7 @@ impl Committed {
         self.changed.notify_all();
     }
 
-    /// Says that there may be something new.
+    /// Advances the version: there may be something new to read.
     pub(super) fn bump(&self) {
         lock(&self.state).version += 1;
         self.changed.notify_all();
@@ -76,7 +76,7 @@ impl Committed {
         lock(&self.state).version
     }
 
-    /// Waits until the version is past `seen`, `at_most` so long.
+    /// Waits until the version is past `seen`, or `at_most` is over.
     pub(super) fn wait(&self, seen: u64, at_most: Duration) -> u64 {
         let state = lock(&self.state);
         let (state, _) = self
@@ -87,10 +87,10 @@ impl Committed {
     }
 }
 
-/// How far a file may be read.
+/// How far a reader may read a file.
 pub(super) enum Bound {
-    /// As far as it goes.
+    /// Up to its last whole record.
     File,
-    /// As far as this process has committed.
+    /// Up to the last commit of this process.
     Committed(Arc<Committed>),
 }

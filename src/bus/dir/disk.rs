@@ -1,4 +1,4 @@
-//! The few operations by which the bus changes the disk, behind a trait: the crash tests stop at each of them.
+//! The operations that change the disk, behind a trait: the crash tests stop at each of them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::bus::error::FileError;
 
-/// Everything that changes the disk after the lock is taken.
+/// Everything that changes the disk after the lock is acquired.
 pub(super) trait Disk: Send + Sync {
-    /// Makes a folder, unless it is there.
+    /// Creates a folder, unless it exists.
     fn create_folder(&self, path: &Path) -> Result<(), FileError>;
-    /// Makes a file, or empties the one that is there.
+    /// Creates a file, or empties the existing one.
     fn create(&self, path: &Path) -> Result<File, FileError>;
-    /// Opens a file as it is, and makes it if it is missing.
+    /// Opens a file, and creates it if it is missing.
     fn open(&self, path: &Path) -> Result<File, FileError>;
     /// Writes all of `bytes` at byte `at`.
     fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), FileError>;
@@ -21,11 +21,11 @@ pub(super) trait Disk: Send + Sync {
     fn sync(&self, file: &File, path: &Path) -> Result<(), FileError>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, path: &Path) -> Result<(), FileError>;
-    /// Renames a file, replacing what has the name.
+    /// Renames a file. Replaces a file with the new name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
 }
 
-/// The disk itself.
+/// The real disk.
 pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
@@ -69,7 +69,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// Reads up to `len` bytes at `at` onto the end of `buffer`; fewer only where the file ends. Returns how many.
+/// Appends up to `len` bytes at byte `at` of a file to `buffer`; fewer only at the end of the file. Returns how many.
 pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, len: usize) -> Result<usize, FileError> {
     let start = buffer.len();
     buffer.resize(start + len, 0);
@@ -88,11 +88,11 @@ pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, l
 
 /// A length in memory as a length on disk.
 pub(super) fn to_u64(len: usize) -> u64 {
-    // No machine has memory that 64 bits cannot count.
+    // Lengths in memory always fit into 64 bits.
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// A length on disk as one in memory, cut to `most`.
+/// A length on disk as a length in memory, at most `most`.
 pub(super) fn at_most(len: u64, most: usize) -> usize {
     usize::try_from(len).map_or(most, |len| len.min(most))
 }

@@ -2,7 +2,7 @@
 
 use crate::bus::dir::committed::{Bound, lock};
 use crate::bus::dir::frames::FrameReader;
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::line_count::LineCounts;
 use crate::bus::dir::line_reader::LineReader;
 use crate::bus::dir::prefix::CHUNK;
@@ -13,19 +13,19 @@ use crate::core::contract::topic::{TopicKind, TopicPartition};
 
 /// The files of one bus directory.
 pub(super) struct Files {
-    layout: Layout,
+    layout: DirLayout,
     line_counts: LineCounts,
 }
 
 impl Files {
-    pub(super) fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: DirLayout) -> Self {
         Self {
             layout,
             line_counts: LineCounts::default(),
         }
     }
 
-    pub(super) fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &DirLayout {
         &self.layout
     }
 

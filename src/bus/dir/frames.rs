@@ -1,4 +1,4 @@
-//! Inner topics: binary records in frames `[length][checksum][value]`, an offset being the byte at which a frame begins.
+//! Inner topics: binary records in frames `[length][checksum][value]`. A record's offset is the byte at which its frame begins.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -18,11 +18,11 @@ use crate::core::contract::topic::TopicPartition;
 
 const HEADER: usize = 8;
 
-/// Adds `value` as a frame.
+/// Appends `value` to `buffer` as a frame.
 pub(super) fn encode(to: TopicPartition, value: &[u8], buffer: &mut Vec<u8>) -> Result<(), CommitError> {
     let len = u32::try_from(value.len()).map_err(|_| CommitError::Rejected {
         partition: to,
-        what: format!("it has {} bytes, and 4294967295 are the most", value.len()),
+        what: format!("it has {} bytes, but at most 4294967295 are possible", value.len()),
     })?;
     let len = len.to_le_bytes();
     buffer.extend_from_slice(&len);
@@ -31,7 +31,7 @@ pub(super) fn encode(to: TopicPartition, value: &[u8], buffer: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// The length is covered too: eight zero bytes, as a file system may leave behind, are no frame.
+/// It covers the length: otherwise eight zero bytes, which a file system may leave after a crash, would be a frame.
 fn checksum(len: [u8; 4], value: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&len);
@@ -39,12 +39,12 @@ fn checksum(len: [u8; 4], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A frame's value at the start of `bytes`.
+/// The frame at the start of some bytes, with its length in bytes.
 enum Frame {
-    /// It goes on for so many bytes in all.
+    /// The bytes end within the frame.
     Partial(usize),
-    /// It ends here.
     Whole(usize),
+    /// The checksum is wrong.
     Damaged,
 }
 
@@ -55,7 +55,7 @@ fn parse(bytes: &[u8]) -> Frame {
     let Some((sum, rest)) = rest.split_first_chunk::<4>() else {
         return Frame::Partial(HEADER);
     };
-    // 32 bits fit, and a frame is far smaller than the address space.
+    // A length of 32 bits fits.
     let value = at_most(u64::from(u32::from_le_bytes(*len)), usize::MAX - HEADER);
     match rest.get(..value) {
         None => Frame::Partial(HEADER + value),
@@ -71,7 +71,7 @@ pub(super) struct FrameReader {
     bound: Bound,
     file: Option<File>,
     mark: Mark,
-    /// The memory of a batch that is done with.
+    /// The memory of a recycled batch.
     spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
 }
 
@@ -97,9 +97,9 @@ impl FrameReader {
         Ok(reader)
     }
 
-    /// Bytes that may be read now.
+    /// The end of the bytes that may be read now.
     fn readable_end(&mut self) -> Result<u64, FileError> {
-        // Before the file is looked for: what is committed by now is in it by then.
+        // Before the file is opened: then the file holds everything committed so far.
         let committed = match &self.bound {
             Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
             Bound::File => None,
@@ -129,14 +129,14 @@ impl FrameReader {
         }
     }
 
-    /// Reads up to `len` bytes at `at`, all of which were committed.
+    /// Reads `len` committed bytes at byte `at`.
     fn fill(&self, bytes: &mut Vec<u8>, at: u64, len: usize) -> Result<(), FileError> {
         let read = match &self.file {
             Some(file) => read_at(file, &self.path, bytes, at, len)?,
             None => 0,
         };
         if read < len {
-            return Err(self.damaged(at + to_u64(read), "it ends here, though more bytes were committed"));
+            return Err(self.damaged(at + to_u64(read), "the file ends here, but more bytes were committed"));
         }
         Ok(())
     }
@@ -150,20 +150,20 @@ impl Reader for FrameReader {
             return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
         let (mut bytes, mut records) = std::mem::take(&mut self.spare);
-        let there = at_most(end - start, usize::MAX);
-        let want = there.min(limit.max(HEADER));
+        let available = at_most(end - start, usize::MAX);
+        let want = available.min(limit.max(HEADER));
         self.fill(&mut bytes, start, want)?;
         let mut done = 0;
-        while done < there && start + to_u64(done) < until {
+        while done < available && start + to_u64(done) < until {
             let at = start + to_u64(done);
             match parse(&bytes[done..]) {
                 Frame::Whole(len) => {
                     records.push((at, done + HEADER..done + len));
                     done += len;
                 }
-                Frame::Damaged => return Err(self.damaged(at, "a record does not check").into()),
-                Frame::Partial(len) if len > there - done => {
-                    // Beside a running writer, the end of the file may be in the middle of what it is writing.
+                Frame::Damaged => return Err(self.damaged(at, "the checksum of a record is wrong").into()),
+                Frame::Partial(len) if len > available - done => {
+                    // A running writer may have written only a part of this frame.
                     if matches!(self.bound, Bound::File) {
                         break;
                     }

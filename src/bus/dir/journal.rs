@@ -1,4 +1,4 @@
-//! The journal: one line that says whose it is, a snapshot of all that was committed before, then a frame for each commit since.
+//! The journal: a first line with the identity of the bus, a snapshot of everything committed before, then a frame for each commit.
 //! `docs/bus-directory.md` gives the layout byte by byte.
 
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::bus::dir::disk::{Disk, at_most, read_at, to_u64};
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
 const NAME: &str = "softstake-journal";
 const VERSION: u32 = 1;
-/// The first line is far shorter.
+/// An upper bound for the length of the first line.
 const MAX_LINE: usize = 128;
 
 /// Begins every frame.
@@ -26,23 +26,23 @@ const MAGIC: [u8; 4] = *b"\xf5SJ\n";
 /// Magic, checksum, length of the body, sequence number.
 const HEADER: usize = 4 + 4 + 8 + 8;
 
-/// How much of an output or inner file is committed.
+/// The committed end of an output or inner file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct End {
+pub(super) struct FileEnd {
     pub(super) bytes: u64,
     pub(super) records: u64,
 }
 
-/// All that was committed: how far each file reaches, and where each task stands.
+/// Everything committed: the end of each file, and the position of each task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Snapshot {
-    pub(super) ends: BTreeMap<TopicPartition, End>,
+pub(super) struct JournalSnapshot {
+    pub(super) ends: BTreeMap<TopicPartition, FileEnd>,
     pub(super) positions: BTreeMap<String, Position>,
 }
 
-/// Bytes that belong at byte `at` of a partition's file.
+/// Bytes that a commit appends to a partition's file at byte `at`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Append<'a> {
+pub(super) struct JournalAppend<'a> {
     pub(super) to: TopicPartition,
     pub(super) at: u64,
     pub(super) records: u64,
@@ -50,40 +50,40 @@ pub(super) struct Append<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// As one piece; serde would take a slice byte by byte.
+/// As one piece; serde would serialize a slice byte by byte.
 fn raw<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
-/// What one frame commits: `P` is a position, owned when read and borrowed when written.
+/// The body of a commit frame. `P` is a position: owned when read, borrowed when written.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Commit<'a, P> {
+pub(super) struct JournalCommit<'a, P> {
     #[serde(borrow)]
     pub(super) positions: Vec<(&'a str, P)>,
     #[serde(borrow)]
-    pub(super) appends: Vec<Append<'a>>,
+    pub(super) appends: Vec<JournalAppend<'a>>,
 }
 
-/// The journal being written.
+/// The journal of the process that works on the bus.
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
     identity: String,
     sequence: u64,
     len: u64,
-    /// Bytes up to the end of the snapshot.
+    /// The end of the snapshot, in bytes.
     start: u64,
     buffer: Vec<u8>,
 }
 
 impl Journal {
-    /// Replaces the journal, if there is one, by a new one that begins with `snapshot`, in one step that is durable when this returns.
+    /// Replaces the journal, if there is one, with a new one that begins with `snapshot`. This is one atomic step, and durable when it returns.
     pub(super) fn start(
         disk: &dyn Disk,
-        layout: &Layout,
+        layout: &DirLayout,
         identity: &str,
         sequence: u64,
-        snapshot: &Snapshot,
+        snapshot: &JournalSnapshot,
     ) -> Result<Self, FileError> {
         let draft = layout.next_journal();
         let path = layout.journal();
@@ -107,7 +107,7 @@ impl Journal {
         })
     }
 
-    /// The journal that `reader` has read to its end, to be continued.
+    /// Continues the journal that `reader` has read to its end.
     pub(super) fn resume(disk: &dyn Disk, reader: &JournalReader) -> Result<Self, FileError> {
         Ok(Self {
             file: disk.open(&reader.path)?,
@@ -120,11 +120,11 @@ impl Journal {
         })
     }
 
-    /// Adds one frame, by one write. Durable when this returns, if `sync`.
+    /// Appends one frame by one write. With `sync`, the frame is durable when this returns.
     pub(super) fn append(
         &mut self,
         disk: &dyn Disk,
-        commit: &Commit<'_, &Position>,
+        commit: &JournalCommit<'_, &Position>,
         sync: bool,
     ) -> Result<(), FileError> {
         let buffer = std::mem::take(&mut self.buffer);
@@ -175,7 +175,7 @@ fn frame(
     Ok(buffer)
 }
 
-/// It begins with the identity, so that a frame copied from elsewhere, or forged inside a record's bytes, does not check.
+/// It covers the identity of the bus. So a frame of another bus, or one inside a record's bytes, has a wrong checksum.
 fn checksum(identity: &str, len: [u8; 8], sequence: [u8; 8], body: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(identity.as_bytes());
@@ -208,17 +208,17 @@ impl Header {
         u64::from_le_bytes(self.len)
     }
 
-    fn checks(&self, identity: &str, body: &[u8]) -> bool {
+    fn is_valid(&self, identity: &str, body: &[u8]) -> bool {
         checksum(identity, self.len, self.sequence, body) == self.checksum
     }
 }
 
-/// Reads a journal from its start. A journal that a running process adds to can be read; what it adds meanwhile is not seen.
+/// Reads a journal from its start to the end that it had when it was opened. Another process may append to it meanwhile.
 pub(super) struct JournalReader {
     file: File,
     path: PathBuf,
     identity: String,
-    /// Of the last frame read.
+    /// The number of the last frame read.
     sequence: u64,
     at: u64,
     size: u64,
@@ -227,7 +227,7 @@ pub(super) struct JournalReader {
 
 impl JournalReader {
     /// Opens the journal and reads its snapshot; `None` if there is no journal.
-    pub(super) fn open(layout: &Layout) -> Result<Option<(Self, Snapshot)>, FileError> {
+    pub(super) fn open(layout: &DirLayout) -> Result<Option<(Self, JournalSnapshot)>, FileError> {
         let path = layout.journal();
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -246,11 +246,11 @@ impl JournalReader {
         };
         reader.first_line()?;
         let Some(sequence) = reader.whole_frame()? else {
-            return Err(reader.damaged("the snapshot does not check"));
+            return Err(reader.damaged("the checksum of the snapshot is wrong"));
         };
         let snapshot = postcard::from_bytes(&reader.frame[HEADER..])
             .map_err(|error| reader.damaged(&format!("the snapshot cannot be decoded ({error})")))?;
-        reader.passed(sequence);
+        reader.advance(sequence);
         Ok(Some((reader, snapshot)))
     }
 
@@ -282,7 +282,7 @@ impl JournalReader {
         Ok(())
     }
 
-    /// Reads the frame at `at`; returns its sequence number if it is whole.
+    /// Reads the frame at byte `at`. Returns its sequence number; `None` if the frame is not whole.
     fn whole_frame(&mut self) -> Result<Option<u64>, FileError> {
         self.frame.clear();
         read_at(&self.file, &self.path, &mut self.frame, self.at, HEADER)?;
@@ -296,17 +296,17 @@ impl JournalReader {
         let len = at_most(header.body_len(), usize::MAX);
         let body = self.at + to_u64(HEADER);
         read_at(&self.file, &self.path, &mut self.frame, body, len)?;
-        let whole = header.checks(&self.identity, &self.frame[HEADER..]);
+        let whole = header.is_valid(&self.identity, &self.frame[HEADER..]);
         Ok(whole.then_some(u64::from_le_bytes(header.sequence)))
     }
 
-    fn passed(&mut self, sequence: u64) {
+    fn advance(&mut self, sequence: u64) {
         self.sequence = sequence;
         self.at += to_u64(self.frame.len());
     }
 
-    /// The next commit, or `None` where the journal ends, whole or torn.
-    pub(super) fn next(&mut self) -> Result<Option<Commit<'_, Position>>, FileError> {
+    /// The next commit; `None` at the end of the journal, also if its last frame is torn.
+    pub(super) fn next(&mut self) -> Result<Option<JournalCommit<'_, Position>>, FileError> {
         if self.at >= self.size {
             return Ok(None);
         }
@@ -319,7 +319,7 @@ impl JournalReader {
             return Err(self.damaged(&what));
         }
         let at = self.at;
-        self.passed(sequence);
+        self.advance(sequence);
         match postcard::from_bytes(&self.frame[HEADER..]) {
             Ok(commit) => Ok(Some(commit)),
             Err(error) => Err(FileError::Damaged {
@@ -330,8 +330,8 @@ impl JournalReader {
         }
     }
 
-    /// A frame is written only when those before it are whole. So one that is not, with a whole one behind it, was not torn
-    /// by a crash but damaged later: what it committed is known to be lost, and going on would hide that.
+    /// A frame is written only after all frames before it are whole. So a frame that is not whole, before a whole one, was not torn by a crash
+    /// but damaged later. Its commit is lost, and continuing would hide that.
     fn expect_torn(&self) -> Result<(), FileError> {
         let mut rest = Vec::new();
         let len = at_most(self.size - self.at, usize::MAX);
@@ -343,19 +343,19 @@ impl JournalReader {
             };
             let body = &bytes[HEADER..];
             let body = &body[..at_most(header.body_len(), body.len())];
-            if header.checks(&self.identity, body) {
-                return Err(self.damaged("a frame does not check, and later ones do"));
+            if header.is_valid(&self.identity, body) {
+                return Err(self.damaged("the checksum of a frame is wrong, but later frames are whole"));
             }
         }
         Ok(())
     }
 
-    /// Whether nothing follows what was read, not even a torn frame.
+    /// Whether nothing follows the frames read, not even a torn frame.
     pub(super) fn at_end(&self) -> bool {
         self.at == self.size
     }
 
-    /// Makes durable what was read: it may never have reached the disk, if the process that wrote it was stopped.
+    /// Makes the frames durable that were read. The process that wrote them may have stopped before they reached the disk.
     pub(super) fn sync(&self, disk: &dyn Disk) -> Result<(), FileError> {
         disk.sync(&self.file, &self.path)
     }
@@ -368,7 +368,7 @@ impl JournalReader {
         self.sequence
     }
 
-    /// An error about the frame at hand.
+    /// An error about the frame at the current byte.
     pub(super) fn damaged(&self, what: &str) -> FileError {
         FileError::Damaged {
             file: self.path.clone(),

@@ -1,4 +1,4 @@
-//! Where things lie under a bus directory.
+//! The paths in a bus directory.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::bus::error::{FileError, OpenError};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
-/// The paths of one bus directory.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(super) struct DirLayout {
     root: PathBuf,
 }
 
-impl Layout {
-    /// The layout of the bus at `root`, which must be a folder.
+impl DirLayout {
     pub(super) fn of(root: &Path) -> Result<Self, OpenError> {
         if !root.is_dir() {
             return Err(OpenError::Missing {
@@ -30,7 +28,7 @@ impl Layout {
         &self.root
     }
 
-    /// The folder of what is the program's own.
+    /// The folder of softstake's own files.
     pub(super) fn own(&self) -> PathBuf {
         self.root.join(".softstake")
     }
@@ -43,7 +41,7 @@ impl Layout {
         self.own().join("journal")
     }
 
-    /// A journal being written; it counts from the moment it is renamed.
+    /// A new journal. It counts once it is renamed.
     pub(super) fn next_journal(&self) -> PathBuf {
         self.own().join("journal.new")
     }
@@ -58,7 +56,7 @@ impl Layout {
             .join(format!("{}{suffix}", partition.partition))
     }
 
-    /// The partitions of `topic` that have a file, ascending.
+    /// The partitions of `topic` that have a file, in ascending order.
     pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, FileError> {
         let folder = self.folder(topic);
         let entries = match fs::read_dir(&folder) {
@@ -90,7 +88,7 @@ const fn suffix(topic: Topic) -> &'static str {
     }
 }
 
-/// The partition a file name stands for. `01.jsonl` stands for none: two names for one partition would be two logs.
+/// The partition of a file name. `01.jsonl` has none: two names for one partition would be two logs.
 fn number(name: &str, suffix: &str) -> Option<u32> {
     let digits = name.strip_suffix(suffix)?;
     let number: u32 = digits.parse().ok()?;

@@ -1,4 +1,4 @@
-//! How many lines a growing file holds, each byte counted once.
+//! The number of lines in a growing file. Each byte is searched once.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,18 +14,18 @@ use crate::bus::dir::prefix::{CHUNK, SEARCHED_AGAIN, changed};
 use crate::bus::error::{FileError, ReadError};
 use crate::core::contract::topic::TopicPartition;
 
-/// What is known of one file.
+/// The line count of one file.
 #[derive(Default)]
 pub(super) struct LineCount {
     /// The end of the last whole line.
     bytes: u64,
     lines: u64,
-    /// From `bytes` up to here there is no line feed.
+    /// No line feed lies from `bytes` up to here.
     searched: u64,
 }
 
 impl LineCount {
-    /// Somebody read so far: no need to count that again.
+    /// A reader found `lines` lines in the first `bytes` bytes, so they need not be counted.
     pub(super) fn reached(&mut self, bytes: u64, lines: u64) {
         if bytes > self.bytes {
             *self = Self {
@@ -36,7 +36,7 @@ impl LineCount {
         }
     }
 
-    /// The number of whole lines now.
+    /// The number of whole lines in the file now.
     pub(super) fn lines(&mut self, partition: TopicPartition, path: &Path) -> Result<u64, ReadError> {
         let file = match File::open(path) {
             Ok(file) => Some(file),
@@ -48,7 +48,7 @@ impl LineCount {
             None => 0,
         };
         if size < self.bytes {
-            let what = format!("shrank to {size} bytes, of which {} were counted,", self.bytes);
+            let what = format!("shrank to {size} bytes ({} were counted)", self.bytes);
             return Err(changed(partition, path, self.lines, what));
         }
         if size < self.searched || self.searched - self.bytes <= SEARCHED_AGAIN {
@@ -72,7 +72,7 @@ impl LineCount {
     }
 }
 
-/// One frontier a file.
+/// The line counts of all files.
 #[derive(Default)]
 pub(super) struct LineCounts(Mutex<HashMap<TopicPartition, Arc<Mutex<LineCount>>>>);
 

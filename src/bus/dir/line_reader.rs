@@ -1,4 +1,4 @@
-//! Lines: a reader that follows a file which others append to, and notices when they do anything else to it.
+//! A reader of a file of lines that others append to. It notices every other change to the file.
 
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
@@ -19,9 +19,9 @@ use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 
-struct Open {
+struct OpenFile {
     file: File,
-    /// Device and inode: a file moved into the place of another is not the one that was read.
+    /// Device and inode: they change when another file is moved to this path.
     id: (u64, u64),
 }
 
@@ -31,15 +31,15 @@ pub(super) struct LineReader {
     path: PathBuf,
     bound: Bound,
     line_count: Arc<Mutex<LineCount>>,
-    open: Option<Open>,
-    /// What was read; its end is where the reader stands.
+    open: Option<OpenFile>,
+    /// The lines that were read. The next line begins at its end.
     done: Prefix,
     mark: Mark,
-    /// How far the file is known to reach.
+    /// The length of the file, or its committed end, at the last look.
     known: u64,
-    /// So many bytes after `done` are known to hold no line feed.
+    /// This many bytes after `done` have no line feed.
     searched: u64,
-    /// The memory of a batch that is done with.
+    /// The memory of a recycled batch.
     spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
 }
 
@@ -67,12 +67,12 @@ impl LineReader {
         if from.offset > 0 {
             reader.done = reader.verified(from)?;
             reader.mark = from.clone();
-            reader.progress();
+            reader.update_line_count();
         }
         Ok(reader)
     }
 
-    /// What stands before `mark`, if it is what stood there when the mark was made. A mark without evidence only counts lines.
+    /// The lines before `mark`, if they are the lines for which the mark was made. Without evidence, only their number is checked.
     fn verified(&self, mark: &Mark) -> Result<Prefix, ReadError> {
         let changed = |what: String| changed(self.partition, &self.path, mark.offset, what);
         let Some(open) = &self.open else {
@@ -80,7 +80,7 @@ impl LineReader {
         };
         let expected = evidence(mark);
         if expected.is_none() && !mark.evidence.is_empty() {
-            return Err(changed("does not match the evidence of what stood".to_owned()));
+            return Err(changed("does not match the evidence of its lines".to_owned()));
         }
         let end = expected.map_or(self.known, |(bytes, _)| bytes);
         if self.known < end {
@@ -98,9 +98,9 @@ impl LineReader {
         Ok(prefix)
     }
 
-    /// Looks at the file as it is now: how far it reaches, and whether what was read still stands.
+    /// Looks at the file: how long it is now, and whether the lines that were read are unchanged.
     fn look(&mut self) -> Result<(), ReadError> {
-        // Before the file is looked at: what is committed by now is in it by then.
+        // Before the file is opened: then the file holds everything committed so far.
         let committed = match &self.bound {
             Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
             _ => None,
@@ -126,7 +126,7 @@ impl LineReader {
             let metadata = file.metadata().map_err(FileError::io("look at", &self.path))?;
             size = metadata.len();
             let id = id(&metadata);
-            self.open = Some(Open { file, id });
+            self.open = Some(OpenFile { file, id });
         }
         self.expect(size)?;
         if let Some(committed) = committed {
@@ -155,7 +155,7 @@ impl LineReader {
         Ok(())
     }
 
-    /// A file that was emptied and written anew may be as long as it was. It hardly has the same last bytes here.
+    /// A file that was emptied and written again may have its old length, but its bytes before the reader are hardly the same.
     fn expect_tail(&self) -> Result<(), ReadError> {
         let tail = &self.done.tail;
         let Some(open) = self.open.as_ref().filter(|_| !tail.is_empty()) else {
@@ -174,11 +174,11 @@ impl LineReader {
         changed(self.partition, &self.path, self.done.lines, what)
     }
 
-    fn progress(&self) {
+    fn update_line_count(&self) {
         lock(&self.line_count).reached(self.done.bytes, self.done.lines);
     }
 
-    /// Adds to `bytes`, which begin where the reader stands, until there are `len` of them; fewer where the file ends.
+    /// Extends `bytes`, which begin at the reader's position, to `len` bytes; to fewer at the end of the file.
     fn fill(&self, bytes: &mut Vec<u8>, len: usize) -> Result<(), ReadError> {
         let Some(open) = &self.open else {
             return Ok(());
@@ -188,8 +188,8 @@ impl LineReader {
         Ok(())
     }
 
-    /// Of an unfinished line: how long it is with its line feed, if that is there now.
-    fn finished(&mut self) -> Result<Option<usize>, ReadError> {
+    /// The length of a line that was unfinished, with its line feed; `None` while it is still unfinished.
+    fn finished_length(&mut self) -> Result<Option<usize>, ReadError> {
         let Some(open) = &self.open else {
             return Ok(None);
         };
@@ -210,26 +210,26 @@ impl LineReader {
         Ok(None)
     }
 
-    /// Bytes from where the reader stands to a line's end: about `limit`, but a line at least; none if there is no whole line.
+    /// The bytes from the reader's position to the end of a line: about `limit`, but at least one line. Empty if there is no whole line.
     fn lines(&mut self, limit: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = std::mem::take(&mut self.spare.0);
         let mut want = limit.max(1);
         if self.searched > 0 {
-            let Some(line) = self.finished()? else {
+            let Some(line) = self.finished_length()? else {
                 return Ok(bytes);
             };
             want = want.max(line);
         }
         loop {
             let searched = bytes.len();
-            let there = self.known - self.done.bytes;
-            self.fill(&mut bytes, at_most(there, want))?;
+            let available = self.known - self.done.bytes;
+            self.fill(&mut bytes, at_most(available, want))?;
             if let Some(end) = memrchr(b'\n', &bytes[searched..]) {
                 bytes.truncate(searched + end + 1);
                 return Ok(bytes);
             }
-            if bytes.len() == searched || to_u64(bytes.len()) >= there {
-                // Nothing but the beginning of a line. It is read again when it is whole.
+            if bytes.len() == searched || to_u64(bytes.len()) >= available {
+                // Only the beginning of a line. It is read again when it is whole.
                 self.searched = to_u64(bytes.len());
                 self.known = self.done.bytes + self.searched;
                 return Ok(Vec::new());
@@ -239,13 +239,13 @@ impl LineReader {
     }
 }
 
-const GONE: &str = "is gone, with all that stood";
+const GONE: &str = "is gone, with all lines";
 
 fn shrank(size: u64, read: u64) -> String {
-    format!("shrank to {size} bytes, of which {read} were read,")
+    format!("shrank to {size} bytes ({read} were read)")
 }
 
-/// An offset and nothing more: no JSON text can be made of white space alone.
+/// A blank line has an offset and no content: white space alone is not JSON.
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
@@ -271,10 +271,10 @@ impl Reader for LineReader {
         }
         bytes.truncate(start);
         if start > 0 {
-            self.done.take(&bytes, records.len());
+            self.done.extend(&bytes, records.len());
             self.searched = 0;
             self.mark = self.done.mark();
-            self.progress();
+            self.update_line_count();
         }
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }

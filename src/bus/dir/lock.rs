@@ -1,15 +1,15 @@
-//! One process at a time works on a bus.
+//! The lock of a bus: one process at a time works on it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{FileError, OpenError};
 
-/// Takes the bus for this process until the file returned is dropped, or the process ends in whatever way.
+/// Locks the bus for this process, until the returned file is dropped or the process ends in any way.
 ///
-/// The lock file and its folder are all that is made before the lock is held.
-pub(super) fn take(layout: &Layout) -> Result<File, OpenError> {
+/// Before the lock is acquired, only the lock file and its folder are created.
+pub(super) fn acquire(layout: &DirLayout) -> Result<File, OpenError> {
     let own = layout.own();
     if let Err(error) = fs::create_dir(&own)
         && error.kind() != ErrorKind::AlreadyExists

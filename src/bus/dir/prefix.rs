@@ -1,4 +1,4 @@
-//! The part of a file of lines that was read: how long it is, and the evidence by which a later change to it is noticed.
+//! The part of a file of lines that was read: its length, and the evidence that reveals a later change to it.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::bus::error::{FileError, LogName, ReadError};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 
-/// How much is read at a time where nobody keeps it.
+/// Bytes read at a time where they are not kept.
 pub(super) const CHUNK: usize = 1 << 18;
 
-/// How many of the last bytes before a reader's place are kept, to be compared before it reads on.
+/// This many bytes before a reader's position are kept. They are compared before it reads on.
 const TAIL: usize = 4096;
 
-/// An unfinished line up to this size is searched again from its start whenever it has grown: whoever was writing it
-/// may have been stopped, cut it off and written another. Beyond, only what is new is searched.
+/// An unfinished line up to this size is searched again from its start whenever it has grown: its writer may have stopped, cut it off and written
+/// another. Of a longer line only the new bytes are searched.
 pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
 
 pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> ReadError {
@@ -30,18 +30,18 @@ pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what:
     }
 }
 
-/// What a file holds up to some line's end.
+/// The bytes of a file up to the end of a line.
 #[derive(Clone, Default)]
 pub(super) struct Prefix {
     pub(super) bytes: u64,
     pub(super) lines: u64,
     hasher: Hasher,
-    /// The last bytes, up to `TAIL`.
+    /// Its last bytes, at most `TAIL`.
     pub(super) tail: Vec<u8>,
 }
 
 impl Prefix {
-    pub(super) fn take(&mut self, bytes: &[u8], lines: usize) {
+    pub(super) fn extend(&mut self, bytes: &[u8], lines: usize) {
         self.bytes += to_u64(bytes.len());
         self.lines += to_u64(lines);
         self.hasher.update(bytes);
@@ -80,15 +80,15 @@ impl Prefix {
             let left = at_most(lines - prefix.lines, usize::MAX);
             let last = memchr_iter(b'\n', &chunk).nth(left - 1);
             match last {
-                Some(last) => prefix.take(&chunk[..=last], left),
-                None => prefix.take(&chunk, memchr_iter(b'\n', &chunk).count()),
+                Some(last) => prefix.extend(&chunk[..=last], left),
+                None => prefix.extend(&chunk, memchr_iter(b'\n', &chunk).count()),
             }
         }
         Ok(prefix)
     }
 }
 
-/// The evidence of a mark: bytes before it, and their checksum.
+/// The evidence of a mark: the number of bytes before it, and their checksum.
 pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
     let (bytes, sum) = mark.evidence.split_first_chunk()?;
     let sum: &[u8; 4] = sum.try_into().ok()?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::bus::dir::committed::{Bound, Committed, lock};
 use crate::bus::dir::files::Files;
 use crate::bus::dir::journal::JournalReader;
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::prefix;
 use crate::bus::dir::watch::Watch;
 use crate::bus::error::{FileError, OpenError, ReadError};
@@ -41,7 +41,7 @@ impl ReadOnlyDir {
     /// # Errors
     /// `Missing` if `path` is no folder; `Version` or `Damaged` if a softstake of this version did not leave the journal.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let layout = Layout::of(path)?;
+        let layout = DirLayout::of(path)?;
         let journal = JournalReader::open(&layout)?;
         Ok(Self {
             identity: journal.map_or_else(String::new, |(journal, _)| journal.identity().to_owned()),

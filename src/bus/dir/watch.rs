@@ -1,4 +1,4 @@
-//! Notices that others have appended something, by the sizes of the files.
+//! Notices new records of other processes, by the sizes of the files.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,21 +6,20 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::bus::dir::committed::{Committed, lock};
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::FileError;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// How often the files are looked at while a task waits for something to read.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What the files looked like last time.
 pub(super) struct Watch {
     topics: Vec<Topic>,
-    seen: Mutex<Seen>,
+    last: Mutex<LastLook>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LastLook {
     sizes: Vec<(TopicPartition, u64)>,
     at: Option<Instant>,
 }
@@ -30,14 +29,14 @@ impl Watch {
     pub(super) fn new(topics: impl IntoIterator<Item = Topic>) -> Self {
         Self {
             topics: topics.into_iter().collect(),
-            seen: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
     /// Waits until the version of `committed` is past `seen`, or `at_most` is over. A change of a file advances the version.
     pub(super) fn wait(
         &self,
-        layout: &Layout,
+        layout: &DirLayout,
         committed: &Committed,
         seen: u64,
         at_most: Duration,
@@ -58,13 +57,13 @@ impl Watch {
         }
     }
 
-    /// Whether anything changed since the last look; does not look again if that is younger than `age`.
-    fn look(&self, layout: &Layout, age: Duration) -> Result<bool, FileError> {
-        let mut seen = lock(&self.seen);
-        if seen.at.is_some_and(|at| at.elapsed() < age) {
+    /// Whether a file changed since the last look. If that look is younger than `age`, does not look again.
+    fn look(&self, layout: &DirLayout, age: Duration) -> Result<bool, FileError> {
+        let mut last = lock(&self.last);
+        if last.at.is_some_and(|at| at.elapsed() < age) {
             return Ok(false);
         }
-        let mut now = Vec::with_capacity(seen.sizes.len());
+        let mut now = Vec::with_capacity(last.sizes.len());
         for topic in &self.topics {
             for partition in layout.partitions(*topic)? {
                 let partition = topic.partition(partition);
@@ -76,9 +75,9 @@ impl Watch {
                 }
             }
         }
-        let changed = seen.sizes != now;
-        seen.sizes = now;
-        seen.at = Some(Instant::now());
+        let changed = last.sizes != now;
+        last.sizes = now;
+        last.at = Some(Instant::now());
         Ok(changed)
     }
 }

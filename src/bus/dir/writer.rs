@@ -1,4 +1,4 @@
-//! What one thread at a time does: redo what a crash cut short, write commits, start the journal anew.
+//! The writer, used by one thread at a time: it recovers after a crash, writes commits, and replaces the journal when it is long.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -9,55 +9,55 @@ use std::sync::Arc;
 use crate::bus::dir::committed::Committed;
 use crate::bus::dir::disk::{Disk, read_at, to_u64};
 use crate::bus::dir::frames;
-use crate::bus::dir::journal::{Append, Commit, End, Journal, JournalReader, Snapshot};
-use crate::bus::dir::layout::Layout;
+use crate::bus::dir::journal::{FileEnd, Journal, JournalAppend, JournalCommit, JournalReader, JournalSnapshot};
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{CommitError, FileError};
 use crate::bus::outputs;
 use crate::bus::position::Position;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 
-/// Open files kept for writing. There may be thousands of partitions, and a process has a limit.
+/// Files kept open for writing. There may be thousands of partitions, but a process has a limit of open files.
 const MAX_FILES: usize = 256;
 
-/// How much of a file is compared at a time when commits are redone.
+/// Bytes of a file compared at a time when commits are redone.
 const CHUNK: usize = 1 << 20;
 
-/// How the writer works; the tests set both.
+/// Options of the writer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tuning {
+pub(super) struct WriterOptions {
     /// As in [`Options`](crate::bus::dir::Options).
     pub(super) sync: bool,
-    /// Bytes of commits after which the journal is started anew.
+    /// Bytes of commits after which a new journal replaces the old one.
     pub(super) journal_bytes: u64,
 }
 
-/// A commit made ready: what goes to each file, in the form in which it stands there.
-pub(super) struct Pending {
+/// A commit, with the bytes to append to each file.
+pub(super) struct PreparedCommit {
     task: String,
     position: Position,
-    appends: BTreeMap<TopicPartition, Prepared>,
+    appends: BTreeMap<TopicPartition, FileAppend>,
 }
 
 #[derive(Default)]
-struct Prepared {
+struct FileAppend {
     records: u64,
     bytes: Vec<u8>,
 }
 
-impl Pending {
-    /// Refuses what cannot stand in a file as one record, before anything is written.
+impl PreparedCommit {
+    /// Rejects records that a file cannot hold, before anything is written.
     pub(super) fn new(task: &str, outputs: &Outputs, position: &Position) -> Result<Self, CommitError> {
         outputs::check(outputs)?;
-        let mut appends: BTreeMap<TopicPartition, Prepared> = BTreeMap::new();
+        let mut appends: BTreeMap<TopicPartition, FileAppend> = BTreeMap::new();
         for (to, _key, value) in outputs.iter() {
-            let prepared = appends.entry(to).or_default();
-            prepared.records += 1;
+            let append = appends.entry(to).or_default();
+            append.records += 1;
             if to.topic.kind() == TopicKind::Inner {
-                frames::encode(to, value, &mut prepared.bytes)?;
+                frames::encode(to, value, &mut append.bytes)?;
             } else {
-                prepared.bytes.extend_from_slice(value);
-                prepared.bytes.push(b'\n');
+                append.bytes.extend_from_slice(value);
+                append.bytes.push(b'\n');
             }
         }
         Ok(Self {
@@ -68,41 +68,40 @@ impl Pending {
     }
 }
 
-/// The one that writes.
 pub(super) struct Writer {
     disk: Box<dyn Disk>,
-    layout: Layout,
-    tuning: Tuning,
+    layout: DirLayout,
+    options: WriterOptions,
     committed: Arc<Committed>,
     journal: Journal,
     files: HashMap<TopicPartition, Arc<File>>,
-    /// Files written to since the journal was started: not known to be durable.
+    /// Files written since the current journal began. They may not be durable yet.
     touched: BTreeSet<TopicPartition>,
 }
 
 impl Writer {
-    /// Brings the bus to its last commit, and makes `committed` say so.
+    /// Recovers the bus to its last commit, and `committed` with it.
     pub(super) fn recover(
         disk: Box<dyn Disk>,
-        layout: Layout,
-        tuning: Tuning,
+        layout: DirLayout,
+        options: WriterOptions,
         committed: Arc<Committed>,
     ) -> Result<Self, FileError> {
         let Some((mut reader, snapshot)) = JournalReader::open(&layout)? else {
-            expect_no_surplus(&layout, &Snapshot::default())?;
+            expect_no_surplus(&layout, &JournalSnapshot::default())?;
             let identity = uuid::Uuid::new_v4().to_string();
             disk.sync_folder(layout.root())?;
-            let journal = Journal::start(&*disk, &layout, &identity, 0, &Snapshot::default())?;
-            return Ok(Self::new(disk, layout, tuning, committed, journal));
+            let journal = Journal::start(&*disk, &layout, &identity, 0, &JournalSnapshot::default())?;
+            return Ok(Self::new(disk, layout, options, committed, journal));
         };
         expect_whole(&layout, &snapshot)?;
         committed.restore(snapshot);
         let clean = reader.at_end();
-        // What was read may not be durable yet, if the process that wrote it was stopped: neither the journal's name nor its end.
+        // The process that wrote the journal may have stopped before its name and its last frames were durable.
         disk.sync_folder(layout.root())?;
         disk.sync_folder(&layout.own())?;
         let journal = Journal::resume(&*disk, &reader)?;
-        let mut writer = Self::new(disk, layout, tuning, committed, journal);
+        let mut writer = Self::new(disk, layout, options, committed, journal);
         if !clean {
             reader.sync(&*writer.disk)?;
             writer.redo(&mut reader)?;
@@ -114,11 +113,17 @@ impl Writer {
         Ok(writer)
     }
 
-    fn new(disk: Box<dyn Disk>, layout: Layout, tuning: Tuning, committed: Arc<Committed>, journal: Journal) -> Self {
+    fn new(
+        disk: Box<dyn Disk>,
+        layout: DirLayout,
+        options: WriterOptions,
+        committed: Arc<Committed>,
+        journal: Journal,
+    ) -> Self {
         Self {
             disk,
             layout,
-            tuning,
+            options,
             committed,
             journal,
             files: HashMap::new(),
@@ -130,43 +135,43 @@ impl Writer {
         self.journal.identity()
     }
 
-    /// Commits all of `group` as one frame. When this returns, it is durable and can be read. After an error the disk may or may not
-    /// hold it: only recovery can tell.
-    pub(super) fn write(&mut self, group: &[Pending]) -> Result<(), FileError> {
+    /// Commits all of `group` as one frame. When this returns, the group is durable and can be read. After an error, only recovery can tell
+    /// whether the group was committed.
+    pub(super) fn write(&mut self, group: &[PreparedCommit]) -> Result<(), FileError> {
         let mut ends = BTreeMap::new();
-        let mut commit = Commit {
+        let mut commit = JournalCommit {
             positions: Vec::with_capacity(group.len()),
             appends: Vec::new(),
         };
-        for pending in group {
-            commit.positions.push((&pending.task, &pending.position));
-            for (to, prepared) in &pending.appends {
-                let end: &mut End = ends.entry(*to).or_insert_with(|| self.committed.readable_end(*to));
-                commit.appends.push(Append {
+        for prepared in group {
+            commit.positions.push((&prepared.task, &prepared.position));
+            for (to, append) in &prepared.appends {
+                let end: &mut FileEnd = ends.entry(*to).or_insert_with(|| self.committed.readable_end(*to));
+                commit.appends.push(JournalAppend {
                     to: *to,
                     at: end.bytes,
-                    records: prepared.records,
-                    bytes: &prepared.bytes,
+                    records: append.records,
+                    bytes: &append.bytes,
                 });
-                end.bytes += to_u64(prepared.bytes.len());
-                end.records += prepared.records;
+                end.bytes += to_u64(append.bytes.len());
+                end.records += append.records;
             }
         }
-        self.journal.append(&*self.disk, &commit, self.tuning.sync)?;
+        self.journal.append(&*self.disk, &commit, self.options.sync)?;
         for append in &commit.appends {
             self.append(append.to, append.at, append.bytes)?;
         }
         let positions = group
             .iter()
-            .map(|pending| (pending.task.as_str(), pending.position.clone()));
-        self.committed.committed(ends, positions);
-        if self.journal.pending_bytes() >= self.tuning.journal_bytes {
+            .map(|prepared| (prepared.task.as_str(), prepared.position.clone()));
+        self.committed.advance(ends, positions);
+        if self.journal.pending_bytes() >= self.options.journal_bytes {
             self.checkpoint()?;
         }
         Ok(())
     }
 
-    /// Makes the output files durable, and starts the journal anew with what they hold. Nothing to do right after another.
+    /// Makes the output files durable, and replaces the journal with a new one without commits.
     pub(super) fn checkpoint(&mut self) -> Result<(), FileError> {
         if self.journal.pending_bytes() == 0 {
             return Ok(());
@@ -178,7 +183,7 @@ impl Writer {
         let mut folders = BTreeSet::new();
         for to in &self.touched {
             let path = self.layout.file(*to);
-            // Any handle will do: what is made durable is the file.
+            // Any handle will do: a sync makes the file durable, whichever handle wrote it.
             match self.files.get(to) {
                 Some(file) => self.disk.sync(file, &path)?,
                 None => self.disk.sync(&self.disk.open(&path)?, &path)?,
@@ -198,12 +203,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Does again what the journal's commits did to the output files, as far as it is not there.
+    /// Repeats the writes of the journal's commits to the output files, where they are missing.
     fn redo(&mut self, reader: &mut JournalReader) -> Result<(), FileError> {
         while let Some(commit) = reader.next()? {
             let mut ends = BTreeMap::new();
             for append in &commit.appends {
-                let end: &mut End = ends
+                let end: &mut FileEnd = ends
                     .entry(append.to)
                     .or_insert_with(|| self.committed.readable_end(append.to));
                 if append.at != end.bytes {
@@ -217,12 +222,12 @@ impl Writer {
                 end.bytes += to_u64(append.bytes.len());
                 end.records += append.records;
             }
-            self.committed.committed(ends, commit.positions.into_iter());
+            self.committed.advance(ends, commit.positions.into_iter());
         }
         Ok(())
     }
 
-    fn redo_append(&mut self, append: &Append<'_>) -> Result<(), FileError> {
+    fn redo_append(&mut self, append: &JournalAppend<'_>) -> Result<(), FileError> {
         let path = self.layout.file(append.to);
         let mut found = Vec::new();
         for (index, expected) in append.bytes.chunks(CHUNK).enumerate() {
@@ -232,7 +237,7 @@ impl Writer {
                 read_at(&file, &path, &mut found, at, expected.len())?;
             }
             if found == expected {
-                // It may not be durable, though.
+                // The bytes may not be durable, though.
                 self.touched.insert(append.to);
                 continue;
             }
@@ -242,7 +247,7 @@ impl Writer {
                 .take_while(|(found, expected)| found == expected);
             let same = same.count();
             let found = found.get(same..).unwrap_or_default();
-            // Zeros are what a file system shows where a power failure lost data that was on its way. Other bytes are somebody's.
+            // After a power failure, a file system may show zeros in place of lost data. Other bytes were written by another program.
             let foreign = found
                 .iter()
                 .zip(&expected[same..])
@@ -251,7 +256,7 @@ impl Writer {
                 return Err(FileError::Damaged {
                     file: path,
                     at: at + to_u64(same + index),
-                    what: "it holds other bytes than were committed".to_owned(),
+                    what: "its bytes are not the committed ones".to_owned(),
                 });
             }
             self.append(append.to, at + to_u64(same), &expected[same..])?;
@@ -272,7 +277,7 @@ impl Writer {
         self.disk.write(&file, &path, bytes, at)
     }
 
-    /// The file of a partition, if there is one.
+    /// The file of a partition; `None` if it does not exist.
     fn existing(&mut self, to: TopicPartition) -> Result<Option<Arc<File>>, FileError> {
         if let Some(file) = self.files.get(&to) {
             return Ok(Some(Arc::clone(file)));
@@ -295,7 +300,7 @@ impl Writer {
     }
 }
 
-fn len_of(layout: &Layout, partition: TopicPartition) -> Result<u64, FileError> {
+fn len_of(layout: &DirLayout, partition: TopicPartition) -> Result<u64, FileError> {
     let path = layout.file(partition);
     match fs::metadata(&path) {
         Ok(metadata) => Ok(metadata.len()),
@@ -304,23 +309,23 @@ fn len_of(layout: &Layout, partition: TopicPartition) -> Result<u64, FileError> 
     }
 }
 
-/// Every file holds at least what was committed to it before the journal was started.
-fn expect_whole(layout: &Layout, snapshot: &Snapshot) -> Result<(), FileError> {
+/// Checks that each file holds everything that was committed before the journal began.
+fn expect_whole(layout: &DirLayout, snapshot: &JournalSnapshot) -> Result<(), FileError> {
     for (partition, end) in &snapshot.ends {
         let len = len_of(layout, *partition)?;
         if len < end.bytes {
             return Err(FileError::Damaged {
                 file: layout.file(*partition),
                 at: len,
-                what: format!("it ends here, though {} bytes were committed", end.bytes),
+                what: format!("it ends here, but {} bytes were committed", end.bytes),
             });
         }
     }
     Ok(())
 }
 
-/// No file holds more than was committed to it: commits are in the journal first, so anything more is not ours.
-fn expect_no_surplus(layout: &Layout, snapshot: &Snapshot) -> Result<(), FileError> {
+/// Checks that no file holds more than was committed. Each commit is in the journal first, so softstake did not write any other bytes.
+fn expect_no_surplus(layout: &DirLayout, snapshot: &JournalSnapshot) -> Result<(), FileError> {
     for topic in Topic::ALL {
         if topic.kind() == TopicKind::Input {
             continue;

@@ -20,7 +20,7 @@ pub enum ReadError {
         log: LogName,
         /// The offset up to which the partition was read.
         offset: u64,
-        /// A predicate: `shrank to 12 bytes, of which 40 were read,`, `was changed`.
+        /// A predicate: `shrank to 12 bytes (40 were read)`, `was changed`.
         what: String,
     },
     /// Records that a task still has to read were deleted.

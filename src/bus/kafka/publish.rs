@@ -1,7 +1,7 @@
-//! Puts the source and control records of a directory bus onto Kafka: for demonstrations, tests and moves.
+//! `softstake publish`: copies the source and control records of a directory bus to Kafka, for demonstrations, tests and moves.
 //!
-//! Line `n` of a file becomes offset `n` of the partition of that number, and what is there already is not written again, so it may be stopped
-//! and started as one likes, and lines may be added in between.
+//! Line `n` of a file becomes offset `n` of the partition with the same number. Records that Kafka already has are not written again. So the copy
+//! may be stopped and repeated at any time, and lines may be added in between.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,74 +26,74 @@ use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{Topic, TopicPartition};
 
-/// How many bytes are read from a file at a time.
+/// Bytes read from a file at a time.
 const CHUNK: usize = 1 << 20;
-/// How long deliveries are waited for at the end.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Time-out for the delivery of all records, and for brokers that cannot be reached.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long to wait before brokers are asked again.
-const AGAIN: Duration = Duration::from_millis(100);
+/// Pause before the brokers are asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a partition may be unknown before it counts as missing.
+/// A partition that is unknown for this long counts as missing.
 const UNKNOWN_FOR: Duration = Duration::from_secs(15);
 
-/// How many records were written to each partition.
-pub type Written = BTreeMap<TopicPartition, u64>;
+/// The number of records written to each partition.
+pub type PublishedCounts = BTreeMap<TopicPartition, u64>;
 
-/// Writes what Kafka does not have yet of the records of the directory bus at `root`: the control records up to the first close, then all sources,
-/// then the rest of control. So listings come before what they cover, and closes after it.
+/// Writes those records of the directory bus at `root` that Kafka does not have yet. First come the control records before the first close, then all
+/// sources, then the other control records. So listings come before the records they cover, and closes after them.
 ///
 /// # Errors
 /// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
-pub fn load(settings: &KafkaSettings, root: &Path) -> Result<Written, AdminError> {
+pub fn publish(settings: &KafkaSettings, root: &Path) -> Result<PublishedCounts, AdminError> {
     let files = ReadOnlyDir::open(root)?;
     let attempt = Attempt::new(
         "write to the source topics",
         &settings.brokers,
         "--operation Write --topic 'exchange.…'",
     );
-    let asker: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
+    let consumer: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
     let config = settings.client(&[
         ("enable.idempotence", "true"),
         ("linger.ms", "20"),
         ("compression.type", "lz4"),
     ])?;
-    let context = Deliveries::default();
+    let context = FirstFailure::default();
     let failed = Arc::clone(&context.failed);
-    let producer: ThreadedProducer<Deliveries> = config
+    let producer: ThreadedProducer<FirstFailure> = config
         .create_with_context(context)
         .map_err(|error| attempt.failed(&error))?;
-    let mut loader = Loader {
+    let mut publisher = Publisher {
         files,
-        asker,
+        consumer,
         producer,
         failed,
         attempt,
-        written: Written::new(),
+        written: PublishedCounts::new(),
     };
     let control = Topic::Control.partition(0);
-    let closes = loader.first_close(control)?;
-    loader.partition(control, closes)?;
-    loader.flush()?;
+    let closes = publisher.first_close(control)?;
+    publisher.partition(control, closes)?;
+    publisher.flush()?;
     for topic in Topic::SOURCES {
-        for number in loader.files.partitions(topic)? {
-            loader.partition(topic.partition(number), u64::MAX)?;
+        for number in publisher.files.partitions(topic)? {
+            publisher.partition(topic.partition(number), u64::MAX)?;
         }
     }
-    loader.flush()?;
-    loader.partition(control, u64::MAX)?;
-    loader.flush()?;
-    Ok(loader.written)
+    publisher.flush()?;
+    publisher.partition(control, u64::MAX)?;
+    publisher.flush()?;
+    Ok(publisher.written)
 }
 
-/// Remembers the first record that could not be delivered.
+/// The producer's context. It keeps the partition and the error of the first record that was not delivered.
 #[derive(Default)]
-struct Deliveries {
+struct FirstFailure {
     log: ClientLog,
     failed: Arc<Mutex<Option<(String, KafkaError)>>>,
 }
 
-impl ClientContext for Deliveries {
+impl ClientContext for FirstFailure {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log.log(level, facility, message);
     }
@@ -103,7 +103,7 @@ impl ClientContext for Deliveries {
     }
 }
 
-impl ProducerContext<NoCustomPartitioner> for Deliveries {
+impl ProducerContext<NoCustomPartitioner> for FirstFailure {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -115,17 +115,17 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     }
 }
 
-struct Loader<'a> {
+struct Publisher<'a> {
     files: ReadOnlyDir,
-    asker: BaseConsumer,
-    producer: ThreadedProducer<Deliveries>,
+    consumer: BaseConsumer,
+    producer: ThreadedProducer<FirstFailure>,
     failed: Arc<Mutex<Option<(String, KafkaError)>>>,
     attempt: Attempt<'a>,
-    written: Written,
+    written: PublishedCounts,
 }
 
-impl Loader<'_> {
-    /// The offset of the first close on the control topic.
+impl Publisher<'_> {
+    /// The offset of the first close on the control topic; `u64::MAX` if there is none.
     fn first_close(&self, control: TopicPartition) -> Result<u64, ReadError> {
         let mut reader = self.files.open(control, &Mark::default())?;
         loop {
@@ -142,7 +142,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Writes the lines of one file below `until` that Kafka does not have.
+    /// Writes those lines of one file, below offset `until`, that Kafka does not have yet.
     fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), AdminError> {
         let (topic, number) = kafka_partition(to);
         let end = self.readable_end(to)?;
@@ -182,11 +182,11 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// How many records a partition has on Kafka. Brokers that are on their way are waited for, as they are while topics are being made.
+    /// The number of records of a partition on Kafka. Waits for brokers that start, and for topics that are just being created.
     fn readable_end(&self, to: TopicPartition) -> Result<u64, AdminError> {
         let began = Instant::now();
         loop {
-            let error = match crate::bus::kafka::brokers::range(&self.asker, to) {
+            let error = match crate::bus::kafka::brokers::range(&self.consumer, to) {
                 Ok((_, end)) => return Ok(end),
                 Err(error) => error,
             };
@@ -194,21 +194,21 @@ impl Loader<'_> {
                 error.rdkafka_error_code(),
                 Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic)
             );
-            // A broker that has just come back does not know all topics yet.
+            // A broker that has just started does not know all topics yet.
             if unknown && began.elapsed() > UNKNOWN_FOR {
                 return Err(AdminError::NoPartition { partition: to });
             }
             let failed = self.attempt.failed(&error);
-            if !matches!(failed, BrokerError::Unavailable { .. }) || began.elapsed() > PATIENCE {
+            if !matches!(failed, BrokerError::Unavailable { .. }) || began.elapsed() > DELIVERY_TIMEOUT {
                 return Err(failed.into());
             }
-            std::thread::sleep(AGAIN);
+            std::thread::sleep(RETRY_AFTER);
         }
     }
 
     fn flush(&self) -> Result<(), BrokerError> {
         self.producer
-            .flush(PATIENCE)
+            .flush(DELIVERY_TIMEOUT)
             .map_err(|error| self.attempt.failed(&error))?;
         match self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),

@@ -1,6 +1,6 @@
-//! The topics a deployment needs: made where they are missing, and held against what they should be where they are there.
+//! `softstake topics`: creates the missing topics of a deployment, and checks the settings of the existing ones.
 //!
-//! Nothing that exists is changed: retention or replication that somebody chose is theirs to change, and the report says in words what is wrong.
+//! It never changes an existing topic. The operator chose its retention and replication; the report says what is wrong with them.
 
 use std::time::Duration;
 
@@ -18,53 +18,52 @@ use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::{KafkaSettings, MAX_RECORD_BYTES};
 use crate::core::contract::topic::Topic;
 
-/// How long one request is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// For how long a group's positions have to be kept at least while nobody works: a week's outage must not lose them.
+/// Time-out of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the brokers should keep the positions of a group that is not running, so that no usual outage loses them.
 const OFFSETS_RETENTION_MINUTES: i64 = 30 * 24 * 60;
 
-/// How many partitions and replicas topics are made with.
+/// Numbers of partitions and replicas for new topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// Ledger partitions; `None` for what the ledger has, or for 8.
+    /// Ledger partitions; `None` for as many as the ledger has, or 8.
     pub ledger: Option<u32>,
     /// Partitions of each source topic.
     pub sources: u32,
     /// Partitions of each output topic that is read by key.
     pub outputs: u32,
-    /// Replicas; `None` for three, or as many as there are brokers.
+    /// Replicas; `None` for three, or for as many as there are brokers if that is less.
     pub replication: Option<u32>,
 }
 
-/// What is to be said of a topic, or of the brokers.
+/// The result of checking one topic, or the brokers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicFinding {
-    /// The topic; `None` for the brokers.
+    /// `None` for the brokers.
     pub topic: Option<&'static str>,
-    /// How many partitions it has.
     pub partitions: usize,
-    /// How many replicas the least replicated of them has.
+    /// The smallest number of replicas of a partition.
     pub replication: usize,
-    /// Whether it was made just now.
+    /// Whether this call created it.
     pub created: bool,
-    /// What cannot stay so.
+    /// Errors: the operator has to correct them.
     pub wrong: Vec<String>,
-    /// What can, but somebody should know.
+    /// Warnings.
     pub doubtful: Vec<String>,
 }
 
-/// What a topic should be.
-struct Wanted {
+/// A topic as it should be.
+struct WantedTopic {
     topic: Topic,
     partitions: u32,
 }
 
-impl Wanted {
-    /// Settings that it is made with, and, if they are ours to hold it to, is checked for.
+impl WantedTopic {
+    /// The settings of a new topic. Existing topics are checked for them, but for those that only the exchange may choose.
     fn configs(&self, replication: u32) -> Vec<(&'static str, String)> {
         let mut configs = vec![
             ("cleanup.policy", "delete".to_owned()),
-            // The log is the truth: what is derived from it is rebuilt from its start.
+            // The log is the truth: everything derived from it is rebuilt from its start.
             ("retention.ms", "-1".to_owned()),
             ("retention.bytes", "-1".to_owned()),
             (
@@ -84,10 +83,10 @@ impl Wanted {
     }
 }
 
-fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
+fn wanted(sizes: Sizes, ledger: u32) -> Vec<WantedTopic> {
     Topic::ALL
         .into_iter()
-        .map(|topic| Wanted {
+        .map(|topic| WantedTopic {
             topic,
             partitions: match topic {
                 Topic::Ledger => ledger,
@@ -101,16 +100,16 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<Wanted> {
         .collect()
 }
 
-/// Looks at every topic; with `create`, makes those that are missing.
+/// Checks every topic. With `create`, first creates the missing ones.
 ///
 /// # Errors
-/// If the brokers cannot be asked.
-pub fn look(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, AdminError> {
+/// If the brokers cannot be reached, or reject a request.
+pub fn check_topics(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, AdminError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|source| AdminError::Client { source })?;
     let attempt = Attempt::new(
-        "look at the topics",
+        "check the topics",
         &settings.brokers,
         "--operation Describe --operation DescribeConfigs --topic '*'",
     );
@@ -118,18 +117,18 @@ pub fn look(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<
         .client(&[])?
         .create_with_context(LoggingContext::default())
         .map_err(|error| attempt.failed(&error))?;
-    let look = Look {
+    let checker = TopicChecker {
         admin,
         settings,
         attempt,
     };
-    Ok(runtime.block_on(look.all(sizes, create))?)
+    Ok(runtime.block_on(checker.check(sizes, create))?)
 }
 
-/// Gives the ledger's topic `count` partitions, if it has fewer.
+/// Adds partitions to the ledger topic, if it has fewer than `count`.
 ///
 /// # Errors
-/// If the brokers cannot be asked, or refuse.
+/// If the brokers cannot be reached, or reject a request.
 pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -145,17 +144,17 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminErro
         .create_with_context(LoggingContext::default())
         .map_err(|error| attempt.failed(&error))?;
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-    let there = || {
-        let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE);
+    let found = || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|error| attempt.failed(&error))?;
         Ok::<_, BrokerError>(partitions(&metadata, Topic::Ledger).map_or(0, |(count, _)| count))
     };
-    if there()? >= wanted {
+    if found()? >= wanted {
         return Ok(());
     }
     let options = AdminOptions::new()
-        .operation_timeout(Some(PATIENCE))
-        .request_timeout(Some(PATIENCE));
+        .operation_timeout(Some(REQUEST_TIMEOUT))
+        .request_timeout(Some(REQUEST_TIMEOUT));
     let grown = [NewPartitions::new(topic, wanted)];
     let outcomes = runtime.block_on(admin.create_partitions(&grown, &options));
     for outcome in outcomes.map_err(|error| attempt.failed(&error))? {
@@ -163,31 +162,31 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminErro
             return Err(attempt.failed(&KafkaError::AdminOp(code)).into());
         }
     }
-    // What was made just now is not everywhere at once.
+    // New partitions do not appear on all brokers at once.
     for _ in 0..100 {
-        if there()? >= wanted {
+        if found()? >= wanted {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Err(attempt.rejected("the brokers do not show them").into())
+    Err(attempt.rejected("the brokers do not show the new partitions").into())
 }
 
-struct Look<'a> {
+struct TopicChecker<'a> {
     admin: AdminClient<LoggingContext>,
     settings: &'a KafkaSettings,
     attempt: Attempt<'a>,
 }
 
-impl Look<'_> {
+impl TopicChecker<'_> {
     fn metadata(&self) -> Result<Metadata, BrokerError> {
         self.admin
             .inner()
-            .fetch_metadata(None, PATIENCE)
+            .fetch_metadata(None, REQUEST_TIMEOUT)
             .map_err(|error| self.attempt.failed(&error))
     }
 
-    async fn all(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BrokerError> {
+    async fn check(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BrokerError> {
         let before = self.metadata()?;
         let brokers = u32::try_from(before.brokers().len()).unwrap_or(1).max(1);
         let replication = sizes.replication.unwrap_or_else(|| brokers.min(3));
@@ -197,14 +196,14 @@ impl Look<'_> {
             .or(has(&before, Topic::Ledger).and_then(|count| u32::try_from(count).ok()))
             .unwrap_or(8);
         let wanted = wanted(sizes, ledger);
-        let missing: Vec<&Wanted> = wanted
+        let missing: Vec<&WantedTopic> = wanted
             .iter()
             .filter(|wanted| has(&before, wanted.topic).is_none())
             .collect();
         if create && !missing.is_empty() {
             self.create(&missing, replication).await?;
         }
-        // What was made just now is not everywhere at once.
+        // New topics do not appear on all brokers at once.
         let mut after = self.metadata()?;
         let mut tries = 0;
         while create && tries < 100 && wanted.iter().any(|wanted| has(&after, wanted.topic).is_none()) {
@@ -215,15 +214,15 @@ impl Look<'_> {
         let mut findings = Vec::new();
         for wanted in &wanted {
             let created = create && missing.iter().any(|missing| missing.topic == wanted.topic);
-            findings.push(self.topic(wanted, &after, brokers, created, sizes.ledger).await?);
+            findings.push(self.check_topic(wanted, &after, brokers, created, sizes.ledger).await?);
         }
         if let Some(broker) = after.brokers().first() {
-            findings.push(self.brokers(broker.id()).await?);
+            findings.push(self.check_brokers(broker.id()).await?);
         }
         Ok(findings)
     }
 
-    async fn create(&self, missing: &[&Wanted], replication: u32) -> Result<(), BrokerError> {
+    async fn create(&self, missing: &[&WantedTopic], replication: u32) -> Result<(), BrokerError> {
         let attempt = |topic: &str| {
             Attempt::new(
                 format!("create topic {topic}"),
@@ -245,8 +244,8 @@ impl Look<'_> {
             })
             .collect();
         let options = AdminOptions::new()
-            .operation_timeout(Some(PATIENCE))
-            .request_timeout(Some(PATIENCE));
+            .operation_timeout(Some(REQUEST_TIMEOUT))
+            .request_timeout(Some(REQUEST_TIMEOUT));
         let made = self.admin.create_topics(&topics, &options).await;
         for outcome in made.map_err(|error| attempt("softstake.*").failed(&error))? {
             match outcome {
@@ -258,7 +257,7 @@ impl Look<'_> {
     }
 
     async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BrokerError> {
-        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         let described = self.admin.describe_configs([what], &options).await;
         let first = described
             .map_err(|error| self.attempt.failed(&error))?
@@ -267,13 +266,13 @@ impl Look<'_> {
         match first {
             Some(Ok(config)) => Ok(config),
             Some(Err(code)) => Err(self.attempt.failed(&KafkaError::AdminOp(code))),
-            None => Err(self.attempt.rejected("the brokers did not answer")),
+            None => Err(self.attempt.rejected("the brokers returned no answer")),
         }
     }
 
-    async fn topic(
+    async fn check_topic(
         &self,
-        wanted: &Wanted,
+        wanted: &WantedTopic,
         metadata: &Metadata,
         brokers: u32,
         created: bool,
@@ -292,87 +291,30 @@ impl Look<'_> {
             if Topic::SOURCES.contains(&topic) {
                 finding
                     .doubtful
-                    .push("it is not there, and counts as empty until it is".into());
+                    .push("it is missing, and counts as empty until it is created".into());
             } else {
                 finding
                     .wrong
-                    .push("it is not there: `softstake topics --create` makes it".into());
+                    .push("it is missing: `softstake topics --create` creates it".into());
             }
             return Ok(finding);
         };
         (finding.partitions, finding.replication) = (partitions, replication);
         finding.wrong.extend(wrong_partitions(topic, partitions, ledger));
-        let name = topic.name();
-        let config = self.config(&ResourceSpecifier::Topic(name)).await?;
-        let value = |name: &str| {
-            config
-                .get(name)
-                .and_then(|entry| entry.value.clone())
-                .unwrap_or_default()
-        };
-        let alter = |setting: &str| format!("`kafka-configs.sh --alter --topic {name} --add-config {setting}`");
-        if value("cleanup.policy") != "delete" {
-            finding.wrong.push(format!(
-                "cleanup.policy is {}: compaction takes records away that were paid on; {}",
-                value("cleanup.policy"),
-                alter("cleanup.policy=delete")
-            ));
-        }
-        for setting in ["retention.ms", "retention.bytes"] {
-            if value(setting) != "-1" {
-                let said = format!(
-                    "{setting} is {}: what it deletes cannot be read again when a state directory is lost, and not audited; {}",
-                    value(setting),
-                    alter(&format!("{setting}=-1"))
-                );
-                // The exchange's own topics may be archived elsewhere.
-                if Topic::SOURCES.contains(&topic) {
-                    finding.doubtful.push(said);
-                } else {
-                    finding.wrong.push(said);
-                }
-            }
-        }
-        if value("unclean.leader.election.enable") == "true" {
-            finding.wrong.push(format!(
-                "unclean.leader.election.enable is true: committed records may vanish; {}",
-                alter("unclean.leader.election.enable=false")
-            ));
-        }
-        let insync: usize = value("min.insync.replicas").parse().unwrap_or(1);
-        if replication > 2 && insync < 2 {
-            finding.wrong.push(format!(
-                "min.insync.replicas is {insync} of {replication}: a record counts as written when one disk has it; {}",
-                alter("min.insync.replicas=2")
-            ));
-        }
-        if replication > 1 && insync >= replication {
-            finding.wrong.push(format!(
-                "min.insync.replicas is {insync} of {replication}: when one broker is away, nothing can be written; {}",
-                alter(&format!("min.insync.replicas={}", replication - 1))
-            ));
-        }
-        if replication < 3 {
-            let said = format!("it has {replication} of 3 replicas: a lost disk may lose records");
-            if brokers >= 3 && !wanted.is_input() {
-                finding
-                    .wrong
-                    .push(format!("{said}; `kafka-reassign-partitions.sh` adds some"));
-            } else {
-                finding.doubtful.push(said);
-            }
-        }
-        let largest: usize = value("max.message.bytes").parse().unwrap_or(0);
+        let config = self.config(&ResourceSpecifier::Topic(topic.name())).await?;
+        check_retention(wanted, &config, &mut finding);
+        check_replication(wanted, &config, brokers, &mut finding);
+        let largest: usize = value(&config, "max.message.bytes").parse().unwrap_or(0);
         if !wanted.is_input() && largest < MAX_RECORD_BYTES {
             finding.wrong.push(format!(
-                "max.message.bytes is {largest}: a dead letter may be larger; {}",
-                alter(&format!("max.message.bytes={MAX_RECORD_BYTES}"))
+                "max.message.bytes is {largest}: a dead letter can be larger; {}",
+                alter(topic, &format!("max.message.bytes={MAX_RECORD_BYTES}"))
             ));
         }
         Ok(finding)
     }
 
-    async fn brokers(&self, id: i32) -> Result<TopicFinding, BrokerError> {
+    async fn check_brokers(&self, id: i32) -> Result<TopicFinding, BrokerError> {
         let mut finding = TopicFinding {
             topic: None,
             partitions: 0,
@@ -388,22 +330,92 @@ impl Look<'_> {
                     .and_then(|entry| entry.value.as_ref()?.parse::<i64>().ok());
                 if let Some(minutes) = minutes.filter(|minutes| *minutes < OFFSETS_RETENTION_MINUTES) {
                     finding.doubtful.push(format!(
-                        "offsets.retention.minutes is {minutes}: a deployment that stands still for {} days loses its positions and cannot go on; \
+                        "offsets.retention.minutes is {minutes}: a deployment that does not run for {} days loses its positions and cannot continue; \
                          set it to {OFFSETS_RETENTION_MINUTES} or more",
                         minutes / (24 * 60)
                     ));
                 }
             }
-            // Not everybody may look at brokers, and nothing rests on it.
+            // The operator may not have the right to see this, and it is only a warning.
             Err(error) => finding
                 .doubtful
-                .push(format!("offsets.retention.minutes could not be looked at: {error}")),
+                .push(format!("offsets.retention.minutes cannot be checked: {error}")),
         }
         Ok(finding)
     }
 }
 
-/// How many partitions a topic has, and the fewest replicas of one; `None` if it is not there.
+/// The value of a topic setting; empty if it is not set.
+fn value(config: &ConfigResource, name: &str) -> String {
+    let entry = config.get(name);
+    entry.and_then(|entry| entry.value.clone()).unwrap_or_default()
+}
+
+fn alter(topic: Topic, setting: &str) -> String {
+    format!("`kafka-configs.sh --alter --topic {topic} --add-config {setting}`")
+}
+
+/// Checks the settings that may delete records.
+fn check_retention(wanted: &WantedTopic, config: &ConfigResource, finding: &mut TopicFinding) {
+    let topic = wanted.topic;
+    if value(config, "cleanup.policy") != "delete" {
+        finding.wrong.push(format!(
+            "cleanup.policy is {}: compaction deletes records that payouts depend on; {}",
+            value(config, "cleanup.policy"),
+            alter(topic, "cleanup.policy=delete")
+        ));
+    }
+    for setting in ["retention.ms", "retention.bytes"] {
+        if value(config, setting) != "-1" {
+            let text = format!(
+                "{setting} is {}: records that it deletes cannot be read again when a state directory is lost, and cannot be audited; {}",
+                value(config, setting),
+                alter(topic, &format!("{setting}=-1"))
+            );
+            // The exchange may keep its own topics in an archive.
+            if Topic::SOURCES.contains(&topic) {
+                finding.doubtful.push(text);
+            } else {
+                finding.wrong.push(text);
+            }
+        }
+    }
+    if value(config, "unclean.leader.election.enable") == "true" {
+        finding.wrong.push(format!(
+            "unclean.leader.election.enable is true: committed records may be lost; {}",
+            alter(topic, "unclean.leader.election.enable=false")
+        ));
+    }
+}
+
+fn check_replication(wanted: &WantedTopic, config: &ConfigResource, brokers: u32, finding: &mut TopicFinding) {
+    let (topic, replication) = (wanted.topic, finding.replication);
+    let insync: usize = value(config, "min.insync.replicas").parse().unwrap_or(1);
+    if replication > 2 && insync < 2 {
+        finding.wrong.push(format!(
+            "min.insync.replicas is {insync} of {replication}: a record counts as written when only one disk has it; {}",
+            alter(topic, "min.insync.replicas=2")
+        ));
+    }
+    if replication > 1 && insync >= replication {
+        finding.wrong.push(format!(
+            "min.insync.replicas is {insync} of {replication}: while one broker is away, nothing can be written; {}",
+            alter(topic, &format!("min.insync.replicas={}", replication - 1))
+        ));
+    }
+    if replication < 3 {
+        let text = format!("it has {replication} of 3 replicas: a lost disk may lose records");
+        if brokers >= 3 && !wanted.is_input() {
+            finding
+                .wrong
+                .push(format!("{text}; `kafka-reassign-partitions.sh` adds some"));
+        } else {
+            finding.doubtful.push(text);
+        }
+    }
+}
+
+/// A topic's number of partitions, and the smallest number of replicas of one; `None` if the topic is missing.
 fn partitions(metadata: &Metadata, topic: Topic) -> Option<(usize, usize)> {
     let found = metadata.topics().iter().find(|found| found.name() == topic.name())?;
     if found.error().is_some_and(|error| error.is_error()) || found.partitions().is_empty() {
@@ -420,14 +432,14 @@ fn partitions(metadata: &Metadata, topic: Topic) -> Option<(usize, usize)> {
 fn wrong_partitions(topic: Topic, found: usize, ledger: Option<u32>) -> Option<String> {
     match topic {
         Topic::Control | Topic::Decisions | Topic::Inbox if found != 1 => Some(format!(
-            "it has {found} partitions and must have 1: its order is what counts; make it anew before anything is written to it"
+            "it has {found} partitions and must have 1, because its records need one order; delete and create it again before anything is written to it"
         )),
         Topic::Ledger if !found.is_power_of_two() || found > 4096 => Some(format!(
-            "it has {found} partitions, which must be a power of two up to 4096; make it anew before the deployment begins"
+            "it has {found} partitions, but must have a power of two up to 4096; delete and create it again before the deployment begins"
         )),
         Topic::Ledger if ledger.is_some_and(|wanted| usize::try_from(wanted).is_ok_and(|wanted| wanted > found)) => {
             Some(format!(
-                "it has {found} partitions, not {}: leave --partitions out; `softstake repartition` lays the ledger out anew",
+                "it has {found} partitions, not {}: leave --partitions out; `softstake repartition` changes the number",
                 ledger.unwrap_or(0)
             ))
         }
@@ -440,7 +452,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_partitions_topics_may_have() {
+    fn each_topic_has_a_valid_number_of_partitions() {
         assert!(wrong_partitions(Topic::Control, 2, None).is_some());
         assert!(wrong_partitions(Topic::Ledger, 12, None).is_some());
         assert!(wrong_partitions(Topic::Ledger, 8, Some(16)).is_some());

@@ -1,4 +1,4 @@
-//! Whatever is done to it, the bus in files shows what the bus in memory shows.
+//! After any steps, the bus in files has the same contents as the bus in memory.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::bus::dir::tests::faulty::Faulty;
 use crate::bus::dir::tests::*;
-use crate::bus::dir::writer::Tuning;
+use crate::bus::dir::writer::WriterOptions;
 use crate::bus::memory::MemoryBus;
 
 const PARTITIONS: [TopicPartition; 6] = [
@@ -21,7 +21,7 @@ const TASKS: [TaskId; 3] = [TaskId::COORDINATE, TaskId::SEQUENCE, TaskId::accrue
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Text appended to an input, in two pieces with a look between them.
+    /// Appends text to an input, in two pieces, and compares the buses between them.
     Append(usize, Vec<u8>, usize),
     Commit(usize, Vec<(usize, Vec<u8>)>),
     Read(usize, usize, u64),
@@ -54,7 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct Pair {
-    /// First, so that it is closed before its place goes away.
+    /// First, so that it is closed before its folder is removed.
     dir: Option<DirBus>,
     place: Place,
     disk: Faulty,
@@ -65,11 +65,11 @@ struct Pair {
 
 impl Pair {
     fn open(&mut self) {
-        let tuning = Tuning {
+        let options = WriterOptions {
             sync: true,
             journal_bytes: 5000,
         };
-        self.dir = Some(DirBus::open_on(Box::new(self.disk.clone()), self.place.path(), tuning).unwrap());
+        self.dir = Some(DirBus::open_on(Box::new(self.disk.clone()), self.place.path(), options).unwrap());
     }
 
     fn dir(&self) -> &DirBus {

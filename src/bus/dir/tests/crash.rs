@@ -1,22 +1,22 @@
-//! Stops at every single step of opening, committing and starting the journal anew, again and again while recovering, and looks at what is there then.
+//! Stops the disk at every step of opening, committing and replacing the journal, also during each recovery. Then compares the contents of the bus.
 
 use std::path::Path;
 
 use crate::bus::dir::tests::faulty::{Faulty, Loss};
 use crate::bus::dir::tests::*;
-use crate::bus::dir::writer::Tuning;
+use crate::bus::dir::writer::WriterOptions;
 
 const COMMITS: usize = 5;
 const TASKS: [TaskId; 2] = [TaskId::COORDINATE, TaskId::accrue(0)];
 
-/// Small, so that the journal is started anew in the middle.
-const TUNING: Tuning = Tuning {
+/// Small, so that the journal is replaced between the commits.
+const OPTIONS: WriterOptions = WriterOptions {
     sync: true,
     journal_bytes: 400,
 };
 
 fn open(root: &Path, disk: &Faulty) -> Result<DirBus, OpenError> {
-    DirBus::open_on(Box::new(disk.clone()), root, TUNING)
+    DirBus::open_on(Box::new(disk.clone()), root, OPTIONS)
 }
 
 /// Commit number `n`: lines and frames, old partitions and new ones, once no output at all.
@@ -38,10 +38,10 @@ fn commit(bus: &DirBus, n: usize) -> Result<(), CommitError> {
     bus.commit(TASKS[n % 2], &outputs, &position)
 }
 
-/// All that can be seen of a bus.
-type Seen = (Vec<Vec<(u64, Vec<u8>)>>, Vec<Option<Position>>);
+/// The records of all partitions, and the positions of all tasks.
+type Contents = (Vec<Vec<(u64, Vec<u8>)>>, Vec<Option<Position>>);
 
-fn seen(bus: &dyn Log) -> Seen {
+fn contents(bus: &dyn Log) -> Contents {
     let mut partitions = vec![
         Topic::Epochs.partition(0),
         Topic::Ledger.partition(0),
@@ -56,19 +56,19 @@ fn seen(bus: &dyn Log) -> Seen {
     (logs, positions)
 }
 
-/// What a bus looks like after 0, 1, ... commits.
-fn expected() -> Vec<Seen> {
+/// The contents of a bus after 0, 1, ... commits.
+fn expected() -> Vec<Contents> {
     let root = quick_folder();
     let bus = open(root.path(), &Faulty::new(root.path())).unwrap();
-    let mut all = vec![seen(&bus)];
+    let mut all = vec![contents(&bus)];
     for n in 0..COMMITS {
         commit(&bus, n).unwrap();
-        all.push(seen(&bus));
+        all.push(contents(&bus));
     }
     all
 }
 
-/// Opens, commits all, closes; says how many commits returned.
+/// Opens a bus, commits everything, and closes. Returns how many commits succeeded.
 fn work(root: &Path, disk: &Faulty) -> usize {
     let Ok(bus) = open(root, disk) else { return 0 };
     let acknowledged = (0..COMMITS).take_while(|n| commit(&bus, *n).is_ok()).count();
@@ -76,7 +76,7 @@ fn work(root: &Path, disk: &Faulty) -> usize {
     acknowledged
 }
 
-/// `first` is what the first stop costs, `then` what those while recovering cost.
+/// `first` is what the first stop loses, `then` what a stop during recovery loses.
 fn crash_at_every_step(first: Loss, then: Loss, quarters: usize) {
     let expected = expected();
     for step in 0.. {
@@ -91,7 +91,7 @@ fn crash_at_every_step(first: Loss, then: Loss, quarters: usize) {
         }
         disk.lose(first);
         let what = format!("step {step}, {quarters}/4 written, {first:?}, {then:?}, {acknowledged} acknowledged");
-        // Every attempt to recover is stopped one step later than the one before.
+        // Each attempt to recover is stopped one step later than the one before.
         let bus = (0..)
             .find_map(|step| {
                 disk.stop_after(step, quarters);
@@ -105,7 +105,7 @@ fn crash_at_every_step(first: Loss, then: Loss, quarters: usize) {
             })
             .unwrap();
         disk.stop_after(usize::MAX, 0);
-        let found = seen(&bus);
+        let found = contents(&bus);
         let next = [acknowledged, acknowledged + 1]
             .into_iter()
             .find(|n| expected.get(*n) == Some(&found))
@@ -113,10 +113,10 @@ fn crash_at_every_step(first: Loss, then: Loss, quarters: usize) {
         for n in next..COMMITS {
             commit(&bus, n).unwrap_or_else(|error| panic!("{what}: {error}"));
         }
-        assert_eq!(seen(&bus), expected[COMMITS], "{what}");
+        assert_eq!(contents(&bus), expected[COMMITS], "{what}");
         bus.close().unwrap();
-        assert_eq!(seen(&open(root, &disk).unwrap()), expected[COMMITS], "{what}");
-        assert_eq!(seen(&ReadOnlyDir::open(root).unwrap()), expected[COMMITS], "{what}");
+        assert_eq!(contents(&open(root, &disk).unwrap()), expected[COMMITS], "{what}");
+        assert_eq!(contents(&ReadOnlyDir::open(root).unwrap()), expected[COMMITS], "{what}");
     }
 }
 
@@ -135,7 +135,7 @@ fn power_fails_at_every_step() {
 }
 
 #[test]
-fn power_fails_and_part_is_kept() {
+fn power_fails_at_every_step_and_some_unsynced_data_is_kept() {
     for seed in 1..=3 {
         crash_at_every_step(Loss::Some(seed), Loss::Some(seed + 100), 4);
     }
@@ -143,7 +143,7 @@ fn power_fails_and_part_is_kept() {
 }
 
 #[test]
-fn after_a_failed_commit_none_is_taken() {
+fn no_commit_is_accepted_after_a_failed_one() {
     let folder = quick_folder();
     let disk = Faulty::new(folder.path());
     let bus = open(folder.path(), &disk).unwrap();

@@ -1,4 +1,4 @@
-//! A disk that stops at a given step, tears the write it stops in, and can lose what was not made durable.
+//! A disk that stops at a given step, tears the write of that step, and can lose data that is not durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::bus::dir::disk::{Disk, RealDisk};
 use crate::bus::error::FileError;
 
-/// What a stop costs.
+/// The data that a stop loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The process ends; the system has all it was given.
+    /// The process ends: the system keeps all data.
     Process,
-    /// The power fails: all that was not made durable is lost.
+    /// The power fails: all data that is not durable is lost.
     Power,
-    /// The power fails, and part of what was not made durable is there all the same. The number says which part.
+    /// The power fails, but a part of the data that is not durable is kept. The number chooses the part.
     Some(u64),
 }
 
@@ -24,10 +24,10 @@ pub enum Loss {
 struct Model {
     root: PathBuf,
     left: usize,
-    /// How much of the write that it stops in is written, in quarters of its length; 0 for none.
+    /// How much of the last write takes place, in quarters of its length.
     quarters: usize,
     stopped: bool,
-    /// Files and folders by name, each with a number that stays with it.
+    /// Files and folders by name, each with a number that does not change.
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
     durable: BTreeMap<u64, Vec<u8>>,
@@ -50,7 +50,7 @@ impl Faulty {
         self.0.lock().unwrap()
     }
 
-    /// Lets so many steps through from now on.
+    /// Stops after this many more steps.
     pub fn stop_after(&self, steps: usize, quarters: usize) {
         let mut model = self.model();
         model.left = steps;
@@ -62,7 +62,7 @@ impl Faulty {
         self.model().stopped
     }
 
-    /// Leaves on disk what a machine would find there after such a stop.
+    /// Changes the disk to what a machine would find after such a stop.
     pub fn lose(&self, loss: Loss) {
         self.model().lose(loss);
     }
@@ -119,7 +119,7 @@ impl Model {
             if current.len() > durable.len() {
                 let more = &current[durable.len()..];
                 let len = more.len() * kept() / 1000;
-                // A block that came late to the disk shows as zeros, if one behind it was in time.
+                // A block that was lost shows as zeros, if a later one was kept.
                 let hole = len * kept() / 1000;
                 content.extend(std::iter::repeat_n(0, hole));
                 content.extend_from_slice(&more[hole..len]);
@@ -143,7 +143,7 @@ impl Model {
         self.durable_names = names;
     }
 
-    /// What holds whenever an output or inner file is written to.
+    /// Checks what must hold before each write to an output or inner file.
     fn expect_rules(&self, path: &Path, bytes: &[u8], at: u64) {
         if path.parent().unwrap().file_name().unwrap() == ".softstake" {
             return;

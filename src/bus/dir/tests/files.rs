@@ -1,7 +1,7 @@
-//! Outputs, the lock, and what is found when a bus is opened.
+//! Output files, the lock, and damage that is found when a bus is opened.
 
 use crate::bus::dir::tests::*;
-use crate::bus::dir::writer::Tuning;
+use crate::bus::dir::writer::WriterOptions;
 
 const EPOCHS: &str = "softstake.epochs/0.jsonl";
 const LEDGER: &str = "softstake.ledger/0.log";
@@ -15,15 +15,15 @@ fn ledger() -> TopicPartition {
     Topic::Ledger.partition(0)
 }
 
-/// A bus with two commits, closed in good order or left as a killed process leaves it.
+/// A bus with two commits, closed or left as a killed process leaves it.
 fn place(closed: bool) -> Place {
     let place = Place::quick();
     let disk = faulty::Faulty::new(place.path());
-    let tuning = Tuning {
+    let options = WriterOptions {
         sync: true,
         journal_bytes: 1 << 20,
     };
-    let bus = DirBus::open_on(Box::new(disk.clone()), place.path(), tuning).unwrap();
+    let bus = DirBus::open_on(Box::new(disk.clone()), place.path(), options).unwrap();
     for value in [&b"first"[..], b"second"] {
         let mut outputs = Outputs::default();
         outputs.push(epochs(), b"", value);
@@ -118,7 +118,7 @@ fn reading_beside_a_running_process() {
         );
     }
     assert!(reading.wait(seen, Duration::ZERO).unwrap() > seen);
-    // In the middle of what the other process is writing.
+    // The other process has written only a part of its records.
     place.append(EPOCHS, "half a li");
     place.append(LEDGER, [9, 0, 0, 0, 1, 2, 3, 4, 5]);
     assert!(reader.read(100, u64::MAX).unwrap().is_empty());
@@ -126,9 +126,9 @@ fn reading_beside_a_running_process() {
     assert_eq!(read_all(&reading, ledger()).len(), 3);
 }
 
-/// What is done to the files of a bus, and the error with which it is opened then: of one closed in good order, of one left by a kill.
+/// Each case changes the files of a bus, then opens it. It has the outcome for a closed bus and for a bus left by a killed process.
 #[test]
-fn damage() {
+fn damage_is_found_when_a_bus_is_opened() {
     type Change = fn(&Place);
     type Outcome = Result<(), &'static str>;
     fn cut(place: &Place, name: &str, by: u64) {
@@ -164,7 +164,7 @@ fn damage() {
         (
             "an output cut",
             |place| cut(place, EPOCHS, 1),
-            Err("at byte 12: it ends here, though 13 bytes were committed"),
+            Err("at byte 12: it ends here, but 13 bytes were committed"),
             Ok(()),
         ),
         (
@@ -177,7 +177,7 @@ fn damage() {
             "an output changed",
             |place| flip(place, EPOCHS, 8),
             Ok(()),
-            Err("at byte 8: it holds other bytes than were committed"),
+            Err("at byte 8: its bytes are not the committed ones"),
         ),
         (
             "the journal removed",
@@ -194,8 +194,8 @@ fn damage() {
         (
             "the snapshot damaged",
             |place| flip(place, JOURNAL, 60),
-            Err("journal is damaged at byte 57: the snapshot does not check"),
-            Err("the snapshot does not check"),
+            Err("journal is damaged at byte 57: the checksum of the snapshot is wrong"),
+            Err("the checksum of the snapshot is wrong"),
         ),
         (
             "the identity changed",
@@ -206,8 +206,8 @@ fn damage() {
         (
             "from the future",
             |place| flip(place, JOURNAL, 18),
-            Err("format version 0, this softstake reads 1"),
-            Err("format version 0, this softstake reads 1"),
+            Err("format version 0, but this softstake reads version 1"),
+            Err("format version 0, but this softstake reads version 1"),
         ),
     ];
     for (name, change, after_close, after_kill) in cases {
@@ -244,10 +244,11 @@ fn a_journal_damaged_in_the_middle_is_not_a_torn_one() {
         bytes[at] ^= 0x40;
         place.write(JOURNAL, bytes);
         let error = error(place.open());
-        let expected = format!("journal is damaged at byte {first}: a frame does not check, and later ones do");
+        let expected =
+            format!("journal is damaged at byte {first}: the checksum of a frame is wrong, but later frames are whole");
         assert!(error.contains(&expected), "{at}: {error}");
     }
-    // The last frame may be torn; but what it committed was in the output files already.
+    // The last frame may be torn. But the output files already have its records.
     let place = place(false);
     let mut bytes = fs::read(place.file(JOURNAL)).unwrap();
     bytes[second + 30] ^= 0x40;
@@ -256,7 +257,7 @@ fn a_journal_damaged_in_the_middle_is_not_a_torn_one() {
 }
 
 #[test]
-fn a_damaged_frame_names_its_place() {
+fn the_error_of_a_damaged_frame_names_its_byte() {
     for at in 13..27 {
         let place = place(true);
         let mut bytes = fs::read(place.file(LEDGER)).unwrap();

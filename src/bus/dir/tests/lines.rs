@@ -1,4 +1,4 @@
-//! Lines that others append.
+//! Input files: lines that others append.
 
 use crate::bus::dir::tests::*;
 
@@ -9,7 +9,7 @@ fn trades() -> TopicPartition {
 }
 
 #[test]
-fn what_is_a_record() {
+fn each_whole_line_is_a_record() {
     for (text, expected) in [
         ("", &[][..]),
         ("a\n", &["a"]),
@@ -68,7 +68,7 @@ fn until_and_limit() {
 }
 
 #[test]
-fn a_huge_line_that_comes_in_pieces() {
+fn a_huge_line_that_arrives_in_pieces() {
     let place = Place::new();
     let bus = place.open().unwrap();
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
@@ -76,7 +76,7 @@ fn a_huge_line_that_comes_in_pieces() {
     for n in 0..60 {
         place.append(TRADES, piece);
         if n == 20 {
-            // Whoever wrote it is stopped, and starts it again, longer.
+            // The writer is stopped, and writes the line again, longer.
             place.write(TRADES, "");
             place.append(TRADES, piece);
         }
@@ -109,7 +109,7 @@ fn an_unfinished_line_written_again() {
     assert_eq!(bus.readable_end(trades()).unwrap(), 3);
 }
 
-/// A reader has read three lines; then `change` happens to the file. Checked for a reader at work and for one that comes back.
+/// A reader has read three lines. Then `change` happens to the file. Both that reader and a new one at its mark are checked.
 #[test]
 fn changes_behind_the_reader() {
     type Change = fn(&Place);
@@ -119,13 +119,13 @@ fn changes_behind_the_reader() {
         (
             "cut within",
             |place| place.write(TRADES, "one\n"),
-            Some("shrank to 4 bytes, of which 14 were read, before offset 3"),
+            Some("shrank to 4 bytes (14 were read) before offset 3"),
         ),
         ("emptied", |place| place.write(TRADES, ""), Some("shrank to 0 bytes")),
         (
             "removed",
             |place| fs::remove_file(place.file(TRADES)).unwrap(),
-            Some("is gone, with all that stood before offset 3"),
+            Some("is gone, with all lines before offset 3"),
         ),
         (
             "rewritten, longer",
@@ -218,7 +218,7 @@ fn the_end_of_a_file_that_shrank() {
     let bus = place.open().unwrap();
     assert_eq!(bus.readable_end(trades()).unwrap(), 2);
     place.write(TRADES, "one\n");
-    assert!(error(bus.readable_end(trades())).contains("shrank to 4 bytes, of which 8 were counted, before offset 2"));
+    assert!(error(bus.readable_end(trades())).contains("shrank to 4 bytes (8 were counted) before offset 2"));
 }
 
 #[test]

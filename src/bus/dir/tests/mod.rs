@@ -16,7 +16,7 @@ mod faulty;
 mod files;
 mod lines;
 
-/// All records of a partition, by readers as small as they come.
+/// All records of a partition, read in the smallest batches.
 fn read_all(bus: &dyn Log, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {
     let mut reader = bus.open(partition, &Mark::default()).unwrap();
     let mut all = Vec::new();
@@ -34,14 +34,14 @@ fn values(bus: &dyn Log, partition: TopicPartition) -> Vec<String> {
     all.map(|(_, value)| String::from_utf8(value).unwrap()).collect()
 }
 
-/// A folder in memory, where there is one: a model disk does not need a real one below it.
+/// A folder in memory, where the system has one: a modelled disk does not need a real one.
 fn quick_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap()
 }
 
-/// A bus directory that goes away with the value.
+/// A bus directory that is removed when the value is dropped.
 struct Place(tempfile::TempDir);
 
 impl Place {

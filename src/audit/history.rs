@@ -65,10 +65,8 @@ impl History {
 
     /// The name of an asset.
     #[must_use]
-    pub fn name(&self, number: u16) -> Option<&str> {
-        self.assets
-            .get(usize::from(number))
-            .map(|listed| listed.terms.asset.as_str())
+    pub fn name(&self, number: u16) -> Option<Asset> {
+        self.assets.get(usize::from(number)).map(|listed| listed.terms.asset)
     }
 
     /// The anchor of an asset, in milliseconds since 1970.

@@ -3,19 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::BufRead;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::audit::published::{Paid, Record};
+use crate::audit::published::{RecordPlace, read_all};
 use crate::audit::replay::schedule::EpochFilter;
-use crate::bus::scan::scan_range;
-use crate::bus::{Log, Mark, ReadError, Topic};
+use crate::bus::{Log, ReadError};
+use crate::core::contract::records::{Distribution, PayoutExecuted, PublishedRecord, Seal};
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::ids::Epoch;
-use crate::core::values::time::TimeMs;
-
-/// The event type of an acknowledgement.
-pub const TYPE: &str = "payout.executed.v1";
 
 /// What is wrong with a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -129,25 +125,11 @@ pub enum PayoutsError {
     TooMuch,
 }
 
-#[derive(Deserialize)]
-struct Seal {
-    asset: String,
-    epoch: Epoch,
-}
-
 /// A distribution that must be credited.
 struct ExpectedPayout {
     amount: Box<str>,
     sealed: bool,
     credited: bool,
-}
-
-struct Acknowledgement {
-    /// A hash of source and id.
-    identity: u128,
-    distribution: String,
-    amount: ExactAmount,
-    written: String,
 }
 
 /// Compares the sealed distributions on `bus` with acknowledgements, one per line. Needs about 120 bytes of memory for each distribution, and 20
@@ -179,26 +161,26 @@ struct PayoutComparison<'a> {
 impl PayoutComparison<'_> {
     fn read_distributions(&mut self) -> Result<(), PayoutsError> {
         let mut sealed = BTreeSet::new();
-        each(self.bus, Topic::Epochs, |seal: Seal, _| {
+        each::<Seal>(self.bus, |_, seal| {
             sealed.insert((seal.asset, seal.epoch));
             Ok(())
         })?;
-        each(self.bus, Topic::Distributions, |paid: Paid, place| {
-            let id = id_of(&paid);
-            let is_sealed = sealed.contains(&(paid.asset.clone(), paid.epoch));
-            if is_sealed && self.filter.includes(&paid.asset, paid.epoch) {
+        each::<Distribution>(self.bus, |place, paid| {
+            let id = paid.id();
+            let is_sealed = sealed.contains(&(paid.asset, paid.epoch));
+            if is_sealed && self.filter.includes(paid.asset.as_str(), paid.epoch) {
                 let amount = ExactAmount::parse(&paid.amount).ok_or_else(|| PayoutsError::Record {
-                    place,
+                    place: place.to_string(),
                     why: format!("{} is no amount", paid.amount),
                 })?;
                 self.payouts.sealed += 1;
                 add(
-                    &mut self.payouts.sums.entry(paid.asset).or_default().distributed,
+                    &mut self.payouts.sums.entry(paid.asset.to_string()).or_default().distributed,
                     amount,
                 )?;
             }
             let payout = ExpectedPayout {
-                amount: paid.amount.into(),
+                amount: Box::from(&*paid.amount),
                 sealed: is_sealed,
                 credited: false,
             };
@@ -216,7 +198,7 @@ impl PayoutComparison<'_> {
             if line.is_empty() {
                 continue;
             }
-            match acknowledgement(line) {
+            match PayoutExecuted::read(line) {
                 Err(why) => self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Malformed,
                     distribution: String::new(),
@@ -231,7 +213,8 @@ impl PayoutComparison<'_> {
                     if !is_wanted && self.filter != EpochFilter::default() {
                         continue;
                     }
-                    if !seen.insert(acknowledgement.identity) {
+                    let identity = format!("{}\0{}", acknowledgement.source, acknowledgement.id);
+                    if !seen.insert(xxh3_128(identity.as_bytes())) {
                         self.payouts.redelivered += 1;
                         continue;
                     }
@@ -244,19 +227,22 @@ impl PayoutComparison<'_> {
 
     /// Reads the distributions again, because only the hashes of their ids are in memory.
     fn find_unpaid(&mut self) -> Result<(), PayoutsError> {
-        each(self.bus, Topic::Distributions, |paid: Paid, _| {
-            if !self.filter.includes(&paid.asset, paid.epoch) {
+        each::<Distribution>(self.bus, |_, paid| {
+            if !self.filter.includes(paid.asset.as_str(), paid.epoch) {
                 return Ok(());
             }
-            let id = id_of(&paid);
+            let id = paid.id();
             let expected = self.expected.get(&xxh3_128(id.as_bytes()));
             if expected.is_some_and(|payout| payout.sealed && !payout.credited) {
                 let amount = ExactAmount::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
-                add(&mut self.payouts.sums.entry(paid.asset).or_default().unpaid, amount)?;
+                add(
+                    &mut self.payouts.sums.entry(paid.asset.to_string()).or_default().unpaid,
+                    amount,
+                )?;
                 self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Unpaid,
                     distribution: id,
-                    distributed: Some(paid.amount),
+                    distributed: Some(paid.amount.into_owned()),
                     credited: None,
                     line: None,
                     note: String::new(),
@@ -267,15 +253,15 @@ impl PayoutComparison<'_> {
     }
 
     /// Counts an acknowledgement that is no repetition.
-    fn credit(&mut self, acknowledgement: &Acknowledgement, line: u64) -> Result<(), PayoutsError> {
-        let Acknowledgement {
+    fn credit(&mut self, acknowledgement: &PayoutExecuted, line: u64) -> Result<(), PayoutsError> {
+        let PayoutExecuted {
             distribution, amount, ..
         } = acknowledgement;
         let finding = |kind, distributed: Option<&str>, note: &str| PayoutFinding {
             kind,
             distribution: distribution.clone(),
             distributed: distributed.map(str::to_owned),
-            credited: Some(acknowledgement.written.clone()),
+            credited: Some(acknowledgement.written_amount.clone()),
             line: Some(line),
             note: note.to_owned(),
         };
@@ -322,10 +308,6 @@ fn add(sum: &mut ExactAmount, more: ExactAmount) -> Result<(), PayoutsError> {
     Ok(())
 }
 
-fn id_of(paid: &Paid) -> String {
-    format!("{}:{}:{}", paid.asset, paid.epoch, paid.account)
-}
-
 /// The asset and the epoch in a distribution's id.
 fn epoch_of(id: &str) -> (&str, Option<Epoch>) {
     let mut parts = id.splitn(3, ':');
@@ -333,61 +315,16 @@ fn epoch_of(id: &str) -> (&str, Option<Epoch>) {
     (asset, parts.next().and_then(|epoch| epoch.parse().ok()))
 }
 
-/// Parses an acknowledgement. The error names the wrong field, and the reason.
-fn acknowledgement(line: &[u8]) -> Result<Acknowledgement, String> {
-    let event: serde_json::Value = serde_json::from_slice(line).map_err(|error| format!("no JSON: {error}"))?;
-    let text = |pointer: &str| {
-        let value = event.pointer(pointer).and_then(serde_json::Value::as_str);
-        let name = pointer.trim_start_matches('/').replace('/', ".");
-        value
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| format!("`{name}` is missing, or no text"))
-    };
-    if text("/type")? != TYPE {
-        return Err(format!("`type` is {}, and not {TYPE}", text("/type")?));
-    }
-    let (id, source) = (text("/id")?, text("/source")?);
-    let credited_at = text("/data/credited_at")?;
-    TimeMs::parse(credited_at).map_err(|error| format!("`data.credited_at` is {credited_at}: {error}"))?;
-    let written = text("/data/amount")?;
-    let amount = ExactAmount::parse(written).ok_or_else(|| {
-        format!("`data.amount` is {written}, which is no plain decimal number of at most 18 decimals")
-    })?;
-    Ok(Acknowledgement {
-        identity: xxh3_128(format!("{source}\0{id}").as_bytes()),
-        distribution: text("/data/distribution")?.to_owned(),
-        amount,
-        written: written.to_owned(),
-    })
-}
-
-/// Calls `take` with the data of every record of an output topic, and its partition and offset.
-fn each<D: serde::de::DeserializeOwned>(
+/// Calls `take` with the place and the data of every record of an output topic.
+fn each<R: PublishedRecord>(
     bus: &dyn Log,
-    topic: Topic,
-    mut take: impl FnMut(D, String) -> Result<(), PayoutsError>,
+    mut take: impl FnMut(RecordPlace, R::Borrowed<'_>) -> Result<(), PayoutsError>,
 ) -> Result<(), PayoutsError> {
-    for number in bus.partitions(topic)? {
-        let partition = topic.partition(number);
-        scan_range(
-            bus,
-            partition,
-            &Mark::default(),
-            bus.readable_end(partition)?,
-            |record| {
-                if record.value.is_empty() {
-                    return Ok(());
-                }
-                let place = format!("{partition}, offset {}", record.offset);
-                match serde_json::from_slice::<Record<D>>(record.value) {
-                    Ok(Record { data }) => take(data, place),
-                    Err(error) => Err(PayoutsError::Record {
-                        place,
-                        why: error.to_string(),
-                    }),
-                }
-            },
-        )?;
-    }
-    Ok(())
+    read_all::<R, PayoutsError>(bus, None, |place, data| {
+        let data = data.map_err(|error| PayoutsError::Record {
+            place: place.to_string(),
+            why: error.to_string(),
+        })?;
+        take(place, data)
+    })
 }

@@ -7,13 +7,13 @@ use ct_merkle::{InclusionProof, RootHash};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::bus::{Log, Mark, ReadError, Topic};
+use crate::bus::{Log, ReadError};
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, Hash, epoch_root, leaf_hash};
 use crate::core::values::account::AccountName;
 use crate::core::values::bucket::bucket;
 
-use crate::audit::published::{Paid, Record};
-use crate::bus::scan::scan_range;
+use crate::audit::published::read_all;
+use crate::core::contract::records::{Distribution, PublishedRecord, Seal};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::BUCKETS;
@@ -83,22 +83,15 @@ pub enum ProofError {
     },
 }
 
-#[derive(Deserialize)]
-struct SealedRoot {
-    asset: String,
-    epoch: Epoch,
-    root: String,
-}
-
 /// Proves the payout of `account`. Needs some 100 bytes of memory for each account that was paid.
 ///
 /// # Errors
 /// If the account was paid nothing, the epoch is not sealed, or the distributions are not the sealed ones.
 pub fn prove(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<Proof, ProofError> {
     let mut sealed = None;
-    each(bus, Topic::Epochs, |seal: SealedRoot| {
-        if seal.asset == asset.as_str() && seal.epoch == epoch {
-            sealed = Some(seal.root);
+    each::<Seal>(bus, |seal| {
+        if seal.asset == asset && seal.epoch == epoch {
+            sealed = Some(seal.root.into_owned());
         }
     })?;
     let Some(sealed) = sealed else {
@@ -156,8 +149,8 @@ struct EpochLeaves {
 fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<EpochLeaves, ReadError> {
     let own = bucket(account);
     let mut leaves = EpochLeaves::default();
-    each(bus, Topic::Distributions, |paid: Paid| {
-        if paid.asset != asset.as_str() || paid.epoch != epoch {
+    each::<Distribution>(bus, |paid| {
+        if paid.asset != asset || paid.epoch != epoch {
             return;
         }
         let leaf = format!("{asset}:{epoch}:{}|{}", paid.account, paid.amount);
@@ -167,12 +160,12 @@ fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<Ep
             .hashes
             .entry(bucket)
             .or_default()
-            .push((paid.account.clone(), hash));
+            .push((paid.account.to_string(), hash));
         if paid.account == account {
-            leaves.amount = Some(paid.amount);
+            leaves.amount = Some(paid.amount.into_owned());
         }
         if bucket == own {
-            leaves.own_leaves.push((paid.account, leaf));
+            leaves.own_leaves.push((paid.account.into_owned(), leaf));
         }
     })?;
     Ok(leaves)
@@ -206,24 +199,14 @@ fn path(leaves: impl Iterator<Item = Vec<u8>>, index: usize) -> MerklePath {
     }
 }
 
-/// Calls `take` with the data of every record of a topic. Skips records that cannot be read.
-fn each<D: serde::de::DeserializeOwned>(bus: &dyn Log, topic: Topic, mut take: impl FnMut(D)) -> Result<(), ReadError> {
-    for number in bus.partitions(topic)? {
-        let partition = topic.partition(number);
-        scan_range(
-            bus,
-            partition,
-            &Mark::default(),
-            bus.readable_end(partition)?,
-            |record| {
-                if let Ok(Record { data }) = serde_json::from_slice(record.value) {
-                    take(data);
-                }
-                Ok::<_, ReadError>(())
-            },
-        )?;
-    }
-    Ok(())
+/// Calls `take` with the data of every record of an output topic. Skips records that cannot be read.
+fn each<R: PublishedRecord>(bus: &dyn Log, mut take: impl FnMut(R::Borrowed<'_>)) -> Result<(), ReadError> {
+    read_all::<R, ReadError>(bus, None, |_, data| {
+        if let Ok(data) = data {
+            take(data);
+        }
+        Ok(())
+    })
 }
 
 impl Proof {

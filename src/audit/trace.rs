@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde::Deserialize;
-
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
 use crate::audit::point_in_time::PointInTime;
@@ -16,6 +14,7 @@ use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::event::Status;
+use crate::core::contract::records::{DeadLetter, LatePosting, read_data};
 use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::ledger::{Entry, LedgerRecord};
@@ -159,30 +158,6 @@ struct TracedIngest<'a> {
     outputs: Outputs,
 }
 
-#[derive(Deserialize)]
-struct Letter {
-    data: LetterData,
-}
-
-#[derive(Deserialize)]
-struct LetterData {
-    code: String,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-struct Late {
-    data: LateData,
-}
-
-#[derive(Deserialize)]
-struct LateData {
-    account: String,
-    asset: String,
-    missed_epoch: Epoch,
-    applied_epoch: Epoch,
-}
-
 impl<'a> TracedIngest<'a> {
     fn new(
         source: TopicPartition,
@@ -248,9 +223,9 @@ impl<'a> TracedIngest<'a> {
     /// The outcome of a record that is now a dead letter.
     fn rejection(&self) -> TracedOutcome {
         let letter = self.outputs.iter().find(|(to, ..)| to.topic == Topic::DeadLetters);
-        let letter = letter.and_then(|(_, _, value)| serde_json::from_slice::<Letter>(value).ok());
+        let letter = letter.and_then(|(_, _, value)| read_data::<DeadLetter<'_>>(value).ok());
         let (code, reason) = letter
-            .map(|letter| (letter.data.code, letter.data.reason))
+            .map(|letter| (letter.code.name().to_owned(), letter.reason.into_owned()))
             .unwrap_or_default();
         TracedOutcome::Rejected { code, reason }
     }
@@ -262,10 +237,11 @@ impl<'a> TracedIngest<'a> {
         for (to, _, value) in self.outputs.iter() {
             match to.topic {
                 Topic::LatePostings => {
-                    if let Ok(Late { data }) = serde_json::from_slice(value)
-                        && self.accounts.contains(&data.account)
+                    if let Ok(posting) = read_data::<LatePosting<'_>>(value)
+                        && self.accounts.contains(&*posting.account)
                     {
-                        late.insert((data.account, data.asset, data.applied_epoch), data.missed_epoch);
+                        let key = (posting.account.into_owned(), posting.asset, posting.applied_epoch);
+                        late.insert(key, posting.missed_epoch);
                     }
                 }
                 Topic::Ledger => self.read_ledger(value, &mut postings, &mut status)?,
@@ -273,8 +249,10 @@ impl<'a> TracedIngest<'a> {
             }
         }
         for posting in &mut postings {
-            let asset = self.history.name(posting.at.number()).unwrap_or_default();
-            let key = (posting.account.to_string(), asset.to_owned(), posting.at.epoch());
+            let Some(asset) = self.history.name(posting.at.number()) else {
+                continue;
+            };
+            let key = (posting.account.to_string(), asset, posting.at.epoch());
             posting.missed_epoch = late.get(&key).copied();
         }
         Ok(TracedOutcome::Applied { postings, status })

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
-use crate::audit::published::{Paid, Record};
+use crate::audit::published::read_all;
 use crate::audit::replay::schedule::Schedule;
 use crate::audit::replay::sequencer::ControlRewrite;
 use crate::bus::scan::scan_range;
@@ -22,6 +22,7 @@ use crate::core::accrue::row::Row;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::listing::Listing;
+use crate::core::contract::records::Distribution;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -333,42 +334,29 @@ fn sums(
     let mut changes = Changes::default();
     let mut key = Vec::new();
     for (bus, is_published) in [(published, true), (replayed, false)] {
-        for number in bus.partitions(Topic::Distributions)? {
-            let partition = Topic::Distributions.partition(number);
-            scan_range(
-                bus,
-                partition,
-                &Mark::default(),
-                bus.readable_end(partition)?,
-                |record| {
-                    if record.value.is_empty() {
-                        return Ok(());
-                    }
-                    let wrong = |why: String| impossible(format!("{partition}, offset {}: {why}", record.offset));
-                    let Record::<Paid> { data } =
-                        serde_json::from_slice(record.value).map_err(|error| wrong(error.to_string()))?;
-                    if data.asset != asset.as_str() || !epochs.contains(&data.epoch) {
-                        return Ok(());
-                    }
-                    let units = ExactAmount::parse(&data.amount)
-                        .and_then(|amount| amount.units().parse::<I256>().ok())
-                        .ok_or_else(|| wrong(format!("`amount` is {}", data.amount)))?;
-                    key.clear();
-                    key.push(ACCOUNTS);
-                    key.extend_from_slice(data.account.as_bytes());
-                    let (delta, weighted) = if is_published {
-                        (units, I256::ZERO)
-                    } else {
-                        (I256::ZERO, units)
-                    };
-                    changes.add(&key, Row { delta, weighted });
-                    if changes.bytes() > BATCH_BYTES {
-                        store.commit(&mut changes, &Position::default())?;
-                    }
-                    Ok::<_, AuditError>(())
-                },
-            )?;
-        }
+        read_all::<Distribution, AuditError>(bus, None, |place, distribution| {
+            let wrong = |why: String| impossible(format!("{place}: {why}"));
+            let distribution = distribution.map_err(|error| wrong(error.to_string()))?;
+            if distribution.asset != asset || !epochs.contains(&distribution.epoch) {
+                return Ok(());
+            }
+            let units = ExactAmount::parse(&distribution.amount)
+                .and_then(|amount| amount.units().parse::<I256>().ok())
+                .ok_or_else(|| wrong(format!("`amount` is {}", distribution.amount)))?;
+            key.clear();
+            key.push(ACCOUNTS);
+            key.extend_from_slice(distribution.account.as_bytes());
+            let (delta, weighted) = if is_published {
+                (units, I256::ZERO)
+            } else {
+                (I256::ZERO, units)
+            };
+            changes.add(&key, Row { delta, weighted });
+            if changes.bytes() > BATCH_BYTES {
+                store.commit(&mut changes, &Position::default())?;
+            }
+            Ok(())
+        })?;
     }
     store.commit(&mut changes, &Position::default())?;
     Ok(store)

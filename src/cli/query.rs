@@ -7,13 +7,12 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::bus::Topic;
 use crate::cli::flags::{DeploymentFlags, account};
 use crate::cli::json::write_json;
 use crate::cli::outcome::Outcome;
-use crate::cli::records::{Distribution, Seal};
 use crate::cli::table::{TextTable, count, short_root};
 use crate::cli::{bus, records};
+use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::escape_for_terminal;
@@ -124,20 +123,19 @@ fn distributions(
 ) -> Outcome {
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
-    let of_asset = |given: &str| asset.is_none_or(|asset| asset.as_str() == given);
+    let of_asset = |given: Asset| asset.is_none_or(|asset| asset == given);
     // The seals are read second: an epoch that is sealed then had its distributions before.
-    let mut found: Vec<Distribution> = records::all(&bus, Topic::Distributions, Some(name), |data: &Distribution| {
-        data.account == *name && of_asset(&data.asset)
-    })?;
+    let mut found =
+        records::all::<Distribution>(&bus, Some(name), |data| data.account == *name && of_asset(data.asset))?;
     found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
     let mut sealed = BTreeSet::new();
-    records::each(&bus, Topic::Epochs, None, |seal: Seal| {
+    records::each::<Seal>(&bus, None, |seal| {
         sealed.insert((seal.asset, seal.epoch));
         Ok(())
     })?;
     let rows = found.iter().map(|data| QueriedDistribution {
         data,
-        sealed: sealed.contains(&(data.asset.clone(), data.epoch)),
+        sealed: sealed.contains(&(data.asset, data.epoch)),
     });
     let rows: Vec<_> = rows.collect();
     if json {
@@ -151,7 +149,7 @@ fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut dyn 
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
     let name = asset.as_str();
-    let mut seals: Vec<Seal> = records::all(&bus, Topic::Epochs, Some(name), |seal: &Seal| seal.asset == name)?;
+    let mut seals = records::all::<Seal>(&bus, Some(name), |seal| seal.asset == asset)?;
     seals.sort_by_key(|seal| seal.epoch);
     if json {
         write_json(&seals, out)
@@ -164,7 +162,7 @@ fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut dyn 
 #[derive(Serialize)]
 struct QueriedDistribution<'a> {
     #[serde(flatten)]
-    data: &'a Distribution,
+    data: &'a Distribution<'a>,
     /// Before its epoch is sealed, a distribution must not be paid.
     sealed: bool,
 }
@@ -241,7 +239,7 @@ fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut dy
     table.write(out)
 }
 
-fn show_epochs(asset: &str, seals: &[Seal], out: &mut dyn Write) -> Outcome {
+fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut dyn Write) -> Outcome {
     if seals.is_empty() {
         return Ok(writeln!(out, "No epoch of {asset} is sealed.")?);
     }
@@ -261,7 +259,7 @@ fn show_epochs(asset: &str, seals: &[Seal], out: &mut dyn Write) -> Outcome {
     let mut table = TextTable::new(&columns);
     for seal in seals {
         table.row([
-            &seal.epoch.to_string(),
+            &*seal.epoch.to_string(),
             &seal.epoch_end,
             &seal.mode,
             &seal.reward_pool,
@@ -289,10 +287,10 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn paid() -> Distribution {
+    fn paid() -> Distribution<'static> {
         Distribution {
             account: "alice".into(),
-            asset: "ATOM".into(),
+            asset: Asset::parse("ATOM").unwrap(),
             epoch: Epoch::new(3),
             epoch_start: "2026-11-01T00:00:00.000Z".into(),
             epoch_end: "2026-11-02T00:00:00.000Z".into(),

@@ -14,9 +14,10 @@ use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
 use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
-use crate::cli::records::{Distribution, Seal, each};
+use crate::cli::records::each;
 use crate::cli::table::{TextTable, count};
 use crate::core::contract::decision::Decision;
+use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -71,9 +72,9 @@ struct AssetTotal {
 }
 
 /// The decisions about an epoch without a seal.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct UnsealedEpoch {
-    asset: String,
+    asset: Asset,
     epoch: Epoch,
     /// Whether its close was accepted.
     closed: bool,
@@ -85,17 +86,17 @@ impl Statement {
     pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
         let bus = self.bus.open()?;
         let bus = bus.as_ref();
-        let mut seals: BTreeMap<(String, Epoch), Seal> = BTreeMap::new();
+        let mut seals: BTreeMap<(Asset, Epoch), Seal<'static>> = BTreeMap::new();
         let mut wrong = Vec::new();
-        each(bus, Topic::Epochs, None, |seal: Seal| {
-            let at = (seal.asset.clone(), seal.epoch);
-            if seals.insert(at, seal.clone()).is_some() {
-                wrong.push(format!("{} epoch {} has two seals", seal.asset, seal.epoch));
+        each::<Seal>(bus, None, |seal| {
+            let (asset, epoch) = (seal.asset, seal.epoch);
+            if seals.insert((asset, epoch), seal.into_owned()).is_some() {
+                wrong.push(format!("{asset} epoch {epoch} has two seals"));
             }
             Ok(())
         })?;
         let unsealed = unsealed(bus, &seals)?;
-        seals.retain(|(asset, epoch), _| self.wants(asset, *epoch));
+        seals.retain(|(asset, epoch), _| self.wants(*asset, *epoch));
         wrong.extend(checked(&seals));
         if self.check_distributions {
             wrong.extend(self.added_up(bus, &seals)?);
@@ -106,10 +107,10 @@ impl Statement {
         }
         let unsealed: Vec<_> = unsealed
             .into_iter()
-            .filter(|one| self.wants(&one.asset, one.epoch))
+            .filter(|one| self.wants(one.asset, one.epoch))
             .collect();
         if self.json {
-            let epochs: Vec<&Seal> = seals.values().collect();
+            let epochs: Vec<&Seal<'_>> = seals.values().collect();
             write_json(
                 &json!({ "totals": totals, "epochs": epochs, "not_sealed": unsealed, "wrong": wrong }),
                 out,
@@ -120,17 +121,17 @@ impl Statement {
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Found) }
     }
 
-    fn wants(&self, asset: &str, epoch: Epoch) -> bool {
-        self.asset.is_none_or(|wanted| wanted.as_str() == asset)
+    fn wants(&self, asset: Asset, epoch: Epoch) -> bool {
+        self.asset.is_none_or(|wanted| wanted == asset)
             && self.from_epoch.is_none_or(|from| epoch >= from)
             && self.to_epoch.is_none_or(|to| epoch <= to)
     }
 
     /// Adds up all distributions. Returns the differences from the seals.
-    fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<String>, Failure> {
-        let mut sums: BTreeMap<(String, Epoch), (u64, ExactAmount)> = BTreeMap::new();
+    fn added_up(&self, bus: &dyn Log, seals: &BTreeMap<(Asset, Epoch), Seal<'static>>) -> Result<Vec<String>, Failure> {
+        let mut sums: BTreeMap<(Asset, Epoch), (u64, ExactAmount)> = BTreeMap::new();
         let mut wrong = Vec::new();
-        each(bus, Topic::Distributions, None, |paid: Distribution| {
+        each::<Distribution>(bus, None, |paid| {
             let at = (paid.asset, paid.epoch);
             if !seals.contains_key(&at) {
                 return Ok(());
@@ -148,7 +149,7 @@ impl Statement {
             Ok(())
         })?;
         for ((asset, epoch), seal) in seals {
-            let (count, sum) = sums.remove(&(asset.clone(), *epoch)).unwrap_or_default();
+            let (count, sum) = sums.remove(&(*asset, *epoch)).unwrap_or_default();
             if count != seal.distributions || Some(sum) != ExactAmount::parse(&seal.distributed) {
                 wrong.push(format!(
                     "{asset} epoch {epoch}: {count} distributions add up to {sum}, its seal has {} of {}",
@@ -165,9 +166,9 @@ fn too_much() -> Failure {
 }
 
 /// Checks each seal, and each pair of seals of consecutive epochs. Returns the errors.
-fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
+fn checked(seals: &BTreeMap<(Asset, Epoch), Seal<'static>>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut before: Option<&Seal> = None;
+    let mut before: Option<&Seal<'_>> = None;
     for seal in seals.values() {
         let at = format!("{} epoch {}", seal.asset, seal.epoch);
         let sum = |amounts: &[&str]| {
@@ -219,18 +220,18 @@ fn checked(seals: &BTreeMap<(String, Epoch), Seal>) -> Vec<String> {
     wrong
 }
 
-fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, AssetTotal>, Failure> {
-    let mut totals: BTreeMap<String, AssetTotal> = BTreeMap::new();
+fn totals(seals: &BTreeMap<(Asset, Epoch), Seal<'static>>) -> Result<BTreeMap<Asset, AssetTotal>, Failure> {
+    let mut totals: BTreeMap<Asset, AssetTotal> = BTreeMap::new();
     for seal in seals.values() {
-        let total = totals.entry(seal.asset.clone()).or_insert_with(|| AssetTotal {
-            withheld_before: seal.withheld_before.clone(),
-            carried_in: seal.carried_in.clone(),
+        let total = totals.entry(seal.asset).or_insert_with(|| AssetTotal {
+            withheld_before: seal.withheld_before.to_string(),
+            carried_in: seal.carried_in.to_string(),
             ..AssetTotal::default()
         });
         total.epochs += 1;
         total.distributions += seal.distributions;
-        total.withheld_after.clone_from(&seal.withheld_after);
-        total.carried_out.clone_from(&seal.carried_out);
+        total.withheld_after = seal.withheld_after.to_string();
+        total.carried_out = seal.carried_out.to_string();
         for (sum, amount) in [
             (&mut total.reward_pool, &seal.reward_pool),
             (&mut total.commission, &seal.commission),
@@ -248,8 +249,8 @@ fn totals(seals: &BTreeMap<(String, Epoch), Seal>) -> Result<BTreeMap<String, As
 }
 
 /// Epochs that are closed but not sealed, or open with rewards.
-fn unsealed(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Vec<UnsealedEpoch>, Failure> {
-    let mut unsealed: BTreeMap<(String, Epoch), (bool, ExactAmount)> = BTreeMap::new();
+fn unsealed(bus: &dyn Log, seals: &BTreeMap<(Asset, Epoch), Seal<'static>>) -> Result<Vec<UnsealedEpoch>, Failure> {
+    let mut unsealed: BTreeMap<(Asset, Epoch), (bool, ExactAmount)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     scan_range(
         bus,
@@ -262,12 +263,12 @@ fn unsealed(bus: &dyn Log, seals: &BTreeMap<(String, Epoch), Seal>) -> Result<Ve
             }
             match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
                 Decision::CloseAccepted { asset, epoch, .. } => {
-                    unsealed.entry((asset.to_string(), epoch)).or_default().0 = true;
+                    unsealed.entry((asset, epoch)).or_default().0 = true;
                 }
                 Decision::RewardAdded {
                     asset, epoch, amount, ..
                 } => {
-                    let (_, sum) = unsealed.entry((asset.to_string(), epoch)).or_default();
+                    let (_, sum) = unsealed.entry((asset, epoch)).or_default();
                     let added = ExactAmount::parse(&amount).and_then(|amount| sum.plus(amount));
                     *sum = added.ok_or_else(too_much)?;
                 }
@@ -305,26 +306,26 @@ const COLUMNS: [&str; 14] = [
     "closing_balance",
 ];
 
-fn line(seal: &Seal) -> [String; 14] {
+fn line(seal: &Seal<'_>) -> [String; 14] {
     [
-        seal.asset.clone(),
+        seal.asset.to_string(),
         seal.epoch.to_string(),
-        seal.epoch_end.clone(),
-        seal.mode.clone(),
-        seal.reward_pool.clone(),
-        seal.commission.clone(),
-        seal.carried_in.clone(),
-        seal.rewarded.clone(),
-        seal.withheld_before.clone(),
-        seal.distributed.clone(),
-        seal.withheld_after.clone(),
-        seal.carried_out.clone(),
+        seal.epoch_end.to_string(),
+        seal.mode.to_string(),
+        seal.reward_pool.to_string(),
+        seal.commission.to_string(),
+        seal.carried_in.to_string(),
+        seal.rewarded.to_string(),
+        seal.withheld_before.to_string(),
+        seal.distributed.to_string(),
+        seal.withheld_after.to_string(),
+        seal.carried_out.to_string(),
         seal.distributions.to_string(),
-        seal.closing_balance.clone(),
+        seal.closing_balance.to_string(),
     ]
 }
 
-fn csv(seals: &BTreeMap<(String, Epoch), Seal>, path: &Path) -> Outcome {
+fn csv(seals: &BTreeMap<(Asset, Epoch), Seal<'static>>, path: &Path) -> Outcome {
     let mut file = CsvFile::create(path, &COLUMNS)?;
     for seal in seals.values() {
         file.row(line(seal))?;
@@ -333,8 +334,8 @@ fn csv(seals: &BTreeMap<(String, Epoch), Seal>, path: &Path) -> Outcome {
 }
 
 fn tables(
-    seals: &BTreeMap<(String, Epoch), Seal>,
-    totals: &BTreeMap<String, AssetTotal>,
+    seals: &BTreeMap<(Asset, Epoch), Seal<'static>>,
+    totals: &BTreeMap<Asset, AssetTotal>,
     unsealed: &[UnsealedEpoch],
     wrong: &[String],
     out: &mut dyn Write,
@@ -354,7 +355,7 @@ fn tables(
         ]);
         for (asset, total) in totals {
             table.row([
-                asset,
+                asset.as_str(),
                 &count(total.epochs),
                 &total.reward_pool,
                 &total.commission,
@@ -381,7 +382,7 @@ fn tables(
         let mut table = TextTable::new(&["asset", ">epoch", "", ">rewards on record"]);
         for one in unsealed {
             let stage = if one.closed { "closed" } else { "open" };
-            table.row([&one.asset, &one.epoch.to_string(), stage, &one.rewards]);
+            table.row([one.asset.as_str(), &one.epoch.to_string(), stage, &one.rewards]);
         }
         table.write(out)?;
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sha2::{Digest, Sha256};
 
 use crate::bus::Position;
-use crate::core::contract::records::timestamp;
+use crate::core::values::time::timestamp;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::manifest::{SnapshotFile, SnapshotManifest, state_hash};
 use crate::snapshot::remote::Remote;

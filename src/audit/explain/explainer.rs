@@ -22,13 +22,13 @@ use crate::core::accrue::assess::Account;
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
 use crate::core::contract::event::Status;
 use crate::core::contract::listing::{Enrolment, MULTIPLIER_ONE, Mode, RATE_ONE};
-use crate::core::contract::records::timestamp;
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::{format_units, format_units_wide};
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::time::timestamp;
 
 /// Multipliers are scaled by 10 to this power.
 pub const MULTIPLIER_SCALE: u32 = MULTIPLIER_ONE.ilog10();

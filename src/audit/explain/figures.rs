@@ -7,12 +7,13 @@ use ruint::aliases::U512;
 
 use crate::audit::explain::account_trace::AccountTrace;
 use crate::audit::explain::error::ExplainError;
-use crate::audit::explain::read::{EpochPool, ExplainedSeal};
+use crate::audit::explain::read::EpochPool;
 use crate::audit::history::History;
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::accrue::eligibility::Eligibility;
 use crate::core::accrue::settle::Measure;
 use crate::core::contract::listing::Mode;
+use crate::core::contract::records::Seal;
 use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::asset::Asset;
@@ -27,7 +28,7 @@ pub(crate) struct ExplainInputs<'a> {
     /// The sums over all accounts, by epoch.
     pub sums: BTreeMap<Epoch, Subtotal>,
     /// By epoch.
-    pub seals: BTreeMap<Epoch, ExplainedSeal>,
+    pub seals: BTreeMap<Epoch, Seal<'static>>,
 }
 
 /// The figures of an account in one epoch.
@@ -70,7 +71,11 @@ impl ExplainInputs<'_> {
             Eligibility::Eligible { counted, weight } => (counted, weight),
             _ => (U512::ZERO, U512::ZERO),
         };
-        let pool = self.seals.get(&epoch).map(|seal| seal.pool(self.decimals)).transpose();
+        let pool = self
+            .seals
+            .get(&epoch)
+            .map(|seal| EpochPool::of(seal, self.decimals))
+            .transpose();
         let pool = pool.map_err(|why| ExplainError::BadSeal { asset, epoch, why })?;
         let payout = match &pool {
             Some(pool) => Some(self.payout(&settlement, &assessor, pool, weight, account.withheld)?),

@@ -3,44 +3,18 @@
 use std::collections::BTreeMap;
 
 use ruint::aliases::U512;
-use serde::Deserialize;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
+use crate::core::contract::records::{Distribution, Seal, read_data, read_with_id};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
-
-#[derive(Deserialize)]
-struct SealRecord {
-    data: ExplainedSeal,
-}
-
-/// The pool of an epoch, as its seal has it.
-#[derive(Deserialize)]
-pub(crate) struct ExplainedSeal {
-    asset: String,
-    epoch: Epoch,
-    reward_pool: String,
-    commission: String,
-    carried_in: String,
-}
-
-#[derive(Deserialize)]
-struct DistributionRecord {
-    id: String,
-    data: DistributionData,
-}
-
-#[derive(Deserialize)]
-struct DistributionData {
-    amount: String,
-}
 
 /// The pool of a sealed epoch, in units.
 #[derive(Debug, Clone, Copy)]
@@ -52,21 +26,21 @@ pub(crate) struct EpochPool {
     pub to_share: U512,
 }
 
-impl ExplainedSeal {
-    /// The pool in units. The error says what is wrong with the seal.
-    pub(crate) fn pool(&self, decimals: u8) -> Result<EpochPool, String> {
+impl EpochPool {
+    /// The pool that a seal has. The error says what is wrong with the seal.
+    pub(crate) fn of(seal: &Seal<'_>, decimals: u8) -> Result<Self, String> {
         let units = |field: &str, text: &str| {
             amount::parse_wide_units(text, decimals)
-                .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", self.asset))
+                .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", seal.asset))
         };
-        let reward_pool = units("reward_pool", &self.reward_pool)?;
-        let commission = units("commission", &self.commission)?;
-        let carried_in = units("carried_in", &self.carried_in)?;
+        let reward_pool = units("reward_pool", &seal.reward_pool)?;
+        let commission = units("commission", &seal.commission)?;
+        let carried_in = units("carried_in", &seal.carried_in)?;
         let to_share = reward_pool
             .checked_sub(commission)
             .and_then(|rest| rest.checked_add(carried_in))
             .ok_or_else(|| "its commission is more than its pool".to_owned())?;
-        Ok(EpochPool {
+        Ok(Self {
             reward_pool,
             commission,
             carried_in,
@@ -100,13 +74,13 @@ pub(crate) fn seals(
     bus: &dyn Log,
     point: &PointInTime,
     asset: Asset,
-) -> Result<BTreeMap<Epoch, ExplainedSeal>, AuditError> {
+) -> Result<BTreeMap<Epoch, Seal<'static>>, AuditError> {
     let mut seals = BTreeMap::new();
     scan_output(bus, point, Topic::Epochs, |record| {
-        if let Ok(SealRecord { data }) = serde_json::from_slice(record)
-            && data.asset == asset.as_str()
+        if let Ok(seal) = read_data::<Seal<'_>>(record)
+            && seal.asset == asset
         {
-            seals.insert(data.epoch, data);
+            seals.insert(seal.epoch, seal.into_owned());
         }
     })?;
     Ok(seals)
@@ -120,10 +94,10 @@ pub(crate) fn distributed_amount(bus: &dyn Log, point: &PointInTime, id: &str) -
     let mut amount = None;
     scan_output(bus, point, Topic::Distributions, |record| {
         if finder.find(record).is_some()
-            && let Ok(found) = serde_json::from_slice::<DistributionRecord>(record)
-            && found.id == id
+            && let Ok((found, distribution)) = read_with_id::<Distribution<'_>>(record)
+            && found == id
         {
-            amount = Some(found.data.amount);
+            amount = Some(distribution.amount.into_owned());
         }
     })?;
     Ok(amount)

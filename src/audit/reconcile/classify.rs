@@ -1,15 +1,12 @@
 //! Decides which records are compared, and sorts them into groups.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use serde::Deserialize;
 
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::schedule::{EpochFilter, Schedule};
 use crate::bus::{Topic, TopicPartition};
-use crate::core::values::ids::Epoch;
+use crate::core::contract::records::{LatePosting, read_id, read_with_id};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 
@@ -30,28 +27,6 @@ pub(crate) enum RecordClass {
     FilteredOut,
     /// Report it: no record of Softstake looks like this. Says why.
     Foreign(String),
-}
-
-/// The id of any record of Softstake.
-#[derive(Deserialize)]
-pub(crate) struct RecordId<'a> {
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct LateRecord<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    data: LateRecordData<'a>,
-}
-
-#[derive(Deserialize)]
-struct LateRecordData<'a> {
-    #[serde(borrow)]
-    asset: Cow<'a, str>,
-    applied_epoch: Epoch,
 }
 
 /// Decides which records are compared, and in which groups.
@@ -82,7 +57,7 @@ impl RecordClassifier {
         group.clear();
         match topic {
             Topic::LatePostings => self.classify_late_posting(side, record, group),
-            _ => match id_of(record) {
+            _ => match read_id(record) {
                 Ok(id) if topic == Topic::DeadLetters => self.classify_dead_letter(side, &id, group),
                 Ok(id) => self.classify_by_epoch(&id, group),
                 Err(error) => RecordClass::Foreign(error.to_string()),
@@ -91,17 +66,17 @@ impl RecordClassifier {
     }
 
     fn classify_late_posting(&self, side: ComparedSide, record: &[u8], group: &mut String) -> RecordClass {
-        let late = match serde_json::from_slice::<LateRecord<'_>>(record) {
+        let (id, late) = match read_with_id::<LatePosting<'_>>(record) {
             Ok(late) => late,
             Err(error) => return RecordClass::Foreign(error.to_string()),
         };
-        if !self.filter.includes(&late.data.asset, late.data.applied_epoch) {
+        if !self.filter.includes(late.asset.as_str(), late.applied_epoch) {
             return RecordClass::FilteredOut;
         }
-        group.push_str(&late.data.asset);
+        group.push_str(late.asset.as_str());
         group.push(':');
-        group.push_str(&late.data.applied_epoch.to_string());
-        let input = late.id.rsplit_once(':').map_or("", |(input, _)| input);
+        group.push_str(&late.applied_epoch.to_string());
+        let input = id.rsplit_once(':').map_or("", |(input, _)| input);
         self.classify_by_input(side, input)
     }
 
@@ -150,19 +125,6 @@ impl RecordClassifier {
         }
         RecordClass::Compared
     }
-}
-
-/// The id of a record.
-fn id_of(record: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
-    // Records of Softstake begin like this, so the rest need not be parsed. The digest covers all bytes, so no difference is overlooked.
-    if let Some(rest) = record.strip_prefix(br#"{"specversion":"1.0","id":""#)
-        && let Some(end) = memchr::memchr2(b'"', b'\\', rest)
-        && rest.get(end) == Some(&b'"')
-        && let Some(Ok(id)) = rest.get(..end).map(std::str::from_utf8)
-    {
-        return Ok(Cow::Borrowed(id));
-    }
-    serde_json::from_slice(record).map(|RecordId { id }| id)
 }
 
 /// The input record that an id `topic:partition:offset` names.

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::{OUTPUT_TOPICS, PointInTime, output_ends};
 use crate::audit::reconcile::classify::ComparedSide;
@@ -19,21 +17,9 @@ use crate::audit::reconcile::scope::ComparisonScope;
 use crate::audit::replay::bus::ReplayBus;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
+use crate::core::contract::records::{Seal, read_data};
+use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
-
-#[derive(Deserialize)]
-struct SealRecord {
-    data: SealData,
-}
-
-#[derive(Deserialize)]
-struct SealData {
-    asset: String,
-    epoch: Epoch,
-    epoch_end: String,
-    distributed: String,
-    distributions: u64,
-}
 
 /// The digest of the published records.
 #[derive(Clone)]
@@ -120,31 +106,29 @@ impl Comparison<'_> {
         sides: &[SideRecords<'_>; 2],
     ) -> Result<Vec<SealComparison>, AuditError> {
         let filter = self.digester.classifier().filter();
-        let mut all: BTreeMap<(String, Epoch), SealComparison> = BTreeMap::new();
+        let mut all: BTreeMap<(Asset, Epoch), SealComparison> = BTreeMap::new();
         for SideRecords { side, bus, ends } in sides {
             for (partition, end) in ends.iter().filter(|(partition, _)| partition.topic == Topic::Epochs) {
                 scan_range(*bus, *partition, &Mark::default(), *end, |record| {
                     // The digest reports records that are no seals.
-                    let Ok(SealRecord { data }) = serde_json::from_slice(record.value) else {
+                    let Ok(data) = read_data::<Seal<'_>>(record.value) else {
                         return Ok::<_, AuditError>(());
                     };
-                    scope.add_seal(*side, &data.asset, data.epoch);
-                    if filter.includes(&data.asset, data.epoch) {
-                        let seal = all
-                            .entry((data.asset.clone(), data.epoch))
-                            .or_insert_with(|| SealComparison {
-                                asset: data.asset,
-                                epoch: data.epoch,
-                                epoch_end: data.epoch_end,
-                                published: None,
-                                replayed: None,
-                                distributions: 0,
-                            });
+                    scope.add_seal(*side, data.asset.as_str(), data.epoch);
+                    if filter.includes(data.asset.as_str(), data.epoch) {
+                        let seal = all.entry((data.asset, data.epoch)).or_insert_with(|| SealComparison {
+                            asset: data.asset.to_string(),
+                            epoch: data.epoch,
+                            epoch_end: data.epoch_end.into_owned(),
+                            published: None,
+                            replayed: None,
+                            distributions: 0,
+                        });
                         match side {
-                            ComparedSide::Published => seal.published = Some(data.distributed),
+                            ComparedSide::Published => seal.published = Some(data.distributed.into_owned()),
                             ComparedSide::Replayed => {
                                 seal.distributions = data.distributions;
-                                seal.replayed = Some(data.distributed);
+                                seal.replayed = Some(data.distributed.into_owned());
                             }
                         }
                     }

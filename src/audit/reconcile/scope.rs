@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::audit::point_in_time::PointInTime;
-use crate::audit::reconcile::classify::{ComparedSide, RecordClass, RecordClassifier, RecordId};
+use crate::audit::reconcile::classify::{ComparedSide, RecordClass, RecordClassifier};
 use crate::audit::reconcile::report::RecordGroup;
 use crate::bus::Topic;
 use crate::core::contract::decision::Offsets;
+use crate::core::contract::records::parse_id;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// The epochs of a comparison, each written as `asset:epoch`.
@@ -71,9 +72,7 @@ impl<'a> ComparisonScope<'a> {
         group: &mut String,
     ) -> Option<Cow<'r, str>> {
         match self.classifier.classify(side, topic, record, group) {
-            RecordClass::Compared => serde_json::from_slice::<RecordId<'_>>(record)
-                .ok()
-                .map(|record| record.id),
+            RecordClass::Compared => parse_id(record).ok(),
             RecordClass::Later | RecordClass::FilteredOut | RecordClass::Foreign(_) => None,
         }
     }

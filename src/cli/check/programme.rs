@@ -19,12 +19,12 @@ use crate::core::accrue::row::Row;
 use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Holding, Rules};
 use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
-use crate::core::contract::records::timestamp;
 use crate::core::fault::Fault;
 use crate::core::values::amount;
 use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
 use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
+use crate::core::values::time::timestamp;
 
 /// The pool that the accounts of an example share, in whole coins of the asset.
 const EXAMPLE_POOL: u128 = 100;

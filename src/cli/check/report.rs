@@ -8,14 +8,15 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::bus::dir::ReadOnlyDir;
-use crate::bus::{Log, Topic, TopicPartition};
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::cli::check::files;
 use crate::cli::check::files::FileFindings;
 use crate::cli::check::known::{KnownAssets, SourceVerdict};
 use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{TextTable, count};
-use crate::cli::{bus, progress, records};
+use crate::cli::{bus, progress};
 use crate::config::BusAddress;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::rejection::Rejection;
@@ -135,14 +136,20 @@ impl PartitionCheck<'_> {
         known: &mut KnownAssets,
         unlisted: &mut BTreeMap<Asset, u64>,
     ) -> Outcome {
-        records::each_raw(bus, self.partition, |offset, value| {
-            bar.inc(1);
-            self.topic.records += 1;
-            if let Err(rejection) = self.judge(value, known, unlisted) {
-                self.reject(offset, rejection);
-            }
-            Ok(())
-        })
+        scan_range(
+            bus,
+            self.partition,
+            &Mark::default(),
+            bus.readable_end(self.partition)?,
+            |record| {
+                bar.inc(1);
+                self.topic.records += 1;
+                if let Err(rejection) = self.judge(record.value, known, unlisted) {
+                    self.reject(record.offset, rejection);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Judges a record as a run would.

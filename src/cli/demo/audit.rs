@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::cli::outcome::{Failure, Outcome};
-use crate::cli::records::{Distribution, Seal};
 use crate::cli::table::short_root;
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
+use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::bucket::{BUCKETS, bucket};
 
@@ -17,26 +17,26 @@ struct Conservation<'a> {
     used: Vec<(&'a str, &'static str)>,
 }
 
-impl Seal {
+impl<'a> Conservation<'a> {
     /// `P + carried_in + withheld_before = commission + distributed + withheld_after + carried_out`. In an epoch that pays a
     /// rate, the rewards replace the pool, and the carried amount does not change.
-    fn conservation(&self) -> Conservation<'_> {
-        let before = (self.withheld_before.as_str(), "withheld before");
+    fn of(seal: &'a Seal<'_>) -> Self {
+        let before = (&*seal.withheld_before, "withheld before");
         let paid = [
-            (self.distributed.as_str(), "distributed"),
-            (self.withheld_after.as_str(), "withheld after"),
+            (&*seal.distributed, "distributed"),
+            (&*seal.withheld_after, "withheld after"),
         ];
-        if self.mode == "apr" {
+        if seal.mode == "apr" {
             return Conservation {
-                given: vec![(&self.rewarded, "rewarded"), before],
+                given: vec![(&seal.rewarded, "rewarded"), before],
                 used: paid.to_vec(),
             };
         }
-        let mut used = vec![(self.commission.as_str(), "commission")];
+        let mut used = vec![(&*seal.commission, "commission")];
         used.extend(paid);
-        used.push((&self.carried_out, "carried out"));
+        used.push((&seal.carried_out, "carried out"));
         Conservation {
-            given: vec![(&self.reward_pool, "pool"), (&self.carried_in, "carried in"), before],
+            given: vec![(&seal.reward_pool, "pool"), (&seal.carried_in, "carried in"), before],
             used,
         }
     }
@@ -76,7 +76,7 @@ struct EpochSums {
 }
 
 impl EpochSums {
-    fn of<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Self {
+    fn of<'a>(distributions: impl Iterator<Item = &'a Distribution<'a>>) -> Self {
         let mut sums = Self {
             sum: Some(ExactAmount::default()),
             ..Self::default()
@@ -108,7 +108,11 @@ impl EpochSums {
 }
 
 /// Writes the check of every seal. Returns whether all of them hold.
-pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
+pub(super) fn show(
+    seals: &[Seal<'_>],
+    distributions: &[Distribution<'_>],
+    out: &mut dyn Write,
+) -> Result<bool, Failure> {
     writeln!(
         out,
         "Is money conserved? Recomputed exactly from the published records:"
@@ -121,12 +125,12 @@ pub(super) fn show(seals: &[Seal], distributions: &[Distribution], out: &mut dyn
     Ok(all_hold)
 }
 
-fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Result<bool, Failure> {
-    let conservation = seal.conservation();
+fn one(seal: &Seal<'_>, distributions: &[Distribution<'_>], out: &mut dyn Write) -> Result<bool, Failure> {
+    let conservation = Conservation::of(seal);
     let sums = EpochSums::of(
         distributions
             .iter()
-            .filter(|paid| (&paid.asset, paid.epoch) == (&seal.asset, seal.epoch)),
+            .filter(|paid| (paid.asset, paid.epoch) == (seal.asset, seal.epoch)),
     );
     let paid =
         sums.count == seal.distributions && sums.sum.is_some() && sums.sum == ExactAmount::parse(&seal.distributed);
@@ -153,30 +157,32 @@ fn one(seal: &Seal, distributions: &[Distribution], out: &mut dyn Write) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::records::Ineligible;
+    use crate::core::contract::decision::Offsets;
+    use crate::core::contract::records::Ineligible;
+    use crate::core::values::asset::Asset;
     use crate::core::values::ids::Epoch;
 
-    fn paid(account: &str, amount: &str) -> Distribution {
+    fn paid(account: &'static str, amount: &'static str) -> Distribution<'static> {
         Distribution {
             account: account.into(),
-            asset: "ATOM".into(),
+            asset: Asset::parse("ATOM").unwrap(),
             epoch: Epoch::FIRST,
-            epoch_start: String::new(),
-            epoch_end: String::new(),
+            epoch_start: "".into(),
+            epoch_end: "".into(),
             amount: amount.into(),
-            balance_seconds: String::new(),
-            average_balance: String::new(),
+            balance_seconds: "".into(),
+            average_balance: "".into(),
             programme_from_epoch: Epoch::FIRST,
         }
     }
 
     /// The worked example of the contract.
-    fn example() -> (Seal, Vec<Distribution>) {
+    fn example() -> (Seal<'static>, Vec<Distribution<'static>>) {
         let seal = Seal {
-            asset: "ATOM".into(),
+            asset: Asset::parse("ATOM").unwrap(),
             epoch: Epoch::FIRST,
-            epoch_start: String::new(),
-            epoch_end: String::new(),
+            epoch_start: "".into(),
+            epoch_end: "".into(),
             mode: "pool".into(),
             reward_pool: "12.5".into(),
             commission: "1.25".into(),
@@ -195,7 +201,7 @@ mod tests {
             eligible_balance_seconds: "97120583.25".into(),
             closing_balance: "2461.29".into(),
             programme_from_epoch: Epoch::FIRST,
-            cut: serde_json::Value::Null,
+            cut: std::borrow::Cow::Owned(Offsets::default()),
             root: "91c3653106b9783e93bc1fbcb4339a3956a4b1ad2072dcf3fbb7e85874bbe788".into(),
         };
         (
@@ -204,7 +210,7 @@ mod tests {
         )
     }
 
-    fn holds(seal: &Seal, distributions: &[Distribution]) -> bool {
+    fn holds(seal: &Seal<'_>, distributions: &[Distribution<'_>]) -> bool {
         show(std::slice::from_ref(seal), distributions, &mut Vec::new()).unwrap()
     }
 
@@ -212,7 +218,7 @@ mod tests {
     fn the_worked_example_holds() {
         let (seal, mut distributions) = example();
         assert_eq!(
-            seal.conservation().line(),
+            Conservation::of(&seal).line(),
             "12.5 pool + 0 carried in + 0 withheld before = 1.25 commission + 11.2499 distributed + 0 withheld after + 0.0001 carried out"
         );
         assert!(holds(&seal, &distributions));
@@ -224,11 +230,11 @@ mod tests {
     fn one_unit_too_much_is_detected() {
         let (right, distributions) = example();
         for change in [
-            |seal: &mut Seal| seal.carried_out = "0.000100000000000001".into(),
-            |seal: &mut Seal| seal.withheld_before = "0.000001".into(),
-            |seal: &mut Seal| seal.commission = "-1.25".into(),
-            |seal: &mut Seal| seal.distributions = 4,
-            |seal: &mut Seal| seal.root.replace_range(0..1, "a"),
+            |seal: &mut Seal<'static>| seal.carried_out = "0.000100000000000001".into(),
+            |seal: &mut Seal<'static>| seal.withheld_before = "0.000001".into(),
+            |seal: &mut Seal<'static>| seal.commission = "-1.25".into(),
+            |seal: &mut Seal<'static>| seal.distributions = 4,
+            |seal: &mut Seal<'static>| seal.root.to_mut().replace_range(0..1, "a"),
         ] {
             let mut seal = right.clone();
             change(&mut seal);
@@ -250,7 +256,7 @@ mod tests {
         seal.mode = "apr".into();
         (seal.carried_in, seal.carried_out) = ("5".into(), "5".into());
         assert_eq!(
-            seal.conservation().line(),
+            Conservation::of(&seal).line(),
             "11.2499 rewarded + 0 withheld before = 11.2499 distributed + 0 withheld after"
         );
         assert!(holds(&seal, &distributions));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::bus::Topic;
 use crate::cli::outcome::{Failure, Outcome};
-use crate::core::contract::records::timestamp;
+use crate::core::values::time::timestamp;
 use crate::generate::TapeSummary;
 
 /// Half a day, in milliseconds.

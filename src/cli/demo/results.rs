@@ -2,28 +2,27 @@
 
 use std::path::Path;
 
-use crate::bus::Topic;
 use crate::cli::outcome::Failure;
-use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::cli::{bus, records};
 use crate::config::BusAddress;
+use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 
 pub(super) struct DemoResults {
     /// By asset and epoch.
-    pub(super) seals: Vec<Seal>,
-    pub(super) distributions: Vec<Distribution>,
-    pub(super) dead_letters: Vec<DeadLetter>,
-    pub(super) late: Vec<LatePosting>,
+    pub(super) seals: Vec<Seal<'static>>,
+    pub(super) distributions: Vec<Distribution<'static>>,
+    pub(super) dead_letters: Vec<DeadLetter<'static>>,
+    pub(super) late: Vec<LatePosting<'static>>,
 }
 
 pub(super) fn read(root: &Path) -> Result<DemoResults, Failure> {
     let bus = bus::read_only_directory(&BusAddress::Dir(root.to_path_buf()))?;
-    let mut seals: Vec<Seal> = records::all(&bus, Topic::Epochs, None, |_| true)?;
+    let mut seals = records::all::<Seal>(&bus, None, |_| true)?;
     seals.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
     Ok(DemoResults {
         seals,
-        distributions: records::all(&bus, Topic::Distributions, None, |_| true)?,
-        dead_letters: records::all(&bus, Topic::DeadLetters, None, |_| true)?,
-        late: records::all(&bus, Topic::LatePostings, None, |_| true)?,
+        distributions: records::all(&bus, None, |_| true)?,
+        dead_letters: records::all(&bus, None, |_| true)?,
+        late: records::all(&bus, None, |_| true)?,
     })
 }

@@ -8,11 +8,12 @@ use std::path::Path;
 
 use crate::cli::demo::results::DemoResults;
 use crate::cli::outcome::Outcome;
-use crate::cli::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::cli::table::{TextTable, count, short_root};
 use crate::core::contract::event::shortened;
+use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::core::ingest::IngestCounts;
 use crate::core::values::amount::ExactAmount;
+use crate::core::values::asset::Asset;
 
 /// How many of the largest payouts of an asset are shown.
 const TOP: usize = 5;
@@ -20,25 +21,25 @@ const TOP: usize = 5;
 /// Writes a column for each seal: the fields would not fit into the width of a terminal.
 pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
     writeln!(out, "The seals, one for each settled and checked epoch")?;
-    let epoch = |seal: &Seal| format!(">{} epoch {}", seal.asset, seal.epoch);
+    let epoch = |seal: &Seal<'_>| format!(">{} epoch {}", seal.asset, seal.epoch);
     let columns: Vec<_> = ["".to_owned()]
         .into_iter()
         .chain(results.seals.iter().map(epoch))
         .collect();
     let mut table = TextTable::new(&columns);
-    let mut field = |name: &str, value: fn(&Seal) -> Cow<'_, str>| {
+    let mut field = |name: &str, value: for<'s> fn(&'s Seal<'static>) -> Cow<'s, str>| {
         table.row([Cow::Borrowed(name)].into_iter().chain(results.seals.iter().map(value)));
     };
-    field("ended", |seal| seal.epoch_end.as_str().into());
-    field("mode", |seal| seal.mode.as_str().into());
-    field("reward pool", |seal| seal.reward_pool.as_str().into());
-    field("commission", |seal| seal.commission.as_str().into());
-    field("carried in", |seal| seal.carried_in.as_str().into());
-    field("rewarded", |seal| seal.rewarded.as_str().into());
-    field("distributed", |seal| seal.distributed.as_str().into());
-    field("withheld before", |seal| seal.withheld_before.as_str().into());
-    field("withheld after", |seal| seal.withheld_after.as_str().into());
-    field("carried out", |seal| seal.carried_out.as_str().into());
+    field("ended", |seal| Cow::Borrowed(&seal.epoch_end));
+    field("mode", |seal| Cow::Borrowed(&seal.mode));
+    field("reward pool", |seal| Cow::Borrowed(&seal.reward_pool));
+    field("commission", |seal| Cow::Borrowed(&seal.commission));
+    field("carried in", |seal| Cow::Borrowed(&seal.carried_in));
+    field("rewarded", |seal| Cow::Borrowed(&seal.rewarded));
+    field("distributed", |seal| Cow::Borrowed(&seal.distributed));
+    field("withheld before", |seal| Cow::Borrowed(&seal.withheld_before));
+    field("withheld after", |seal| Cow::Borrowed(&seal.withheld_after));
+    field("carried out", |seal| Cow::Borrowed(&seal.carried_out));
     field("distributions", |seal| count(seal.distributions).into());
     field("excluded by status", |seal| count(seal.ineligible.status).into());
     field("balance negative", |seal| count(seal.ineligible.negative).into());
@@ -50,15 +51,15 @@ pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
 }
 
 /// The largest distributions of an asset. Equal amounts are sorted by epoch and account.
-fn top<'a>(distributions: &'a [Distribution], asset: &str) -> Vec<&'a Distribution> {
+fn top<'a>(distributions: &'a [Distribution<'a>], asset: Asset) -> Vec<&'a Distribution<'a>> {
     let mut top: Vec<_> = distributions.iter().filter(|paid| paid.asset == asset).collect();
     top.sort_by_cached_key(|paid| (Reverse(ExactAmount::parse(&paid.amount)), paid.epoch, &paid.account));
     top.truncate(TOP);
     top
 }
 
-fn assets(results: &DemoResults) -> BTreeSet<&str> {
-    results.distributions.iter().map(|paid| paid.asset.as_str()).collect()
+fn assets(results: &DemoResults) -> BTreeSet<Asset> {
+    results.distributions.iter().map(|paid| paid.asset).collect()
 }
 
 pub(super) fn payouts(results: &DemoResults, out: &mut dyn Write) -> Outcome {
@@ -67,7 +68,7 @@ pub(super) fn payouts(results: &DemoResults, out: &mut dyn Write) -> Outcome {
     for asset in assets(results) {
         for paid in top(&results.distributions, asset) {
             table.row([
-                asset,
+                asset.as_str(),
                 &paid.epoch.to_string(),
                 &paid.account,
                 &paid.amount,
@@ -87,9 +88,9 @@ pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut d
         count(counts.duplicates),
         count(counts.ignored)
     )?;
-    let mut codes: BTreeMap<&str, (u64, &DeadLetter)> = BTreeMap::new();
+    let mut codes: BTreeMap<&str, (u64, &DeadLetter<'_>)> = BTreeMap::new();
     for letter in &results.dead_letters {
-        codes.entry(&letter.code).or_insert((0, letter)).0 += 1;
+        codes.entry(letter.code.name()).or_insert((0, letter)).0 += 1;
     }
     let mut table = TextTable::new(&["dead letters", ">count", "the first one", "why"]);
     for (code, (number, first)) in codes {
@@ -124,10 +125,20 @@ pub(super) fn late(results: &DemoResults, out: &mut dyn Write) -> Outcome {
         missed_epoch,
         applied_epoch,
         policy,
+        ..
     } in &results.late
     {
         let (missed, applied) = (missed_epoch.to_string(), applied_epoch.to_string());
-        table.row([event_id, account, asset, delta, event_time, &missed, &applied, policy]);
+        table.row([
+            event_id,
+            account,
+            asset.as_str(),
+            delta,
+            event_time,
+            &missed,
+            &applied,
+            policy,
+        ]);
     }
     table.write(out)?;
     Ok(writeln!(out)?)

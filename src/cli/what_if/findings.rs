@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::audit::what_if::Effect;
-use crate::cli::records::Seal;
+use crate::core::contract::records::Seal;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
 /// The two seals of an epoch.
 pub(super) struct SealPair {
-    pub(super) was: Seal,
-    pub(super) would_be: Seal,
+    pub(super) was: Seal<'static>,
+    pub(super) would_be: Seal<'static>,
 }
 
 pub(super) struct WhatIfFindings {

@@ -15,18 +15,19 @@ use indicatif::MultiProgress;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::{EpochFilter, ReplayOutcome, ReplayPlan, Schedule, replay};
 use crate::audit::what_if::{Amendment, Effect, compare};
-use crate::bus::{Log, Topic};
+use crate::bus::Log;
 use crate::cli::csv_file::CsvFile;
 use crate::cli::deployment::alarmed;
 use crate::cli::flags::ReadFlags;
 use crate::cli::json::write_json;
 use crate::cli::listing_file::parse_listing;
 use crate::cli::outcome::{Failure, Outcome};
-use crate::cli::records::{Seal, each};
+use crate::cli::records::each;
 use crate::cli::replay::resources;
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
 use crate::cli::{bus, input, logging, progress, signals};
 use crate::config::Config;
+use crate::core::contract::records::Seal;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::task::stats::Stats;
@@ -185,11 +186,11 @@ fn check(outcome: &ReplayOutcome) -> Outcome {
 }
 
 /// The seals of an asset in a range of epochs, by epoch.
-fn seals(bus: &dyn Log, asset: Asset, first: Epoch, last: Epoch) -> Result<BTreeMap<Epoch, Seal>, Failure> {
+fn seals(bus: &dyn Log, asset: Asset, first: Epoch, last: Epoch) -> Result<BTreeMap<Epoch, Seal<'static>>, Failure> {
     let mut seals = BTreeMap::new();
-    each(bus, Topic::Epochs, None, |seal: Seal| {
-        if seal.asset == asset.as_str() && (first..=last).contains(&seal.epoch) {
-            seals.insert(seal.epoch, seal);
+    each::<Seal>(bus, None, |seal| {
+        if seal.asset == asset && (first..=last).contains(&seal.epoch) {
+            seals.insert(seal.epoch, seal.into_owned());
         }
         Ok(())
     })?;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::audit::what_if::{AffectedAccounts, PayoutChange};
 use crate::cli::outcome::Outcome;
-use crate::cli::records::Seal;
 use crate::cli::table::{TextTable, count, counted};
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
+use crate::core::contract::records::Seal;
 use crate::core::values::amount::ExactAmount;
 
 /// The fields of a seal that are shown.
@@ -22,7 +22,7 @@ const SHOWN: [&str; 6] = [
     "carried_out",
 ];
 
-fn shown(seal: &Seal) -> [&str; 6] {
+fn shown<'a>(seal: &'a Seal<'_>) -> [&'a str; 6] {
     [
         &seal.reward_pool,
         &seal.commission,
@@ -42,7 +42,7 @@ fn difference(was: &str, would_be: &str) -> String {
 }
 
 pub(super) fn as_json(findings: &WhatIfFindings) -> Value {
-    let of = |seal: &Seal| {
+    let of = |seal: &Seal<'_>| {
         let mut value: serde_json::Map<String, Value> = SHOWN
             .iter()
             .zip(shown(seal))
@@ -128,7 +128,7 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut dyn Write) -> Outcome 
     named("would lose most", &lose.most, out)
 }
 
-fn seal_row(epoch: String, name: &str, seal: &Seal) -> Vec<String> {
+fn seal_row(epoch: String, name: &str, seal: &Seal<'_>) -> Vec<String> {
     let mut cells = vec![epoch, name.to_owned()];
     cells.extend(shown(seal).map(str::to_owned));
     cells.push(count(seal.distributions));

@@ -1,5 +1,7 @@
 //! Pays the accounts of an epoch: their distributions, their next opening rows, and the Merkle roots over what was paid.
 
+use std::borrow::Cow;
+
 use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
@@ -9,13 +11,14 @@ use crate::core::accrue::eligibility::Eligibility;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::Mode;
 use crate::core::contract::merkle::{BucketTree, Hash};
-use crate::core::contract::records::{Distribution, timestamp};
+use crate::core::contract::records::Distribution;
 use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::Emitted;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::time::timestamp;
 
 /// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,19 +118,18 @@ impl Emitting {
             distributions: u64::from(!paid.is_zero()),
         })?;
         if !paid.is_zero() {
-            let id = format!("{}:{}:{}", self.asset, self.at.epoch(), account.name);
-            let amount = rules.amount(paid);
             let distribution = Distribution {
-                account: account.name.as_str(),
+                account: account.name.as_str().into(),
                 asset: self.asset,
                 epoch: self.at.epoch(),
-                epoch_start: &self.start,
-                epoch_end: &self.end,
-                amount: &amount,
-                balance_seconds: &rules.balance_seconds(measure.held),
-                average_balance: &rules.average(measure.held),
+                epoch_start: Cow::Borrowed(&self.start),
+                epoch_end: Cow::Borrowed(&self.end),
+                amount: rules.amount(paid).into(),
+                balance_seconds: rules.balance_seconds(measure.held).into(),
+                average_balance: rules.average(measure.held).into(),
                 programme_from_epoch: self.programme_from_epoch,
             };
+            let id = distribution.id();
             let mut written = Ok(());
             out.push_with(
                 Topic::Distributions.partition(0),
@@ -137,7 +139,7 @@ impl Emitting {
                 },
             );
             written?;
-            self.add_leaf(account.bucket, format!("{id}|{amount}").as_bytes());
+            self.add_leaf(account.bucket, format!("{id}|{}", distribution.amount).as_bytes());
         }
         Ok(NextOpening {
             balance: measure.closing,

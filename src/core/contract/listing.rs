@@ -394,7 +394,7 @@ impl Listing {
         json!({
             "asset": asset,
             "decimals": decimals,
-            "anchor": crate::core::contract::records::timestamp(i128::from(calendar.anchor().get())),
+            "anchor": crate::core::values::time::timestamp(i128::from(calendar.anchor().get())),
             "epoch_seconds": calendar.length_ms() / 1000,
             "programme": written,
         })

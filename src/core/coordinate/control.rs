@@ -216,12 +216,5 @@ pub(super) fn write_dead_letter(
     time: Option<TimeMs>,
     out: &mut Outputs,
 ) -> Result<(), Fault> {
-    DeadLetter {
-        from: Topic::Control.partition(0),
-        offset,
-        payload,
-        rejection,
-        time,
-    }
-    .bury(out)
+    DeadLetter::new(Topic::Control.partition(0), offset, payload, rejection).append(time, out)
 }

@@ -5,12 +5,11 @@ use crate::core::contract::control::Control;
 use crate::core::contract::event::{Envelope, Type};
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing};
-use crate::core::contract::records::timestamp;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
-use crate::core::values::time::TimeMs;
+use crate::core::values::time::{TimeMs, timestamp};
 
 /// Assets have numbers of 16 bits.
 const MAX_ASSETS: usize = 1 << 16;

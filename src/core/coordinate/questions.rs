@@ -10,7 +10,6 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::event::Envelope;
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Programme, in_force};
-use crate::core::contract::records::timestamp;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::control::write_dead_letter;
@@ -19,6 +18,7 @@ use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Settlement};
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::time::timestamp;
 
 impl Coordinator {
     /// Keeps the answer of `source` to the pending question.

@@ -1,17 +1,20 @@
 //! Leads an epoch from its subtotals to its seal.
 
+use std::borrow::Cow;
+
 use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Rules, Split};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::{Mode, Programme, in_force};
 use crate::core::contract::merkle::{Hash, join_partition_roots};
-use crate::core::contract::records::{Ineligible, Seal, timestamp};
+use crate::core::contract::records::{Ineligible, Seal};
 use crate::core::contract::topic::Topic;
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Notice;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::time::timestamp;
 
 /// A step of an epoch towards its seal.
 enum SealStep {
@@ -188,28 +191,28 @@ impl ListedAsset {
         let seal = Seal {
             asset: self.terms.asset,
             epoch,
-            epoch_start: &timestamp(calendar.start_ms(epoch)),
-            epoch_end: &timestamp(calendar.end_ms(epoch)),
-            mode: programme.mode.name(),
-            reward_pool: rules.amount(closing.pool),
-            commission: rules.amount(split.commission),
-            carried_in: rules.amount(self.carried),
-            carried_out: rules.amount(carried_out),
-            rewarded: rules.amount(emitted.rewarded),
-            distributed: rules.amount(emitted.distributed),
-            withheld_before: rules.amount(sums.withheld_before),
-            withheld_after: rules.amount(emitted.withheld_after),
+            epoch_start: timestamp(calendar.start_ms(epoch)).into(),
+            epoch_end: timestamp(calendar.end_ms(epoch)).into(),
+            mode: programme.mode.name().into(),
+            reward_pool: rules.amount(closing.pool).into(),
+            commission: rules.amount(split.commission).into(),
+            carried_in: rules.amount(self.carried).into(),
+            carried_out: rules.amount(carried_out).into(),
+            rewarded: rules.amount(emitted.rewarded).into(),
+            distributed: rules.amount(emitted.distributed).into(),
+            withheld_before: rules.amount(sums.withheld_before).into(),
+            withheld_after: rules.amount(emitted.withheld_after).into(),
             distributions: emitted.distributions,
             ineligible: Ineligible {
                 status: sums.excluded,
                 negative: sums.negative,
                 below_minimum: sums.below_minimum,
             },
-            eligible_balance_seconds: rules.counted_seconds(sums.counted),
-            closing_balance: rules.signed_amount(sums.closing_balance),
+            eligible_balance_seconds: rules.counted_seconds(sums.counted).into(),
+            closing_balance: rules.signed_amount(sums.closing_balance).into(),
             programme_from_epoch: programme.from_epoch,
-            cut,
-            root: hex::encode(join_partition_roots(closing.receipts.values().map(|(_, root)| *root))),
+            cut: Cow::Borrowed(cut),
+            root: hex::encode(join_partition_roots(closing.receipts.values().map(|(_, root)| *root))).into(),
         };
         let mut record = Vec::new();
         seal.write(&mut record)?;

@@ -1,5 +1,7 @@
 //! Applies a record of the source partition.
 
+use std::borrow::Cow;
+
 use arrayvec::ArrayVec;
 
 use crate::core::contract::appends::Outputs;
@@ -7,7 +9,7 @@ use crate::core::contract::decoded::Decoded;
 use crate::core::contract::event::{Envelope, Event, MAX_LEGS};
 use crate::core::contract::fields;
 use crate::core::contract::listing::LatePolicy;
-use crate::core::contract::records::{DeadLetter, LatePosting, timestamp};
+use crate::core::contract::records::{DeadLetter, LatePosting};
 use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
@@ -20,7 +22,7 @@ use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::{AssetEpoch, Epoch};
-use crate::core::values::time::TimeMs;
+use crate::core::values::time::{TimeMs, timestamp};
 
 /// The judgement of one leg that is not rejected.
 enum LegVerdict<'e> {
@@ -92,14 +94,7 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         self.state.counts.dead_letters += 1;
-        DeadLetter {
-            from: self.source,
-            offset,
-            payload,
-            rejection,
-            time,
-        }
-        .bury(out)
+        DeadLetter::new(self.source, offset, payload, rejection).append(time, out)
     }
 
     fn apply_event(
@@ -267,15 +262,15 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let report = LatePosting {
-            event_id: &envelope.id,
-            event_source: &envelope.source,
-            account: posting.account.as_str(),
+            event_id: Cow::Borrowed(&envelope.id),
+            event_source: Cow::Borrowed(&envelope.source),
+            account: posting.account.as_str().into(),
             asset: late.asset,
-            delta: &amount::format_signed_units(posting.delta, late.decimals),
-            event_time: &timestamp(i128::from(late.time.get())),
+            delta: amount::format_signed_units(posting.delta, late.decimals).into(),
+            event_time: timestamp(i128::from(late.time.get())).into(),
             missed_epoch: late.missed_epoch,
             applied_epoch: posting.at.epoch(),
-            policy: late.policy.name(),
+            policy: late.policy.name().into(),
         };
         let id = format!("{}:{offset}:{}", self.source, late.index);
         let end = timestamp(late.applied_end_ms);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::core::values::account::NameError;
 
@@ -102,8 +102,19 @@ impl Serialize for Asset {
 
 impl<'de> Deserialize<'de> for Asset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text} {error}")))
+        struct AssetVisitor;
+        impl de::Visitor<'_> for AssetVisitor {
+            type Value = Asset;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an asset")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Asset, E> {
+                Asset::parse(text).map_err(|error| E::custom(format!("{text} {error}")))
+            }
+        }
+        deserializer.deserialize_str(AssetVisitor)
     }
 }
 

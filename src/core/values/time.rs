@@ -110,6 +110,13 @@ impl fmt::Display for TimeMs {
     }
 }
 
+/// A moment in milliseconds since 1970, as records write it.
+#[must_use]
+pub fn timestamp(ms: i128) -> String {
+    // Epoch ends of accepted postings lie within a few centuries of year 9999, which an i64 holds many times over.
+    TimeMs::from(i64::try_from(ms).unwrap_or(i64::MAX)).to_string()
+}
+
 #[inline]
 fn parse_bytes(bytes: &[u8]) -> Result<TimeMs, TimeError> {
     let [

@@ -1,0 +1,163 @@
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::core::contract::appends::Outputs;
+use crate::core::contract::decision::Offsets;
+use crate::core::contract::records::{
+    DeadLetter, Distribution, Ineligible, LatePosting, Seal, parse_id, read_data, read_id, read_with_id,
+};
+use crate::core::contract::rejection::Code;
+use crate::core::contract::topic::Topic;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+use crate::core::values::time::TimeMs;
+
+fn asset() -> Asset {
+    Asset::parse("ATOM").unwrap()
+}
+
+fn distribution(account: &str) -> Distribution<'_> {
+    Distribution {
+        account: account.into(),
+        asset: asset(),
+        epoch: Epoch::new(3),
+        epoch_start: "2026-11-01T00:00:00.000Z".into(),
+        epoch_end: "2026-11-02T00:00:00.000Z".into(),
+        amount: "0.9007".into(),
+        balance_seconds: "7775784".into(),
+        average_balance: "89.9975".into(),
+        programme_from_epoch: Epoch::FIRST,
+    }
+}
+
+#[test]
+fn a_distribution_is_read_as_it_was_written() {
+    for account in ["alice", "a\"b\\c", "Ünal"] {
+        let distribution = distribution(account);
+        let mut record = Vec::new();
+        distribution.write(&mut record, &distribution.id()).unwrap();
+        let (id, data) = read_with_id::<Distribution<'_>>(&record).unwrap();
+        assert_eq!((id.as_ref(), &data), (distribution.id().as_str(), &distribution));
+        assert_eq!(read_id(&record).unwrap(), id);
+        assert_eq!(parse_id(&record).unwrap(), id);
+        assert_eq!(data.into_owned(), distribution);
+    }
+}
+
+#[test]
+fn a_distribution_has_its_fields_in_the_order_of_the_contract() {
+    let distribution = distribution("alice");
+    let mut record = Vec::new();
+    distribution.write(&mut record, &distribution.id()).unwrap();
+    assert_eq!(
+        String::from_utf8(record).unwrap(),
+        concat!(
+            r#"{"specversion":"1.0","id":"ATOM:3:alice","source":"/softstake","type":"softstake.distribution.v1","#,
+            r#""time":"2026-11-02T00:00:00.000Z","data":{"account":"alice","asset":"ATOM","epoch":3,"#,
+            r#""epoch_start":"2026-11-01T00:00:00.000Z","epoch_end":"2026-11-02T00:00:00.000Z","amount":"0.9007","#,
+            r#""balance_seconds":"7775784","average_balance":"89.9975","programme_from_epoch":0}}"#
+        )
+    );
+}
+
+#[test]
+fn texts_are_borrowed_where_they_hold_no_escape() {
+    let distribution = distribution("alice");
+    let mut record = Vec::new();
+    distribution.write(&mut record, &distribution.id()).unwrap();
+    let (id, data) = read_with_id::<Distribution<'_>>(&record).unwrap();
+    assert!(matches!(id, Cow::Borrowed(_)));
+    assert!(matches!(data.account, Cow::Borrowed(_)));
+    assert!(matches!(data.amount, Cow::Borrowed(_)));
+}
+
+#[test]
+fn a_seal_is_read_as_it_was_written() {
+    let cut = Offsets([(Topic::Trades.partition(10), 7), (Topic::Trades.partition(2), 8)].into());
+    let seal = Seal {
+        asset: asset(),
+        epoch: Epoch::new(3),
+        epoch_start: "2026-11-01T00:00:00.000Z".into(),
+        epoch_end: "2026-11-02T00:00:00.000Z".into(),
+        mode: "pool".into(),
+        reward_pool: "10".into(),
+        commission: "1".into(),
+        carried_in: "0".into(),
+        carried_out: "0.1".into(),
+        rewarded: "8.9".into(),
+        distributed: "8.9".into(),
+        withheld_before: "0".into(),
+        withheld_after: "0".into(),
+        distributions: 2,
+        ineligible: Ineligible {
+            status: 1,
+            negative: 0,
+            below_minimum: 3,
+        },
+        eligible_balance_seconds: "5".into(),
+        closing_balance: "-1".into(),
+        programme_from_epoch: Epoch::FIRST,
+        cut: Cow::Borrowed(&cut),
+        root: "00".into(),
+    };
+    let mut record = Vec::new();
+    seal.write(&mut record).unwrap();
+    let (id, data) = read_with_id::<Seal<'_>>(&record).unwrap();
+    assert_eq!((id.as_ref(), &data), ("ATOM:3", &seal));
+    assert_eq!(data.into_owned(), seal);
+    let text = String::from_utf8(record).unwrap();
+    assert!(
+        text.contains(r#""cut":{"exchange.trades":{"10":7,"2":8}},"root""#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_late_posting_is_read_as_it_was_written() {
+    let late = LatePosting {
+        event_id: "e".into(),
+        event_source: "/exchange".into(),
+        account: "alice".into(),
+        asset: asset(),
+        delta: "-2.5".into(),
+        event_time: "2026-11-01T00:00:00.000Z".into(),
+        missed_epoch: Epoch::new(1),
+        applied_epoch: Epoch::new(2),
+        policy: "carry".into(),
+    };
+    let mut record = Vec::new();
+    late.write(&mut record, "exchange.trades:0:5:1", "2026-11-03T00:00:00.000Z")
+        .unwrap();
+    let (id, data) = read_with_id::<LatePosting<'_>>(&record).unwrap();
+    assert_eq!((id.as_ref(), &data), ("exchange.trades:0:5:1", &late));
+    assert_eq!(data.into_owned(), late);
+}
+
+#[test]
+fn a_dead_letter_holds_the_record_as_text_or_in_base64() {
+    let rejection = Code::InvalidJson.because("the record is not JSON");
+    for (payload, text, base64) in [
+        (&b"{\"a\""[..], Some("{\"a\""), None),
+        (&b"\xff\x00"[..], None, Some("/wA=")),
+    ] {
+        let letter = DeadLetter::new(Topic::Deposits.partition(4), 9, payload, &rejection);
+        let mut out = Outputs::default();
+        letter.append(Some(TimeMs::from(0)), &mut out).unwrap();
+        let (to, key, record) = out.iter().next().unwrap();
+        assert_eq!(
+            (to, key),
+            (Topic::DeadLetters.partition(0), &b"exchange.deposits:4:9"[..])
+        );
+        assert_eq!(read_data::<DeadLetter<'_>>(record).unwrap(), letter);
+        assert_eq!(
+            (letter.payload.as_deref(), letter.payload_base64.as_deref()),
+            (text, base64)
+        );
+        let json: Value = serde_json::from_slice(record).unwrap();
+        assert_eq!(json["time"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(json["data"]["code"], "invalid_json");
+        assert_eq!(json["data"]["topic"], "exchange.deposits");
+        assert_eq!(json["data"].get("payload"), text.map(|text| json!(text)).as_ref());
+    }
+}

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::audit::error::AuditError;
 use crate::core::contract::decision::{Decision, Offsets};
-use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
-use crate::core::fault::Fault;
+use crate::core::contract::listing::{AssetTerms, Programme, in_force};
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::AssetEpoch;
@@ -30,22 +29,21 @@ impl History {
     /// Collects the history from all decisions.
     ///
     /// # Errors
-    /// If a listing cannot be read, or a programme changes for an asset that was never listed.
+    /// If a programme changes for an asset that was never listed.
     pub fn of(decisions: &[Decision]) -> Result<Self, AuditError> {
         let mut history = Self::default();
         for decision in decisions {
             match decision {
                 Decision::ListingAccepted { listing, .. } => {
-                    let Listing { terms, programme } = read(listing)?;
                     history.assets.push(AssetHistory {
-                        terms,
-                        programmes: vec![programme],
+                        terms: listing.terms.clone(),
+                        programmes: vec![listing.programme.clone()],
                     });
                 }
                 Decision::ProgrammeChanged { number, listing, .. } => {
                     let unlisted = || AuditError::Decisions(format!("asset number {number} is not listed"));
                     let asset = history.assets.get_mut(usize::from(*number)).ok_or_else(unlisted)?;
-                    asset.programmes.push(read(listing)?.programme);
+                    asset.programmes.push(listing.programme.clone());
                 }
                 Decision::Cut { number, epoch, cut, .. } => {
                     history.cuts.insert(AssetEpoch::new(*number, *epoch)?, cut.clone());
@@ -93,13 +91,4 @@ impl History {
     pub fn is_cut(&self, at: AssetEpoch) -> bool {
         self.cuts.contains_key(&at)
     }
-}
-
-fn read(listing: &serde_json::Value) -> Result<Listing, AuditError> {
-    Listing::read(&listing.to_string()).map_err(|rejection| {
-        AuditError::from(Fault::Undecodable {
-            what: "the listing in a decision",
-            why: rejection.to_string(),
-        })
-    })
 }

@@ -35,8 +35,6 @@ const CONTROL: TopicPartition = Topic::Control.partition(0);
 #[derive(Debug, Clone)]
 pub struct Amendment {
     listing: Listing,
-    /// The listing as decisions hold it.
-    json: Value,
     /// The number of the asset.
     number: u16,
     /// The control offset of the listing that the new rules replace, or follow.
@@ -54,7 +52,7 @@ impl Amendment {
         let asset = listing.terms.asset;
         let mut found: Option<Self> = None;
         for decision in &point.decisions {
-            let (offset, number, data, change) = match decision {
+            let (offset, number, listed, change) = match decision {
                 Decision::ListingAccepted {
                     control_offset,
                     number,
@@ -68,19 +66,18 @@ impl Amendment {
                 } => (*control_offset, *number, listing, true),
                 _ => continue,
             };
-            let listed = Listing::read(&data.to_string()).map_err(|rejection| rejection.reason)?;
             if listed.terms.asset != asset {
                 continue;
             }
             if listed.terms != listing.terms {
                 return Err(format!(
-                    "{asset} is listed with decimals, anchor and epoch_seconds as in {data}; they never change: give the same"
+                    "{asset} is listed with decimals, anchor and epoch_seconds as in {}; they never change: give the same",
+                    listed.to_value()
                 ));
             }
             match &mut found {
                 None => {
                     found = Some(Self {
-                        json: listing.to_value(),
                         listing: listing.clone(),
                         number,
                         at: offset,
@@ -103,7 +100,7 @@ impl Amendment {
                 listing,
                 ..
             } = decision
-                && listing.get("asset").and_then(Value::as_str) == Some(asset.as_str())
+                && listing.terms.asset == asset
             {
                 found.kept.insert(*control_offset);
             }
@@ -131,11 +128,10 @@ impl Amendment {
     #[must_use]
     pub fn amend(&self, schedule: Schedule, removed: &BTreeSet<u64>) -> Schedule {
         let asset = self.asset();
-        let ours = |listing: &Value| listing.get("asset").and_then(Value::as_str) == Some(asset.as_str());
         let changed = Decision::ProgrammeChanged {
             control_offset: self.at,
             number: self.number,
-            listing: self.json.clone(),
+            listing: Box::new(self.listing.clone()),
         };
         schedule.map_decisions(|decision| {
             let takes_effect = !self.is_first()
@@ -148,10 +144,10 @@ impl Amendment {
                 Decision::ListingProposed {
                     control_offset,
                     listing,
-                } if self.is_first() && control_offset == self.at && ours(&listing) => {
+                } if self.is_first() && control_offset == self.at && listing.terms.asset == asset => {
                     Some(Decision::ListingProposed {
                         control_offset,
-                        listing: self.json.clone(),
+                        listing: Box::new(self.listing.clone()),
                     })
                 }
                 Decision::ListingAccepted {
@@ -162,7 +158,7 @@ impl Amendment {
                 } if self.is_first() && control_offset == self.at => Some(Decision::ListingAccepted {
                     control_offset,
                     number,
-                    listing: self.json.clone(),
+                    listing: Box::new(self.listing.clone()),
                     in_force_from,
                 }),
                 Decision::ProgrammeChanged {
@@ -220,7 +216,7 @@ impl Amendment {
             let Ok(mut event) = serde_json::from_slice::<Value>(record) else {
                 return vec![record.to_vec()];
             };
-            event["data"] = amendment.json.clone();
+            event["data"] = amendment.listing.to_value();
             if amendment.is_first() {
                 return vec![event.to_string().into_bytes()];
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 
+use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
@@ -58,7 +58,7 @@ pub enum Decision {
         /// The listing's place on the control topic.
         control_offset: u64,
         /// The listing's data.
-        listing: Value,
+        listing: Box<Listing>,
     },
     /// The asset is listed.
     ListingAccepted {
@@ -67,7 +67,7 @@ pub enum Decision {
         /// The asset's number: assets are numbered in the order they are listed.
         number: u16,
         /// The listing's data.
-        listing: Value,
+        listing: Box<Listing>,
         /// From which offset on each source partition knows the asset.
         in_force_from: Offsets,
     },
@@ -76,7 +76,7 @@ pub enum Decision {
         /// The listing's place on the control topic.
         control_offset: u64,
         /// The listing's data.
-        listing: Value,
+        listing: Box<Listing>,
         /// Why.
         code: Code,
         /// Where each source partition stood when it answered.
@@ -89,7 +89,7 @@ pub enum Decision {
         /// The asset's number.
         number: u16,
         /// The listing's data.
-        listing: Value,
+        listing: Box<Listing>,
     },
     /// A reward was added to the pool of an epoch.
     RewardAdded {

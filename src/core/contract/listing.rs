@@ -1,6 +1,6 @@
 //! Listings and programmes (contract, section 3, the control topic): which asset is staked, and under which rules.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::json;
 
 use crate::core::contract::fields;
@@ -356,7 +356,7 @@ fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
 }
 
 impl Listing {
-    /// The data of the `softstake.asset.v1` that says this, every default spelled out. [`Listing::read`] reads it back.
+    /// The data of the `softstake.asset.v1` with this listing, every default spelled out. [`Listing::read`] reads it back.
     #[must_use]
     pub fn to_value(&self) -> serde_json::Value {
         let AssetTerms {
@@ -398,5 +398,18 @@ impl Listing {
             "epoch_seconds": calendar.length_ms() / 1000,
             "programme": written,
         })
+    }
+}
+
+impl Serialize for Listing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Self::read(&value.to_string()).map_err(|rejection| de::Error::custom(format!("the listing: {rejection}")))
     }
 }

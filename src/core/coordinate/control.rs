@@ -118,16 +118,15 @@ impl Coordinator {
     }
 
     fn propose(&mut self, offset: u64, listing: Listing, out: &mut Outputs) -> Result<SourceQuestion, Fault> {
-        let written = listing.to_value();
         let question = SourceQuestion::Listing {
-            written: written.to_string(),
-            terms: listing.terms,
-            programme: Box::new(listing.programme),
+            json: listing.to_value().to_string(),
+            terms: listing.terms.clone(),
+            programme: Box::new(listing.programme.clone()),
         };
         self.record_decision(
             &Decision::ListingProposed {
                 control_offset: offset,
-                listing: written,
+                listing: Box::new(listing),
             },
             out,
         )?;
@@ -135,14 +134,13 @@ impl Coordinator {
     }
 
     fn change_programme(&mut self, offset: u64, listing: Listing, out: &mut Outputs) -> Result<(), Fault> {
-        let written = listing.to_value();
         let (number, listed) = self.listed_mut(listing.terms.asset)?;
-        listed.programmes.push(listing.programme);
+        listed.programmes.push(listing.programme.clone());
         self.record_decision(
             &Decision::ProgrammeChanged {
                 control_offset: offset,
                 number,
-                listing: written,
+                listing: Box::new(listing),
             },
             out,
         )

@@ -75,8 +75,8 @@ struct PendingQuestion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum SourceQuestion {
     Listing {
-        /// The listing as JSON, as decisions carry it.
-        written: String,
+        /// The listing as JSON. Nothing reads it; it is part of the stored format.
+        json: String,
         terms: AssetTerms,
         programme: Box<Programme>,
     },

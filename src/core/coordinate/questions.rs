@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use ruint::aliases::U512;
-use serde_json::Value;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::event::Envelope;
 use crate::core::contract::fields;
-use crate::core::contract::listing::{AssetTerms, Programme, in_force};
+use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::control::write_dead_letter;
@@ -50,20 +49,16 @@ impl Coordinator {
     ) -> Result<(), Fault> {
         let offsets = pending.offsets();
         match &pending.question {
-            SourceQuestion::Listing {
-                written,
-                terms,
-                programme,
-            } => {
-                let written = serde_json::from_str(written).map_err(|error| Fault::Undecodable {
-                    what: "a pending listing",
-                    why: error.to_string(),
-                })?;
+            SourceQuestion::Listing { terms, programme, .. } => {
+                let listing = Listing {
+                    terms: terms.clone(),
+                    programme: Programme::clone(programme),
+                };
                 if let Err(rejection) = check_in_time(terms, &pending.answers) {
-                    return self.reject_listing(&pending, &rejection, written, offsets, out);
+                    return self.reject_listing(&pending, &rejection, listing, offsets, out);
                 }
                 seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
-                self.list(pending.control_offset, terms, programme, written, offsets, out)
+                self.list(pending.control_offset, listing, offsets, out)
             }
             SourceQuestion::Cut(at) => {
                 seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
@@ -76,7 +71,7 @@ impl Coordinator {
         &mut self,
         pending: &PendingQuestion,
         rejection: &Rejection,
-        listing: Value,
+        listing: Listing,
         answered_at: Offsets,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
@@ -88,7 +83,7 @@ impl Coordinator {
         self.record_decision(
             &Decision::ListingRefused {
                 control_offset,
-                listing,
+                listing: Box::new(listing),
                 code: rejection.code,
                 answered_at,
             },
@@ -99,17 +94,15 @@ impl Coordinator {
     fn list(
         &mut self,
         control_offset: u64,
-        terms: &AssetTerms,
-        programme: &Programme,
-        listing: Value,
+        listing: Listing,
         in_force_from: Offsets,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let number = u16::try_from(self.assets.len()).map_err(|_| Fault::Overflow("an asset number"))?;
-        self.by_name.insert(terms.asset, number);
+        self.by_name.insert(listing.terms.asset, number);
         self.assets.push(ListedAsset {
-            terms: terms.clone(),
-            programmes: vec![programme.clone()],
+            terms: listing.terms.clone(),
+            programmes: vec![listing.programme.clone()],
             oldest_open: Epoch::FIRST,
             next_seal: Epoch::FIRST,
             rewards: BTreeMap::new(),
@@ -121,7 +114,7 @@ impl Coordinator {
             &Decision::ListingAccepted {
                 control_offset,
                 number,
-                listing,
+                listing: Box::new(listing),
                 in_force_from,
             },
             out,

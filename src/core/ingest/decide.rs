@@ -38,7 +38,7 @@ impl Ingest {
             Decision::ListingProposed {
                 control_offset,
                 listing,
-            } => self.answer_listing(*control_offset, &read_listing(listing)?, offset, out),
+            } => self.answer_listing(*control_offset, listing, offset, out),
             Decision::CloseAccepted { number, epoch, .. } => {
                 let (number, epoch) = (*number, *epoch);
                 self.answer_close(AssetEpoch::new(number, epoch)?, offset, end, out)
@@ -52,7 +52,7 @@ impl Ingest {
                 self.state.question = None;
                 // A source that was not asked has read nothing yet.
                 let from = in_force_from.0.get(&self.source).copied().unwrap_or(0);
-                self.list(*number, &read_listing(listing)?, from)
+                self.list(*number, listing, from)
             }
             Decision::ListingRefused {
                 listing,
@@ -62,12 +62,12 @@ impl Ingest {
             } => {
                 self.state.question = None;
                 if *code == Code::ListingTooLate {
-                    self.note_late_listing(&read_listing(listing)?, answered_at);
+                    self.note_late_listing(listing, answered_at);
                 }
                 Ok(())
             }
             Decision::ProgrammeChanged { number, listing, .. } => {
-                let programme = read_listing(listing)?.programme;
+                let programme = &listing.programme;
                 self.asset_mut(*number)?
                     .late_policies
                     .push((programme.from_epoch, programme.late_policy));
@@ -161,13 +161,6 @@ impl Ingest {
         }
         Ok(())
     }
-}
-
-fn read_listing(decided: &serde_json::Value) -> Result<Listing, Fault> {
-    Listing::read(&decided.to_string()).map_err(|rejection| Fault::Undecodable {
-        what: "the listing in a decision",
-        why: rejection.to_string(),
-    })
 }
 
 impl UnlistedPostings {

@@ -77,10 +77,8 @@ pub fn check_copy(applied: u128, copy: u128) -> Result<(), Rejection> {
     if applied == copy {
         return Ok(());
     }
-    Err(Code::ConflictingDuplicate.because(
-        "an event with this `id` and `source` was applied already, with another type, time or data; \
-         a correction needs an `id` of its own",
-    ))
+    Err(Code::ConflictingDuplicate
+        .because("an event with this `id` and `source` was applied already, with another type, time or data"))
 }
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).

@@ -21,19 +21,20 @@ use crate::bus::Log;
 use crate::core::accrue::assess::Account;
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
 use crate::core::contract::event::Status;
-use crate::core::contract::listing::{Enrolment, MULTIPLIER_ONE, Mode, RATE_ONE};
+use crate::core::contract::listing::{Enrolment, Mode};
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::account::AccountName;
-use crate::core::values::amount::{format_units, format_units_wide};
+use crate::core::values::amount::format_units_wide;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::rate::{Multiplier, Rate};
 use crate::core::values::time::timestamp;
 
 /// Multipliers are scaled by 10 to this power.
-pub const MULTIPLIER_SCALE: u32 = MULTIPLIER_ONE.ilog10();
+pub const MULTIPLIER_SCALE: u32 = Multiplier::PARTS.ilog10();
 /// Rates are scaled by 10 to this power.
-pub const RATE_SCALE: u32 = RATE_ONE.ilog10();
+pub const RATE_SCALE: u32 = Rate::PARTS.ilog10();
 
 /// Explains payouts on one bus, all at the same point in time.
 pub struct Explainer<'a> {
@@ -219,10 +220,10 @@ fn show_programme(settlement: &Settlement, amount: impl Fn(U512) -> ExplainedAmo
         from_epoch: programme.from_epoch,
         mode: programme.mode.name(),
         apr_scaled: match programme.mode {
-            Mode::Apr { rate } => Some(rate.to_string()),
+            Mode::Apr { rate } => Some(rate.parts().to_string()),
             Mode::Pool => None,
         },
-        commission_rate: format_units(programme.commission_rate, RATE_ONE.ilog10() as u8),
+        commission_rate: programme.commission_rate.to_string(),
         min_balance: units(programme.min_balance),
         max_balance: programme.max_balance.map(units),
         min_payout: units(programme.min_payout),

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use ethnum::I256;
 use ruint::aliases::U512;
-use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,9 +20,9 @@ use crate::core::accrue::settle::{Holding, Rules};
 use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
 use crate::core::fault::Fault;
 use crate::core::values::amount;
-use crate::core::values::amount::{MULTIPLIER_DECIMALS, RATE_DECIMALS};
 use crate::core::values::ids::Epoch;
 use crate::core::values::printable::escape_for_terminal;
+use crate::core::values::rate::{Multiplier, Rate};
 use crate::core::values::time::timestamp;
 
 /// The pool that the accounts of an example share, in whole coins of the asset.
@@ -65,14 +64,7 @@ fn words(listing: &Listing) -> Vec<String> {
     let Listing { terms, programme } = listing;
     let (asset, calendar) = (terms.asset, &terms.calendar);
     let units = |units: u128| format!("{} {asset}", amount::format_units(units, terms.decimals));
-    // A rate is at most 1000 * 10^18. A percentage has two digits more, and a decimal holds 28.
-    let per_cent = |rate: u128| {
-        let places = u32::from(RATE_DECIMALS) - 2;
-        let rate = i128::try_from(rate)
-            .ok()
-            .and_then(|rate| Decimal::try_from_i128_with_scale(rate, places).ok());
-        format!("{} %", rate.unwrap_or(Decimal::MAX).normalize())
-    };
+    let per_cent = |rate: Rate| format!("{} %", rate.per_cent());
     let from = programme.from_epoch;
     let mut words = vec![
         format!(
@@ -111,12 +103,8 @@ fn words(listing: &Listing) -> Vec<String> {
             units(most)
         ),
     });
-    let multiplier = |multiplier: u64| amount::format_units(u128::from(multiplier), MULTIPLIER_DECIMALS);
     if let [only] = &programme.tiers[..] {
-        words.push(format!(
-            "Every part of the balance has the weight {}.",
-            multiplier(only.multiplier)
-        ));
+        words.push(format!("Every part of the balance has the weight {}.", only.multiplier));
     } else {
         words.push("Each part of the balance has its own weight:".into());
         let mut below = 0;
@@ -125,7 +113,7 @@ fn words(listing: &Listing) -> Vec<String> {
                 Some(bound) => format!("from {} to {}", units(below), units(bound)),
                 None => format!("above {}", units(below)),
             };
-            words.push(format!("  {part}: {}", multiplier(tier.multiplier)));
+            words.push(format!("  {part}: {}", tier.multiplier));
             below = tier.up_to.unwrap_or(below);
         }
     }
@@ -220,7 +208,7 @@ fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
         lines.push(ExampleLine {
             held: rules.amount(U512::from(balance)),
             counted: rules.amount(each(counted)),
-            weight: amount::format_units_wide(false, each(weight), decimals + u32::from(MULTIPLIER_DECIMALS)),
+            weight: amount::format_units_wide(false, each(weight), decimals + Multiplier::PARTS.ilog10()),
             reward: rules.amount(reward),
             paid: rules.amount(paid),
         });

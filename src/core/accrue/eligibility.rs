@@ -13,7 +13,7 @@ pub enum Eligibility {
     Eligible {
         /// C of the contract: the part of the balance that counts, in unit-milliseconds.
         counted: U512,
-        /// W of the contract, in multiplier units times unit-milliseconds.
+        /// W of the contract, in unit-milliseconds times parts of a multiplier.
         weight: U512,
     },
     /// S is zero.

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::eligibility::Eligibility;
 use crate::core::accrue::row::{Row, unit_ms};
-use crate::core::contract::listing::{AssetTerms, MULTIPLIER_ONE, Mode, Programme, RATE_ONE};
+use crate::core::contract::listing::{AssetTerms, Mode, Programme};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::amount::format_units_wide;
+use crate::core::values::rate::{Multiplier, Rate};
 
 /// The 365 days over which an `apr` is spread, in milliseconds.
 const YEAR_MS: u64 = 365 * 86_400_000;
@@ -83,7 +84,7 @@ impl Rules {
         let tiers = programme
             .tiers
             .iter()
-            .map(|tier| Ok((tier.up_to.map(over_epoch).transpose()?, U512::from(tier.multiplier))))
+            .map(|tier| Ok((tier.up_to.map(over_epoch).transpose()?, wide(tier.multiplier.parts()))))
             .collect::<Result<_, Fault>>()?;
         Ok(Self {
             length_ms,
@@ -140,7 +141,7 @@ impl Rules {
     }
 
     /// Splits `counted` unit-milliseconds by the tiers. Each item is the part in a tier, and the tier's multiplier scaled by
-    /// [`MULTIPLIER_ONE`].
+    /// [`Multiplier::PARTS`].
     pub fn parts(&self, counted: U512) -> impl Iterator<Item = (U512, U512)> {
         let mut below = U512::ZERO;
         self.tiers.iter().map_while(move |(bound, multiplier)| {
@@ -170,9 +171,9 @@ impl Rules {
                 times(total, self.grain, "the total weight")?,
             )?,
             Mode::Apr { rate } => {
-                let year = times(wide(MULTIPLIER_ONE * RATE_ONE), U512::from(YEAR_MS), "a year")?;
+                let year = times(wide(Multiplier::PARTS * Rate::PARTS), U512::from(YEAR_MS), "a year")?;
                 divide(
-                    times(weight, wide(rate), "a share")?,
+                    times(weight, wide(rate.parts()), "a share")?,
                     times(year, self.grain, "a year")?,
                 )?
             }
@@ -272,8 +273,11 @@ pub struct Split {
 ///
 /// # Errors
 /// An overflow, which no accepted input comes near.
-pub fn split(pool: U512, commission_rate: u128, carried_in: U512) -> Result<Split, Fault> {
-    let commission = divide(times(pool, wide(commission_rate), "a commission")?, wide(RATE_ONE))?;
+pub fn split(pool: U512, commission_rate: Rate, carried_in: U512) -> Result<Split, Fault> {
+    let commission = divide(
+        times(pool, wide(commission_rate.parts()), "a commission")?,
+        wide(Rate::PARTS),
+    )?;
     let rest = pool
         .checked_sub(commission)
         .ok_or_else(|| impossible("a commission above its pool"))?;

@@ -7,19 +7,15 @@ use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount;
-use crate::core::values::amount::{Amount, RATE_DECIMALS};
 use crate::core::values::asset::Asset;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::Epoch;
+use crate::core::values::rate::{Factor, Multiplier, Rate};
 
-/// Rates are integers scaled by this.
-pub const RATE_ONE: u128 = 10u128.pow(RATE_DECIMALS as u32);
-/// Multipliers are integers scaled by this (contract, section 5).
-pub const MULTIPLIER_ONE: u128 = 10u128.pow(amount::MULTIPLIER_DECIMALS as u32);
 /// The largest `apr`: a hundred thousand per cent.
-const MAX_APR: u128 = 1000 * RATE_ONE;
+const MAX_APR: u32 = 1000;
 /// The largest multiplier.
-const MAX_MULTIPLIER: u128 = 100 * MULTIPLIER_ONE;
+const MAX_MULTIPLIER: u32 = 100;
 /// The most decimals an asset may have.
 const MAX_DECIMALS: u64 = 18;
 /// The shortest and the longest epoch, in seconds.
@@ -58,8 +54,8 @@ pub struct Programme {
     pub min_balance: u128,
     /// The average balance above which nothing more is earned, in units.
     pub max_balance: Option<u128>,
-    /// The exchange's share of the pool, scaled by [`RATE_ONE`].
-    pub commission_rate: u128,
+    /// The exchange's share of the pool, at most 1.
+    pub commission_rate: Rate,
     /// What each part of the balance weighs; the last tier has no upper bound.
     pub tiers: Vec<Tier>,
     /// The least amount paid out, in units; less is withheld until it adds up.
@@ -78,10 +74,7 @@ pub enum Mode {
     /// A pot, by weight.
     Pool,
     /// A yearly rate on the weight.
-    Apr {
-        /// The rate, scaled by [`RATE_ONE`].
-        rate: u128,
-    },
+    Apr { rate: Rate },
 }
 
 impl Mode {
@@ -100,8 +93,7 @@ impl Mode {
 pub struct Tier {
     /// The upper bound in units; `None` for the last.
     pub up_to: Option<u128>,
-    /// The multiplier, scaled by [`MULTIPLIER_ONE`].
-    pub multiplier: u64,
+    pub multiplier: Multiplier,
 }
 
 /// Whether an account without a status earns.
@@ -211,7 +203,7 @@ impl Programme {
         let fields: ProgrammeFields = fields::object(text, "programme")?;
         let from_epoch = fields::whole(fields.from_epoch, "from_epoch", u64::MAX, Code::InvalidProgramme)?;
         let mode = fields::text(fields.mode, "mode")?;
-        let apr = optional(fields.apr, |field| rate(field, "apr", MAX_APR))?;
+        let apr = optional(fields.apr, |field| factor(field, "apr", MAX_APR))?;
         let mode = match (mode.as_ref(), apr) {
             ("pool", None) => Mode::Pool,
             ("apr", Some(rate)) => Mode::Apr { rate },
@@ -230,15 +222,15 @@ impl Programme {
             ));
         }
         let commission_rate =
-            optional(fields.commission_rate, |field| rate(field, "commission_rate", RATE_ONE))?.unwrap_or(0);
-        if commission_rate != 0 && mode != Mode::Pool {
+            optional(fields.commission_rate, |field| factor(field, "commission_rate", 1))?.unwrap_or(Rate::ZERO);
+        if !commission_rate.is_zero() && mode != Mode::Pool {
             return Err(invalid("`commission_rate` must be 0 when `mode` is \"apr\""));
         }
         let tiers = match fields.tiers {
             Some(raw) => tiers(raw.get(), decimals)?,
             None => vec![Tier {
                 up_to: None,
-                multiplier: 1_000_000,
+                multiplier: Multiplier::ONE,
             }],
         };
         let min_payout = optional(fields.min_payout, |field| units(field, "min_payout", decimals))?.unwrap_or(0);
@@ -292,16 +284,10 @@ fn units(field: RawField<'_>, name: &str, decimals: u8) -> Result<u128, Rejectio
         .map_err(|error| fields::bad_amount(name, &error))
 }
 
-/// A rate from 0 to `most`, scaled by [`RATE_ONE`].
-fn rate(field: RawField<'_>, name: &str, most: u128) -> Result<u128, Rejection> {
+/// A factor from 0 to `most`.
+fn factor<const DECIMALS: u8>(field: RawField<'_>, name: &str, most: u32) -> Result<Factor<DECIMALS>, Rejection> {
     let text = fields::text(field, name)?;
-    let rate = Amount::parse(&text)
-        .and_then(|rate| rate.units(RATE_DECIMALS))
-        .map_err(|error| invalid(format!("`{name}` {error}")))?;
-    if rate > most {
-        return Err(invalid(format!("`{name}` must be at most {}", most / RATE_ONE)));
-    }
-    Ok(rate)
+    Factor::parse(&text, most).map_err(|error| invalid(format!("`{name}` {error}")))
 }
 
 /// Which of two words an optional field is; the first if it is missing.
@@ -339,18 +325,8 @@ fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
             ));
         }
         let name = format!("tiers[{index}].multiplier");
-        let text = fields::text(fields.multiplier, &name)?;
-        let multiplier = Amount::parse(&text)
-            .and_then(|multiplier| multiplier.units(amount::MULTIPLIER_DECIMALS))
-            .map_err(|error| invalid(format!("`{name}` {error}")))?;
-        if multiplier > MAX_MULTIPLIER {
-            return Err(invalid(format!("`{name}` must be at most 100")));
-        }
-        // At most 10^8.
-        tiers.push(Tier {
-            up_to,
-            multiplier: u64::try_from(multiplier).unwrap_or(u64::MAX),
-        });
+        let multiplier = factor(fields.multiplier, &name, MAX_MULTIPLIER)?;
+        tiers.push(Tier { up_to, multiplier });
     }
     Ok(tiers)
 }
@@ -372,7 +348,7 @@ impl Listing {
             .map(|tier| {
                 json!({
                     "up_to": tier.up_to.map(units),
-                    "multiplier": amount::format_units(u128::from(tier.multiplier), amount::MULTIPLIER_DECIMALS),
+                    "multiplier": tier.multiplier.to_string(),
                 })
             })
             .collect();
@@ -381,7 +357,7 @@ impl Listing {
             "mode": programme.mode.name(),
             "min_balance": units(programme.min_balance),
             "max_balance": programme.max_balance.map(units),
-            "commission_rate": amount::format_units(programme.commission_rate, RATE_DECIMALS),
+            "commission_rate": programme.commission_rate.to_string(),
             "tiers": tiers,
             "min_payout": units(programme.min_payout),
             "payout_decimals": programme.payout_decimals,
@@ -389,7 +365,7 @@ impl Listing {
             "late_policy": programme.late_policy.name(),
         });
         if let Mode::Apr { rate } = programme.mode {
-            written["apr"] = amount::format_units(rate, RATE_DECIMALS).into();
+            written["apr"] = rate.to_string().into();
         }
         json!({
             "asset": asset,

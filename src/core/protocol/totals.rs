@@ -9,7 +9,7 @@ use crate::core::fault::Fault;
 /// Sums over the accounts of one ledger partition, or of several: subtotals add up in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtotal {
-    /// Sum of the weights, in multiplier units times unit-milliseconds.
+    /// Sum of the weights, in unit-milliseconds times parts of a multiplier.
     pub weight: U512,
     /// Sum of what counts of the eligible accounts' balances (C of the contract), in unit-milliseconds.
     pub counted: U512,

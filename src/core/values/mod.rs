@@ -7,4 +7,5 @@ pub mod bucket;
 pub mod calendar;
 pub mod ids;
 pub mod printable;
+pub mod rate;
 pub mod time;

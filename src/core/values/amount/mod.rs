@@ -16,9 +16,3 @@ mod tests;
 pub use decimal::{Amount, AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
 pub use exact::{ExactAmount, is_canonical, parse_wide_units};
 pub use format::{format_signed_units, format_units, format_units_wide, write_signed_units, write_units};
-
-/// Decimals a tier's multiplier may have.
-pub const MULTIPLIER_DECIMALS: u8 = 6;
-
-/// Decimals `commission_rate` and `apr` may have.
-pub const RATE_DECIMALS: u8 = 18;

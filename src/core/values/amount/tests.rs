@@ -87,19 +87,6 @@ fn zero_in_any_spelling() {
 }
 
 #[test]
-fn scaled_rates() {
-    let scaled = |text, decimals| Amount::parse(text)?.units(decimals);
-    assert_eq!(scaled("1.5", MULTIPLIER_DECIMALS), Ok(1_500_000));
-    assert_eq!(scaled("0", RATE_DECIMALS), Ok(0));
-    assert_eq!(scaled("0.1000000000000000000000", RATE_DECIMALS), Ok(10u128.pow(17)));
-    assert_eq!(
-        scaled("1.0000001", MULTIPLIER_DECIMALS),
-        Err(TooPrecise { decimals: 6 })
-    );
-    assert_eq!(scaled("1e-2", MULTIPLIER_DECIMALS), Err(Syntax));
-}
-
-#[test]
 fn products() {
     let tiny = format!("0.{}1", "0".repeat(200));
     let nines = "9".repeat(76);

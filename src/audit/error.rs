@@ -13,7 +13,7 @@ pub enum AuditError {
     /// The deployment's bus, or the replay's own.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The throw-away bus cannot be opened.
+    /// The temporary bus of the replay cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A task of the replay.

@@ -29,7 +29,7 @@ use crate::core::values::ids::{AssetEpoch, Epoch};
 /// The key of the state.
 pub const STATE: [u8; 1] = [1];
 const SEEN: u8 = 2;
-const PASSED: u8 = 3;
+const UNLISTED: u8 = 3;
 const ROWS: u8 = 4;
 const OPENINGS: u8 = 5;
 const STATUSES: u8 = 6;
@@ -60,20 +60,20 @@ pub fn is_seen(key: &[u8]) -> bool {
 
 /// The key of an asset that is not listed, in the passed table.
 #[must_use]
-pub fn passed(asset: Asset) -> [u8; 17] {
-    let mut key = [PASSED; 17];
+pub fn unlisted(asset: Asset) -> [u8; 17] {
+    let mut key = [UNLISTED; 17];
     key[1..].copy_from_slice(asset.padded());
     key
 }
 
 /// The range of the passed table: from, to.
 #[must_use]
-pub const fn all_passed() -> ([u8; 1], [u8; 1]) {
-    ([PASSED], [PASSED + 1])
+pub const fn all_unlisted() -> ([u8; 1], [u8; 1]) {
+    ([UNLISTED], [UNLISTED + 1])
 }
 
 /// Reads the asset from a key of the passed table.
-pub fn passed_asset(key: &[u8]) -> Result<Asset, Fault> {
+pub fn unlisted_asset(key: &[u8]) -> Result<Asset, Fault> {
     key.get(1..)
         .and_then(|name| <[u8; 16]>::try_from(name).ok())
         .and_then(|padded| Asset::from_padded(padded).ok())

@@ -91,7 +91,7 @@ impl AccrueTask {
                 }
                 current = Some(account.bucket);
             }
-            let next = emitting.pay(account, context.outputs)?;
+            let next = emitting.emit_account(account, context.outputs)?;
             tables::opening(&mut self.key, at.number(), account.bucket, &account.name);
             if next.balance == I256::ZERO && next.withheld.is_zero() {
                 context.changes.delete(&self.key);

@@ -42,8 +42,8 @@ impl IngestTask {
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let state = load_state(store, "the state of an ingest task")?.unwrap_or_default();
-        let passed = load_passed(store).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?;
-        let ingest = Ingest::new(source, dedup_epochs, partitions, state, passed);
+        let unlisted = load_unlisted(store).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?;
+        let ingest = Ingest::new(source, dedup_epochs, partitions, state, unlisted);
         stats.note(source, ingest.state().counts);
         window.set(ingest.oldest_open());
         Ok(Self {
@@ -94,13 +94,13 @@ impl IngestTask {
     }
 }
 
-/// What was passed over of assets that are not listed.
-fn load_passed(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, FoldError> {
-    let (from, to) = tables::all_passed();
+/// The ignored postings of assets that are not listed.
+fn load_unlisted(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, FoldError> {
+    let (from, to) = tables::all_unlisted();
     let mut scan = store.scan(&from, &to)?;
     let mut all = Vec::new();
     while let Some((key, value)) = scan.next()? {
-        all.push((tables::passed_asset(key)?, codec::decode(value, "a passed-over asset")?));
+        all.push((tables::unlisted_asset(key)?, codec::decode(value, "an unlisted asset")?));
     }
     Ok(all)
 }
@@ -148,8 +148,8 @@ impl Fold for IngestTask {
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
         self.dedup.write(changes);
-        for (asset, passed) in self.ingest.take_unlisted() {
-            changes.put(&tables::passed(asset), &codec::encode(&passed)?);
+        for (asset, unlisted) in self.ingest.take_unlisted() {
+            changes.put(&tables::unlisted(asset), &codec::encode(&unlisted)?);
         }
         changes.put(&tables::STATE, &codec::encode(self.ingest.state())?);
         self.window.set(self.ingest.oldest_open());

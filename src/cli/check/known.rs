@@ -11,7 +11,7 @@ use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingFacts};
 use crate::core::ingest::judge::{AssetFacts, locate, read_event};
-use crate::core::ingest::posting::legs;
+use crate::core::ingest::legs::legs;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 

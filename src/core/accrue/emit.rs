@@ -1,4 +1,4 @@
-//! Pays the accounts of an epoch: their distributions, their next opening rows, and the Merkle roots over what was paid.
+//! Emits the distributions of an epoch's accounts, with their next opening rows, and the Merkle roots over the distributions.
 
 use std::borrow::Cow;
 
@@ -26,22 +26,22 @@ pub struct Sharing {
     /// The amount to share among all accounts, in units.
     to_share: U512,
     /// The weight of all accounts.
-    total: U512,
+    total_weight: U512,
     /// The weight of this ledger partition's accounts, as summed before.
-    expected: U512,
+    partition_weight: U512,
     emitted: Emitted,
     /// The Merkle root of each bucket that has distributions.
     roots: Vec<(u16, Hash)>,
 }
 
 impl Sharing {
-    /// `expected` is the weight of this ledger partition, `total` the weight of all partitions.
+    /// `partition_weight` is the weight of this ledger partition, `total_weight` the weight of all partitions.
     #[must_use]
-    pub fn new(to_share: U512, total: U512, expected: U512) -> Self {
+    pub fn new(to_share: U512, total_weight: U512, partition_weight: U512) -> Self {
         Self {
             to_share,
-            total,
-            expected,
+            total_weight,
+            partition_weight,
             emitted: Emitted::default(),
             roots: Vec::new(),
         }
@@ -101,15 +101,15 @@ impl Emitting {
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn pay(&mut self, account: &Account, out: &mut Outputs) -> Result<NextOpening, Fault> {
+    pub fn emit_account(&mut self, account: &Account, out: &mut Outputs) -> Result<NextOpening, Fault> {
         let measure = self.assessor.measure(account)?;
         let rules = self.assessor.rules();
         let weight = match measure.eligibility {
             Eligibility::Eligible { weight, .. } => weight,
             _ => U512::ZERO,
         };
-        let share = rules.share(weight, self.sharing.to_share, self.sharing.total)?;
-        let (paid, withheld) = rules.pay(share, account.withheld)?;
+        let share = rules.share(weight, self.sharing.to_share, self.sharing.total_weight)?;
+        let (paid, withheld) = rules.pay_or_withhold(share, account.withheld)?;
         self.sharing.emitted = self.sharing.emitted.plus(&Emitted {
             weight,
             rewarded: share,
@@ -179,14 +179,14 @@ impl Emitting {
     /// If the shares exceed the pot, or if the accounts are no longer those that were summed.
     pub fn end(mut self) -> Result<(Emitted, Vec<(u16, Hash)>), Fault> {
         let Sharing {
-            expected,
+            partition_weight,
             emitted,
             roots,
             ..
         } = self.end_chunk()?;
-        if emitted.weight != expected {
+        if emitted.weight != partition_weight {
             return Err(impossible(format!(
-                "the rows of closed epoch {} changed between the sum and the shares: weight {expected} became {}",
+                "the rows of closed epoch {} changed between the sum and the shares: weight {partition_weight} became {}",
                 self.at.epoch(),
                 emitted.weight
             )));
@@ -202,7 +202,7 @@ impl Emitting {
         let emitted = &self.sharing.emitted;
         let given = emitted
             .rewarded
-            .checked_mul(self.sharing.total)
+            .checked_mul(self.sharing.total_weight)
             .ok_or(Fault::Overflow("a check of shares"))?;
         let bound = self
             .sharing

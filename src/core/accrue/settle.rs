@@ -26,10 +26,10 @@ pub struct Holding {
     pub excluded: bool,
 }
 
-/// The amount that an account held over an epoch, and the part of it that counts.
+/// How much an account held for how long in an epoch, and the part of it that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measure {
-    /// S of the contract, in unit-milliseconds.
+    /// S of the contract: the balance times the time it was held, in unit-milliseconds.
     pub held: I256,
     /// Balance at the end of the epoch, in units.
     pub closing: I256,
@@ -185,7 +185,7 @@ impl Rules {
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn pay(&self, share: U512, withheld: U512) -> Result<(U512, U512), Fault> {
+    pub fn pay_or_withhold(&self, share: U512, withheld: U512) -> Result<(U512, U512), Fault> {
         let due = sum(share, withheld, "a payout")?;
         Ok(if due >= self.min_payout && !due.is_zero() {
             (due, U512::ZERO)
@@ -247,6 +247,7 @@ impl Subtotal {
             Eligibility::Eligible { counted, weight } => {
                 one.counted = counted;
                 one.weight = weight;
+                // Of eligible accounts only: the amount to stake.
                 one.closing_balance = measure.closing;
             }
             Eligibility::Empty => {}

@@ -175,7 +175,7 @@ pub enum Event<'a> {
     Withdrawal {
         /// How much, and whose.
         balance: Balance<'a>,
-        /// On top.
+        /// Taken in addition to the amount, perhaps in another asset: a leg of its own.
         fee: Option<Fee>,
     },
     /// A trade between two accounts.

@@ -86,8 +86,8 @@ enum SourceQuestion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceAnswer {
     offset: u64,
-    newest_passed_ms: Option<i64>,
-    opening_passed: bool,
+    newest_unlisted_ms: Option<i64>,
+    opening_unlisted: bool,
 }
 
 /// Which question an answer belongs to.
@@ -252,21 +252,21 @@ impl Coordinator {
                 source,
                 control_offset,
                 from,
-                newest_passed_ms,
-                opening_passed,
+                newest_unlisted_ms,
+                opening_unlisted,
             } => {
                 let answer = SourceAnswer {
                     offset: from,
-                    newest_passed_ms,
-                    opening_passed,
+                    newest_unlisted_ms,
+                    opening_unlisted,
                 };
                 self.add_answer(source, AnswerTo::Listing(control_offset), answer)?;
             }
             Inbox::CutAnswer { source, at, cut } => {
                 let answer = SourceAnswer {
                     offset: cut,
-                    newest_passed_ms: None,
-                    opening_passed: false,
+                    newest_unlisted_ms: None,
+                    opening_unlisted: false,
                 };
                 self.add_answer(source, AnswerTo::Cut(at), answer)?;
             }

@@ -158,11 +158,11 @@ impl Coordinator {
 /// Checks that no source partition has ignored postings that a listing would cover.
 fn check_in_time(terms: &AssetTerms, answers: &BTreeMap<TopicPartition, SourceAnswer>) -> Result<(), Rejection> {
     let anchor = terms.calendar.anchor().get();
-    let late = answers
-        .iter()
-        .find(|(_, answer)| answer.opening_passed || answer.newest_passed_ms.is_some_and(|newest| newest >= anchor));
+    let late = answers.iter().find(|(_, answer)| {
+        answer.opening_unlisted || answer.newest_unlisted_ms.is_some_and(|newest| newest >= anchor)
+    });
     let Some((source, answer)) = late else { return Ok(()) };
-    let newest = answer.newest_passed_ms.map_or_else(
+    let newest = answer.newest_unlisted_ms.map_or_else(
         || "opening balances".into(),
         |newest| format!("postings up to {}", timestamp(i128::from(newest))),
     );

@@ -15,7 +15,7 @@ use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
-use crate::core::ingest::posting::{Leg, legs};
+use crate::core::ingest::legs::{Leg, legs};
 use crate::core::ingest::{Ingest, IngestAsset};
 use crate::core::protocol::ledger::{Posting, StatusEntry};
 use crate::core::values::amount;
@@ -112,7 +112,7 @@ impl Ingest {
             return Ok(());
         }
         let (time, event) = read_event(envelope)?;
-        let postings = if let Event::Status { account, status } = &event {
+        let epochs = if let Event::Status { account, status } = &event {
             self.add_status(&StatusEntry {
                 bucket: bucket(account.as_str()),
                 account: account.borrowed(),
@@ -123,15 +123,19 @@ impl Ingest {
             });
             Epochs::new()
         } else {
-            let postings = self.apply_legs(offset, envelope, time, &legs(&event), out)?;
-            if postings.is_empty() {
+            let epochs = self.apply_legs(offset, envelope, time, &legs(&event), out)?;
+            if epochs.is_empty() {
                 self.state.counts.ignored += 1;
                 return Ok(());
             }
-            postings
+            epochs
         };
         self.state.counts.applied += 1;
-        seen_events.insert(*identity, SeenEvent { fingerprint, postings });
+        let seen = SeenEvent {
+            fingerprint,
+            postings: epochs,
+        };
+        seen_events.insert(*identity, seen);
         Ok(())
     }
 
@@ -158,7 +162,7 @@ impl Ingest {
         let mut unlisted: ArrayVec<&Leg<'_>, MAX_LEGS> = ArrayVec::new();
         let mut before_anchor = 0;
         for (index, leg) in legs.iter().enumerate() {
-            match self.judge(offset, index, leg, time)? {
+            match self.judge_leg(offset, index, leg, time)? {
                 LegVerdict::Post(posting, late) => postings.push((posting, late)),
                 LegVerdict::Unlisted => unlisted.push(leg),
                 LegVerdict::BeforeAnchor => before_anchor += 1,
@@ -187,7 +191,14 @@ impl Ingest {
         Ok(epochs)
     }
 
-    fn judge<'e>(&self, offset: u64, index: usize, leg: &Leg<'e>, time: TimeMs) -> Result<LegVerdict<'e>, Rejection> {
+    /// What becomes of one leg: a posting with its epoch, or a leg that is ignored.
+    fn judge_leg<'e>(
+        &self,
+        offset: u64,
+        index: usize,
+        leg: &Leg<'e>,
+        time: TimeMs,
+    ) -> Result<LegVerdict<'e>, Rejection> {
         let Some((number, listed)) = self.listed_at(leg.asset, offset) else {
             return Ok(LegVerdict::Unlisted);
         };

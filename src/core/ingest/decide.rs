@@ -96,8 +96,8 @@ impl Ingest {
             source: self.source,
             control_offset,
             from: offset,
-            newest_passed_ms: unlisted.newest(),
-            opening_passed: unlisted.has_uncounted_opening(),
+            newest_unlisted_ms: unlisted.newest(),
+            opening_unlisted: unlisted.has_uncounted_opening(),
         };
         out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())

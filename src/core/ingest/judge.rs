@@ -1,10 +1,10 @@
-//! The rules about an event of a source topic, and about one leg of a listed asset. They are pure, and `softstake check` judges with
-//! them as well.
+//! The rules about an event of a source topic, and about one leg of a listed asset, that need no state. `softstake check` judges with
+//! them as well. What depends on cuts (too old, late) is in `apply.rs`.
 
 use crate::core::contract::event::{Envelope, Event, Type};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::ingest::posting::Leg;
+use crate::core::ingest::legs::Leg;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;

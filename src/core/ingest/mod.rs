@@ -10,7 +10,7 @@
 mod apply;
 mod decide;
 pub mod judge;
-pub mod posting;
+pub mod legs;
 
 use std::collections::{BTreeMap, VecDeque};
 

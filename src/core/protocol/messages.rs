@@ -30,9 +30,9 @@ pub enum Inbox {
         /// Where it stands: the listing is in force from this offset on, if it is accepted.
         from: u64,
         /// The newest time of a posting passed over, in milliseconds since 1970.
-        newest_passed_ms: Option<i64>,
+        newest_unlisted_ms: Option<i64>,
         /// Whether an opening balance was passed over, which counts as a posting at whatever anchor.
-        opening_passed: bool,
+        opening_unlisted: bool,
     },
     /// A source partition's part of a cut.
     CutAnswer {

@@ -1,4 +1,4 @@
-//! An event becomes legs (contract, section 3): in this order, and all of them are applied or none.
+//! An event becomes legs, in the contract's order (section 3). If one leg is rejected, the event is. Legs of unlisted assets are ignored.
 
 use arrayvec::ArrayVec;
 

@@ -7,34 +7,33 @@ use std::str::FromStr;
 
 use num_bigint::BigUint;
 
-/// The most digits behind the point that an asset has.
+/// The most digits after the point that an asset has.
 const SCALE: usize = 18;
 
-/// The most digits an amount has in all. It is far above what occurs, and bounds what a hostile record can cost.
+/// The most characters of an amount. Real amounts are far shorter; the limit bounds the cost of a hostile record.
 const MAX_DIGITS: usize = 100;
 
 /// An amount of an asset that is not negative, as a whole number of 10^-18.
 ///
-/// It has no upper limit, for amounts go up to 10^30 units of 18 decimals, more than 96 bits can tell, and sums beyond.
+/// It has no upper limit: amounts have up to 10^30 units, more than the 96 bits of common decimal types, and sums are larger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount(BigUint);
 
-/// A text that is no amount in the one form that each amount has: digits without leading zeros, and if there is a
-/// fraction, a point and at most 18 digits of which the last is not zero.
+/// The text is not an amount in canonical form: digits without leading zeros, then optionally a point and at most 18 digits,
+/// of which the last is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a plain decimal number without needless zeros")]
 pub struct NotAnAmount;
 
 impl Amount {
-    /// Nothing.
     pub const ZERO: Amount = Amount(BigUint::ZERO);
 }
 
 impl FromStr for Amount {
     type Err = NotAnAmount;
 
-    /// Reads the one form only: the Merkle leaves hash an amount's text, so it has to survive a way through the
-    /// database.
+    /// Reads the canonical form only: a Merkle leaf hashes the text of an amount, which must be the same after the database
+    /// stored it as a number.
     fn from_str(text: &str) -> Result<Amount, NotAnAmount> {
         let (whole, fraction) = match text.split_once('.') {
             None => (text, ""),
@@ -58,7 +57,7 @@ impl FromStr for Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // At least one digit is left of the point.
+        // At least one digit is before the point.
         let digits = format!("{:0>width$}", self.0.to_string(), width = SCALE + 1);
         let (whole, fraction) = digits.split_at(digits.len() - SCALE);
         match fraction.trim_end_matches('0') {

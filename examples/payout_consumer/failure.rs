@@ -3,16 +3,15 @@
 /// Why a run ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The database is out of reach, or could not carry out a transaction now. Beginning again from what it holds will
-    /// do, once it is there.
+    /// The database is unreachable, or could not run a transaction now. A new start from its state helps, once it is back.
     #[error("the database does not answer: {0}")]
     Outage(#[source] sqlx::Error),
 
     /// Another instance runs on this database.
-    #[error("another instance runs on this database; there must be one only")]
+    #[error("another instance runs on this database; only one is allowed")]
     Taken,
 
-    /// It takes a person.
+    /// A person has to act.
     #[error("{0}")]
     Stop(String),
 }
@@ -22,12 +21,12 @@ impl From<sqlx::Error> for Failure {
         let passing = match &error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(error) => error.code().is_some_and(|code| match code.len() {
-                // PostgreSQL: connections, transactions in each other's way, read-only after a failover, resources,
-                // shutdown, system errors.
+                // PostgreSQL: connections, conflicting transactions, read-only after a failover, resources, shutdown,
+                // system errors.
                 5 => ["08", "25", "40", "53", "55", "57", "58"]
                     .iter()
                     .any(|class| code.starts_with(class)),
-                // SQLite: busy, locked, input and output, full. What lies above the lowest byte is detail.
+                // SQLite: busy, locked, input and output, full. The higher bytes are details.
                 _ => code
                     .parse()
                     .is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6 | 10 | 13)),

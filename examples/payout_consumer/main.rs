@@ -1,5 +1,6 @@
-//! A reference consumer of Softstake's distributions: it pays each one exactly once, and none before its epoch's seal
-//! has been checked. It stands alone, for payout services to copy from; `README.md` says what it guarantees and why.
+//! A reference consumer of Softstake's distributions. It pays each distribution exactly once, and only after it checked the
+//! seal of the epoch. Payout services may copy it: it uses no code of Softstake. `README.md` has its guarantees and the
+//! reasons.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -23,13 +24,13 @@ mod merkle;
 mod reader;
 mod record;
 
-/// How long to wait for a record before looking at what else there is to do.
+/// How long to wait for a record before the next round of the loop.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often to say that something cannot be judged yet.
+/// How often to log that a seal cannot be judged yet.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// The longest wait between two tries to get at the database.
+/// The longest wait between two attempts to reach the database.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Pays Softstake's distributions into a database, each exactly once.
@@ -44,7 +45,7 @@ struct Flags {
     #[arg(long, env = "PAYOUT_DATABASE", hide_env_values = true, value_name = "URL")]
     database: String,
 
-    /// A property of librdkafka, such as security.protocol=SASL_SSL; in the variable one a line
+    /// A property of librdkafka, such as security.protocol=SASL_SSL; in the variable one per line
     #[arg(
         short = 'X',
         env = "PAYOUT_PROPERTIES",
@@ -59,7 +60,7 @@ struct Flags {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=5000))]
     batch: u16,
 
-    /// End once everything published is read and all that can be paid is paid
+    /// Exit once every record is read and every payable distribution is paid
     #[arg(long, env = "PAYOUT_UNTIL_IDLE")]
     until_idle: bool,
 }
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
 
 /// Logs for people, on stderr.
 fn log() {
-    // PostgreSQL says of each table that it is there already.
+    // PostgreSQL logs for each existing table that it exists.
     let filter = Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("sqlx", LevelFilter::WARN)
@@ -94,24 +95,24 @@ fn log() {
     tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
-/// Works until it may end. There is one way to begin, be it the first time, after a crash, or after the database was
-/// away: from what the database holds. So there is nothing to be done at an end either, and any signal may bring it.
+/// Works until the end. The first start, a start after a crash and a start after an outage of the database are the same: each
+/// begins with the state in the database. So an end needs no work either, and any signal may cause it.
 fn run(flags: &Flags) -> Result<(), Failure> {
-    // One task on one thread: while it waits for a record nobody else is held up.
+    // One task on one thread: while it waits for a record, no other task is blocked.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Stop(format!("no runtime: {error}")))?;
     let mut pause = Duration::from_secs(1);
-    let mut been_there = false;
+    let mut connected_before = false;
     loop {
         let ended = runtime.block_on(async {
             let database = Database::open(&flags.database, flags.batch.into()).await?;
-            (been_there, pause) = (true, Duration::from_secs(1));
+            (connected_before, pause) = (true, Duration::from_secs(1));
             work(flags, database).await
         });
         let again = match &ended {
             Err(Failure::Outage(_)) => true,
-            // The server may not have noticed yet that our own last connection is gone, and its lock with it.
-            Err(Failure::Taken) => been_there,
+            // The server may still hold the lock of this process's lost connection.
+            Err(Failure::Taken) => connected_before,
             _ => false,
         };
         match ended {
@@ -125,17 +126,17 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     }
 }
 
-/// Reads and pays.
+/// Pays, judges and reads in turn.
 async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
     let mut reader = Reader::start(&flags.brokers, &flags.properties, database.offsets().clone())?;
-    let mut horizon: Option<Horizon> = None;
+    let mut target: Option<ReadTarget> = None;
     database.remind().await?;
     loop {
         for seal in database.paying().await? {
             database.pay(&seal).await?;
         }
         let mut all_judged = false;
-        match horizon.take() {
+        match target.take() {
             Some(reached) if reader.behind(&reached.ends).is_none() => {
                 for seal in &reached.seals {
                     database.judge(seal).await?;
@@ -144,13 +145,13 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
             }
             Some(mut ahead) => {
                 ahead.remind(&reader);
-                horizon = Some(ahead);
+                target = Some(ahead);
             }
             None => {
                 let seals = database.waiting().await?;
                 all_judged = seals.is_empty();
                 if !all_judged {
-                    horizon = reader.ends()?.map(|ends| Horizon::new(ends, seals));
+                    target = reader.ends()?.map(|ends| ReadTarget::new(ends, seals));
                 }
             }
         }
@@ -158,34 +159,34 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
         let idle = records.is_empty() && all_judged;
         database.take(records, reader.positions()).await?;
         if flags.until_idle && idle && reader.ends()?.is_some_and(|ends| reader.behind(&ends).is_none()) {
-            info!("everything is read, and all that can be paid is paid");
+            info!("every record is read, and every payable distribution is paid");
             return database.remind().await;
         }
     }
 }
 
-/// Up to where to read before some seals are judged.
+/// The offsets to read up to before some seals are judged.
 ///
-/// Softstake publishes a seal after the last of its distributions. So who has read a seal, then asks where the topics
-/// end, and has read up to there, has read all its distributions: what is missing is missing, and what is too many is
-/// too many. The ends include transactions that are still open: one that has been committed may not be so on every
-/// partition yet, and the broker holds back whatever lies behind an open one.
-struct Horizon {
+/// Softstake publishes a seal after its last distribution. After a seal is read, the ends of both topics are looked up.
+/// Everything before these ends includes all distributions of the seal, so none can be missing by chance. The ends include
+/// open transactions: a committed transaction may not be complete on every partition yet, and the broker withholds the
+/// records after an open one.
+struct ReadTarget {
     ends: Offsets,
     seals: Vec<Seal>,
     reminded: Instant,
 }
 
-impl Horizon {
-    fn new(ends: Offsets, seals: Vec<Seal>) -> Horizon {
-        Horizon {
+impl ReadTarget {
+    fn new(ends: Offsets, seals: Vec<Seal>) -> ReadTarget {
+        ReadTarget {
             ends,
             seals,
             reminded: Instant::now(),
         }
     }
 
-    /// Says now and then what takes so long: nobody can end a transaction but whoever left it open.
+    /// Logs now and then which partition the seals wait for: only its producer or a timeout can end an open transaction.
     fn remind(&mut self, reader: &Reader) {
         if self.reminded.elapsed() < REMINDER {
             return;

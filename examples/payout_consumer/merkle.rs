@@ -1,9 +1,9 @@
-//! The Merkle root of an epoch, as Softstake seals it: RFC 6962 hashing with SHA-256, one tree per bucket of accounts,
-//! and one more over the roots of the 4,096 buckets.
+//! The Merkle root of an epoch, as in its seal: RFC 6962 hashing with SHA-256, one tree per bucket of accounts, and one tree
+//! over the roots of the 4,096 buckets.
 
 use sha2::{Digest, Sha256};
 
-/// How many buckets accounts fall into.
+/// The number of buckets of accounts.
 const BUCKETS: u16 = 4096;
 
 type Hash = [u8; 32];
@@ -14,7 +14,7 @@ pub fn bucket(account: &str) -> u16 {
     u16::from_be_bytes([hash[0], hash[1]]) >> 4
 }
 
-/// An epoch's root, built distribution by distribution. It never holds more than some dozens of hashes.
+/// The root of an epoch, built distribution by distribution. It holds some dozens of hashes at most.
 #[derive(Debug, Default)]
 pub struct EpochTree {
     /// The roots of the buckets before `bucket`.
@@ -24,18 +24,18 @@ pub struct EpochTree {
     last: Option<String>,
 }
 
-/// Leaves that came in another order than by bucket and then by account bytes: the root would mean nothing.
+/// A leaf is out of order: leaves are sorted by bucket, then by the bytes of the account. Otherwise the root would be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("account {account:?} came after its place; is the database's text not sorted by bytes?")]
+#[error("account {account:?} is out of order; does the database sort text by bytes?")]
 pub struct OutOfOrder {
     account: String,
 }
 
 impl EpochTree {
-    /// Adds a distribution. They come ordered by bucket, and within it by the bytes of the account.
+    /// Adds a distribution. Distributions are sorted by bucket, then by the bytes of the account.
     ///
     /// # Errors
-    /// When this one does not.
+    /// If this one is out of order.
     pub fn push(&mut self, id: &str, account: &str, amount: &str) -> Result<(), OutOfOrder> {
         let bucket = bucket(account);
         let last = self.last.as_deref();
@@ -49,7 +49,7 @@ impl EpochTree {
         Ok(())
     }
 
-    /// The root over all that was added, in lower-case hex.
+    /// The root over all distributions, in lower-case hex.
     pub fn finish(mut self) -> String {
         self.end_buckets_before(BUCKETS);
         hex::encode(self.buckets.root())
@@ -75,7 +75,7 @@ struct Tree {
 impl Tree {
     fn push(&mut self, leaf: &[u8]) {
         let mut hash = Sha256::new().chain_update([0]).chain_update(leaf).finalize().into();
-        // Each trailing one-bit is a full subtree as large as what has been put together so far.
+        // Each trailing one-bit is a full subtree of the same size as the one built so far.
         let full = self.subtrees.len() - self.leaves.trailing_ones() as usize;
         for left in self.subtrees.drain(full..).rev() {
             hash = node(&left, &hash);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_order_is_noticed() {
+    fn a_wrong_order_is_detected() {
         let mut accounts: Vec<String> = (0..20_000).map(|n| format!("u-{n}")).collect();
         accounts.sort_by_key(|account| (bucket(account), account.clone()));
         let root = |accounts: &[String]| {

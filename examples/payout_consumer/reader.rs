@@ -1,4 +1,4 @@
-//! Both topics, read from the offsets that the database says, whole transactions only.
+//! Reads both topics from the offsets in the database. Only committed transactions are read.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,40 +17,40 @@ use super::record::{Place, Record, TOPICS};
 /// An offset for each topic and partition.
 pub type Offsets = BTreeMap<(String, i32), i64>;
 
-/// How long the broker may take to say which partitions there are, or how long one is.
+/// How long the broker may take to list the partitions, or to return the end of one.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How often to look whether there are more partitions.
+/// How often to look for new partitions.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// A reader of all partitions of both topics.
 ///
-/// It is in no consumer group: every partition is assigned by hand, at the offset that the database holds, and no
-/// offset is ever committed to the broker.
+/// It is in no consumer group. Every partition is assigned by hand, at the offset in the database, and no offset is
+/// committed to the broker.
 pub struct Reader {
     consumer: BaseConsumer<Log>,
-    /// A client that reads nothing. It sees where partitions end, transactions still open included.
+    /// A client that only looks up the ends of partitions, open transactions included.
     ends: BaseConsumer<Log>,
-    /// Up to where each partition has been read: the offset of the record to come.
+    /// The next offset of each partition.
     positions: Offsets,
     refreshed: Option<Instant>,
 }
 
 impl Reader {
-    /// A reader that goes on at `positions`. `properties` are librdkafka's.
+    /// A reader that continues at `positions`. `properties` are those of librdkafka.
     ///
     /// # Errors
     /// If a property is unknown or has a wrong value.
     pub fn start(brokers: &str, properties: &[(String, String)], positions: Offsets) -> Result<Reader, Failure> {
         let mut config = ClientConfig::new();
-        // The client demands the name of a group. Nobody joins it.
+        // The client requires the name of a group. It is never joined.
         config.set("group.id", "softstake-payout");
         config.set("check.crcs", "true");
         for (key, value) in properties {
             config.set(key, value);
         }
         config.set("bootstrap.servers", brokers);
-        // What exactly once rests on is not for `properties` to change.
+        // `properties` must not change these: exactly-once depends on them.
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
@@ -72,25 +72,24 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Up to where each partition has been read. What lies before is in the batches that [`poll`](Self::poll) gave.
+    /// The next offset of each partition. All records before it were returned by [`poll`](Self::poll).
     pub const fn positions(&self) -> &Offsets {
         &self.positions
     }
 
-    /// At most `limit` records, none if none comes within `patience`.
+    /// Returns at most `limit` records, and none if none arrives within `patience`.
     ///
     /// # Errors
-    /// If something lies there that is not Softstake's, or the records to come are no longer there. Nothing is ever
-    /// passed over.
+    /// If a record is not one of Softstake's, or the next records were deleted. No record is skipped.
     pub fn poll(&mut self, limit: usize, patience: Duration) -> Result<Vec<(Place, Record)>, Failure> {
         if self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH) && self.refresh()? {
             self.refreshed = Some(Instant::now());
         }
-        // This client's own messages wait to be taken as well.
+        // The messages of this client must be polled as well.
         while self.ends.poll(Duration::ZERO).is_some() {}
         let mut batch = Vec::new();
         while batch.len() < limit {
-            // Once there is something, only what has already arrived is added to it.
+            // After the first record, only records that have already arrived are added.
             let timeout = if batch.is_empty() { patience } else { Duration::ZERO };
             let message = match self.consumer.poll(timeout) {
                 None => break,
@@ -109,7 +108,7 @@ impl Reader {
             let refuse = |why| Failure::Stop(format!("{place} cannot be read: {why}"));
             let next = self.positions.get_mut(&(place.topic.clone(), partition));
             let Some(next) = next.filter(|next| **next <= offset) else {
-                return Err(refuse("it comes out of turn".to_owned()));
+                return Err(refuse("its offset is out of order".to_owned()));
             };
             let record = Record::decode(&place.topic, message.payload().unwrap_or_default()).map_err(refuse)?;
             *next = offset + 1;
@@ -119,13 +118,12 @@ impl Reader {
         Ok(batch)
     }
 
-    /// Where all partitions of both topics end now, transactions that are still open included, or nothing if the
-    /// brokers do not say.
+    /// The current ends of all partitions of both topics, open transactions included. `None` if the brokers do not answer.
     ///
     /// # Errors
-    /// If they refuse to.
+    /// If the brokers reject the request.
     pub fn ends(&self) -> Result<Option<Offsets>, Failure> {
-        self.calmly(self.look().and_then(|partitions| {
+        self.unless_unreachable(self.look().and_then(|partitions| {
             let end = |(topic, partition): (String, i32)| {
                 let (_, end) = self.ends.fetch_watermarks(&topic, partition, ANSWER)?;
                 Ok(((topic, partition), end))
@@ -134,13 +132,13 @@ impl Reader {
         }))
     }
 
-    /// A partition of which not everything before `ends` has been read, if there is one.
+    /// A partition that has not been read up to its end in `ends`, if there is one.
     pub fn behind<'e>(&self, ends: &'e Offsets) -> Option<&'e (String, i32)> {
         let read = |(partition, end): &(&_, &i64)| self.positions.get(*partition).is_some_and(|next| next >= *end);
         ends.iter().find(|end| !read(end)).map(|(partition, _)| partition)
     }
 
-    /// Moves on past the markers with which transactions end, and past aborted transactions: no record comes for them.
+    /// Moves past the markers at the end of transactions, and past aborted transactions: they return no record.
     fn pass_markers(&mut self) -> Result<(), Failure> {
         let known = self.consumer.position().map_err(refused)?;
         for element in known.elements() {
@@ -152,10 +150,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Starts on partitions that are new, each at the first record it still has. Gives back whether the brokers said
-    /// which there are.
+    /// Assigns new partitions, each from its first existing record. Returns whether the brokers answered.
     fn refresh(&mut self) -> Result<bool, Failure> {
-        let Some(partitions) = self.calmly(self.look())? else {
+        let Some(partitions) = self.unless_unreachable(self.look())? else {
             return Ok(false);
         };
         for topic in TOPICS {
@@ -169,11 +166,11 @@ impl Reader {
                 continue;
             }
             let watermarks = self.ends.fetch_watermarks(&topic, partition, ANSWER);
-            let Some((start, _)) = self.calmly(watermarks)? else {
+            let Some((start, _)) = self.unless_unreachable(watermarks)? else {
                 return Ok(false);
             };
             if start > 0 {
-                warn!("{topic}, partition {partition}: what came before offset {start} is deleted and cannot be paid");
+                warn!("{topic}, partition {partition}: the records before offset {start} are deleted and cannot be paid");
             }
             new.insert((topic, partition), start);
         }
@@ -196,7 +193,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Which partitions there are.
+    /// Lists the partitions of both topics.
     fn look(&self) -> KafkaResult<Vec<(String, i32)>> {
         let mut partitions = Vec::new();
         for topic in TOPICS {
@@ -212,8 +209,8 @@ impl Reader {
         Ok(partitions)
     }
 
-    /// An answer of the brokers, or nothing if they are out of reach for now.
-    fn calmly<T>(&self, answer: KafkaResult<T>) -> Result<Option<T>, Failure> {
+    /// An answer of the brokers, or `None` if they are unreachable for now.
+    fn unless_unreachable<T>(&self, answer: KafkaResult<T>) -> Result<Option<T>, Failure> {
         match answer {
             Ok(answer) => Ok(Some(answer)),
             Err(error) => {
@@ -223,7 +220,7 @@ impl Reader {
         }
     }
 
-    /// The offset to go on with is not there. The client does not say of which partition.
+    /// The failure for a next offset that does not exist. The client does not name the partition.
     fn lost(&self) -> Failure {
         let mut lost = Vec::new();
         for ((topic, partition), next) in &self.positions {
@@ -236,14 +233,14 @@ impl Reader {
             }
         }
         Failure::Stop(format!(
-            "the record to go on with is gone: {}. It was deleted before it was read, or the topic was made anew. \
-             Nothing is passed over: find out what was lost, then set next_offset in the table of offsets",
+            "the next record is gone: {}. It was deleted before it was read, or the topic was created again. \
+             No record is skipped: find out what was lost, then set next_offset in the table of offsets",
             lost.join("; ")
         ))
     }
 
-    /// Lets pass what the client gets over by itself, however long it takes. All else ends the process: whatever is
-    /// not known to be harmless might cost records.
+    /// Accepts errors from which the client recovers by itself, however long that takes. Every other error ends the process,
+    /// because it might cost records.
     fn endure(&self, error: KafkaError) -> Result<(), Failure> {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
@@ -267,7 +264,7 @@ impl Reader {
                 | Code::CoordinatorNotAvailable
                 | Code::CoordinatorLoadInProgress
                 | Code::NotCoordinator
-                // The group is but a name.
+                // The group is only a name here.
                 | Code::GroupAuthorizationFailed,
             ) if !matches!(error, KafkaError::MessageConsumptionFatal(_)) => Ok(()),
             Some(Code::AutoOffsetReset) => Err(self.lost()),
@@ -280,7 +277,7 @@ fn refused(error: KafkaError) -> Failure {
     Failure::Stop(format!("Kafka: {error}"))
 }
 
-/// Puts the client's messages into our log.
+/// Writes the client's messages to the log.
 struct Log;
 
 impl ClientContext for Log {

@@ -16,14 +16,11 @@ pub const EPOCHS: &str = "softstake.epochs";
 /// Both topics.
 pub const TOPICS: [&str; 2] = [DISTRIBUTIONS, EPOCHS];
 
-/// Where a record lies.
+/// The position of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The topic.
     pub topic: String,
-    /// The partition.
     pub partition: i32,
-    /// The offset.
     pub offset: i64,
 }
 
@@ -38,42 +35,33 @@ impl fmt::Display for Place {
     }
 }
 
-/// What an account is to be paid of an asset for an epoch.
+/// The payout of an asset to an account for an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
     /// `ASSET:epoch:account`.
     pub id: String,
-    /// The asset.
     pub asset: String,
-    /// The epoch.
     pub epoch: i64,
-    /// The account.
     pub account: String,
-    /// How much.
     pub amount: Amount,
 }
 
-/// What all distributions of an asset and epoch have to come to, before one of them may be paid.
+/// The count, the sum and the root that the distributions of an asset and epoch must have before one of them may be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
-    /// The asset.
     pub asset: String,
-    /// The epoch.
     pub epoch: i64,
-    /// How many distributions there are.
+    /// Their number.
     pub distributions: i64,
-    /// What they add up to.
+    /// Their sum.
     pub distributed: Amount,
     /// Their Merkle root, in lower-case hex.
     pub root: String,
 }
 
-/// A record of either topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// Of the topic of distributions.
     Distribution(Distribution),
-    /// Of the topic of seals.
     Seal(Seal),
 }
 
@@ -81,12 +69,12 @@ impl Record {
     /// Reads a record's value, a CloudEvent in structured mode, from one of the [`TOPICS`].
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence without its place.
+    /// What is wrong with the record, as a sentence without its position.
     pub fn decode(topic: &str, value: &[u8]) -> Result<Record, String> {
         match topic {
             DISTRIBUTIONS => distribution(value).map(Record::Distribution),
             EPOCHS => seal(value).map(Record::Seal),
-            _ => Err("it is of a topic that was not asked for".to_owned()),
+            _ => Err("its topic was not requested".to_owned()),
         }
     }
 }
@@ -99,7 +87,7 @@ struct Envelope {
     id: String,
 }
 
-/// Fields that are not needed here, and such as are added one day, are passed over.
+/// Unknown fields are ignored, so that later versions may add some.
 #[derive(Deserialize)]
 struct Event<D> {
     data: D,
@@ -122,10 +110,10 @@ struct SealData {
     root: String,
 }
 
-/// The id and data of an event of the type `kind`. The type is looked at before the data: of another version they may
-/// mean something else.
+/// The id and data of an event of the type `kind`. The type is checked before the data, which may mean something else in
+/// another version.
 fn event<D: DeserializeOwned>(value: &[u8], kind: &str) -> Result<(String, D), String> {
-    let envelope: Envelope = serde_json::from_slice(value).map_err(|error| format!("it is no event: {error}"))?;
+    let envelope: Envelope = serde_json::from_slice(value).map_err(|error| format!("it is not an event: {error}"))?;
     if envelope.specversion != "1.0" || envelope.kind != kind {
         let Envelope {
             specversion,

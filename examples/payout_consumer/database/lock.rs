@@ -1,4 +1,4 @@
-//! One instance for a database.
+//! The lock that allows one instance per database.
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use sqlx::AnyConnection;
 
 use super::Failure;
 
-/// The key of PostgreSQL's advisory lock. No other program may use the same one in this database.
+/// The key of PostgreSQL's advisory lock. No other program may use the same key in this database.
 const KEY: i64 = 0x736f_6674_7061_796f;
 
-/// How long the lock of an instance that was killed may outlive it: PostgreSQL has to notice first that it is gone.
+/// How long to wait for the lock of a killed instance: PostgreSQL has to detect first that its connection is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What keeps other instances out.
+/// The lock.
 #[derive(Debug)]
 pub enum Lock {
-    /// The connection itself, for as long as it is open.
+    /// Held by the connection while it is open.
     Connection,
-    /// A locked file beside the database. The system frees it, however the process ends.
+    /// A locked file beside the database. The operating system releases it when the process ends.
     File(#[expect(dead_code, reason = "it is held, not used")] File),
 }
 
@@ -42,7 +42,7 @@ impl Lock {
     /// Locks the PostgreSQL database behind a connection.
     ///
     /// # Errors
-    /// If another instance has it, or its text is not UTF-8.
+    /// If another instance has it, or the database's encoding is not UTF-8.
     pub async fn postgres(connection: &mut AnyConnection) -> Result<Lock, Failure> {
         let began = Instant::now();
         let lock = "SELECT pg_try_advisory_lock($1)";

@@ -1,7 +1,7 @@
-//! The database: what has been read, what is owed, and what has been credited.
+//! The database: the records read, the seals and their status, and the credits.
 //!
-//! Everything goes through one connection, and that connection holds the lock that makes this instance the only one.
-//! So whatever commits was the only one's: when the connection breaks, the lock and the open transaction go with it.
+//! One connection does all the work, and holds the lock that allows one instance only. If the connection breaks, the lock and
+//! the open transaction are lost together. So only the holder of the lock can commit.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tracing::{error, info, warn};
@@ -22,24 +22,23 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-/// How many rows a statement writes at most. Its values are numbered, and SQLite looks each number up in a list, so
-/// fewer than fit are faster.
+/// The most rows that a statement writes. SQLite looks up each numbered value in a list, so short statements are faster.
 const ROWS: usize = 100;
 
 /// The database, locked by this instance.
 pub struct Database {
     connection: AnyConnection,
     dialect: Dialect,
-    /// What the table of offsets holds.
+    /// The table of offsets.
     offsets: Offsets,
-    /// How many distributions to look at or credit at once.
+    /// How many distributions to read or credit at once.
     batch: usize,
     _lock: Lock,
 }
 
 impl Database {
-    /// Connects, locks the database, and makes the tables that are missing. At most `batch`
-    /// distributions will be looked at, or credited in one transaction.
+    /// Connects, locks the database, and creates missing tables. At most `batch` distributions are read at once, or credited
+    /// in one transaction.
     ///
     /// # Errors
     /// If another instance runs on this database, or it cannot be used.
@@ -77,15 +76,15 @@ impl Database {
         Ok(database)
     }
 
-    /// Up to where each partition has been read, as committed.
+    /// The next offset of each partition, as committed.
     pub const fn offsets(&self) -> &Offsets {
         &self.offsets
     }
 
-    /// Keeps what was read, and that everything before `positions` now is, in one transaction.
+    /// Stores the records and the new positions in one transaction.
     ///
     /// # Errors
-    /// If the database fails. Nothing is kept then.
+    /// If the database fails. Nothing is stored then.
     pub async fn take(&mut self, records: Vec<(Place, Record)>, positions: &Offsets) -> Result<(), Failure> {
         if *positions == self.offsets {
             return Ok(());
@@ -137,7 +136,7 @@ impl Database {
         self.begin().await?.seals(Status::Waiting).await
     }
 
-    /// The seals whose distributions are right and not all credited yet.
+    /// The seals whose distributions are right, but not all credited yet.
     ///
     /// # Errors
     /// If the database fails.
@@ -145,22 +144,22 @@ impl Database {
         self.begin().await?.seals(Status::Paying).await
     }
 
-    /// Reminds of the epochs that are held.
+    /// Logs the epochs that are held.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn remind(&mut self) -> Result<(), Failure> {
         for seal in self.begin().await?.seals(Status::Held).await? {
             warn!(
-                "{} epoch {} is held; the table of seals says why",
+                "{} epoch {} is held; the table of seals has the reason",
                 seal.asset, seal.epoch
             );
         }
         Ok(())
     }
 
-    /// Judges a waiting epoch of which everything published has been read: it is to be paid if the distributions'
-    /// count, sum and Merkle root are the seal's and no record contradicts another, and is held if not.
+    /// Judges a waiting epoch whose records have all been read. It is paid if the count, the sum and the Merkle root of the
+    /// distributions equal those of the seal, and no record contradicts another. Otherwise it is held.
     ///
     /// # Errors
     /// If the database fails. The epoch is not judged then.
@@ -211,8 +210,8 @@ impl Database {
         Ok(())
     }
 
-    /// Credits the distributions of an epoch that was judged right, one batch a transaction. Begun again after a crash,
-    /// it credits those that are not credited yet.
+    /// Credits the distributions of an epoch that was judged right, one batch per transaction. After a crash, it credits those
+    /// that are not credited yet.
     ///
     /// # Errors
     /// If the database fails.
@@ -226,7 +225,7 @@ impl Database {
             let Some(last) = page.last().cloned() else {
                 if count != seal.distributions {
                     return Err(Failure::Stop(format!(
-                        "the database: someone changed {} by hand",
+                        "the database: somebody changed the distributions of {} by hand",
                         seal.asset
                     )));
                 }

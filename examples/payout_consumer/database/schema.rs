@@ -1,28 +1,28 @@
-//! The tables, and what differs between the two databases.
+//! The tables, and the differences between the two databases.
 
 use super::Failure;
 
-/// All tables. What stands in braces differs: see [`Dialect::sql`].
+/// All tables. [`Dialect::sql`] replaces the parts in braces.
 pub const SCHEMA: &str = "
--- Up to where each partition has been read. It moves in the transaction that keeps what was read.
+-- The next offset of each partition. It moves in the transaction that stores the records.
 CREATE TABLE IF NOT EXISTS offsets (
     topic TEXT NOT NULL, partition_number BIGINT NOT NULL, next_offset BIGINT NOT NULL,
     PRIMARY KEY (topic, partition_number)
 );
--- What was read. Bucket and account give the order of the Merkle leaves.
+-- The records read. Bucket and account give the order of the Merkle leaves.
 CREATE TABLE IF NOT EXISTS distributions (
     id TEXT {bytewise} PRIMARY KEY, asset TEXT NOT NULL, epoch BIGINT NOT NULL, bucket BIGINT NOT NULL,
     account TEXT {bytewise} NOT NULL, amount {decimal} NOT NULL
 );
 CREATE INDEX IF NOT EXISTS distributions_as_leaves ON distributions (asset, epoch, bucket, account);
--- waiting: not judged yet. held: something is wrong, the reason says what; nothing is credited.
--- paying: all is there and right, credits are under way. paid: all are credited.
+-- waiting: not judged yet. held: judged wrong, see the reason; nothing is credited.
+-- paying: judged right, being credited. paid: all are credited.
 CREATE TABLE IF NOT EXISTS seals (
     asset TEXT NOT NULL, epoch BIGINT NOT NULL, distributions BIGINT NOT NULL, distributed {decimal} NOT NULL,
     root TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('waiting', 'held', 'paying', 'paid')),
     reason TEXT NOT NULL, PRIMARY KEY (asset, epoch)
 );
--- Records that contradict others. An epoch that has one when it is judged is held.
+-- Records that contradict others. An epoch with a conflict is held when it is judged.
 CREATE TABLE IF NOT EXISTS conflicts (
     topic TEXT NOT NULL, partition_number BIGINT NOT NULL, record_offset BIGINT NOT NULL,
     asset TEXT NOT NULL, epoch BIGINT NOT NULL, what TEXT NOT NULL,
@@ -41,12 +41,11 @@ CREATE TABLE IF NOT EXISTS balances (
 );
 ";
 
-/// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// Has exact decimals.
+    /// It has exact decimals.
     Postgres,
-    /// Has none: amounts are text there, and are added up here.
+    /// It has no exact decimals: amounts are stored as text, and added by this program.
     Sqlite,
 }
 
@@ -54,7 +53,7 @@ impl Dialect {
     /// The dialect of the database at `url`.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If the URL is of neither.
     pub fn of(url: &str) -> Result<Dialect, Failure> {
         match url.split_once(':') {
             Some(("sqlite", _)) => Ok(Dialect::Sqlite),
@@ -65,17 +64,17 @@ impl Dialect {
         }
     }
 
-    /// What a connection starts with.
+    /// The first statements of a connection.
     pub const fn preparation(self) -> &'static str {
         match self {
-            // A commit has to outlive a power cut, whatever the server's default is.
+            // A commit must survive a power failure, whatever the server's default is.
             Dialect::Postgres => "SET synchronous_commit = on",
-            // Likewise; and others may read meanwhile.
+            // The same; and other connections may read meanwhile.
             Dialect::Sqlite => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
         }
     }
 
-    /// `sql` for this database.
+    /// Translates `sql` for this database.
     pub fn sql(self, sql: &str) -> String {
         let (bytewise, decimal, sum) = match self {
             Dialect::Postgres => ("COLLATE \"C\"", "NUMERIC", "balances.balance + excluded.balance"),

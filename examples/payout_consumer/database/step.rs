@@ -1,4 +1,4 @@
-//! A transaction, and the statements that make one up.
+//! A transaction, and its statements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use sqlx::{Any, AssertSqlSafe, FromRow, Transaction};
 use super::schema::Dialect;
 use super::{Amount, Distribution, Failure, Offsets, Place, Seal, bucket};
 
-/// How far an epoch has come.
+/// The status of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Not judged yet.
     Waiting,
     /// Judged wrong.
     Held,
-    /// Judged right; credits are under way.
+    /// Judged right; being credited.
     Paying,
-    /// All is credited.
+    /// All distributions are credited.
     Paid,
 }
 
@@ -36,26 +36,20 @@ impl Status {
 /// A distribution as a leaf of the Merkle tree.
 #[derive(Debug, Clone)]
 pub struct Leaf {
-    /// The account's bucket.
     pub bucket: i64,
-    /// The account.
     pub account: String,
-    /// The distribution's id.
+    /// The id of the distribution.
     pub id: String,
-    /// How much.
     pub amount: Amount,
 }
 
 /// A record that contradicts others.
 #[derive(Debug)]
 pub struct Conflict {
-    /// Where it lies.
     pub place: Place,
-    /// The asset concerned.
     pub asset: String,
-    /// The epoch concerned.
     pub epoch: i64,
-    /// What is wrong with it, as a sentence.
+    /// What is wrong, as a sentence.
     pub what: String,
 }
 
@@ -71,29 +65,27 @@ impl Conflict {
     }
 }
 
-/// What a statement's placeholders stand for, in their order.
+/// The values of a statement's placeholders, in their order.
 macro_rules! values {
     ($($value:expr),*) => { [$(Value::from($value)),*] };
 }
 
-/// A transaction. Dropped before it is committed, it never was.
+/// A transaction. Dropping it rolls it back.
 pub struct Step<'a> {
     transaction: Transaction<'a, Any>,
     dialect: Dialect,
 }
 
 impl<'a> Step<'a> {
-    /// The transaction as a step.
     pub const fn new(transaction: Transaction<'a, Any>, dialect: Dialect) -> Step<'a> {
         Step { transaction, dialect }
     }
 
-    /// Commits it.
     pub async fn commit(self) -> Result<(), Failure> {
         Ok(self.transaction.commit().await?)
     }
 
-    /// Up to where each partition has been read.
+    /// The next offset of each partition.
     pub async fn offsets(&mut self) -> Result<Offsets, Failure> {
         let sql = "SELECT topic, partition_number, next_offset FROM offsets";
         let rows: Vec<(String, i64, i64)> = self.fetch(sql, []).await?;
@@ -105,8 +97,8 @@ impl<'a> Step<'a> {
         rows.into_iter().map(offset).collect()
     }
 
-    /// Moves a partition's offset on from `known`, nothing if it has none yet. Were it elsewhere by now, another
-    /// instance would be at work, whatever the lock says.
+    /// Moves a partition's offset from `known`, `None` if it has none yet. A different offset in the table shows that another
+    /// instance is at work, whatever the lock says.
     pub async fn move_offset(
         &mut self,
         (topic, partition): &(String, i32),
@@ -127,8 +119,8 @@ impl<'a> Step<'a> {
         only_one(moved)
     }
 
-    /// Adds distributions, but for those of epochs that were judged right without them. A second copy of one is passed
-    /// over; what contradicts an earlier one, or comes too late, is given back.
+    /// Adds distributions, except those of epochs that were judged right without them. Second copies are ignored. Returns the
+    /// distributions that contradict an earlier one, or that are too late.
     pub async fn add_distributions(&mut self, read: &[(Place, Distribution)]) -> Result<Vec<Conflict>, Failure> {
         let closed = self.open_again(read).await?;
         let mut new = Vec::new();
@@ -149,7 +141,7 @@ impl<'a> Step<'a> {
                 return Ok(Vec::new());
             }
         }
-        // Some were there before, or come too late: what is there now decides.
+        // Some were in the table before, or are too late: compare with the table.
         let ids = list(read.len(), 1);
         let sql = format!("SELECT id, CAST(amount AS TEXT) FROM distributions WHERE id IN {ids}");
         let known = self.amounts(&sql, read.iter().map(|(_, of)| (&of.id).into())).await?;
@@ -166,7 +158,8 @@ impl<'a> Step<'a> {
         Ok(conflicts)
     }
 
-    /// Has those epochs judged again that are held and of which more has come. Gives back those that were judged right.
+    /// Sets held epochs with new distributions to waiting, so that they are judged again. Returns the epochs that were judged
+    /// right.
     async fn open_again<'r>(
         &mut self,
         read: &'r [(Place, Distribution)],
@@ -184,7 +177,7 @@ impl<'a> Step<'a> {
         Ok(closed)
     }
 
-    /// Adds a seal. A second copy of one is passed over; one that contradicts an earlier one is given back.
+    /// Adds a seal. A second copy is ignored. Returns a conflict if the seal contradicts an earlier one.
     pub async fn add_seal(&mut self, place: &Place, seal: &Seal) -> Result<Option<Conflict>, Failure> {
         let (asset, epoch) = (&seal.asset, seal.epoch);
         let (count, sum, root) = (seal.distributions, &seal.distributed, &seal.root);
@@ -200,7 +193,7 @@ impl<'a> Step<'a> {
         Ok((known != [seal.clone()]).then(|| Conflict::new(place, asset, epoch, what)))
     }
 
-    /// Keeps a conflict.
+    /// Stores a conflict.
     pub async fn add_conflict(&mut self, conflict: &Conflict) -> Result<(), Failure> {
         let Conflict {
             place,
@@ -215,7 +208,7 @@ impl<'a> Step<'a> {
         )
     }
 
-    /// What the conflicts of an epoch say, the first few.
+    /// The texts of the first conflicts of an epoch.
     pub async fn conflicts(&mut self, seal: &Seal) -> Result<Vec<String>, Failure> {
         let sql = "SELECT what FROM conflicts WHERE asset = $1 AND epoch = $2
                    ORDER BY topic, partition_number, record_offset LIMIT 10";
@@ -223,7 +216,7 @@ impl<'a> Step<'a> {
         Ok(rows.into_iter().map(|(what,)| what).collect())
     }
 
-    /// The seals of a status, the oldest epochs first.
+    /// The seals with a status, the oldest epochs first.
     pub async fn seals(&mut self, status: Status) -> Result<Vec<Seal>, Failure> {
         let sql = format!("{SELECT_SEALS} WHERE status = $1 ORDER BY epoch, asset");
         let rows: Vec<SealRow> = self.fetch(&sql, values![status.name()]).await?;
@@ -259,7 +252,7 @@ impl<'a> Step<'a> {
         Ok(leaves)
     }
 
-    /// Credits the distributions that are not credited yet, and gives back how much that is for whom.
+    /// Credits the distributions that are not credited yet. Returns the new credits by account.
     pub async fn credit(&mut self, asset: &str, leaves: &[Leaf]) -> Result<BTreeMap<String, Amount>, Failure> {
         let sql = format!(
             "INSERT INTO credits (distribution, asset, account, amount) VALUES {}
@@ -270,12 +263,12 @@ impl<'a> Step<'a> {
         self.amounts(&sql, leaves.iter().flat_map(row)).await
     }
 
-    /// Adds what was just credited to the balances.
+    /// Adds new credits to the balances.
     pub async fn raise_balances(&mut self, asset: &str, mut credited: BTreeMap<String, Amount>) -> Result<(), Failure> {
         if credited.is_empty() {
             return Ok(());
         }
-        // PostgreSQL adds by itself, and so it is right even if someone else changes a balance meanwhile.
+        // PostgreSQL adds by itself, which is right even if another program changes a balance meanwhile.
         if self.dialect == Dialect::Sqlite {
             let accounts = list(credited.len(), 2);
             let sql = format!("SELECT account, balance FROM balances WHERE asset = $1 AND account IN {accounts}");
@@ -295,7 +288,7 @@ impl<'a> Step<'a> {
         Ok(())
     }
 
-    /// Runs a statement. Gives back how many rows it touched.
+    /// Runs a statement. Returns how many rows it changed.
     async fn execute(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, Failure> {
         let query = query(self.dialect.sql(sql), values);
         Ok(query.execute(&mut *self.transaction).await?.rows_affected())
@@ -313,7 +306,7 @@ impl<'a> Step<'a> {
         Ok(rows.iter().map(T::from_row).collect::<Result<_, _>>()?)
     }
 
-    /// The rows of a query for a text and an amount.
+    /// The rows of a query that selects a text and an amount.
     async fn amounts(
         &mut self,
         sql: &str,
@@ -327,7 +320,7 @@ impl<'a> Step<'a> {
 }
 
 impl Leaf {
-    /// What comes before all leaves.
+    /// A leaf before all others.
     pub const BEFORE_ALL: Leaf = Leaf {
         bucket: -1,
         account: String::new(),
@@ -356,7 +349,7 @@ impl TryFrom<SealRow> for Seal {
     }
 }
 
-/// What a statement is given for a placeholder.
+/// The value of a placeholder.
 enum Value {
     Integer(i64),
     Text(String),
@@ -380,7 +373,7 @@ impl<T: ToString + ?Sized> From<&T> for Value {
     }
 }
 
-/// A statement with its values. Its text is all ours: whatever comes from outside is a value.
+/// A statement with its values. Its text is constant; everything from outside is a value.
 fn query(sql: String, values: impl IntoIterator<Item = Value>) -> Query<'static, Any, AnyArguments> {
     values
         .into_iter()
@@ -390,7 +383,7 @@ fn query(sql: String, values: impl IntoIterator<Item = Value>) -> Query<'static,
         })
 }
 
-/// `count` rows of `VALUES`: `row` each, its placeholders numbered from `first` on through all of them.
+/// `count` rows of `VALUES`, each like `row`. The placeholders are numbered from `first` on.
 pub(super) fn rows(row: &str, count: usize, first: usize) -> String {
     let mut sql = String::new();
     let mut number = first;
@@ -407,7 +400,7 @@ pub(super) fn rows(row: &str, count: usize, first: usize) -> String {
     sql
 }
 
-/// What `IN` takes: `count` placeholders numbered from `first` on.
+/// A list for `IN`: `count` placeholders, numbered from `first` on.
 pub(super) fn list(count: usize, first: usize) -> String {
     format!("({})", rows("$", count, first))
 }
@@ -422,7 +415,7 @@ fn only_one(rows: u64) -> Result<(), Failure> {
     if rows == 1 {
         Ok(())
     } else {
-        Err(wrong("another instance works on it, or someone changed it by hand"))
+        Err(wrong("another instance works on it, or somebody changed it by hand"))
     }
 }
 

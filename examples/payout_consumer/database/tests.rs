@@ -37,7 +37,7 @@ impl Books {
         format!("sqlite:{}", self.folder.path().join("books.db").display())
     }
 
-    /// What a crash and another start come to: only what was committed is left.
+    /// A crash and a restart: only committed changes are left.
     fn restart(&mut self, batch: usize) {
         self.database = None;
         self.database = Some(self.runtime.block_on(Database::open(&self.url(), batch)).unwrap());
@@ -87,7 +87,7 @@ impl Books {
         }
     }
 
-    /// The rows of a query, their columns by blanks.
+    /// The rows of a query, with columns separated by blanks.
     fn rows(&mut self, sql: &'static str) -> Vec<String> {
         let database = self.database.as_mut().unwrap();
         let rows = self
@@ -166,7 +166,7 @@ fn pays_once_after_the_seal() {
         // The seal may come first.
         books.take([Record::Seal(seal_over(number, &records))]);
         books.take(records.clone());
-        // Copies mean nothing.
+        // Copies have no effect.
         books.take(records.clone());
         books.take([
             Record::Seal(seal_over(number, &records)),
@@ -236,7 +236,7 @@ fn goes_on_in_the_middle() {
     assert!(books.rows(unequal).is_empty());
 }
 
-/// Makes what is published of what should be.
+/// Changes the records that should be published into those that are.
 type Change<'a> = &'a dyn Fn(Vec<Record>, Seal) -> Vec<Record>;
 
 #[test]
@@ -355,7 +355,7 @@ fn there_is_only_one_instance() {
     let second = books.runtime.block_on(Database::open(&books.url(), 100));
     assert!(matches!(second, Err(Failure::Taken)));
     books.take([distribution(0, "alice", "1")]);
-    // Even without the lock, who does not know how far reading has come may write nothing.
+    // Even without the lock, an instance with old offsets cannot write.
     let database = books.database.as_mut().unwrap();
     database.offsets = [((DISTRIBUTIONS.to_owned(), 0), 0)].into();
     let positions = [((DISTRIBUTIONS.to_owned(), 0), 5)].into();

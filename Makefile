@@ -1,6 +1,6 @@
-# Two commands do everything, set-up included: `make demo` and `make test`. `make lint` is what a change must pass besides.
-# Everything is built in the release profile, because RocksDB takes long to build and once is enough, and into a folder outside the
-# clone, so that a second clone uses it again. CARGO_TARGET_DIR names another.
+# `make demo` and `make test` work on a new machine: they install what they need. A change must also pass `make lint`.
+# Everything is built in the release profile, because RocksDB takes long to build and should be built once. The build folder
+# is outside the clone, so a second clone uses it again. CARGO_TARGET_DIR names another folder.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -16,10 +16,10 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
 .PHONY: help setup test-setup build demo test lint fmt bench kill-test chaos-test compose-test clean
-help: ## lists the targets
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
-setup: ## the system packages that the build needs
+setup: ## install the system packages for the build
 	@packages=""; \
 	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages="$$packages build-essential"; \
 	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \
@@ -34,7 +34,7 @@ setup: ## the system packages that the build needs
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
 	fi
 
-test-setup: setup ## what the tests need besides: a real Kafka, a real PostgreSQL
+test-setup: setup ## also install Kafka and PostgreSQL for the tests
 	@packages=""; \
 	command -v java >/dev/null || packages="$$packages default-jre-headless"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
@@ -45,16 +45,16 @@ test-setup: setup ## what the tests need besides: a real Kafka, a real PostgreSQ
 	fi; \
 	tests/kafka/libs.sh "$(CACHE)/kafka" >/dev/null
 
-build: setup ## the program, at $CARGO_TARGET_DIR/release/softstake
+build: setup ## build the program, at $CARGO_TARGET_DIR/release/softstake
 	cargo build --release --locked
 
-demo: build ## real market data into sealed distributions
+demo: build ## settle two days of real trades, and show the results
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
 
-test: test-setup ## all tests
+test: test-setup ## run all tests
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" cargo test --release --locked
 
-lint: setup $(DENY) ## formatting, clippy with warnings as errors, licences and sources of all dependencies
+lint: setup $(DENY) ## check formatting, clippy warnings, and the licences and sources of all dependencies
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	"$(DENY)" --locked check licenses bans sources
@@ -62,21 +62,21 @@ lint: setup $(DENY) ## formatting, clippy with warnings as errors, licences and 
 $(DENY):
 	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --root "$(TOOLS)"
 
-fmt: ## formats everything
+fmt: ## format the sources
 	cargo fmt
 
-bench: setup ## throughput against parsing alone, and the store's write paths
+bench: setup ## run the benchmarks
 	cargo bench --locked
 
-kill-test: setup ## the kill test at length: 500 rounds
+kill-test: setup ## run the kill test with 500 rounds
 	TEST_KILL_ROUNDS=500 cargo test --release --locked --test it recovery::kill -- --nocapture
 
-chaos-test: test-setup ## three instances on three brokers at length: 100 kills and 20 broker faults over 300,000 events
+chaos-test: test-setup ## run the chaos test on Kafka with 100 kills, 20 broker faults and 300,000 events
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
 	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=5 \
 	cargo test --release --locked --test it kafka::chaos -- --nocapture
 
-compose-test: ## docker-compose.yml for real, with every container killed in turn; as root. SOFTSTAKE_BIN, PAYOUT_BIN: instead of building
+compose-test: ## test docker-compose.yml and kill each container, as root; SOFTSTAKE_BIN and PAYOUT_BIN replace the build
 	@packages=""; \
 	command -v dockerd >/dev/null || packages="$$packages docker.io iptables"; \
 	command -v debootstrap >/dev/null || packages="$$packages debootstrap"; \
@@ -87,11 +87,11 @@ compose-test: ## docker-compose.yml for real, with every container killed in tur
 	SOFTSTAKE_BIN="$${SOFTSTAKE_BIN:-$(CARGO_TARGET_DIR)/release/softstake}" \
 	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/examples/payout_consumer}" tests/compose.sh
 
-# Must be built as the main module, so from its own folder.
+# Compose must be built as the main module, so in its own folder.
 $(COMPOSE):
 	cd "$$(mktemp -d)" && go mod init compose 2>/dev/null && \
 	module=$$(go mod download -json github.com/docker/compose/v2@$(COMPOSE_VERSION) | sed -n 's/.*"Dir": "\(.*\)",*/\1/p') && \
 	go -C "$$module" build -trimpath -ldflags '-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION)' -o "$(COMPOSE)" ./cmd
 
-clean: ## what this project has built
+clean: ## remove the build
 	cargo clean

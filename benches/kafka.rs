@@ -1,11 +1,11 @@
-//! One instance on one real broker, with millions of accounts on one ledger partition: how soon it is ready again after a SIGKILL, and what a settlement
-//! of all of them does to ingest, to transactions and to memory.
+//! Measures one instance on one real broker, with millions of accounts on one ledger partition: how soon it is ready after a
+//! SIGKILL, and how a settlement of all accounts affects ingest, transactions and memory.
 //!
-//! `cargo bench --bench kafka`, with `SOFTSTAKE_TEST_KAFKA_LIBS` as the tests have it; settings: HOLDERS (2,000,000), EVENTS (3,000,000: taken in once while
-//! nothing is settled, and as many more while all holders are paid). Take the ratio of the two rates, not the rates: broker, publisher and instance share
-//! the machine.
+//! `cargo bench --bench kafka`, with `SOFTSTAKE_TEST_KAFKA_LIBS` as for the tests; settings: HOLDERS (2,000,000), EVENTS
+//! (3,000,000: ingested once while nothing is settled, and again while all holders are paid). Use the ratio of the two rates,
+//! not the rates: broker, publisher and instance share the machine.
 
-#![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+#![allow(clippy::expect_used, reason = "a measurement that fails ends")]
 
 #[path = "../tests/it/common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a benchmark uses a part of the tests' helpers")]
@@ -25,7 +25,7 @@ use rdkafka::topic_partition_list::Offset;
 const DEPOSITS: &str = "exchange.deposits";
 const LEDGER: &str = "softstake.ledger";
 
-/// Asks where the deployment's tasks are.
+/// Asks the broker for the positions of the tasks.
 struct Asker(BaseConsumer);
 
 impl Asker {
@@ -33,7 +33,7 @@ impl Asker {
         let consumer = cluster
             .client()
             .set("group.id", "softstake")
-            // Asking for stable positions would wait while a transaction is under way, and one always is.
+            // A request for stable positions waits while a transaction is open, and one always is.
             .set("isolation.level", "read_uncommitted")
             .set("enable.auto.commit", "false")
             .create();
@@ -56,13 +56,13 @@ impl Asker {
         watermarks.expect("watermarks").1
     }
 
-    /// Waits until all that is on this partition has been worked off; how long it took.
-    fn until_worked_off(&self, topic: &str, partition: i32) -> Duration {
+    /// Waits until this partition is processed to its end. Returns how long that took.
+    fn until_processed(&self, topic: &str, partition: i32) -> Duration {
         let began = Instant::now();
         let mut seen = (0, Instant::now());
         loop {
             let at = self.at(topic, partition);
-            // Transaction markers lie at the end of what we write.
+            // The last offsets are transaction markers.
             if at + 8 >= self.readable_end(topic, partition) && at > 0 && seen.1.elapsed() > Duration::from_millis(1500)
             {
                 return began.elapsed().saturating_sub(seen.1.elapsed());
@@ -72,23 +72,23 @@ impl Asker {
             }
             assert!(
                 seen.1.elapsed() < Duration::from_secs(120),
-                "{topic}:{partition} stands at {at}"
+                "{topic}:{partition} is at {at}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Waits until the task that follows this partition stands at `offset` or past it.
+    /// Waits until the task that follows this partition is at `offset` or after it.
     fn until_at(&self, topic: &str, partition: i32, offset: i64) {
         let deadline = Instant::now() + Duration::from_secs(600);
         while self.at(topic, partition) < offset {
-            assert!(Instant::now() < deadline, "{topic}:{partition} never came to {offset}");
+            assert!(Instant::now() < deadline, "{topic}:{partition} never reached {offset}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// Appends deposits to a partition's file: numbers `from` to `to`, one for each holder and round again.
+/// Appends the deposits of a range of numbers to a partition's file. The holders take turns.
 fn deposits(bus: &Path, partition: u32, range: std::ops::Range<u64>, holders: u64, day: u32) {
     let folder = bus.join(DEPOSITS);
     fs::create_dir_all(&folder).expect("a folder");
@@ -110,7 +110,7 @@ fn deposits(bus: &Path, partition: u32, range: std::ops::Range<u64>, holders: u6
     file.flush().expect("lines");
 }
 
-/// The most memory that a process had at a time, in MB.
+/// Peak memory of a process, in MB.
 fn peak_mb(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -118,7 +118,7 @@ fn peak_mb(process: u32) -> u64 {
     kilobytes.unwrap_or(0) >> 10
 }
 
-/// How long each transaction took, in milliseconds, as the instance says.
+/// The duration of each transaction in the instance's log, in milliseconds.
 fn transactions_ms(said: &str) -> Vec<u64> {
     let lines = said.lines().filter(|line| line.contains("a transaction of "));
     lines
@@ -137,80 +137,118 @@ fn rate(events: u64, time: Duration) -> f64 {
     events as f64 / time.as_secs_f64()
 }
 
+const LISTING: &str = r#"{"specversion":"1.0","id":"list","source":"/treasury","type":"softstake.asset.v1","time":"2026-10-31T12:00:00Z","data":{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{"from_epoch":0,"mode":"pool","commission_rate":"0.1"}}}"#;
+const CLOSE: &str = r#"{"specversion":"1.0","id":"close-0","source":"/treasury","type":"softstake.epoch_close.v1","time":"2026-11-02T00:05:00Z","data":{"asset":"ATOM","epoch":0,"reward_pool":"100000"}}"#;
+
+/// The deployment under measurement.
+struct Bench<'a> {
+    deployment: Deployment<'a>,
+    asker: Asker,
+    holders: u64,
+    events: u64,
+}
+
+impl Bench<'_> {
+    /// Appends new deposits to partition 1, and returns the offset after them.
+    fn append(&self, count: u64) -> i64 {
+        let next = u64::try_from(self.asker.readable_end(DEPOSITS, 1)).expect("an offset");
+        deposits(&self.deployment.place.bus(), 1, next..next + count, self.holders, 2);
+        i64::try_from(next + count).expect("small")
+    }
+
+    /// Kills the instance, and measures how soon a new one is ready.
+    fn restart(&self, mut instance: Instance) -> Instance {
+        instance.kill();
+        // An event published meanwhile shows when the instance is ready: it must be ingested and accrued.
+        let end = self.append(1);
+        self.deployment.publish();
+        let before = self.asker.at(LEDGER, 0);
+        let began = Instant::now();
+        let instance = start(&self.deployment);
+        self.asker.until_at(DEPOSITS, 1, end);
+        let ingested = began.elapsed();
+        self.asker.until_at(LEDGER, 0, before + 1);
+        println!(
+            "ready after a SIGKILL: the next event was ingested after {ingested:.2?} and accrued after {:.2?}; the session time-out is 3 s",
+            began.elapsed()
+        );
+        instance
+    }
+
+    /// Measures how long the instance takes to ingest new events.
+    fn ingest(&self, what: &str) -> Duration {
+        let end = self.append(self.events);
+        let began = Instant::now();
+        self.deployment.publish();
+        self.asker.until_at(DEPOSITS, 1, end);
+        let took = began.elapsed();
+        println!(
+            "{} events {what}: {took:.1?}, {:.0} a second",
+            self.events,
+            rate(self.events, took)
+        );
+        took
+    }
+
+    /// Closes the epoch, and measures the settlement and what it does to ingest, compared with `alone`.
+    fn settle(&self, cluster: &Cluster, alone: Duration, instance: &Instance) {
+        let before = transactions_ms(&self.deployment.said(0)).len();
+        self.deployment.place.append("softstake.control", 0, [CLOSE]);
+        self.deployment.publish();
+        self.deployment.until("the cut is on record", || {
+            let decisions = cluster.read_decided("softstake.decisions");
+            decisions
+                .iter()
+                .any(|record| record.text().contains(r#""decision":"cut""#))
+        });
+        let settling = Instant::now();
+        let meanwhile = self.ingest("while all holders are paid");
+        let sealed = self.deployment.sealed();
+        let deadline = Instant::now() + Duration::from_secs(600);
+        while self.deployment.sealed() == 0 {
+            assert!(Instant::now() < deadline, "it was never sealed");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let transactions = transactions_ms(&self.deployment.said(0));
+        println!(
+            "{} holders paid in {:.1?} (sealed before the events were ingested: {}); ingest at {:.2} of its rate; longest of {} transactions {} ms; peak memory {} MB",
+            self.holders,
+            settling.elapsed(),
+            sealed > 0,
+            alone.as_secs_f64() / meanwhile.as_secs_f64(),
+            transactions.len() - before,
+            transactions[before..].iter().max().copied().unwrap_or(0),
+            peak_mb(instance.id())
+        );
+    }
+}
+
 fn main() {
     let (holders, events) = (setting("HOLDERS", 2_000_000), setting("EVENTS", 3_000_000));
     let cluster = Cluster::single();
-    let deployment = Deployment::new(&cluster, 1, 2);
-    let (bus, asker) = (deployment.place.bus(), Asker::new(&cluster));
-    let listing = r#"{"specversion":"1.0","id":"list","source":"/treasury","type":"softstake.asset.v1","time":"2026-10-31T12:00:00Z","data":{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{"from_epoch":0,"mode":"pool","commission_rate":"0.1"}}}"#;
-    deployment.place.append("softstake.control", 0, [listing]);
-    deposits(&bus, 0, 0..holders, holders, 1);
-    deployment.publish();
-    let mut instance = start(&deployment);
-    asker.until_at(DEPOSITS, 0, i64::try_from(holders).expect("small"));
-    asker.until_worked_off(LEDGER, 0);
+    let bench = Bench {
+        deployment: Deployment::new(&cluster, 1, 2),
+        asker: Asker::new(&cluster),
+        holders,
+        events,
+    };
+    bench.deployment.place.append("softstake.control", 0, [LISTING]);
+    deposits(&bench.deployment.place.bus(), 0, 0..holders, holders, 1);
+    bench.deployment.publish();
+    let mut instance = start(&bench.deployment);
+    bench
+        .asker
+        .until_at(DEPOSITS, 0, i64::try_from(holders).expect("small"));
+    bench.asker.until_processed(LEDGER, 0);
     println!(
         "{holders} holders are on ledger partition 0, peak memory {} MB",
         peak_mb(instance.id())
     );
-
     for _ in 0..3 {
-        instance.kill();
-        // What comes meanwhile shows when it is ready: it has to be taken in and added up.
-        let next = u64::try_from(asker.readable_end(DEPOSITS, 1)).expect("an offset");
-        deposits(&bus, 1, next..next + 1, holders, 2);
-        deployment.publish();
-        let before = asker.at(LEDGER, 0);
-        let began = Instant::now();
-        instance = start(&deployment);
-        asker.until_at(DEPOSITS, 1, i64::try_from(next + 1).expect("small"));
-        let taken_in = began.elapsed();
-        asker.until_at(LEDGER, 0, before + 1);
-        println!(
-            "ready after a SIGKILL: the next event was taken in after {taken_in:.2?} and added up after {:.2?}, the session's time-out is 3 s",
-            began.elapsed()
-        );
+        instance = bench.restart(instance);
     }
-
-    let measured = |what: &str| {
-        let next = u64::try_from(asker.readable_end(DEPOSITS, 1)).expect("an offset");
-        deposits(&bus, 1, next..next + events, holders, 2);
-        let began = Instant::now();
-        deployment.publish();
-        asker.until_at(DEPOSITS, 1, i64::try_from(next + events).expect("small"));
-        let took = began.elapsed();
-        println!("{events} events {what}: {took:.1?}, {:.0} a second", rate(events, took));
-        took
-    };
-    let alone = measured("while nothing is settled");
-    asker.until_worked_off(LEDGER, 0);
-    let before = transactions_ms(&deployment.said(0)).len();
-    let close = r#"{"specversion":"1.0","id":"close-0","source":"/treasury","type":"softstake.epoch_close.v1","time":"2026-11-02T00:05:00Z","data":{"asset":"ATOM","epoch":0,"reward_pool":"100000"}}"#;
-    deployment.place.append("softstake.control", 0, [close]);
-    deployment.publish();
-    deployment.until("the cut is on record", || {
-        let decisions = cluster.read_decided("softstake.decisions");
-        decisions
-            .iter()
-            .any(|record| record.text().contains(r#""decision":"cut""#))
-    });
-    let settling = Instant::now();
-    let meanwhile = measured("while all holders are paid");
-    let sealed = deployment.sealed();
-    let deadline = Instant::now() + Duration::from_secs(600);
-    while deployment.sealed() == 0 {
-        assert!(Instant::now() < deadline, "it was never sealed");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let transactions = transactions_ms(&deployment.said(0));
-    println!(
-        "{holders} holders paid in {:.1?} (sealed before the events were in: {}); ingest at {:.2} of its rate; longest of {} transactions {} ms; peak memory {} MB",
-        settling.elapsed(),
-        sealed > 0,
-        alone.as_secs_f64() / meanwhile.as_secs_f64(),
-        transactions.len() - before,
-        transactions[before..].iter().max().copied().unwrap_or(0),
-        peak_mb(instance.id())
-    );
+    let alone = bench.ingest("while nothing is settled");
+    bench.asker.until_processed(LEDGER, 0);
+    bench.settle(&cluster, alone, &instance);
     assert_eq!(instance.stop(), Some(0));
 }

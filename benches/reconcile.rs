@@ -1,9 +1,9 @@
-//! Reconciling a bus against working on it: the same records, the same machine, one after the other.
+//! Measures `softstake reconcile` against `softstake run`: the same records, the same machine, one after the other.
 //!
-//! `cargo bench --bench reconcile`; settings: EVENTS (10,000,000), ROUNDS (1), THREADS (2). `TMPDIR` should be on a disk. Take the ratio, not
-//! the rates.
+//! `cargo bench --bench reconcile`; settings: EVENTS (10,000,000), ROUNDS (1), THREADS (2). `TMPDIR` should be on a disk.
+//! Use the ratio, not the rates.
 
-#![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+#![allow(clippy::expect_used, reason = "a measurement that fails ends")]
 
 #[path = "../tests/it/common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a benchmark uses a part of the tests' helpers")]
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::{Place, setting, softstake};
 use softstake::generate::{Synthetic, write};
 
-/// Runs a command; how long it took, and the most memory it had, in MB. What others wrote before is on the disk when it begins.
+/// Runs a command. Returns its duration, and its peak memory in MB. All writes before it are synced first.
 fn measured(command: &mut Command) -> (Duration, u64) {
     rustix::fs::sync();
     let began = Instant::now();
@@ -61,7 +61,7 @@ fn main() {
             .arg("reconcile")
             .arg("--bus")
             .arg(format!("dir:{}", place.bus().display()));
-        // In the same kind of place as what it is measured against.
+        // On the same disk as the run.
         reconcile
             .env("TMPDIR", place.state())
             .env("SOFTSTAKE_THREADS", &threads);

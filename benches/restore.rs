@@ -1,8 +1,9 @@
-//! How long it takes from an empty disk to ready, with the newest snapshots in a folder; and that what comes out afterwards is the same.
+//! Measures the time from an empty disk to a ready deployment, with the newest snapshots in a folder. Checks that the outputs
+//! after that are the same.
 //!
 //! `cargo bench --bench restore`; settings: HOLDERS (5,000,000), THREADS (2). `TMPDIR` should be on a disk.
 
-#![allow(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+#![allow(clippy::expect_used, reason = "a measurement that fails ends")]
 
 #[path = "../tests/it/common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a benchmark uses a part of the tests' helpers")]
@@ -17,18 +18,18 @@ use common::{OUTPUTS, Place, copy, setting, succeed};
 use sha2::{Digest, Sha256};
 use softstake::generate::{Synthetic, write};
 
-/// Lines of a topic in any order: how many, and the sum of their sums.
-fn tally(bus: &Path, topic: &str) -> (u64, u128) {
-    let mut tally = (0, 0u128);
+/// The number of lines of a topic, and a digest that does not depend on their order.
+fn digest(bus: &Path, topic: &str) -> (u64, u128) {
+    let mut digest = (0, 0u128);
     for entry in fs::read_dir(bus.join(topic)).expect("a topic") {
         let file = fs::File::open(entry.expect("an entry").path()).expect("a partition");
         for line in BufReader::new(file).split(b'\n') {
             let sum = Sha256::digest(line.expect("a line"));
             let sum = u128::from_le_bytes(*sum.first_chunk().expect("16 bytes"));
-            tally = (tally.0 + 1, tally.1.wrapping_add(sum));
+            digest = (digest.0 + 1, digest.1.wrapping_add(sum));
         }
     }
-    tally
+    digest
 }
 
 fn main() {
@@ -55,7 +56,7 @@ fn main() {
     };
     write(&place.bus(), &spec, 0..1, &mut |_| {}).expect("a bus is written");
     let (took, _) = run(&place);
-    // Accounts with a balance in the first epoch: those that were paid, and those that were not eligible.
+    // Accounts with a balance in the first epoch: paid, or not eligible.
     let seal = &place.records("softstake.epochs")[0]["data"];
     let count = |value: &serde_json::Value| value.as_u64().expect("a count");
     let not_eligible = ["status", "negative", "below_minimum"].map(|reason| count(&seal["ineligible"][reason]));
@@ -67,7 +68,8 @@ fn main() {
     copy(&place.bus(), &undisturbed.bus());
     copy(&place.state(), &undisturbed.state());
     fs::remove_dir_all(place.state()).expect("a state to lose");
-    // From the start of the process until it has nothing left to do: all stores restored, every block of them read, and all logs at their ends.
+    // From the start of the process until it is idle: all stores are restored, each of their blocks is read, and all logs are
+    // read to their ends.
     let (took, said) = run(&place);
     let restored = said.matches("restored from the snapshot").count();
     println!("{restored} stores restored and ready: {took:.1?}");
@@ -83,7 +85,7 @@ fn main() {
     let mut command = undisturbed.command(None);
     succeed(command.args(["--threads", &threads]));
     for topic in OUTPUTS {
-        let (ours, theirs) = (tally(&place.bus(), topic), tally(&undisturbed.bus(), topic));
+        let (ours, theirs) = (digest(&place.bus(), topic), digest(&undisturbed.bus(), topic));
         println!(
             "{topic}: {} records, {:032x}; never lost: {} records, {:032x}",
             ours.0, ours.1, theirs.0, theirs.1

@@ -1,5 +1,5 @@
-//! What a commit, a scan and a lookup cost. Prints a table; figures are wall-clock nanoseconds per operation, and the processor time of
-//! all threads, compaction included.
+//! Measures a commit, a scan and a lookup of the store. Prints a table of nanoseconds per operation: wall-clock time, and the
+//! processor time of all threads, compaction included.
 //!
 //!     cargo bench --bench store -- [ACCOUNTS [OPERATIONS]]
 
@@ -16,13 +16,14 @@ use softstake::store::{Changes, Store, row};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
+/// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Additions, through the log and the memtable.
+    /// Additions, through the write-ahead log and the memtable.
     Log,
-    /// Additions, as a file of their own.
+    /// Additions, as an ingested file.
     File,
-    /// Rows combined in a hash map, read, changed, put; as a file of their own.
+    /// Rows are combined in a hash map, then read, changed and put, as an ingested file.
     ReadAndPut,
 }
 
@@ -30,7 +31,7 @@ fn slices(keys: &[Vec<u8>]) -> Vec<&[u8]> {
     keys.iter().map(Vec::as_slice).collect()
 }
 
-/// SplitMix64: the same keys in every run.
+/// SplitMix64. It gives the same keys in every run.
 struct Random(u64);
 
 impl Random {
@@ -79,7 +80,7 @@ impl Clock {
     }
 }
 
-/// Processor time of this process so far; zero where /proc does not tell.
+/// Processor time of this process so far; zero without /proc.
 fn processor() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks: u64 = stat
@@ -233,7 +234,7 @@ fn combining(batch: usize, accounts: u64) -> Outcome {
             changes.add(key, *row);
         }
         let (adding, _) = clock.per(batch);
-        // A range that covers everything leaves nothing to apply, so what is timed is sorting and grouping.
+        // The deleted range covers all keys, so nothing is applied: only sorting and grouping are measured.
         changes.delete_range(&[1], &[255]);
         let clock = Clock::start();
         store.commit(&mut changes, &Position::default())?;
@@ -261,7 +262,7 @@ fn main() -> Outcome {
     println!("       way    batch     wall processor    rows      scan   RSS MB");
     for batch in [1_000, 10_000, 30_000, 50_000, 100_000, 500_000] {
         for way in [Way::Log, Way::File, Way::ReadAndPut] {
-            // A few hundred small commits tell enough.
+            // A few hundred small commits are enough.
             let operations = operations.min(batch * 500);
             additions(way, batch, operations, accounts as u64, &shared)?;
         }

@@ -1,10 +1,10 @@
-//! Throughput of `softstake run --until-idle` against parsing the same files with `serde_json` into borrowed structs on one thread,
-//! in the same run, and the peak memory of the first; then the peak memory with five million accounts that all hold something, settled twice.
+//! Measures the throughput of `softstake run --until-idle` against a parser: `serde_json` reads the same files into borrowed
+//! structs on one thread. Also measures the peak memory of the run, and that of a run in which five million accounts with a
+//! balance are settled twice.
 //!
-//! `cargo bench --bench throughput`; settings: EVENTS (5,000,000), ACCOUNTS (1,000,000), ASSETS (4), EPOCHS (5: each is settled, which is
-//! work the parser does not have), PARTITIONS (4), LEDGER (4), ROUNDS (3),
-//! HOLDERS (5,000,000).
-//! Rounds alternate, so that what else the machine does falls on both; take the ratio, not the rates.
+//! `cargo bench --bench throughput`; settings: EVENTS (5,000,000), ACCOUNTS (1,000,000), ASSETS (4), EPOCHS (5), PARTITIONS (4),
+//! LEDGER (4), ROUNDS (3), HOLDERS (5,000,000). Each epoch is settled, which the parser does not do.
+//! The two alternate, so that other load on the machine affects both. Use the ratio, not the rates.
 
 use std::borrow::Cow;
 use std::fs;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use softstake::generate::{Synthetic, write};
 
-/// An event as a parser that does nothing else would read it.
+/// An event, as read by a parser only.
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "read, not looked at: that is what is measured")]
+#[allow(dead_code, reason = "only parsing is measured")]
 struct Event<'a> {
     #[serde(borrow)]
     specversion: Cow<'a, str>,
@@ -35,7 +35,7 @@ struct Event<'a> {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "read, not looked at: that is what is measured")]
+#[allow(dead_code, reason = "only parsing is measured")]
 struct Data<'a> {
     #[serde(borrow)]
     account: Option<Cow<'a, str>>,
@@ -68,7 +68,7 @@ struct Data<'a> {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "read, not looked at: that is what is measured")]
+#[allow(dead_code, reason = "only parsing is measured")]
 struct Party<'a> {
     #[serde(borrow)]
     account: Cow<'a, str>,
@@ -77,7 +77,7 @@ struct Party<'a> {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "read, not looked at: that is what is measured")]
+#[allow(dead_code, reason = "only parsing is measured")]
 struct Fee<'a> {
     #[serde(borrow)]
     asset: Cow<'a, str>,
@@ -92,7 +92,7 @@ fn setting(name: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-/// Reads and parses all source files; returns how many records parsed, and how long it took.
+/// Reads and parses all source files. Returns the number of parsed records, and the duration.
 fn parse(bus: &Path) -> (u64, Duration) {
     let began = Instant::now();
     let mut parsed = 0;
@@ -116,7 +116,7 @@ fn parse(bus: &Path) -> (u64, Duration) {
     (parsed, began.elapsed())
 }
 
-/// Runs the program on a bus; returns how long it took, and its peak memory in bytes.
+/// Runs the program on a bus. Returns its duration, and its peak memory in bytes.
 fn run(bus: &Path, state: &Path, ledger: u64) -> (Duration, u64) {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_softstake"))
@@ -193,7 +193,7 @@ fn main() {
     );
 }
 
-/// A bus on which every account holds something, with two closes.
+/// Writes a bus on which every account has a balance, with two closes.
 fn hold(bus: &Path, holders: u64, partitions: u64) -> std::io::Result<()> {
     let (deposits, control) = (bus.join("exchange.deposits"), bus.join("softstake.control"));
     fs::create_dir_all(&deposits)?;
@@ -224,7 +224,7 @@ fn hold(bus: &Path, holders: u64, partitions: u64) -> std::io::Result<()> {
     file.flush()
 }
 
-/// A bus of hard links to another's files: the same records without copying them.
+/// Makes a bus of hard links to the files of another: the same records without a copy.
 fn link(from: &Path, to: &Path) {
     for topic in fs::read_dir(from)
         .expect("a bus")

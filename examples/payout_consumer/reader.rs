@@ -170,7 +170,9 @@ impl Reader {
                 return Ok(false);
             };
             if start > 0 {
-                warn!("{topic}, partition {partition}: the records before offset {start} are deleted and cannot be paid");
+                warn!(
+                    "{topic}, partition {partition}: the records before offset {start} are deleted and cannot be paid"
+                );
             }
             new.insert((topic, partition), start);
         }

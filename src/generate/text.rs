@@ -1,15 +1,18 @@
 //! Amounts and times as text.
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+
 use crate::generate::draws::Draws;
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
-/// 10^`exponent`; the exponents used here stay far below what a `u128` holds.
+/// 10^`exponent`. The exponents used here are far below the limit of a `u128`.
 pub(crate) const fn power_of_ten(exponent: u32) -> u128 {
     10_u128.pow(exponent)
 }
 
-/// `units * 10^-decimals` without needless zeros.
+/// `units * 10^-decimals` without trailing zeros.
 pub(crate) fn decimal(units: u128, decimals: u8) -> String {
     if decimals == 0 {
         return units.to_string();
@@ -34,7 +37,7 @@ fn narrow(number: u128) -> String {
     u64::try_from(number).map_or_else(|_| number.to_string(), |small| small.to_string())
 }
 
-/// The same amount, now and then with zeros that change nothing.
+/// The same amount, sometimes with extra zeros that do not change it.
 pub(crate) fn spell_amount(plain: String, draws: &mut Draws) -> String {
     match draws.below(64) {
         0..4 if plain.contains('.') => format!("{plain}00"),
@@ -46,61 +49,23 @@ pub(crate) fn spell_amount(plain: String, draws: &mut Draws) -> String {
     }
 }
 
-/// Year, month, day of a day counted from 1970-01-01 (the civil-from-days rule for the Gregorian calendar).
-fn civil(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_month)
+/// The UTC date and time of `time_ms`, milliseconds since 1970.
+fn utc(time_ms: i64) -> DateTime {
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    EPOCH.saturating_add(SignedDuration::from_millis(time_ms))
 }
 
-/// `YYYY-MM-DDTHH:MM:SS` of `time_ms`, milliseconds since 1970 and a whole second in the result.
+/// `YYYY-MM-DDTHH:MM:SS`. Milliseconds are cut off.
 fn seconds_text(time_ms: i64) -> String {
-    let (year, month, day) = civil(time_ms.div_euclid(DAY_MS));
-    let second = time_ms.rem_euclid(DAY_MS) / 1_000;
-    let mut text = String::with_capacity(32);
-    push_digits(&mut text, year, 1_000);
-    for (mark, part) in [('-', month), ('-', day), ('T', second / 3_600)] {
-        text.push(mark);
-        push_digits(&mut text, part, 10);
-    }
-    for part in [second / 60 % 60, second % 60] {
-        text.push(':');
-        push_digits(&mut text, part, 10);
-    }
-    text
-}
-
-/// Pushes the digits of `number` from the one worth `first` on.
-fn push_digits(text: &mut String, number: i64, first: i64) {
-    let mut worth = first;
-    while worth > 0 {
-        let digit = u8::try_from(number / worth % 10).unwrap_or(0);
-        text.push(char::from(b'0' + digit));
-        worth /= 10;
-    }
+    format!("{:.0}", utc(time_ms))
 }
 
 /// `2026-11-01T08:00:00.123Z`
 pub(crate) fn timestamp(time_ms: i64) -> String {
-    let mut text = seconds_text(time_ms);
-    text.push('.');
-    push_digits(&mut text, time_ms.rem_euclid(1_000), 100);
-    text.push('Z');
-    text
+    format!("{:.3}Z", utc(time_ms))
 }
 
-/// The same millisecond in one of the spellings that RFC 3339 allows, mostly the common one.
+/// The same millisecond in one of the spellings of RFC 3339, mostly the common one.
 pub(crate) fn spell_time(time_ms: i64, draws: &mut Draws) -> String {
     let millis = time_ms.rem_euclid(1_000);
     match draws.below(40) {
@@ -120,7 +85,7 @@ pub(crate) fn spell_time(time_ms: i64, draws: &mut Draws) -> String {
             let (offset, minutes) = offsets[draws.index(offsets.len())];
             format!("{}.{millis:03}{offset}", seconds_text(time_ms + minutes * 60_000))
         }
-        // The midnight that opens a month may be written as the leap second before it.
+        // The first midnight of a month may be written as the leap second before it.
         7..12 if millis == 0 && starts_a_month(time_ms) => {
             format!("{}:60Z", &seconds_text(time_ms - 1)[..16])
         }
@@ -131,7 +96,7 @@ pub(crate) fn spell_time(time_ms: i64, draws: &mut Draws) -> String {
 }
 
 fn starts_a_month(time_ms: i64) -> bool {
-    time_ms.rem_euclid(DAY_MS) == 0 && civil(time_ms.div_euclid(DAY_MS)).2 == 1
+    time_ms.rem_euclid(DAY_MS) == 0 && utc(time_ms).day() == 1
 }
 
 #[cfg(test)]
@@ -139,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_follow_the_calendar() {
         let cases = [
             (0, "1970-01-01T00:00:00.000Z"),
             (1_570_752_011_620, "2019-10-11T00:00:11.620Z"),
@@ -154,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_have_no_needless_digits() {
+    fn amounts_have_no_trailing_zeros() {
         let cases = [
             (1, 0, "1"),
             (1, 6, "0.000001"),

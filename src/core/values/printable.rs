@@ -1,10 +1,12 @@
 //! Which characters are printable, and how the others are shown.
+//!
+//! The escaping is here and not in `cli`, because the reasons of rejections quote text from events, and need it as well.
 
 use std::borrow::Cow;
 
-/// The text with every character that a terminal might act on, hide or confuse with another blank shown as `\u{..}`.
+/// Replaces by `\u{..}` every character that a terminal might execute, hide, or show like another blank.
 ///
-/// For names and payloads of others wherever people read them. It is no encoding: backslashes stay as they are.
+/// For names and payloads from outside wherever people read them. The result cannot be decoded: backslashes are not escaped.
 pub fn escape_for_terminal(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find(is_unsafe_to_show) else {
         return Cow::Borrowed(text);
@@ -22,7 +24,7 @@ pub fn escape_for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Category Cf of Unicode 16, ascending. Written out, so that a newer table never changes a replay.
+/// Category Cf of Unicode 16, ascending. The table is fixed here, so that a newer Unicode version never changes a replay.
 pub(super) const FORMAT_CHARACTERS: [(char, char); 21] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),
@@ -47,8 +49,8 @@ pub(super) const FORMAT_CHARACTERS: [(char, char); 21] = [
     ('\u{e0020}', '\u{e007f}'),
 ];
 
-/// Allowed in a name, but invisible, blank or of nobody's definition on a screen: blanks other than U+0020 (Zs),
-/// fillers and joiners, variation selectors, private use and tags.
+/// Allowed in a name, but invisible, blank or undefined on a screen: blanks other than U+0020 (Zs), fillers and joiners,
+/// variation selectors, private use and tags.
 const MISLEADING_CHARACTERS: [(char, char); 20] = [
     ('\u{a0}', '\u{a0}'),
     ('\u{34f}', '\u{34f}'),
@@ -84,7 +86,7 @@ fn is_unsafe_to_show(character: char) -> bool {
     is_unprintable(character) || within(&MISLEADING_CHARACTERS, character)
 }
 
-/// Whether a table of ascending ranges, both ends included, has the character.
+/// Whether a table of ascending ranges, both ends included, contains the character.
 fn within(ranges: &[(char, char)], character: char) -> bool {
     let after = ranges.partition_point(|(_, last)| *last < character);
     ranges.get(after).is_some_and(|(first, _)| *first <= character)

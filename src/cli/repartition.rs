@@ -22,9 +22,9 @@ use crate::task::stats::Stats;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Stop all instances first; new source records wait on their topics meanwhile. The command processes the rest of the ledger, \
-moves the rows of each range of buckets to its new store, and then writes the new layout to the bus, which puts it in force. \
-If the command is killed before that, nothing has changed: run it again. On Kafka, it adds partitions to softstake.ledger if \
-needed. No payout depends on the number of partitions.
+and moves the rows of each range of buckets to its new store. Then it writes the new layout to the bus, which puts it in \
+force. If the command is killed before that, nothing has changed: run it again. On Kafka, it adds partitions to \
+softstake.ledger if needed. No payout depends on the number of partitions.
 
 With several instances, name the place of the snapshots: the other instances get their new stores from there.
 

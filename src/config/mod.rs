@@ -2,8 +2,8 @@
 //!
 //! Each value has its origin. An unknown setting is an error: a misspelt name must never leave a setting at its default.
 //!
-//! The setting `log.level` is the key `level` of the table `[log]` in the file, the variable `SOFTSTAKE_LOG__LEVEL` (a dot
-//! becomes two underscores), and the flag `--log-level`.
+//! The setting `log.level` is the key `level` of the table `[log]` in the file. Its variable is `SOFTSTAKE_LOG__LEVEL`: a
+//! dot becomes two underscores. Its flag is `--log-level`.
 
 mod address;
 mod error;

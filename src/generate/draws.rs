@@ -1,5 +1,5 @@
-//! Seeded draws, built on the raw words of ChaCha8. The ranges and shuffles of a library may change from one release to
-//! the next, but a seed has to give the same bytes for ever.
+//! Seeded draws, built on the raw words of ChaCha8. A library may change its ranges and shuffles from one release to the
+//! next, but a seed has to give the same bytes for ever.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

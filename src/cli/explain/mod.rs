@@ -17,9 +17,10 @@ use crate::core::values::ids::Epoch;
 /// Explain a payout, or why there is none
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The explanation is computed from the log: the balance at the start of the epoch, every change with its event, the part of it \
-that counts, the rules in force, the division, and the part that is cut off. It also names rejected events, late events and \
-second copies. The text can be sent to the customer. --json has every number exactly, in the smallest units of the asset.
+The explanation is computed from the log. It shows the balance at the start of the epoch, and every change with its event. \
+It shows the part that counts, the rules in force, the division, and the part that is cut off. It also names rejected \
+events, late events and second copies. The text can be sent to the customer. --json has every number exactly, in the \
+smallest units of the asset.
 
 Example:
   softstake explain ATOM 12 u-0042 --bus dir:bus")]

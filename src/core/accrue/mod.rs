@@ -1,7 +1,7 @@
 //! The state machine over one ledger partition: it adds up postings, and settles an epoch when the barriers of all sources are in.
 //!
-//! The files in the order in which money moves: [`row`] adds up postings, [`eligibility`] and [`settle`] hold the rules, [`assess`]
-//! measures accounts and sums them, [`emit`] pays them.
+//! In the order in which money moves: [`row`] adds up postings, [`assess`] measures accounts and sums them, [`emit`] pays them.
+//! [`eligibility`] and [`settle`] hold the rules.
 
 pub mod assess;
 pub mod eligibility;

@@ -1,10 +1,10 @@
 //! The state machine over one source partition: it reads records, and writes ledger blocks, dead letters and late postings.
 //!
 //! Its outputs are a function of the partition's records and of the decisions, and of nothing else. A listing is in force from a
-//! recorded offset, a cut is an offset, and the task never passes an offset that an open question could concern
+//! recorded offset, and a cut is an offset. The task never passes an offset that an open question could concern
 //! ([`Ingest::limit`]).
 //!
-//! [`apply`] applies a record: [`judge`] has the rules about it, and [`posting`] splits its event into legs. [`decide`] applies
+//! [`apply`] applies a record: [`judge`] has the rules about it, and [`legs`] splits its event into legs. [`decide`] applies
 //! decisions.
 
 mod apply;
@@ -49,7 +49,7 @@ pub struct Ingest {
     next_cut: u64,
 }
 
-/// The state of an ingest task that is stored with its position; seen events and unlisted assets have entries of their own. The order
+/// The state of an ingest task that is stored with its position. Seen events and unlisted assets have entries of their own. The order
 /// of fields and variants, here and below, is part of the stored format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestState {

@@ -214,7 +214,7 @@ impl<'a> TracedIngest<'a> {
             offset,
             id: text(envelope.map(|envelope| envelope.id.as_ref())),
             event_source: text(envelope.map(|envelope| envelope.source.as_ref())),
-            event_type: text(envelope.map(|envelope| envelope.kind.as_ref())),
+            event_type: text(envelope.map(|envelope| envelope.event_type.as_ref())),
             time: time.unwrap_or_default(),
             outcome,
         }))

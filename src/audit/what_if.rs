@@ -20,7 +20,8 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Position, Topic, TopicPartition};
 use crate::core::accrue::row::Row;
 use crate::core::contract::decision::Decision;
-use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::EventType;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::records::Distribution;
 use crate::core::values::amount::ExactAmount;
@@ -193,7 +194,7 @@ impl Amendment {
             asset: Option<String>,
         }
         Envelope::read(record).is_ok_and(|envelope| {
-            Type::of(&envelope.kind).is_ok_and(|kind| kind == Type::Listing)
+            EventType::of(&envelope.event_type).is_ok_and(|event_type| event_type == EventType::Listing)
                 && serde_json::from_str::<Named>(envelope.data)
                     .is_ok_and(|named| named.asset.as_deref() == Some(self.asset().as_str()))
         })

@@ -1,6 +1,7 @@
 //! A listing in a file of its own: a whole `softstake.asset.v1` event, or only its data.
 
-use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::EventType;
 use crate::core::contract::fields::time;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::{Code, Rejection};
@@ -15,7 +16,7 @@ pub(super) fn parse_listing(bytes: &[u8]) -> Result<Listing, Rejection> {
         return Listing::read(text.trim());
     }
     let envelope = Envelope::read(bytes)?;
-    if Type::of(&envelope.kind)? != Type::Listing {
+    if EventType::of(&envelope.event_type)? != EventType::Listing {
         return Err(Code::InvalidEvent.because("`type` is not softstake.asset.v1: the event is not a listing"));
     }
     time(envelope.time, "time")?;

@@ -1,4 +1,4 @@
-//! What an ingest task remembers of the events it has applied.
+//! The applied events, by which copies are recognised.
 
 use arrayvec::ArrayVec;
 
@@ -7,15 +7,14 @@ use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
-/// The default of the setting `dedup_epochs`: for how many epochs duplicates are recognised.
+/// The default of the setting `dedup_epochs`: for so many epochs, copies are recognised.
 pub const DEFAULT_DEDUP_EPOCHS: u64 = 7;
 
-/// An applied event, remembered by its id and source.
+/// An applied event, as the dedup index keeps it under its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenEvent {
-    /// Of its type, time and data.
     pub fingerprint: u128,
-    /// Where its applied postings belong; none for a status, which is never forgotten.
+    /// The epochs of its postings, by their time. A status has none, and never expires.
     pub postings: ArrayVec<AssetEpoch, MAX_LEGS>,
 }
 
@@ -40,10 +39,10 @@ impl SeenEvent {
     /// Reads the stored form.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the length is wrong.
     pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let undecodable = || Fault::Undecodable {
-            what: "a remembered event",
+            what: "a seen event",
             why: "its length is wrong".into(),
         };
         let (fingerprint, mut rest) = bytes.split_first_chunk::<16>().ok_or_else(undecodable)?;
@@ -83,8 +82,7 @@ pub fn check_copy(applied: u128, copy: u128) -> Result<(), Rejection> {
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).
 pub trait DedupIndex {
-    /// What is remembered of an event.
     fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent>;
-    /// Remembers an event, in place of what was remembered under the same identity.
+    /// Adds an event. It replaces one with the same identity.
     fn insert(&mut self, identity: [u8; 16], seen: SeenEvent);
 }

@@ -1,9 +1,9 @@
-//! The pure core: it takes records and returns changes and outputs as data. No input or output, no clock, no randomness, no
-//! threads; it imports nothing of the other folders.
+//! The pure core. It takes records, and returns changes and outputs as data. It has no input or output, no clock, no randomness and no
+//! threads, and it imports no other folder.
 //!
-//! The rooms, from the ground up: [`values`] (amounts, times, names), [`contract`] (the events and records that others see), [`protocol`] (the
-//! messages between our own tasks), [`dedup`], and the three state machines in the order in which money moves: [`ingest`], [`accrue`],
-//! [`coordinate`].
+//! Each of these uses only the ones before it: [`fault`], [`values`] (amounts, times, names), [`contract`] (the events and records that others
+//! see), [`protocol`] (the messages between the tasks), [`dedup`]. Then come the three state machines, in the order in which money moves:
+//! [`ingest`], [`accrue`], [`coordinate`].
 
 pub mod accrue;
 pub mod contract;

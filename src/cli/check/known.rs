@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::contract::event::{Envelope, Event};
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::SourceEvent;
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings;
@@ -89,7 +90,7 @@ impl KnownAssets {
         unlisted: &mut BTreeMap<Asset, u64>,
     ) -> Result<SourceVerdict, Rejection> {
         let (time, event) = read_event(envelope)?;
-        if matches!(event, Event::Status { .. }) {
+        if matches!(event, SourceEvent::Status { .. }) {
             return Ok(SourceVerdict::Applied);
         }
         let mut verdict = SourceVerdict::Ignored;

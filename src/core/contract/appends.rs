@@ -1,10 +1,10 @@
-//! Records to append to topics: what a fold says, as data.
+//! The records that a state machine appends to topics, as data.
 
 use std::ops::Range;
 
 use crate::core::contract::topic::TopicPartition;
 
-/// Records to append, packed into one buffer.
+/// Records to append. They share one buffer.
 #[derive(Debug, Clone, Default)]
 pub struct Outputs {
     bytes: Vec<u8>,
@@ -12,12 +12,12 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Adds a record. On a topic of lines the value must hold no line feed.
+    /// Adds a record. On a topic of lines, the value must hold no line feed.
     pub fn push(&mut self, to: TopicPartition, key: &[u8], value: &[u8]) {
         self.push_with(to, key, |buffer| buffer.extend_from_slice(value));
     }
 
-    /// Adds a record whose value `write` appends to the buffer it is given.
+    /// Adds a record. `write` appends its value to a buffer.
     pub fn push_with(&mut self, to: TopicPartition, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
@@ -26,7 +26,7 @@ impl Outputs {
         self.items.push((to, start..middle, middle..self.bytes.len()));
     }
 
-    /// The records: where to, key, value; in the order they were added.
+    /// The partition, key and value of each record, in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (TopicPartition, &[u8], &[u8])> {
         self.items
             .iter()
@@ -43,7 +43,6 @@ impl Outputs {
         kept
     }
 
-    /// Whether there is nothing to append.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -55,7 +54,7 @@ impl Outputs {
         self.bytes.len()
     }
 
-    /// Drops all records and keeps the memory.
+    /// Removes all records, and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();

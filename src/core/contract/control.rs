@@ -1,8 +1,8 @@
-//! What treasury says on the control topic (contract, section 3).
+//! The events of the control topic (contract, section 3).
 
 use std::borrow::Cow;
 
-use crate::core::contract::event::Type;
+use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
 use crate::core::contract::fields::fields;
 use crate::core::contract::listing::Listing;
@@ -11,27 +11,23 @@ use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
-/// An event of the control topic, checked as far as it can be without knowing the assets.
+/// An event of the control topic. The rules that depend on the listed assets are not checked yet.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Control<'a> {
+pub enum ControlEvent<'a> {
     /// Lists an asset, or changes its programme.
     Listing(Box<Listing>),
     /// Adds to the pool of an epoch.
     ValidatorReward {
-        /// The asset paid.
         asset: Asset,
-        /// How much, more than zero.
+        /// Greater than zero.
         amount: Amount,
-        /// Which validator paid.
         validator: Cow<'a, str>,
     },
     /// Closes an epoch.
     EpochClose {
-        /// The asset.
         asset: Asset,
-        /// The epoch's number.
         epoch: Epoch,
-        /// What there is to share; `None` for nothing.
+        /// The pool to share, without the validators' rewards.
         reward_pool: Option<Amount>,
     },
 }
@@ -47,15 +43,15 @@ fields!(CloseFields {
     reward_pool
 });
 
-impl<'a> Control<'a> {
-    /// Reads `data`, a raw JSON object, as a control event of type `kind`.
+impl<'a> ControlEvent<'a> {
+    /// Reads `data`, a raw JSON object, as a control event of type `event_type`.
     ///
     /// # Errors
     /// Those of [`Listing::read`]; `wrong_topic` for an event of the source topics.
-    pub fn read(kind: Type, data: &'a str) -> Result<Self, Rejection> {
-        match kind {
-            Type::Listing => Ok(Self::Listing(Box::new(Listing::read(data)?))),
-            Type::ValidatorReward => {
+    pub fn read(event_type: EventType, data: &'a str) -> Result<Self, Rejection> {
+        match event_type {
+            EventType::Listing => Ok(Self::Listing(Box::new(Listing::read(data)?))),
+            EventType::ValidatorReward => {
                 let fields: RewardFields = fields::object(data, "data")?;
                 Ok(Self::ValidatorReward {
                     asset: fields::asset(fields.asset, "asset")?,
@@ -63,7 +59,7 @@ impl<'a> Control<'a> {
                     validator: fields::text(fields.validator, "validator")?,
                 })
             }
-            Type::EpochClose => {
+            EventType::EpochClose => {
                 let fields: CloseFields = fields::object(data, "data")?;
                 Ok(Self::EpochClose {
                     asset: fields::asset(fields.asset, "asset")?,

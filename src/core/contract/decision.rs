@@ -1,4 +1,4 @@
-//! What was decided while running (contract, section 4), as it stands on `softstake.decisions`.
+//! The decisions of the coordinator (contract, section 4): the records of `softstake.decisions`.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::core::fault::Fault;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
-/// An offset for each of some partitions; written `{topic: {partition: offset}}`.
+/// Offsets by partition. Their JSON is `{topic: {partition: offset}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offsets(pub BTreeMap<TopicPartition, u64>);
 
-// Partitions are strings in between: keys of JSON objects are, and serde keeps them so inside a tagged enum.
+// Keys of JSON objects are strings, and serde does not turn them into numbers inside a tagged enum.
 impl Serialize for Offsets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut topics: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
@@ -44,125 +44,88 @@ impl<'de> Deserialize<'de> for Offsets {
     }
 }
 
-/// One decision of the coordinator. Offsets of `softstake.control` say which record led to it.
+/// One decision of the coordinator. `control_offset` is the offset on `softstake.control` of the record that is decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "snake_case")]
 pub enum Decision {
-    /// These source partitions are read from here on; the cuts taken earlier are 0 for them.
-    SourcesAdded {
-        /// The new ones.
-        sources: Vec<TopicPartition>,
-    },
-    /// An asset is to be listed; every source partition answers whether it has passed over postings of it.
-    ListingProposed {
-        /// The listing's place on the control topic.
-        control_offset: u64,
-        /// The listing's data.
-        listing: Box<Listing>,
-    },
-    /// The asset is listed.
+    /// These source partitions are new. They are in no earlier cut, so all their events for closed epochs are late.
+    SourcesAdded { sources: Vec<TopicPartition> },
+    /// A first listing is proposed. Every source partition answers whether it ignored postings of the asset.
+    ListingProposed { control_offset: u64, listing: Box<Listing> },
+    /// The asset is listed. Assets are numbered in the order of these decisions.
     ListingAccepted {
-        /// The listing's place on the control topic.
         control_offset: u64,
-        /// The asset's number: assets are numbered in the order they are listed.
         number: u16,
-        /// The listing's data.
         listing: Box<Listing>,
-        /// From which offset on each source partition knows the asset.
+        /// The first offset of each source partition at which the asset is listed.
         in_force_from: Offsets,
     },
-    /// The asset is not listed: postings that the listing covers were passed over.
+    /// The asset is not listed, because postings that the listing covers were ignored.
     ListingRefused {
-        /// The listing's place on the control topic.
         control_offset: u64,
-        /// The listing's data.
         listing: Box<Listing>,
-        /// Why.
         code: Code,
-        /// Where each source partition stood when it answered.
+        /// The position of each source partition when it answered.
         answered_at: Offsets,
     },
-    /// The asset's programme changes from a later epoch on.
+    /// The asset has another programme from a later epoch on.
     ProgrammeChanged {
-        /// The listing's place on the control topic.
         control_offset: u64,
-        /// The asset's number.
         number: u16,
-        /// The listing's data.
         listing: Box<Listing>,
     },
     /// A reward was added to the pool of an epoch.
     RewardAdded {
-        /// The reward's place on the control topic.
         control_offset: u64,
-        /// The asset.
         asset: Asset,
-        /// The epoch whose pool it went into.
+        /// The epoch whose pool it is added to.
         epoch: Epoch,
-        /// How much.
         amount: String,
     },
-    /// The epoch closes; every source partition fixes its part of the cut.
+    /// The epoch closes. Every source partition answers with its part of the cut.
     CloseAccepted {
-        /// The close's place on the control topic.
         control_offset: u64,
-        /// The asset.
         asset: Asset,
-        /// Its number.
         number: u16,
-        /// The epoch.
         epoch: Epoch,
     },
-    /// The cut is taken.
+    /// The cut of an epoch: all answers to its close.
     Cut {
-        /// The asset.
         asset: Asset,
-        /// Its number.
         number: u16,
-        /// The epoch.
         epoch: Epoch,
-        /// The offset below which an event counts, for each source partition.
+        /// For each source partition, the offset below which an event counts for the epoch.
         cut: Offsets,
     },
-    /// A control record was refused; it is on the dead letters too.
-    Refused {
-        /// The record's place on the control topic.
-        control_offset: u64,
-        /// Why.
-        code: Code,
-    },
-    /// All control records below an offset are decided.
-    ControlRead {
-        /// That offset.
-        to: u64,
-    },
+    /// A control record was rejected. It is on the dead letters too.
+    Refused { control_offset: u64, code: Code },
+    /// All control records below this offset are decided.
+    ControlRead { to: u64 },
 }
 
-/// The envelope of a decision.
 #[derive(Serialize, Deserialize)]
 struct DecisionEnvelope<D> {
     specversion: String,
     id: String,
     source: String,
     #[serde(rename = "type")]
-    kind: String,
+    event_type: String,
     data: D,
 }
 
-/// The type of a decision's record.
 pub const DECISION_TYPE: &str = "softstake.decision.v1";
 
 impl Decision {
-    /// The record of the `number`-th decision.
+    /// Encodes the record of decision `number`, counted from 0.
     ///
     /// # Errors
-    /// None in practice: all of it is plain JSON.
+    /// None in practice.
     pub fn write(&self, number: u64) -> Result<Vec<u8>, Fault> {
         let envelope = DecisionEnvelope {
             specversion: "1.0".into(),
             id: number.to_string(),
             source: "/softstake".into(),
-            kind: DECISION_TYPE.into(),
+            event_type: DECISION_TYPE.into(),
             data: self,
         };
         serde_json::to_vec(&envelope).map_err(|error| Fault::Undecodable {
@@ -174,7 +137,7 @@ impl Decision {
     /// Reads a decision from its record.
     ///
     /// # Errors
-    /// If it is none: somebody else wrote to the topic, or a newer version did.
+    /// If the record is no decision: another program or a newer version wrote it.
     pub fn read(record: &[u8]) -> Result<Self, Fault> {
         let undecodable = |why: String| Fault::Undecodable {
             what: "a record of softstake.decisions",
@@ -182,8 +145,8 @@ impl Decision {
         };
         let envelope: DecisionEnvelope<Self> =
             serde_json::from_slice(record).map_err(|error| undecodable(error.to_string()))?;
-        if envelope.kind != DECISION_TYPE {
-            return Err(undecodable(format!("its type is {}", envelope.kind)));
+        if envelope.event_type != DECISION_TYPE {
+            return Err(undecodable(format!("its type is {}", envelope.event_type)));
         }
         Ok(envelope.data)
     }

@@ -1,6 +1,6 @@
 //! A record of an input topic, read as far as its envelope.
 
-use crate::core::contract::event::Envelope;
+use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fingerprint;
 use crate::core::contract::rejection::Rejection;
 

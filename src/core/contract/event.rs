@@ -1,106 +1,20 @@
-//! What the exchange says (contract, section 3): the envelope of a record, and the events of the source topics.
+//! The types of events, and the events of the source topics (contract, section 3).
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
-use crate::core::contract::fingerprint::{Part, fingerprint};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 
-/// The envelope of a record, CloudEvents 1.0 in structured mode, before anything inside is judged.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Envelope<'a> {
-    /// Identifies the event together with `source`.
-    pub id: Cow<'a, str>,
-    /// Who said it.
-    pub source: Cow<'a, str>,
-    /// The event's type and version.
-    pub kind: Cow<'a, str>,
-    /// The event time, as raw JSON.
-    pub time: &'a str,
-    /// The event's fields, a raw JSON object.
-    pub data: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    specversion: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    id: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    source: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw", rename = "type")]
-    kind: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    time: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    data: RawField<'a>,
-}
-
-impl<'a> Envelope<'a> {
-    /// Reads the envelope of a record's bytes.
-    ///
-    /// # Errors
-    /// `invalid_json`, `invalid_event`.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, Rejection> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
-        })?;
-        // A derived reader would take an array for an object, field by field.
-        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-            return Err(fields::not_an_object(text, "the record"));
-        }
-        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| fields::explain(text, "the record", &error))?;
-        let specversion = fields::text(wire.specversion, "specversion")?;
-        if specversion != "1.0" {
-            return Err(Code::InvalidEvent.because("`specversion` must be \"1.0\""));
-        }
-        let id = filled(wire.id, "id")?;
-        let source = filled(wire.source, "source")?;
-        let kind = filled(wire.kind, "type")?;
-        let data = fields::required(wire.data, "data")?;
-        if !data.starts_with('{') {
-            return Err(Code::InvalidEvent.because("`data` must be a JSON object"));
-        }
-        let time = fields::required(wire.time, "time")?;
-        Ok(Self {
-            id,
-            source,
-            kind,
-            time,
-            data,
-        })
-    }
-
-    /// The fingerprint by which an identical copy is told from a conflicting one.
-    #[must_use]
-    pub fn fingerprint(&self) -> u128 {
-        fingerprint(&self.kind, Some(Part::Json(self.time)), Some(Part::Json(self.data)))
-    }
-}
-
-/// A required string that is not empty.
-fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, Rejection> {
-    let text = fields::text(field, name)?;
-    if text.is_empty() {
-        return Err(Code::InvalidEvent.because(format!("`{name}` is empty")));
-    }
-    Ok(text)
-}
-
 /// The most legs of an event: a trade with two fees.
 pub const MAX_LEGS: usize = 6;
 
-/// The types of events that Softstake takes in.
+/// The types of the events that Softstake reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
+pub enum EventType {
     /// `exchange.deposit.v1`
     Deposit,
     /// `exchange.opening_balance.v1`
@@ -123,8 +37,8 @@ pub enum Type {
     EpochClose,
 }
 
-impl Type {
-    /// The type of this name.
+impl EventType {
+    /// The type with this name.
     ///
     /// # Errors
     /// `unsupported_type`.
@@ -149,14 +63,14 @@ impl Type {
         })
     }
 
-    /// Whether it belongs on the control topic; all others belong on source topics.
+    /// Whether the event belongs on the control topic. All others belong on source topics.
     #[must_use]
     pub const fn is_control(self) -> bool {
         matches!(self, Self::Listing | Self::ValidatorReward | Self::EpochClose)
     }
 }
 
-/// At most 100 characters of a text, for a message.
+/// At most the first 100 characters of a text, for a message.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(100) {
         Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
@@ -164,106 +78,80 @@ pub fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// An event of a source topic, its fields checked for syntax; what depends on the assets is not judged yet.
+/// An event of a source topic. The syntax of its fields is checked; the rules that depend on an asset are not.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// Money in.
+pub enum SourceEvent<'a> {
     Deposit(Balance<'a>),
-    /// The balance held when the asset's programme starts; counts at its anchor.
+    /// A balance from before the asset was listed. It counts from the anchor.
     OpeningBalance(Balance<'a>),
-    /// Money out.
     Withdrawal {
-        /// How much, and whose.
         balance: Balance<'a>,
         /// Taken in addition to the amount, perhaps in another asset: a leg of its own.
         fee: Option<Fee>,
     },
-    /// A trade between two accounts.
     Trade(Box<Trade<'a>>),
-    /// Money from one account to another.
     Transfer {
-        /// Who gives.
         from: AccountName<'a>,
-        /// Who gets.
         to: AccountName<'a>,
-        /// What.
         asset: Asset,
-        /// How much.
         amount: Amount,
     },
-    /// A correction.
     Adjustment {
-        /// Whether it takes.
+        /// Whether it is a debit.
         negative: bool,
-        /// How much, and whose.
         balance: Balance<'a>,
     },
-    /// From the event's time on, the account's status is this.
+    /// The account has this status from the event's time on.
     Status {
-        /// Whose.
         account: AccountName<'a>,
-        /// The status.
         status: Status,
     },
 }
 
-/// An amount of an asset that comes to an account or leaves it.
+/// An amount that an account gets or loses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Balance<'a> {
-    /// Whose.
     pub account: AccountName<'a>,
-    /// Of what.
     pub asset: Asset,
-    /// How much.
     pub amount: Amount,
 }
 
-/// A fee, always a debit.
+/// A fee is always a debit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fee {
-    /// In which asset it is taken.
     pub asset: Asset,
-    /// How much.
     pub amount: Amount,
 }
 
-/// A trade: the buyer gets base and gives quote.
+/// A trade: the buyer gets `base` and pays `quote`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trade<'a> {
-    /// What is bought.
     pub base: Asset,
-    /// What it is paid in.
     pub quote: Asset,
-    /// Quote per base.
+    /// The amount of quote per unit of base.
     pub price: Amount,
-    /// How much base.
+    /// The amount of base.
     pub quantity: Amount,
-    /// How much quote; without it, `price * quantity`.
+    /// The amount of quote; `price * quantity` without it.
     pub quote_quantity: Option<Amount>,
-    /// Who buys.
     pub buyer: Party<'a>,
-    /// Who sells.
     pub seller: Party<'a>,
 }
 
 /// One side of a trade.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Party<'a> {
-    /// The account.
     pub account: AccountName<'a>,
-    /// What it pays for the trade.
     pub fee: Option<Fee>,
 }
 
-/// An account's status (contract, section 3). The order breaks ties between statuses of the same time and id.
+/// An account's status (contract, section 3). Of two statuses with the same time and id, the greater one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Status {
-    /// Earns.
     Enrolled = 0,
-    /// Has chosen not to earn.
+    /// The customer chose not to earn.
     OptedOut = 1,
-    /// May not earn.
     Excluded = 2,
 }
 
@@ -312,16 +200,16 @@ fields!(AdjustmentFields {
 });
 fields!(StatusFields { account, status });
 
-impl<'a> Event<'a> {
-    /// Reads `data`, a raw JSON object, as an event of type `kind`.
+impl<'a> SourceEvent<'a> {
+    /// Reads `data`, a raw JSON object, as an event of type `event_type`.
     ///
     /// # Errors
     /// `invalid_event`, `invalid_amount`; `wrong_topic` for a control event.
-    pub fn read(kind: Type, data: &'a str) -> Result<Self, Rejection> {
-        match kind {
-            Type::Deposit => balance(data).map(Self::Deposit),
-            Type::OpeningBalance => balance(data).map(Self::OpeningBalance),
-            Type::Withdrawal => {
+    pub fn read(event_type: EventType, data: &'a str) -> Result<Self, Rejection> {
+        match event_type {
+            EventType::Deposit => balance(data).map(Self::Deposit),
+            EventType::OpeningBalance => balance(data).map(Self::OpeningBalance),
+            EventType::Withdrawal => {
                 let fields: WithdrawalFields = fields::object(data, "data")?;
                 let account = fields::account(fields.account, "account")?;
                 let asset = fields::asset(fields.asset, "asset")?;
@@ -331,7 +219,7 @@ impl<'a> Event<'a> {
                     fee: fee(fields.fee, ["fee", "fee.asset", "fee.amount"])?,
                 })
             }
-            Type::Trade => {
+            EventType::Trade => {
                 let fields: TradeFields = fields::object(data, "data")?;
                 Ok(Self::Trade(Box::new(Trade {
                     base: fields::asset(fields.base_asset, "base_asset")?,
@@ -364,7 +252,7 @@ impl<'a> Event<'a> {
                     )?,
                 })))
             }
-            Type::Transfer => {
+            EventType::Transfer => {
                 let fields: TransferFields = fields::object(data, "data")?;
                 Ok(Self::Transfer {
                     from: fields::account(fields.from_account, "from_account")?,
@@ -373,7 +261,7 @@ impl<'a> Event<'a> {
                     amount: fields::amount(fields.amount, "amount")?,
                 })
             }
-            Type::BalanceAdjustment => {
+            EventType::BalanceAdjustment => {
                 let fields: AdjustmentFields = fields::object(data, "data")?;
                 let account = fields::account(fields.account, "account")?;
                 let asset = fields::asset(fields.asset, "asset")?;
@@ -384,7 +272,7 @@ impl<'a> Event<'a> {
                     balance: Balance { account, asset, amount },
                 })
             }
-            Type::AccountStatus => {
+            EventType::AccountStatus => {
                 let fields: StatusFields = fields::object(data, "data")?;
                 let account = fields::account(fields.account, "account")?;
                 let status = match fields::text(fields.status, "status")?.as_ref() {
@@ -399,7 +287,7 @@ impl<'a> Event<'a> {
                 };
                 Ok(Self::Status { account, status })
             }
-            Type::Listing | Type::ValidatorReward | Type::EpochClose => Err(Code::WrongTopic
+            EventType::Listing | EventType::ValidatorReward | EventType::EpochClose => Err(Code::WrongTopic
                 .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),
         }
     }
@@ -415,7 +303,7 @@ fn balance(data: &str) -> Result<Balance<'_>, Rejection> {
     })
 }
 
-/// An optional fee; `names` are those of the fee and of its two fields.
+/// An optional fee. `names` are the names of the fee and of its two fields.
 fn fee<'a>(field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
     let Some(raw) = field else { return Ok(None) };
     let fields: FeeFields = fields::object(raw.get(), names[0])?;
@@ -425,7 +313,7 @@ fn fee<'a>(field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee>, Rejecti
     }))
 }
 
-/// A required side of a trade; `names` are those of the side, its account, its fee and the fee's fields.
+/// A required side of a trade. `names` are the names of the side, its account, its fee and the fee's fields.
 fn party<'a>(field: RawField<'a>, names: [&str; 5]) -> Result<Party<'a>, Rejection> {
     let raw = fields::required(field, names[0])?;
     let fields: PartyFields = fields::object(raw, names[0])?;

@@ -1,5 +1,5 @@
-//! Reading the fields of a record: every field comes as raw JSON first, so that one that is missing, given twice or of the wrong type is
-//! told apart and named.
+//! Reads the fields of a record. Every field is raw JSON first, so that an error can say whether it is missing, given twice or of the
+//! wrong type.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use crate::core::values::amount::{Amount, AmountError};
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;
 
-/// A field as it stands in the text; `None` if it is missing (`null` is there).
+/// The raw JSON of a field; `None` if the field is missing. `null` is not missing.
 pub type RawField<'a> = Option<&'a RawValue>;
 
-/// For `deserialize_with`: keeps `null` apart from a missing field.
+/// For `deserialize_with`: a `null` becomes `Some`, and a missing field `None`.
 pub fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawField<'de>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -40,21 +40,24 @@ pub(crate) use fields;
 /// Reads `text`, the value of `what`, as an object of known fields.
 pub fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Rejection> {
     if !text.starts_with('{') {
-        return Err(Code::InvalidEvent.because(format!("`{what}` must be a JSON object, not {}", kind(text))));
+        return Err(Code::InvalidEvent.because(format!("`{what}` must be a JSON object, not {}", json_type(text))));
     }
     serde_json::from_str(text).map_err(|error| Code::InvalidEvent.because(format!("`{what}`: {error}")))
 }
 
-/// Why `text`, which does not begin as an object, is none.
+/// The rejection of a text that does not begin with `{`.
 #[must_use]
 pub fn not_an_object(text: &str, what: &str) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
-        Ok(_) => Code::InvalidEvent.because(format!("{what} must be a JSON object, not {}", kind(text.trim_start()))),
+        Ok(_) => Code::InvalidEvent.because(format!(
+            "{what} must be a JSON object, not {}",
+            json_type(text.trim_start())
+        )),
     }
 }
 
-/// Why `text` could not be read as an object of known fields.
+/// The rejection of a text that could not be read as an object of known fields.
 #[must_use]
 pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
@@ -63,8 +66,8 @@ pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Rejection {
     }
 }
 
-/// What kind of JSON value a text starts.
-fn kind(text: &str) -> &'static str {
+/// The type of the JSON value that a text begins with.
+fn json_type(text: &str) -> &'static str {
     match text.as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -75,17 +78,17 @@ fn kind(text: &str) -> &'static str {
     }
 }
 
-/// The field, or a refusal that says it is missing.
+/// The raw JSON of a required field.
 pub fn required<'a>(field: RawField<'a>, name: &str) -> Result<&'a str, Rejection> {
     field
         .map(RawValue::get)
         .ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` is missing")))
 }
 
-/// A raw JSON value as a string; refused with `code` if it is none.
+/// A raw JSON value as a string; rejected with `code` if it is none.
 pub fn string<'a>(text: &'a str, name: &str, code: Code) -> Result<Cow<'a, str>, Rejection> {
     let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
-        return Err(code.because(format!("`{name}` must be a JSON string, not {}", kind(text))));
+        return Err(code.because(format!("`{name}` must be a JSON string, not {}", json_type(text))));
     };
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(inner));
@@ -133,7 +136,7 @@ pub fn signed_amount(field: RawField<'_>, name: &str) -> Result<(bool, Amount), 
     Ok((negative, magnitude))
 }
 
-/// The refusal for an amount that is there but wrong.
+/// The rejection of an invalid amount.
 pub fn bad_amount(name: &str, error: &AmountError) -> Rejection {
     Code::InvalidAmount.because(format!("`{name}` {error}"))
 }
@@ -144,7 +147,7 @@ pub fn time(raw: &str, name: &str) -> Result<TimeMs, Rejection> {
     TimeMs::parse(&text).map_err(|error| Code::InvalidTime.because(format!("`{name}` {error}")))
 }
 
-/// A required whole number, from 0 to `max`. As JSON numbers go, `6`, `6.0` and `6e0` are the same one.
+/// A required whole number from 0 to `max`. In JSON, `6`, `6.0` and `6e0` are the same number.
 pub fn whole(field: RawField<'_>, name: &str, max: u64, code: Code) -> Result<u64, Rejection> {
     let number = whole_number(required(field, name)?)
         .ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` must be a whole JSON number from 0 to {max}")))?;
@@ -154,13 +157,13 @@ pub fn whole(field: RawField<'_>, name: &str, max: u64, code: Code) -> Result<u6
     Ok(number)
 }
 
-/// The value of a JSON number that is whole and fits; `None` for anything else.
+/// The value of a JSON number that is whole and fits; `None` for any other JSON value.
 fn whole_number(text: &str) -> Option<u64> {
     let text = if text == "-0" { "0" } else { text };
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
         return u64::try_from(Amount::parse(text).ok()?.units(0).ok()?).ok();
     };
-    // 64 bits have 20 digits: beyond that many places, only zero is whole and fits.
+    // A number of 64 bits has at most 20 digits. With a larger exponent, only zero is whole and fits.
     let exponent: i64 = exponent.parse().unwrap_or(i64::MAX);
     let (digits, places) = match mantissa.split_once('.') {
         Some((whole, fraction)) => (format!("{whole}{fraction}"), i64::try_from(fraction.len()).ok()?),

@@ -1,4 +1,4 @@
-//! Listings and programmes (contract, section 3, the control topic): which asset is staked, and under which rules.
+//! Listings and programmes (contract, section 3): which assets earn, and under which rules.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::json;
@@ -20,35 +20,31 @@ const MAX_MULTIPLIER: u32 = 100;
 const MAX_DECIMALS: u64 = 18;
 /// The shortest and the longest epoch, in seconds.
 const EPOCH_SECONDS: std::ops::RangeInclusive<u64> = 60..=2_678_400;
-/// The most tiers a programme may have; far more than any product has, and small enough to go through for every account.
+/// The most tiers of a programme: far more than any product has, and few enough for a loop per account.
 const MAX_TIERS: usize = 1000;
 
-/// An asset's listing: what never changes, and the programme it came with.
+/// The data of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// What never changes.
     pub terms: AssetTerms,
-    /// The rules from `programme.from_epoch` on.
+    /// In force from `programme.from_epoch` on.
     pub programme: Programme,
 }
 
-/// What never changes about a listed asset.
+/// The properties of a listed asset that never change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetTerms {
-    /// Its name.
     pub asset: Asset,
     /// Its smallest unit is `10^-decimals`.
     pub decimals: u8,
-    /// Its epochs.
     pub calendar: Calendar,
 }
 
-/// The rules of an asset's rewards from one epoch on.
+/// The rules for an asset's rewards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Programme {
-    /// The first epoch under these rules.
+    /// The first epoch with these rules.
     pub from_epoch: Epoch,
-    /// What is shared out.
     pub mode: Mode,
     /// The least average balance that earns, in units.
     pub min_balance: u128,
@@ -56,29 +52,29 @@ pub struct Programme {
     pub max_balance: Option<u128>,
     /// The exchange's share of the pool, at most 1.
     pub commission_rate: Rate,
-    /// What each part of the balance weighs; the last tier has no upper bound.
+    /// Ascending. The last tier has no upper bound.
     pub tiers: Vec<Tier>,
-    /// The least amount paid out, in units; less is withheld until it adds up.
+    /// The least amount that is paid, in units. Less is withheld, and added to later rewards.
     pub min_payout: u128,
-    /// Payouts are cut to this many decimals.
+    /// Payouts are truncated to this many decimals.
     pub payout_decimals: u8,
     /// Whether an account without a status earns.
     pub enrolment: Enrolment,
-    /// What becomes of late postings applied in these epochs.
+    /// For late postings that are applied to these epochs.
     pub late_policy: LatePolicy,
 }
 
-/// What is shared out.
+/// How rewards are worked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// A pot, by weight.
+    /// A pool is shared by weight.
     Pool,
-    /// A yearly rate on the weight.
+    /// Weight earns a yearly rate.
     Apr { rate: Rate },
 }
 
 impl Mode {
-    /// The mode as it stands in a seal.
+    /// The mode as seals have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +84,7 @@ impl Mode {
     }
 }
 
-/// A tier: the part of the balance up to a bound, and what it weighs.
+/// The multiplier for the part of a balance between the bound of the tier before and this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
     /// The upper bound in units; `None` for the last.
@@ -99,24 +95,22 @@ pub struct Tier {
 /// Whether an account without a status earns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Enrolment {
-    /// It does.
     Automatic,
-    /// It does not.
     OptIn,
 }
 
-/// What becomes of a late posting.
+/// How a late posting counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LatePolicy {
-    /// Its missed balance-seconds are made good.
+    /// From its own time: the balance-seconds that it missed are added.
     Carry,
-    /// It counts from the start of the epoch into which it is applied.
+    /// From the start of the epoch that it is applied to.
     Forfeit,
 }
 
 impl LatePolicy {
-    /// The policy as it stands in a report.
+    /// The policy as reports have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -127,15 +121,15 @@ impl LatePolicy {
 }
 
 impl Programme {
-    /// The smallest amount a payout is a multiple of, in units.
+    /// Payouts are multiples of this, in units.
     #[must_use]
     pub fn grain(&self, decimals: u8) -> u128 {
-        // Checked when the programme was read: payout_decimals is at most decimals, which is at most 18.
+        // `payout_decimals` is at most `decimals`, and that is at most 18: Programme::read checks it.
         10u128.pow(u32::from(decimals.saturating_sub(self.payout_decimals)))
     }
 }
 
-/// The programme in force in `epoch`, of an asset's programmes in the order of their `from_epoch`.
+/// The programme in force in `epoch`. `programmes` must be ascending by `from_epoch`.
 #[must_use]
 pub fn in_force(programmes: &[Programme], epoch: Epoch) -> Option<&Programme> {
     programmes.iter().rev().find(|programme| programme.from_epoch <= epoch)
@@ -290,7 +284,7 @@ fn factor<const DECIMALS: u8>(field: RawField<'_>, name: &str, most: u32) -> Res
     Factor::parse(&text, most).map_err(|error| invalid(format!("`{name}` {error}")))
 }
 
-/// Which of two words an optional field is; the first if it is missing.
+/// The index of an optional field's word; 0 if the field is missing.
 fn choice(field: RawField<'_>, name: &str, words: [&str; 2]) -> Result<usize, Rejection> {
     let Some(text) = optional(field, |field| fields::text(field, name))? else {
         return Ok(0);
@@ -332,7 +326,7 @@ fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
 }
 
 impl Listing {
-    /// The data of the `softstake.asset.v1` with this listing, every default spelled out. [`Listing::read`] reads it back.
+    /// The data of the `softstake.asset.v1` with this listing, with every default written out. [`Listing::read`] reads it.
     #[must_use]
     pub fn to_value(&self) -> serde_json::Value {
         let AssetTerms {

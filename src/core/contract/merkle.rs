@@ -26,8 +26,8 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
         .into()
 }
 
-/// The Merkle tree of one bucket, built leaf by leaf. It keeps the roots of its full subtrees, at most one for each bit
-/// of the number of leaves.
+/// The Merkle tree of one bucket, built leaf by leaf. It holds only the roots of its full subtrees: one for each bit
+/// that is set in the number of leaves.
 ///
 /// Leaves are the bytes `id|amount` of an epoch's distributions in the order of the accounts' bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +38,6 @@ pub struct BucketTree {
 }
 
 impl BucketTree {
-    /// A tree without leaves.
     pub const fn new() -> BucketTree {
         BucketTree {
             subtrees: Vec::new(),
@@ -46,7 +45,6 @@ impl BucketTree {
         }
     }
 
-    /// Appends a leaf.
     pub fn push(&mut self, leaf: &[u8]) {
         self.push_hash(leaf_hash(leaf));
     }
@@ -56,12 +54,10 @@ impl BucketTree {
         self.push_subtree(hash);
     }
 
-    /// How many leaves there are.
     pub const fn len(&self) -> u64 {
         self.leaves
     }
 
-    /// Whether there is no leaf yet.
     pub const fn is_empty(&self) -> bool {
         self.leaves == 0
     }
@@ -76,13 +72,13 @@ impl BucketTree {
         from_right.fold(*last, |right, left| node_hash(left, &right))
     }
 
-    /// Forgets all leaves, and keeps the memory.
+    /// Removes all leaves, and keeps the memory.
     pub fn clear(&mut self) {
         self.subtrees.clear();
         self.leaves = 0;
     }
 
-    /// Appends the hash of a leaf, or the root of a full subtree as large as every other appended.
+    /// Appends the hash of a leaf, or the root of a full subtree. All appended subtrees must have the same size.
     fn push_subtree(&mut self, mut hash: Hash) {
         for _ in 0..self.leaves.trailing_ones() {
             if let Some(left) = self.subtrees.pop() {
@@ -96,9 +92,9 @@ impl BucketTree {
 }
 
 /// The root of an epoch: the tree whose leaves are the 4,096 bucket roots, 32 raw bytes each, in the order of the
-/// buckets. [`EMPTY_ROOT`] stands for a bucket without distributions. That there are 4,096 is up to the caller.
+/// buckets. A bucket without distributions has [`EMPTY_ROOT`]. The caller must give all 4,096.
 ///
-/// Over the bucket roots of one ledger partition alone it gives that partition's subtree, for
+/// With the bucket roots of one ledger partition, it is the root of that partition's subtree, for
 /// [`join_partition_roots`].
 pub fn epoch_root(bucket_roots: impl IntoIterator<Item = Hash>) -> Hash {
     let mut tree = BucketTree::new();
@@ -108,8 +104,8 @@ pub fn epoch_root(bucket_roots: impl IntoIterator<Item = Hash>) -> Hash {
     tree.root()
 }
 
-/// The root of an epoch from [`epoch_root`] of each ledger partition's buckets, in order. As partitions are equal
-/// ranges of buckets and their number is a power of two, it is the same hash as over all the buckets.
+/// The root of an epoch from the [`epoch_root`] of each ledger partition, in order. It is the same hash as over all
+/// buckets, because partitions are equal ranges of buckets and their number is a power of two.
 pub fn join_partition_roots(partition_roots: impl IntoIterator<Item = Hash>) -> Hash {
     let mut tree = BucketTree::new();
     for root in partition_roots {

@@ -4,6 +4,7 @@ pub mod appends;
 pub mod control;
 pub mod decision;
 pub mod decoded;
+pub mod envelope;
 pub mod event;
 pub mod fields;
 pub mod fingerprint;

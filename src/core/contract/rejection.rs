@@ -10,40 +10,40 @@ use crate::core::fault::Fault;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The bytes are not one JSON value in UTF-8.
+    /// The record is not JSON in UTF-8.
     InvalidJson,
     /// A field is missing or malformed.
     InvalidEvent,
-    /// No such event type, or not in this version.
+    /// This version knows no such event type.
     UnsupportedType,
-    /// A control event on a source topic, or the reverse.
+    /// A control event on a source topic, or a source event on the control topic.
     WrongTopic,
-    /// An amount is there but wrong.
+    /// An amount is malformed or out of range.
     InvalidAmount,
-    /// A time is there but wrong.
+    /// A time is malformed or out of range.
     InvalidTime,
-    /// A second copy of an applied event, with another type, time or data.
+    /// An event with the `id` and `source` of an applied event, but another type, time or data.
     ConflictingDuplicate,
     /// A posting more than 400 epochs ahead of the oldest open one.
     TooFarAhead,
     /// A posting more than `dedup_epochs` behind the oldest open epoch.
     TooOld,
-    /// A listing or a change of programme that may not be.
+    /// The rules do not allow this listing or change of programme.
     InvalidProgramme,
-    /// A first listing whose postings were passed over already.
+    /// Postings that the first listing covers were ignored already.
     ListingTooLate,
-    /// A close or a reward of an asset that is not listed.
+    /// A close or a reward for an asset that is not listed.
     UnknownAsset,
-    /// A close of an epoch that is closed.
+    /// A close of a closed epoch.
     EpochAlreadyClosed,
-    /// A close of an epoch before which another is open.
+    /// A close of an epoch while an earlier one is open.
     EpochOutOfOrder,
-    /// A close dated before the end of its epoch.
+    /// A close with a time before the end of its epoch.
     EpochNotOver,
 }
 
 impl Code {
-    /// The code as it stands in a dead letter.
+    /// The code as dead letters have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Code {
         }
     }
 
-    /// A refusal with this code.
+    /// A rejection with this code.
     pub fn because(self, reason: impl Into<String>) -> Rejection {
         Rejection {
             code: self,
@@ -80,10 +80,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// A named refusal: the record goes to the dead letters, and nothing of it was applied.
+/// Why a record is rejected. It becomes a dead letter, and nothing of it is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The code.
     pub code: Code,
     /// A sentence that names the field, what was wrong and what to do.
     pub reason: String,

@@ -1,13 +1,11 @@
-//! The topics of the contract, and the two that carry the program's inner traffic.
+//! The topics of the contract, and the two inner topics between the tasks.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A topic of the contract, or one of the two that carry the program's inner traffic.
-///
-/// The numbers are part of stored formats: a retired one stays reserved.
+/// A topic. Its number is part of stored formats, so the number of a removed topic stays reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Topic {
@@ -25,9 +23,9 @@ pub enum Topic {
     Control = 5,
     /// `softstake.decisions`
     Decisions = 6,
-    /// `softstake.ledger`: blocks, barriers, settlements and totals, binary; one partition per ledger partition.
+    /// `softstake.ledger`: blocks, barriers, settlements and totals, in binary.
     Ledger = 7,
-    /// `softstake.inbox`: what the coordinator reads, in one order: control events, answers, subtotals, receipts.
+    /// `softstake.inbox`: the only input of the coordinator, in binary: control records, answers, subtotals and receipts.
     Inbox = 8,
     /// `softstake.distributions`
     Distributions = 9,
@@ -39,14 +37,14 @@ pub enum Topic {
     LatePostings = 12,
 }
 
-/// Who appends to a topic, and how its records look.
+/// Who writes a topic, and in which format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicKind {
-    /// Lines that others append; we only read.
+    /// Lines that others write and Softstake reads.
     Input,
-    /// Lines that we append for others to read.
+    /// Lines that Softstake writes for others.
     Output,
-    /// Binary records between our own tasks.
+    /// Binary records between the tasks.
     Inner,
 }
 
@@ -77,7 +75,6 @@ impl Topic {
         Self::Accounts,
     ];
 
-    /// Its name on the bus.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -97,7 +94,6 @@ impl Topic {
         }
     }
 
-    /// Who appends to it.
     #[must_use]
     pub const fn kind(self) -> TopicKind {
         match self {
@@ -117,13 +113,11 @@ impl Topic {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// The topic of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }
 
-    /// Partition `partition` of this topic.
     #[must_use]
     pub const fn partition(self, partition: u32) -> TopicPartition {
         TopicPartition { topic: self, partition }
@@ -149,12 +143,10 @@ impl<'de> Deserialize<'de> for Topic {
     }
 }
 
-/// One partition of one topic; written `exchange.trades:3`.
+/// One partition of one topic. Its text is `exchange.trades:3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
-    /// The topic.
     pub topic: Topic,
-    /// The partition's number, from 0.
     pub partition: u32,
 }
 
@@ -165,7 +157,7 @@ impl fmt::Display for TopicPartition {
 }
 
 impl TopicPartition {
-    /// Reads what `Display` writes.
+    /// Reads the form `exchange.trades:3`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (topic, partition) = text.rsplit_once(':')?;

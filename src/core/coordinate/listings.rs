@@ -1,8 +1,9 @@
 //! The rules about control events: whether one is accepted, given the listed assets. They are pure, and `softstake check` judges
 //! with them as well.
 
-use crate::core::contract::control::Control;
-use crate::core::contract::event::{Envelope, Type};
+use crate::core::contract::control::ControlEvent;
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::rejection::{Code, Rejection};
@@ -54,16 +55,16 @@ pub enum Accepted {
 /// # Errors
 /// The codes of control events, but for `conflicting_duplicate` and `listing_too_late`.
 pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
-    let kind = Type::of(&envelope.kind)?;
-    if !kind.is_control() {
+    let event_type = EventType::of(&envelope.event_type)?;
+    if !event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
-        Control::read(kind, envelope.data)?;
+        ControlEvent::read(event_type, envelope.data)?;
     }
     let time = fields::time(envelope.time, "time")?;
-    match Control::read(kind, envelope.data)? {
-        Control::Listing(listing) => judge_listing(*listing, assets),
-        Control::ValidatorReward { asset, amount, .. } => judge_reward(asset, &amount, time, assets),
-        Control::EpochClose {
+    match ControlEvent::read(event_type, envelope.data)? {
+        ControlEvent::Listing(listing) => judge_listing(*listing, assets),
+        ControlEvent::ValidatorReward { asset, amount, .. } => judge_reward(asset, &amount, time, assets),
+        ControlEvent::EpochClose {
             asset,
             epoch,
             reward_pool,

@@ -6,7 +6,7 @@ use ruint::aliases::U512;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
-use crate::core::contract::event::Envelope;
+use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};

@@ -6,7 +6,8 @@ use arrayvec::ArrayVec;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decoded::Decoded;
-use crate::core::contract::event::{Envelope, Event, MAX_LEGS};
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::{MAX_LEGS, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::listing::LatePolicy;
 use crate::core::contract::records::{DeadLetter, LatePosting};
@@ -112,7 +113,7 @@ impl Ingest {
             return Ok(());
         }
         let (time, event) = read_event(envelope)?;
-        let epochs = if let Event::Status { account, status } = &event {
+        let epochs = if let SourceEvent::Status { account, status } = &event {
             self.add_status(&StatusEntry {
                 bucket: bucket(account.as_str()),
                 account: account.borrowed(),

@@ -1,7 +1,8 @@
 //! The rules about an event of a source topic, and about one leg of a listed asset, that need no state. `softstake check` judges with
 //! them as well. What depends on cuts (too old, late) is in `apply.rs`.
 
-use crate::core::contract::event::{Envelope, Event, Type};
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::legs::Leg;
@@ -34,14 +35,14 @@ pub struct LocatedLeg {
 ///
 /// # Errors
 /// `unsupported_type`, `wrong_topic`, `invalid_time`, `invalid_event`, `invalid_amount`.
-pub fn read_event<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, Event<'a>), Rejection> {
-    let kind = Type::of(&envelope.kind)?;
-    if kind.is_control() {
+pub fn read_event<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, SourceEvent<'a>), Rejection> {
+    let event_type = EventType::of(&envelope.event_type)?;
+    if event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
-        Event::read(kind, envelope.data)?;
+        SourceEvent::read(event_type, envelope.data)?;
     }
     let time = fields::time(envelope.time, "time")?;
-    Ok((time, Event::read(kind, envelope.data)?))
+    Ok((time, SourceEvent::read(event_type, envelope.data)?))
 }
 
 /// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::core::contract::event::{Balance, Event, Fee, MAX_LEGS};
+use crate::core::contract::event::{Balance, Fee, MAX_LEGS, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::Rejection;
 use crate::core::values::account::AccountName;
@@ -50,8 +50,8 @@ impl Leg<'_> {
 
 /// The legs of an event, in the contract's order. A status has none.
 #[must_use]
-pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
-    let opening = matches!(event, Event::OpeningBalance(_));
+pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
+    let opening = matches!(event, SourceEvent::OpeningBalance(_));
     let mut legs = ArrayVec::new();
     let mut leg = |account: &'e AccountName<'_>, asset, negative, amount, field| {
         // At most six: a trade with two fees.
@@ -66,11 +66,11 @@ pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
     };
     let plain = LegAmount::Plain;
     match event {
-        Event::Deposit(Balance { account, asset, amount })
-        | Event::OpeningBalance(Balance { account, asset, amount }) => {
+        SourceEvent::Deposit(Balance { account, asset, amount })
+        | SourceEvent::OpeningBalance(Balance { account, asset, amount }) => {
             leg(account, *asset, false, plain(amount), "amount");
         }
-        Event::Withdrawal {
+        SourceEvent::Withdrawal {
             balance: Balance { account, asset, amount },
             fee,
         } => {
@@ -79,7 +79,7 @@ pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
                 leg(account, *asset, true, plain(amount), "fee.amount");
             }
         }
-        Event::Trade(trade) => {
+        SourceEvent::Trade(trade) => {
             let quote = || match &trade.quote_quantity {
                 Some(amount) => (LegAmount::Plain(amount), "quote_quantity"),
                 None => (LegAmount::Product(&trade.price, &trade.quantity), "price * quantity"),
@@ -98,7 +98,7 @@ pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
                 leg(seller, fee.asset, true, plain(&fee.amount), "seller.fee.amount");
             }
         }
-        Event::Transfer {
+        SourceEvent::Transfer {
             from,
             to,
             asset,
@@ -107,13 +107,13 @@ pub fn legs<'e>(event: &'e Event<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             leg(from, *asset, true, plain(amount), "amount");
             leg(to, *asset, false, plain(amount), "amount");
         }
-        Event::Adjustment {
+        SourceEvent::Adjustment {
             negative,
             balance: Balance { account, asset, amount },
         } => {
             leg(account, *asset, *negative, plain(amount), "delta");
         }
-        Event::Status { .. } => {}
+        SourceEvent::Status { .. } => {}
     }
     legs
 }

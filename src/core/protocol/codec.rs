@@ -5,10 +5,10 @@ use serde::de::DeserializeOwned;
 
 use crate::core::fault::Fault;
 
-/// Version of the inner records' encoding; the first byte of each.
+/// The version of the encoding: the first byte of each record.
 const VERSION: u8 = 1;
 
-/// Encodes an inner record or a piece of state: a version byte, then postcard.
+/// Encodes an inner record or the state of a task.
 ///
 /// # Errors
 /// None in practice.
@@ -19,10 +19,10 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// Decodes what [`encode`] made; `what` names it in the error.
+/// Decodes an inner record or the state of a task. `what` names it in the error.
 ///
 /// # Errors
-/// If it is something else, or of another version.
+/// If the bytes are something else, or of another version.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, Fault> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|error| Fault::Undecodable {

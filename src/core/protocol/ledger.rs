@@ -1,15 +1,15 @@
 //! The records of the ledger: blocks of postings and statuses in a compact binary form, and notices.
 //!
-//! A record is one kind byte, then either a notice (see [`messages`](crate::core::protocol::messages)) or a block:
+//! A record is a tag, then either a notice (see [`messages`](crate::core::protocol::messages)) or a block:
 //!
 //! ```text
-//! block    = kind(1) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
+//! block    = tag(1) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
 //! entry    = posting | status
 //! posting  = 0(u8) bucket(u16) asset(varint) epoch(varint) before_end_ms(varint) delta(varint, zigzag) length(u8) account
 //! status   = 1(u8) bucket(u16) offset(varint) time_ms(i64) status(u8) length(u8) account length(varint) id
 //! ```
 //!
-//! Fixed-width integers are little-endian; a varint is LEB128. The kind byte is also the version: a changed layout gets a new one.
+//! Integers of fixed width are little-endian, and a varint is LEB128. The tag is the version too: a changed layout gets a new tag.
 
 use crate::core::contract::event::Status;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -24,62 +24,52 @@ const NOTICE: u8 = 2;
 const POSTING: u8 = 0;
 const STATUS: u8 = 1;
 
-/// A posting, its epoch decided.
+/// A posting with its epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting<'a> {
-    /// The account's bucket.
     pub bucket: u16,
-    /// The account.
     pub account: AccountName<'a>,
-    /// The asset's number and the epoch into which it goes.
+    /// The epoch that it is applied to.
     pub at: AssetEpoch,
     /// Signed units.
     pub delta: i128,
-    /// How long before that epoch's end it counts from, in milliseconds.
+    /// The time from which it counts, in milliseconds before the end of that epoch.
     pub before_end_ms: u64,
 }
 
-/// A status, as it was said.
+/// A change of status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusEntry<'a> {
-    /// The account's bucket.
     pub bucket: u16,
-    /// The account.
     pub account: AccountName<'a>,
     /// The event's offset in its source partition.
     pub offset: u64,
-    /// From when on, in milliseconds since 1970.
+    /// The time from which it holds, in milliseconds since 1970.
     pub time_ms: i64,
-    /// The event's id, which orders statuses of the same time.
+    /// The event's id. It orders statuses with the same time.
     pub id: &'a str,
-    /// The status.
     pub status: Status,
 }
 
-/// An entry of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
-    /// A posting.
     Posting(Posting<'a>),
-    /// A status.
     Status(StatusEntry<'a>),
 }
 
 /// A record of the ledger, decoded.
 #[derive(Debug)]
 pub enum LedgerRecord<'a> {
-    /// Postings and statuses from one stretch of a source partition.
+    /// Postings and statuses from one offset range of a source partition.
     Block(Block<'a>),
-    /// Something to know.
     Notice(Notice),
 }
 
-/// A block: where its entries come from, and the entries, still encoded.
+/// A block. Its entries are decoded one by one.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// The source partition.
     pub source: TopicPartition,
-    /// The offsets its entries come from: from the first, up to but without the second.
+    /// The offset range of its entries: the first offset, and the one after the last.
     pub offsets: (u64, u64),
     rest: &'a [u8],
 }
@@ -88,7 +78,7 @@ impl<'a> LedgerRecord<'a> {
     /// Decodes a record.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it cannot be decoded.
     pub fn read(record: &'a [u8]) -> Result<Self, Fault> {
         let mut rest = record;
         match take_u8(&mut rest)? {
@@ -104,7 +94,7 @@ impl<'a> LedgerRecord<'a> {
                 }))
             }
             NOTICE => codec::decode(rest, "a notice on the ledger").map(Self::Notice),
-            other => Err(damaged(&format!("unknown kind {other}"))),
+            other => Err(damaged(&format!("unknown tag {other}"))),
         }
     }
 }
@@ -119,9 +109,9 @@ impl<'a> Block<'a> {
         if rest.is_empty() {
             return Ok(None);
         }
-        let kind = take_u8(rest)?;
+        let tag = take_u8(rest)?;
         let bucket = u16::from_le_bytes(take(rest)?);
-        match kind {
+        match tag {
             POSTING => {
                 let number = u16::try_from(take_varint(rest)?).map_err(|_| damaged("asset number"))?;
                 let epoch = Epoch::new(take_u64(rest)?);
@@ -165,13 +155,11 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many bytes its entries take.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.entries.len()
@@ -188,7 +176,6 @@ impl BlockBuilder {
         put_account(out, &posting.account);
     }
 
-    /// Adds a status.
     pub fn status(&mut self, entry: &StatusEntry<'_>) {
         let out = &mut self.entries;
         out.push(STATUS);
@@ -201,7 +188,7 @@ impl BlockBuilder {
         out.extend_from_slice(entry.id.as_bytes());
     }
 
-    /// Appends the block's record to `out` and starts anew.
+    /// Appends the block's record to `out`, and begins the next block.
     pub fn finish(&mut self, out: &mut Vec<u8>, source: TopicPartition, offsets: (u64, u64)) {
         out.push(BLOCK);
         out.push(source.topic as u8);

@@ -1,4 +1,5 @@
-//! What the tasks tell one another, apart from ledger blocks: the records of the inbox, and notices on the ledger.
+//! The messages between the tasks: the records of the inbox, and the notices on the ledger. Blocks are in
+//! [`ledger`](crate::core::protocol::ledger).
 
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
@@ -9,56 +10,46 @@ use crate::core::contract::topic::TopicPartition;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::AssetEpoch;
 
-/// A record of the inbox: all that the coordinator learns, in the one order in which it learns it.
+/// A record of the inbox, the only input of the coordinator. So all its input has one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Inbox {
-    /// These source partitions exist.
     Sources(Vec<TopicPartition>),
-    /// Records of the control topic, with their offsets, and the offset up to which it has been read.
+    /// New records of the control topic.
     Control {
-        /// Offset and bytes; blank ones left out.
+        /// Offset and bytes, without blank lines.
         records: Vec<(u64, Vec<u8>)>,
-        /// The next offset.
+        /// The offset up to which control is read.
         read_to: u64,
     },
     /// A source partition's answer to a proposed listing.
     ListingAnswer {
-        /// Who answers.
         source: TopicPartition,
-        /// Which proposal: its place on the control topic.
+        /// The offset of the listing on the control topic.
         control_offset: u64,
-        /// Where it stands: the listing is in force from this offset on, if it is accepted.
+        /// The position of the source partition. An accepted listing is in force from this offset on.
         from: u64,
-        /// The newest time of a posting passed over, in milliseconds since 1970.
+        /// The newest time of a posting that was ignored because the asset is not listed, in milliseconds since 1970.
         newest_unlisted_ms: Option<i64>,
-        /// Whether an opening balance was passed over, which counts as a posting at whatever anchor.
+        /// Whether an opening balance was ignored for that reason. It is too early for every anchor.
         opening_unlisted: bool,
     },
-    /// A source partition's part of a cut.
+    /// A source partition's answer to a close: its part of the cut.
     CutAnswer {
-        /// Who answers.
         source: TopicPartition,
-        /// What is cut.
         at: AssetEpoch,
         /// The offset below which its events count.
         cut: u64,
     },
     /// A ledger partition's share of the sums of an epoch.
     Subtotal {
-        /// Which ledger partition.
         partition: u32,
-        /// Of what.
         at: AssetEpoch,
-        /// The sums.
         sums: Subtotal,
     },
-    /// A ledger partition has emitted all its distributions of an epoch.
+    /// A ledger partition has published all its distributions of an epoch.
     Receipt {
-        /// Which ledger partition.
         partition: u32,
-        /// Of what.
         at: AssetEpoch,
-        /// What it emitted.
         emitted: Emitted,
         /// The Merkle root over its buckets.
         root: [u8; 32],
@@ -68,35 +59,25 @@ pub enum Inbox {
 /// A notice on a ledger partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
-    /// Nothing more comes from this source partition into this epoch.
-    Barrier {
-        /// Which epoch.
-        at: AssetEpoch,
-        /// From which source partition.
-        source: TopicPartition,
-    },
-    /// The epoch's cut is taken; once a barrier of each partition in it is in, it can be settled.
+    /// All postings of this source partition into this epoch are before this barrier.
+    Barrier { at: AssetEpoch, source: TopicPartition },
+    /// The epoch can be settled as soon as the barriers of all partitions in its cut have arrived.
     Settle(Box<Settlement>),
-    /// The sums over all ledger partitions: shares can be worked out.
+    /// The sums over all ledger partitions. Shares can now be worked out.
     Total {
-        /// Of what.
         at: AssetEpoch,
-        /// What there is to share, in units: N of the contract; 0 in an `apr` epoch.
+        /// N of the contract: the amount to share, in units; 0 in an `apr` epoch.
         to_share: U512,
         /// The sum of all weights.
         weight: U512,
     },
 }
 
-/// All that settling an epoch rests on but the postings.
+/// The input of a settlement, without the postings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
-    /// Which epoch.
     pub at: AssetEpoch,
-    /// The asset.
     pub terms: AssetTerms,
-    /// The rules in force.
     pub programme: Programme,
-    /// The cut.
     pub cut: Offsets,
 }

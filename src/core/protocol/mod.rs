@@ -1,4 +1,4 @@
-//! The protocol between our own tasks: ledger records and inbox messages. Nobody else reads them.
+//! The protocol between the tasks: ledger records and inbox messages. No other program reads them.
 
 pub mod codec;
 pub mod ledger;

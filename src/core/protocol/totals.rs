@@ -1,4 +1,4 @@
-//! Sums over accounts: what the accrue tasks tell the coordinator, so that it can split a pool and check that money is conserved.
+//! Sums over accounts. With them, the coordinator splits a pool and checks that money is conserved.
 
 use ethnum::I256;
 use ruint::aliases::U512;
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::fault::Fault;
 
-/// Sums over the accounts of one ledger partition, or of several: subtotals add up in any order.
+/// Sums over the accounts of one or more ledger partitions, before rewards are shared. They add up in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtotal {
     /// Sum of the weights, in unit-milliseconds times parts of a multiplier.
     pub weight: U512,
-    /// Sum of what counts of the eligible accounts' balances (C of the contract), in unit-milliseconds.
+    /// Sum of C of the contract, in unit-milliseconds.
     pub counted: U512,
-    /// Sum of the eligible accounts' balances at the end, in units.
+    /// Sum of the eligible accounts' balances at the end of the epoch, in units.
     #[serde(with = "i256_bytes")]
     pub closing_balance: I256,
-    /// Sum of what was withheld before, in units.
+    /// Sum of the amounts withheld before the epoch, in units.
     pub withheld_before: U512,
-    /// Accounts not eligible for their status.
+    /// Accounts that are not eligible because of their status.
     pub excluded: u64,
-    /// Accounts not eligible because S is negative.
+    /// Accounts that are not eligible because S is negative.
     pub negative: u64,
-    /// Accounts not eligible because S is below the minimum.
+    /// Accounts that are not eligible because S is below the minimum.
     pub below_minimum: u64,
 }
 
@@ -41,10 +41,10 @@ impl Default for Subtotal {
 }
 
 impl Subtotal {
-    /// Both added up.
+    /// The sum of both.
     ///
     /// # Errors
-    /// An overflow, which no accepted input comes near.
+    /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
         let wide = |a: U512, b: U512| a.checked_add(b).ok_or(Fault::Overflow("a subtotal"));
         let count = |a: u64, b: u64| a.checked_add(b).ok_or(Fault::Overflow("a count of accounts"));
@@ -63,18 +63,17 @@ impl Subtotal {
     }
 }
 
-/// What really went out, summed over accounts.
+/// Sums over the accounts of one or more ledger partitions, of what was really published. They add up in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Emitted {
-    /// Sum of the weights shares were worked out from; must equal the subtotal's.
+    /// Sum of the weights that shares were worked out with. It must equal that of the subtotal.
     pub weight: U512,
     /// Sum of the shares (R of the contract), in units.
     pub rewarded: U512,
     /// Sum of the amounts distributed, in units.
     pub distributed: U512,
-    /// Sum of what is withheld after, in units.
+    /// Sum of the amounts withheld after the epoch, in units.
     pub withheld_after: U512,
-    /// How many distributions.
     pub distributions: u64,
 }
 
@@ -91,10 +90,10 @@ impl Default for Emitted {
 }
 
 impl Emitted {
-    /// Both added up.
+    /// The sum of both.
     ///
     /// # Errors
-    /// An overflow, which no accepted input comes near.
+    /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
         let wide = |a: U512, b: U512| a.checked_add(b).ok_or(Fault::Overflow("a sum of payouts"));
         Ok(Self {

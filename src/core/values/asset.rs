@@ -9,7 +9,7 @@ use crate::core::values::account::NameError;
 /// The longest asset name, in bytes.
 pub const MAX_ASSET_BYTES: usize = 16;
 
-/// The name of an asset, `[A-Z0-9]{1,16}`. Ordered by bytes, which is the order of the padded form too.
+/// The name of an asset, `[A-Z0-9]{1,16}`. Names and their padded forms have the same order: that of their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Asset {
     /// The name, then zeros.
@@ -17,8 +17,6 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// Reads the name of an asset.
-    ///
     /// # Errors
     /// [`NameError::Asset`].
     #[inline]
@@ -37,10 +35,10 @@ impl Asset {
         }
     }
 
-    /// The inverse of [`Asset::padded`].
+    /// Reads [`Asset::padded`].
     ///
     /// # Errors
-    /// [`NameError::Asset`] if these bytes are no padded asset name.
+    /// [`NameError::Asset`].
     pub fn from_padded(padded: [u8; MAX_ASSET_BYTES]) -> Result<Asset, NameError> {
         let length = padded.iter().position(|byte| *byte == 0).unwrap_or(MAX_ASSET_BYTES);
         let name = padded
@@ -55,16 +53,15 @@ impl Asset {
         }
     }
 
-    /// The name followed by zero bytes: a key of fixed width whose order is that of the names.
+    /// The name, then zero bytes: a key of fixed length.
     #[inline]
     pub const fn padded(&self) -> &[u8; MAX_ASSET_BYTES] {
         &self.padded
     }
 
-    /// The name.
     #[inline]
     pub fn as_str(&self) -> &str {
-        // No name has a zero inside, and all its bytes are ASCII, so neither default is ever taken.
+        // A name holds no zero and is ASCII, so no default is ever used.
         let length = self
             .padded
             .iter()

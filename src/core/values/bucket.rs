@@ -1,4 +1,4 @@
-//! Buckets: which ledger partition holds an account's rows (contract, section 8).
+//! Buckets decide which ledger partition holds an account's rows (contract, section 8).
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::core::values::account::NameError;
 
-/// How many buckets accounts fall into (contract, section 8).
+/// The number of buckets.
 pub const BUCKETS: u16 = 4096;
 
 /// The bucket of an account, below [`BUCKETS`]: the first 12 bits of the SHA-256 of its bytes.
@@ -16,7 +16,7 @@ pub fn bucket(account: &str) -> u16 {
     u16::from(first) << 4 | u16::from(second) >> 4
 }
 
-/// A number of ledger partitions: a power of two from 1 to 4096, so that each holds a whole range of buckets.
+/// The number of ledger partitions: a power of two from 1 to 4096, so that each partition is a range of buckets of the same length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partitions {
     /// log2 of the number, 0 to 12.
@@ -24,8 +24,6 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    /// Takes a number of partitions.
-    ///
     /// # Errors
     /// [`NameError::Partitions`].
     pub const fn new(count: u32) -> Result<Partitions, NameError> {
@@ -39,14 +37,13 @@ impl Partitions {
         }
     }
 
-    /// How many partitions there are.
     #[inline]
     pub const fn count(self) -> u16 {
         1 << self.bits
     }
 
-    /// The partition of a bucket: `bucket * count / 4096`. A number that is no bucket (4,096 or more) gets one that is
-    /// no partition (`count` or more).
+    /// The partition of a bucket: `bucket * count / 4096`. For 4,096 and more, which is no bucket, it is `count` or more,
+    /// which is no partition.
     #[inline]
     pub const fn of(self, bucket: u16) -> u16 {
         bucket >> (12 - self.bits)

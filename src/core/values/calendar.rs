@@ -1,4 +1,4 @@
-//! The calendar of an asset: which epoch a moment belongs to, and when epochs start and end.
+//! The calendar of an asset: when its epochs start and end.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,10 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// A calendar whose epoch 0 starts at `anchor`; `epoch_seconds` is 60 to 2,678,400 and the caller has checked it.
+    /// Epoch 0 starts at `anchor`. The caller must check that `epoch_seconds` is 60 to 2,678,400.
     #[must_use]
     pub const fn new(anchor: TimeMs, epoch_seconds: u32) -> Self {
-        // A u32 of seconds is far below what a u64 of milliseconds holds.
+        // 32 bits of seconds fit into 64 bits of milliseconds.
         Self {
             anchor_ms: anchor.get(),
             length_ms: epoch_seconds as u64 * 1000,
@@ -29,23 +29,23 @@ impl Calendar {
         TimeMs::from(self.anchor_ms)
     }
 
-    /// How long each epoch is, in milliseconds.
+    /// The length of each epoch, in milliseconds.
     #[must_use]
     pub const fn length_ms(&self) -> u64 {
         self.length_ms
     }
 
-    /// The epoch that `time` falls in; `None` before the anchor.
+    /// The epoch that `time` lies in; `None` before the anchor.
     #[must_use]
     pub const fn epoch_of(&self, time: TimeMs) -> Option<Epoch> {
         if time.get() < self.anchor_ms {
             return None;
         }
-        // Not below the anchor, so the difference is what abs_diff gives; the length is never zero.
+        // `time` is not before the anchor, so abs_diff is the difference. The length is never zero.
         Some(Epoch::new(time.get().abs_diff(self.anchor_ms) / self.length_ms))
     }
 
-    /// The first millisecond of `epoch`, in milliseconds since 1970; wide, so that no epoch number overflows it.
+    /// The first millisecond of `epoch`, in milliseconds since 1970. 128 bits hold it for every epoch.
     #[must_use]
     pub fn start_ms(&self, epoch: Epoch) -> i128 {
         i128::from(self.anchor_ms) + i128::from(epoch.get()) * i128::from(self.length_ms)

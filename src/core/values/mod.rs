@@ -1,4 +1,4 @@
-//! The values that everything is made of: amounts, times, calendars, names, and the numbers that identify.
+//! Plain values: amounts, rates, times, calendars, names, and numbers that identify.
 
 pub mod account;
 pub mod amount;

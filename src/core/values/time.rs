@@ -1,6 +1,4 @@
-//! RFC 3339 text to UTC milliseconds and back.
-//!
-//! Only event time is known here; no clock is read.
+//! Event times: RFC 3339 text to UTC milliseconds, and back. No clock is read.
 
 use std::fmt;
 
@@ -9,12 +7,11 @@ use thiserror::Error;
 const DAY_MS: i64 = 86_400_000;
 const DAY_SECONDS: i64 = 86_400;
 
-/// An instant: milliseconds since 1970-01-01T00:00:00Z as POSIX counts them (leap seconds have no number of their
-/// own).
+/// Milliseconds since 1970-01-01T00:00:00Z, as POSIX counts them: leap seconds have no numbers of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeMs(i64);
 
-/// Why a time was refused. Each message is a predicate: it makes a sentence after the name of the field.
+/// Why a time is rejected. Each message continues a sentence that begins with the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TimeError {
     /// Not the shape of RFC 3339 section 5.6.
@@ -29,13 +26,13 @@ pub enum TimeError {
     /// Offset past 23:59.
     #[error("has an offset from UTC beyond 23:59")]
     Offset,
-    /// A 60th second elsewhere than at 23:59:60 UTC on the last day of a month.
+    /// Second 60, but not 23:59:60 UTC on the last day of a month.
     #[error("has a leap second that is not 23:59:60 UTC on the last day of a month")]
     LeapSecond,
 }
 
 impl TimeMs {
-    /// The instant so many milliseconds after (or, if negative, before) 1970-01-01T00:00:00Z.
+    /// The time `ms` milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from(ms: i64) -> TimeMs {
         TimeMs(ms)
     }
@@ -46,9 +43,9 @@ impl TimeMs {
     }
 
     /// Reads RFC 3339 section 5.6: `T` and `Z` in either case, years 0000 to 9999, any offset up to 23:59 (`-00:00`
-    /// too), any number of fraction digits. Digits past the millisecond are cut off, before 1970 as well.
+    /// too), any number of fraction digits. Digits after the millisecond are dropped, before 1970 too.
     ///
-    /// A leap second is the instant of the midnight that follows; its fraction counts from there.
+    /// A leap second is read as the midnight after it, and its fraction is added to that.
     ///
     /// # Errors
     /// The first that applies of [`TimeError::Syntax`], [`TimeError::Date`], [`TimeError::TimeOfDay`],
@@ -58,8 +55,8 @@ impl TimeMs {
         parse_bytes(text.as_bytes())
     }
 
-    /// Appends `2026-11-22T00:00:00.000Z`. A year outside 0000 to 9999 gets a sign and as many digits as it needs, at
-    /// least five above and four below (ISO 8601 expanded years); [`TimeMs::parse`] does not read those.
+    /// Appends `2026-11-22T00:00:00.000Z`. A year outside 0000 to 9999 has a sign: at least five digits above, and at
+    /// least four below (ISO 8601 expanded years). [`TimeMs::parse`] does not read those.
     #[inline]
     pub fn write(self, out: &mut Vec<u8>) {
         let mut buffer = Buffer::new();
@@ -69,7 +66,7 @@ impl TimeMs {
 
     fn render(self, out: &mut Buffer) {
         let (year, month, day) = civil_from_days(self.0.div_euclid(DAY_MS));
-        // All of these are within their two or three digits.
+        // Each of these has at most two or three digits.
         let ms_of_day = self.0.rem_euclid(DAY_MS).unsigned_abs();
         let (seconds, ms) = (ms_of_day / 1_000, ms_of_day % 1_000);
         let (minutes, second) = (seconds / 60, seconds % 60);
@@ -80,7 +77,7 @@ impl TimeMs {
         }
         let year = year.unsigned_abs();
         if year > 9_999 {
-            // Five digits or more; milliseconds in 64 bits reach nine.
+            // Five digits or more. Milliseconds in 64 bits reach years of nine digits.
             let high = year / 10_000;
             out.digits(high, high.ilog10() as usize + 1);
         }
@@ -105,7 +102,7 @@ impl fmt::Display for TimeMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = Buffer::new();
         self.render(&mut buffer);
-        // Only ASCII is ever put in.
+        // The buffer holds only ASCII.
         f.pad(str::from_utf8(buffer.bytes()).unwrap_or_default())
     }
 }
@@ -182,7 +179,7 @@ fn number(tens: u8, ones: u8) -> Result<i64, TimeError> {
     Ok(i64::from(tens) * 10 + i64::from(ones))
 }
 
-/// The milliseconds of an optional fraction, and what follows it.
+/// The milliseconds of an optional fraction, and the text after it.
 #[inline]
 fn fraction(rest: &[u8]) -> Result<(i64, &[u8]), TimeError> {
     let [b'.', rest @ ..] = rest else {
@@ -203,7 +200,7 @@ fn fraction(rest: &[u8]) -> Result<(i64, &[u8]), TimeError> {
     Ok((ms, rest))
 }
 
-/// The minutes of `±hh:mm`; anything past a day for hours or minutes out of range.
+/// The minutes of `±hh:mm`; more than a day if hours or minutes are out of range.
 fn offset(zone: &[u8]) -> Result<i64, TimeError> {
     let [sign @ (b'+' | b'-'), hour_tens, hour, b':', minute_tens, minute] = zone else {
         return Err(TimeError::Syntax);
@@ -287,7 +284,7 @@ impl Buffer {
         }
     }
 
-    /// Exactly so many decimal digits.
+    /// Appends `value` with exactly so many decimal digits.
     #[inline(always)]
     fn digits(&mut self, mut value: u64, digits: usize) {
         let end = self.length.saturating_add(digits);

@@ -1,8 +1,8 @@
-//! What tells an identical copy of an event from a conflicting one, and one event from another.
+//! The fingerprint tells an identical copy of an event from a conflicting one. The identity tells one event from another.
 //!
 //! # The scheme
 //!
-//! Fingerprints are stored, so what follows never changes. `H(seed, bytes)` is XXH3-128 with that seed; `a ‖ b` puts
+//! Fingerprints are stored, so the scheme never changes. `H(seed, bytes)` is XXH3-128 with that seed; `a ‖ b` puts
 //! 128-bit hashes side by side, little-endian.
 //!
 //! | JSON value | hash |
@@ -17,7 +17,7 @@
 //! `H(8, type as a string ‖ time ‖ data ‖ presence)`, where an absent part is 0 and `presence` is 1 for a time plus 2
 //! for data.
 //!
-//! It stands between copies made by a producer that retries, and is no defence against one who looks for collisions.
+//! It serves against copies of a producer that retries. It is no defence against a search for collisions.
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ const MEMBER: u64 = 6;
 const OBJECT: u64 = 7;
 const EVENT: u64 = 8;
 
-/// A JSON value of an event, as it arrived.
+/// A JSON value of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
     /// JSON text, known to be valid.
@@ -43,13 +43,12 @@ pub enum Part<'a> {
     Text(&'a str),
 }
 
-/// The fingerprint of what two copies of an event must agree in (contract, section 3): its type, time and data. Events
-/// whose parts are the same JSON values have the same fingerprint; all others differ but for the chance of a 128-bit
-/// hash.
+/// The fingerprint of an event's type, time and data, which all copies must have in common (contract, section 3). Events
+/// with the same JSON values have the same fingerprint. Other events differ, except by a collision of 128-bit hashes.
 ///
-/// The time taken is linear in the text, whatever its nesting; the memory, in the nesting. Text that is not valid JSON
-/// has some fingerprint, too.
-pub fn fingerprint(kind: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -> u128 {
+/// The time is linear in the length of the text, and the memory in its nesting. Text that is not valid JSON has a
+/// fingerprint too.
+pub fn fingerprint(event_type: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -> u128 {
     let mut scratch = Vec::new();
     let mut hash = |part: Option<Part<'_>>| match part {
         None => 0,
@@ -57,7 +56,7 @@ pub fn fingerprint(kind: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -
         Some(Part::Json(text)) => hash_json(text.as_bytes(), &mut scratch),
     };
     let presence = u128::from(time.is_some()) | u128::from(data.is_some()) << 1;
-    let hashes = [hash(Some(Part::Text(kind))), hash(time), hash(data), presence];
+    let hashes = [hash(Some(Part::Text(event_type))), hash(time), hash(data), presence];
     let mut bytes = [0; 64];
     for (slot, hash) in bytes.chunks_exact_mut(16).zip(hashes) {
         slot.copy_from_slice(&hash.to_le_bytes());
@@ -65,10 +64,10 @@ pub fn fingerprint(kind: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -
     xxh3_128_with_seed(&bytes, EVENT)
 }
 
-/// What identifies an event within its topic partition: the first 16 bytes of SHA-256 over the length of `id` in bytes
-/// (32 bits, little-endian), `id` and `source`.
+/// The identity of an event within its topic partition: the first 16 bytes of the SHA-256 of the length of `id` in
+/// bytes (32 bits, little-endian), `id` and `source`.
 pub fn identity(id: &str, source: &str) -> [u8; 16] {
-    // No record comes near 4 GiB.
+    // No record has 4 GiB.
     let length = u32::try_from(id.len()).unwrap_or(u32::MAX);
     let hash = Sha256::new()
         .chain_update(length.to_le_bytes())
@@ -123,14 +122,14 @@ impl Open {
     }
 }
 
-/// The hash of the first JSON value of a text. The stack is on the heap: nesting is up to the sender.
+/// The hash of the first JSON value of a text. The stack is on the heap, because the sender decides the nesting.
 fn hash_json(text: &[u8], scratch: &mut Vec<u8>) -> u128 {
     let mut outer: Vec<Open> = Vec::new();
     let mut current: Option<Open> = None;
     let mut rest = text;
     while let [byte, tail @ ..] = rest {
         let value = match byte {
-            // Separators carry no meaning where the text is known to be valid.
+            // In valid JSON, separators carry no information.
             b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => {
                 rest = tail;
                 continue;
@@ -171,7 +170,7 @@ fn hash_json(text: &[u8], scratch: &mut Vec<u8>) -> u128 {
             None => return value,
         }
     }
-    // Only a text that is not valid JSON ends within a value.
+    // A valid JSON text does not end within a value.
     0
 }
 
@@ -189,7 +188,7 @@ fn hash_pair(seed: u64, left: u128, right: u128) -> u128 {
     xxh3_128_with_seed(&bytes, seed)
 }
 
-/// A number or word up to what may follow one; never empty.
+/// Splits off a number or a word. It is never empty.
 #[inline]
 fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     let ends = |byte: &u8| {
@@ -202,7 +201,7 @@ fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at_checked(length).unwrap_or((text, &[]))
 }
 
-/// The hash of a string, from behind its opening quote, and what follows the closing one.
+/// The hash of a string, and the text after its closing quote. `text` begins after the opening quote.
 #[inline]
 fn hash_string<'a>(text: &'a [u8], scratch: &mut Vec<u8>) -> (u128, &'a [u8]) {
     let special = find_quote_or_backslash(text);
@@ -218,7 +217,7 @@ fn hash_string<'a>(text: &'a [u8], scratch: &mut Vec<u8>) -> (u128, &'a [u8]) {
     }
 }
 
-/// Where the first quote or backslash is; the length if there is none.
+/// The index of the first quote or backslash; the length if there is none.
 #[inline]
 fn find_quote_or_backslash(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -236,8 +235,8 @@ fn find_quote_or_backslash(text: &[u8]) -> usize {
     words.len() * 8 + in_tail.unwrap_or(tail.len())
 }
 
-/// Appends the characters of a string up to its closing quote, and returns what follows that. Escapes JSON does not know
-/// stay as they are.
+/// Appends the characters of a string up to its closing quote. Returns the text after it. Escapes that JSON does not
+/// know stay unchanged.
 #[cold]
 fn unescape<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     loop {
@@ -281,8 +280,8 @@ fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((unit, rest))
 }
 
-/// Appends the character of an escaped UTF-16 code unit, joined with the one escaped next if they are a pair, and
-/// returns what follows.
+/// Appends the character of an escaped UTF-16 code unit; if the next escape completes a surrogate pair, the character
+/// of both. Returns the text after it.
 fn push_code_unit<'a>(unit: u32, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     if let 0xd800..=0xdbff = unit
         && let [b'\\', b'u', next @ ..] = rest
@@ -351,7 +350,7 @@ fn push_exponent(exponent: &[u8], shift: i128, out: &mut Vec<u8>) {
         push_decimal(sum.unsigned_abs(), out);
         return;
     }
-    // The exponent outweighs the shift by far: the sign stays, and the shift is added digit by digit from the right.
+    // The exponent is far greater than the shift, so the sign stays. The shift is added digit by digit, from the right.
     let mut carry = if negative { -shift } else { shift };
     let mut sum: Vec<u8> = Vec::with_capacity(digits.len().saturating_add(1));
     for digit in digits.iter().rev() {

@@ -1,4 +1,4 @@
-//! Reading back what stands on the output topics.
+//! Reads the records of the output topics.
 
 use crate::audit::published::read_all;
 use crate::bus::Log;

@@ -9,7 +9,7 @@ use crate::generate::text::{decimal, power_of_ten, spell_amount, spell_time};
 
 /// An event, and the partition it goes to.
 #[derive(Debug, Clone)]
-pub(crate) struct SourceEvent {
+pub(crate) struct SyntheticEvent {
     /// Index into the source topics.
     pub(crate) topic: usize,
     /// Taken modulo the number of partitions.
@@ -70,7 +70,7 @@ impl Market {
     }
 
     /// Any event but an opening balance.
-    pub(crate) fn regular(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn regular(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         match draws.below(1_000) {
             0..330 => self.deposit(slot, draws),
             330..520 => self.withdrawal(slot, draws),
@@ -82,7 +82,14 @@ impl Market {
     }
 
     /// The balance with which an account starts. Busy accounts start with more, so that few fall below zero.
-    pub(crate) fn opening(&self, slot: Slot, account: u64, asset: usize, busy: u64, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn opening(
+        &self,
+        slot: Slot,
+        account: u64,
+        asset: usize,
+        busy: u64,
+        draws: &mut Draws,
+    ) -> SyntheticEvent {
         let coin = &self.assets[asset % self.assets.len()].coin;
         let value = value(draws) + 4_000_000_000 * busy.isqrt() * draws.below(4);
         let data = holding(account, coin, amount(coin, value, draws));
@@ -90,7 +97,7 @@ impl Market {
         event(slot, DEPOSITS, "open", "/ledger/opening", kind, account, data, draws)
     }
 
-    pub(crate) fn deposit(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn deposit(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         // Deposits exceed withdrawals, or most balances would fall below zero.
         let value = value(draws) * 3;
@@ -99,7 +106,7 @@ impl Market {
         event(slot, DEPOSITS, "dep", "/exchange/deposits", kind, account, data, draws)
     }
 
-    pub(crate) fn withdrawal(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn withdrawal(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws);
         let mut data = holding(account, coin, amount(coin, value, draws));
@@ -121,7 +128,7 @@ impl Market {
         )
     }
 
-    pub(crate) fn trade(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn trade(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let base = self.coin(draws, 12);
         let mut quote = self.coin(draws, 2);
         if quote == base {
@@ -130,7 +137,7 @@ impl Market {
         self.trade_of(base, quote, slot, draws)
     }
 
-    fn trade_of(&self, base: &Coin, quote: &Coin, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    fn trade_of(&self, base: &Coin, quote: &Coin, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let value = value(draws);
         // The digits are split between quantity and price, so that their product is exact in the quote's units.
         let quantity_digits = base.decimals.min(quote.decimals / 2).min(6);
@@ -182,7 +189,7 @@ impl Market {
         }
     }
 
-    pub(crate) fn transfer(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn transfer(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let (from, coin) = (self.account(draws), self.coin(draws, 25));
         let mut to = self.other_account(from, draws);
         let value = value(draws);
@@ -210,7 +217,7 @@ impl Market {
         )
     }
 
-    pub(crate) fn adjustment(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn adjustment(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let (account, coin) = (self.account(draws), self.coin(draws, 25));
         let value = value(draws) / 4;
         let plain = spell_amount(decimal(coin.units(value, draws), coin.decimals), draws);
@@ -233,7 +240,7 @@ impl Market {
         event(slot, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
     }
 
-    pub(crate) fn status(&self, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    pub(crate) fn status(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         // Drawn evenly: a skewed draw would soon exclude every busy account.
         let account = draws.below(self.accounts);
         let status = match draws.below(20) {
@@ -283,7 +290,7 @@ fn event(
     account: u64,
     mut data: Json,
     draws: &mut Draws,
-) -> SourceEvent {
+) -> SyntheticEvent {
     let Slot { stage, index, time_ms } = slot;
     let id = if draws.one_in(200) {
         format!("évt \"{prefix}\" \\{stage}|{index}:🦀")
@@ -307,7 +314,7 @@ fn event(
     };
     let topic = if draws.one_in(200) { draws.index(5) } else { topic };
     let partition = u32::try_from(partition).unwrap_or(0);
-    SourceEvent { topic, partition, json }
+    SyntheticEvent { topic, partition, json }
 }
 
 /// Adds a field that is not in the contract. Readers must ignore it.

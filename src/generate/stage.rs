@@ -2,7 +2,7 @@
 
 use crate::generate::catalogue::ANCHOR_MS;
 use crate::generate::draws::{Draws, Purpose, Streams};
-use crate::generate::events::{Market, Slot, SourceEvent};
+use crate::generate::events::{Market, Slot, SyntheticEvent};
 use crate::generate::json::{Json, Style};
 use crate::generate::spec::Synthetic;
 
@@ -78,7 +78,7 @@ impl<'a> SyntheticStage<'a> {
     }
 
     /// The valid event at `index`, and the rest of its draws.
-    fn event(&self, index: u64, late: bool, mut draws: Draws) -> (SourceEvent, Draws) {
+    fn event(&self, index: u64, late: bool, mut draws: Draws) -> (SyntheticEvent, Draws) {
         let time_ms = if late {
             self.late_time(&mut draws)
         } else {
@@ -105,7 +105,7 @@ impl<'a> SyntheticStage<'a> {
         (event, draws)
     }
 
-    fn opening(&self, slot: Slot, account: u64, asset: u64, draws: &mut Draws) -> SourceEvent {
+    fn opening(&self, slot: Slot, account: u64, asset: u64, draws: &mut Draws) -> SyntheticEvent {
         // The approximate number of the account's events of this asset.
         let busy = self.spec.events / u64::from(self.spec.assets) / (account + 1).min(1 << 20) / 16;
         let asset = usize::try_from(asset).unwrap_or(0);

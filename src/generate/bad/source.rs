@@ -5,7 +5,7 @@ use crate::generate::bad::defect::{BadKind, Base, Defect};
 use crate::generate::bad::envelope_kinds::ENVELOPE_KINDS;
 use crate::generate::catalogue::{ANCHOR_MS, Coin};
 use crate::generate::draws::Draws;
-use crate::generate::events::{Market, Slot, SourceEvent};
+use crate::generate::events::{Market, Slot, SyntheticEvent};
 use crate::generate::json::{Json, JsonText};
 use crate::generate::spec::Synthetic;
 use crate::generate::text::{power_of_ten, timestamp};
@@ -55,7 +55,7 @@ impl<'a> BadRecords<'a> {
     pub(crate) fn next(&mut self, slot: Slot, draws: &mut Draws, line: &mut Vec<u8>) -> (usize, u32) {
         let kind = self.kind();
         self.turn += 1;
-        let SourceEvent {
+        let SyntheticEvent {
             topic,
             partition,
             mut json,
@@ -71,7 +71,7 @@ impl<'a> BadRecords<'a> {
     }
 
     /// A valid event with amounts of listed assets only.
-    fn base(&self, base: Base, slot: Slot, draws: &mut Draws) -> SourceEvent {
+    fn base(&self, base: Base, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         let mut event = match base {
             Base::Deposit => self.market.deposit(slot, draws),
             Base::Withdrawal => self.market.withdrawal(slot, draws),

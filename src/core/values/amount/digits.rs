@@ -2,7 +2,7 @@
 
 use ruint::Uint;
 
-use crate::core::values::amount::decimal::AmountError;
+use crate::core::values::amount::error::AmountError;
 
 /// Any number of so many digits fits into 64 bits.
 pub(super) const U64_DIGITS: usize = 19;

@@ -8,11 +8,13 @@
 
 mod decimal;
 mod digits;
+mod error;
 mod exact;
 mod format;
 #[cfg(test)]
 mod tests;
 
-pub use decimal::{Amount, AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
+pub use decimal::Amount;
+pub use error::{AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
 pub use exact::{ExactAmount, is_canonical, parse_wide_units};
 pub use format::{format_signed_units, format_units, format_units_wide, write_signed_units, write_units};

@@ -25,7 +25,7 @@ pub enum Operation {
     Describe = 8,
 }
 
-/// A resource. A name that ends with `*` stands for all names with that prefix.
+/// A resource. A name that ends with `*` means all names with that prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource<'a> {
     Topic(&'a str),

@@ -1,6 +1,7 @@
 //! The transactional producer: one transaction with the outputs and positions of a group of commits.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,6 +103,16 @@ pub(super) enum TransactionError {
 
 use TransactionError::{Again, NotOurs, Rejected, Unsettled};
 
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Again(why) | Unsettled(why) => f.write_str(why),
+            NotOurs(home) => write!(f, "this process no longer runs the task of {home}"),
+            Rejected(error) => error.fmt(f),
+        }
+    }
+}
+
 /// Everything that a transaction needs, but the producer.
 #[derive(Clone)]
 pub(super) struct Transactor {
@@ -172,13 +183,9 @@ impl Transactor {
     /// Commits all of `group` in one transaction. Returns the producer for the next one.
     pub(super) fn transaction(
         &self,
-        producer: Option<TransactionalProducer>,
+        producer: TransactionalProducer,
         group: &[Arc<CommitRequest>],
     ) -> Result<TransactionalProducer, TransactionError> {
-        let producer = match producer {
-            Some(producer) => producer,
-            None => self.producer()?,
-        };
         // A transaction that cannot begin has sent nothing.
         producer.begin_transaction().map_err(|error| Again(error.to_string()))?;
         match self.send_and_commit(&producer, group) {

@@ -134,7 +134,7 @@ impl TransactionThread {
         let began = Instant::now();
         while !group.is_empty() {
             if self.transactor.is_stopped() && began.elapsed() > REQUEST_TIMEOUT {
-                // The process that runs the tasks next looks the outcome up.
+                // Nothing was committed; the process that runs the tasks next repeats it.
                 self.producer = None;
                 return reply_unsettled(group, TOLD_TO_STOP);
             }
@@ -182,12 +182,10 @@ impl TransactionThread {
             if self.transactor.is_stopped() {
                 return reply_unsettled(group, why);
             }
-            let (TransactionError::Again(error) | TransactionError::Unsettled(error)) = failed else {
-                // The task is not ours, or the brokers reject us. The process that runs the task next finds out.
-                break;
-            };
-            if self.transactor.rate_limit.allows(&error) {
-                tracing::warn!("{error}");
+            // Before a producer is registered, the old transaction may still be open: it can yet be committed.
+            let failed = failed.to_string();
+            if self.transactor.rate_limit.allows(&failed) {
+                tracing::warn!("cannot look up whether a transaction was committed yet: {failed}");
             }
             std::thread::sleep(PAUSE);
         }
@@ -198,6 +196,7 @@ impl TransactionThread {
                     tracing::info!(%task, "the transaction was committed");
                     reply(vec![request], |_| Ok(()));
                 }
+                // Not there, or not readable: the task restarts from its store and reads its position again.
                 _ => reply_unsettled(vec![request], why),
             }
         }
@@ -206,7 +205,12 @@ impl TransactionThread {
     /// One transaction with all of the group. The producer is used again only after a commit: otherwise a new producer with the same id makes the
     /// brokers finish the transaction of the old one.
     fn try_commit(&mut self, group: &Group) -> Result<(), TransactionError> {
-        let producer = self.producer.take();
+        // Registered in a call of its own. If that call is abandoned and returns late, it has sent nothing; a later one could otherwise commit
+        // with the newest epoch, after its outcome was looked up.
+        let producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.with_timeout(Transactor::producer)?,
+        };
         let group = group.clone();
         let producer = self.with_timeout(move |transactor| transactor.transaction(producer, &group))?;
         self.producer = Some(producer);
@@ -214,7 +218,7 @@ impl TransactionThread {
     }
 
     /// Runs `work` on a thread of its own, with a time-out. In tests, librdkafka's transaction calls did not return after a coordinator went
-    /// away, whatever time-out they had. An abandoned call can do no harm, as the next producer with the same id fences it.
+    /// away, whatever time-out they had. An abandoned transaction can do no harm, as the next producer with the same id fences it.
     fn with_timeout(
         &self,
         work: impl FnOnce(&Transactor) -> Result<TransactionalProducer, TransactionError> + Send + 'static,

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_encoding() {
+    fn bytes_that_are_no_encoding_are_rejected() {
         for bytes in [
             &[][..],
             &[0],
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_does_not_fit_is_refused() {
+    fn a_sum_that_overflows_is_rejected() {
         let most = encoded(&row(I256::ZERO, I256::MAX));
         let one = encoded(&row(I256::ZERO, I256::ONE));
         assert_eq!(add_encoded(&most, &one), None);

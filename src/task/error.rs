@@ -53,7 +53,7 @@ pub enum TaskError {
     LayoutChanged,
     /// The store of a task is missing, and the log cannot replace it, because the ledger was repartitioned.
     #[error(
-        "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the log from its start belongs to an earlier layout: \
+        "{task}: there is neither a store nor a snapshot of it since the ledger was repartitioned, and the older log belongs to another layout: \
          bring back the state directory of the repartitioning, configure the place of its snapshots, or run `softstake rebuild`"
     )]
     NoStore { task: TaskId },

@@ -1,7 +1,6 @@
 //! The rules of the house: what a reader may rely on wherever they open the sources. Each rule is a test, which lists all offences.
 //!
-//! `cargo test house` checks them; with `-- --include-ignored`, also those that are not kept yet. Beside each rule are tests that plant
-//! offences and see them found.
+//! `cargo test --release --test it house::` checks them. Beside each rule are tests that plant offences and see them found.
 
 mod circles;
 mod layers;
@@ -36,13 +35,11 @@ fn check(rule: &str, mut offences: Vec<Offence>) {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_import_circles() {
     check("no import circles in src", circles::offences(&IMPORTS));
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_upward_imports() {
     check(
         "imports as the table in docs/architecture.md allows",
@@ -59,13 +56,11 @@ fn one_habit_of_module_paths() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn public_types_have_names_of_their_own() {
     check("no two public types of one name in src", types::offences(&SOURCES));
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_long_functions() {
     check("no function over 100 lines", size::long_functions(&SOURCES));
 }
@@ -76,7 +71,6 @@ fn no_long_files() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_long_lines_in_documents() {
     check(
         "no line over 120 characters in Markdown",
@@ -85,13 +79,11 @@ fn no_long_lines_in_documents() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_old_words() {
     check("no old words", words::offences(&SOURCES));
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_long_sentences_in_documents() {
     check(
         "no sentence over 40 words in Markdown",
@@ -100,7 +92,6 @@ fn no_long_sentences_in_documents() {
 }
 
 #[test]
-#[ignore = "not yet clean"]
 fn no_long_sentences_in_doc_comments() {
     check(
         "no sentence over 40 words in doc comments",

@@ -22,7 +22,7 @@ use crate::core::values::time::timestamp;
 
 /// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sharing {
+pub struct EmissionProgress {
     /// The amount to share among all accounts, in units.
     to_share: U512,
     /// The weight of all accounts.
@@ -34,7 +34,7 @@ pub struct Sharing {
     roots: Vec<(u16, Hash)>,
 }
 
-impl Sharing {
+impl EmissionProgress {
     /// `partition_weight` is the weight of this ledger partition, `total_weight` the weight of all partitions.
     #[must_use]
     pub fn new(to_share: U512, total_weight: U512, partition_weight: U512) -> Self {
@@ -57,7 +57,7 @@ pub struct Emitting {
     programme_from_epoch: Epoch,
     start: String,
     end: String,
-    sharing: Sharing,
+    sharing: EmissionProgress,
     pooled: bool,
     bucket: Option<(u16, BucketTree)>,
 }
@@ -76,7 +76,7 @@ impl Emitting {
     ///
     /// # Errors
     /// None for a programme that was accepted.
-    pub fn new(settlement: &Settlement, sharing: Sharing) -> Result<Self, Fault> {
+    pub fn new(settlement: &Settlement, sharing: EmissionProgress) -> Result<Self, Fault> {
         let calendar = &settlement.terms.calendar;
         let epoch = settlement.at.epoch();
         Ok(Self {
@@ -131,6 +131,7 @@ impl Emitting {
             };
             let id = distribution.id();
             let mut written = Ok(());
+            // On Kafka, the key chooses the partition.
             out.push_with(
                 Topic::Distributions.partition(0),
                 account.name.as_str().as_bytes(),
@@ -167,7 +168,7 @@ impl Emitting {
     ///
     /// # Errors
     /// If the shares so far exceed their part of the pot. Money would not be conserved, so nothing of this chunk may be published.
-    pub fn end_chunk(&mut self) -> Result<Sharing, Fault> {
+    pub fn end_chunk(&mut self) -> Result<EmissionProgress, Fault> {
         self.close_bucket();
         self.check_conservation()?;
         Ok(self.sharing.clone())
@@ -178,7 +179,7 @@ impl Emitting {
     /// # Errors
     /// If the shares exceed the pot, or if the accounts are no longer those that were summed.
     pub fn end(mut self) -> Result<(Emitted, Vec<(u16, Hash)>), Fault> {
-        let Sharing {
+        let EmissionProgress {
             partition_weight,
             emitted,
             roots,

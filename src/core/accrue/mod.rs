@@ -1,6 +1,6 @@
 //! The state machine over one ledger partition: it adds up postings, and settles an epoch when the barriers of all sources are in.
 //!
-//! In the order in which money moves: [`row`] adds up postings, [`assess`] measures accounts and sums them, [`emit`] pays them.
+//! In the order in which money moves: [`row`] adds up postings, [`assess`] measures accounts and sums them, [`emit`] emits their distributions.
 //! [`eligibility`] and [`settle`] hold the rules.
 
 pub mod assess;
@@ -15,7 +15,7 @@ use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::assess::Summing;
-use crate::core::accrue::emit::{Emitting, Sharing};
+use crate::core::accrue::emit::{EmissionProgress, Emitting};
 use crate::core::accrue::row::Row;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::merkle::{EMPTY_ROOT, Hash, epoch_root};
@@ -40,7 +40,7 @@ pub trait Rows {
 /// The state of an accrue task, without its rows. The order of fields and variants, here and below, is part of the stored format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accrue {
-    /// Epochs with a barrier or a settlement that are not yet paid.
+    /// Epochs with a barrier or a settlement that are not yet emitted.
     settling: BTreeMap<AssetEpoch, Settling>,
     /// The next epoch to settle of each asset; 0 if absent.
     next: BTreeMap<u16, Epoch>,
@@ -60,7 +60,7 @@ enum SettlingStage {
     /// The subtotal is sent; the total is not yet known.
     Summed { weight: U512 },
     /// The total is known; distributions are being published.
-    Sharing(Box<Sharing>),
+    Emitting(Box<EmissionProgress>),
 }
 
 /// Work that must be done before the next record is applied.
@@ -119,7 +119,7 @@ impl Accrue {
                 let SettlingStage::Summed { weight: expected } = settling.stage else {
                     return Err(impossible("a total of an epoch that has not been summed"));
                 };
-                settling.stage = SettlingStage::Sharing(Box::new(Sharing::new(to_share, weight, expected)));
+                settling.stage = SettlingStage::Emitting(Box::new(EmissionProgress::new(to_share, weight, expected)));
             }
         }
         Ok(())
@@ -139,12 +139,12 @@ impl Accrue {
                     complete.then_some(AccrueJob::Sum(*at))
                 }
                 SettlingStage::Summed { .. } => None,
-                SettlingStage::Sharing(_) => Some(AccrueJob::Emit(*at)),
+                SettlingStage::Emitting(_) => Some(AccrueJob::Emit(*at)),
             }
         })
     }
 
-    /// The epochs with a barrier or a settlement that are not yet paid.
+    /// The epochs with a barrier or a settlement that are not yet emitted.
     pub fn unsettled(&self) -> impl Iterator<Item = AssetEpoch> {
         self.settling.keys().copied()
     }
@@ -205,10 +205,10 @@ impl Accrue {
     /// If the total of the epoch is not known.
     pub fn begin_emission(&self, at: AssetEpoch) -> Result<Emitting, Fault> {
         let settlement = self.settlement(at)?;
-        let Some(SettlingStage::Sharing(sharing)) = self.settling.get(&at).map(|settling| &settling.stage) else {
+        let Some(SettlingStage::Emitting(sharing)) = self.settling.get(&at).map(|settling| &settling.stage) else {
             return Err(impossible("an emission without a total"));
         };
-        Emitting::new(settlement, Sharing::clone(sharing))
+        Emitting::new(settlement, EmissionProgress::clone(sharing))
     }
 
     /// Keeps the progress of an emission at the end of a chunk, which is the end of a bucket.
@@ -221,7 +221,7 @@ impl Accrue {
             .settling
             .get_mut(&emitting.at())
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
-        settling.stage = SettlingStage::Sharing(Box::new(sharing));
+        settling.stage = SettlingStage::Emitting(Box::new(sharing));
         Ok(())
     }
 

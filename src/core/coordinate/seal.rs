@@ -93,7 +93,7 @@ impl Coordinator {
                 .get_mut(usize::from(number))
                 .ok_or_else(|| impossible("sums of an asset that is not listed"))?;
             let (asset, epoch) = (listed.terms.asset, listed.next_seal);
-            match listed.advance(AssetEpoch::new(number, epoch)?, self.partitions) {
+            match listed.take_step(AssetEpoch::new(number, epoch)?, self.partitions) {
                 Ok(SealStep::Share(notice)) => self.broadcast(&notice, out)?,
                 Ok(SealStep::Seal(record)) => {
                     out.push(Topic::Epochs.partition(0), asset.as_str().as_bytes(), &record);
@@ -114,8 +114,8 @@ impl Coordinator {
 }
 
 impl ListedAsset {
-    /// The next step of the epoch `at`, the oldest unsealed one.
-    fn advance(&mut self, at: AssetEpoch, partitions: u32) -> Result<SealStep, NotSealed> {
+    /// Takes the next step of the epoch `at`, the oldest unsealed one, and returns what to publish.
+    fn take_step(&mut self, at: AssetEpoch, partitions: u32) -> Result<SealStep, NotSealed> {
         let closing = self.closing.get(&at.epoch()).filter(|closing| closing.halted.is_none());
         let closing = closing.ok_or(NotSealed::Incomplete)?;
         let is_complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);

@@ -119,7 +119,8 @@ mod tests {
         assert_eq!(parts("1.000", 1), Ok(Rate::PARTS));
         assert_eq!(parts("1000", 1000), Ok(1000 * Rate::PARTS));
         assert_eq!(parts("999.999999999999999999", 1000), Ok(1000 * Rate::PARTS - 1));
-        let too_large = Err(FactorError::TooLarge { most: 1 });
+        let error = FactorError::TooLarge { most: 1 };
+        let too_large = Err(error);
         assert_eq!(parts("1.000000000000000001", 1), too_large);
         // More digits than a decimal has, and the most units that an amount has.
         assert_eq!(parts("79228162514.264337593543950336", 1), too_large);
@@ -132,7 +133,7 @@ mod tests {
         );
         assert_eq!(parts("1e-2", 1), amount(AmountError::Syntax));
         assert_eq!(parts("-0.1", 1), amount(AmountError::Syntax));
-        assert_eq!(too_large.unwrap_err().to_string(), "must be at most 1");
+        assert_eq!(error.to_string(), "must be at most 1");
     }
 
     #[test]

@@ -392,7 +392,8 @@ pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Rejection> 
         "exchange.trade.v1" => trade(data)?,
         "exchange.transfer.v1" => transfer(data)?,
         "exchange.balance_adjustment.v1" => balance_adjustment(data)?,
-        _ => return account_status(data),
+        "exchange.account_status.v1" => return account_status(data),
+        _ => unreachable!("SOURCE_TYPES has a type without an arm: {kind}"),
     };
     Ok(SourceEvent::Postings(postings))
 }

@@ -65,7 +65,8 @@ pub trait Log: Send + Sync {
 
 /// A log that tasks publish to: a transaction appends records and moves a task's position in one atomic step.
 pub trait Bus: Log {
-    /// Appends `outputs` and moves `task` to `position`: both or neither. When this returns, both are durable and can be read.
+    /// Appends `outputs` and moves `task` to `position`: both or neither. When this returns, both are durable and can be read. No two commits
+    /// of a task may have the same position: a bus may learn from it whether a commit took place.
     ///
     /// # Errors
     /// `NotOurs` if another process runs the task now; `Unsettled` if only the bus knows whether the commit took place.

@@ -76,8 +76,10 @@ pub fn check_copy(applied: u128, copy: u128) -> Result<(), Rejection> {
     if applied == copy {
         return Ok(());
     }
-    Err(Code::ConflictingDuplicate
-        .because("an event with this `id` and `source` was applied already, with another type, time or data"))
+    Err(Code::ConflictingDuplicate.because(
+        "an event with this `id` and `source` was applied already, with another type, time or data; \
+         a correction needs an `id` of its own",
+    ))
 }
 
 /// The events applied so far, by identity (see [`identity`](crate::core::contract::fingerprint::identity)).

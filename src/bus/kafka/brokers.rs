@@ -157,6 +157,7 @@ impl Brokers {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// The committed position of a task. The brokers wait for a pending transaction (`read_committed`), so the answer is final.
     pub(super) fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         let group = &self.settings.deployment;
         let attempt = Attempt::new(

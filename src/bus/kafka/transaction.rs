@@ -5,7 +5,7 @@
 //!
 //! The outcome of a transaction is never guessed. If an error requires an abort, the transaction is aborted, and repeated if the tasks are still
 //! ours. If only the brokers know the outcome, the producer is dropped. A new producer with the same transactional id makes the brokers finish the
-//! transaction. The committed positions then tell the outcome.
+//! transaction. The committed positions then tell the outcome. A task whose position is not there restarts from its store.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -62,7 +62,8 @@ impl Transactions {
         })
     }
 
-    /// Appends `outputs` and moves `task` to `position`. Returns when both are done, or neither is.
+    /// Appends `outputs` and moves `task` to `position`. `Ok`: both are done. `Unsettled`: both or neither, and the task restarts from its
+    /// store to learn which.
     pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         let closed = || CommitError::NotOurs { task };
         let (reply, outcome) = sync_channel(1);
@@ -172,7 +173,8 @@ impl TransactionThread {
         reply(group, |task| Err(error.take().unwrap_or(CommitError::NotOurs { task })));
     }
 
-    /// Makes the brokers finish the transaction, and learns its outcome from the committed positions.
+    /// Makes the brokers finish the transaction, and learns its outcome from the committed positions. No two commits of a task have the same
+    /// position, so an equal position is this commit's.
     fn look_up(&mut self, group: Group, why: &str) {
         loop {
             let failed = match self.with_timeout(Transactor::producer) {
@@ -192,7 +194,8 @@ impl TransactionThread {
         for request in group {
             let task = request.task;
             match self.transactor.brokers.committed(task) {
-                Ok(Some(position)) if position == request.position => {
+                // A process that lost the task meanwhile must not go on, even if its successor committed the same position.
+                Ok(Some(position)) if position == request.position && self.still_ours(task) => {
                     tracing::info!(%task, "the transaction was committed");
                     reply(vec![request], |_| Ok(()));
                 }
@@ -200,6 +203,10 @@ impl TransactionThread {
                 _ => reply_unsettled(vec![request], why),
             }
         }
+    }
+
+    fn still_ours(&self, task: TaskId) -> bool {
+        self.transactor.member.generation(&[task.home()]).is_ok()
     }
 
     /// One transaction with all of the group. The producer is used again only after a commit: otherwise a new producer with the same id makes the

@@ -121,7 +121,10 @@ fn an_archive_is_read_like_its_bus() {
     succeed(on_bus("explain", &out).args(["ATOM", "1", "u-000001"]));
     let mut run = on_bus("run", &out);
     let said = fail(run.arg("--until-idle").arg("--state").arg(place.state()), 1);
-    assert!(said.contains("is an archive, and nothing can be committed to it"), "{said}");
+    assert!(
+        said.contains("is an archive, and nothing can be committed to it"),
+        "{said}"
+    );
 }
 
 #[test]

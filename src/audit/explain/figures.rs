@@ -111,7 +111,7 @@ impl ExplainInputs<'_> {
         };
         let rules = assessor.rules();
         let share = rules.share(weight, pool.to_share, total_weight)?;
-        let (paid, withheld_after) = rules.pay_or_withhold(share, withheld_before)?;
+        let (paid, withheld_after) = rules.emit_or_withhold(share, withheld_before)?;
         Ok(PayoutFigures {
             total_weight,
             share,

@@ -25,7 +25,9 @@ pub enum CommitError {
     #[error("this process no longer runs {task}")]
     NotOurs { task: TaskId },
     /// Only the bus knows whether the commit took place.
-    #[error("it has to be looked up whether the last commit of {task} took place: {why}")]
+    #[error(
+        "the last commit of {task} is not confirmed, its store and its committed position tell where it continues: {why}"
+    )]
     Unsettled { task: TaskId, why: String },
     /// An earlier commit failed. It is not known what that one left on disk, so nothing may follow it.
     #[error(

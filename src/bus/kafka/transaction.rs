@@ -199,7 +199,7 @@ impl TransactionThread {
                     tracing::info!(%task, "the transaction was committed");
                     reply(vec![request], |_| Ok(()));
                 }
-                // Not there, or not readable: the task restarts from its store and reads its position again.
+                // Not there, not readable, or no longer ours: the task restarts from its store and reads its position again.
                 _ => reply_unsettled(vec![request], why),
             }
         }
@@ -212,8 +212,8 @@ impl TransactionThread {
     /// One transaction with all of the group. The producer is used again only after a commit: otherwise a new producer with the same id makes the
     /// brokers finish the transaction of the old one.
     fn try_commit(&mut self, group: &Group) -> Result<(), TransactionError> {
-        // Registered in a call of its own. If that call is abandoned and returns late, it has sent nothing; a later one could otherwise commit
-        // with the newest epoch, after its outcome was looked up.
+        // Registered in a call of its own, not in the one that sends. Otherwise an abandoned call could register late, get the newest epoch, and
+        // commit after the outcome was looked up.
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.with_timeout(Transactor::producer)?,

@@ -203,7 +203,7 @@ fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
     let mut lines = Vec::new();
     for (balance, counted, weight) in measured {
         let reward = rules.share(weight, split.to_share, total)?;
-        let (paid, _) = rules.pay_or_withhold(reward, U512::ZERO)?;
+        let (paid, _) = rules.emit_or_withhold(reward, U512::ZERO)?;
         let each = |sum: U512| sum.checked_div(length).unwrap_or_default();
         lines.push(ExampleLine {
             held: rules.amount(U512::from(balance)),

@@ -57,7 +57,7 @@ pub struct Emitting {
     programme_from_epoch: Epoch,
     start: String,
     end: String,
-    sharing: EmissionProgress,
+    progress: EmissionProgress,
     pooled: bool,
     bucket: Option<(u16, BucketTree)>,
 }
@@ -72,11 +72,11 @@ pub struct NextOpening {
 }
 
 impl Emitting {
-    /// Begins an emission, or continues one from where `sharing` was stored.
+    /// Begins an emission, or continues one from where `progress` was stored.
     ///
     /// # Errors
     /// None for a programme that was accepted.
-    pub fn new(settlement: &Settlement, sharing: EmissionProgress) -> Result<Self, Fault> {
+    pub fn new(settlement: &Settlement, progress: EmissionProgress) -> Result<Self, Fault> {
         let calendar = &settlement.terms.calendar;
         let epoch = settlement.at.epoch();
         Ok(Self {
@@ -86,7 +86,7 @@ impl Emitting {
             programme_from_epoch: settlement.programme.from_epoch,
             start: timestamp(calendar.start_ms(epoch)),
             end: timestamp(calendar.end_ms(epoch)),
-            sharing,
+            progress,
             pooled: matches!(settlement.programme.mode, Mode::Pool),
             bucket: None,
         })
@@ -97,7 +97,7 @@ impl Emitting {
         self.at
     }
 
-    /// Pays an account. Appends its distribution to `out` if there is one, and returns its amounts for the next epoch.
+    /// Emits an account's distribution. Appends it to `out` if there is one, and returns its amounts for the next epoch.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
@@ -108,23 +108,23 @@ impl Emitting {
             Eligibility::Eligible { weight, .. } => weight,
             _ => U512::ZERO,
         };
-        let share = rules.share(weight, self.sharing.to_share, self.sharing.total_weight)?;
-        let (paid, withheld) = rules.pay_or_withhold(share, account.withheld)?;
-        self.sharing.emitted = self.sharing.emitted.plus(&Emitted {
+        let share = rules.share(weight, self.progress.to_share, self.progress.total_weight)?;
+        let (emitted_amount, withheld) = rules.emit_or_withhold(share, account.withheld)?;
+        self.progress.emitted = self.progress.emitted.plus(&Emitted {
             weight,
             rewarded: share,
-            distributed: paid,
+            distributed: emitted_amount,
             withheld_after: withheld,
-            distributions: u64::from(!paid.is_zero()),
+            distributions: u64::from(!emitted_amount.is_zero()),
         })?;
-        if !paid.is_zero() {
+        if !emitted_amount.is_zero() {
             let distribution = Distribution {
                 account: account.name.as_str().into(),
                 asset: self.asset,
                 epoch: self.at.epoch(),
                 epoch_start: Cow::Borrowed(&self.start),
                 epoch_end: Cow::Borrowed(&self.end),
-                amount: rules.amount(paid).into(),
+                amount: rules.amount(emitted_amount).into(),
                 balance_seconds: rules.balance_seconds(measure.held).into(),
                 average_balance: rules.average(measure.held).into(),
                 programme_from_epoch: self.programme_from_epoch,
@@ -160,7 +160,7 @@ impl Emitting {
 
     fn close_bucket(&mut self) {
         if let Some((bucket, tree)) = self.bucket.take() {
-            self.sharing.roots.push((bucket, tree.root()));
+            self.progress.roots.push((bucket, tree.root()));
         }
     }
 
@@ -171,7 +171,7 @@ impl Emitting {
     pub fn end_chunk(&mut self) -> Result<EmissionProgress, Fault> {
         self.close_bucket();
         self.check_conservation()?;
-        Ok(self.sharing.clone())
+        Ok(self.progress.clone())
     }
 
     /// Ends the emission. Returns what was emitted, and the Merkle root of each bucket that has distributions.
@@ -200,13 +200,13 @@ impl Emitting {
         if !self.pooled {
             return Ok(());
         }
-        let emitted = &self.sharing.emitted;
+        let emitted = &self.progress.emitted;
         let given = emitted
             .rewarded
-            .checked_mul(self.sharing.total_weight)
+            .checked_mul(self.progress.total_weight)
             .ok_or(Fault::Overflow("a check of shares"))?;
         let bound = self
-            .sharing
+            .progress
             .to_share
             .checked_mul(emitted.weight)
             .ok_or(Fault::Overflow("a check of shares"))?;
@@ -216,7 +216,7 @@ impl Emitting {
                 self.asset,
                 self.at.epoch(),
                 emitted.rewarded,
-                self.sharing.to_share
+                self.progress.to_share
             )));
         }
         Ok(())

@@ -68,7 +68,7 @@ enum SettlingStage {
 pub enum AccrueJob {
     /// Sum the accounts of an epoch: [`Accrue::begin_sum`], then [`Accrue::send_subtotal`].
     Sum(AssetEpoch),
-    /// Pay the accounts of an epoch: [`Accrue::begin_emission`], [`Accrue::keep_chunk`] after each chunk, then
+    /// Emit the distributions of an epoch: [`Accrue::begin_emission`], [`Accrue::keep_chunk`] after each chunk, then
     /// [`Accrue::end_emission`].
     Emit(AssetEpoch),
 }
@@ -205,10 +205,10 @@ impl Accrue {
     /// If the total of the epoch is not known.
     pub fn begin_emission(&self, at: AssetEpoch) -> Result<Emitting, Fault> {
         let settlement = self.settlement(at)?;
-        let Some(SettlingStage::Emitting(sharing)) = self.settling.get(&at).map(|settling| &settling.stage) else {
+        let Some(SettlingStage::Emitting(progress)) = self.settling.get(&at).map(|settling| &settling.stage) else {
             return Err(impossible("an emission without a total"));
         };
-        Emitting::new(settlement, EmissionProgress::clone(sharing))
+        Emitting::new(settlement, EmissionProgress::clone(progress))
     }
 
     /// Keeps the progress of an emission at the end of a chunk, which is the end of a bucket.
@@ -216,12 +216,12 @@ impl Accrue {
     /// # Errors
     /// If the shares so far exceed their part of the pot. Money would not be conserved, so nothing of this chunk may be published.
     pub fn keep_chunk(&mut self, emitting: &mut Emitting) -> Result<(), Fault> {
-        let sharing = emitting.end_chunk()?;
+        let progress = emitting.end_chunk()?;
         let settling = self
             .settling
             .get_mut(&emitting.at())
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
-        settling.stage = SettlingStage::Emitting(Box::new(sharing));
+        settling.stage = SettlingStage::Emitting(Box::new(progress));
         Ok(())
     }
 

@@ -181,11 +181,11 @@ impl Rules {
         times(grains, self.grain, "a share")
     }
 
-    /// Adds a share to the amount withheld before. Returns the amount paid and the amount withheld after, in units.
+    /// Adds a share to the amount withheld before. Returns the amount to emit and the amount withheld after, in units.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn pay_or_withhold(&self, share: U512, withheld: U512) -> Result<(U512, U512), Fault> {
+    pub fn emit_or_withhold(&self, share: U512, withheld: U512) -> Result<(U512, U512), Fault> {
         let due = sum(share, withheld, "a payout")?;
         Ok(if due >= self.min_payout && !due.is_zero() {
             (due, U512::ZERO)
@@ -302,7 +302,7 @@ pub fn check_conservation(
 ) -> Result<U512, String> {
     if emitted.weight != sums.weight {
         return Err(format!(
-            "the weights that were paid, {}, differ from the weights summed before, {}",
+            "the weights that were emitted, {}, differ from the weights summed before, {}",
             emitted.weight, sums.weight
         ));
     }

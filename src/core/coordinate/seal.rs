@@ -19,7 +19,7 @@ use crate::core::values::time::timestamp;
 /// A step of an epoch towards its seal.
 enum SealStep {
     /// The pot is split: the total goes to every ledger partition.
-    Share(Notice),
+    Total(Notice),
     /// The record of the seal.
     Seal(Vec<u8>),
 }
@@ -94,7 +94,7 @@ impl Coordinator {
                 .ok_or_else(|| impossible("sums of an asset that is not listed"))?;
             let (asset, epoch) = (listed.terms.asset, listed.next_seal);
             match listed.take_step(AssetEpoch::new(number, epoch)?, self.partitions) {
-                Ok(SealStep::Share(notice)) => self.broadcast(&notice, out)?,
+                Ok(SealStep::Total(notice)) => self.broadcast(&notice, out)?,
                 Ok(SealStep::Seal(record)) => {
                     out.push(Topic::Epochs.partition(0), asset.as_str().as_bytes(), &record);
                 }
@@ -120,7 +120,7 @@ impl ListedAsset {
         let closing = closing.ok_or(NotSealed::Incomplete)?;
         let is_complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);
         if closing.total.is_none() && is_complete(closing.subtotals.len()) {
-            self.split_pot(at).map(SealStep::Share)
+            self.split_pot(at).map(SealStep::Total)
         } else if closing.total.is_some() && is_complete(closing.receipts.len()) {
             self.seal(at.epoch()).map(SealStep::Seal)
         } else {

@@ -19,7 +19,7 @@ use crate::config::BusAddress;
 #[command(
     group = ArgGroup::new("what").required(true).args(["config", "bus", "programme"]),
     after_help = "\
-Exit status: 0 if everything is right, 1 if a record would be rejected or a file of the bus would not be read, 2 if the \
+Exit status: 0 if everything is right; 1 if a record would be rejected, or a file of the bus would not be read; 2 if the \
 configuration is wrong.
 
 Example:

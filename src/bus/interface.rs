@@ -69,7 +69,7 @@ pub trait Bus: Log {
     /// of a task may have the same position: a bus may learn from it whether a commit took place.
     ///
     /// # Errors
-    /// `NotOurs` if another process runs the task now; `Unsettled` if only the bus knows whether the commit took place.
+    /// `NotOurs` if another process runs the task now; `Unconfirmed` if only the bus knows whether the commit took place.
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError>;
 
     /// This process's part of a deployment that several processes share; `None` where one process runs all tasks.

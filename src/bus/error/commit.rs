@@ -28,7 +28,7 @@ pub enum CommitError {
     #[error(
         "the last commit of {task} is not confirmed, its store and its committed position tell where it continues: {why}"
     )]
-    Unsettled { task: TaskId, why: String },
+    Unconfirmed { task: TaskId, why: String },
     /// An earlier commit failed. It is not known what that one left on disk, so nothing may follow it.
     #[error(
         "the bus at {path} accepts no more commits because one failed ({why}): start softstake again, which recovers to the last commit"
@@ -51,7 +51,7 @@ impl CommitError {
     pub const fn reaction(&self) -> Reaction {
         match self {
             Self::NotOurs { .. } => Reaction::LeaveOff,
-            Self::Unsettled { .. } | Self::NoTopic { .. } => Reaction::TryAgain,
+            Self::Unconfirmed { .. } | Self::NoTopic { .. } => Reaction::TryAgain,
             Self::Rejected { .. } | Self::TooLarge { .. } | Self::Position { .. } | Self::Stopped { .. } => {
                 Reaction::StopTask
             }

@@ -98,15 +98,15 @@ pub(super) enum TransactionError {
     /// Nothing was committed, and a new attempt fails, too.
     Rejected(CommitError),
     /// Only the brokers know whether it was committed.
-    Unsettled(String),
+    Unconfirmed(String),
 }
 
-use TransactionError::{Again, NotOurs, Rejected, Unsettled};
+use TransactionError::{Again, NotOurs, Rejected, Unconfirmed};
 
 impl fmt::Display for TransactionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Again(why) | Unsettled(why) => f.write_str(why),
+            Again(why) | Unconfirmed(why) => f.write_str(why),
             NotOurs(home) => write!(f, "this process no longer runs the task of {home}"),
             Rejected(error) => error.fmt(f),
         }
@@ -192,7 +192,7 @@ impl Transactor {
             Ok(()) => Ok(producer),
             Err(failed) => {
                 // The next producer makes sure of the abort. This is only sooner.
-                if !matches!(failed, Unsettled(_))
+                if !matches!(failed, Unconfirmed(_))
                     && let Err(error) = producer.abort_transaction(REQUEST_TIMEOUT)
                 {
                     tracing::debug!("cannot abort a transaction, so the next producer does it: {error}");
@@ -202,7 +202,7 @@ impl Transactor {
         }
     }
 
-    /// Every error but `Unsettled` leaves a transaction to abort.
+    /// Every error but `Unconfirmed` leaves a transaction to abort.
     fn send_and_commit(
         &self,
         producer: &TransactionalProducer,
@@ -242,12 +242,12 @@ impl Transactor {
         committing: bool,
     ) -> Result<(), TransactionError> {
         let KafkaError::Transaction(inner) = error else {
-            return Err(Unsettled(error.to_string()));
+            return Err(Unconfirmed(error.to_string()));
         };
         if inner.is_retriable() {
             tracing::debug!("{action}: {error}; trying again");
             return if self.is_stopped() {
-                Err(Unsettled(TOLD_TO_STOP.into()))
+                Err(Unconfirmed(TOLD_TO_STOP.into()))
             } else {
                 Ok(())
             };
@@ -262,6 +262,8 @@ impl Transactor {
             let attempt = self.attempt(action, self.needs_of(group, error));
             return Err(match attempt.failed(error) {
                 error @ BrokerError::Unauthorised { .. } => Rejected(error.into()),
+                // The request to commit may have been sent, so librdkafka's word alone does not prove that nothing was committed.
+                _ if committing => Unconfirmed(why),
                 _ => Again(why),
             });
         }
@@ -269,7 +271,7 @@ impl Transactor {
             // No commit was requested yet, so the next producer of this id aborts the transaction.
             return Err(Again(why));
         }
-        Err(Unsettled(why))
+        Err(Unconfirmed(why))
     }
 
     fn not_delivered(&self, record: &Undelivered) -> TransactionError {

@@ -62,7 +62,7 @@ impl Transactions {
         })
     }
 
-    /// Appends `outputs` and moves `task` to `position`. `Ok`: both are done. `Unsettled`: both or neither, and the task restarts from its
+    /// Appends `outputs` and moves `task` to `position`. `Ok`: both are done. `Unconfirmed`: both or neither, and the task restarts from its
     /// store to learn which.
     pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         let closed = || CommitError::NotOurs { task };
@@ -137,7 +137,7 @@ impl TransactionThread {
             if self.transactor.is_stopped() && began.elapsed() > REQUEST_TIMEOUT {
                 // Nothing was committed; the process that runs the tasks next repeats it.
                 self.producer = None;
-                return reply_unsettled(group, TOLD_TO_STOP);
+                return reply_unconfirmed(group, TOLD_TO_STOP);
             }
             match self.try_commit(&group) {
                 Ok(()) => return reply(group, |_| Ok(())),
@@ -153,7 +153,7 @@ impl TransactionThread {
                     reply(gone, |task| Err(CommitError::NotOurs { task }));
                 }
                 Err(TransactionError::Rejected(error)) => return self.reject(group, error),
-                Err(TransactionError::Unsettled(why)) => {
+                Err(TransactionError::Unconfirmed(why)) => {
                     tracing::warn!("looking up whether a transaction was committed: {why}");
                     return self.look_up(group, &why);
                 }
@@ -182,7 +182,7 @@ impl TransactionThread {
                 Err(failed) => failed,
             };
             if self.transactor.is_stopped() {
-                return reply_unsettled(group, why);
+                return reply_unconfirmed(group, why);
             }
             // Before a producer is registered, the old transaction may still be open: it can yet be committed.
             let failed = failed.to_string();
@@ -200,7 +200,7 @@ impl TransactionThread {
                     reply(vec![request], |_| Ok(()));
                 }
                 // Not there, not readable, or no longer ours: the task restarts from its store and reads its position again.
-                _ => reply_unsettled(vec![request], why),
+                _ => reply_unconfirmed(vec![request], why),
             }
         }
     }
@@ -240,7 +240,7 @@ impl TransactionThread {
             })
             .map_err(|error| TransactionError::Again(format!("cannot start a thread for a transaction: {error}")))?;
         outcome.recv_timeout(TRANSACTION_TIMEOUT).unwrap_or_else(|_| {
-            Err(TransactionError::Unsettled(format!(
+            Err(TransactionError::Unconfirmed(format!(
                 "it did not end within {} s",
                 TRANSACTION_TIMEOUT.as_secs()
             )))
@@ -255,9 +255,9 @@ fn reply(group: Group, mut outcome: impl FnMut(TaskId) -> Result<(), CommitError
     }
 }
 
-fn reply_unsettled(group: Group, why: &str) {
+fn reply_unconfirmed(group: Group, why: &str) {
     reply(group, |task| {
-        Err(CommitError::Unsettled {
+        Err(CommitError::Unconfirmed {
             task,
             why: why.to_owned(),
         })

@@ -24,7 +24,7 @@ pub enum CommitError {
     /// The task has moved to another process, or is about to.
     #[error("this process no longer runs {task}")]
     NotOurs { task: TaskId },
-    /// Only the bus knows whether the commit took place.
+    /// The caller cannot tell whether the commit took place. The task restarts from its store, and reads the committed position.
     #[error(
         "the last commit of {task} is not confirmed, its store and its committed position tell where it continues: {why}"
     )]

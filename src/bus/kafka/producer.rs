@@ -128,7 +128,8 @@ impl Transactor {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A new producer, registered with the brokers: they fence its predecessor and finish what that one had begun.
+    /// A new producer, registered with the brokers: they fence its predecessor, and end that one's transaction if it is open. If its commit
+    /// was requested, they complete the commit; otherwise they abort.
     pub(super) fn producer(&self) -> Result<TransactionalProducer, TransactionError> {
         let attempt = self.attempt("start a producer", self.needs_of_producer());
         let config = self.brokers.settings.producer(&self.transactional_id);
@@ -220,20 +221,21 @@ impl Transactor {
             let generation = self.member.generation(&homes).map_err(NotOurs)?;
             match producer.send_offsets_to_transaction(&offsets, &generation, REQUEST_TIMEOUT) {
                 Ok(()) => break,
-                Err(error) => self.judge(producer, group, &error, "commit positions", false)?,
+                Err(error) => self.classify(producer, group, &error, "commit positions", false)?,
             }
         }
         wait_until_delivered(producer);
         loop {
+            // `with_timeout` bounds it.
             match producer.commit_transaction(Timeout::Never) {
                 Ok(()) => return Ok(()),
-                Err(error) => self.judge(producer, group, &error, "commit a transaction", true)?,
+                Err(error) => self.classify(producer, group, &error, "commit a transaction", true)?,
             }
         }
     }
 
-    /// Decides what an error of a transaction means; `Ok` if the request is to be repeated.
-    fn judge(
+    /// What an error of a transaction means; `Ok` if the same producer repeats the request.
+    fn classify(
         &self,
         producer: &TransactionalProducer,
         group: &[Arc<CommitRequest>],

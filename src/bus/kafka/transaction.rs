@@ -3,9 +3,10 @@
 //! One thread has the producer. A task hands its commit to that thread and waits. All commits that arrive while a transaction is in progress
 //! share the next one, up to a size. So they share its cost, and no reader waits long for its records.
 //!
-//! The outcome of a transaction is never guessed. If an error requires an abort, the transaction is aborted, and repeated if the tasks are still
-//! ours. If only the brokers know the outcome, the producer is dropped. A new producer with the same transactional id makes the brokers finish the
-//! transaction. The committed positions then tell the outcome. A task whose position is not there restarts from its store.
+//! The outcome of a transaction is never guessed. If an error requires an abort before the commit was requested, the transaction is aborted, and
+//! repeated if the tasks are still ours. If only the brokers know the outcome, the producer is dropped. A new producer with the same transactional
+//! id makes the brokers commit or abort the transaction. The committed positions then tell the outcome. A task whose position is not there
+//! restarts from its store.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
@@ -135,7 +136,7 @@ impl TransactionThread {
         let began = Instant::now();
         while !group.is_empty() {
             if self.transactor.is_stopped() && began.elapsed() > REQUEST_TIMEOUT {
-                // Nothing was committed; the process that runs the tasks next repeats it.
+                // Nothing was committed. The task restarts from its store, here or in the process that runs it next, and commits it again.
                 self.producer = None;
                 return reply_unconfirmed(group, TOLD_TO_STOP);
             }
@@ -173,8 +174,8 @@ impl TransactionThread {
         reply(group, |task| Err(error.take().unwrap_or(CommitError::NotOurs { task })));
     }
 
-    /// Makes the brokers finish the transaction, and learns its outcome from the committed positions. No two commits of a task have the same
-    /// position, so an equal position is this commit's.
+    /// Makes the brokers commit or abort the transaction, and learns which from the committed positions. No two commits of a task have the same
+    /// position, because the harness commits only a step that moves it. So an equal position is this commit's.
     fn look_up(&mut self, group: Group, why: &str) {
         loop {
             let failed = match self.with_timeout(Transactor::producer) {
@@ -210,7 +211,7 @@ impl TransactionThread {
     }
 
     /// One transaction with all of the group. The producer is used again only after a commit: otherwise a new producer with the same id makes the
-    /// brokers finish the transaction of the old one.
+    /// brokers end the transaction of the old one.
     fn try_commit(&mut self, group: &Group) -> Result<(), TransactionError> {
         // Registered in a call of its own, not in the one that sends. Otherwise an abandoned call could register late, get the newest epoch, and
         // commit after the outcome was looked up.

@@ -90,7 +90,7 @@ impl KnownAssets {
         unlisted: &mut BTreeMap<Asset, u64>,
     ) -> Result<SourceVerdict, Rejection> {
         let (time, event) = read_event(envelope)?;
-        if matches!(event, SourceEvent::Status { .. }) {
+        if matches!(event, SourceEvent::AccountStatus { .. }) {
             return Ok(SourceVerdict::Applied);
         }
         let mut verdict = SourceVerdict::Ignored;

@@ -66,7 +66,16 @@ impl EventType {
     /// Whether the event belongs on the control topic. All others belong on source topics.
     #[must_use]
     pub const fn is_control(self) -> bool {
-        matches!(self, Self::Listing | Self::ValidatorReward | Self::EpochClose)
+        match self {
+            Self::Listing | Self::ValidatorReward | Self::EpochClose => true,
+            Self::Deposit
+            | Self::OpeningBalance
+            | Self::Withdrawal
+            | Self::Trade
+            | Self::Transfer
+            | Self::BalanceAdjustment
+            | Self::AccountStatus => false,
+        }
     }
 }
 
@@ -96,13 +105,13 @@ pub enum SourceEvent<'a> {
         asset: Asset,
         amount: Amount,
     },
-    Adjustment {
+    BalanceAdjustment {
         /// Whether it is a debit.
         negative: bool,
         balance: Balance<'a>,
     },
     /// The account has this status from the event's time on.
-    Status {
+    AccountStatus {
         account: AccountName<'a>,
         status: Status,
     },
@@ -267,7 +276,7 @@ impl<'a> SourceEvent<'a> {
                 let asset = fields::asset(fields.asset, "asset")?;
                 let (negative, amount) = fields::signed_amount(fields.delta, "delta")?;
                 fields::text(fields.reason, "reason")?;
-                Ok(Self::Adjustment {
+                Ok(Self::BalanceAdjustment {
                     negative,
                     balance: Balance { account, asset, amount },
                 })
@@ -285,7 +294,7 @@ impl<'a> SourceEvent<'a> {
                         );
                     }
                 };
-                Ok(Self::Status { account, status })
+                Ok(Self::AccountStatus { account, status })
             }
             EventType::Listing | EventType::ValidatorReward | EventType::EpochClose => Err(Code::WrongTopic
                 .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),

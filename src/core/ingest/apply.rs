@@ -113,7 +113,7 @@ impl Ingest {
             return Ok(());
         }
         let (time, event) = read_event(envelope)?;
-        let epochs = if let SourceEvent::Status { account, status } = &event {
+        let epochs = if let SourceEvent::AccountStatus { account, status } = &event {
             self.add_status(&StatusEntry {
                 bucket: bucket(account.as_str()),
                 account: account.borrowed(),

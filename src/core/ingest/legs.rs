@@ -107,13 +107,13 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             leg(from, *asset, true, plain(amount), "amount");
             leg(to, *asset, false, plain(amount), "amount");
         }
-        SourceEvent::Adjustment {
+        SourceEvent::BalanceAdjustment {
             negative,
             balance: Balance { account, asset, amount },
         } => {
             leg(account, *asset, *negative, plain(amount), "delta");
         }
-        SourceEvent::Status { .. } => {}
+        SourceEvent::AccountStatus { .. } => {}
     }
     legs
 }

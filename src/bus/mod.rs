@@ -5,6 +5,7 @@ mod error;
 mod interface;
 mod outputs;
 mod position;
+mod running_digest;
 
 pub mod archive;
 pub mod dir;
@@ -20,3 +21,4 @@ pub use error::{
 };
 pub use interface::{Access, Bus, Log, Membership, Reader};
 pub use position::{Cursor, Mark, Position, TaskId};
+pub use running_digest::RunningDigest;

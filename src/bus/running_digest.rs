@@ -1,0 +1,142 @@
+//! A digest of a log that grows with each record.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// A chained digest over records in their order: `next = H(previous, length of the record, H(record))`, where `H` is XXH3 with 128 bits.
+///
+/// Its 16 bytes are its whole state. So it can be stored after any record, and continued from there. Two logs with equal digests hold the same
+/// records: the chance of an accident is some 2^-88, even after 2^40 records.
+///
+/// It guards against damage, and against copies of a log that went different ways. It does not guard against an attacker who may choose records:
+/// XXH3 is no cryptographic hash, and collisions can be constructed.
+///
+/// These bytes are stored, so the definition is a promise. A record of 300 bytes takes some 30 ns.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunningDigest([u8; Self::LEN]);
+
+impl RunningDigest {
+    pub const LEN: usize = 16;
+    /// Of no record at all.
+    pub const EMPTY: Self = Self([0; Self::LEN]);
+
+    /// The digest with these bytes, which [`RunningDigest::bytes`] gave.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    #[must_use]
+    pub const fn bytes(self) -> [u8; Self::LEN] {
+        self.0
+    }
+
+    /// Adds the next record. An empty record counts too.
+    pub fn add(&mut self, record: &[u8]) {
+        // The record is hashed alone, in one piece: a streaming hasher would set up 576 bytes for each record.
+        let mut link = [0; 40];
+        let (previous, rest) = link.split_at_mut(Self::LEN);
+        let (len, hash) = rest.split_at_mut(8);
+        previous.copy_from_slice(&self.0);
+        len.copy_from_slice(&u64::try_from(record.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.copy_from_slice(&xxh3_128(record).to_le_bytes());
+        self.0 = xxh3_128(&link).to_le_bytes();
+    }
+}
+
+impl fmt::Display for RunningDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for RunningDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunningDigest({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn digest_of<R: AsRef<[u8]>>(records: &[R]) -> RunningDigest {
+        let mut digest = RunningDigest::EMPTY;
+        for record in records {
+            digest.add(record.as_ref());
+        }
+        digest
+    }
+
+    #[test]
+    fn its_bytes_are_a_promise() {
+        assert_eq!(RunningDigest::EMPTY.to_string(), "00000000000000000000000000000000");
+        assert_eq!(digest_of(&["{}"]).to_string(), "f2eaa5778978a545268346e91571e2a0");
+        let long = vec![b'x'; 300];
+        assert_eq!(
+            digest_of(&[b"{}", long.as_slice(), b""]).to_string(),
+            "bb65dc732deee4363de7fbbc43988d19"
+        );
+    }
+
+    #[test]
+    fn its_stored_form_is_its_16_bytes() {
+        let digest = digest_of(&["a", "b"]);
+        let stored = postcard::to_stdvec(&digest).unwrap();
+        assert_eq!(stored, digest.bytes());
+        assert_eq!(postcard::from_bytes::<RunningDigest>(&stored).unwrap(), digest);
+        assert_eq!(RunningDigest::from_bytes(digest.bytes()), digest);
+    }
+
+    #[test]
+    fn other_records_have_another_digest() {
+        let empty: [&str; 0] = [];
+        let different = [
+            digest_of(&empty),
+            digest_of(&[""]),
+            digest_of(&["", ""]),
+            digest_of(&["a"]),
+            digest_of(&["a", ""]),
+            digest_of(&["", "a"]),
+            digest_of(&["a", "b"]),
+            digest_of(&["b", "a"]),
+            digest_of(&["ab"]),
+            digest_of(&["\0"]),
+            digest_of(&["\0\0"]),
+            digest_of(&["\0", "\0"]),
+        ];
+        let distinct: HashSet<_> = different.into_iter().collect();
+        assert_eq!(distinct.len(), different.len());
+    }
+
+    proptest! {
+        #[test]
+        fn it_continues_from_its_bytes(records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 0..20), split in 0..20_usize) {
+            let split = split.min(records.len());
+            let mut digest = RunningDigest::from_bytes(digest_of(&records[..split]).bytes());
+            for record in &records[split..] {
+                digest.add(record);
+            }
+            prop_assert_eq!(digest, digest_of(&records));
+        }
+
+        #[test]
+        fn each_bit_counts(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..400), 1..20),
+            which in any::<prop::sample::Index>(),
+            byte in any::<prop::sample::Index>(),
+            bit in 0..8,
+        ) {
+            let mut other = records.clone();
+            let which = which.index(other.len());
+            *byte.get_mut(&mut other[which]) ^= 1_u8 << bit;
+            prop_assert_ne!(digest_of(&other), digest_of(&records));
+        }
+    }
+}

@@ -12,6 +12,7 @@ use crate::bus::archive::manifest::{Manifest, Partition};
 use crate::bus::archive::segment::SegmentBuilder;
 use crate::bus::scan::{CHUNK, next_batch};
 use crate::bus::{FileError, Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// The topics, in the order in which their ends are read.
 const ORDER: [Topic; 12] = [
@@ -36,7 +37,7 @@ pub struct ArchiveScope {
     pub topics: Vec<Topic>,
     pub with_ledger: bool,
     /// Partitions that are copied up to an offset only.
-    pub to: BTreeMap<TopicPartition, u64>,
+    pub to: BTreeMap<TopicPartition, Offset>,
 }
 
 /// What was copied.
@@ -65,8 +66,8 @@ pub enum ArchiveError {
     )]
     Shrank {
         partition: TopicPartition,
-        end: u64,
-        archived: u64,
+        end: Offset,
+        archived: Offset,
     },
     /// Retention deleted records that were not archived yet.
     #[error(
@@ -75,8 +76,8 @@ pub enum ArchiveError {
     )]
     Gap {
         partition: TopicPartition,
-        start: u64,
-        archived: u64,
+        start: Offset,
+        archived: Offset,
     },
 }
 
@@ -100,7 +101,7 @@ pub fn archive(
     let mut copied = Copied::default();
     for (partition, end) in ends(bus, scope)? {
         check_range(bus, partition, end, &mut manifest)?;
-        let to = scope.to.get(&partition).copied().unwrap_or(u64::MAX);
+        let to = scope.to.get(&partition).copied().unwrap_or(Offset::NO_LIMIT);
         copy(bus, path, partition, end.min(to), &mut manifest, &mut copied, &mut done)?;
     }
     manifest.positions = positions;
@@ -135,7 +136,7 @@ fn open_manifest(bus: &dyn Log, finished: &Path, progress: &Path) -> Result<Mani
 }
 
 /// The partitions to copy, with their readable ends.
-fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, u64)>, ReadError> {
+fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, Offset)>, ReadError> {
     let mut ends = Vec::new();
     let ledger = [Topic::Ledger];
     let ledger = ledger.iter().filter(|_| scope.with_ledger);
@@ -153,7 +154,7 @@ fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, u64)
 fn check_range(
     bus: &dyn Log,
     partition: TopicPartition,
-    end: u64,
+    end: Offset,
     manifest: &mut Manifest,
 ) -> Result<(), ArchiveError> {
     let start = bus.start(partition)?;
@@ -184,7 +185,7 @@ fn copy(
     bus: &dyn Log,
     path: &Path,
     partition: TopicPartition,
-    end: u64,
+    end: Offset,
     manifest: &mut Manifest,
     copied: &mut Copied,
     done: &mut impl FnMut(u64),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::bus::{OpenError, ReadError, TopicPartition};
 use crate::core::fault::Fault;
+use crate::core::values::offset::Offset;
 use crate::deployment::DeploymentError;
 use crate::store::StoreError;
 
@@ -36,8 +37,8 @@ pub enum AuditError {
     Gone {
         partition: TopicPartition,
         /// Its first offset now.
-        start: u64,
-        needed: u64,
+        start: Offset,
+        needed: Offset,
     },
     /// The working folder holds the replay of another bus.
     #[error(

@@ -14,6 +14,7 @@ use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
+use crate::core::values::offset::Offset;
 use crate::deployment::DeploymentError;
 use crate::deployment::record::DeploymentRecord;
 
@@ -35,10 +36,10 @@ pub struct PointInTime {
     /// For how many epochs duplicates are recognised.
     pub dedup_epochs: u64,
     /// The position of each source partition: all records below this offset were ingested.
-    pub ingested: BTreeMap<TopicPartition, u64>,
+    pub ingested: BTreeMap<TopicPartition, Offset>,
     /// The ends of the source partitions and of control.
-    pub input_ends: BTreeMap<TopicPartition, u64>,
-    pub output_ends: BTreeMap<TopicPartition, u64>,
+    pub input_ends: BTreeMap<TopicPartition, Offset>,
+    pub output_ends: BTreeMap<TopicPartition, Offset>,
     pub decisions: Vec<Decision>,
     /// The epochs whose seal was published; `None` on a copy of the topics without a deployment record.
     pub sealed: Option<BTreeSet<AssetEpoch>>,
@@ -69,7 +70,7 @@ impl PointInTime {
         })?);
         let (sealed, dedup_epochs) = match deployment {
             Some(deployment) => {
-                let sealed = sealed(bus, coordinator.unwrap_or(0), &deployment)?;
+                let sealed = sealed(bus, coordinator.unwrap_or(Offset::START), &deployment)?;
                 (Some(sealed), deployment.dedup_epochs)
             }
             None => (None, DEFAULT_DEDUP_EPOCHS),
@@ -88,8 +89,8 @@ impl PointInTime {
     #[must_use]
     pub fn not_ingested(&self) -> u64 {
         let waiting = self.ingested.iter().map(|(source, at)| {
-            let end = self.input_ends.get(source).copied().unwrap_or(0);
-            end.saturating_sub(*at)
+            let end = self.input_ends.get(source).copied().unwrap_or(Offset::START);
+            end.since(*at)
         });
         waiting.sum()
     }
@@ -113,14 +114,14 @@ impl PointInTime {
 }
 
 /// The positions of the ingest tasks, by source partition.
-fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPartition, u64>, ReadError> {
+fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
     let mut positions = BTreeMap::new();
     for topic in Topic::SOURCES {
         for partition in bus.partitions(topic)? {
             let source = topic.partition(partition);
             let offset = match bus.committed(TaskId::ingest(source))? {
                 Some(position) => position.offset(source),
-                None if is_deployed => 0,
+                None if is_deployed => Offset::START,
                 // A copy of the topics without positions counts as complete.
                 None => bus.readable_end(source)?,
             };
@@ -166,17 +167,17 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
 /// Checks that retention has not deleted the first records of a partition.
 fn check_start(bus: &dyn Log, partition: TopicPartition) -> Result<(), AuditError> {
     match bus.start(partition)? {
-        0 => Ok(()),
+        Offset::START => Ok(()),
         start => Err(AuditError::Gone {
             partition,
             start,
-            needed: 0,
+            needed: Offset::START,
         }),
     }
 }
 
 /// The readable ends of all partitions of some topics.
-pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<TopicPartition, u64>, ReadError> {
+pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
     let mut ends = BTreeMap::new();
     for topic in topics {
         for partition in bus.partitions(*topic)? {
@@ -188,7 +189,7 @@ pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<To
 }
 
 /// The epochs that the coordinator had sealed at the offset `read_to` of its inbox: those with a receipt of every ledger partition.
-fn sealed(bus: &dyn Log, read_to: u64, deployment: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, AuditError> {
+fn sealed(bus: &dyn Log, read_to: Offset, deployment: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, AuditError> {
     let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
     // The retention of the inbox may be shorter than that of the other topics.
     let mark = Mark {

@@ -7,12 +7,13 @@ use memchr::memmem::Finder;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, ReadError, TopicPartition};
 use crate::core::contract::records::{PublishedRecord, read_data};
+use crate::core::values::offset::Offset;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPlace {
     pub partition: TopicPartition,
-    pub offset: u64,
+    pub offset: Offset,
 }
 
 impl fmt::Display for RecordPlace {

@@ -20,12 +20,13 @@ use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::ledger::{Entry, LedgerRecord};
 use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 /// A record that names one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedEvent {
     pub source: TopicPartition,
-    pub offset: u64,
+    pub offset: Offset,
     /// The field `id`; empty if it cannot be read. So are the next three.
     pub id: String,
     /// The field `source`.
@@ -170,7 +171,7 @@ impl<'a> TracedIngest<'a> {
         let mut outputs = Outputs::default();
         for decision in &point.decisions {
             // All decisions can be applied first, because each takes effect at an offset that it names.
-            ingest.apply_decision(decision, 0, None, &mut outputs)?;
+            ingest.apply_decision(decision, Offset::START, None, &mut outputs)?;
         }
         outputs.clear();
         Ok(Self {
@@ -184,13 +185,18 @@ impl<'a> TracedIngest<'a> {
     }
 
     /// Applies a record; `None` for a blank line.
-    fn apply(&mut self, offset: u64, value: &[u8], decoded: &Decoded<'_>) -> Result<Option<TracedEvent>, AuditError> {
+    fn apply(
+        &mut self,
+        offset: Offset,
+        value: &[u8],
+        decoded: &Decoded<'_>,
+    ) -> Result<Option<TracedEvent>, AuditError> {
         let before = self.ingest.state().counts;
         self.outputs.clear();
         self.ingest.begin_batch(offset);
         self.ingest
             .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
-        self.ingest.end_batch(offset + 1, &mut self.outputs)?;
+        self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
         let after = self.ingest.state().counts;
         let outcome = if after.dead_letters > before.dead_letters {
             self.rejection()

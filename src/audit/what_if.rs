@@ -27,6 +27,7 @@ use crate::core::contract::records::Distribution;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Changes, Store, row};
 
@@ -39,9 +40,9 @@ pub struct Amendment {
     /// The number of the asset.
     number: u16,
     /// The control offset of the listing that the new rules replace, or follow.
-    at: u64,
+    at: Offset,
     /// The control offsets of the asset's listings that stay.
-    kept: BTreeSet<u64>,
+    kept: BTreeSet<Offset>,
 }
 
 impl Amendment {
@@ -127,7 +128,7 @@ impl Amendment {
 
     /// The schedule with the decisions that are expected under the new rules. `removed` is from [`Self::removed`].
     #[must_use]
-    pub fn amend(&self, schedule: Schedule, removed: &BTreeSet<u64>) -> Schedule {
+    pub fn amend(&self, schedule: Schedule, removed: &BTreeSet<Offset>) -> Schedule {
         let asset = self.asset();
         let changed = Decision::ProgrammeChanged {
             control_offset: self.at,
@@ -176,7 +177,7 @@ impl Amendment {
     ///
     /// # Errors
     /// A failure of the bus.
-    pub fn removed(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<u64>, AuditError> {
+    pub fn removed(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<Offset>, AuditError> {
         let mut removed = BTreeSet::new();
         scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
             if self.is_ours(record.value) && !self.kept.contains(&record.offset) {

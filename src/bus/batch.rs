@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use crate::bus::position::Mark;
+use crate::core::values::offset::Offset;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    pub offset: u64,
+    pub offset: Offset,
     /// Empty for an offset without content: a blank line.
     pub value: &'a [u8],
 }
@@ -15,7 +16,7 @@ pub struct Record<'a> {
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    records: Vec<(u64, Range<usize>)>,
+    records: Vec<(Offset, Range<usize>)>,
     /// The reader's mark after this batch. It may be past the last record: offsets are not dense.
     pub next: Mark,
 }
@@ -23,13 +24,13 @@ pub struct Batch {
 impl Batch {
     /// A batch of `records`, each an offset and the range of its bytes in `bytes`.
     #[must_use]
-    pub fn new(bytes: Vec<u8>, records: Vec<(u64, Range<usize>)>, next: Mark) -> Self {
+    pub fn new(bytes: Vec<u8>, records: Vec<(Offset, Range<usize>)>, next: Mark) -> Self {
         Self { bytes, records, next }
     }
 
     /// Its memory, emptied, for the next batch.
     #[must_use]
-    pub fn into_parts(mut self) -> (Vec<u8>, Vec<(u64, Range<usize>)>) {
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<(Offset, Range<usize>)>) {
         self.bytes.clear();
         self.records.clear();
         (self.bytes, self.records)
@@ -44,7 +45,7 @@ impl Batch {
 
     /// The offset of the `index`-th record.
     #[must_use]
-    pub fn offset(&self, index: usize) -> Option<u64> {
+    pub fn offset(&self, index: usize) -> Option<Offset> {
         self.records.get(index).map(|(offset, _)| *offset)
     }
 

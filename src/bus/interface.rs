@@ -10,6 +10,7 @@ use crate::bus::error::{CommitError, MembershipError, ReadError};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// The records and positions of a bus, to read.
 ///
@@ -26,16 +27,16 @@ pub trait Log: Send + Sync {
     fn refresh(&self) {}
 
     /// The first offset of `partition` that still exists. Retention may have deleted the records before it.
-    fn start(&self, _partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(0)
+    fn start(&self, _partition: TopicPartition) -> Result<Offset, ReadError> {
+        Ok(Offset::START)
     }
 
     /// The readable end of `partition` (Kafka: the last stable offset): one past the last record that can be read now; 0 if it is missing.
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError>;
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError>;
 
     /// The written end of `partition` (Kafka: the high watermark): one past the last record that any producer has written, readable or not.
     /// A cut is never below it.
-    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         self.readable_end(partition)
     }
 
@@ -100,7 +101,7 @@ pub trait Membership: Send + Sync {
 pub trait Reader: Send {
     /// The next records: about `limit` bytes of them, and at least one record if there is one. All are below the offset `until`.
     /// An empty batch whose mark has not moved means that there is nothing to read now.
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError>;
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError>;
 
     /// Whether a read may find anything; `false` only if there is nothing to read now, whatever the limits.
     fn has_news(&mut self) -> Result<bool, ReadError> {

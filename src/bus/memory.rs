@@ -12,13 +12,14 @@ use crate::bus::outputs;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+use crate::core::values::offset::Offset;
 
 #[derive(Default)]
 struct Records {
     bytes: Vec<u8>,
     /// The offset of each record, and the range of its bytes in `bytes`.
-    records: Vec<(u64, Range<usize>)>,
-    end: u64,
+    records: Vec<(Offset, Range<usize>)>,
+    end: Offset,
 }
 
 impl Records {
@@ -30,10 +31,11 @@ impl Records {
         }
         self.records.push((self.end, start..self.bytes.len()));
         // Offsets of inner topics are not dense, as on every real bus.
-        self.end += match kind {
+        let size = match kind {
             TopicKind::Inner => 8 + value.len() as u64,
             TopicKind::Input | TopicKind::Output => 1,
         };
+        self.end = self.end.saturating_add(size);
     }
 }
 
@@ -76,7 +78,7 @@ impl MemoryBus {
 
     /// Appends a record of another program. On a topic of lines, each line of `bytes` is a record, and empty `bytes` are a blank line.
     /// Returns the new end.
-    pub fn append(&self, to: TopicPartition, bytes: &[u8]) -> u64 {
+    pub fn append(&self, to: TopicPartition, bytes: &[u8]) -> Offset {
         let kind = to.topic.kind();
         self.change(|state| {
             let log = state.logs.entry(to).or_default();
@@ -123,8 +125,8 @@ impl Log for MemoryBus {
         Ok(state.logs.range(range).map(|(key, _)| key.partition).collect())
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(self.lock().logs.get(&partition).map_or(0, |log| log.end))
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
+        Ok(self.lock().logs.get(&partition).map_or(Offset::START, |log| log.end))
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
@@ -183,7 +185,7 @@ struct MemoryReader {
 }
 
 impl Reader for MemoryReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let state = self.bus.lock();
         let mut bytes = Vec::new();
         let mut records = Vec::new();
@@ -214,22 +216,28 @@ mod tests {
     use super::*;
 
     fn values(batch: &Batch) -> Vec<(u64, &[u8])> {
-        batch.iter().map(|record| (record.offset, record.value)).collect()
+        batch.iter().map(|record| (record.offset.get(), record.value)).collect()
     }
 
     #[test]
     fn offsets_count_lines_or_bytes() {
         let bus = MemoryBus::new();
         let (trades, ledger) = (Topic::Trades.partition(0), Topic::Ledger.partition(0));
-        assert_eq!(bus.append(trades, b"one\n \ntwo"), 3);
-        assert_eq!(bus.append(ledger, b"a\nb"), 11);
-        assert_eq!(bus.append(ledger, b""), 19);
+        assert_eq!(bus.append(trades, b"one\n \ntwo"), Offset::new(3));
+        assert_eq!(bus.append(ledger, b"a\nb"), Offset::new(11));
+        assert_eq!(bus.append(ledger, b""), Offset::new(19));
         let mut reader = bus.open(trades, &Mark::default()).unwrap();
-        assert_eq!(values(&reader.read(4, 9).unwrap()), [(0, &b"one"[..]), (1, b"")]);
-        assert!(reader.read(4, 2).unwrap().is_empty());
-        assert_eq!(values(&reader.read(0, 9).unwrap()), [(2, &b"two"[..])]);
+        assert_eq!(
+            values(&reader.read(4, Offset::new(9)).unwrap()),
+            [(0, &b"one"[..]), (1, b"")]
+        );
+        assert!(reader.read(4, Offset::new(2)).unwrap().is_empty());
+        assert_eq!(values(&reader.read(0, Offset::new(9)).unwrap()), [(2, &b"two"[..])]);
         let mut reader = bus.open(ledger, &Mark::default()).unwrap();
-        assert_eq!(values(&reader.read(9, 99).unwrap()), [(0, &b"a\nb"[..]), (11, b"")]);
+        assert_eq!(
+            values(&reader.read(9, Offset::new(99)).unwrap()),
+            [(0, &b"a\nb"[..]), (11, b"")]
+        );
         assert_eq!(reader.mark().offset, bus.readable_end(ledger).unwrap());
     }
 
@@ -241,11 +249,11 @@ mod tests {
         let mut outputs = Outputs::default();
         outputs.push(Topic::Epochs.partition(0), b"key", b"value");
         bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
-        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), 1);
+        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), Offset::new(1));
         assert_eq!(other.committed(TaskId::COORDINATE).unwrap(), Some(Position::default()));
         assert!(other.wait(seen, Duration::ZERO).unwrap() > seen);
         outputs.push(Topic::Epochs.partition(0), b"key", b"two\nlines");
         assert!(bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).is_err());
-        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), 1);
+        assert_eq!(other.readable_end(Topic::Epochs.partition(0)).unwrap(), Offset::new(1));
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// A task, named by the partition that it follows. It moves between processes together with that partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +63,7 @@ impl fmt::Display for TaskId {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The offset of the next record to read.
-    pub offset: u64,
+    pub offset: Offset,
     /// Only the bus that made it can interpret it. Empty at the start of a partition.
     pub evidence: Vec<u8>,
 }
@@ -91,8 +92,8 @@ pub struct Cursor {
 impl Position {
     /// The next offset to read of `partition`.
     #[must_use]
-    pub fn offset(&self, partition: TopicPartition) -> u64 {
-        self.inputs.get(&partition).map_or(0, |mark| mark.offset)
+    pub fn offset(&self, partition: TopicPartition) -> Offset {
+        self.inputs.get(&partition).map_or(Offset::START, |mark| mark.offset)
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn the_names_of_fields_in_manifests_do_not_change() {
         let mark = Mark {
-            offset: 7,
+            offset: Offset::new(7),
             evidence: vec![1],
         };
         let position = Position {

@@ -7,6 +7,7 @@ use crate::bus::error::ReadError;
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// Bytes read at a time, about.
 pub const CHUNK: usize = 1 << 20;
@@ -24,7 +25,7 @@ pub fn scan_range<E: From<ReadError>>(
     bus: &dyn Log,
     partition: TopicPartition,
     from: &Mark,
-    end: u64,
+    end: Offset,
     mut take: impl FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     if from.offset >= end {
@@ -48,7 +49,7 @@ pub fn next_batch(
     partition: TopicPartition,
     reader: &mut dyn Reader,
     limit: usize,
-    end: u64,
+    end: Offset,
 ) -> Result<Batch, ReadError> {
     let began = Instant::now();
     let from = reader.mark().offset;

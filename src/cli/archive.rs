@@ -12,6 +12,7 @@ use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::progress;
 use crate::cli::table::counted;
+use crate::core::values::offset::Offset;
 
 /// Copy topics into an archive, or add new records to it
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) struct Archive {
     topics: Vec<Topic>,
     /// Only the records before this offset: TOPIC:PARTITION=OFFSET; may be given more than once
     #[arg(long = "to", value_name = "TOPIC:PARTITION=OFFSET", value_parser = bound)]
-    to: Vec<(TopicPartition, u64)>,
+    to: Vec<(TopicPartition, Offset)>,
     /// Also softstake.ledger, which only Softstake can read
     #[arg(long)]
     with_ledger: bool,
@@ -50,7 +51,7 @@ fn topic(name: &str) -> Result<Topic, String> {
     })
 }
 
-fn bound(text: &str) -> Result<(TopicPartition, u64), String> {
+fn bound(text: &str) -> Result<(TopicPartition, Offset), String> {
     let parsed = text
         .split_once('=')
         .and_then(|(partition, offset)| Some((TopicPartition::parse(partition)?, offset.parse().ok()?)));

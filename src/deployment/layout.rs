@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bus::{Cursor, Mark, Position, TaskId};
 use crate::core::values::bucket::Partitions;
+use crate::core::values::offset::Offset;
 
 /// A number of ledger partitions, and how often it was changed before.
 ///
@@ -43,7 +44,7 @@ pub struct LayoutChange {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedAt {
     /// The offset of the next record.
-    pub offset: u64,
+    pub offset: Offset,
     /// The number of jobs finished since the last record.
     pub job: u32,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bus::{Cursor, Log, Outputs, Position, Reaction, TaskId, Topic};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
+use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::{LayoutChange, LedgerLayout};
 use crate::deployment::settings::{DEFAULT_PARTITIONS, Deployment, RunMode};
@@ -91,7 +92,7 @@ impl DeploymentRecord {
 
     /// The number of ledger partitions when the coordinator applied the record of the inbox at `offset`.
     #[must_use]
-    pub fn partitions_at(&self, offset: u64) -> u32 {
+    pub fn partitions_at(&self, offset: Offset) -> u32 {
         let next = self
             .layout_changes
             .iter()
@@ -174,7 +175,7 @@ fn none_while_unavailable<T>(answer: Result<Option<T>, TaskError>) -> Result<Opt
 /// Begins the deployment with the settings of this process.
 fn create_record(deployment: &Deployment) -> Result<DeploymentRecord, DeploymentError> {
     let bus = deployment.writable_bus()?;
-    if bus.readable_end(Topic::Decisions.partition(0))? > 0 {
+    if bus.readable_end(Topic::Decisions.partition(0))? > Offset::START {
         return Err(DeploymentError::PositionLost {
             task: TaskId::DEPLOYMENT,
             group: bus.identity().to_owned(),
@@ -241,6 +242,7 @@ mod tests {
     use super::*;
 
     fn stopped_at(offset: u64) -> StoppedAt {
+        let offset = Offset::new(offset);
         StoppedAt { offset, job: 1 }
     }
 
@@ -271,11 +273,12 @@ mod tests {
             record
                 .begins_at(TaskId::accrue(partition))
                 .offset(TaskId::accrue(partition).home())
+                .get()
         };
         assert_eq!([0, 1].map(|partition| begins(&record, partition)), [20, 21]);
         assert_eq!(
             record.begins_at(TaskId::COORDINATE).offset(TaskId::COORDINATE.home()),
-            9
+            Offset::new(9)
         );
         // Two tasks of the layout of four had not existed before.
         assert_eq!(
@@ -304,7 +307,7 @@ mod tests {
         assert_eq!(layouts.map(|layout| layout.to_string()), ["2", "4-1", "2-2"]);
         assert_ne!(layouts[0], layouts[2]);
         assert_eq!(
-            [0, 4, 5, 8, 9, 100].map(|offset| record.partitions_at(offset)),
+            [0, 4, 5, 8, 9, 100].map(|offset| record.partitions_at(Offset::new(offset))),
             [2, 2, 4, 4, 2, 2]
         );
     }

@@ -20,6 +20,7 @@ use crate::core::coordinate::Coordinator;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::{BUCKETS, Partitions};
+use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::{LayoutChange, LedgerLayout, StoppedAt};
 use crate::deployment::record::DeploymentRecord;
@@ -138,7 +139,7 @@ fn all_tasks(log: &dyn Log, layout: LedgerLayout) -> Result<BTreeSet<TaskId>, De
 }
 
 /// The accrue tasks and the coordinator, each with the readable end of its partition.
-fn readable_ends(log: &dyn Log, layout: LedgerLayout) -> Result<Vec<(TaskId, u64)>, DeploymentError> {
+fn readable_ends(log: &dyn Log, layout: LedgerLayout) -> Result<Vec<(TaskId, Offset)>, DeploymentError> {
     let tasks = (0..layout.partitions.count())
         .map(TaskId::accrue)
         .chain([TaskId::COORDINATE]);
@@ -201,7 +202,7 @@ fn have_recovered(deployment: &Deployment, layout: LedgerLayout) -> Result<bool,
 }
 
 /// Whether a task has no record left to read before `end`. Offsets have gaps, so the task's own offset may be lower than `end`.
-fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: u64) -> Result<bool, DeploymentError> {
+fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: Offset) -> Result<bool, DeploymentError> {
     let position = log.committed(task)?.unwrap_or_default();
     let mark = position.inputs.get(&task.home()).cloned().unwrap_or_default();
     let mut at_end = position.cursor.reached.is_empty();

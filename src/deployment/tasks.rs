@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::bus::{Access, Log, Mark, Membership, Position, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::fault::{Fault, impossible};
+use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::LedgerLayout;
 use crate::deployment::record::{DeploymentRecord, load_or_create_record};
@@ -249,7 +250,7 @@ fn sources_on_record(log: &dyn Log) -> Result<BTreeSet<TopicPartition>, TaskErro
     let mut known = BTreeSet::new();
     let mut reader = log.open(Topic::Decisions.partition(0), &Mark::default())?;
     loop {
-        let batch = reader.read(STEP_BYTES, u64::MAX)?;
+        let batch = reader.read(STEP_BYTES, Offset::NO_LIMIT)?;
         if batch.is_empty() {
             return Ok(known);
         }

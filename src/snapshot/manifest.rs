@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bus::Position;
+use crate::core::values::offset::Offset;
 use crate::snapshot::error::SnapshotError;
 
 /// The version of the format.
@@ -21,7 +22,7 @@ pub(super) struct SnapshotManifest {
     /// When it was taken, in UTC.
     pub taken: String,
     /// The offsets up to which the task had read, by input partition.
-    pub position: BTreeMap<String, u64>,
+    pub position: BTreeMap<String, Offset>,
     /// A hash of the whole position, with cursor and evidence. Snapshots with the same hash have the same state.
     pub state: String,
     pub files: Vec<SnapshotFile>,

@@ -25,6 +25,7 @@ use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 /// The key of the state.
 pub const STATE: [u8; 1] = [1];
@@ -107,7 +108,7 @@ pub fn status(key: &mut Vec<u8>, source: TopicPartition, entry: &StatusEntry<'_>
     key.push(0);
     key.push(source.topic as u8);
     key.extend_from_slice(&source.partition.to_be_bytes());
-    key.extend_from_slice(&entry.offset.to_be_bytes());
+    key.extend_from_slice(&entry.offset.get().to_be_bytes());
 }
 
 /// A table, or a part of one, whose keys are sorted by bucket and account after a common prefix.
@@ -222,7 +223,7 @@ pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
             id: std::str::from_utf8(id).ok()?.to_owned(),
             status: Status::from_number(*status)?,
             source: topic.partition(u32::from_be_bytes(*partition)),
-            offset: u64::from_be_bytes(*offset),
+            offset: Offset::new(u64::from_be_bytes(*offset)),
         })
     };
     read().ok_or_else(|| undecodable("a status"))

@@ -12,6 +12,7 @@ use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
 use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::core::values::ids::AssetEpoch;
+use crate::core::values::offset::Offset;
 use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
 use crate::task::account_walk::AccountWalk;
@@ -131,8 +132,8 @@ impl Fold for AccrueTask {
         &self.inputs
     }
 
-    fn read_limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, FoldError> {
-        Ok(u64::MAX)
+    fn read_limit(&mut self, _: usize, _: Offset, _: &dyn Log) -> Result<Offset, FoldError> {
+        Ok(Offset::NO_LIMIT)
     }
 
     fn apply(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::bus::{Batch, Log, Topic, TopicPartition};
 use crate::core::coordinate::Coordinator;
 use crate::core::protocol::codec;
+use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, StepContext, load_state};
@@ -71,8 +72,8 @@ impl Fold for CoordinatorTask {
         &INPUTS
     }
 
-    fn read_limit(&mut self, _: usize, _: u64, _: &dyn Log) -> Result<u64, FoldError> {
-        Ok(u64::MAX)
+    fn read_limit(&mut self, _: usize, _: Offset, _: &dyn Log) -> Result<Offset, FoldError> {
+        Ok(Offset::NO_LIMIT)
     }
 
     fn apply(

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bus::{CommitError, MembershipError, Reaction, ReadError, TaskId, TopicPartition};
 use crate::core::fault::Fault;
+use crate::core::values::offset::Offset;
 use crate::store::StoreError;
 
 /// Why a task cannot start or stopped.
@@ -34,9 +35,9 @@ pub enum TaskError {
         task: TaskId,
         partition: TopicPartition,
         /// The offset up to which the store has read.
-        stored: u64,
+        stored: Offset,
         /// The readable end of the partition.
-        end: u64,
+        end: Offset,
     },
     /// The store is past the committed position: the bus has lost commits.
     #[error(

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::bus::{Batch, Log, Outputs, Position, ReadError, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::codec;
+use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, StoreError, tables};
 use crate::task::error::TaskError;
 
@@ -14,7 +15,7 @@ pub trait Fold: Send {
     fn inputs(&self) -> &[TopicPartition];
 
     /// The offset before which input `input` may be read now, while the task is at `offset`.
-    fn read_limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, FoldError>;
+    fn read_limit(&mut self, input: usize, offset: Offset, log: &dyn Log) -> Result<Offset, FoldError>;
 
     /// Applies the records of `batch` from index `first` on. Returns the number of records of the batch that are applied now.
     /// It stops after a record that starts a job; otherwise it applies the whole batch.

@@ -17,6 +17,7 @@ use crate::bus::{
     Access, Batch, Cursor, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, TopicKind, TopicPartition,
 };
 use crate::core::fault::impossible;
+use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
@@ -411,12 +412,12 @@ fn is_before(a: &Position, b: &Position) -> bool {
 }
 
 fn same_offsets(a: &Position, b: &Position) -> bool {
-    let offsets = |position: &Position| -> Vec<(TopicPartition, u64)> {
+    let offsets = |position: &Position| -> Vec<(TopicPartition, Offset)> {
         position
             .inputs
             .iter()
             .map(|(partition, mark)| (*partition, mark.offset))
-            .filter(|(_, offset)| *offset > 0)
+            .filter(|(_, offset)| *offset > Offset::START)
             .collect()
     };
     offsets(a) == offsets(b)

@@ -9,6 +9,7 @@ use crate::core::ingest::{Ingest, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
+use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, StepContext, load_state};
@@ -28,7 +29,7 @@ pub struct IngestTask {
     window: Arc<DedupWindow>,
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
-    known_end: Option<u64>,
+    known_end: Option<Offset>,
 }
 
 impl IngestTask {
@@ -110,9 +111,9 @@ impl Fold for IngestTask {
         &self.inputs
     }
 
-    fn read_limit(&mut self, input: usize, offset: u64, log: &dyn Log) -> Result<u64, FoldError> {
+    fn read_limit(&mut self, input: usize, offset: Offset, log: &dyn Log) -> Result<Offset, FoldError> {
         if input != SOURCE_INPUT {
-            return Ok(u64::MAX);
+            return Ok(Offset::NO_LIMIT);
         }
         let known = self.known_end.unwrap_or(offset);
         let mut end = known;
@@ -122,7 +123,7 @@ impl Fold for IngestTask {
             if self.ingest.control_read() < log.readable_end(CONTROL)? {
                 return Ok(offset);
             }
-            Stats::add(&self.stats.known, end.saturating_sub(known));
+            Stats::add(&self.stats.known, end.since(known));
             self.known_end = Some(end);
         }
         Ok(end.min(self.ingest.limit(offset)))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::bus::{Batch, Bus, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
+use crate::core::values::offset::Offset;
 use crate::task::error::TaskError;
 use crate::task::pool::{Progress, Task};
 
@@ -95,7 +96,7 @@ impl Task for SequencerTask {
 
     fn step(&mut self) -> Result<Progress, TaskError> {
         let before = self.reader.mark().clone();
-        let batch = self.reader.read(STEP_BYTES, u64::MAX)?;
+        let batch = self.reader.read(STEP_BYTES, Offset::NO_LIMIT)?;
         let read = !batch.is_empty() || batch.next.offset != before.offset;
         let found = if read {
             self.put_control(&batch, &before)?

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedAmount {
@@ -22,7 +23,7 @@ pub struct ExplainedChange {
     pub event_type: String,
     /// Such as `exchange.trades:3`.
     pub partition: String,
-    pub offset: u64,
+    pub offset: Offset,
     pub time: String,
     /// Signed.
     pub delta: ExplainedAmount,
@@ -42,7 +43,7 @@ pub struct OtherRecord {
     #[serde(rename = "type")]
     pub event_type: String,
     pub partition: String,
-    pub offset: u64,
+    pub offset: Offset,
     /// As the record has it.
     pub time: String,
     /// `duplicate`, `ignored`, `refused` or `late`.
@@ -59,7 +60,7 @@ pub struct ExplainedStatus {
     pub time: String,
     pub event_id: String,
     pub partition: String,
-    pub offset: u64,
+    pub offset: Offset,
     /// Whether the event is before the cut of the epoch.
     pub counts: bool,
 }

@@ -7,6 +7,7 @@ use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::schedule::{EpochFilter, Schedule};
 use crate::bus::{Topic, TopicPartition};
 use crate::core::contract::records::{LatePosting, read_id, read_with_id};
+use crate::core::values::offset::Offset;
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 
@@ -34,7 +35,7 @@ pub struct RecordClassifier {
     filter: EpochFilter,
     schedule: Arc<Schedule>,
     /// The ends of the source partitions and of control.
-    input_ends: BTreeMap<TopicPartition, u64>,
+    input_ends: BTreeMap<TopicPartition, Offset>,
 }
 
 impl RecordClassifier {
@@ -119,7 +120,7 @@ impl RecordClassifier {
         } else {
             self.schedule.read_limit(from, usize::MAX)
         };
-        let end = self.input_ends.get(&from).copied().unwrap_or(0);
+        let end = self.input_ends.get(&from).copied().unwrap_or(Offset::START);
         if side == ComparedSide::Published && offset >= replay_end && offset < end {
             return RecordClass::Later;
         }
@@ -128,7 +129,7 @@ impl RecordClassifier {
 }
 
 /// The input record that an id `topic:partition:offset` names.
-fn input_of(id: &str) -> Option<(TopicPartition, u64)> {
+fn input_of(id: &str) -> Option<(TopicPartition, Offset)> {
     let (partition, offset) = id.rsplit_once(':')?;
     Some((TopicPartition::parse(partition)?, offset.parse().ok()?))
 }

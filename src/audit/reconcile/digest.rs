@@ -16,13 +16,14 @@ use crate::audit::reconcile::report::{DifferenceKind, FieldDifference, RecordDif
 use crate::audit::replay::bus::OutputObserver;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Outputs, Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// The records of one side: those below `ends` on the output partitions of `bus`.
 #[derive(Clone, Copy)]
 pub(crate) struct SideRecords<'a> {
     pub side: ComparedSide,
     pub bus: &'a dyn Log,
-    pub ends: &'a BTreeMap<TopicPartition, u64>,
+    pub ends: &'a BTreeMap<TopicPartition, Offset>,
 }
 
 /// The number of records of a group, and the sum of their hashes.
@@ -123,7 +124,7 @@ impl Digester {
         side: ComparedSide,
         bus: &dyn Log,
         partition: TopicPartition,
-        end: u64,
+        end: Offset,
     ) -> Result<SideDigest, AuditError> {
         let mut topic = TopicDigest::new(self, side, partition.topic);
         scan_range(bus, partition, &Mark::default(), end, |record| {

@@ -16,6 +16,7 @@ use crate::bus::{
     Batch, Bus, CommitError, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicKind, TopicPartition,
 };
 use crate::core::contract::decision::Decision;
+use crate::core::values::offset::Offset;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 
@@ -41,7 +42,7 @@ pub struct ReplayBus {
     schedule: Arc<Schedule>,
     shared: Arc<SharedProgress>,
     /// The ends of the output partitions when this bus was opened. The outputs before them are from an interrupted replay.
-    ends_at_open: BTreeMap<TopicPartition, u64>,
+    ends_at_open: BTreeMap<TopicPartition, Offset>,
     observer: Option<Arc<dyn OutputObserver>>,
     keeps_outputs: bool,
 }
@@ -54,7 +55,7 @@ struct ReplayProgress {
     questions: usize,
     deviation: Option<Deviation>,
     /// Per source partition: all records below this offset are applied.
-    applied: BTreeMap<TopicPartition, u64>,
+    applied: BTreeMap<TopicPartition, Offset>,
 }
 
 #[derive(Default)]
@@ -127,7 +128,7 @@ impl ReplayBus {
     }
 
     /// The ends of the output partitions when the replay started or resumed. The observer did not see the outputs before them.
-    pub(crate) const fn ends_at_open(&self) -> &BTreeMap<TopicPartition, u64> {
+    pub(crate) const fn ends_at_open(&self) -> &BTreeMap<TopicPartition, Offset> {
         &self.ends_at_open
     }
 
@@ -148,7 +149,7 @@ impl ReplayBus {
             return false;
         };
         let progress = self.shared.lock();
-        let applied = |source| progress.applied.get(source).copied().unwrap_or(0);
+        let applied = |source| progress.applied.get(source).copied().unwrap_or(Offset::START);
         question
             .answers
             .0
@@ -208,7 +209,7 @@ impl Log for ReplayBus {
         }
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         match partition.topic.kind() {
             TopicKind::Input => self.origin.start(partition),
             TopicKind::Output | TopicKind::Inner => self.scratch.start(partition),
@@ -217,9 +218,9 @@ impl Log for ReplayBus {
 
     /// For a source partition: the current read limit. Control never makes a task wait: the read limits already keep a source record back until
     /// the decisions before it are made.
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         match partition.topic.kind() {
-            TopicKind::Input if partition.topic == Topic::Control => Ok(0),
+            TopicKind::Input if partition.topic == Topic::Control => Ok(Offset::START),
             TopicKind::Input => {
                 let questions = self.shared.lock().questions;
                 Ok(self.schedule.read_limit(partition, questions))
@@ -229,7 +230,7 @@ impl Log for ReplayBus {
     }
 
     /// For a source partition that is asked about a close: its recorded answer.
-    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         let questions = self.shared.lock().questions;
         let question = self
             .schedule
@@ -316,7 +317,7 @@ struct SourceReader {
 }
 
 impl Reader for SourceReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         // All records below the read limit exist, so wait for them.
         next_batch(self.origin.as_ref(), self.partition, self.inner.as_mut(), limit, until)
     }

@@ -13,6 +13,7 @@ use crate::audit::replay::schedule::Schedule;
 use crate::audit::replay::sequencer::{ControlRewrite, ReplaySequencer};
 use crate::bus::{Access, Bus, Log, TaskId};
 use crate::core::fault::impossible;
+use crate::core::values::offset::Offset;
 use crate::deployment::state_directory::StateDirectory;
 use crate::deployment::{Deployment, DeploymentError, RunEnd, RunMode, STEP_BYTES, run};
 use crate::task::stats::Stats;
@@ -102,7 +103,7 @@ fn check_sources(bus: &ReplayBus, schedule: &Schedule) -> Result<(), AuditError>
         let start = bus.origin().start(source)?;
         let needed = bus
             .committed(TaskId::ingest(source))?
-            .map_or(0, |position| position.offset(source));
+            .map_or(Offset::START, |position| position.offset(source));
         if start > needed {
             return Err(AuditError::Gone {
                 partition: source,

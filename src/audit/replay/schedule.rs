@@ -9,6 +9,7 @@ use crate::bus::TopicPartition;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 
 /// What the sequencer puts into the inbox next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,9 @@ pub(crate) enum ScheduleStep {
     /// New source partitions.
     Sources(Vec<TopicPartition>),
     /// The control records from the end of the step before to the offset `to`.
-    Control { to: u64 },
+    Control { to: Offset },
     /// The same, but the last record is a listing. It waits until every source partition has reached the offset of its answer to `question`.
-    Listing { to: u64, question: usize },
+    Listing { to: Offset, question: usize },
 }
 
 /// A question that the coordinator asked the source partitions: about a listing, or about a close.
@@ -37,9 +38,9 @@ pub struct Schedule {
     /// The decisions that the replay must make again. `control_read` is left out: in which portions control is read changes no result.
     pub(crate) decisions: Vec<Decision>,
     /// For each source partition, by the number of decided questions: the offset up to which it may be read.
-    read_limits: BTreeMap<TopicPartition, Vec<u64>>,
+    read_limits: BTreeMap<TopicPartition, Vec<Offset>>,
     /// The offset after the last control record with a decision.
-    pub(crate) control_end: u64,
+    pub(crate) control_end: Offset,
 }
 
 /// Which epochs an audit looks at. The default is all.
@@ -72,7 +73,7 @@ impl Schedule {
                     if filter.includes(asset.as_str(), *cut) && *cut == epoch)
             });
             decisions = &decisions[..last.map_or(0, |last| last + 1)];
-            let mut needed: BTreeMap<TopicPartition, u64> = BTreeMap::new();
+            let mut needed: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
             for decision in decisions {
                 if let Decision::Cut { asset, epoch, cut, .. } = decision
                     && filter.includes(asset.as_str(), *epoch)
@@ -84,13 +85,13 @@ impl Schedule {
                 }
             }
             for (source, end) in &mut ends {
-                *end = (*end).min(needed.get(source).copied().unwrap_or(0));
+                *end = (*end).min(needed.get(source).copied().unwrap_or(Offset::START));
             }
         }
         Self::build(decisions, &ends)
     }
 
-    fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, u64>) -> Result<Self, AuditError> {
+    fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, Offset>) -> Result<Self, AuditError> {
         let mut builder = ScheduleBuilder::default();
         let mut rest = decisions.iter();
         while let Some(decision) = rest.next() {
@@ -103,7 +104,7 @@ impl Schedule {
                 Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
                 | Decision::Refused { control_offset, .. } => {
-                    builder.read_control(control_offset + 1);
+                    builder.read_control(control_offset.next()?);
                     builder.decisions.push(decision.clone());
                 }
                 Decision::ListingProposed { control_offset, .. } | Decision::CloseAccepted { control_offset, .. } => {
@@ -118,7 +119,8 @@ impl Schedule {
                 }
             }
         }
-        let limits = |(source, end): (&TopicPartition, &u64)| (*source, read_limits(*source, *end, &builder.questions));
+        let limits =
+            |(source, end): (&TopicPartition, &Offset)| (*source, read_limits(*source, *end, &builder.questions));
         Ok(Self {
             read_limits: ends.iter().map(limits).collect(),
             steps: builder.steps,
@@ -129,12 +131,12 @@ impl Schedule {
     }
 
     /// The offset up to which a source partition may be read after `decided` questions.
-    pub(crate) fn read_limit(&self, source: TopicPartition, decided: usize) -> u64 {
+    pub(crate) fn read_limit(&self, source: TopicPartition, decided: usize) -> Offset {
         self.read_limits
             .get(&source)
             .and_then(|limits| limits.get(decided.min(limits.len().saturating_sub(1))))
             .copied()
-            .unwrap_or(0)
+            .unwrap_or(Offset::START)
     }
 
     /// All source partitions of the schedule.
@@ -160,7 +162,8 @@ impl Schedule {
     /// How many source records the replay reads.
     #[must_use]
     pub fn record_count(&self) -> u64 {
-        self.read_limits.values().filter_map(|limits| limits.last()).sum()
+        let ends = self.read_limits.values().filter_map(|limits| limits.last());
+        ends.map(|end| end.since(Offset::START)).sum()
     }
 }
 
@@ -169,12 +172,12 @@ struct ScheduleBuilder {
     steps: Vec<ScheduleStep>,
     questions: Vec<ScheduledQuestion>,
     decisions: Vec<Decision>,
-    control_end: u64,
+    control_end: Offset,
 }
 
 impl ScheduleBuilder {
     /// Adds a step that brings the control records up to `to`, if there are any.
-    fn read_control(&mut self, to: u64) {
+    fn read_control(&mut self, to: Offset) {
         if to > self.control_end {
             self.steps.push(ScheduleStep::Control { to });
         }
@@ -186,23 +189,23 @@ impl ScheduleBuilder {
         &mut self,
         question: &Decision,
         outcome: &Decision,
-        control_offset: u64,
-        ends: &BTreeMap<TopicPartition, u64>,
+        control_offset: Offset,
+        ends: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<bool, AuditError> {
         let Some(answers) = answers(outcome) else {
             return Err(unexpected(outcome));
         };
         let is_close = matches!(question, Decision::CloseAccepted { .. });
         // A source partition that ends before the offset of its answer never gives this answer.
-        let end = |source| ends.get(source).copied().unwrap_or(0);
+        let end = |source| ends.get(source).copied().unwrap_or(Offset::START);
         if !is_close && answers.0.iter().any(|(source, offset)| *offset > end(source)) {
             return Ok(false);
         }
         if is_close {
-            self.read_control(control_offset + 1);
+            self.read_control(control_offset.next()?);
         } else {
             self.read_control(control_offset);
-            self.control_end = self.control_end.max(control_offset + 1);
+            self.control_end = self.control_end.max(control_offset.next()?);
             self.steps.push(ScheduleStep::Listing {
                 to: self.control_end,
                 question: self.questions.len(),
@@ -218,7 +221,7 @@ impl ScheduleBuilder {
 }
 
 /// The read limits of a source partition. It answered each question at some offset, so it must not read past the earliest answer still to come.
-fn read_limits(source: TopicPartition, end: u64, questions: &[ScheduledQuestion]) -> Vec<u64> {
+fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuestion]) -> Vec<Offset> {
     let mut limits = vec![end; questions.len() + 1];
     let mut earliest = end;
     for (question, limit) in questions.iter().zip(&mut limits).rev() {

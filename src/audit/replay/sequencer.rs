@@ -8,23 +8,24 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
+use crate::core::values::offset::Offset;
 use crate::task::{Progress, Task, TaskError};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
 
 /// Maps the control record at an offset to the records that the replay reads instead: none, one, or several.
-pub type ControlRewrite = dyn Fn(u64, &[u8]) -> Vec<Vec<u8>> + Send + Sync;
+pub type ControlRewrite = dyn Fn(Offset, &[u8]) -> Vec<Vec<u8>> + Send + Sync;
 
 pub(crate) struct ReplaySequencer {
     bus: Arc<ReplayBus>,
     schedule: Arc<Schedule>,
     /// All control records with a decision, by offset, without blank lines.
-    control: Vec<(u64, Vec<u8>)>,
+    control: Vec<(Offset, Vec<u8>)>,
     /// The index of the next step.
     next: usize,
     /// The inbox has all control records below this offset.
-    control_read: u64,
+    control_read: Offset,
 }
 
 impl ReplaySequencer {
@@ -61,7 +62,7 @@ impl ReplaySequencer {
         })
     }
 
-    fn commit(&mut self, message: &Inbox, control_read: u64) -> Result<Progress, TaskError> {
+    fn commit(&mut self, message: &Inbox, control_read: Offset) -> Result<Progress, TaskError> {
         let mut outputs = Outputs::default();
         let record = codec::encode(message).map_err(|fault| TaskError::Fault {
             at: "the sequencer of the replay".into(),
@@ -80,7 +81,7 @@ impl ReplaySequencer {
         Ok(Progress::Worked)
     }
 
-    fn records(&self, to: u64) -> Inbox {
+    fn records(&self, to: Offset) -> Inbox {
         let from = self.control.partition_point(|(offset, _)| *offset < self.control_read);
         let until = self.control.partition_point(|(offset, _)| *offset < to);
         Inbox::Control {

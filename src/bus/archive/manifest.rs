@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// The file name of the manifest.
 pub const NAME: &str = "archive.json";
@@ -23,9 +24,9 @@ pub struct Segment {
     /// Its path below the archive.
     pub file: String,
     /// The offset of its first record.
-    pub first: u64,
+    pub first: Offset,
     /// The end of its offset range. No records lie between its last record and this offset.
-    pub next: u64,
+    pub next: Offset,
     pub records: u64,
     /// Its size in bytes, compressed.
     pub bytes: u64,
@@ -36,9 +37,9 @@ pub struct Segment {
 /// The archived offset range of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    pub start: u64,
+    pub start: Offset,
     /// One past the last offset.
-    pub end: u64,
+    pub end: Offset,
     /// Its files, in the order of their offsets, without overlap.
     pub segments: Vec<Segment>,
 }

@@ -14,6 +14,7 @@ use crate::bus::error::{FileError, LogName, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 pub struct ArchiveBus {
     path: PathBuf,
@@ -72,12 +73,14 @@ impl Log for ArchiveBus {
         Ok(found.map(|(partition, _)| partition.partition).collect())
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(self.partition(partition).map_or(0, |archived| archived.start))
+    fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
+        Ok(self
+            .partition(partition)
+            .map_or(Offset::START, |archived| archived.start))
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
-        Ok(self.partition(partition).map_or(0, |archived| archived.end))
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
+        Ok(self.partition(partition).map_or(Offset::START, |archived| archived.end))
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {
@@ -90,7 +93,7 @@ impl Log for ArchiveBus {
                 what: format!("ends at offset {}", archived.end),
             });
         }
-        if from.offset > 0 && from.offset < archived.start {
+        if from.offset > Offset::START && from.offset < archived.start {
             return Err(ReadError::Retained {
                 partition,
                 start: archived.start,
@@ -130,7 +133,7 @@ struct ArchiveReader {
     archived: Partition,
     next_segment: usize,
     bytes: Vec<u8>,
-    records: Vec<(u64, Range<usize>)>,
+    records: Vec<(Offset, Range<usize>)>,
     /// The index of the next record in `records`.
     at: usize,
     mark: Mark,
@@ -150,7 +153,7 @@ impl ArchiveReader {
 }
 
 impl Reader for ArchiveReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let (mut bytes, mut records) = (Vec::new(), Vec::new());
         while records.is_empty() || bytes.len() < limit {
             let Some((offset, range)) = self.records.get(self.at).cloned() else {

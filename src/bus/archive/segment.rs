@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::bus::archive::manifest::{Segment, sha256};
 use crate::bus::error::FileError;
+use crate::core::values::offset::Offset;
 
 /// A segment is full at this many bytes, before compression.
 pub const FULL: usize = 16 << 20;
@@ -19,21 +20,21 @@ const HEAD: usize = 12;
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {
     bytes: Vec<u8>,
-    first: Option<u64>,
+    first: Option<Offset>,
     records: u64,
 }
 
 impl SegmentBuilder {
     /// # Errors
     /// If the record is longer than 4 GB.
-    pub fn push(&mut self, offset: u64, value: &[u8]) -> Result<(), FileError> {
+    pub fn push(&mut self, offset: Offset, value: &[u8]) -> Result<(), FileError> {
         let length = u32::try_from(value.len()).map_err(|_| FileError::Io {
             action: "archive",
             path: format!("the record at offset {offset}").into(),
             source: std::io::Error::other("it is longer than 4 GB"),
         })?;
         self.first.get_or_insert(offset);
-        self.bytes.extend_from_slice(&offset.to_le_bytes());
+        self.bytes.extend_from_slice(&offset.get().to_le_bytes());
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(value);
         self.records += 1;
@@ -50,7 +51,7 @@ impl SegmentBuilder {
     ///
     /// # Errors
     /// An error of the operating system.
-    pub fn finish(&mut self, archive: &Path, below: &str, next: u64) -> Result<Option<Segment>, FileError> {
+    pub fn finish(&mut self, archive: &Path, below: &str, next: Offset) -> Result<Option<Segment>, FileError> {
         let Some(first) = self.first.take() else {
             return Ok(None);
         };
@@ -83,7 +84,7 @@ impl SegmentBuilder {
 /// # Errors
 /// `Damaged` if the file has changed.
 #[allow(clippy::type_complexity, reason = "the arguments of `Batch::new`")]
-pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(u64, Range<usize>)>), FileError> {
+pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(Offset, Range<usize>)>), FileError> {
     let path = archive.join(&segment.file);
     let compressed = fs::read(&path).map_err(FileError::io("read", &path))?;
     let damaged = |at: usize, what: String| FileError::Damaged {
@@ -112,7 +113,7 @@ pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(u64, Ran
         if end > bytes.len() {
             return Err(damaged(at, "a record is cut off".into()));
         }
-        records.push((u64::from_le_bytes(*offset), start..end));
+        records.push((Offset::new(u64::from_le_bytes(*offset)), start..end));
         at = end;
     }
     if records.len() as u64 != segment.records {
@@ -133,20 +134,21 @@ mod tests {
     fn records_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let mut building = SegmentBuilder::default();
-        assert_eq!(building.finish(folder.path(), "t/0", 9).unwrap(), None);
+        assert_eq!(building.finish(folder.path(), "t/0", Offset::new(9)).unwrap(), None);
         let large = vec![b'x'; FULL + 1];
         let values: [(u64, &[u8]); 4] = [(3, b"one"), (4, b""), (90, b"\n\0\xff"), (91, &large)];
         for (offset, value) in values {
             assert!(!building.is_full());
-            building.push(offset, value).unwrap();
+            building.push(Offset::new(offset), value).unwrap();
         }
         assert!(building.is_full());
-        let segment = building.finish(folder.path(), "t/0", 95).unwrap().unwrap();
-        assert_eq!((segment.first, segment.next, segment.records), (3, 95, 4));
+        let segment = building.finish(folder.path(), "t/0", Offset::new(95)).unwrap().unwrap();
+        assert_eq!((segment.first, segment.next), (Offset::new(3), Offset::new(95)));
+        assert_eq!(segment.records, 4);
         let (bytes, records) = read(folder.path(), &segment).unwrap();
         let found: Vec<_> = records
             .iter()
-            .map(|(offset, range)| (*offset, &bytes[range.clone()]))
+            .map(|(offset, range)| (offset.get(), &bytes[range.clone()]))
             .collect();
         assert_eq!(found, values);
     }
@@ -155,8 +157,8 @@ mod tests {
     fn a_flipped_bit_is_refused_by_the_sum() {
         let folder = tempfile::tempdir().unwrap();
         let mut building = SegmentBuilder::default();
-        building.push(0, b"a record").unwrap();
-        let segment = building.finish(folder.path(), "t/0", 1).unwrap().unwrap();
+        building.push(Offset::START, b"a record").unwrap();
+        let segment = building.finish(folder.path(), "t/0", Offset::new(1)).unwrap().unwrap();
         let path = folder.path().join(&segment.file);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {

@@ -17,6 +17,7 @@ use crate::bus::interface::{Bus, Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// Options of a directory bus.
 #[derive(Debug, Clone, Copy)]
@@ -94,11 +95,11 @@ impl Log for DirBus {
         Ok(self.files.layout().partitions(topic)?)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         match partition.topic.kind() {
             TopicKind::Input => self.files.readable_end(partition),
-            TopicKind::Inner => Ok(self.committed.readable_end(partition).bytes),
-            TopicKind::Output => Ok(self.committed.readable_end(partition).records),
+            TopicKind::Inner => Ok(Offset::new(self.committed.readable_end(partition).bytes)),
+            TopicKind::Output => Ok(Offset::new(self.committed.readable_end(partition).records)),
         }
     }
 

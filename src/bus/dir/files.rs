@@ -10,6 +10,7 @@ use crate::bus::error::ReadError;
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{TopicKind, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// The files of one bus directory.
 pub(super) struct Files {
@@ -44,15 +45,15 @@ impl Files {
     }
 
     /// The end of a partition by its file alone, whatever was committed.
-    pub(super) fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    pub(super) fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         if partition.topic.kind() == TopicKind::Inner {
             let mut reader = self.open(partition, Bound::File, &Mark::default())?;
-            while !reader.read(CHUNK, u64::MAX)?.is_empty() {}
+            while !reader.read(CHUNK, Offset::NO_LIMIT)?.is_empty() {}
             return Ok(reader.mark().offset);
         }
         let line_count = self.line_counts.of(partition);
         let path = self.layout.file(partition);
-        lock(&line_count).lines(partition, &path)
+        lock(&line_count).lines(partition, &path).map(Offset::new)
     }
 
     /// Spares a count: the first `bytes` bytes of the partition's file are known to hold `lines` lines.

@@ -15,6 +15,7 @@ use crate::bus::error::{CommitError, FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 const HEADER: usize = 8;
 
@@ -72,7 +73,7 @@ pub(super) struct FrameReader {
     file: Option<File>,
     mark: Mark,
     /// The memory of a recycled batch.
-    spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
+    spare: (Vec<u8>, Vec<(Offset, Range<usize>)>),
 }
 
 impl FrameReader {
@@ -85,8 +86,8 @@ impl FrameReader {
             mark: from.clone(),
             spare: Default::default(),
         };
-        let end = reader.readable_end()?;
-        if from.offset > end {
+        let end = reader.readable_bytes()?;
+        if from.offset.get() > end {
             return Err(changed(
                 partition,
                 &reader.path,
@@ -98,7 +99,7 @@ impl FrameReader {
     }
 
     /// The end of the bytes that may be read now.
-    fn readable_end(&mut self) -> Result<u64, FileError> {
+    fn readable_bytes(&mut self) -> Result<u64, FileError> {
         // Before the file is opened: then the file holds everything committed so far.
         let committed = match &self.bound {
             Bound::Committed(committed) => Some(committed.readable_end(self.partition).bytes),
@@ -143,9 +144,9 @@ impl FrameReader {
 }
 
 impl Reader for FrameReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
-        let start = self.mark.offset;
-        let end = self.readable_end()?;
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
+        let (start, until) = (self.mark.offset.get(), until.get());
+        let end = self.readable_bytes()?;
         if start >= until || start >= end {
             return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
@@ -158,7 +159,7 @@ impl Reader for FrameReader {
             let at = start + to_u64(done);
             match parse(&bytes[done..]) {
                 Frame::Whole(len) => {
-                    records.push((at, done + HEADER..done + len));
+                    records.push((Offset::new(at), done + HEADER..done + len));
                     done += len;
                 }
                 Frame::Damaged => return Err(self.damaged(at, "the checksum of a record is wrong").into()),
@@ -177,7 +178,7 @@ impl Reader for FrameReader {
                 Frame::Partial(_) => break,
             }
         }
-        self.mark.offset = start + to_u64(done);
+        self.mark.offset = Offset::new(start + to_u64(done));
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }
 

@@ -13,6 +13,7 @@ use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::dir::prefix::{CHUNK, SEARCHED_AGAIN, changed};
 use crate::bus::error::{FileError, ReadError};
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// The line count of one file.
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl LineCount {
         };
         if size < self.bytes {
             let what = format!("shrank to {size} bytes ({} were counted)", self.bytes);
-            return Err(changed(partition, path, self.lines, what));
+            return Err(changed(partition, path, Offset::new(self.lines), what));
         }
         if size < self.searched || self.searched - self.bytes <= SEARCHED_AGAIN {
             self.searched = self.bytes;

@@ -18,6 +18,7 @@ use crate::bus::error::{FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 struct OpenFile {
     file: File,
@@ -40,7 +41,7 @@ pub(super) struct LineReader {
     /// This many bytes after `done` have no line feed.
     searched: u64,
     /// The memory of a recycled batch.
-    spare: (Vec<u8>, Vec<(u64, Range<usize>)>),
+    spare: (Vec<u8>, Vec<(Offset, Range<usize>)>),
 }
 
 impl LineReader {
@@ -64,7 +65,7 @@ impl LineReader {
             spare: Default::default(),
         };
         reader.look()?;
-        if from.offset > 0 {
+        if from.offset > Offset::START {
             reader.done = reader.verified(from)?;
             reader.mark = from.clone();
             reader.update_line_count();
@@ -86,13 +87,13 @@ impl LineReader {
         if self.known < end {
             return Err(changed(shrank(self.known, end)));
         }
-        let prefix = Prefix::of(&open.file, &self.path, end, mark.offset)?;
+        let prefix = Prefix::of(&open.file, &self.path, end, mark.offset.get())?;
         match expected {
             Some((bytes, sum)) if prefix.bytes == bytes && prefix.checksum() == sum => {}
             None => {}
             Some(_) => return Err(changed("was changed".to_owned())),
         }
-        if prefix.lines != mark.offset {
+        if prefix.next_offset() != mark.offset {
             return Err(changed(format!("ends at offset {},", prefix.lines)));
         }
         Ok(prefix)
@@ -171,7 +172,7 @@ impl LineReader {
     }
 
     fn changed(&self, what: String) -> ReadError {
-        changed(self.partition, &self.path, self.done.lines, what)
+        changed(self.partition, &self.path, self.done.next_offset(), what)
     }
 
     fn update_line_count(&self) {
@@ -251,7 +252,7 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 impl Reader for LineReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         if self.mark.offset >= until {
             return Ok(Batch::new(Vec::new(), Vec::new(), self.mark.clone()));
         }
@@ -260,12 +261,12 @@ impl Reader for LineReader {
             self.look()?;
         }
         let mut bytes = self.lines(limit)?;
-        let most = at_most(until - self.mark.offset, usize::MAX);
+        let most = at_most(until.since(self.mark.offset), usize::MAX);
         let mut start = 0;
         for end in memchr_iter(b'\n', &bytes).take(most) {
             let line = start..end;
             let blank = is_blank(&bytes[line.clone()]);
-            let offset = self.done.lines + to_u64(records.len());
+            let offset = self.done.next_offset().saturating_add(to_u64(records.len()));
             records.push((offset, if blank { start..start } else { line }));
             start = end + 1;
         }

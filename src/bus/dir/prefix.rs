@@ -10,6 +10,7 @@ use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::error::{FileError, LogName, ReadError};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// Bytes read at a time where they are not kept.
 pub(super) const CHUNK: usize = 1 << 18;
@@ -21,7 +22,7 @@ const TAIL: usize = 4096;
 /// another. Of a longer line only the new bytes are searched.
 pub(super) const SEARCHED_AGAIN: u64 = 1 << 16;
 
-pub(super) fn changed(partition: TopicPartition, file: &Path, offset: u64, what: impl Into<String>) -> ReadError {
+pub(super) fn changed(partition: TopicPartition, file: &Path, offset: Offset, what: impl Into<String>) -> ReadError {
     ReadError::SourceChanged {
         partition,
         log: LogName::File(file.to_path_buf()),
@@ -51,6 +52,11 @@ impl Prefix {
         self.tail.extend_from_slice(last);
     }
 
+    /// The offset of the line after it.
+    pub(super) const fn next_offset(&self) -> Offset {
+        Offset::new(self.lines)
+    }
+
     pub(super) fn checksum(&self) -> u32 {
         self.hasher.clone().finalize()
     }
@@ -62,7 +68,7 @@ impl Prefix {
             evidence.extend_from_slice(&self.checksum().to_le_bytes());
         }
         Mark {
-            offset: self.lines,
+            offset: self.next_offset(),
             evidence,
         }
     }

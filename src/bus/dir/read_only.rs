@@ -15,6 +15,7 @@ use crate::bus::error::{FileError, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// How long to wait until the files hold the records of the commits in the journal.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
@@ -98,7 +99,7 @@ impl Log for ReadOnlyDir {
         Ok(self.files.layout().partitions(topic)?)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         self.files.readable_end(partition)
     }
 
@@ -120,7 +121,7 @@ impl Log for ReadOnlyDir {
         // The task had read this many lines there, so they need not be counted again.
         for (partition, mark) in position.iter().flat_map(|position| &position.inputs) {
             if let Some((bytes, _)) = prefix::evidence(mark) {
-                self.files.reached(*partition, bytes, mark.offset);
+                self.files.reached(*partition, bytes, mark.offset.get());
             }
         }
         *known = journal.map(|state| (state, positions));

@@ -6,6 +6,7 @@ use crate::bus::error::file::FileError;
 use crate::bus::error::reaction::Reaction;
 use crate::bus::position::TaskId;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// Why a bus cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum ReadError {
         partition: TopicPartition,
         log: LogName,
         /// The offset up to which the partition was read.
-        offset: u64,
+        offset: Offset,
         /// A predicate: `shrank to 12 bytes (40 were read)`, `was changed`.
         what: String,
     },
@@ -31,9 +32,9 @@ pub enum ReadError {
     Retained {
         partition: TopicPartition,
         /// The offset of the first record that still exists.
-        start: u64,
+        start: Offset,
         /// The offset that the task needs.
-        wanted: u64,
+        wanted: Offset,
     },
     /// The metadata of a committed offset is not a position.
     #[error(
@@ -45,8 +46,8 @@ pub enum ReadError {
     #[error("cannot read {partition} from offset {from} to {end} now: no record arrived for {seconds} s; trying again")]
     Silent {
         partition: TopicPartition,
-        from: u64,
-        end: u64,
+        from: Offset,
+        end: Offset,
         /// How long it was waited for, in seconds.
         seconds: u64,
     },
@@ -57,8 +58,8 @@ pub enum ReadError {
     )]
     OutOfOrder {
         partition: TopicPartition,
-        offset: u64,
-        passed: u64,
+        offset: Offset,
+        passed: Offset,
     },
     #[error(transparent)]
     File(#[from] FileError),

@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::bus::error::{BrokerError, LogName, OpenError, ReadError};
 use crate::bus::kafka::client::Signal;
-use crate::bus::kafka::consumer::kafka_partition;
+use crate::bus::kafka::consumer::{from_kafka, kafka_partition};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::position;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// Time-out of one look-up.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -89,15 +90,17 @@ impl Brokers {
     }
 
     /// The first offset that still exists, and the readable end.
-    pub(super) fn range(&self, partition: TopicPartition) -> Result<(u64, u64), BrokerError> {
+    pub(super) fn range(&self, partition: TopicPartition) -> Result<(Offset, Offset), BrokerError> {
         range(&self.client, partition).map_err(|error| self.attempt(partition).failed(&error))
     }
 
     /// Checks that a partition can be read from `offset`. Returns the first offset that still exists.
-    pub(super) fn check_offset(&self, partition: TopicPartition, offset: u64) -> Result<u64, ReadError> {
+    pub(super) fn check_offset(&self, partition: TopicPartition, offset: Offset) -> Result<Offset, ReadError> {
         let (start, end) = match self.range(partition) {
             // A topic that does not exist yet is empty.
-            Err(_) if offset == 0 && self.partitions(partition.topic)?.is_empty() => (0, 0),
+            Err(_) if offset == Offset::START && self.partitions(partition.topic)?.is_empty() => {
+                (Offset::START, Offset::START)
+            }
             range => range?,
         };
         if offset > end {
@@ -109,7 +112,7 @@ impl Brokers {
             });
         }
         // A reader at offset 0 starts with the first record that exists.
-        if offset < start && offset > 0 {
+        if offset < start && offset > Offset::START {
             return Err(ReadError::Retained {
                 partition,
                 start,
@@ -177,7 +180,7 @@ impl Brokers {
         };
         element.error().map_err(|error| attempt.failed(&error))?;
         match element.offset() {
-            Offset::Offset(_) => position::decode(task, element.metadata()).map(Some),
+            BrokerOffset::Offset(_) => position::decode(task, element.metadata()).map(Some),
             _ => Ok(None),
         }
     }
@@ -186,10 +189,10 @@ impl Brokers {
 pub(super) fn range<C: rdkafka::consumer::ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partition: TopicPartition,
-) -> Result<(u64, u64), KafkaError> {
+) -> Result<(Offset, Offset), KafkaError> {
     let (topic, number) = kafka_partition(partition);
     let (start, end) = consumer.fetch_watermarks(topic, number, LOOK_UP)?;
-    Ok((u64::try_from(start).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+    Ok((from_kafka(start), from_kafka(end)))
 }
 
 /// The cluster's id, as soon as a broker answers.

@@ -17,6 +17,7 @@ use crate::bus::outputs;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 pub struct KafkaBus {
     identity: String,
@@ -87,15 +88,15 @@ impl Log for KafkaBus {
         self.brokers.forget_partitions();
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.brokers.range(partition)?.0)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.brokers.range(partition)?.1)
     }
 
-    fn written_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         let range = range(self.member.consumer(), partition);
         let (_, end) = range.map_err(|error| self.brokers.attempt(partition).failed(&error))?;
         Ok(end)

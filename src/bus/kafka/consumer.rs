@@ -12,7 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::bus::error::ReadError;
@@ -20,6 +20,7 @@ use crate::bus::kafka::client::{ClientLog, Signal};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// The queue counts as empty after this many empty polls: a poll may return a client event, of which there are few, in place of a record.
 const EMPTY_POLLS: u32 = 4;
@@ -53,7 +54,7 @@ impl PartitionConsumer {
         settings: &KafkaSettings,
         signal: &Arc<Signal>,
         partition: TopicPartition,
-        from: u64,
+        from: Offset,
         find_end: bool,
     ) -> Result<Self, ReadError> {
         let topic = partition.topic;
@@ -73,7 +74,7 @@ impl PartitionConsumer {
         consumer.set_nonempty_callback(move || signal.raise());
         let (topic, number) = kafka_partition(partition);
         let mut assignment = TopicPartitionList::new();
-        let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
+        let offset = BrokerOffset::Offset(to_kafka(from));
         assignment.add_partition_offset(topic, number, offset).map_err(failed)?;
         consumer.assign(&assignment).map_err(failed)?;
         Ok(Self { consumer })
@@ -92,4 +93,14 @@ pub(super) fn kafka_partition(partition: TopicPartition) -> (&'static str, i32) 
         partition.topic.name(),
         i32::try_from(partition.partition).unwrap_or(i32::MAX),
     )
+}
+
+/// An offset that librdkafka gives. It is negative only where Kafka has no offset: never for a record or an end.
+pub(super) fn from_kafka(offset: i64) -> Offset {
+    Offset::new(u64::try_from(offset).unwrap_or(0))
+}
+
+/// An offset as librdkafka takes it.
+pub(super) fn to_kafka(offset: Offset) -> i64 {
+    i64::try_from(offset.get()).unwrap_or(i64::MAX)
 }

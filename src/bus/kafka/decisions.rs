@@ -10,6 +10,7 @@ use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 /// Bytes read at a time.
@@ -18,7 +19,7 @@ const CHUNK: usize = 1 << 20;
 /// The decisions so far. They stay in memory: each has a few hundred bytes, and each asset has a few of them a day.
 #[derive(Default)]
 struct Decided {
-    records: BTreeMap<u64, Vec<u8>>,
+    records: BTreeMap<Offset, Vec<u8>>,
     reader: Option<KafkaReader>,
 }
 
@@ -47,7 +48,7 @@ impl Decisions {
             }
         };
         loop {
-            let batch = reader.read(CHUNK, u64::MAX)?;
+            let batch = reader.read(CHUNK, Offset::NO_LIMIT)?;
             if batch.is_empty() {
                 break;
             }
@@ -76,7 +77,7 @@ impl DecisionsReader {
 }
 
 impl Reader for DecisionsReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let log = self.decisions.follow()?;
         let mut bytes = Vec::new();
         let mut records = Vec::new();

@@ -46,12 +46,13 @@ mod tests {
     use super::*;
     use crate::bus::position::{Cursor, Mark};
     use crate::core::contract::topic::Topic;
+    use crate::core::values::offset::Offset;
 
     #[test]
     fn a_position_is_decoded_as_it_was_encoded() {
         let source = Topic::Trades.partition(31);
         let mark = Mark {
-            offset: u64::MAX,
+            offset: Offset::NO_LIMIT,
             evidence: vec![7; 16],
         };
         let position = Position {

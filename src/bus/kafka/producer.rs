@@ -18,7 +18,7 @@ use rdkafka::{ClientContext, Message, TopicPartitionList};
 use crate::bus::error::{BrokerError, CommitError};
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::client::{ClientLog, RateLimit};
-use crate::bus::kafka::consumer::kafka_partition;
+use crate::bus::kafka::consumer::{kafka_partition, to_kafka};
 use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::member::Member;
@@ -299,7 +299,7 @@ fn offsets(group: &[Arc<CommitRequest>]) -> Result<TopicPartitionList, Transacti
     let mut offsets = TopicPartitionList::new();
     for request in group {
         let home = request.task.home();
-        let offset = i64::try_from(request.position.offset(home)).unwrap_or(i64::MAX);
+        let offset = to_kafka(request.position.offset(home));
         let (topic, number) = kafka_partition(home);
         let mut element = offsets.add_partition(topic, number);
         element

@@ -25,6 +25,7 @@ use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// Bytes read from a file at a time.
 const CHUNK: usize = 1 << 20;
@@ -77,11 +78,11 @@ pub fn publish(settings: &KafkaSettings, root: &Path) -> Result<PublishedCounts,
     publisher.flush()?;
     for topic in Topic::SOURCES {
         for number in publisher.files.partitions(topic)? {
-            publisher.partition(topic.partition(number), u64::MAX)?;
+            publisher.partition(topic.partition(number), Offset::NO_LIMIT)?;
         }
     }
     publisher.flush()?;
-    publisher.partition(control, u64::MAX)?;
+    publisher.partition(control, Offset::NO_LIMIT)?;
     publisher.flush()?;
     Ok(publisher.written)
 }
@@ -125,13 +126,13 @@ struct Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// The offset of the first close on the control topic; `u64::MAX` if there is none.
-    fn first_close(&self, control: TopicPartition) -> Result<u64, ReadError> {
+    /// The offset of the first close on the control topic; [`Offset::NO_LIMIT`] if there is none.
+    fn first_close(&self, control: TopicPartition) -> Result<Offset, ReadError> {
         let mut reader = self.files.open(control, &Mark::default())?;
         loop {
-            let batch = reader.read(CHUNK, u64::MAX)?;
+            let batch = reader.read(CHUNK, Offset::NO_LIMIT)?;
             if batch.is_empty() {
-                return Ok(u64::MAX);
+                return Ok(Offset::NO_LIMIT);
             }
             let close = batch
                 .iter()
@@ -143,15 +144,15 @@ impl Publisher<'_> {
     }
 
     /// Writes those lines of one file, below offset `until`, that Kafka does not have yet.
-    fn partition(&mut self, to: TopicPartition, until: u64) -> Result<(), AdminError> {
+    fn partition(&mut self, to: TopicPartition, until: Offset) -> Result<(), AdminError> {
         let (topic, number) = kafka_partition(to);
         let end = self.readable_end(to)?;
         let lines = self.files.readable_end(to)?;
         if end > lines {
             return Err(AdminError::OtherLog {
                 partition: to,
-                on_kafka: end,
-                in_file: lines,
+                on_kafka: end.get(),
+                in_file: lines.get(),
             });
         }
         let mut reader = self.files.open(to, &Mark::default())?;
@@ -183,7 +184,7 @@ impl Publisher<'_> {
     }
 
     /// The number of records of a partition on Kafka. Waits for brokers that start, and for topics that are just being created.
-    fn readable_end(&self, to: TopicPartition) -> Result<u64, AdminError> {
+    fn readable_end(&self, to: TopicPartition) -> Result<Offset, AdminError> {
         let began = Instant::now();
         loop {
             let error = match crate::bus::kafka::brokers::range(&self.consumer, to) {

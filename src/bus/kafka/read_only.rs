@@ -11,6 +11,7 @@ use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// A deployment's topics and positions, only read. It needs Read access to the topics and Describe access to the group.
 pub struct ReadOnlyKafka {
@@ -42,11 +43,11 @@ impl Log for ReadOnlyKafka {
         Ok(self.brokers.partitions(topic)?)
     }
 
-    fn start(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.brokers.range(partition)?.0)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.brokers.range(partition)?.1)
     }
 

@@ -17,9 +17,10 @@ use crate::bus::error::{BrokerError, LogName, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::cloud_events::append_structured;
-use crate::bus::kafka::consumer::PartitionConsumer;
+use crate::bus::kafka::consumer::{PartitionConsumer, from_kafka};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{TopicKind, TopicPartition};
+use crate::core::values::offset::Offset;
 
 /// How long no record may arrive at the end of a partition before that end is confirmed by a new consumer. Records on their way arrive sooner.
 const CONFIRM_AFTER: Duration = Duration::from_millis(150);
@@ -27,13 +28,13 @@ const CONFIRM_AFTER: Duration = Duration::from_millis(150);
 /// What a mark keeps about the last record before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Evidence {
-    offset: u64,
+    offset: Offset,
     /// The xxh3 hash of its value.
     hash: u64,
 }
 
 impl Evidence {
-    fn of(offset: u64, value: &[u8]) -> Self {
+    fn of(offset: Offset, value: &[u8]) -> Self {
         Self {
             offset,
             hash: xxhash_rust::xxh3::xxh3_64(value),
@@ -59,15 +60,15 @@ pub(super) struct KafkaReader {
     /// The record before the mark. The first record that arrives must be this one.
     expected: Option<Evidence>,
     /// A record that arrived, but is at or past the limit of the read.
-    held: Option<(u64, Vec<u8>)>,
+    held: Option<(Offset, Vec<u8>)>,
     /// All records below this offset have arrived.
-    reached: u64,
+    reached: Offset,
     /// One past the last record that arrived.
-    delivered: u64,
+    delivered: Offset,
     /// When the consumer reported the end of the partition, while it is not confirmed where that end is.
     at_end: Option<Instant>,
     /// The end that was looked up before this consumer was started after the last record.
-    confirming: Option<u64>,
+    confirming: Option<Offset>,
     spare: Option<Batch>,
 }
 
@@ -96,7 +97,7 @@ impl KafkaReader {
     }
 
     /// Appends the next record, in structured mode, to `bytes`. Returns its offset; `None` if there is no record now.
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u64>, ReadError> {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Offset>, ReadError> {
         if let Some((offset, value)) = self.held.take() {
             bytes.extend_from_slice(&value);
             return Ok(Some(offset));
@@ -113,7 +114,7 @@ impl KafkaReader {
                 },
                 Some(Err(error)) => return Err(self.brokers.reading_failed(self.partition, &self.mark, &error)),
                 Some(Ok(message)) => {
-                    let offset = u64::try_from(message.offset()).unwrap_or(0);
+                    let offset = from_kafka(message.offset());
                     let from = bytes.len();
                     append(self.partition, &message, bytes);
                     drop(message);
@@ -191,7 +192,7 @@ fn is_blank(kind: TopicKind, value: &[u8]) -> bool {
 }
 
 impl Reader for KafkaReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let (mut bytes, mut records) = self.spare.take().unwrap_or_default().into_parts();
         let kind = self.partition.topic.kind();
         let mut last = None;

@@ -22,6 +22,7 @@ use crate::core::contract::decoded::Decoded;
 use crate::core::contract::rejection::Rejection;
 use crate::core::dedup::check_copy;
 use crate::core::values::asset::Asset;
+use crate::core::values::offset::Offset;
 use crate::core::values::printable::escape_for_terminal;
 
 /// How many examples of each code are shown.
@@ -113,7 +114,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Resu
         };
         for number in partitions {
             let partition = topic.partition(number);
-            bar.inc_length(bus.readable_end(partition)?);
+            bar.inc_length(bus.readable_end(partition)?.since(Offset::START));
             let mut check = PartitionCheck {
                 partition,
                 topic: &mut counts,
@@ -188,14 +189,14 @@ impl PartitionCheck<'_> {
         Ok(())
     }
 
-    fn reject(&mut self, offset: u64, rejection: Rejection) {
+    fn reject(&mut self, offset: Offset, rejection: Rejection) {
         self.topic.refused += 1;
         let refused = self.refused.entry(rejection.code.name()).or_default();
         refused.count += 1;
         if refused.examples.len() < EXAMPLES {
             refused.examples.push(Example {
                 file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
-                line: offset + 1,
+                line: offset.line(),
                 reason: rejection.reason,
             });
         }

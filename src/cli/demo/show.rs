@@ -94,7 +94,7 @@ pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut d
     }
     let mut table = TextTable::new(&["dead letters", ">count", "the first one", "why"]);
     for (code, (number, first)) in codes {
-        let place = format!("{}/{}.jsonl:{}", first.topic, first.partition, first.offset + 1);
+        let place = format!("{}/{}.jsonl:{}", first.topic, first.partition, first.offset.line());
         table.row([code, &count(number), &place, &shortened(&first.reason)]);
     }
     table.write(out)?;

@@ -6,6 +6,7 @@ use crate::core::contract::decision::Offsets;
 use crate::core::contract::event::Status;
 use crate::core::contract::listing::Enrolment;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
 
 /// Whether an account earns. If it does not, the first reason that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct KeptStatus {
     pub status: Status,
     /// The event's source partition.
     pub source: TopicPartition,
-    pub offset: u64,
+    pub offset: Offset,
 }
 
 /// Whether these statuses exclude an account from an epoch from `start_ms` to `end_ms` with the cut `cut`.

@@ -10,15 +10,16 @@ use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 
 /// Offsets by partition. Their JSON is `{topic: {partition: offset}}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Offsets(pub BTreeMap<TopicPartition, u64>);
+pub struct Offsets(pub BTreeMap<TopicPartition, Offset>);
 
 // Keys of JSON objects are strings, and serde does not turn them into numbers inside a tagged enum.
 impl Serialize for Offsets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut topics: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut topics: BTreeMap<&str, BTreeMap<String, Offset>> = BTreeMap::new();
         for (source, offset) in &self.0 {
             topics
                 .entry(source.topic.name())
@@ -33,7 +34,7 @@ impl<'de> Deserialize<'de> for Offsets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let unknown = |what: &str| serde::de::Error::custom(format!("{what} is no topic or partition"));
         let mut offsets = BTreeMap::new();
-        for (name, partitions) in BTreeMap::<String, BTreeMap<String, u64>>::deserialize(deserializer)? {
+        for (name, partitions) in BTreeMap::<String, BTreeMap<String, Offset>>::deserialize(deserializer)? {
             let topic = Topic::from_name(&name).ok_or_else(|| unknown(&name))?;
             for (partition, offset) in partitions {
                 let number = partition.parse().map_err(|_| unknown(&partition))?;
@@ -51,10 +52,13 @@ pub enum Decision {
     /// These source partitions are new. They are in no earlier cut, so all their events for closed epochs are late.
     SourcesAdded { sources: Vec<TopicPartition> },
     /// A first listing is proposed. Every source partition answers whether it ignored postings of the asset.
-    ListingProposed { control_offset: u64, listing: Box<Listing> },
+    ListingProposed {
+        control_offset: Offset,
+        listing: Box<Listing>,
+    },
     /// The asset is listed. Assets are numbered in the order of these decisions.
     ListingAccepted {
-        control_offset: u64,
+        control_offset: Offset,
         number: u16,
         listing: Box<Listing>,
         /// The first offset of each source partition at which the asset is listed.
@@ -62,7 +66,7 @@ pub enum Decision {
     },
     /// The asset is not listed, because postings that the listing covers were ignored.
     ListingRefused {
-        control_offset: u64,
+        control_offset: Offset,
         listing: Box<Listing>,
         code: Code,
         /// The position of each source partition when it answered.
@@ -70,13 +74,13 @@ pub enum Decision {
     },
     /// The asset has another programme from a later epoch on.
     ProgrammeChanged {
-        control_offset: u64,
+        control_offset: Offset,
         number: u16,
         listing: Box<Listing>,
     },
     /// A reward was added to the pool of an epoch.
     RewardAdded {
-        control_offset: u64,
+        control_offset: Offset,
         asset: Asset,
         /// The epoch whose pool it is added to.
         epoch: Epoch,
@@ -84,7 +88,7 @@ pub enum Decision {
     },
     /// The epoch closes. Every source partition answers with its part of the cut.
     CloseAccepted {
-        control_offset: u64,
+        control_offset: Offset,
         asset: Asset,
         number: u16,
         epoch: Epoch,
@@ -98,9 +102,9 @@ pub enum Decision {
         cut: Offsets,
     },
     /// A control record was rejected. It is on the dead letters too.
-    Refused { control_offset: u64, code: Code },
+    Refused { control_offset: Offset, code: Code },
     /// All control records below this offset are decided.
-    ControlRead { to: u64 },
+    ControlRead { to: Offset },
 }
 
 #[derive(Serialize, Deserialize)]

@@ -19,6 +19,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 use crate::core::values::time::TimeMs;
 
 impl ListedAssets for Coordinator {
@@ -44,7 +45,7 @@ impl Coordinator {
     /// Decides the control record at `offset`, or asks the source partitions first.
     pub(super) fn apply_control(
         &mut self,
-        offset: u64,
+        offset: Offset,
         record: Vec<u8>,
         seen_events: &mut impl DedupIndex,
         out: &mut Outputs,
@@ -89,7 +90,7 @@ impl Coordinator {
     /// Writes a dead letter for the control record at `offset`, and records the decision.
     fn reject(
         &mut self,
-        offset: u64,
+        offset: Offset,
         payload: &[u8],
         rejection: &Rejection,
         time: Option<TimeMs>,
@@ -106,7 +107,12 @@ impl Coordinator {
     }
 
     /// Applies an accepted control event. Returns the question to ask before it is decided, if there is one.
-    fn accept(&mut self, offset: u64, accepted: Accepted, out: &mut Outputs) -> Result<Option<SourceQuestion>, Fault> {
+    fn accept(
+        &mut self,
+        offset: Offset,
+        accepted: Accepted,
+        out: &mut Outputs,
+    ) -> Result<Option<SourceQuestion>, Fault> {
         match accepted {
             Accepted::FirstListing(listing) => self.propose(offset, listing, out).map(Some),
             Accepted::ProgrammeChange(listing) => self.change_programme(offset, listing, out).map(|()| None),
@@ -117,7 +123,7 @@ impl Coordinator {
         }
     }
 
-    fn propose(&mut self, offset: u64, listing: Listing, out: &mut Outputs) -> Result<SourceQuestion, Fault> {
+    fn propose(&mut self, offset: Offset, listing: Listing, out: &mut Outputs) -> Result<SourceQuestion, Fault> {
         let question = SourceQuestion::Listing {
             json: listing.to_value().to_string(),
             terms: listing.terms.clone(),
@@ -133,7 +139,7 @@ impl Coordinator {
         Ok(question)
     }
 
-    fn change_programme(&mut self, offset: u64, listing: Listing, out: &mut Outputs) -> Result<(), Fault> {
+    fn change_programme(&mut self, offset: Offset, listing: Listing, out: &mut Outputs) -> Result<(), Fault> {
         let (number, listed) = self.listed_mut(listing.terms.asset)?;
         listed.programmes.push(listing.programme.clone());
         self.record_decision(
@@ -148,7 +154,7 @@ impl Coordinator {
 
     fn add_reward(
         &mut self,
-        offset: u64,
+        offset: Offset,
         asset: Asset,
         epoch: Epoch,
         units: u128,
@@ -173,7 +179,7 @@ impl Coordinator {
 
     fn close(
         &mut self,
-        offset: u64,
+        offset: Offset,
         asset: Asset,
         epoch: Epoch,
         given: u128,
@@ -208,7 +214,7 @@ impl Coordinator {
 
 /// Writes a dead letter for the control record at `offset`.
 pub(super) fn write_dead_letter(
-    offset: u64,
+    offset: Offset,
     payload: &[u8],
     rejection: &Rejection,
     time: Option<TimeMs>,

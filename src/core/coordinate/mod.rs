@@ -30,6 +30,7 @@ use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 /// The state of the coordinator; the control events it has applied have entries of their own. The order of fields and variants, here
 /// and below, is part of the stored format.
@@ -54,9 +55,9 @@ pub struct Coordinator {
 enum QueuedInput {
     Sources(Vec<TopicPartition>),
     /// A control record with its offset.
-    Control(u64, Vec<u8>),
+    Control(Offset, Vec<u8>),
     /// The offset up to which the control topic has been read.
-    ReadTo(u64),
+    ReadTo(Offset),
 }
 
 /// A question to all source partitions, and the answers so far.
@@ -65,7 +66,7 @@ struct PendingQuestion {
     asked: BTreeSet<TopicPartition>,
     answers: BTreeMap<TopicPartition, SourceAnswer>,
     question: SourceQuestion,
-    control_offset: u64,
+    control_offset: Offset,
     /// The control record, for a dead letter.
     payload: Vec<u8>,
     identity: [u8; 16],
@@ -85,7 +86,7 @@ enum SourceQuestion {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceAnswer {
-    offset: u64,
+    offset: Offset,
     newest_unlisted_ms: Option<i64>,
     opening_unlisted: bool,
 }
@@ -94,7 +95,7 @@ struct SourceAnswer {
 #[derive(Debug, Clone, Copy)]
 enum AnswerTo {
     /// The listing at this offset of the control topic.
-    Listing(u64),
+    Listing(Offset),
     Cut(AssetEpoch),
 }
 

@@ -17,6 +17,7 @@ use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Settlement};
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 use crate::core::values::time::timestamp;
 
 impl Coordinator {
@@ -93,7 +94,7 @@ impl Coordinator {
 
     fn list(
         &mut self,
-        control_offset: u64,
+        control_offset: Offset,
         listing: Listing,
         in_force_from: Offsets,
         out: &mut Outputs,

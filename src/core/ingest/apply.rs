@@ -23,6 +23,7 @@ use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
 /// The judgement of one leg that is not rejected.
@@ -58,7 +59,7 @@ impl Ingest {
     /// A fault. A bad record is none: it becomes a dead letter.
     pub fn apply_record(
         &mut self,
-        offset: u64,
+        offset: Offset,
         value: &[u8],
         decoded: &Decoded<'_>,
         seen_events: &mut impl DedupIndex,
@@ -88,7 +89,7 @@ impl Ingest {
 
     fn write_dead_letter(
         &mut self,
-        offset: u64,
+        offset: Offset,
         payload: &[u8],
         rejection: &Rejection,
         time: Option<TimeMs>,
@@ -100,7 +101,7 @@ impl Ingest {
 
     fn apply_event(
         &mut self,
-        offset: u64,
+        offset: Offset,
         envelope: &Envelope<'_>,
         identity: &[u8; 16],
         seen_events: &mut impl DedupIndex,
@@ -153,7 +154,7 @@ impl Ingest {
     /// Judges all legs of an event, then applies those that count. Returns their epochs.
     fn apply_legs(
         &mut self,
-        offset: u64,
+        offset: Offset,
         envelope: &Envelope<'_>,
         time: TimeMs,
         legs: &[Leg<'_>],
@@ -195,7 +196,7 @@ impl Ingest {
     /// What becomes of one leg: a posting with its epoch, or a leg that is ignored.
     fn judge_leg<'e>(
         &self,
-        offset: u64,
+        offset: Offset,
         index: usize,
         leg: &Leg<'e>,
         time: TimeMs,
@@ -244,14 +245,14 @@ impl Ingest {
     }
 
     /// The number and the state of an asset whose listing is in force at `offset`.
-    fn listed_at(&self, asset: Asset, offset: u64) -> Option<(u16, &IngestAsset)> {
+    fn listed_at(&self, asset: Asset, offset: Offset) -> Option<(u16, &IngestAsset)> {
         let number = *self.state.by_name.get(&asset)?;
         let listed = self.state.assets.get(usize::from(number))?;
         (listed.from <= offset).then_some((number, listed))
     }
 
     /// Notes that a leg was ignored because its asset is not listed.
-    fn note_unlisted(&mut self, leg: &Leg<'_>, time: TimeMs, offset: u64) {
+    fn note_unlisted(&mut self, leg: &Leg<'_>, time: TimeMs, offset: Offset) {
         self.state.counts.unlisted += 1;
         let unlisted = self.state.unlisted.entry(leg.asset).or_default();
         let before = *unlisted;
@@ -267,7 +268,7 @@ impl Ingest {
 
     fn report_late(
         &self,
-        offset: u64,
+        offset: Offset,
         envelope: &Envelope<'_>,
         posting: &Posting<'_>,
         late: &Lateness,

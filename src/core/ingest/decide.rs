@@ -10,6 +10,7 @@ use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 impl Ingest {
     /// Applies a decision. `offset` is the task's position in its source partition. `end` is the end of that partition, which
@@ -20,8 +21,8 @@ impl Ingest {
     pub fn apply_decision(
         &mut self,
         decision: &Decision,
-        offset: u64,
-        end: Option<u64>,
+        offset: Offset,
+        end: Option<Offset>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         match decision {
@@ -51,7 +52,7 @@ impl Ingest {
             } => {
                 self.state.question = None;
                 // A source that was not asked has read nothing yet.
-                let from = in_force_from.0.get(&self.source).copied().unwrap_or(0);
+                let from = in_force_from.0.get(&self.source).copied().unwrap_or(Offset::START);
                 self.list(*number, listing, from)
             }
             Decision::ListingRefused {
@@ -84,9 +85,9 @@ impl Ingest {
     /// Answers a proposed listing, and stops before the next record until it is decided.
     fn answer_listing(
         &mut self,
-        control_offset: u64,
+        control_offset: Offset,
         listing: &Listing,
-        offset: u64,
+        offset: Offset,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         self.state.question = Some(OpenQuestion::Listing);
@@ -104,7 +105,13 @@ impl Ingest {
     }
 
     /// Answers a close with the end of the partition, and reads no further than that until the cut is decided.
-    fn answer_close(&mut self, at: AssetEpoch, offset: u64, end: Option<u64>, out: &mut Outputs) -> Result<(), Fault> {
+    fn answer_close(
+        &mut self,
+        at: AssetEpoch,
+        offset: Offset,
+        end: Option<Offset>,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
         // The reader detects a source file that shrank. A cut is never behind a record that was read.
         let answered = end.map(|end| end.max(offset));
         self.state.question = Some(OpenQuestion::Cut { at, answered });
@@ -124,7 +131,7 @@ impl Ingest {
             .ok_or_else(|| impossible(format!("a decision on asset number {number}, which is not listed")))
     }
 
-    fn list(&mut self, number: u16, listing: &Listing, from: u64) -> Result<(), Fault> {
+    fn list(&mut self, number: u16, listing: &Listing, from: Offset) -> Result<(), Fault> {
         if usize::from(number) != self.state.assets.len() {
             return Err(impossible(format!("asset number {number} is listed out of order")));
         }
@@ -136,7 +143,7 @@ impl Ingest {
     /// Keeps the anchor of a listing that was rejected as too late, and the offset at which this partition answered.
     fn note_late_listing(&mut self, listing: &Listing, answered_at: &Offsets) {
         let (asset, anchor) = (listing.terms.asset, listing.terms.calendar.anchor().get());
-        let at = answered_at.0.get(&self.source).copied().unwrap_or(0);
+        let at = answered_at.0.get(&self.source).copied().unwrap_or(Offset::START);
         let unlisted = self.state.unlisted.entry(asset).or_default();
         let latest = unlisted.rejected.map_or(anchor, |(earlier, _)| earlier.max(anchor));
         unlisted.rejected = Some((latest, at));
@@ -144,13 +151,13 @@ impl Ingest {
     }
 
     /// Keeps this partition's part of a cut until its offset is reached.
-    fn add_cut(&mut self, number: u16, epoch: Epoch, cut: &Offsets, offset: u64) -> Result<(), Fault> {
+    fn add_cut(&mut self, number: u16, epoch: Epoch, cut: &Offsets, offset: Offset) -> Result<(), Fault> {
         let source = self.source;
         let asset = self.asset_mut(number)?;
         match cut.0.get(&source) {
             Some(cut) => asset.cuts.push_back((*cut, epoch)),
             // A source that is not in the cut was added later. The epoch was always closed for it, and nobody waits for its barrier.
-            None if offset == 0 && epoch == asset.oldest_open => {
+            None if offset == Offset::START && epoch == asset.oldest_open => {
                 asset.oldest_open = epoch.next()?;
             }
             None => {

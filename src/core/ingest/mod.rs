@@ -29,6 +29,7 @@ use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 /// An ingest task.
 #[derive(Debug)]
@@ -44,9 +45,9 @@ pub struct Ingest {
     /// The ledger partitions whose open block is not empty.
     filled: Vec<u16>,
     /// The first offset that the open blocks cover.
-    block_from: u64,
-    /// The lowest offset of a recorded cut; `u64::MAX` if there is none.
-    next_cut: u64,
+    block_from: Offset,
+    /// The lowest offset of a recorded cut; [`Offset::NO_LIMIT`] if there is none.
+    next_cut: Offset,
 }
 
 /// The state of an ingest task that is stored with its position. Seen events and unlisted assets have entries of their own. The order
@@ -55,7 +56,7 @@ pub struct Ingest {
 pub struct IngestState {
     /// Whether the coordinator has recorded this source partition.
     announced: bool,
-    control_read: u64,
+    control_read: Offset,
     question: Option<OpenQuestion>,
     /// By number. A source partition that is added later knows all assets from its first offset on.
     assets: Vec<IngestAsset>,
@@ -113,7 +114,7 @@ enum OpenQuestion {
     Listing,
     /// A cut. Only records below the answered offset are read until it is decided. After a restart the answer is lost; it is only
     /// known that it is not behind the task's position.
-    Cut { at: AssetEpoch, answered: Option<u64> },
+    Cut { at: AssetEpoch, answered: Option<Offset> },
 }
 
 /// A listed asset, as this source partition knows it.
@@ -125,11 +126,11 @@ struct IngestAsset {
     /// Late policies with the first epoch of each, ascending.
     late_policies: Vec<(Epoch, LatePolicy)>,
     /// The offset from which the listing is in force on this partition.
-    from: u64,
+    from: Offset,
     /// The oldest epoch open for this partition.
     oldest_open: Epoch,
     /// Recorded cuts that are not reached yet, ascending: the offset, and the epoch that it closes.
-    cuts: VecDeque<(u64, Epoch)>,
+    cuts: VecDeque<(Offset, Epoch)>,
 }
 
 /// The ignored postings of an asset that is not listed. The order of the fields is part of the stored format.
@@ -138,14 +139,14 @@ pub struct UnlistedPostings {
     /// The newest time of a posting, in milliseconds since 1970.
     newest_ms: Option<i64>,
     /// The offset of the newest opening balance.
-    opening_at: Option<u64>,
+    opening_at: Option<Offset>,
     /// The latest anchor of a listing that was rejected as too late, and the offset at which this partition answered. Opening balances
     /// before that offset count at that anchor.
-    rejected: Option<(i64, u64)>,
+    rejected: Option<(i64, Offset)>,
 }
 
 impl IngestAsset {
-    fn new(listing: &Listing, from: u64) -> Self {
+    fn new(listing: &Listing, from: Offset) -> Self {
         let (terms, programme) = (&listing.terms, &listing.programme);
         Self {
             asset: terms.asset,
@@ -199,8 +200,8 @@ impl Ingest {
             unlisted_changed: Vec::new(),
             blocks,
             filled: Vec::new(),
-            block_from: 0,
-            next_cut: u64::MAX,
+            block_from: Offset::START,
+            next_cut: Offset::NO_LIMIT,
         };
         ingest.state.unlisted.extend(unlisted);
         ingest.next_cut = ingest.lowest_cut();
@@ -235,18 +236,18 @@ impl Ingest {
 
     /// The offset of the control topic below which every record is decided, and the decision is known here.
     #[must_use]
-    pub const fn control_read(&self) -> u64 {
+    pub const fn control_read(&self) -> Offset {
         self.state.control_read
     }
 
     /// The offset below which records may be applied, for a task at `offset`.
     #[must_use]
-    pub fn limit(&self, offset: u64) -> u64 {
+    pub fn limit(&self, offset: Offset) -> Offset {
         if !self.state.announced {
             return offset;
         }
         match self.state.question {
-            None => u64::MAX,
+            None => Offset::NO_LIMIT,
             Some(OpenQuestion::Listing | OpenQuestion::Cut { answered: None, .. }) => offset,
             Some(OpenQuestion::Cut {
                 answered: Some(cut), ..
@@ -255,7 +256,7 @@ impl Ingest {
     }
 
     /// Closes the epochs whose cut is at or below `offset`, the task's position, and sends their barriers.
-    fn cross_cuts(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
+    fn cross_cuts(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
         for number in 0..self.state.assets.len() {
             while let Some(asset) = self.state.assets.get_mut(number)
                 && let Some((cut, epoch)) = asset.cuts.front().copied()
@@ -285,18 +286,18 @@ impl Ingest {
         Ok(())
     }
 
-    fn lowest_cut(&self) -> u64 {
+    fn lowest_cut(&self) -> Offset {
         self.state
             .assets
             .iter()
             .filter_map(|asset| asset.cuts.front())
             .map(|(cut, _)| *cut)
             .min()
-            .unwrap_or(u64::MAX)
+            .unwrap_or(Offset::NO_LIMIT)
     }
 
     /// Begins a batch at `offset`: the next blocks cover the records from there.
-    pub const fn begin_batch(&mut self, offset: u64) {
+    pub const fn begin_batch(&mut self, offset: Offset) {
         self.block_from = offset;
     }
 
@@ -304,14 +305,14 @@ impl Ingest {
     ///
     /// # Errors
     /// A cut that the protocol rules out.
-    pub fn end_batch(&mut self, offset: u64, out: &mut Outputs) -> Result<(), Fault> {
+    pub fn end_batch(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
         self.cross_cuts(offset, out)?;
         self.flush(offset, out);
         Ok(())
     }
 
     /// Writes the open blocks, which cover the records below `offset`.
-    fn flush(&mut self, offset: u64, out: &mut Outputs) {
+    fn flush(&mut self, offset: Offset, out: &mut Outputs) {
         self.filled.sort_unstable();
         for partition in self.filled.drain(..) {
             if let Some(block) = self.blocks.get_mut(usize::from(partition)) {

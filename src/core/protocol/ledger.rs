@@ -18,6 +18,7 @@ use crate::core::protocol::codec;
 use crate::core::protocol::messages::Notice;
 use crate::core::values::account::AccountName;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::offset::Offset;
 
 const BLOCK: u8 = 1;
 const NOTICE: u8 = 2;
@@ -43,7 +44,7 @@ pub struct StatusEntry<'a> {
     pub bucket: u16,
     pub account: AccountName<'a>,
     /// The event's offset in its source partition.
-    pub offset: u64,
+    pub offset: Offset,
     /// The time from which it holds, in milliseconds since 1970.
     pub time_ms: i64,
     /// The event's id. It orders statuses with the same time.
@@ -70,7 +71,7 @@ pub enum LedgerRecord<'a> {
 pub struct Block<'a> {
     pub source: TopicPartition,
     /// The offset range of its entries: the first offset, and the one after the last.
-    pub offsets: (u64, u64),
+    pub offsets: (Offset, Offset),
     rest: &'a [u8],
 }
 
@@ -85,8 +86,8 @@ impl<'a> LedgerRecord<'a> {
             BLOCK => {
                 let topic = Topic::from_number(take_u8(&mut rest)?).ok_or_else(|| damaged("unknown topic"))?;
                 let partition = u32::try_from(take_varint(&mut rest)?).map_err(|_| damaged("partition"))?;
-                let first = take_u64(&mut rest)?;
-                let next = take_u64(&mut rest)?;
+                let first = take_offset(&mut rest)?;
+                let next = take_offset(&mut rest)?;
                 Ok(Self::Block(Block {
                     source: topic.partition(partition),
                     offsets: (first, next),
@@ -128,7 +129,7 @@ impl<'a> Block<'a> {
                 })))
             }
             STATUS => {
-                let offset = take_u64(rest)?;
+                let offset = take_offset(rest)?;
                 let time_ms = i64::from_le_bytes(take(rest)?);
                 let status = Status::from_number(take_u8(rest)?).ok_or_else(|| damaged("unknown status"))?;
                 let account = take_account(rest)?;
@@ -180,7 +181,7 @@ impl BlockBuilder {
         let out = &mut self.entries;
         out.push(STATUS);
         out.extend_from_slice(&entry.bucket.to_le_bytes());
-        put_varint(out, u128::from(entry.offset));
+        put_varint(out, u128::from(entry.offset.get()));
         out.extend_from_slice(&entry.time_ms.to_le_bytes());
         out.push(entry.status as u8);
         put_account(out, &entry.account);
@@ -189,12 +190,12 @@ impl BlockBuilder {
     }
 
     /// Appends the block's record to `out`, and begins the next block.
-    pub fn finish(&mut self, out: &mut Vec<u8>, source: TopicPartition, offsets: (u64, u64)) {
+    pub fn finish(&mut self, out: &mut Vec<u8>, source: TopicPartition, offsets: (Offset, Offset)) {
         out.push(BLOCK);
         out.push(source.topic as u8);
         put_varint(out, u128::from(source.partition));
-        put_varint(out, u128::from(offsets.0));
-        put_varint(out, u128::from(offsets.1));
+        put_varint(out, u128::from(offsets.0.get()));
+        put_varint(out, u128::from(offsets.1.get()));
         out.extend_from_slice(&self.entries);
         self.entries.clear();
     }
@@ -270,6 +271,10 @@ fn take_u64(rest: &mut &[u8]) -> Result<u64, Fault> {
     u64::try_from(take_varint(rest)?).map_err(|_| damaged("a number is too large"))
 }
 
+fn take_offset(rest: &mut &[u8]) -> Result<Offset, Fault> {
+    take_u64(rest).map(Offset::new)
+}
+
 fn take_text<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a str, Fault> {
     let (head, tail) = rest
         .split_at_checked(length)
@@ -303,7 +308,7 @@ mod tests {
             delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
             account in "\\PC{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
         ) {
-            let account = AccountName::new(account).unwrap();
+            let (account, offset) = (AccountName::new(account).unwrap(), Offset::new(offset));
             let posting = Posting { bucket, account: account.borrowed(), at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
             let status = StatusEntry { bucket, account: account.borrowed(), offset, time_ms, id: &id, status: Status::OptedOut };
             let mut builder = BlockBuilder::default();
@@ -311,7 +316,7 @@ mod tests {
             builder.status(&status);
             builder.posting(&posting);
             let mut record = Vec::new();
-            builder.finish(&mut record, Topic::Trades.partition(partition), (offset, u64::MAX));
+            builder.finish(&mut record, Topic::Trades.partition(partition), (offset, Offset::NO_LIMIT));
             prop_assert!(builder.is_empty());
             prop_assert_eq!(
                 read_back(&record),

@@ -9,6 +9,7 @@ use crate::core::contract::listing::{AssetTerms, Programme};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::AssetEpoch;
+use crate::core::values::offset::Offset;
 
 /// A record of the inbox, the only input of the coordinator. So all its input has one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,17 +18,17 @@ pub enum Inbox {
     /// New records of the control topic.
     Control {
         /// Offset and bytes, without blank lines.
-        records: Vec<(u64, Vec<u8>)>,
+        records: Vec<(Offset, Vec<u8>)>,
         /// The offset up to which control is read.
-        read_to: u64,
+        read_to: Offset,
     },
     /// A source partition's answer to a proposed listing.
     ListingAnswer {
         source: TopicPartition,
         /// The offset of the listing on the control topic.
-        control_offset: u64,
+        control_offset: Offset,
         /// The position of the source partition. An accepted listing is in force from this offset on.
-        from: u64,
+        from: Offset,
         /// The newest time of a posting that was ignored because the asset is not listed, in milliseconds since 1970.
         newest_unlisted_ms: Option<i64>,
         /// Whether an opening balance was ignored for that reason. It is too early for every anchor.
@@ -38,7 +39,7 @@ pub enum Inbox {
         source: TopicPartition,
         at: AssetEpoch,
         /// The offset below which its events count.
-        cut: u64,
+        cut: Offset,
     },
     /// A ledger partition's share of the sums of an epoch.
     Subtotal {

@@ -1,4 +1,4 @@
-//! Plain values: amounts, rates, times, calendars, names, and numbers that identify.
+//! Plain values: amounts, rates, times, calendars, names, offsets, and numbers that identify.
 
 pub mod account;
 pub mod amount;
@@ -6,6 +6,7 @@ pub mod asset;
 pub mod bucket;
 pub mod calendar;
 pub mod ids;
+pub mod offset;
 pub mod printable;
 pub mod rate;
 pub mod time;

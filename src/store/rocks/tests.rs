@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::bus::{Mark, Topic};
 use crate::core::accrue::row::Row;
+use crate::core::values::offset::Offset;
 use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::*;
 use crate::store::row;
@@ -45,7 +46,7 @@ fn at(offset: u64) -> Position {
     position.inputs.insert(
         Topic::Ledger.partition(3),
         Mark {
-            offset,
+            offset: Offset::new(offset),
             evidence: vec![7; 5],
         },
     );
@@ -162,7 +163,7 @@ fn a_torn_log_ends_at_a_whole_commit() {
         let log = fs::OpenOptions::new().write(true).open(torn.path().join(name)).unwrap();
         log.set_len(cut).unwrap();
         let found = RocksStore::open(torn.path(), StoreKind::Accrue, settings(usize::MAX)).unwrap();
-        let number = found.position().offset(Topic::Ledger.partition(3));
+        let number = found.position().offset(Topic::Ledger.partition(3)).get();
         assert_eq!(
             everything(&found),
             states[usize::try_from(number).unwrap()],
@@ -329,7 +330,7 @@ fn readers_see_complete_commits() {
                 Err(error) => panic!("{error}"),
                 Ok(found) => {
                     opened += 1;
-                    let commits = found.position().offset(Topic::Ledger.partition(3));
+                    let commits = found.position().offset(Topic::Ledger.partition(3)).get();
                     // No commit at all is a state, too: the one before the first commit is in a file.
                     let sum = found.get(&[2]).unwrap().map(|row| row::decode(&row).unwrap());
                     assert_eq!(sum.map_or(I256::ZERO, |sum| sum.delta), I256::from(commits));

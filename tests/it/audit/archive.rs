@@ -11,6 +11,7 @@ use softstake::bus::archive::ArchiveBus;
 use softstake::bus::dir::ReadOnlyDir;
 use softstake::bus::scan::scan_range;
 use softstake::bus::{Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
+use softstake::core::values::offset::Offset;
 use softstake::generate::{Synthetic, write};
 use tempfile::TempDir;
 
@@ -52,7 +53,7 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-type Contents = BTreeMap<TopicPartition, (u64, Vec<(u64, Vec<u8>)>)>;
+type Contents = BTreeMap<TopicPartition, (Offset, Vec<(Offset, Vec<u8>)>)>;
 
 /// The end and the records of each partition of a bus, without the ledger.
 fn contents(bus: &dyn Log) -> Contents {
@@ -106,13 +107,13 @@ fn an_archive_is_read_like_its_bus() {
     assert_eq!(theirs, ours);
     // Reading may start at any offset.
     let partition = Topic::Deposits.partition(0);
-    for from in [1, 17, 1_000] {
+    for from in [1, 17, 1_000].map(Offset::new) {
         let mark = Mark {
             offset: from,
             evidence: Vec::new(),
         };
         let mut reader = archived.open(partition, &mark).expect("a reader");
-        let batch = reader.read(1, from + 5).expect("a batch");
+        let batch = reader.read(1, from.saturating_add(5)).expect("a batch");
         assert_eq!(batch.iter().next().expect("a record").offset, from);
     }
     succeed(&mut check(&out));
@@ -247,7 +248,7 @@ fn topics_and_ranges_can_be_chosen() {
     succeed(&mut command);
     let archived = contents(&ArchiveBus::open(&out).expect("the archive"));
     assert!(archived.keys().all(|partition| partition.topic == Topic::Trades));
-    assert_eq!(archived[&Topic::Trades.partition(1)].0, 100);
+    assert_eq!(archived[&Topic::Trades.partition(1)].0, Offset::new(100));
     let said = fail(archive(&place.bus(), &out).args(["--topic", "trades"]), 2);
     assert!(said.contains("exchange.trades"), "{said}");
 }

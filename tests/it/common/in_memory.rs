@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Access, Log, Mark, Topic, TopicKind, TopicPartition};
+use softstake::core::values::offset::Offset;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run, state_directory};
 use softstake::task::stats::Stats;
 
@@ -70,7 +71,7 @@ impl InMemory {
                 .bus
                 .open(topic.partition(number), &Mark::default())
                 .expect("a reader");
-            let batch = reader.read(usize::MAX, u64::MAX).expect("records");
+            let batch = reader.read(usize::MAX, Offset::NO_LIMIT).expect("records");
             (number, batch.iter().map(|record| record.value.to_vec()).collect())
         };
         numbers.into_iter().map(read).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use softstake::core::protocol::ledger::{Entry, LedgerRecord};
 use softstake::core::protocol::messages::Notice;
+use softstake::core::values::offset::Offset;
 
 use crate::common::Place;
 use crate::common::kafka::Cluster;
@@ -11,7 +12,7 @@ use crate::common::records::text;
 
 /// No source record may be in two blocks of a ledger partition, and every barrier must be there once.
 pub fn check_blocks_and_barriers(cluster: &Cluster) {
-    let mut reached: BTreeMap<(i32, String), u64> = BTreeMap::new();
+    let mut reached: BTreeMap<(i32, String), Offset> = BTreeMap::new();
     let mut barriers = BTreeMap::new();
     let mut faults = Vec::new();
     for record in cluster.read_committed("softstake.ledger") {

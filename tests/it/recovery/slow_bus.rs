@@ -12,6 +12,7 @@ use softstake::bus::memory::MemoryBus;
 use softstake::bus::{
     Access, Batch, Bus, CommitError, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicPartition,
 };
+use softstake::core::values::offset::Offset;
 use softstake::deployment::state_directory::MemoryStores;
 use softstake::deployment::{Deployment, RunEnd, RunMode, run};
 use softstake::generate::Synthetic;
@@ -35,7 +36,7 @@ struct SlowReader {
 }
 
 impl Reader for SlowReader {
-    fn read(&mut self, limit: usize, until: u64) -> Result<Batch, ReadError> {
+    fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let batch = self.reader.read(limit, until)?;
         if !batch.is_empty() {
             self.left = self.patience;
@@ -66,7 +67,7 @@ impl Log for Slow {
         self.bus.partitions(topic)
     }
 
-    fn readable_end(&self, partition: TopicPartition) -> Result<u64, ReadError> {
+    fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         self.bus.readable_end(partition)
     }
 
@@ -124,7 +125,7 @@ fn save(bus: &MemoryBus, root: &Path) {
         let topic = Topic::from_name(topic).expect("a topic");
         for number in bus.partitions(topic).expect("partitions") {
             let mut reader = bus.open(topic.partition(number), &Mark::default()).expect("a reader");
-            let batch = reader.read(usize::MAX, u64::MAX).expect("records");
+            let batch = reader.read(usize::MAX, Offset::NO_LIMIT).expect("records");
             let lines: Vec<u8> = batch.iter().flat_map(|record| [record.value, b"\n"].concat()).collect();
             fs::create_dir_all(root.join(topic.name())).expect("a folder");
             fs::write(root.join(topic.name()).join(format!("{number}.jsonl")), lines).expect("a file");

@@ -103,7 +103,7 @@ impl Pair {
             Step::Read(from, limit, ahead) => {
                 let from = PARTITIONS[from];
                 let mark = self.marks.entry(from).or_default();
-                let until = mark.offset + ahead;
+                let until = mark.offset.saturating_add(ahead);
                 let mut reader = self.dir.as_ref().unwrap().open(from, mark).unwrap();
                 let batch = reader.read(limit, until).unwrap();
                 let twin = Mark {

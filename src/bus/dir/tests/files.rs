@@ -2,6 +2,7 @@
 
 use crate::bus::dir::tests::*;
 use crate::bus::dir::writer::WriterOptions;
+use crate::core::values::offset::Offset;
 
 const EPOCHS: &str = "softstake.epochs/0.jsonl";
 const LEDGER: &str = "softstake.ledger/0.log";
@@ -42,23 +43,23 @@ fn the_files_hold_what_was_committed() {
     let place = place(true);
     assert_eq!(fs::read_to_string(place.file(EPOCHS)).unwrap(), "first\nsecond\n");
     let bus = place.open().unwrap();
-    assert_eq!(bus.readable_end(epochs()).unwrap(), 2);
-    assert_eq!(bus.readable_end(ledger()).unwrap(), 13 + 14);
+    assert_eq!(bus.readable_end(epochs()).unwrap(), Offset::new(2));
+    assert_eq!(bus.readable_end(ledger()).unwrap(), Offset::new(13 + 14));
     assert_eq!(bus.partitions(Topic::Ledger).unwrap(), [0]);
     assert_eq!(bus.partitions(Topic::Inbox).unwrap(), [0u32; 0]);
     let expected = [(0, b"first".to_vec()), (13, b"second".to_vec())];
     assert_eq!(read_all(&bus, ledger()), expected);
     let mark = Mark {
-        offset: 13,
+        offset: Offset::new(13),
         evidence: Vec::new(),
     };
     let mut reader = bus.open(ledger(), &mark).unwrap();
     assert_eq!(
-        reader.read(1, u64::MAX).unwrap().iter().next().unwrap().value,
+        reader.read(1, Offset::NO_LIMIT).unwrap().iter().next().unwrap().value,
         b"second"
     );
     let mark = Mark {
-        offset: 28,
+        offset: Offset::new(28),
         evidence: Vec::new(),
     };
     assert!(error(bus.open(ledger(), &mark)).contains("ends at byte 27, before offset 28"));
@@ -97,7 +98,7 @@ fn reading_beside_a_running_process() {
     let place = Place::new();
     let reading = ReadOnlyDir::open(place.path()).unwrap();
     assert_eq!(reading.identity(), "");
-    assert_eq!(reading.readable_end(epochs()).unwrap(), 0);
+    assert_eq!(reading.readable_end(epochs()).unwrap(), Offset::START);
     assert_eq!(reading.committed(TaskId::COORDINATE).unwrap(), None);
     assert!(
         fs::read_dir(place.path()).unwrap().next().is_none(),
@@ -109,9 +110,9 @@ fn reading_beside_a_running_process() {
     for n in 1..4 {
         commit(&bus, epochs(), b"a line").unwrap();
         commit(&bus, ledger(), b"a frame").unwrap();
-        assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 1);
-        assert_eq!(reading.readable_end(epochs()).unwrap(), n);
-        assert_eq!(reading.readable_end(ledger()).unwrap(), n * 15);
+        assert_eq!(reader.read(100, Offset::NO_LIMIT).unwrap().len(), 1);
+        assert_eq!(reading.readable_end(epochs()).unwrap(), Offset::new(n));
+        assert_eq!(reading.readable_end(ledger()).unwrap(), Offset::new(n * 15));
         assert_eq!(
             reading.committed(TaskId::COORDINATE).unwrap(),
             Some(Position::default())
@@ -121,8 +122,8 @@ fn reading_beside_a_running_process() {
     // The other process has written only a part of its records.
     place.append(EPOCHS, "half a li");
     place.append(LEDGER, [9, 0, 0, 0, 1, 2, 3, 4, 5]);
-    assert!(reader.read(100, u64::MAX).unwrap().is_empty());
-    assert_eq!(reading.readable_end(ledger()).unwrap(), 45);
+    assert!(reader.read(100, Offset::NO_LIMIT).unwrap().is_empty());
+    assert_eq!(reading.readable_end(ledger()).unwrap(), Offset::new(45));
     assert_eq!(read_all(&reading, ledger()).len(), 3);
 }
 
@@ -265,8 +266,8 @@ fn the_error_of_a_damaged_frame_names_its_byte() {
         place.write(LEDGER, bytes);
         let bus = place.open().unwrap();
         let mut reader = bus.open(ledger(), &Mark::default()).unwrap();
-        reader.read(13, u64::MAX).unwrap();
-        let error = error(reader.read(13, u64::MAX));
+        reader.read(13, Offset::NO_LIMIT).unwrap();
+        let error = error(reader.read(13, Offset::NO_LIMIT));
         assert!(error.contains("0.log is damaged at byte 13"), "{at}: {error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Input files: lines that others append.
 
 use crate::bus::dir::tests::*;
+use crate::core::values::offset::Offset;
 
 const TRADES: &str = "exchange.trades/0.jsonl";
 
@@ -24,7 +25,11 @@ fn each_whole_line_is_a_record() {
         place.write(TRADES, text);
         let bus = place.open().unwrap();
         assert_eq!(values(&bus, trades()), expected, "{text:?}");
-        assert_eq!(bus.readable_end(trades()).unwrap(), expected.len() as u64, "{text:?}");
+        assert_eq!(
+            bus.readable_end(trades()).unwrap(),
+            Offset::new(expected.len() as u64),
+            "{text:?}"
+        );
         let reading = ReadOnlyDir::open(place.path()).unwrap();
         assert_eq!(values(&reading, trades()), expected, "{text:?}");
     }
@@ -36,7 +41,7 @@ fn follows_a_growing_file() {
     let bus = place.open().unwrap();
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
     let mut read = || {
-        let batch = reader.read(100, u64::MAX).unwrap();
+        let batch = reader.read(100, Offset::NO_LIMIT).unwrap();
         assert_eq!(batch.next, *reader.mark());
         batch
             .iter()
@@ -52,7 +57,7 @@ fn follows_a_growing_file() {
     place.append(TRADES, "o\n\nthree\n");
     assert_eq!(read(), ["1 two", "2 ", "3 three"]);
     assert!(read().is_empty());
-    assert_eq!(bus.readable_end(trades()).unwrap(), 4);
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(4));
 }
 
 #[test]
@@ -62,8 +67,8 @@ fn until_and_limit() {
     let bus = place.open().unwrap();
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
     for (limit, until, expected) in [(0, 0, 0), (0, 4, 1), (9, 4, 2), (10, 3, 3), (100, 2, 3), (5, 9, 4)] {
-        reader.read(limit, until).unwrap();
-        assert_eq!(reader.mark().offset, expected, "{limit} {until}");
+        reader.read(limit, Offset::new(until)).unwrap();
+        assert_eq!(reader.mark().offset.get(), expected, "{limit} {until}");
     }
 }
 
@@ -80,16 +85,16 @@ fn a_huge_line_that_arrives_in_pieces() {
             place.write(TRADES, "");
             place.append(TRADES, piece);
         }
-        assert!(reader.read(1000, u64::MAX).unwrap().is_empty());
-        assert_eq!(bus.readable_end(trades()).unwrap(), 0);
+        assert!(reader.read(1000, Offset::NO_LIMIT).unwrap().is_empty());
+        assert_eq!(bus.readable_end(trades()).unwrap(), Offset::START);
     }
     place.append(TRADES, "end\nnext\n");
-    let batch = reader.read(1000, u64::MAX).unwrap();
+    let batch = reader.read(1000, Offset::NO_LIMIT).unwrap();
     assert_eq!(batch.len(), 1);
     assert_eq!(batch.iter().next().unwrap().value.len(), 40 * piece.len() + 3);
-    assert_eq!(reader.read(1000, u64::MAX).unwrap().len(), 1);
+    assert_eq!(reader.read(1000, Offset::NO_LIMIT).unwrap().len(), 1);
     assert_eq!(values(&bus, trades()).len(), 2);
-    assert_eq!(bus.readable_end(trades()).unwrap(), 2);
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(2));
 }
 
 #[test]
@@ -98,15 +103,15 @@ fn an_unfinished_line_written_again() {
     place.write(TRADES, "one\ntw");
     let bus = place.open().unwrap();
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
-    assert_eq!(reader.read(1, u64::MAX).unwrap().len(), 1);
-    assert!(reader.read(1, u64::MAX).unwrap().is_empty());
-    assert_eq!(bus.readable_end(trades()).unwrap(), 1);
+    assert_eq!(reader.read(1, Offset::NO_LIMIT).unwrap().len(), 1);
+    assert!(reader.read(1, Offset::NO_LIMIT).unwrap().is_empty());
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(1));
     place.write(TRADES, "one\n2\n3\nfour");
-    assert_eq!(bus.readable_end(trades()).unwrap(), 3);
-    assert_eq!(reader.read(100, u64::MAX).unwrap().len(), 2);
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(3));
+    assert_eq!(reader.read(100, Offset::NO_LIMIT).unwrap().len(), 2);
     place.write(TRADES, "one\n2\n3\n");
-    assert!(reader.read(100, u64::MAX).unwrap().is_empty());
-    assert_eq!(bus.readable_end(trades()).unwrap(), 3);
+    assert!(reader.read(100, Offset::NO_LIMIT).unwrap().is_empty());
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(3));
 }
 
 /// A reader has read three lines. Then `change` happens to the file. Both that reader and a new one at its mark are checked.
@@ -154,11 +159,11 @@ fn changes_behind_the_reader() {
         place.write(TRADES, "one\ntwo\nthree\n");
         let bus = place.open().unwrap();
         let mut reader = bus.open(trades(), &Mark::default()).unwrap();
-        let mark = reader.read(100, 3).unwrap().next;
-        assert!(reader.read(100, u64::MAX).unwrap().is_empty());
+        let mark = reader.read(100, Offset::new(3)).unwrap().next;
+        assert!(reader.read(100, Offset::NO_LIMIT).unwrap().is_empty());
         change(&place);
         let outcomes = [
-            reader.read(100, u64::MAX).map(|_| ()),
+            reader.read(100, Offset::NO_LIMIT).map(|_| ()),
             bus.open(trades(), &mark).map(|_| ()),
         ];
         for outcome in outcomes {
@@ -181,9 +186,9 @@ fn a_change_far_before_the_end_is_noticed_on_return() {
     place.write(TRADES, &text);
     let bus = place.open().unwrap();
     let mut reader = bus.open(trades(), &Mark::default()).unwrap();
-    while !reader.read(100_000, 90_000).unwrap().is_empty() {}
+    while !reader.read(100_000, Offset::new(90_000)).unwrap().is_empty() {}
     let mark = reader.mark().clone();
-    assert_eq!(mark.offset, 90_000);
+    assert_eq!(mark.offset, Offset::new(90_000));
     assert_eq!(bus.open(trades(), &mark).unwrap().mark(), &mark);
     place.write(TRADES, text.replacen("17\n", "71\n", 1));
     assert!(error(bus.open(trades(), &mark)).contains("was changed before offset 90000"));
@@ -197,12 +202,12 @@ fn a_mark_without_evidence_counts_lines() {
     let place = Place::new();
     place.write(TRADES, "one\ntwo\nthree\nfour");
     let bus = place.open().unwrap();
-    let mark = |offset, evidence: &[u8]| Mark {
-        offset,
+    let mark = |offset: u64, evidence: &[u8]| Mark {
+        offset: Offset::new(offset),
         evidence: evidence.to_vec(),
     };
     let mut reader = bus.open(trades(), &mark(2, b"")).unwrap();
-    let batch = reader.read(1, u64::MAX).unwrap();
+    let batch = reader.read(1, Offset::NO_LIMIT).unwrap();
     assert_eq!(batch.iter().next().unwrap().value, b"three");
     assert_eq!(batch.next, reader.mark().clone());
     assert!(bus.open(trades(), &batch.next).is_ok());
@@ -216,7 +221,7 @@ fn the_end_of_a_file_that_shrank() {
     let place = Place::new();
     place.write(TRADES, "one\ntwo\n");
     let bus = place.open().unwrap();
-    assert_eq!(bus.readable_end(trades()).unwrap(), 2);
+    assert_eq!(bus.readable_end(trades()).unwrap(), Offset::new(2));
     place.write(TRADES, "one\n");
     assert!(error(bus.readable_end(trades())).contains("shrank to 4 bytes (8 were counted) before offset 2"));
 }

@@ -9,6 +9,7 @@ use crate::bus::interface::{Bus, Log};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::values::offset::Offset;
 
 mod agree;
 mod crash;
@@ -21,11 +22,11 @@ fn read_all(bus: &dyn Log, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {
     let mut reader = bus.open(partition, &Mark::default()).unwrap();
     let mut all = Vec::new();
     loop {
-        let batch = reader.read(1, u64::MAX).unwrap();
+        let batch = reader.read(1, Offset::NO_LIMIT).unwrap();
         if batch.is_empty() {
             return all;
         }
-        all.extend(batch.iter().map(|record| (record.offset, record.value.to_vec())));
+        all.extend(batch.iter().map(|record| (record.offset.get(), record.value.to_vec())));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::core::contract::records::envelope::{owned, write};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
+use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
 /// The data of a `softstake.dead_letter.v1`: a rejected record, and why it was rejected.
@@ -20,7 +21,7 @@ pub struct DeadLetter<'a> {
     /// The topic of the rejected record.
     pub topic: Topic,
     pub partition: u32,
-    pub offset: u64,
+    pub offset: Offset,
     /// The rejected record, if it is UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Cow<'a, str>>,
@@ -32,7 +33,7 @@ pub struct DeadLetter<'a> {
 impl<'a> DeadLetter<'a> {
     /// The dead letter of the record at `offset` of `input`.
     #[must_use]
-    pub fn new(input: TopicPartition, offset: u64, record: &'a [u8], rejection: &'a Rejection) -> Self {
+    pub fn new(input: TopicPartition, offset: Offset, record: &'a [u8], rejection: &'a Rejection) -> Self {
         let payload = std::str::from_utf8(record).ok();
         Self {
             code: rejection.code,

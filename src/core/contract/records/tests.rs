@@ -11,6 +11,7 @@ use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::Topic;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 use crate::core::values::time::TimeMs;
 
 fn asset() -> Asset {
@@ -74,7 +75,13 @@ fn texts_are_borrowed_where_they_hold_no_escape() {
 
 #[test]
 fn a_seal_is_read_as_it_was_written() {
-    let cut = Offsets([(Topic::Trades.partition(10), 7), (Topic::Trades.partition(2), 8)].into());
+    let cut = Offsets(
+        [
+            (Topic::Trades.partition(10), Offset::new(7)),
+            (Topic::Trades.partition(2), Offset::new(8)),
+        ]
+        .into(),
+    );
     let seal = Seal {
         asset: asset(),
         epoch: Epoch::new(3),
@@ -141,7 +148,7 @@ fn a_dead_letter_holds_the_record_as_text_or_in_base64() {
         (&b"{\"a\""[..], Some("{\"a\""), None),
         (&b"\xff\x00"[..], None, Some("/wA=")),
     ] {
-        let letter = DeadLetter::new(Topic::Deposits.partition(4), 9, payload, &rejection);
+        let letter = DeadLetter::new(Topic::Deposits.partition(4), Offset::new(9), payload, &rejection);
         let mut out = Outputs::default();
         letter.append(Some(TimeMs::from(0)), &mut out).unwrap();
         let (to, key, record) = out.iter().next().unwrap();

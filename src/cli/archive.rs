@@ -1,6 +1,5 @@
 //! `softstake archive`: copies topics into a folder. An auditor needs that folder and the program, and nothing else.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +9,7 @@ use crate::bus::archive::ArchiveBus;
 use crate::bus::{Topic, TopicPartition};
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::progress;
 use crate::cli::table::counted;
 use crate::core::values::offset::Offset;
@@ -59,7 +59,7 @@ fn bound(text: &str) -> Result<(TopicPartition, Offset), String> {
 }
 
 impl Archive {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         match (&self.check, &self.out) {
             (Some(path), _) => check(path, out),
             (None, Some(path)) => self.copy(path, out),
@@ -67,7 +67,7 @@ impl Archive {
         }
     }
 
-    fn copy(&self, path: &Path, out: &mut dyn Write) -> Outcome {
+    fn copy(&self, path: &Path, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let scope = ArchiveScope {
             topics: self.topics.clone(),
@@ -81,24 +81,24 @@ impl Archive {
         });
         bar.finish_and_clear();
         let copied = copied?;
-        Ok(writeln!(
+        write_line!(
             out,
             "{} archived in {}, {} compressed.",
             counted(copied.records, "record was", "records were"),
             path.display(),
             counted(copied.bytes, "byte", "bytes")
-        )?)
+        )
     }
 }
 
-fn check(path: &Path, out: &mut dyn Write) -> Outcome {
+fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
     let (files, records) = ArchiveBus::open(path)?.check()?;
-    Ok(writeln!(
+    write_line!(
         out,
         "{} with {}: every sum is right.",
         counted(files, "file", "files"),
         counted(records, "record", "records")
-    )?)
+    )
 }
 
 impl From<ArchiveError> for Failure {

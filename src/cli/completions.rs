@@ -1,10 +1,9 @@
 //! `softstake completions`: completions of the commands for a shell.
 
-use std::io::Write;
-
 use clap_complete::Shell;
 
 use crate::cli::outcome::Outcome;
+use crate::cli::output::Output;
 
 /// Write shell completions to stdout
 #[derive(Debug, clap::Args)]
@@ -17,9 +16,9 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self, command: &mut clap::Command, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, command: &mut clap::Command, out: &mut Output<'_>) -> Outcome {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, command, "softstake", &mut script);
-        Ok(out.write_all(&script)?)
+        out.verbatim(&script)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn deployment(
 pub(super) fn alarmed(alarms: &[String]) -> Failure {
     let epochs = counted(alarms.len() as u64, "epoch was", "epochs were");
     Failure::Failed(format!(
-        "everything is processed, but {epochs} stopped by a failed check; nothing was sealed there and nothing may be paid:\n  {}",
-        alarms.join("\n  ")
+        "everything is processed, but {epochs} stopped by a failed check; nothing was sealed there and nothing may be paid: {}",
+        alarms.join("; ")
     ))
 }

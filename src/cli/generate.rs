@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::bus::Topic;
+use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{count, counted};
 use crate::cli::{bus, progress};
@@ -156,7 +157,7 @@ impl Gen {
             bytes,
             ..
         } = written?;
-        eprintln!(
+        message!(
             "Wrote {} to {}: {} (second copies: {}, of which {} differ; late: {}; made to be rejected: {}) and {}.",
             counted(bytes, "byte", "bytes"),
             self.bus,
@@ -186,7 +187,7 @@ impl Gen {
                 Failure::Failed(message) => Failure::Failed(format!("{}: {message}", file.display())),
                 other => other,
             })?;
-        eprintln!("Wrote {} to {}.", described(&summary), self.bus);
+        message!("Wrote {} to {}.", described(&summary), self.bus);
         Ok(())
     }
 }

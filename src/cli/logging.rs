@@ -1,15 +1,22 @@
 //! Logs go to stderr, as lines for people or as JSON objects. A log line never overwrites a progress bar.
+//!
+//! This is a boundary like [`output`](crate::cli::output): whatever a field quotes from outside is escaped here.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::outcome::Failure;
 use crate::config::{LogConfig, LogFormat, level};
+use crate::core::values::printable::{escape_for_terminal, escape_json};
 
 /// Starts logging for this process. Returns the bars, which are hidden while a line is written.
 pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
@@ -17,11 +24,16 @@ pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
     let targets = level::targets(&config.level).map_err(Failure::Failed)?;
     // indicatif's own events would be logged while it draws.
     let filter = targets.with_target("indicatif", LevelFilter::OFF);
-    let layer = tracing_subscriber::fmt::layer().with_writer(LogLines(bars.clone()));
+    let format = config.format;
+    let layer = tracing_subscriber::fmt::layer().with_writer(LogLines {
+        bars: bars.clone(),
+        format,
+    });
     let registry = tracing_subscriber::registry().with(filter);
-    match config.format {
+    match format {
         LogFormat::Human => {
             let layer = layer.with_ansi(io::stderr().is_terminal()).with_target(false);
+            let layer = layer.fmt_fields(debug_fn(write_field).delimited(" "));
             registry.with(layer).try_init()
         }
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
@@ -30,12 +42,27 @@ pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
     Ok(bars)
 }
 
+/// Writes a field of a line for people. Its value is escaped, so it can neither end the line nor change a terminal.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    let value = escape_for_terminal(&value);
+    match field.name() {
+        "message" => write!(out, "{value}"),
+        name if out.has_ansi_escapes() => write!(out, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
+        name => write!(out, "{name}={value}"),
+    }
+}
+
 /// Writes whole lines to stderr.
-struct LogLines(MultiProgress);
+struct LogLines {
+    bars: MultiProgress,
+    format: LogFormat,
+}
 
 /// A line that is written when it is complete.
 struct LogLine<'a> {
     bars: &'a MultiProgress,
+    format: LogFormat,
     text: Vec<u8>,
 }
 
@@ -44,7 +71,8 @@ impl<'a> MakeWriter<'a> for LogLines {
 
     fn make_writer(&'a self) -> LogLine<'a> {
         LogLine {
-            bars: &self.0,
+            bars: &self.bars,
+            format: self.format,
             text: Vec::new(),
         }
     }
@@ -62,7 +90,13 @@ impl Write for LogLine<'_> {
 
 impl Drop for LogLine<'_> {
     fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.text);
+        let text = match self.format {
+            // The fields are escaped already, and the rest may hold colours.
+            LogFormat::Human => text,
+            LogFormat::Json => escape_json(&text).into_owned().into(),
+        };
         // If stderr is closed, the error cannot be reported anywhere.
-        let _ = self.bars.suspend(|| io::stderr().write_all(&self.text));
+        let _ = self.bars.suspend(|| io::stderr().write_all(text.as_bytes()));
     }
 }

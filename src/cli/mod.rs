@@ -11,10 +11,11 @@ mod explain;
 mod flags;
 mod generate;
 mod input;
-mod json;
 mod listing_file;
 mod logging;
+mod message;
 mod outcome;
+mod output;
 mod progress;
 mod prove;
 mod publish;
@@ -32,12 +33,17 @@ mod topics;
 mod verify;
 mod what_if;
 
-use std::io::{self, BufWriter, Write};
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::cli::outcome::{Failure, exit};
+use crate::cli::message::message;
+use crate::cli::outcome::exit;
+use crate::cli::output::Output;
+use crate::core::values::printable::escape_for_terminal;
 
 /// Exact, replayable soft-staking rewards from an exchange's event log.
 #[derive(Debug, Parser)]
@@ -82,12 +88,12 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version arrive here as well. If they cannot be printed, the exit status still tells.
-            let _ = error.print();
+            print(&error);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let mut out = Output::new(&mut stdout);
     let outcome = match cli.command {
         Command::Run(run) => run.run(),
         Command::Demo(demo) => demo.run(&mut out),
@@ -108,8 +114,20 @@ pub fn main() -> ExitCode {
         Command::Completions(completions) => completions.run(&mut Cli::command(), &mut out),
     };
     // Results before a failure are shown as well.
-    let flushed = out.flush().map_err(Failure::from);
+    let flushed = out.flush();
     exit(outcome.and(flushed))
+}
+
+/// Prints help, the version, or an error of the arguments. If it cannot be printed, the exit status still tells.
+fn print(error: &clap::Error) {
+    let is_printable =
+        |argument: OsString| matches!(escape_for_terminal(&argument.to_string_lossy()), Cow::Borrowed(_));
+    if error.use_stderr() && !std::env::args_os().all(is_printable) {
+        // clap quotes the arguments as they are.
+        message!("{}", error.to_string().trim_end());
+    } else {
+        let _ = error.print();
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::bus::{AdminError, CommitError, FileError, OpenError, ReadError};
+use crate::cli::message::message;
 use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
 use crate::generate::GenerateError;
@@ -28,7 +29,7 @@ pub(super) enum Failure {
 /// Reports a failure on stderr, and returns the exit status.
 pub(super) fn exit(outcome: Outcome) -> ExitCode {
     if let Err(Failure::Usage(message) | Failure::Failed(message)) = &outcome {
-        eprintln!("error: {message}");
+        message!("error: {message}");
     }
     ExitCode::from(status(&outcome))
 }

@@ -1,14 +1,13 @@
 //! `softstake prove`: a small file that proves a payout.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::audit::proof::{ProofError, prove};
 use crate::cli::flags::{ReadFlags, account};
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -37,21 +36,25 @@ pub(super) struct Prove {
 }
 
 impl Prove {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let proof = prove(bus.as_ref(), self.asset, self.epoch, self.account.as_str())?;
         let Some(path) = &self.out else {
-            return write_json(&proof, out);
+            return out.json(&proof);
         };
-        let mut file = Vec::new();
-        write_json(&proof, &mut file)?;
+        let mut file = serde_json::to_vec_pretty(&proof)?;
+        file.push(b'\n');
         std::fs::write(path, file)
             .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-        Ok(writeln!(
+        write_line!(
             out,
             "Proven: {} was paid {} {} for epoch {}, under root {}.",
-            proof.account, proof.amount, proof.asset, proof.epoch, proof.root
-        )?)
+            proof.account,
+            proof.amount,
+            proof.asset,
+            proof.epoch,
+            proof.root
+        )
     }
 }
 

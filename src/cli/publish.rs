@@ -1,12 +1,12 @@
 //! `softstake publish`: copies the source and control records of a directory bus to Kafka.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::bus::kafka::publish::publish;
 use crate::cli::bus;
 use crate::cli::flags::KafkaFlags;
 use crate::cli::outcome::Outcome;
+use crate::cli::output::Output;
 use crate::cli::table::{TextTable, count};
 use crate::config::{BusAddress, Loaded};
 
@@ -33,7 +33,7 @@ pub(super) struct Publish {
 }
 
 impl Publish {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = Loaded::of_process(self.config.as_deref(), &self.kafka.given())?;
         let path = self.from.strip_prefix("dir:").unwrap_or(&self.from);
         let address = BusAddress::Dir(path.into());

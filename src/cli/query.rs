@@ -1,21 +1,19 @@
 //! `softstake query`: reads the stores and the output topics without disturbing a running deployment.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::flags::{DeploymentFlags, account};
-use crate::cli::json::write_json;
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, short_root};
 use crate::cli::{bus, records};
 use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
-use crate::core::values::printable::escape_for_terminal;
 use crate::deployment::account::{AssetHolding, read_account};
 
 /// Look up an account, its distributions, or an asset's epochs
@@ -82,7 +80,7 @@ Example:
 }
 
 impl Query {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         match &self.query {
             AccountOrEpochs::Account {
                 name,
@@ -94,7 +92,7 @@ impl Query {
                 let mut balances = read_account(loaded.state()?, name)?;
                 balances.retain(|balance| asset.is_none_or(|asset| asset.as_str() == balance.asset));
                 if *json {
-                    write_json(&json!({ "account": name.as_str(), "assets": balances }), out)
+                    out.json(&json!({ "account": name.as_str(), "assets": balances }))
                 } else {
                     show_account(name.as_str(), &balances, out)
                 }
@@ -119,7 +117,7 @@ fn distributions(
     name: &str,
     asset: Option<Asset>,
     json: bool,
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
 ) -> Outcome {
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
@@ -139,20 +137,20 @@ fn distributions(
     });
     let rows: Vec<_> = rows.collect();
     if json {
-        write_json(&rows, out)
+        out.json(&rows)
     } else {
         show_distributions(name, &rows, out)
     }
 }
 
-fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut dyn Write) -> Outcome {
+fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut Output<'_>) -> Outcome {
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
     let name = asset.as_str();
     let mut seals = records::all::<Seal>(&bus, Some(name), |seal| seal.asset == asset)?;
     seals.sort_by_key(|seal| seal.epoch);
     if json {
-        write_json(&seals, out)
+        out.json(&seals)
     } else {
         show_epochs(name, &seals, out)
     }
@@ -167,15 +165,14 @@ struct QueriedDistribution<'a> {
     sealed: bool,
 }
 
-fn show_account(name: &str, balances: &[AssetHolding], out: &mut dyn Write) -> Outcome {
-    let name = escape_for_terminal(name);
+fn show_account(name: &str, balances: &[AssetHolding], out: &mut Output<'_>) -> Outcome {
     if balances.is_empty() {
-        return Ok(writeln!(
+        return write_line!(
             out,
             "{name} has no balance of a listed asset, as of the newest persisted state."
-        )?);
+        );
     }
-    writeln!(out, "{name}, as of the newest persisted state")?;
+    write_line!(out, "{name}, as of the newest persisted state")?;
     let mut table = TextTable::new(&["asset", ">balance", ">withheld"]);
     let mut epochs = TextTable::new(&["asset", ">epoch", "from", "to", ">change", ">balance-seconds"]);
     let mut open = 0;
@@ -196,22 +193,19 @@ fn show_account(name: &str, balances: &[AssetHolding], out: &mut dyn Write) -> O
     }
     table.write(out)?;
     if open > 0 {
-        writeln!(
+        write_line!(out)?;
+        write_line!(
             out,
-            "\nOpen epochs; balance-seconds up to the epoch's end, if the balance does not change"
+            "Open epochs; balance-seconds up to the epoch's end, if the balance does not change"
         )?;
         epochs.write(out)?;
     }
     Ok(())
 }
 
-fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut dyn Write) -> Outcome {
+fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut Output<'_>) -> Outcome {
     if rows.is_empty() {
-        return Ok(writeln!(
-            out,
-            "There is no distribution to {}.",
-            escape_for_terminal(name)
-        )?);
+        return write_line!(out, "There is no distribution to {}.", name);
     }
     let columns = [
         "asset",
@@ -239,9 +233,9 @@ fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut dy
     table.write(out)
 }
 
-fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut dyn Write) -> Outcome {
+fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
     if seals.is_empty() {
-        return Ok(writeln!(out, "No epoch of {asset} is sealed.")?);
+        return write_line!(out, "No epoch of {asset} is sealed.");
     }
     let columns = [
         ">epoch",
@@ -278,14 +272,8 @@ fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut dyn Write) -> Outcome 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::outcome::Failure;
+    use crate::cli::output::text;
     use crate::core::values::ids::Epoch;
-
-    fn text(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     fn paid() -> Distribution<'static> {
         Distribution {
@@ -308,7 +296,7 @@ mod tests {
             data: &data,
             sealed: false,
         }];
-        let json: serde_json::Value = serde_json::from_str(&text(|out| write_json(&rows[..], out))).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text(|out| out.json(&rows[..]))).unwrap();
         assert_eq!(json[0]["amount"], "0.9007");
         assert_eq!(json[0]["sealed"], false);
         let table = text(|out| show_distributions("alice", &rows, out));

@@ -1,6 +1,5 @@
 //! `softstake rebuild`: builds the stores again from the log alone.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use clap::Args;
 use crate::bus::Access;
 use crate::cli::flags::SettingFlags;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::{bus, logging, progress, signals};
 use crate::deployment::repartition::rebuild;
 use crate::deployment::state_directory::StateDirectory;
@@ -32,7 +32,7 @@ pub(super) struct Rebuild {
 const REBUILT: &str = "rebuilt";
 
 impl Rebuild {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
         let bars = logging::start(&config.log)?;
@@ -64,9 +64,9 @@ impl Rebuild {
             return Err(stopped());
         }
         let replaced = old.replace_by(new(state)?)?;
-        writeln!(out, "The stores in {} are built again.", state.display())?;
+        write_line!(out, "The stores in {} are built again.", state.display())?;
         if let Some(replaced) = replaced {
-            writeln!(
+            write_line!(
                 out,
                 "The old stores are in {}: remove them when they are not needed any more.",
                 replaced.display()

@@ -1,6 +1,5 @@
 //! `softstake repartition`: changes the number of ledger partitions.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use crate::bus::kafka::topics::grow_ledger;
 use crate::cli::deployment::deployment;
 use crate::cli::flags::SettingFlags;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::counted;
 use crate::cli::{bus, logging, progress, signals};
 use crate::config::BusAddress;
@@ -44,7 +44,7 @@ fn partitions(text: &str) -> Result<Partitions, String> {
 }
 
 impl Repartition {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
         let bars = logging::start(&config.log)?;
@@ -80,7 +80,7 @@ impl Repartition {
         deployment.stores.finish();
         drop((deployment, log));
         opened.close()?;
-        writeln!(
+        write_line!(
             out,
             "The ledger has {} now, and had {}; {} moved. If the configuration sets `partitions`, set it to {}.",
             counted(done.to.partitions.count().into(), "partition", "partitions"),

@@ -11,6 +11,7 @@ use indicatif::MultiProgress;
 use crate::bus::MembershipError;
 use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::flags::SettingFlags;
+use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{count, counted};
 use crate::cli::{bus, logging, progress, signals};
@@ -146,14 +147,14 @@ fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
         );
         return;
     }
-    eprintln!(
+    message!(
         "This run: {} read in {}, {} and {} written.",
         counted(records, "record", "records"),
         counted(seconds, "second", "seconds"),
         counted(distributions, "distribution", "distributions"),
         counted(seals, "seal", "seals"),
     );
-    eprintln!("Source records since the deployment was created:");
+    message!("Source records since the deployment was created:");
     for (name, what) in [
         (
             "applied",
@@ -177,6 +178,6 @@ fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
         ),
         ("blank", count(all.blank)),
     ] {
-        eprintln!("  {name:<13} {what}");
+        message!("  {name:<13} {what}");
     }
 }

@@ -1,7 +1,6 @@
 //! `softstake statement`: the amounts that finance books, by asset and epoch, with checked sums.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,8 +11,8 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::records::each;
 use crate::cli::table::{TextTable, count};
 use crate::core::contract::decision::Decision;
@@ -83,7 +82,7 @@ struct UnsealedEpoch {
 }
 
 impl Statement {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let bus = bus.as_ref();
         let mut seals: BTreeMap<(Asset, Epoch), Seal<'static>> = BTreeMap::new();
@@ -111,10 +110,7 @@ impl Statement {
             .collect();
         if self.json {
             let epochs: Vec<&Seal<'_>> = seals.values().collect();
-            write_json(
-                &json!({ "totals": totals, "epochs": epochs, "not_sealed": unsealed, "wrong": wrong }),
-                out,
-            )?;
+            out.json(&json!({ "totals": totals, "epochs": epochs, "not_sealed": unsealed, "wrong": wrong }))?;
         } else {
             tables(&seals, &totals, &unsealed, &wrong, out)?;
         }
@@ -338,10 +334,10 @@ fn tables(
     totals: &BTreeMap<Asset, AssetTotal>,
     unsealed: &[UnsealedEpoch],
     wrong: &[String],
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
 ) -> Outcome {
     if totals.is_empty() {
-        writeln!(out, "No epoch is sealed in this period.")?;
+        write_line!(out, "No epoch is sealed in this period.")?;
     } else {
         let mut table = TextTable::new(&[
             "asset",
@@ -366,7 +362,7 @@ fn tables(
             ]);
         }
         table.write(out)?;
-        writeln!(out)?;
+        write_line!(out)?;
         let columns = COLUMNS.map(|name| match name {
             "asset" | "epoch_end" | "mode" => name.replace('_', " "),
             _ => format!(">{}", name.replace('_', " ")),
@@ -378,7 +374,8 @@ fn tables(
         table.write(out)?;
     }
     if !unsealed.is_empty() {
-        writeln!(out, "\nNot sealed yet")?;
+        write_line!(out)?;
+        write_line!(out, "Not sealed yet")?;
         let mut table = TextTable::new(&["asset", ">epoch", "", ">rewards on record"]);
         for one in unsealed {
             let stage = if one.closed { "closed" } else { "open" };
@@ -387,11 +384,13 @@ fn tables(
         table.write(out)?;
     }
     if wrong.is_empty() {
-        return Ok(writeln!(out, "\nEverything adds up.")?);
+        write_line!(out)?;
+        return write_line!(out, "Everything adds up.");
     }
-    writeln!(out, "\nNOT RIGHT")?;
+    write_line!(out)?;
+    write_line!(out, "NOT RIGHT")?;
     for wrong in wrong {
-        writeln!(out, "  {wrong}")?;
+        write_line!(out, "  {wrong}")?;
     }
     Ok(())
 }

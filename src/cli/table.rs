@@ -1,12 +1,12 @@
 //! Tables and numbers for people.
 
 use std::fmt;
-use std::io::Write;
 
 use comfy_table::{CellAlignment, LineStyle, TableStyle};
 use indicatif::HumanCount;
 
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::core::values::printable::escape_for_terminal;
 
 /// Only a line below the names of the columns: rows stay easy to cut out and to compare.
@@ -41,8 +41,11 @@ impl TextTable {
         self.0.add_row(cells.into_iter().map(escaped).collect::<Vec<_>>());
     }
 
-    pub(super) fn write(&self, out: &mut dyn Write) -> Outcome {
-        Ok(writeln!(out, "{}", self.0.trim_fmt())?)
+    pub(super) fn write(&self, out: &mut Output<'_>) -> Outcome {
+        self.0
+            .trim_fmt()
+            .lines()
+            .try_for_each(|line| write_line!(out, "{line}"))
     }
 }
 
@@ -64,6 +67,7 @@ pub(super) fn short_root(root: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::text;
 
     #[test]
     fn thousands_are_separated() {
@@ -77,9 +81,7 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let mut table = TextTable::new(&["account", ">amount"]);
         table.row(["\u{1b}[2Jmallory", "1.5"]);
-        let mut out = Vec::new();
-        table.write(&mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let text = text(|out| table.write(out));
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(text.contains("mallory"), "{text}");
     }

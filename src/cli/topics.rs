@@ -1,12 +1,11 @@
 //! `softstake topics`: creates and checks the Kafka topics of a deployment.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::bus::kafka::topics::{Sizes, TopicFinding, check_topics};
 use crate::cli::flags::KafkaFlags;
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
 use crate::config::Loaded;
 
@@ -51,7 +50,7 @@ fn power_of_two(text: &str) -> Result<u32, String> {
 }
 
 impl Topics {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = Loaded::of_process(self.config.as_deref(), &self.kafka.given())?;
         let sizes = Sizes {
             ledger: self.partitions.or(loaded.config.partitions),
@@ -61,7 +60,7 @@ impl Topics {
         };
         let findings = check_topics(&loaded.config.kafka, sizes, self.create)?;
         if self.json {
-            write_json(&findings, out)?;
+            out.json(&findings)?;
         } else {
             show(&findings, out)?;
         }
@@ -72,7 +71,7 @@ impl Topics {
     }
 }
 
-fn show(findings: &[TopicFinding], out: &mut dyn Write) -> Outcome {
+fn show(findings: &[TopicFinding], out: &mut Output<'_>) -> Outcome {
     let mut table = TextTable::new(&["topic", ">partitions", ">replicas", "state"]);
     for finding in findings {
         let Some(topic) = finding.topic else { continue };
@@ -94,10 +93,12 @@ fn show(findings: &[TopicFinding], out: &mut dyn Write) -> Outcome {
     for finding in findings {
         let name = finding.topic.unwrap_or("the brokers");
         for what in &finding.wrong {
-            writeln!(out, "\nwrong: {name}: {what}")?;
+            write_line!(out)?;
+            write_line!(out, "wrong: {name}: {what}")?;
         }
         for what in &finding.doubtful {
-            writeln!(out, "\nnote: {name}: {what}")?;
+            write_line!(out)?;
+            write_line!(out, "note: {name}: {what}")?;
         }
     }
     Ok(())

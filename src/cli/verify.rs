@@ -1,6 +1,6 @@
 //! `softstake verify`: checks a proof of a payout from the proof and the root alone.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +8,7 @@ use clap::Args;
 use crate::audit::proof::Proof;
 use crate::cli::input;
 use crate::cli::outcome::{Failure, Outcome};
-use crate::core::values::printable::escape_for_terminal;
+use crate::cli::output::{Output, write_line};
 
 /// The largest file that is read, in bytes. A proof has some kilobytes.
 const LARGEST: u64 = 1 << 20;
@@ -30,7 +30,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let name = self.file.display();
         let mut bytes = Vec::new();
         let read = input::open(&self.file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
@@ -43,17 +43,17 @@ impl Verify {
         proof
             .verify(self.root.as_deref().unwrap_or(&proof.root))
             .map_err(wrong)?;
-        writeln!(
+        write_line!(
             out,
             "Proven: {} was paid {} {} for epoch {}, under root {}.",
-            escape_for_terminal(&proof.account),
-            escape_for_terminal(&proof.amount),
-            escape_for_terminal(&proof.asset),
+            proof.account,
+            proof.amount,
+            proof.asset,
             proof.epoch,
             proof.root
         )?;
         if self.root.is_none() {
-            writeln!(
+            write_line!(
                 out,
                 "No --root was given: the root above comes from the proof itself. Compare it with the root of the seal."
             )?;

@@ -1,20 +1,19 @@
 //! `softstake check --config`: the settings in force, and the origin of each.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::json::write_json;
 use crate::cli::outcome::Outcome;
+use crate::cli::output::Output;
 use crate::cli::table::TextTable;
 use crate::config::{Key, Loaded};
 
-pub(super) fn check(file: Option<&Path>, json: bool, out: &mut dyn Write) -> Outcome {
+pub(super) fn check(file: Option<&Path>, json: bool, out: &mut Output<'_>) -> Outcome {
     show(&Loaded::of_process(file, &[])?, json, out)
 }
 
-fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
+fn show(loaded: &Loaded, json: bool, out: &mut Output<'_>) -> Outcome {
     let settings = Key::ALL
         .into_iter()
         .map(|key| (key, key.shown(&loaded.config), loaded.origin(key).to_string()));
@@ -27,7 +26,7 @@ fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
             let name = format!("kafka.properties.{name}");
             shown.insert(name, json!({ "value": value, "from": from.to_string() }));
         }
-        return write_json(&Value::Object(shown), out);
+        return out.json(&Value::Object(shown));
     }
     let mut table = TextTable::new(&["setting", "value", "from", "variable", "flag"]);
     for (key, value, from) in settings {
@@ -43,24 +42,21 @@ fn show(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::text;
 
     #[test]
     fn shows_values_and_their_origins() {
         let variables = [("SOFTSTAKE_LOG__FORMAT".into(), "json".into())];
         let flags = [(Key::Partitions, "16".into())];
         let loaded = Loaded::from(None, Path::new("/nowhere/softstake.toml"), variables, &flags).unwrap();
-        let mut out = Vec::new();
-        show(&loaded, true, &mut out).unwrap();
-        let shown: Value = serde_json::from_slice(&out).unwrap();
+        let shown: Value = serde_json::from_str(&text(|out| show(&loaded, true, out))).unwrap();
         assert_eq!(shown["bus"], json!({ "value": null, "from": "default" }));
         assert_eq!(
             shown["log.format"],
             json!({ "value": "json", "from": "SOFTSTAKE_LOG__FORMAT" })
         );
         assert_eq!(shown["partitions"], json!({ "value": "16", "from": "--partitions" }));
-        let mut out = Vec::new();
-        show(&loaded, false, &mut out).unwrap();
-        let table = String::from_utf8(out).unwrap();
+        let table = text(|out| show(&loaded, false, out));
         assert_eq!(
             table.lines().filter(|line| line.contains("SOFTSTAKE_")).count(),
             Key::ALL.len(),

@@ -6,12 +6,12 @@ mod known;
 mod programme;
 mod report;
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
 use crate::cli::outcome::Outcome;
+use crate::cli::output::Output;
 use crate::config::BusAddress;
 
 /// Check a configuration, a bus or a programme without running
@@ -43,7 +43,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         if let Some(file) = &self.config {
             config::check(file.as_deref(), self.json, out)
         } else if let Some(address) = &self.bus {

@@ -1,6 +1,5 @@
 //! `softstake check --programme`: explains a listing in words and with an example.
 
-use std::io::Write;
 use std::path::Path;
 
 use ethnum::I256;
@@ -9,9 +8,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::input;
-use crate::cli::json::write_json;
 use crate::cli::listing_file::parse_listing;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
 use crate::core::accrue::eligibility::Eligibility;
 use crate::core::accrue::row::Row;
@@ -21,29 +20,20 @@ use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
 use crate::core::fault::Fault;
 use crate::core::values::amount;
 use crate::core::values::ids::Epoch;
-use crate::core::values::printable::escape_for_terminal;
 use crate::core::values::rate::{Multiplier, Rate};
 use crate::core::values::time::timestamp;
 
 /// The pool that the accounts of an example share, in whole coins of the asset.
 const EXAMPLE_POOL: u128 = 100;
 
-pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
+pub(super) fn check(file: &Path, json: bool, out: &mut Output<'_>) -> Outcome {
     let listing = match parse_listing(&input::read(file)?) {
         Ok(listing) => listing,
         Err(rejection) => {
             if json {
-                write_json(
-                    &json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }),
-                    out,
-                )?;
+                out.json(&json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }))?;
             } else {
-                writeln!(
-                    out,
-                    "Rejected. {}: {}",
-                    rejection.code,
-                    escape_for_terminal(&rejection.reason)
-                )?;
+                write_line!(out, "Rejected. {}: {}", rejection.code, rejection.reason)?;
             }
             return Err(Failure::Found);
         }
@@ -51,10 +41,10 @@ pub(super) fn check(file: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     let example =
         example(&listing).map_err(|fault| Failure::Failed(format!("the example cannot be computed: {fault}")))?;
     if json {
-        return write_json(&json!({ "listing": listing.to_value(), "example": example }), out);
+        return out.json(&json!({ "listing": listing.to_value(), "example": example }));
     }
     for line in words(&listing) {
-        writeln!(out, "{line}")?;
+        write_line!(out, "{line}")?;
     }
     show(&listing, &example, out)
 }
@@ -216,16 +206,17 @@ fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
     Ok(lines)
 }
 
-fn show(listing: &Listing, example: &[ExampleLine], out: &mut dyn Write) -> Outcome {
+fn show(listing: &Listing, example: &[ExampleLine], out: &mut Output<'_>) -> Outcome {
     let asset = listing.terms.asset;
+    write_line!(out)?;
     match listing.programme.mode {
-        Mode::Pool => writeln!(
+        Mode::Pool => write_line!(
             out,
-            "\nExample: these accounts share {EXAMPLE_POOL} {asset}; each holds a constant balance"
+            "Example: these accounts share {EXAMPLE_POOL} {asset}; each holds a constant balance"
         )?,
-        Mode::Apr { .. } => writeln!(
+        Mode::Apr { .. } => write_line!(
             out,
-            "\nExample: the reward of one epoch for a constant balance, in {asset}"
+            "Example: the reward of one epoch for a constant balance, in {asset}"
         )?,
     }
     let mut table = TextTable::new(&[">held", ">counts", ">weighs", ">reward", ">paid at once"]);
@@ -249,6 +240,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::cli::output::captured;
 
     const POOL: &str = r#"{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,
      "programme":{"from_epoch":0,"mode":"pool","min_balance":"0.5","max_balance":"10000",
@@ -259,9 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("programme.json");
         fs::write(&file, text).unwrap();
-        let mut out = Vec::new();
-        let outcome = check(&file, json, &mut out);
-        (outcome, String::from_utf8(out).unwrap())
+        captured(|out| check(&file, json, out))
     }
 
     #[test]
@@ -330,7 +320,7 @@ mod tests {
             assert_eq!(outcome, Err(Failure::Found));
             assert!(said.starts_with(expected), "{said}");
         }
-        let nowhere = check(Path::new("/nowhere/p.json"), false, &mut Vec::new());
+        let nowhere = captured(|out| check(Path::new("/nowhere/p.json"), false, out)).0;
         assert!(matches!(nowhere, Err(Failure::Usage(_))));
     }
 

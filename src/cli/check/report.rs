@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -13,8 +12,8 @@ use crate::bus::{Log, Mark, Topic, TopicPartition};
 use crate::cli::check::files;
 use crate::cli::check::files::FileFindings;
 use crate::cli::check::known::{KnownAssets, SourceVerdict};
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count};
 use crate::cli::{bus, progress};
 use crate::config::BusAddress;
@@ -23,7 +22,6 @@ use crate::core::contract::rejection::Rejection;
 use crate::core::dedup::check_copy;
 use crate::core::values::asset::Asset;
 use crate::core::values::offset::Offset;
-use crate::core::values::printable::escape_for_terminal;
 
 /// How many examples of each code are shown.
 const EXAMPLES: usize = 3;
@@ -74,12 +72,12 @@ struct PartitionCheck<'a> {
     seen: HashMap<[u8; 16], u128>,
 }
 
-pub(super) fn check(address: &BusAddress, json: bool, out: &mut dyn Write) -> Outcome {
+pub(super) fn check(address: &BusAddress, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
     let report = read(&opened, address, files::look(root)?)?;
     if json {
-        write_json(&report, out)?;
+        out.json(&report)?;
     } else {
         show(&report, out)?;
     }
@@ -203,7 +201,7 @@ impl PartitionCheck<'_> {
     }
 }
 
-fn show(report: &BusReport, out: &mut dyn Write) -> Outcome {
+fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
     let mut table = TextTable::new(&[
         "topic",
         ">partitions",
@@ -224,23 +222,26 @@ fn show(report: &BusReport, out: &mut dyn Write) -> Outcome {
     }
     table.write(out)?;
     for (code, refused) in &report.refused {
-        writeln!(out, "\n{code}: {}", count(refused.count))?;
+        write_line!(out)?;
+        write_line!(out, "{code}: {}", count(refused.count))?;
         for Example { file, line, reason } in &refused.examples {
-            writeln!(out, "  {file}:{line}  {}", escape_for_terminal(reason))?;
+            write_line!(out, "  {file}:{line}  {}", reason)?;
         }
     }
     if !report.unlisted.is_empty() {
-        writeln!(out, "\nPostings ignored, because their asset is not listed:")?;
+        write_line!(out)?;
+        write_line!(out, "Postings ignored, because their asset is not listed:")?;
         for (asset, postings) in &report.unlisted {
-            writeln!(out, "  {asset} {}", count(*postings))?;
+            write_line!(out, "  {asset} {}", count(*postings))?;
         }
     }
     for (title, findings) in [("Problems", &report.problems), ("Notes", &report.notes)] {
         if !findings.is_empty() {
-            writeln!(out, "\n{title}:")?;
+            write_line!(out)?;
+            write_line!(out, "{title}:")?;
         }
         for finding in findings {
-            writeln!(out, "  {}", escape_for_terminal(finding))?;
+            write_line!(out, "  {}", finding)?;
         }
     }
     let verdict = if report.refused.is_empty() && report.problems.is_empty() {
@@ -248,9 +249,10 @@ fn show(report: &BusReport, out: &mut dyn Write) -> Outcome {
     } else {
         "There are errors"
     };
-    writeln!(
+    write_line!(out)?;
+    write_line!(
         out,
-        "\n{verdict}. Rejections that depend on the order of reading (too_old, listing_too_late) are only known in a run."
+        "{verdict}. Rejections that depend on the order of reading (too_old, listing_too_late) are only known in a run."
     )?;
     Ok(())
 }
@@ -261,6 +263,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::cli::output;
+    use crate::cli::output::captured;
 
     const LISTING: &str = r#"{"specversion":"1.0","id":"l","source":"/t","type":"softstake.asset.v1","time":"2026-10-31T00:00:00Z","data":{"asset":"ATOM","decimals":6,"anchor":"2026-11-01T00:00:00Z","epoch_seconds":86400,"programme":{"from_epoch":0,"mode":"pool"}}}"#;
 
@@ -283,9 +287,7 @@ mod tests {
     }
 
     fn checked(root: &Path) -> (Outcome, String) {
-        let mut out = Vec::new();
-        let outcome = check(&BusAddress::Dir(root.to_path_buf()), false, &mut out);
-        (outcome, String::from_utf8(out).unwrap())
+        captured(|out| check(&BusAddress::Dir(root.to_path_buf()), false, out))
     }
 
     #[test]
@@ -306,11 +308,8 @@ mod tests {
         let (outcome, text) = checked(root.path());
         assert_eq!(outcome, Ok(()), "{text}");
         assert!(text.contains("  DOGE 1\n") && text.contains("none rejected"), "{text}");
-        let json: serde_json::Value = {
-            let mut out = Vec::new();
-            check(&BusAddress::Dir(root.path().to_path_buf()), true, &mut out).unwrap();
-            serde_json::from_slice(&out).unwrap()
-        };
+        let json = output::text(|out| check(&BusAddress::Dir(root.path().to_path_buf()), true, out));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let deposits = &json["topics"][1];
         assert_eq!(deposits["topic"], "exchange.deposits");
         assert_eq!(

@@ -1,9 +1,9 @@
 //! The demo's own audit: it recomputes, exactly, from the published records that money was conserved.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::short_root;
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
 use crate::core::contract::records::{Distribution, Seal};
@@ -111,9 +111,9 @@ impl EpochSums {
 pub(super) fn show(
     seals: &[Seal<'_>],
     distributions: &[Distribution<'_>],
-    out: &mut dyn Write,
+    out: &mut Output<'_>,
 ) -> Result<bool, Failure> {
-    writeln!(
+    write_line!(
         out,
         "Is money conserved? Recomputed exactly from the published records:"
     )?;
@@ -121,11 +121,11 @@ pub(super) fn show(
     for seal in seals {
         all_hold &= one(seal, distributions, out)?;
     }
-    writeln!(out)?;
+    write_line!(out)?;
     Ok(all_hold)
 }
 
-fn one(seal: &Seal<'_>, distributions: &[Distribution<'_>], out: &mut dyn Write) -> Result<bool, Failure> {
+fn one(seal: &Seal<'_>, distributions: &[Distribution<'_>], out: &mut Output<'_>) -> Result<bool, Failure> {
     let conservation = Conservation::of(seal);
     let sums = EpochSums::of(
         distributions
@@ -136,10 +136,10 @@ fn one(seal: &Seal<'_>, distributions: &[Distribution<'_>], out: &mut dyn Write)
         sums.count == seal.distributions && sums.sum.is_some() && sums.sum == ExactAmount::parse(&seal.distributed);
     let root = sums.root() == seal.root;
     let mark = |holds: bool| if holds { "✓" } else { "✗ DOES NOT HOLD" };
-    let line = |out: &mut dyn Write, what: String, holds: bool| -> Outcome {
-        Ok(writeln!(out, "    {what}  {}", mark(holds))?)
+    let line = |out: &mut Output<'_>, what: String, holds: bool| -> Outcome {
+        write_line!(out, "    {what}  {}", mark(holds))
     };
-    writeln!(out, "  {} epoch {}", seal.asset, seal.epoch)?;
+    write_line!(out, "  {} epoch {}", seal.asset, seal.epoch)?;
     line(out, conservation.line(), conservation.holds())?;
     line(
         out,
@@ -157,6 +157,7 @@ fn one(seal: &Seal<'_>, distributions: &[Distribution<'_>], out: &mut dyn Write)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::captured;
     use crate::core::contract::decision::Offsets;
     use crate::core::contract::records::Ineligible;
     use crate::core::values::asset::Asset;
@@ -211,7 +212,9 @@ mod tests {
     }
 
     fn holds(seal: &Seal<'_>, distributions: &[Distribution<'_>]) -> bool {
-        show(std::slice::from_ref(seal), distributions, &mut Vec::new()).unwrap()
+        captured(|out| show(std::slice::from_ref(seal), distributions, out))
+            .0
+            .unwrap()
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
         assert!(!holds(&right, &moved), "the sum is right, the root is not");
         assert!(!holds(&right, &distributions[..2]));
         assert!(
-            !show(&[], &[], &mut Vec::new()).unwrap(),
+            !captured(|out| show(&[], &[], out)).0.unwrap(),
             "no seal at all proves nothing"
         );
     }

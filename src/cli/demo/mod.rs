@@ -6,7 +6,7 @@ mod results;
 mod show;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +18,7 @@ use indicatif::MultiProgress;
 use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::generate::described;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::{bus, logging, progress, signals};
 use crate::config::{BusAddress, Config, LogConfig, LogFormat};
 use crate::deployment::{RunEnd, run};
@@ -49,7 +50,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let folder = folder(self.dir.as_deref())?;
         let (root, state) = (folder.join("bus"), folder.join("state"));
         let bars = logging::start(&LogConfig {
@@ -68,8 +69,9 @@ impl Demo {
             seed: self.seed,
         };
         let summary = write_tape(&root, MultiGzDecoder::new(TAPE), &tape, &mut |_| {})?;
-        writeln!(out, "The market: {}.", described(&summary))?;
-        writeln!(out, "The bus: {}\n", root.display())?;
+        write_line!(out, "The market: {}.", described(&summary))?;
+        write_line!(out, "The bus: {}", root.display())?;
+        write_line!(out)?;
         out.flush()?;
 
         let stats = Arc::new(Stats::default());

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::Path;
 
 use crate::cli::demo::results::DemoResults;
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, short_root};
 use crate::core::contract::event::shortened;
 use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
@@ -19,8 +19,8 @@ use crate::core::values::asset::Asset;
 const TOP: usize = 5;
 
 /// Writes a column for each seal: the fields would not fit into the width of a terminal.
-pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
-    writeln!(out, "The seals, one for each settled and checked epoch")?;
+pub(super) fn seals(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "The seals, one for each settled and checked epoch")?;
     let epoch = |seal: &Seal<'_>| format!(">{} epoch {}", seal.asset, seal.epoch);
     let columns: Vec<_> = ["".to_owned()]
         .into_iter()
@@ -47,7 +47,7 @@ pub(super) fn seals(results: &DemoResults, out: &mut dyn Write) -> Outcome {
     field("rules from epoch", |seal| seal.programme_from_epoch.to_string().into());
     field("root", |seal| short_root(&seal.root).into());
     table.write(out)?;
-    Ok(writeln!(out)?)
+    write_line!(out)
 }
 
 /// The largest distributions of an asset. Equal amounts are sorted by epoch and account.
@@ -62,8 +62,8 @@ fn assets(results: &DemoResults) -> BTreeSet<Asset> {
     results.distributions.iter().map(|paid| paid.asset).collect()
 }
 
-pub(super) fn payouts(results: &DemoResults, out: &mut dyn Write) -> Outcome {
-    writeln!(out, "The largest payouts")?;
+pub(super) fn payouts(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "The largest payouts")?;
     let mut table = TextTable::new(&["asset", ">epoch", "account", ">amount", ">average balance"]);
     for asset in assets(results) {
         for paid in top(&results.distributions, asset) {
@@ -77,11 +77,11 @@ pub(super) fn payouts(results: &DemoResults, out: &mut dyn Write) -> Outcome {
         }
     }
     table.write(out)?;
-    Ok(writeln!(out)?)
+    write_line!(out)
 }
 
-pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut dyn Write) -> Outcome {
-    writeln!(
+pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut Output<'_>) -> Outcome {
+    write_line!(
         out,
         "Source records: {} applied; {} second copies dropped; {} ignored (unlisted asset, or before the anchor); the rest rejected:",
         count(counts.applied),
@@ -98,11 +98,11 @@ pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut d
         table.row([code, &count(number), &place, &shortened(&first.reason)]);
     }
     table.write(out)?;
-    Ok(writeln!(out)?)
+    write_line!(out)
 }
 
-pub(super) fn late(results: &DemoResults, out: &mut dyn Write) -> Outcome {
-    writeln!(
+pub(super) fn late(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
+    write_line!(
         out,
         "Late postings: the epoch was already closed, so each counts in the oldest open epoch, on record"
     )?;
@@ -141,11 +141,11 @@ pub(super) fn late(results: &DemoResults, out: &mut dyn Write) -> Outcome {
         ]);
     }
     table.write(out)?;
-    Ok(writeln!(out)?)
+    write_line!(out)
 }
 
 /// Writes the next commands to try, ready to be copied.
-pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut dyn Write) -> Outcome {
+pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -> Outcome {
     let program = std::env::args_os()
         .next()
         .map_or_else(|| "softstake".into(), |name| name.to_string_lossy().into_owned());
@@ -156,18 +156,18 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut dyn Write) ->
     let star = assets(results)
         .into_iter()
         .find_map(|asset| top(&results.distributions, asset).first().copied());
-    writeln!(out, "Commands to try next:")?;
+    write_line!(out, "Commands to try next:")?;
     if let Some(Distribution { account, asset, .. }) = star {
         let account = quoted(account);
-        writeln!(out, "  {program} query distributions {account} --bus {bus}")?;
-        writeln!(out, "  {program} query account {account} --state {state}")?;
-        writeln!(out, "  {program} query epochs {asset} --bus {bus}")?;
+        write_line!(out, "  {program} query distributions {account} --bus {bus}")?;
+        write_line!(out, "  {program} query account {account} --state {state}")?;
+        write_line!(out, "  {program} query epochs {asset} --bus {bus}")?;
     }
-    writeln!(out, "  {program} check --bus {bus}")?;
-    writeln!(out, "  head -n 3 {}", path("bus/softstake.distributions/0.jsonl"))?;
-    writeln!(out, "  cat {}", path("bus/softstake.decisions/0.jsonl"))?;
-    writeln!(out, "  {program} run --bus {bus} --state {state} --until-idle")?;
-    writeln!(out, "  rm -r {}", quoted(&folder.to_string_lossy()))?;
+    write_line!(out, "  {program} check --bus {bus}")?;
+    write_line!(out, "  head -n 3 {}", path("bus/softstake.distributions/0.jsonl"))?;
+    write_line!(out, "  cat {}", path("bus/softstake.decisions/0.jsonl"))?;
+    write_line!(out, "  {program} run --bus {bus} --state {state} --until-idle")?;
+    write_line!(out, "  rm -r {}", quoted(&folder.to_string_lossy()))?;
     Ok(())
 }
 

@@ -2,14 +2,12 @@
 
 mod text;
 
-use std::io::Write;
-
 use clap::Args;
 
 use crate::audit::explain::{ExplainError, Explainer};
 use crate::cli::flags::{ReadFlags, account};
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::Output;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -40,11 +38,11 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let explanation = Explainer::new(bus.as_ref())?.explain(self.asset, self.epoch, &self.account)?;
         if self.json {
-            write_json(&explanation, out)?;
+            out.json(&explanation)?;
         } else {
             text::write(&explanation, out)?;
         }

@@ -1,25 +1,24 @@
 //! An explanation as text for people.
 
-use std::io::Write;
-
 use ethnum::I256;
 
 use crate::audit::explain::{EpochStage, ExplainedPayout, Explanation, MULTIPLIER_SCALE, RATE_SCALE};
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
 use crate::core::accrue::row;
-use crate::core::values::printable::escape_for_terminal;
 
-pub(super) fn write(trace: &Explanation, out: &mut dyn Write) -> Outcome {
-    writeln!(
+pub(super) fn write(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    write_line!(
         out,
-        "{}, epoch {}: {} to {}\nAccount {}\n",
+        "{}, epoch {}: {} to {}",
         trace.asset,
         trace.epoch,
         trace.epoch_start,
-        trace.epoch_end,
-        escape_for_terminal(&trace.account)
+        trace.epoch_end
     )?;
+    write_line!(out, "Account {}", trace.account)?;
+    write_line!(out)?;
     write_result(trace, out)?;
     write_holding(trace, out)?;
     write_rules(trace, out)?;
@@ -76,32 +75,33 @@ fn event_type(kind: &str) -> &str {
         .unwrap_or(kind)
 }
 
-fn write_result(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+fn write_result(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     let asset = trace.asset;
     match (&trace.payout, trace.stage) {
-        (Some(payout), _) if payout.paid.units != "0" => writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?,
-        (Some(payout), _) if payout.due.units != "0" => writeln!(
+        (Some(payout), _) if payout.paid.units != "0" => write_line!(out, "Paid: {} {asset}.", payout.paid.amount)?,
+        (Some(payout), _) if payout.due.units != "0" => write_line!(
             out,
             "Nothing was paid: {} {asset} are due, and less than {} {asset} is withheld until it adds up.",
-            payout.due.amount, trace.programme.min_payout.amount
+            payout.due.amount,
+            trace.programme.min_payout.amount
         )?,
-        (Some(_), _) if !trace.eligible => writeln!(out, "Nothing was paid: {}.", reason(trace))?,
-        (Some(_), _) => writeln!(
+        (Some(_), _) if !trace.eligible => write_line!(out, "Nothing was paid: {}.", reason(trace))?,
+        (Some(_), _) => write_line!(
             out,
             "Nothing was paid: the share is less than the smallest possible amount."
         )?,
-        (None, EpochStage::Open) => writeln!(
+        (None, EpochStage::Open) => write_line!(
             out,
             "This epoch is not closed: the figures below are as of now, and may change."
         )?,
-        (None, _) => writeln!(
+        (None, _) => write_line!(
             out,
             "This epoch is closed and being settled: its payout is not known yet."
         )?,
     }
     if trace.agrees == Some(false) {
         let published = trace.published.as_deref().unwrap_or("nothing");
-        writeln!(
+        write_line!(
             out,
             "THIS IS NOT WHAT WAS PUBLISHED, which is {published}: run `softstake reconcile` before anything else."
         )?;
@@ -123,8 +123,9 @@ fn reason(trace: &Explanation) -> String {
     }
 }
 
-fn write_holding(trace: &Explanation, out: &mut dyn Write) -> Outcome {
-    writeln!(out, "\n1. What was held")?;
+fn write_holding(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    write_line!(out)?;
+    write_line!(out, "1. What was held")?;
     let mut table = TextTable::new(&[
         "",
         "when",
@@ -170,19 +171,20 @@ fn write_holding(trace: &Explanation, out: &mut dyn Write) -> Outcome {
         "",
     ]);
     table.write(out)?;
-    Ok(writeln!(
+    write_line!(
         out,
         "The average balance was {} {}: {} balance-seconds in {}.",
         trace.average_balance,
         trace.asset,
         trace.balance_seconds,
         duration(trace.epoch_ms)
-    )?)
+    )
 }
 
-fn write_rules(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+fn write_rules(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     let (asset, rules) = (trace.asset, &trace.programme);
-    writeln!(out, "\n2. What of it counts")?;
+    write_line!(out)?;
+    write_line!(out, "2. What of it counts")?;
     let mut terms = vec![match &rules.apr_scaled {
         Some(apr) => format!("a yearly rate of {}", scaled(apr, RATE_SCALE)),
         None => format!(
@@ -196,14 +198,14 @@ fn write_rules(trace: &Explanation, out: &mut dyn Write) -> Outcome {
     if let Some(most) = &rules.max_balance {
         terms.push(format!("the part of an average above {} earns nothing", most.amount));
     }
-    writeln!(out, "Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))?;
+    write_line!(out, "Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))?;
     for status in &trace.statuses {
-        writeln!(
+        write_line!(
             out,
             "Status {} from {} (event {}, {}, offset {}){}",
             status.status,
             status.time,
-            escape_for_terminal(&status.event_id),
+            status.event_id,
             status.partition,
             status.offset,
             if status.counts {
@@ -214,43 +216,50 @@ fn write_rules(trace: &Explanation, out: &mut dyn Write) -> Outcome {
         )?;
     }
     if !trace.eligible {
-        return Ok(writeln!(out, "The account earns nothing: {}.", reason(trace))?);
+        return write_line!(out, "The account earns nothing: {}.", reason(trace));
     }
     if trace.counted_unit_milliseconds != trace.unit_milliseconds {
-        writeln!(
+        write_line!(
             out,
             "The average is above the limit: {} balance-seconds count.",
             balance_seconds(&trace.counted_unit_milliseconds, trace)
         )?;
     }
     for part in &trace.tiers {
-        writeln!(
+        write_line!(
             out,
             "{} {asset}-seconds count {} times.",
             balance_seconds(&part.unit_milliseconds, trace),
             scaled(&part.multiplier_scaled, MULTIPLIER_SCALE)
         )?;
     }
-    Ok(writeln!(out, "The weight is {}.", trace.weight)?)
+    write_line!(out, "The weight is {}.", trace.weight)
 }
 
-fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut dyn Write) -> Outcome {
+fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut Output<'_>) -> Outcome {
     let asset = trace.asset;
-    writeln!(out, "\n3. What it earns")?;
+    write_line!(out)?;
+    write_line!(out, "3. What it earns")?;
     match &payout.pool {
         Some(pool) => {
-            writeln!(
+            write_line!(
                 out,
                 "To share: {} = {} in the pool - {} commission + {} left from the epoch before.",
-                pool.to_share.amount, pool.reward_pool.amount, pool.commission.amount, pool.carried_in.amount
+                pool.to_share.amount,
+                pool.reward_pool.amount,
+                pool.commission.amount,
+                pool.carried_in.amount
             )?;
-            writeln!(
+            write_line!(
                 out,
                 "The account's weight is {} of {} in total. Its share is {} {asset}, cut to multiples of {}.",
-                trace.weight, pool.total_weight, payout.reward.amount, trace.programme.grain.amount
+                trace.weight,
+                pool.total_weight,
+                payout.reward.amount,
+                trace.programme.grain.amount
             )?;
         }
-        None => writeln!(
+        None => write_line!(
             out,
             "The rate on the weight for {} of 365 days: {} {asset}, cut to multiples of {}.",
             duration(trace.epoch_ms),
@@ -264,7 +273,7 @@ fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut dyn Wri
             .iter()
             .map(|(epoch, share)| format!("{} of epoch {epoch}", share.amount))
             .collect();
-        writeln!(
+        write_line!(
             out,
             "With {} {asset} withheld before ({}), {} are due.",
             payout.withheld_before.amount,
@@ -273,20 +282,22 @@ fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut dyn Wri
         )?;
     }
     if payout.withheld_after.units != "0" {
-        writeln!(
+        write_line!(
             out,
             "Less than {} is not paid out: {} {asset} are withheld, and paid together with later rewards.",
-            trace.programme.min_payout.amount, payout.withheld_after.amount
+            trace.programme.min_payout.amount,
+            payout.withheld_after.amount
         )?;
     }
-    Ok(writeln!(out, "Paid: {} {asset}.", payout.paid.amount)?)
+    write_line!(out, "Paid: {} {asset}.", payout.paid.amount)
 }
 
-fn write_others(trace: &Explanation, out: &mut dyn Write) -> Outcome {
+fn write_others(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     if trace.others.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nOther records that name the account")?;
+    write_line!(out)?;
+    write_line!(out, "Other records that name the account")?;
     let mut table = TextTable::new(&["", "when", "what", "event", "where", "why"]);
     for other in &trace.others {
         table.row([

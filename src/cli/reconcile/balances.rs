@@ -1,6 +1,5 @@
 //! `softstake reconcile balances`: compares the exchange's own balances with those from the log.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,8 +8,8 @@ use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError
 use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
 
 /// How many rows the table shows.
@@ -39,7 +38,7 @@ pub(in crate::cli) struct ReconcileBalances {
 }
 
 impl ReconcileBalances {
-    pub(in crate::cli) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let file = input::open(&self.against)
             .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.against.display())))?;
@@ -48,7 +47,7 @@ impl ReconcileBalances {
             csv(&balances, path)?;
         }
         if self.json {
-            write_json(&balances, out)?;
+            out.json(&balances)?;
         } else {
             tables(&balances, out)?;
         }
@@ -70,16 +69,16 @@ impl From<BalancesError> for Failure {
     }
 }
 
-fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
+fn tables(balances: &Balances, out: &mut Output<'_>) -> Outcome {
     let of = |outcome| balances.counts().get(&outcome).copied().unwrap_or(0);
     if balances.rows.is_empty() {
-        writeln!(
+        write_line!(
             out,
             "EQUAL: all {} agree with the log.",
             counted(balances.agree, "balance", "balances")
         )?;
     } else {
-        writeln!(
+        write_line!(
             out,
             "NOT EQUAL: {} differ, {} cannot be read; {} agree.",
             count(of(BalanceOutcome::Differs)),
@@ -89,7 +88,7 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
     }
     if balances.not_taken_in > 0 {
         let waiting = counted(balances.not_taken_in, "source record is", "source records are");
-        writeln!(out, "{waiting} not taken in yet, and not part of any balance.")?;
+        write_line!(out, "{waiting} not taken in yet, and not part of any balance.")?;
     }
     if balances.rows.is_empty() {
         return Ok(());
@@ -108,11 +107,11 @@ fn tables(balances: &Balances, out: &mut dyn Write) -> Outcome {
     for row in balances.rows.iter().take(SHOWN) {
         table.row(cells(row));
     }
-    writeln!(out)?;
+    write_line!(out)?;
     table.write(out)?;
     let more = balances.rows.len().saturating_sub(SHOWN);
     if more > 0 {
-        writeln!(
+        write_line!(
             out,
             "… and {} more; --csv and --json show them.",
             counted(more as u64, "row", "rows")

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use minijinja::Environment;
 use minijinja::value::Serde;
+use minijinja::{Environment, Value, escape_formatter};
 use serde::Serialize;
 
 use crate::audit::reconcile::report::RecordDifference;
@@ -12,6 +12,7 @@ use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::count;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::ids::Epoch;
+use crate::core::values::printable::escape_for_terminal;
 
 const PAGE: &str = include_str!("report.html");
 /// How many differences the page shows.
@@ -88,7 +89,11 @@ pub(super) fn write(findings: &Findings, path: &Path) -> Outcome {
 
 fn render(findings: &Findings) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
-    // The suffix of the name makes minijinja escape values for HTML.
+    // The suffix of the name makes minijinja escape values for HTML. Before, characters go that a page would hide or turn around.
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) => escape_formatter(out, state, &Value::from(escape_for_terminal(text))),
+        None => escape_formatter(out, state, value),
+    });
     environment.add_template("report.html", PAGE)?;
     let topics: Vec<_> = findings
         .topics()

@@ -7,7 +7,6 @@ mod payouts;
 mod show;
 mod work;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +25,7 @@ use crate::audit::replay::{EpochFilter, OutputObserver, ReplayOutcome, ReplayPla
 use crate::bus::Log;
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::Output;
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::reconcile::work::WorkFolder;
 use crate::cli::replay::resources;
@@ -84,7 +84,7 @@ enum ReconcileWith {
 }
 
 impl Reconcile {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         match &self.with {
             Some(ReconcileWith::Payouts(payouts)) => return payouts.run(out),
             Some(ReconcileWith::Balances(balances)) => return balances.run(out),

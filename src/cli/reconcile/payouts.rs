@@ -1,6 +1,5 @@
 //! `softstake reconcile payouts`: checks that the payout service credited the sealed distributions.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,8 +10,8 @@ use crate::audit::replay::EpochFilter;
 use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
-use crate::cli::json::write_json;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -50,7 +49,7 @@ pub(in crate::cli) struct ReconcilePayouts {
 }
 
 impl ReconcilePayouts {
-    pub(in crate::cli) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
         let filter = EpochFilter {
             asset: self.asset,
@@ -81,18 +80,18 @@ impl From<PayoutsError> for Failure {
     }
 }
 
-fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
+fn tables(payouts: &Payouts, out: &mut Output<'_>) -> Outcome {
     let wrong: u64 = payouts.counts.values().sum();
     if wrong == 0 {
         let all = counted(payouts.sealed, "distribution was", "distributions were");
-        writeln!(out, "RIGHT: all {all} credited once, in the right amount.")?;
+        write_line!(out, "RIGHT: all {all} credited once, in the right amount.")?;
     } else {
         let kinds: Vec<_> = payouts
             .counts
             .iter()
             .map(|(kind, number)| format!("{} {}", count(*number), kind.name().replace('_', " ")))
             .collect();
-        writeln!(
+        write_line!(
             out,
             "NOT RIGHT: {}; {} of {} are right.",
             kinds.join(", "),
@@ -101,7 +100,8 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
         )?;
     }
     let again = counted(payouts.redelivered, "acknowledgement was", "acknowledgements were");
-    writeln!(out, "{again} repeated, which changes nothing.\n")?;
+    write_line!(out, "{again} repeated, which changes nothing.")?;
+    write_line!(out)?;
     let mut table = TextTable::new(&["asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
     for (asset, sums) in &payouts.sums {
         table.row([
@@ -116,7 +116,7 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
     if payouts.findings.is_empty() {
         return Ok(());
     }
-    writeln!(out)?;
+    write_line!(out)?;
     let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", ">line", ""]);
     for finding in payouts.findings.iter().take(SHOWN) {
         table.row(cells(finding));
@@ -124,7 +124,7 @@ fn tables(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
     table.write(out)?;
     if wrong > SHOWN as u64 {
         let more = counted(wrong - SHOWN as u64, "finding", "findings");
-        writeln!(out, "… and {more} more; --csv and --json show them.")?;
+        write_line!(out, "… and {more} more; --csv and --json show them.")?;
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ fn csv(payouts: &Payouts, path: &Path) -> Outcome {
     file.finish()
 }
 
-fn json(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
+fn json(payouts: &Payouts, out: &mut Output<'_>) -> Outcome {
     let sums: serde_json::Map<_, _> = payouts
         .sums
         .iter()
@@ -166,16 +166,13 @@ fn json(payouts: &Payouts, out: &mut dyn Write) -> Outcome {
         .iter()
         .map(|(kind, number)| (kind.name().to_owned(), json!(number)))
         .collect();
-    write_json(
-        &json!({
-            "right": payouts.counts.is_empty(),
-            "sealed": payouts.sealed,
-            "credited_as_they_should_be": payouts.right,
-            "redelivered": payouts.redelivered,
-            "totals": sums,
-            "counts": counts,
-            "findings": payouts.findings,
-        }),
-        out,
-    )
+    out.json(&json!({
+        "right": payouts.counts.is_empty(),
+        "sealed": payouts.sealed,
+        "credited_as_they_should_be": payouts.right,
+        "redelivered": payouts.redelivered,
+        "totals": sums,
+        "counts": counts,
+        "findings": payouts.findings,
+    }))
 }

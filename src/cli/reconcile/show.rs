@@ -1,6 +1,5 @@
 //! A reconciliation as tables, JSON and CSV.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -8,8 +7,8 @@ use serde_json::json;
 
 use crate::audit::reconcile::report::{GroupCounts, RecordDifference};
 use crate::cli::csv_file::CsvFile;
-use crate::cli::json::write_json;
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::{TextTable, count, counted};
 use crate::core::values::ids::Epoch;
@@ -42,11 +41,11 @@ const COLUMNS: [&str; 8] = [
     ">under way",
 ];
 
-pub(super) fn tables(findings: &Findings, out: &mut dyn Write) -> Outcome {
-    writeln!(out, "{}", findings.verdict())?;
-    writeln!(
+pub(super) fn tables(findings: &Findings, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "{}", findings.verdict())?;
+    write_line!(
         out,
-        "{} and {} of {} were replayed; {} not taken in yet.\n",
+        "{} and {} of {} were replayed; {} not taken in yet.",
         counted(findings.records, "source record", "source records"),
         counted(findings.decisions as u64, "decision", "decisions"),
         findings.bus,
@@ -56,13 +55,14 @@ pub(super) fn tables(findings: &Findings, out: &mut dyn Write) -> Outcome {
             format!("{} are", count(findings.not_taken_in))
         },
     )?;
+    write_line!(out)?;
     let mut topics = TextTable::new(&[&["topic"][..], &COLUMNS[..]].concat());
     for (topic, counts) in findings.topics() {
         topics.row([&[topic.to_owned()][..], &cells(&counts)[..]].concat());
     }
     topics.write(out)?;
     if !findings.report.seals.is_empty() {
-        writeln!(out)?;
+        write_line!(out)?;
         let mut epochs = TextTable::new(&["asset", ">epoch", "ended", ">payouts", ">distributed", ">replayed", ""]);
         for seal in &findings.report.seals {
             epochs.row([
@@ -78,29 +78,29 @@ pub(super) fn tables(findings: &Findings, out: &mut dyn Write) -> Outcome {
         epochs.write(out)?;
     }
     for alarm in &findings.alarms {
-        writeln!(
-            out,
-            "\nStopped by a failed check, in the run and in the replay: {alarm}"
-        )?;
+        write_line!(out)?;
+        write_line!(out, "Stopped by a failed check, in the run and in the replay: {alarm}")?;
     }
     if findings.report.later > 0 {
         let later = counted(findings.report.later, "record was", "records were");
-        writeln!(out, "\n{later} published during the reconciliation, and not compared.")?;
+        write_line!(out)?;
+        write_line!(out, "{later} published during the reconciliation, and not compared.")?;
     }
     if let Some(deviation) = &findings.deviation {
-        writeln!(out, "\nDecision {}", deviation.number)?;
-        writeln!(out, "  on record: {}", serde_json::to_string(&deviation.recorded)?)?;
-        writeln!(out, "  replayed:  {}", serde_json::to_string(&deviation.replayed)?)?;
+        write_line!(out)?;
+        write_line!(out, "Decision {}", deviation.number)?;
+        write_line!(out, "  on record: {}", serde_json::to_string(&deviation.recorded)?)?;
+        write_line!(out, "  replayed:  {}", serde_json::to_string(&deviation.replayed)?)?;
     }
     differences(findings, out)
 }
 
-fn differences(findings: &Findings, out: &mut dyn Write) -> Outcome {
+fn differences(findings: &Findings, out: &mut Output<'_>) -> Outcome {
     let report = &findings.report;
     if report.differences.is_empty() {
         return Ok(());
     }
-    writeln!(out)?;
+    write_line!(out)?;
     let mut table = TextTable::new(&["", "topic", "id", "field", "published", "replayed"]);
     for RecordDifference {
         kind,
@@ -126,13 +126,13 @@ fn differences(findings: &Findings, out: &mut dyn Write) -> Outcome {
     let more = (report.differences.len() as u64 + report.more_differences).saturating_sub(SHOWN as u64);
     if more > 0 {
         let more = counted(more, "difference", "differences");
-        writeln!(out, "… and {more} more; --csv, --json and --html show them.")?;
+        write_line!(out, "… and {more} more; --csv, --json and --html show them.")?;
     }
     Ok(())
 }
 
 /// Writes everything as one JSON document.
-pub(super) fn json(findings: &Findings, out: &mut dyn Write) -> Outcome {
+pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
     #[derive(Serialize)]
     struct GroupLine<'a> {
         topic: &'static str,
@@ -157,24 +157,21 @@ pub(super) fn json(findings: &Findings, out: &mut dyn Write) -> Outcome {
     let deviation = findings.deviation.as_ref().map(|deviation| {
         json!({ "number": deviation.number, "recorded": deviation.recorded, "replayed": deviation.replayed })
     });
-    write_json(
-        &json!({
-            "bus": findings.bus,
-            "equal": findings.is_clean(),
-            "source_records": findings.records,
-            "not_taken_in": findings.not_taken_in,
-            "decisions": findings.decisions,
-            "deviation": deviation,
-            "alarms": findings.alarms,
-            "total": report.total(),
-            "groups": groups,
-            "epochs": report.seals,
-            "published_later": report.later,
-            "differences": report.differences,
-            "more_differences": report.more_differences,
-        }),
-        out,
-    )
+    out.json(&json!({
+        "bus": findings.bus,
+        "equal": findings.is_clean(),
+        "source_records": findings.records,
+        "not_taken_in": findings.not_taken_in,
+        "decisions": findings.decisions,
+        "deviation": deviation,
+        "alarms": findings.alarms,
+        "total": report.total(),
+        "groups": groups,
+        "epochs": report.seals,
+        "published_later": report.later,
+        "differences": report.differences,
+        "more_differences": report.more_differences,
+    }))
 }
 
 /// Writes the differences as CSV, a line for each field.

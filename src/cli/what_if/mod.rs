@@ -4,7 +4,6 @@ mod findings;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,9 +18,9 @@ use crate::bus::Log;
 use crate::cli::csv_file::CsvFile;
 use crate::cli::deployment::alarmed;
 use crate::cli::flags::ReadFlags;
-use crate::cli::json::write_json;
 use crate::cli::listing_file::parse_listing;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::Output;
 use crate::cli::records::each;
 use crate::cli::replay::resources;
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
@@ -59,7 +58,7 @@ pub(super) struct WhatIf {
 }
 
 impl WhatIf {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Outcome {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.bus.load()?;
         let bars = logging::start(&loaded.config.log)?;
         let name = self.programme.display();
@@ -77,7 +76,7 @@ impl WhatIf {
         let amendment = Amendment::new(listing, &point).map_err(|why| Failure::Usage(format!("{name}: {why}")))?;
         let findings = self.find(&loaded.config, &origin, &point, &amendment, &bars, &stop)?;
         if self.json {
-            return write_json(&show::as_json(&findings), out);
+            return out.json(&show::as_json(&findings));
         }
         show::tables(&findings, out)
     }

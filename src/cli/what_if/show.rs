@@ -1,12 +1,12 @@
 //! A what-if as tables and as JSON.
 
 use std::cmp::Ordering;
-use std::io::Write;
 
 use serde_json::{Value, json};
 
 use crate::audit::what_if::{AffectedAccounts, PayoutChange};
 use crate::cli::outcome::Outcome;
+use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
 use crate::core::contract::records::Seal;
@@ -74,7 +74,7 @@ pub(super) fn as_json(findings: &WhatIfFindings) -> Value {
     })
 }
 
-pub(super) fn tables(findings: &WhatIfFindings, out: &mut dyn Write) -> Outcome {
+pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome {
     let WhatIfFindings {
         asset,
         from_epoch,
@@ -82,31 +82,33 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut dyn Write) -> Outcome 
         effect,
     } = findings;
     let (gain, lose) = (&effect.gain, &effect.lose);
-    writeln!(
+    write_line!(
         out,
-        "{} of {asset} under the other programme, from epoch {from_epoch} on; nothing was published.\n",
+        "{} of {asset} under the other programme, from epoch {from_epoch} on; nothing was published.",
         counted(epochs.len() as u64, "sealed epoch", "sealed epochs"),
     )?;
+    write_line!(out)?;
     let accounts = |count| counted(count, "account", "accounts");
-    writeln!(
+    write_line!(
         out,
         "{} would gain {} {asset} in total.",
         accounts(gain.accounts),
         gain.sum
     )?;
-    writeln!(
+    write_line!(
         out,
         "{} would lose {} {asset} in total.",
         accounts(lose.accounts),
         lose.sum
     )?;
-    writeln!(out, "{} would get the same.", accounts(effect.same))?;
+    write_line!(out, "{} would get the same.", accounts(effect.same))?;
     let net = signed(lose.sum, gain.sum);
     match (net.strip_prefix('+'), net.strip_prefix('-')) {
-        (Some(more), _) => writeln!(out, "In total, {more} {asset} more would be paid.\n")?,
-        (_, Some(less)) => writeln!(out, "In total, {less} {asset} less would be paid.\n")?,
-        _ => writeln!(out, "In total, the same sum would be paid.\n")?,
+        (Some(more), _) => write_line!(out, "In total, {more} {asset} more would be paid.")?,
+        (_, Some(less)) => write_line!(out, "In total, {less} {asset} less would be paid.")?,
+        _ => write_line!(out, "In total, the same sum would be paid.")?,
     }
+    write_line!(out)?;
     let mut table = TextTable::new(&[
         "epoch",
         "",
@@ -149,11 +151,11 @@ fn difference_row(SealPair { was, would_be }: &SealPair) -> Vec<String> {
     cells
 }
 
-fn named(what: &str, changes: &[PayoutChange], out: &mut dyn Write) -> Outcome {
+fn named(what: &str, changes: &[PayoutChange], out: &mut Output<'_>) -> Outcome {
     if changes.is_empty() {
         return Ok(());
     }
-    writeln!(out)?;
+    write_line!(out)?;
     let mut table = TextTable::new(&[what, ">paid", ">would be", ">difference"]);
     for change in changes {
         table.row([

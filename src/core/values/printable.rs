@@ -24,6 +24,27 @@ pub fn escape_for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Replaces the same characters in a JSON text by JSON's own escapes, so the value does not change. Line feeds stay: in JSON they are only
+/// between values.
+pub fn escape_json(json: &str) -> Cow<'_, str> {
+    let to_escape = |character: char| character != '\n' && is_unsafe_to_show(character);
+    if !json.contains(to_escape) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len().saturating_add(16));
+    for character in json.chars() {
+        if to_escape(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Category Cf of Unicode 16, ascending. The table is fixed here, so that a newer Unicode version never changes a replay.
 pub(super) const FORMAT_CHARACTERS: [(char, char); 21] = [
     ('\u{ad}', '\u{ad}'),

@@ -1,0 +1,27 @@
+//! Messages for people, a line each, on stderr.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::core::values::printable::escape_for_terminal;
+
+/// Writes one line to stderr.
+macro_rules! message {
+    ($($text:tt)+) => {
+        $crate::cli::message::to_stderr(format_args!($($text)+))
+    };
+}
+
+pub(super) use message;
+
+/// Writes one line to stderr; [`message!`] formats it. If stderr is closed, the exit status still tells.
+pub(super) fn to_stderr(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_all(escaped_line(text).as_bytes());
+}
+
+/// One line without any character that a terminal might execute or hide. Its only line feed is at its end.
+pub(super) fn escaped_line(text: fmt::Arguments<'_>) -> String {
+    let mut line = escape_for_terminal(&text.to_string()).into_owned();
+    line.push('\n');
+    line
+}

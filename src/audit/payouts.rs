@@ -1,6 +1,7 @@
 //! Compares the acknowledgements of the payout service with the sealed distributions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::BufRead;
 
 use serde::Serialize;
@@ -29,6 +30,8 @@ pub enum PayoutFindingKind {
     Unknown,
     /// The credited distribution has no seal.
     Unsealed,
+    /// Another acknowledgement has the same id and source, but says something else. Only the first is counted.
+    Conflicting,
     /// The acknowledgement cannot be read.
     Malformed,
 }
@@ -44,6 +47,7 @@ impl PayoutFindingKind {
             Self::PaidTwice => "paid_twice",
             Self::Unknown => "unknown",
             Self::Unsealed => "unsealed",
+            Self::Conflicting => "conflicting",
             Self::Malformed => "malformed",
         }
     }
@@ -132,7 +136,16 @@ struct ExpectedPayout {
     credited: bool,
 }
 
-/// Compares the sealed distributions on `bus` with acknowledgements, one per line. Needs about 120 bytes of memory for each distribution, and 20
+/// An acknowledgement that was read.
+struct SeenAcknowledgement {
+    /// Of all that its copies must have in common.
+    fingerprint: u128,
+    line: u64,
+    /// Whether its distribution is among those that are compared.
+    is_wanted: bool,
+}
+
+/// Compares the sealed distributions on `bus` with acknowledgements, one per line. Needs about 120 bytes of memory for each distribution, and 80
 /// bytes for each acknowledgement.
 ///
 /// # Errors
@@ -184,13 +197,18 @@ impl PayoutComparison<'_> {
                 sealed: is_sealed,
                 credited: false,
             };
-            self.expected.insert(xxh3_128(id.as_bytes()), payout);
-            Ok(())
+            match self.expected.insert(xxh3_128(id.as_bytes()), payout) {
+                None => Ok(()),
+                Some(_) => Err(PayoutsError::Record {
+                    place: place.to_string(),
+                    why: format!("an earlier distribution has the id {id} as well"),
+                }),
+            }
         })
     }
 
     fn read_acknowledgements(&mut self, acknowledgements: impl BufRead) -> Result<(), PayoutsError> {
-        let mut seen = HashSet::new();
+        let mut seen: HashMap<[u8; 16], SeenAcknowledgement> = HashMap::new();
         for (number, line) in acknowledgements.split(b'\n').enumerate() {
             let line = line?;
             let number = number as u64 + 1;
@@ -205,20 +223,29 @@ impl PayoutComparison<'_> {
                     distributed: None,
                     credited: None,
                     line: Some(number),
-                    note: why,
+                    note: why.reason,
                 }),
                 Ok(acknowledgement) => {
-                    let (asset, epoch) = epoch_of(&acknowledgement.distribution);
-                    let is_wanted = self.filter.includes(asset, epoch.unwrap_or(Epoch::new(u64::MAX)));
-                    if !is_wanted && self.filter != EpochFilter::default() {
-                        continue;
+                    let is_wanted = self.wants(&acknowledgement.distribution);
+                    let fingerprint = acknowledgement.fingerprint;
+                    match seen.entry(acknowledgement.identity) {
+                        Entry::Occupied(first) if first.get().fingerprint != fingerprint => {
+                            if is_wanted || first.get().is_wanted {
+                                self.conflict(&acknowledgement, number, first.get().line);
+                            }
+                        }
+                        Entry::Occupied(_) => self.payouts.redelivered += u64::from(is_wanted),
+                        Entry::Vacant(first) => {
+                            first.insert(SeenAcknowledgement {
+                                fingerprint,
+                                line: number,
+                                is_wanted,
+                            });
+                            if is_wanted {
+                                self.credit(&acknowledgement, number)?;
+                            }
+                        }
                     }
-                    let identity = format!("{}\0{}", acknowledgement.source, acknowledgement.id);
-                    if !seen.insert(xxh3_128(identity.as_bytes())) {
-                        self.payouts.redelivered += 1;
-                        continue;
-                    }
-                    self.credit(&acknowledgement, number)?;
                 }
             }
         }
@@ -250,6 +277,26 @@ impl PayoutComparison<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Whether a distribution is among those that are compared. With a filter, an id that names no epoch is not.
+    fn wants(&self, distribution: &str) -> bool {
+        let (asset, epoch) = epoch_of(distribution);
+        self.filter == EpochFilter::default() || self.filter.includes(asset, epoch.unwrap_or(Epoch::new(u64::MAX)))
+    }
+
+    /// Reports an acknowledgement that contradicts the one on an earlier line.
+    fn conflict(&mut self, acknowledgement: &PayoutExecuted, line: u64, first: u64) {
+        let distribution = acknowledgement.distribution.clone();
+        let expected = self.expected.get(&xxh3_128(distribution.as_bytes()));
+        self.payouts.add_finding(PayoutFinding {
+            kind: PayoutFindingKind::Conflicting,
+            distributed: expected.map(|payout| payout.amount.to_string()),
+            distribution,
+            credited: Some(acknowledgement.written_amount.clone()),
+            line: Some(line),
+            note: format!("line {first} has the same id and source, but another type, time or data"),
+        });
     }
 
     /// Counts an acknowledgement that is no repetition.

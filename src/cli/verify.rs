@@ -33,7 +33,7 @@ impl Verify {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let name = self.file.display();
         let mut bytes = Vec::new();
-        let read = input::open(&self.file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        let read = input::open(&self.file)?.take(LARGEST + 1).read_to_end(&mut bytes);
         read.map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
         let wrong = |why: String| Failure::Failed(format!("{name} proves nothing: {why}"));
         if bytes.len() as u64 > LARGEST {

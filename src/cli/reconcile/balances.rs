@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, compare};
+use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, TimeResolution, compare};
 use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
@@ -18,17 +18,24 @@ const SHOWN: usize = 20;
 /// Compare balances of another ledger with those from the log
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file has a line of names and a line for each balance: account, asset, balance and time, in any order. A balance is the \
-sum of all events from the asset's anchor up to that time, included. Exit status 1 if anything differs.
+The file has a line of names and a line for each balance: account, asset, balance and time, in any order, separated by \
+commas, semicolons or tabs. Names of accounts are taken as they are, blanks included. A balance is the sum of all events \
+from the asset's anchor up to that time, included. Exit status 1 if anything differs.
+If the ledger cuts its times to seconds, give --time-resolution 1s: the last row of an account in a second is then its \
+balance at the end of that second, and earlier rows of the second are not compared.
 
 Example:
-  softstake reconcile balances --bus dir:bus --against ledger.csv")]
+  softstake reconcile balances --bus dir:bus --against ledger.csv
+  softstake reconcile balances --bus dir:bus --against ledger.csv --time-resolution 1s")]
 pub(in crate::cli) struct ReconcileBalances {
     #[command(flatten)]
     bus: ReadFlags,
     /// The balances; - for standard input
     #[arg(long, value_name = "FILE.csv")]
     against: PathBuf,
+    /// The steps in which the ledger tells time, such as 1s or 1ms, at most 1day [default: each time is exact]
+    #[arg(long, value_name = "STEP", value_parser = time_resolution)]
+    time_resolution: Option<TimeResolution>,
     /// JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -37,12 +44,19 @@ pub(in crate::cli) struct ReconcileBalances {
     csv: Option<PathBuf>,
 }
 
+fn time_resolution(text: &str) -> Result<TimeResolution, String> {
+    let step = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    TimeResolution::new(step).ok_or_else(|| "must be whole milliseconds, from 1ms to 1day".into())
+}
+
 impl ReconcileBalances {
     pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
-        let file = input::open(&self.against)
-            .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.against.display())))?;
-        let balances = compare(bus.as_ref(), file)?;
+        let file = input::open(&self.against)?;
+        let balances = compare(bus.as_ref(), file, self.time_resolution).map_err(|error| match error {
+            BalancesError::File(error) => Failure::Usage(format!("{}: {error}", self.against.display())),
+            error => error.into(),
+        })?;
         if let Some(path) = &self.csv {
             csv(&balances, path)?;
         }
@@ -63,7 +77,6 @@ impl From<BalancesError> for Failure {
     fn from(error: BalancesError) -> Self {
         match error {
             BalancesError::Audit(error) => error.into(),
-            error @ BalancesError::NoColumn(_) => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }
@@ -89,6 +102,23 @@ fn tables(balances: &Balances, out: &mut Output<'_>) -> Outcome {
     if balances.not_taken_in > 0 {
         let waiting = counted(balances.not_taken_in, "source record is", "source records are");
         write_line!(out, "{waiting} not taken in yet, and not part of any balance.")?;
+    }
+    if balances.superseded > 0 {
+        let rows = counted(balances.superseded, "row was", "rows were");
+        write_line!(
+            out,
+            "{rows} not compared: a later row of the same account and asset is in the same step of time."
+        )?;
+    }
+    if let Some(explained) = balances.explained_by_whole_seconds {
+        write_line!(
+            out,
+            "All times in the file are whole seconds. If the ledger cuts its times, run again with --time-resolution 1s: {}.",
+            match explained {
+                0 => "none of the differences would go".into(),
+                _ => format!("{} would go", counted(explained, "difference", "differences")),
+            }
+        )?;
     }
     if balances.rows.is_empty() {
         return Ok(());

@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 #[command(after_help = "\
 Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one per line, with the id of the \
 distribution, the amount, and the time of the credit. The same event twice is a redelivery. Two events for one distribution \
-are a double payment. Exit status 1 if anything is wrong.
+are a double payment. Two different events with the same id and source are a conflict. Exit status 1 if anything is wrong.
 
 Example:
   softstake reconcile payouts --bus dir:bus --acks payouts.jsonl")]
@@ -55,8 +55,7 @@ impl ReconcilePayouts {
             asset: self.asset,
             epoch: self.epoch,
         };
-        let file = input::open(&self.acks)
-            .map_err(|error| Failure::Usage(format!("cannot open {}: {error}", self.acks.display())))?;
+        let file = input::open(&self.acks)?;
         let payouts = compare(bus.as_ref(), file, filter)?;
         if let Some(path) = &self.csv {
             csv(&payouts, path)?;

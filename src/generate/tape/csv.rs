@@ -93,14 +93,17 @@ pub(super) fn column(index: usize) -> String {
     }
 }
 
-/// Reads all rows. Blank lines are skipped.
+/// Reads all rows. Blank lines, a byte order mark and a first line with the names of the columns are skipped.
 ///
 /// By hand: the format has no quotes, and errors name the line, which the `csv` crate counts wrongly after a blank line.
 pub(super) fn read_rows(csv: impl Read) -> Result<Vec<TapeRow>, GenerateError> {
     let mut rows = Vec::new();
     for (line, text) in (1_u64..).zip(BufReader::new(csv).lines()) {
         let text = text.map_err(GenerateError::Read)?;
-        if !text.trim().is_empty() {
+        let text = text.trim_start_matches('\u{feff}');
+        // Newer files begin with the names of the columns.
+        let names_columns = line == 1 && text.starts_with(|first: char| first.is_ascii_alphabetic());
+        if !text.trim().is_empty() && !names_columns {
             let row = read_row(line, text.trim_end());
             rows.push(row.map_err(|(index, reason)| GenerateError::Row {
                 line,
@@ -166,6 +169,8 @@ mod tests {
     fn a_row_is_read() {
         let rows = read_rows(format!("{GOOD}\n\n{GOOD}\r\n").as_bytes()).unwrap();
         assert_eq!(rows.len(), 2);
+        let named = format!("\u{feff}agg_trade_id,price\r\n\n{GOOD}\n");
+        assert_eq!(read_rows(named.as_bytes()).unwrap(), rows[1..]);
         assert_eq!(
             rows[0].price,
             PlainDecimal {

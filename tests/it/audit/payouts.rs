@@ -49,14 +49,14 @@ fn executed_payouts_reconcile() {
     let place = settled();
     let mut all = acks(&place);
     let number = all.len();
-    // Some are delivered twice, in another order, and one amount has a trailing zero.
+    // Some are delivered twice, in another order, and one of the others has a trailing zero in its amount.
     all.extend_from_within(..20);
     all.reverse();
-    all[3]["data"]["amount"] = format!("{}0", text(&all[3]["data"]["amount"]))
+    all[23]["data"]["amount"] = format!("{}0", text(&all[23]["data"]["amount"]))
         .replace(".0", ".00")
         .into();
-    if !text(&all[3]["data"]["amount"]).contains('.') {
-        all[3] = acks(&place)[number - 4].clone();
+    if !text(&all[23]["data"]["amount"]).contains('.') {
+        all[23] = acks(&place)[number - 4].clone();
     }
     let right = report(&mut reconcile(&place, &Acks::of(&all).path()), 0);
     assert_eq!(
@@ -135,10 +135,89 @@ fn every_kind_of_wrong_payout_is_found() {
         "`data.amount` is -1",
         "`data.credited_at` is yesterday",
         "`type` is payout.executed.v2",
-        "`data.distribution` is missing",
+        "`data.distribution` must be a JSON string, not null",
     ] {
         assert!(table.contains(what), "{what} is not in\n{table}");
     }
+}
+
+#[test]
+fn two_contents_under_one_id_are_a_conflict() {
+    let place = settled();
+    let mut all = acks(&place);
+    let number = all.len();
+    let of = |asset: &str, all: &[Value]| {
+        let is_of = |event: &Value| text(&event["data"]["distribution"]).starts_with(asset);
+        all.iter().position(is_of).expect("a distribution")
+    };
+    let (atom, sol) = (of("ATOM:", &all), of("SOL:", &all));
+    let changed = |index: usize, pointer: &str, value: &str, all: &[Value]| {
+        let mut event = all[index].clone();
+        *event.pointer_mut(pointer).expect("a field") = value.into();
+        event
+    };
+    let conflicts = [
+        changed(atom, "/data/amount", "999999", &all),
+        changed(atom, "/data/distribution", "SOL:0:nobody", &all),
+        changed(sol, "/data/credited_at", "2026-12-01T00:00:01Z", &all),
+        changed(sol, "/time", "2026-12-01T00:00:01Z", &all),
+    ];
+    all.extend(conflicts);
+    // Other attributes of the envelope may differ, and so may the spelling.
+    let mut again = all[atom].clone();
+    again["traceparent"] = "00-1".into();
+    let acks = Acks::of(&all);
+    let mut lines = fs::read_to_string(acks.path()).expect("acknowledgements");
+    lines.push_str(&format!("{again}\n").replace("\":", "\" : "));
+    fs::write(acks.path(), format!("\u{feff}{lines}")).expect("acknowledgements");
+    let found = report(&mut reconcile(&place, &acks.path()), 1);
+    assert_eq!(
+        (&found["counts"], &found["redelivered"]),
+        (&json!({"conflicting": 4}), &json!(1))
+    );
+    assert_eq!(found["credited_as_they_should_be"], number);
+    for (finding, first) in found["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .zip([atom, atom, sol, sol])
+    {
+        let note = text(&finding["note"]);
+        assert!(
+            note.starts_with(&format!("line {} has the same id", first + 1)),
+            "{note}"
+        );
+    }
+    // A conflict counts for an asset if either side is of that asset.
+    for (asset, conflicts) in [("ATOM", 2), ("SOL", 3)] {
+        let found = report(reconcile(&place, &acks.path()).args(["--asset", asset]), 1);
+        assert_eq!(found["counts"], json!({"conflicting": conflicts}), "{asset}");
+    }
+    report(reconcile(&place, &acks.path()).args(["--asset", "ETH"]), 0);
+    // A field that is given twice says two things as well.
+    let twice = format!("{}\n", all[atom]).replace("\"amount\":", "\"amount\":\"1\",\"amount\":");
+    fs::write(acks.path(), twice).expect("acknowledgements");
+    let found = report(reconcile(&place, &acks.path()).args(["--asset", "ATOM"]), 1);
+    assert_eq!(found["counts"]["malformed"], 1, "{found:#}");
+    // Text in UTF-16 is no list of malformed lines.
+    let wide: Vec<u8> = "\u{feff}{}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(acks.path(), wide).expect("acknowledgements");
+    let said = fail(&mut reconcile(&place, &acks.path()), 2);
+    assert!(said.contains("is UTF-16 text: save it as UTF-8"), "{said}");
+}
+
+#[test]
+fn two_distributions_with_one_id_are_no_payout() {
+    let place = settled();
+    let right = Acks::of(&acks(&place));
+    let file = place.bus().join("softstake.distributions/0.jsonl");
+    let lines = fs::read_to_string(&file).expect("distributions");
+    let first = lines.lines().next().expect("a distribution");
+    let amount = text(&place.records("softstake.distributions")[0]["data"]["amount"]).to_owned();
+    let other = first.replacen(&format!(r#""amount":"{amount}""#), r#""amount":"9""#, 1);
+    fs::write(&file, format!("{other}\n{lines}")).expect("one distribution more");
+    let said = fail(&mut reconcile(&place, &right.path()), 1);
+    assert!(said.contains("an earlier distribution has the id"), "{said}");
 }
 
 #[test]

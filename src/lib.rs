@@ -4,6 +4,8 @@
 //! [`core`], [`store`] keeps what they derive, [`cli`] is how people run it.
 
 #![warn(clippy::unwrap_used, clippy::expect_used)]
+// They panic if the output is closed: `cli::output` writes.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod audit;
 pub mod bus;

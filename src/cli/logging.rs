@@ -25,10 +25,13 @@ pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
     // indicatif's own events would be logged while it draws.
     let filter = targets.with_target("indicatif", LevelFilter::OFF);
     let format = config.format;
-    let layer = tracing_subscriber::fmt::layer().with_writer(LogLines {
-        bars: bars.clone(),
-        format,
-    });
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(LogLines {
+            bars: bars.clone(),
+            format,
+        })
+        // It would panic if stderr is closed.
+        .log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Human => {
@@ -97,6 +100,11 @@ impl Drop for LogLine<'_> {
             LogFormat::Json => escape_json(&text).into_owned().into(),
         };
         // If stderr is closed, the error cannot be reported anywhere.
-        let _ = self.bars.suspend(|| io::stderr().write_all(text.as_bytes()));
+        let _ = if io::stderr().is_terminal() {
+            // Unlike `suspend`, this does not panic if the terminal is gone.
+            self.bars.println(text.trim_end_matches('\n'))
+        } else {
+            io::stderr().write_all(text.as_bytes())
+        };
     }
 }

@@ -25,6 +25,7 @@ mod reconcile;
 mod records;
 mod repartition;
 mod replay;
+mod results;
 mod run;
 mod signals;
 mod statement;
@@ -35,14 +36,15 @@ mod what_if;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{self, BufWriter};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::message::message;
-use crate::cli::outcome::exit;
+use crate::cli::outcome::{Failure, Outcome, exit};
 use crate::cli::output::Output;
+use crate::cli::results::Results;
 use crate::core::values::printable::escape_for_terminal;
 
 /// Exact, replayable soft-staking rewards from an exchange's event log.
@@ -85,49 +87,63 @@ enum Command {
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            print(&error);
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-    };
-    let mut stdout = BufWriter::new(io::stdout().lock());
-    let mut out = Output::new(&mut stdout);
-    let outcome = match cli.command {
-        Command::Run(run) => run.run(),
-        Command::Demo(demo) => demo.run(&mut out),
-        Command::Gen(generate) => generate.run(),
-        Command::Query(query) => query.run(&mut out),
-        Command::Check(check) => check.run(&mut out),
-        Command::Reconcile(reconcile) => reconcile.run(&mut out),
-        Command::Explain(explain) => explain.run(&mut out),
-        Command::Statement(statement) => statement.run(&mut out),
-        Command::WhatIf(what_if) => what_if.run(&mut out),
-        Command::Archive(archive) => archive.run(&mut out),
-        Command::Prove(prove) => prove.run(&mut out),
-        Command::Verify(verify) => verify.run(&mut out),
-        Command::Repartition(repartition) => repartition.run(&mut out),
-        Command::Rebuild(rebuild) => rebuild.run(&mut out),
-        Command::Topics(topics) => topics.run(&mut out),
-        Command::Publish(publish) => publish.run(&mut out),
-        Command::Completions(completions) => completions.run(&mut Cli::command(), &mut out),
+    let mut results = Results::stdout();
+    let mut out = Output::new(&mut results);
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => run(cli.command, &mut out),
+        Err(error) => unparsed(&error, &mut out),
     };
     // Results before a failure are shown as well.
-    let flushed = out.flush();
-    exit(outcome.and(flushed))
+    exit(outcome, results.finish())
 }
 
-/// Prints help, the version, or an error of the arguments. If it cannot be printed, the exit status still tells.
-fn print(error: &clap::Error) {
+fn run(command: Command, out: &mut Output<'_>) -> Outcome {
+    match command {
+        Command::Run(run) => run.run(),
+        Command::Demo(demo) => demo.run(out),
+        Command::Gen(generate) => generate.run(),
+        Command::Query(query) => query.run(out),
+        Command::Check(check) => check.run(out),
+        Command::Reconcile(reconcile) => reconcile.run(out),
+        Command::Explain(explain) => explain.run(out),
+        Command::Statement(statement) => statement.run(out),
+        Command::WhatIf(what_if) => what_if.run(out),
+        Command::Archive(archive) => archive.run(out),
+        Command::Prove(prove) => prove.run(out),
+        Command::Verify(verify) => verify.run(out),
+        Command::Repartition(repartition) => repartition.run(out),
+        Command::Rebuild(rebuild) => rebuild.run(out),
+        Command::Topics(topics) => topics.run(out),
+        Command::Publish(publish) => publish.run(out),
+        Command::Completions(completions) => completions.run(&mut Cli::command(), out),
+    }
+}
+
+/// Shows what clap has instead of a command: help or the version as results, wrong usage as a message.
+fn unparsed(error: &clap::Error, out: &mut Output<'_>) -> Outcome {
+    if !error.use_stderr() {
+        let text = error.render();
+        return if has_colours(&io::stdout()) {
+            out.verbatim(text.ansi().to_string().as_bytes())
+        } else {
+            out.verbatim(text.to_string().as_bytes())
+        };
+    }
     let is_printable =
         |argument: OsString| matches!(escape_for_terminal(&argument.to_string_lossy()), Cow::Borrowed(_));
-    if error.use_stderr() && !std::env::args_os().all(is_printable) {
+    if std::env::args_os().all(is_printable) {
+        // Errors are ignored: the exit status still tells.
+        let _ = error.print();
+    } else {
         // clap quotes the arguments as they are.
         message!("{}", error.to_string().trim_end());
-    } else {
-        let _ = error.print();
     }
+    Err(Failure::Logged(Box::new(Failure::Usage(String::new()))))
+}
+
+/// Whether a text may have colours: it goes to a terminal, and `NO_COLOR` does not forbid it.
+fn has_colours(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -22,21 +22,23 @@ pub(super) enum Failure {
     Found,
     /// The failure was already logged. Its own status.
     Logged(Box<Self>),
-    /// The reader of the results has closed them, as `head` does, and needs no more. Status 0.
-    Unread,
 }
 
-/// Reports a failure on stderr, and returns the exit status.
-pub(super) fn exit(outcome: Outcome) -> ExitCode {
-    if let Err(Failure::Usage(message) | Failure::Failed(message)) = &outcome {
-        message!("error: {message}");
+/// Reports failures on stderr, and returns the exit status. `written` tells whether the results were written.
+pub(super) fn exit(outcome: Outcome, written: io::Result<()>) -> ExitCode {
+    let written = written.map_err(Failure::from);
+    for failure in [&outcome, &written] {
+        if let Err(Failure::Usage(message) | Failure::Failed(message)) = failure {
+            message!("error: {message}");
+        }
     }
-    ExitCode::from(status(&outcome))
+    // The verdict comes first: it tells more than the lost results.
+    ExitCode::from(status(&outcome.and(written)))
 }
 
 fn status(outcome: &Outcome) -> u8 {
     match outcome {
-        Ok(()) | Err(Failure::Unread) => 0,
+        Ok(()) => 0,
         Err(Failure::Failed(_) | Failure::Found) => 1,
         Err(Failure::Usage(_)) => 2,
         Err(Failure::Logged(failure)) => status(&Err((**failure).clone())),
@@ -121,10 +123,7 @@ impl From<GenerateError> for Failure {
 /// An error of writing results. Errors of files are converted earlier, with their path.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::Unread,
-            _ => Self::Failed(format!("cannot write the results: {error}")),
-        }
+        Self::Failed(format!("cannot write the results: {error}"))
     }
 }
 
@@ -154,7 +153,6 @@ mod tests {
             value: "1".into(),
             expected: "more",
         };
-        let broken = io::Error::from(io::ErrorKind::BrokenPipe);
         let full = io::Error::from(io::ErrorKind::StorageFull);
         for (failure, expected) in [
             (missing.into(), 2),
@@ -166,7 +164,6 @@ mod tests {
             (ConfigError::Missing(Key::Bus).into(), 2),
             (Failure::Found, 1),
             (Failure::Logged(Box::new(Failure::Usage(String::new()))), 2),
-            (broken.into(), 0),
             (full.into(), 1),
         ] {
             assert_eq!(status(&Err(Failure::clone(&failure))), expected, "{failure:?}");

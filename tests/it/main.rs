@@ -9,6 +9,7 @@ mod judge;
 mod model;
 
 mod audit;
+mod cli;
 mod contract;
 mod deployment;
 mod hostile;

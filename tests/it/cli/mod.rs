@@ -1,0 +1,3 @@
+//! What all commands have in common: their outputs and exit statuses.
+
+mod outputs;

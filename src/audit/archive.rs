@@ -5,10 +5,10 @@
 //! every decision that an output is based on, and every input of these decisions.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::bus::archive::manifest;
-use crate::bus::archive::manifest::{Manifest, Partition};
+use crate::bus::archive::manifest::{ArchivedScope, Manifest, Partition};
 use crate::bus::archive::segment::SegmentBuilder;
 use crate::bus::scan::{CHUNK, next_batch};
 use crate::bus::{FileError, Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
@@ -30,16 +30,6 @@ const ORDER: [Topic; 12] = [
     Topic::Accounts,
 ];
 
-/// What to copy.
-#[derive(Debug, Clone, Default)]
-pub struct ArchiveScope {
-    /// Only these topics; if empty, all but the ledger.
-    pub topics: Vec<Topic>,
-    pub with_ledger: bool,
-    /// Partitions that are copied up to an offset only.
-    pub to: BTreeMap<TopicPartition, Offset>,
-}
-
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Copied {
@@ -57,6 +47,8 @@ pub enum ArchiveError {
     /// A failure of the archive's files.
     #[error(transparent)]
     File(#[from] FileError),
+    #[error("{} has files already, and is no archive: name a new folder", path.display())]
+    NotEmpty { path: PathBuf },
     #[error("the archive is of bus {archived}, but this bus is {given}; name another folder")]
     OtherBus { archived: String, given: String },
     /// The bus has fewer records than the archive.
@@ -91,15 +83,17 @@ const PROGRESS: &str = "progress.json";
 pub fn archive(
     bus: &dyn Log,
     path: &Path,
-    scope: &ArchiveScope,
+    scope: &ArchivedScope,
     mut done: impl FnMut(u64),
 ) -> Result<Copied, ArchiveError> {
     std::fs::create_dir_all(path).map_err(FileError::io("make", path))?;
     let (finished, progress) = (path.join(manifest::NAME), path.join(PROGRESS));
     let mut manifest = open_manifest(bus, &finished, &progress)?;
+    check_folder(path, &finished, &progress)?;
     let positions = positions(bus)?;
     let mut copied = Copied::default();
-    for (partition, end) in ends(bus, scope)? {
+    manifest.scope = scope.clone();
+    for (partition, end) in ends(bus, &mut manifest)? {
         check_range(bus, partition, end, &mut manifest)?;
         let to = scope.to.get(&partition).copied().unwrap_or(Offset::NO_LIMIT);
         copy(bus, path, partition, end.min(to), &mut manifest, &mut copied, &mut done)?;
@@ -135,17 +129,27 @@ fn open_manifest(bus: &dyn Log, finished: &Path, progress: &Path) -> Result<Mani
     Ok(manifest)
 }
 
-/// The partitions to copy, with their readable ends.
-fn ends(bus: &dyn Log, scope: &ArchiveScope) -> Result<Vec<(TopicPartition, Offset)>, ReadError> {
+/// A new archive needs a folder of its own: in a bus, its files would be taken for topics.
+fn check_folder(path: &Path, finished: &Path, progress: &Path) -> Result<(), ArchiveError> {
+    let is_new = !finished.exists() && !progress.exists();
+    let mut files = std::fs::read_dir(path).map_err(FileError::io("read", path))?;
+    if is_new && files.next().is_some() {
+        return Err(ArchiveError::NotEmpty { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// The partitions to copy, with their readable ends. Notes in the manifest which partitions each topic has.
+fn ends(bus: &dyn Log, manifest: &mut Manifest) -> Result<Vec<(TopicPartition, Offset)>, ReadError> {
     let mut ends = Vec::new();
-    let ledger = [Topic::Ledger];
-    let ledger = ledger.iter().filter(|_| scope.with_ledger);
-    let wanted = |topic: &&Topic| scope.topics.is_empty() || scope.topics.contains(topic);
-    for topic in ledger.chain(&ORDER).filter(wanted) {
-        for partition in bus.partitions(*topic)? {
-            let partition = topic.partition(partition);
+    let wanted = [Topic::Ledger].into_iter().chain(ORDER);
+    for topic in wanted.filter(|topic| manifest.scope.has(*topic)).collect::<Vec<_>>() {
+        let numbers = bus.partitions(topic)?;
+        for number in &numbers {
+            let partition = topic.partition(*number);
             ends.push((partition, bus.readable_end(partition)?));
         }
+        manifest.topics.insert(topic, numbers.into_iter().collect());
     }
     Ok(ends)
 }
@@ -202,17 +206,20 @@ fn copy(
     };
     let mut reader = bus.open(partition, &mark)?;
     let mut building = SegmentBuilder::default();
-    let below = format!("{}/{}", partition.topic, partition.partition);
     loop {
         let at = reader.mark().offset;
         if building.is_full() || at >= end {
-            let segment = building.finish(path, &below, at)?;
             if let Some(archived) = manifest.partitions.get_mut(&partition) {
-                if let Some(segment) = segment {
-                    copied.records += segment.records;
-                    copied.bytes += segment.bytes;
-                    done(segment.records);
-                    archived.segments.push(segment);
+                match archived.segments.last_mut() {
+                    // Offsets without records need no file of their own.
+                    Some(last) if building.is_empty() => last.next = at,
+                    _ => {
+                        let segment = building.finish(path, partition, archived.end, at)?;
+                        copied.records += segment.records;
+                        copied.bytes += segment.bytes;
+                        done(segment.records);
+                        archived.segments.push(segment);
+                    }
                 }
                 archived.end = at;
             }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::audit::archive::{ArchiveError, ArchiveScope, archive};
+use crate::audit::archive::{ArchiveError, archive};
 use crate::bus::archive::ArchiveBus;
+use crate::bus::archive::manifest::ArchivedScope;
 use crate::bus::{Topic, TopicPartition};
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
@@ -39,7 +40,7 @@ pub(super) struct Archive {
     /// Also softstake.ledger, which only Softstake can read
     #[arg(long)]
     with_ledger: bool,
-    /// Only check the SHA-256 sums of an archive
+    /// Only check that an archive is whole and unchanged
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "topics", "to", "with_ledger"])]
     check: Option<PathBuf>,
 }
@@ -69,8 +70,8 @@ impl Archive {
 
     fn copy(&self, path: &Path, out: &mut Output<'_>) -> Outcome {
         let bus = self.bus.open()?;
-        let scope = ArchiveScope {
-            topics: self.topics.clone(),
+        let scope = ArchivedScope {
+            topics: self.topics.iter().copied().collect(),
             with_ledger: self.with_ledger,
             to: self.to.iter().copied().collect(),
         };
@@ -92,19 +93,31 @@ impl Archive {
 }
 
 fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
-    let (files, records) = ArchiveBus::open(path)?.check()?;
+    let archive = ArchiveBus::open(path)?;
+    let (files, records) = archive.check()?;
+    let manifest = archive.manifest();
     write_line!(
         out,
-        "{} with {}: every sum is right.",
+        "{} with {}: every SHA-256 is right. In {}, offsets run from start to end without a gap.",
         counted(files, "file", "files"),
-        counted(records, "record", "records")
-    )
+        counted(records, "record", "records"),
+        counted(manifest.partitions.len() as u64, "partition", "partitions"),
+    )?;
+    let omitted = Topic::ALL.into_iter().filter(|topic| !manifest.scope.has(*topic));
+    let omitted: Vec<_> = omitted.map(|topic| topic.to_string()).collect();
+    if !omitted.is_empty() {
+        write_line!(out, "Not in the archive: {}.", omitted.join(", "))?;
+    }
+    for (partition, offset) in &manifest.scope.to {
+        write_line!(out, "{partition} was archived up to offset {offset} only, as asked.")?;
+    }
+    Ok(())
 }
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            error @ ArchiveError::OtherBus { .. } => Self::Usage(error.to_string()),
+            error @ (ArchiveError::OtherBus { .. } | ArchiveError::NotEmpty { .. }) => Self::Usage(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }

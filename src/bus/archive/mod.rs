@@ -1,6 +1,7 @@
 //! An archive: a copy of a deployment's topics in compressed files, with a manifest of their checksums. It is read like any bus.
 
 pub mod manifest;
+mod regular_file;
 pub mod segment;
 
 use std::ops::Range;
@@ -39,11 +40,22 @@ impl ArchiveBus {
         })
     }
 
-    /// Reads every file and checks its checksum. Returns the numbers of files and records.
+    /// What it holds, as its manifest says.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Checks that nothing is missing, reads every file, and checks its checksum. Returns the numbers of files and records.
     ///
     /// # Errors
-    /// `Damaged` for the first file that has changed.
+    /// `Damaged` for the first file that has changed, or if the manifest lacks something that its scope promises.
     pub fn check(&self) -> Result<(u64, u64), FileError> {
+        self.manifest.check_whole().map_err(|what| FileError::Damaged {
+            file: self.path.join(manifest::NAME),
+            at: 0,
+            what,
+        })?;
         let (mut files, mut records) = (0, 0);
         for segment in self
             .manifest

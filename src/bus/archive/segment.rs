@@ -2,12 +2,14 @@
 //! bytes.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::Path;
 
-use crate::bus::archive::manifest::{Segment, sha256};
+use crate::bus::archive::manifest::{MAX_RECORD_BYTES, Segment, file_name, sha256};
+use crate::bus::archive::regular_file;
 use crate::bus::error::FileError;
+use crate::core::contract::topic::TopicPartition;
 use crate::core::values::offset::Offset;
 
 /// A segment is full at this many bytes, before compression.
@@ -20,20 +22,21 @@ const HEAD: usize = 12;
 #[derive(Debug, Default)]
 pub struct SegmentBuilder {
     bytes: Vec<u8>,
-    first: Option<Offset>,
     records: u64,
 }
 
 impl SegmentBuilder {
     /// # Errors
-    /// If the record is longer than 4 GB.
+    /// If the record is longer than [`MAX_RECORD_BYTES`].
     pub fn push(&mut self, offset: Offset, value: &[u8]) -> Result<(), FileError> {
-        let length = u32::try_from(value.len()).map_err(|_| FileError::Io {
+        let length = u32::try_from(value.len())
+            .ok()
+            .filter(|_| value.len() <= MAX_RECORD_BYTES);
+        let length = length.ok_or_else(|| FileError::Io {
             action: "archive",
             path: format!("the record at offset {offset}").into(),
-            source: std::io::Error::other("it is longer than 4 GB"),
+            source: std::io::Error::other(format!("it is longer than {MAX_RECORD_BYTES} bytes")),
         })?;
-        self.first.get_or_insert(offset);
         self.bytes.extend_from_slice(&offset.get().to_le_bytes());
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(value);
@@ -46,20 +49,27 @@ impl SegmentBuilder {
         self.bytes.len() >= FULL
     }
 
-    /// Writes the records to a new file in the folder `below` of the archive, and empties itself. The offset range of the segment ends at `next`.
-    /// `None` if there is no record.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Writes the records to a new file of the archive, and empties itself. The segment is the offset range from `first` to `next`.
     ///
     /// # Errors
     /// An error of the operating system.
-    pub fn finish(&mut self, archive: &Path, below: &str, next: Offset) -> Result<Option<Segment>, FileError> {
-        let Some(first) = self.first.take() else {
-            return Ok(None);
-        };
-        let file = format!("{below}/{first:020}.zst");
+    pub fn finish(
+        &mut self,
+        archive: &Path,
+        partition: TopicPartition,
+        first: Offset,
+        next: Offset,
+    ) -> Result<Segment, FileError> {
+        let file = file_name(partition, first);
         let path = archive.join(&file);
         let compressed = zstd::encode_all(self.bytes.as_slice(), LEVEL).map_err(FileError::io("compress", &path))?;
-        let folder = archive.join(below);
-        fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
+        let folder = path.parent().unwrap_or(archive);
+        fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
         let written = fs::File::create(&path).and_then(|mut file| {
             file.write_all(&compressed)?;
             file.sync_all()
@@ -71,11 +81,12 @@ impl SegmentBuilder {
             next,
             records: self.records,
             bytes: compressed.len() as u64,
+            decoded_bytes: self.bytes.len() as u64,
             sha256: sha256(&compressed),
         };
         self.bytes.clear();
         self.records = 0;
-        Ok(Some(segment))
+        Ok(segment)
     }
 }
 
@@ -86,7 +97,7 @@ impl SegmentBuilder {
 #[allow(clippy::type_complexity, reason = "the arguments of `Batch::new`")]
 pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(Offset, Range<usize>)>), FileError> {
     let path = archive.join(&segment.file);
-    let compressed = fs::read(&path).map_err(FileError::io("read", &path))?;
+    let compressed = regular_file::read(&path, segment.bytes)?;
     let damaged = |at: usize, what: String| FileError::Damaged {
         file: path.clone(),
         at: at as u64,
@@ -99,9 +110,10 @@ pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(Offset, 
             format!("its SHA-256 is {sum}, the manifest has {}", segment.sha256),
         ));
     }
-    let bytes = zstd::decode_all(compressed.as_slice()).map_err(|error| damaged(0, error.to_string()))?;
-    let mut records = Vec::new();
+    let bytes = decode(&compressed, segment.decoded_bytes).map_err(|error| damaged(0, error.to_string()))?;
+    let mut records: Vec<(Offset, Range<usize>)> = Vec::new();
     let mut at = 0;
+    let mut lowest = segment.first;
     while at < bytes.len() {
         let head = bytes.get(at..at + HEAD).and_then(|head| head.split_first_chunk::<8>());
         let Some((offset, length)) = head.and_then(|(offset, length)| Some((offset, length.first_chunk::<4>()?)))
@@ -113,7 +125,15 @@ pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(Offset, 
         if end > bytes.len() {
             return Err(damaged(at, "a record is cut off".into()));
         }
-        records.push((Offset::new(u64::from_le_bytes(*offset)), start..end));
+        let offset = Offset::new(u64::from_le_bytes(*offset));
+        if offset < lowest || offset >= segment.next || records.len() as u64 == segment.records {
+            return Err(damaged(
+                at,
+                format!("the record of offset {offset} does not belong there"),
+            ));
+        }
+        records.push((offset, start..end));
+        lowest = offset.saturating_add(1);
         at = end;
     }
     if records.len() as u64 != segment.records {
@@ -126,15 +146,31 @@ pub fn read(archive: &Path, segment: &Segment) -> Result<(Vec<u8>, Vec<(Offset, 
     Ok((bytes, records))
 }
 
+/// Decompresses at most the `expected` bytes: a small file can hold petabytes.
+fn decode(compressed: &[u8], expected: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let decoder = zstd::Decoder::with_buffer(compressed)?;
+    decoder.take(expected.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != expected {
+        return Err(std::io::Error::other(format!(
+            "its records do not have the {expected} bytes that the manifest has"
+        )));
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::contract::topic::Topic;
+
+    const PARTITION: TopicPartition = Topic::Trades.partition(0);
 
     #[test]
     fn records_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let mut building = SegmentBuilder::default();
-        assert_eq!(building.finish(folder.path(), "t/0", Offset::new(9)).unwrap(), None);
+        assert!(building.is_empty());
         let large = vec![b'x'; FULL + 1];
         let values: [(u64, &[u8]); 4] = [(3, b"one"), (4, b""), (90, b"\n\0\xff"), (91, &large)];
         for (offset, value) in values {
@@ -142,8 +178,11 @@ mod tests {
             building.push(Offset::new(offset), value).unwrap();
         }
         assert!(building.is_full());
-        let segment = building.finish(folder.path(), "t/0", Offset::new(95)).unwrap().unwrap();
-        assert_eq!((segment.first, segment.next), (Offset::new(3), Offset::new(95)));
+        let segment = building
+            .finish(folder.path(), PARTITION, Offset::new(2), Offset::new(95))
+            .unwrap();
+        assert_eq!(segment.file, "exchange.trades/0/00000000000000000002.zst");
+        assert!(building.is_empty());
         assert_eq!(segment.records, 4);
         let (bytes, records) = read(folder.path(), &segment).unwrap();
         let found: Vec<_> = records
@@ -158,7 +197,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut building = SegmentBuilder::default();
         building.push(Offset::START, b"a record").unwrap();
-        let segment = building.finish(folder.path(), "t/0", Offset::new(1)).unwrap().unwrap();
+        let segment = building
+            .finish(folder.path(), PARTITION, Offset::START, Offset::new(1))
+            .unwrap();
         let path = folder.path().join(&segment.file);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -170,5 +211,41 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert!(read(folder.path(), &segment).unwrap_err().to_string().contains("read"));
+    }
+
+    #[test]
+    fn records_outside_the_range_or_out_of_order_or_too_many_are_refused() {
+        for (offsets, first, next, records) in [
+            (&[5, 6][..], 6, 9, 2),
+            (&[5, 6], 5, 6, 2),
+            (&[6, 5], 5, 9, 2),
+            (&[5, 5], 5, 9, 2),
+            (&[5, 6], 5, 9, 1),
+            (&[5, 6], 5, 9, 3),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut building = SegmentBuilder::default();
+            for offset in offsets {
+                building.push(Offset::new(*offset), b"a record").unwrap();
+            }
+            let segment = building.finish(folder.path(), PARTITION, Offset::new(first), Offset::new(next));
+            let mut segment = segment.unwrap();
+            segment.records = records;
+            assert!(read(folder.path(), &segment).is_err(), "{offsets:?} in {first}..{next}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_decompressed_than_the_manifest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut building = SegmentBuilder::default();
+        building.push(Offset::START, &vec![0; 64 << 20]).unwrap();
+        let mut segment = building
+            .finish(folder.path(), PARTITION, Offset::START, Offset::new(1))
+            .unwrap();
+        assert!(segment.bytes < 10_000, "{}", segment.bytes);
+        segment.decoded_bytes = 1_000;
+        let error = read(folder.path(), &segment).unwrap_err().to_string();
+        assert!(error.contains("the 1000 bytes that the manifest has"), "{error}");
     }
 }

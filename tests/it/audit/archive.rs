@@ -47,6 +47,11 @@ fn check(archive: &Path) -> Command {
     command
 }
 
+/// What a command that succeeds prints.
+fn said(command: &mut Command) -> String {
+    String::from_utf8(succeed(command).stdout).expect("text")
+}
+
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("archive");
@@ -203,7 +208,7 @@ fn a_changed_archive_is_refused() {
     for (what, changed) in [
         (
             "its format version",
-            text.replacen(r#""format": 1"#, r#""format": 2"#, 1),
+            text.replacen(r#""format": 2"#, r#""format": 3"#, 1),
         ),
         ("is damaged", text[..text.len() / 2].to_owned()),
         ("is damaged", text.replacen(r#""end": "#, r#""end": -"#, 1)),
@@ -213,6 +218,150 @@ fn a_changed_archive_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(what) || said.contains("format version"), "{what}: {said}");
+    }
+}
+
+/// Changes the manifest of an archive, and returns what the check says: it must fail.
+fn check_with(out: &Path, change: impl FnOnce(&mut Value)) -> String {
+    let path = out.join("archive.json");
+    let whole = fs::read(&path).expect("a manifest");
+    let mut manifest: Value = serde_json::from_slice(&whole).expect("JSON");
+    change(&mut manifest);
+    fs::write(&path, manifest.to_string()).expect("a changed manifest");
+    let said = fail(&mut check(out), 1);
+    fs::write(&path, whole).expect("the manifest");
+    said
+}
+
+#[test]
+fn an_archive_that_lacks_something_it_promises_is_refused() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    for stage in 0..2 {
+        place.bring(&spec(), stage);
+        place.run(Some(2));
+        succeed(&mut archive(&place.bus(), &out));
+    }
+    let said = said(&mut check(&out));
+    assert!(said.contains("offsets run from start to end without a gap"), "{said}");
+    assert!(said.contains("Not in the archive: softstake.ledger."), "{said}");
+    let trades = "exchange.trades:0";
+    // The last file is cut off, and the end with it.
+    let said = check_with(&out, |manifest| {
+        let partition = &mut manifest["partitions"][trades];
+        partition["segments"].as_array_mut().expect("files").pop();
+        partition["end"] = partition["segments"][0]["next"].clone();
+    });
+    assert!(
+        said.contains(trades) && said.contains("has read up to offset"),
+        "{said}"
+    );
+    // One file, the first or the last, or all are cut off.
+    for cut in [0..1, 1..2, 0..2] {
+        let said = check_with(&out, |manifest| {
+            manifest["partitions"][trades]["segments"]
+                .as_array_mut()
+                .expect("files")
+                .drain(cut);
+        });
+        assert!(said.contains(trades) && said.contains("is damaged"), "{said}");
+    }
+    let said = check_with(&out, |manifest| {
+        manifest["partitions"]
+            .as_object_mut()
+            .expect("partitions")
+            .remove("softstake.dead-letters:0");
+    });
+    assert!(said.contains("partition softstake.dead-letters:0 is missing"), "{said}");
+    let said = check_with(&out, |manifest| {
+        manifest["partitions"]
+            .as_object_mut()
+            .expect("partitions")
+            .remove("softstake.dead-letters:0");
+        manifest["topics"]
+            .as_object_mut()
+            .expect("topics")
+            .remove("softstake.dead-letters");
+    });
+    assert!(said.contains("topic softstake.dead-letters is missing"), "{said}");
+    // Without the topic in the list either, the positions still tell of a source partition.
+    let said = check_with(&out, |manifest| {
+        manifest["partitions"]
+            .as_object_mut()
+            .expect("partitions")
+            .remove(trades);
+        manifest["topics"]["exchange.trades"]
+            .as_array_mut()
+            .expect("numbers")
+            .remove(0);
+    });
+    assert!(said.contains(trades), "{said}");
+}
+
+#[test]
+fn an_archive_of_a_stranger_reads_no_other_file_and_no_more_than_it_may() {
+    let place = Place::new();
+    let (_folder, out) = folder();
+    place.bring_all(&spec());
+    place.run(Some(2));
+    succeed(&mut archive(&place.bus(), &out));
+    let trades = "exchange.trades:0";
+    for name in [
+        "/etc/hostname",
+        "../archive.json",
+        "exchange.trades/0/../0/00000000000000000000.zst",
+        "",
+    ] {
+        let said = check_with(&out, |manifest| {
+            manifest["partitions"][trades]["segments"][0]["file"] = name.into()
+        });
+        assert!(said.contains("the name of a file does not follow"), "{said}");
+    }
+    for field in ["records", "bytes", "decoded_bytes", "first", "next"] {
+        let said = check_with(&out, |manifest| {
+            manifest["partitions"][trades]["segments"][0][field] = u64::MAX.into();
+        });
+        assert!(said.contains("is damaged"), "{field}: {said}");
+    }
+    let file = &segments(&out)[0];
+    let whole = fs::read(file).expect("a segment");
+    // A file that grew, a link, a folder, and a pipe that nobody writes to.
+    fs::write(file, [whole.as_slice(), b"more"].concat()).expect("a longer segment");
+    assert!(fail(&mut check(&out), 1).contains("and may have"), "a longer file");
+    for make in ["ln -s /dev/zero", "mkdir", "mkfifo"] {
+        fs::remove_file(file).or_else(|_| fs::remove_dir(file)).expect("gone");
+        let made = Command::new("sh")
+            .arg("-c")
+            .arg(format!("{make} \"$1\""))
+            .arg("sh")
+            .arg(file)
+            .status();
+        assert!(made.expect("a shell").success());
+        for command in [&mut check(&out), &mut reconcile(&out)] {
+            let said = fail(command, 1);
+            assert!(said.contains("it is no regular file"), "{make}: {said}");
+        }
+    }
+    let manifest = out.join("archive.json");
+    fs::remove_file(&manifest).expect("gone");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&manifest)
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
+    assert!(fail(&mut check(&out), 1).contains("it is no regular file"));
+}
+
+#[test]
+fn an_archive_is_not_made_in_a_folder_with_files() {
+    let place = Place::new();
+    place.bring(&spec(), 0);
+    place.run(Some(1));
+    for out in [place.bus(), place.bus().join("exchange.trades")] {
+        let said = fail(&mut archive(&place.bus(), &out), 2);
+        assert!(said.contains("has files already, and is no archive"), "{said}");
     }
 }
 
@@ -249,6 +398,15 @@ fn topics_and_ranges_can_be_chosen() {
     let archived = contents(&ArchiveBus::open(&out).expect("the archive"));
     assert!(archived.keys().all(|partition| partition.topic == Topic::Trades));
     assert_eq!(archived[&Topic::Trades.partition(1)].0, Offset::new(100));
+    let said = said(&mut check(&out));
+    assert!(
+        said.contains("Not in the archive: ") && said.contains("exchange.deposits"),
+        "{said}"
+    );
+    assert!(
+        said.contains("exchange.trades:1 was archived up to offset 100 only"),
+        "{said}"
+    );
     let said = fail(archive(&place.bus(), &out).args(["--topic", "trades"]), 2);
     assert!(said.contains("exchange.trades"), "{said}");
 }

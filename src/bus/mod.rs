@@ -21,4 +21,4 @@ pub use error::{
 };
 pub use interface::{Access, Bus, Log, Membership, Reader};
 pub use position::{Cursor, Mark, Position, TaskId};
-pub use running_digest::RunningDigest;
+pub use running_digest::{RecordDigest, RunningDigest};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// A chained digest over records in their order: `next = H(previous, length of the record, H(record))`, where `H` is XXH3 with 128 bits.
 ///
@@ -35,14 +35,52 @@ impl RunningDigest {
 
     /// Adds the next record. An empty record counts too.
     pub fn add(&mut self, record: &[u8]) {
-        // The record is hashed alone, in one piece: a streaming hasher would set up 576 bytes for each record.
+        self.link(RecordDigest::of(record));
+    }
+
+    /// Adds the next record by its digest, which another thread may have computed.
+    pub fn link(&mut self, record: RecordDigest) {
         let mut link = [0; 40];
         let (previous, rest) = link.split_at_mut(Self::LEN);
         let (len, hash) = rest.split_at_mut(8);
         previous.copy_from_slice(&self.0);
-        len.copy_from_slice(&u64::try_from(record.len()).unwrap_or(u64::MAX).to_le_bytes());
-        hash.copy_from_slice(&xxh3_128(record).to_le_bytes());
+        len.copy_from_slice(&record.len.to_le_bytes());
+        hash.copy_from_slice(&record.hash.to_le_bytes());
         self.0 = xxh3_128(&link).to_le_bytes();
+    }
+}
+
+/// The length and the hash of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordDigest {
+    len: u64,
+    hash: u128,
+}
+
+impl RecordDigest {
+    #[must_use]
+    pub fn of(record: &[u8]) -> Self {
+        Self {
+            // Lengths in memory always fit into 64 bits.
+            len: u64::try_from(record.len()).unwrap_or(u64::MAX),
+            // In one piece: a streaming hasher would set up 576 bytes for each record.
+            hash: xxh3_128(record),
+        }
+    }
+
+    /// The digest of a record of `len` bytes that `hasher` has seen in pieces.
+    #[must_use]
+    pub fn of_pieces(len: u64, hasher: &Xxh3) -> Self {
+        Self {
+            len,
+            hash: hasher.digest128(),
+        }
+    }
+
+    /// The length of the record in bytes.
+    #[must_use]
+    pub const fn len(self) -> u64 {
+        self.len
     }
 }
 
@@ -124,6 +162,14 @@ mod tests {
                 digest.add(record);
             }
             prop_assert_eq!(digest, digest_of(&records));
+        }
+
+        #[test]
+        fn a_record_in_pieces_is_the_same_record(record in prop::collection::vec(any::<u8>(), 0..3000), piece in 1..500_usize) {
+            let mut hasher = Xxh3::new();
+            record.chunks(piece).for_each(|piece| hasher.update(piece));
+            let len = u64::try_from(record.len()).unwrap();
+            prop_assert_eq!(RecordDigest::of_pieces(len, &hasher), RecordDigest::of(&record));
         }
 
         #[test]

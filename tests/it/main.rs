@@ -12,6 +12,7 @@ mod audit;
 mod cli;
 mod contract;
 mod deployment;
+mod directory;
 mod hostile;
 mod house;
 mod kafka;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bus::dir::journal::{FileEnd, JournalSnapshot};
+use crate::bus::dir::file_end::FileEnd;
+use crate::bus::dir::journal::CommittedState;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
@@ -15,7 +16,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Default)]
 struct State {
-    committed: JournalSnapshot,
+    committed: CommittedState,
     version: u64,
 }
 
@@ -27,11 +28,11 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    pub(super) fn restore(&self, committed: JournalSnapshot) {
+    pub(super) fn restore(&self, committed: CommittedState) {
         lock(&self.state).committed = committed;
     }
 
-    pub(super) fn snapshot(&self) -> JournalSnapshot {
+    pub(super) fn snapshot(&self) -> CommittedState {
         lock(&self.state).committed.clone()
     }
 

@@ -1,9 +1,11 @@
 //! The operations that change the disk, behind a trait: the crash tests stop at each of them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::bus::error::FileError;
 
@@ -67,6 +69,61 @@ impl Disk for RealDisk {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         fs::rename(from, to).map_err(FileError::io("rename", from))
     }
+}
+
+/// Opens a file to read it; `None` if there is none.
+///
+/// # Errors
+/// `NotAFile` if something else has this name. It is not opened: that would wait for the other end of a FIFO, or could start a device.
+pub(super) fn open_regular(path: &Path) -> Result<Option<File>, FileError> {
+    if !is_regular(path)? {
+        return Ok(None);
+    }
+    // Something else may have taken the name since. This flag changes nothing about a file.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    match opened {
+        Ok(file) => {
+            let metadata = file.metadata().map_err(FileError::io("look at", path))?;
+            expect_regular(path, &metadata)?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::io("open", path)(error)),
+    }
+}
+
+/// Whether there is a file with this name; `false` if nothing has it.
+///
+/// # Errors
+/// `NotAFile` if something else has this name.
+pub(super) fn is_regular(path: &Path) -> Result<bool, FileError> {
+    match fs::metadata(path) {
+        Ok(metadata) => expect_regular(path, &metadata).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::io("look at", path)(error)),
+    }
+}
+
+fn expect_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    Err(FileError::NotAFile {
+        path: path.to_path_buf(),
+        kind: if kind.is_dir() {
+            "a folder"
+        } else if kind.is_fifo() {
+            "a FIFO"
+        } else if kind.is_socket() {
+            "a socket"
+        } else {
+            "a device"
+        },
+    })
 }
 
 /// Appends up to `len` bytes at byte `at` of a file to `buffer`; fewer only at the end of the file. Returns how many.

@@ -40,6 +40,38 @@ fn checksum(len: [u8; 4], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// The length of the frame at the start of `bytes`, as its header says; `None` without a whole header.
+pub(super) fn stored_len(bytes: &[u8]) -> Option<usize> {
+    let (len, _) = bytes.split_first_chunk()?;
+    (bytes.len() >= HEADER).then(|| at_most(u64::from(u32::from_le_bytes(*len)), usize::MAX - HEADER) + HEADER)
+}
+
+/// The checksum of a frame in pieces; the first one has at least its header.
+#[derive(Default)]
+pub(super) struct FrameCheck {
+    expected: Option<u32>,
+    hasher: Hasher,
+}
+
+impl FrameCheck {
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        match (self.expected, piece.split_first_chunk::<4>()) {
+            (None, Some((len, rest))) => {
+                self.hasher.update(len);
+                if let Some((sum, value)) = rest.split_first_chunk() {
+                    self.expected = Some(u32::from_le_bytes(*sum));
+                    self.hasher.update(value);
+                }
+            }
+            _ => self.hasher.update(piece),
+        }
+    }
+
+    pub(super) fn is_right(self) -> bool {
+        self.expected == Some(self.hasher.finalize())
+    }
+}
+
 /// The frame at the start of some bytes, with its length in bytes.
 enum Frame {
     /// The bytes end within the frame.

@@ -11,13 +11,14 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::bus::dir::disk::{Disk, at_most, read_at, to_u64};
+use crate::bus::dir::file_end::{Checkpoints, FileEnd};
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::FileError;
 use crate::bus::position::Position;
 use crate::core::contract::topic::TopicPartition;
 
 const NAME: &str = "softstake-journal";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// An upper bound for the length of the first line.
 const MAX_LINE: usize = 128;
 
@@ -26,18 +27,18 @@ const MAGIC: [u8; 4] = *b"\xf5SJ\n";
 /// Magic, checksum, length of the body, sequence number.
 const HEADER: usize = 4 + 4 + 8 + 8;
 
-/// The committed end of an output or inner file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileEnd {
-    pub(super) bytes: u64,
-    pub(super) records: u64,
-}
-
 /// Everything committed: the end of each file, and the position of each task.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct JournalSnapshot {
+pub(super) struct CommittedState {
     pub(super) ends: BTreeMap<TopicPartition, FileEnd>,
     pub(super) positions: BTreeMap<String, Position>,
+}
+
+/// The body of a journal's first frame.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct JournalSnapshot {
+    pub(super) committed: CommittedState,
+    pub(super) checkpoints: BTreeMap<TopicPartition, Checkpoints>,
 }
 
 /// Bytes that a commit appends to a partition's file at byte `at`.

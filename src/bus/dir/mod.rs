@@ -5,6 +5,7 @@ mod bus;
 mod commits;
 mod committed;
 mod disk;
+mod file_end;
 mod files;
 mod frames;
 mod journal;
@@ -14,6 +15,8 @@ mod line_reader;
 mod lock;
 mod prefix;
 mod read_only;
+mod stored_records;
+mod verify;
 mod watch;
 mod writer;
 
@@ -22,3 +25,4 @@ mod tests;
 
 pub use bus::{DirBus, Options};
 pub use read_only::ReadOnlyDir;
+pub use verify::WrittenFiles;

@@ -10,15 +10,13 @@ use crate::bus::dir::files::Files;
 use crate::bus::dir::journal::JournalReader;
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::prefix;
+use crate::bus::dir::verify::{self, WRITTEN_WITHIN, WrittenFiles};
 use crate::bus::dir::watch::Watch;
 use crate::bus::error::{FileError, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
-
-/// How long to wait until the files hold the records of the commits in the journal.
-const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// The length and the modification time of a journal.
 type JournalState = (u64, SystemTime);
@@ -53,13 +51,21 @@ impl ReadOnlyDir {
         })
     }
 
+    /// Reads all output and inner files, and compares them with what was committed. `read` learns how many bytes are done, and of how many.
+    ///
+    /// # Errors
+    /// If the journal is damaged, or a file cannot be read. A damaged file is no error, but a part of the result.
+    pub fn compare_written(&self, read: &mut dyn FnMut(u64, u64)) -> Result<WrittenFiles, FileError> {
+        verify::compare_all(self.files.layout(), read)
+    }
+
     /// The positions of all tasks, from the journal. The records committed with them can be read when this returns.
     fn read_positions(&self) -> Result<BTreeMap<String, Position>, FileError> {
         let Some((mut journal, snapshot)) = JournalReader::open(self.files.layout())? else {
             return Ok(BTreeMap::new());
         };
-        let mut positions = snapshot.positions;
-        let ends = snapshot.ends.iter();
+        let mut positions = snapshot.committed.positions;
+        let ends = snapshot.committed.ends.iter();
         let mut ends: BTreeMap<TopicPartition, u64> = ends.map(|(partition, end)| (*partition, end.bytes)).collect();
         while let Some(commit) = journal.next()? {
             for append in &commit.appends {

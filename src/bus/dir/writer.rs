@@ -7,21 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bus::dir::committed::Committed;
-use crate::bus::dir::disk::{Disk, read_at, to_u64};
+use crate::bus::dir::disk::{Disk, at_most, to_u64};
+use crate::bus::dir::file_end::{Checkpoints, FileEnd};
 use crate::bus::dir::frames;
-use crate::bus::dir::journal::{FileEnd, Journal, JournalAppend, JournalCommit, JournalReader, JournalSnapshot};
+use crate::bus::dir::journal::{CommittedState, Journal, JournalAppend, JournalCommit, JournalReader, JournalSnapshot};
 use crate::bus::dir::layout::DirLayout;
+use crate::bus::dir::verify::{CHUNK, compare, extended, len_of, lengths, missing_from, surplus, too_short};
 use crate::bus::error::{CommitError, FileError};
 use crate::bus::outputs;
 use crate::bus::position::Position;
+use crate::bus::running_digest::RecordDigest;
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+use crate::core::contract::topic::{TopicKind, TopicPartition};
 
 /// Files kept open for writing. There may be thousands of partitions, but a process has a limit of open files.
 const MAX_FILES: usize = 256;
-
-/// Bytes of a file compared at a time when commits are redone.
-const CHUNK: usize = 1 << 20;
 
 /// Options of the writer.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub(super) struct PreparedCommit {
 
 #[derive(Default)]
 struct FileAppend {
-    records: u64,
+    records: Vec<RecordDigest>,
     bytes: Vec<u8>,
 }
 
@@ -52,13 +52,15 @@ impl PreparedCommit {
         let mut appends: BTreeMap<TopicPartition, FileAppend> = BTreeMap::new();
         for (to, _key, value) in outputs.iter() {
             let append = appends.entry(to).or_default();
-            append.records += 1;
+            let start = append.bytes.len();
             if to.topic.kind() == TopicKind::Inner {
                 frames::encode(to, value, &mut append.bytes)?;
             } else {
                 append.bytes.extend_from_slice(value);
                 append.bytes.push(b'\n');
             }
+            // Here, on the thread of the task: the one thread that writes has more to do.
+            append.records.push(RecordDigest::of(&append.bytes[start..]));
         }
         Ok(Self {
             task: task.to_owned(),
@@ -73,6 +75,7 @@ pub(super) struct Writer {
     layout: DirLayout,
     options: WriterOptions,
     committed: Arc<Committed>,
+    checkpoints: BTreeMap<TopicPartition, Checkpoints>,
     journal: Journal,
     files: HashMap<TopicPartition, Arc<File>>,
     /// Files written since the current journal began. They may not be durable yet.
@@ -88,20 +91,25 @@ impl Writer {
         committed: Arc<Committed>,
     ) -> Result<Self, FileError> {
         let Some((mut reader, snapshot)) = JournalReader::open(&layout)? else {
-            expect_no_surplus(&layout, &JournalSnapshot::default())?;
+            expect_no_surplus(&layout, &CommittedState::default())?;
             let identity = uuid::Uuid::new_v4().to_string();
             disk.sync_folder(layout.root())?;
             let journal = Journal::start(&*disk, &layout, &identity, 0, &JournalSnapshot::default())?;
             return Ok(Self::new(disk, layout, options, committed, journal));
         };
         expect_whole(&layout, &snapshot)?;
-        committed.restore(snapshot);
+        let JournalSnapshot {
+            committed: state,
+            checkpoints,
+        } = snapshot;
+        committed.restore(state);
         let clean = reader.at_end();
         // The process that wrote the journal may have stopped before its name and its last frames were durable.
         disk.sync_folder(layout.root())?;
         disk.sync_folder(&layout.own())?;
         let journal = Journal::resume(&*disk, &reader)?;
         let mut writer = Self::new(disk, layout, options, committed, journal);
+        writer.checkpoints = checkpoints;
         if !clean {
             reader.sync(&*writer.disk)?;
             writer.redo(&mut reader)?;
@@ -125,6 +133,7 @@ impl Writer {
             layout,
             options,
             committed,
+            checkpoints: BTreeMap::new(),
             journal,
             files: HashMap::new(),
             touched: BTreeSet::new(),
@@ -150,11 +159,14 @@ impl Writer {
                 commit.appends.push(JournalAppend {
                     to: *to,
                     at: end.bytes,
-                    records: append.records,
+                    records: to_u64(append.records.len()),
                     bytes: &append.bytes,
                 });
-                end.bytes += to_u64(append.bytes.len());
-                end.records += append.records;
+                let checkpoints = self.checkpoints.entry(*to).or_default();
+                for record in &append.records {
+                    end.add(*record);
+                    checkpoints.note(end);
+                }
             }
         }
         self.journal.append(&*self.disk, &commit, self.options.sync)?;
@@ -196,7 +208,10 @@ impl Writer {
         for folder in folders {
             self.disk.sync_folder(&folder)?;
         }
-        let snapshot = self.committed.snapshot();
+        let snapshot = JournalSnapshot {
+            committed: self.committed.snapshot(),
+            checkpoints: self.checkpoints.clone(),
+        };
         let identity = self.journal.identity().to_owned();
         self.journal = Journal::start(&*self.disk, &self.layout, &identity, sequence, &snapshot)?;
         self.touched.clear();
@@ -211,16 +226,12 @@ impl Writer {
                 let end: &mut FileEnd = ends
                     .entry(append.to)
                     .or_insert_with(|| self.committed.readable_end(append.to));
-                if append.at != end.bytes {
-                    let what = format!(
-                        "it commits to byte {} of {}, whose end is {}",
-                        append.at, append.to, end.bytes
-                    );
-                    return Err(reader.damaged(&what));
-                }
+                let checkpoints = self.checkpoints.entry(append.to).or_default();
+                *end = match extended(*end, append, checkpoints) {
+                    Ok(end) => end,
+                    Err(what) => return Err(reader.damaged(&what)),
+                };
                 self.redo_append(append)?;
-                end.bytes += to_u64(append.bytes.len());
-                end.records += append.records;
             }
             self.committed.advance(ends, commit.positions.into_iter());
         }
@@ -229,37 +240,14 @@ impl Writer {
 
     fn redo_append(&mut self, append: &JournalAppend<'_>) -> Result<(), FileError> {
         let path = self.layout.file(append.to);
-        let mut found = Vec::new();
         for (index, expected) in append.bytes.chunks(CHUNK).enumerate() {
             let at = append.at + to_u64(index * CHUNK);
-            found.clear();
-            if let Some(file) = self.existing(append.to)? {
-                read_at(&file, &path, &mut found, at, expected.len())?;
-            }
-            if found == expected {
+            let file = self.existing(append.to)?;
+            match missing_from(file.as_deref(), &path, at, expected)? {
+                Some(from) => self.append(append.to, from, &expected[at_most(from - at, expected.len())..])?,
                 // The bytes may not be durable, though.
-                self.touched.insert(append.to);
-                continue;
+                None => _ = self.touched.insert(append.to),
             }
-            let same = found
-                .iter()
-                .zip(expected)
-                .take_while(|(found, expected)| found == expected);
-            let same = same.count();
-            let found = found.get(same..).unwrap_or_default();
-            // After a power failure, a file system may show zeros in place of lost data. Other bytes were written by another program.
-            let foreign = found
-                .iter()
-                .zip(&expected[same..])
-                .position(|(found, expected)| found != expected && *found != 0);
-            if let Some(index) = foreign {
-                return Err(FileError::Damaged {
-                    file: path,
-                    at: at + to_u64(same + index),
-                    what: "its bytes are not the committed ones".to_owned(),
-                });
-            }
-            self.append(append.to, at + to_u64(same), &expected[same..])?;
         }
         Ok(())
     }
@@ -300,48 +288,23 @@ impl Writer {
     }
 }
 
-fn len_of(layout: &DirLayout, partition: TopicPartition) -> Result<u64, FileError> {
-    let path = layout.file(partition);
-    match fs::metadata(&path) {
-        Ok(metadata) => Ok(metadata.len()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(FileError::io("look at", path)(error)),
-    }
-}
-
-/// Checks that each file holds everything that was committed before the journal began.
+/// Checks that each file holds everything that was committed before the journal began. Its end is read again.
 fn expect_whole(layout: &DirLayout, snapshot: &JournalSnapshot) -> Result<(), FileError> {
-    for (partition, end) in &snapshot.ends {
+    for (partition, end) in &snapshot.committed.ends {
         let len = len_of(layout, *partition)?;
         if len < end.bytes {
-            return Err(FileError::Damaged {
-                file: layout.file(*partition),
-                at: len,
-                what: format!("it ends here, but {} bytes were committed", end.bytes),
-            });
+            return Err(too_short(&layout.file(*partition), len, end.bytes));
         }
+        let checkpoints = snapshot.checkpoints.get(partition);
+        let from = checkpoints.map_or_else(FileEnd::default, Checkpoints::before_the_last_part);
+        let points = checkpoints.map_or_else(Vec::new, Checkpoints::all).into_iter();
+        let points = points.filter(|point| point.bytes > from.bytes).chain([*end]);
+        compare(layout, *partition, from, points, &mut |_| {})?;
     }
     Ok(())
 }
 
-/// Checks that no file holds more than was committed. Each commit is in the journal first, so softstake did not write any other bytes.
-fn expect_no_surplus(layout: &DirLayout, snapshot: &JournalSnapshot) -> Result<(), FileError> {
-    for topic in Topic::ALL {
-        if topic.kind() == TopicKind::Input {
-            continue;
-        }
-        for partition in layout.partitions(topic)? {
-            let partition = topic.partition(partition);
-            let end = snapshot.ends.get(&partition).copied().unwrap_or_default();
-            let len = len_of(layout, partition)?;
-            if len > end.bytes {
-                return Err(FileError::Damaged {
-                    file: layout.file(partition),
-                    at: end.bytes,
-                    what: format!("it holds {} bytes that softstake did not write", len - end.bytes),
-                });
-            }
-        }
-    }
-    Ok(())
+fn expect_no_surplus(layout: &DirLayout, committed: &CommittedState) -> Result<(), FileError> {
+    let surplus = surplus(layout, &lengths(layout)?, &committed.ends);
+    surplus.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }

@@ -14,6 +14,13 @@ pub enum FileError {
         path: PathBuf,
         source: io::Error,
     },
+    /// Something else has the name of a file.
+    #[error("{path} is {kind}, but only a regular file can be read here: move it away")]
+    NotAFile {
+        path: PathBuf,
+        /// With its article: `a FIFO`.
+        kind: &'static str,
+    },
     /// A file of softstake has other bytes than softstake wrote.
     #[error("{file} is damaged at byte {at}: {what}; restore it from a copy of the bus")]
     Damaged {
@@ -39,7 +46,7 @@ impl FileError {
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
         match self {
-            Self::Io { .. } | Self::Damaged { .. } | Self::Version { .. } => Reaction::StopTask,
+            Self::Io { .. } | Self::NotAFile { .. } | Self::Damaged { .. } | Self::Version { .. } => Reaction::StopTask,
         }
     }
 }

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::bus::dir::ReadOnlyDir;
 use crate::bus::scan::scan_range;
-use crate::bus::{Log, Mark, Topic, TopicPartition};
+use crate::bus::{Log, Mark, ReadError, Topic, TopicPartition};
 use crate::cli::check::files;
 use crate::cli::check::files::FileFindings;
 use crate::cli::check::known::{KnownAssets, SourceVerdict};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
-use crate::cli::table::{TextTable, count};
+use crate::cli::table::{TextTable, count, counted};
 use crate::cli::{bus, progress};
 use crate::config::BusAddress;
 use crate::core::contract::decoded::Decoded;
@@ -34,6 +34,8 @@ struct BusReport {
     refused: BTreeMap<&'static str, Refused>,
     /// Ignored postings, by asset.
     unlisted: BTreeMap<Asset, u64>,
+    /// The output and inner files.
+    written: WrittenReport,
     /// Files that keep records from being read.
     problems: Vec<String>,
     notes: Vec<String>,
@@ -47,6 +49,14 @@ struct TopicReport {
     blank: u64,
     duplicates: u64,
     refused: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct WrittenReport {
+    files: u64,
+    /// As committed.
+    bytes: u64,
+    damaged: usize,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -75,7 +85,8 @@ struct PartitionCheck<'a> {
 pub(super) fn check(address: &BusAddress, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
-    let report = read(&opened, address, files::look(root)?)?;
+    let mut report = read(&opened, address, files::look(root)?)?;
+    check_written(&opened, &mut report)?;
     if json {
         out.json(&report)?;
     } else {
@@ -94,6 +105,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Resu
         topics: Vec::new(),
         refused: BTreeMap::new(),
         unlisted: BTreeMap::new(),
+        written: WrittenReport::default(),
         problems: findings.problems,
         notes: findings.notes,
     };
@@ -125,6 +137,29 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Resu
     }
     bar.finish_and_clear();
     Ok(report)
+}
+
+/// Compares the files that softstake wrote with its journal.
+fn check_written(bus: &ReadOnlyDir, report: &mut BusReport) -> Outcome {
+    let bar = progress::bar("bytes", 0);
+    let written = bus.compare_written(&mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let written = written.map_err(ReadError::from)?;
+    report.written = WrittenReport {
+        files: written.files,
+        bytes: written.bytes,
+        damaged: written.damaged.len(),
+    };
+    report.problems.extend(written.damaged.iter().map(ToString::to_string));
+    for partition in &written.incomplete {
+        report.notes.push(format!(
+            "the file of {partition} does not hold its last commits yet: the next start writes them from the journal"
+        ));
+    }
+    Ok(())
 }
 
 impl PartitionCheck<'_> {
@@ -243,6 +278,95 @@ fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
         for finding in findings {
             write_line!(out, "  {}", finding)?;
         }
+    }
+    let WrittenReport { files, bytes, damaged } = &report.written;
+    let files = counted(*files, "file", "files");
+    let bytes = counted(*bytes, "byte", "bytes");
+    let damaged = match damaged {
+        0 => ", all as committed".to_owned(),
+        _ => format!("; {} damaged", count(*damaged as u64)),
+    };
+    write_line!(out)?;
+    write_line!(out, "Written by softstake: {files} with {bytes}{damaged}.")?;
+    let verdict = if self.partition.topic == Topic::Control {
+            known.apply_control(&envelope)?;
+            SourceVerdict::Applied
+        } else {
+            known.judge_source(&envelope, unlisted)?
+        };
+        if verdict == SourceVerdict::Applied {
+            vacant.insert(fingerprint);
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, offset: Offset, rejection: Rejection) {
+        self.topic.refused += 1;
+        let refused = self.refused.entry(rejection.code.name()).or_default();
+        refused.count += 1;
+        if refused.examples.len() < EXAMPLES {
+            refused.examples.push(Example {
+                file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
+                line: offset.line(),
+                reason: rejection.reason,
+            });
+        }
+    }
+}
+
+fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
+    let mut table = TextTable::new(&[
+        "topic",
+        ">partitions",
+        ">records",
+        ">blank",
+        ">duplicates",
+        ">would be refused",
+    ]);
+    for topic in &report.topics {
+        table.row([
+            topic.topic,
+            &topic.partitions.to_string(),
+            &count(topic.records),
+            &count(topic.blank),
+            &count(topic.duplicates),
+            &count(topic.refused),
+        ]);
+    }
+    table.write(out)?;
+    for (code, refused) in &report.refused {
+        write_line!(out)?;
+        write_line!(out, "{code}: {}", count(refused.count))?;
+        for Example { file, line, reason } in &refused.examples {
+            write_line!(out, "  {file}:{line}  {}", reason)?;
+        }
+    }
+    if !report.unlisted.is_empty() {
+        write_line!(out)?;
+        write_line!(out, "Postings ignored, because their asset is not listed:")?;
+        for (asset, postings) in &report.unlisted {
+            write_line!(out, "  {asset} {}", count(*postings))?;
+        }
+    }
+    for (title, findings) in [("Problems", &report.problems), ("Notes", &report.notes)] {
+        if !findings.is_empty() {
+            write_line!(out)?;
+            write_line!(out, "{title}:")?;
+        }
+        for finding in findings {
+            write_line!(out, "  {}", finding)?;
+        }
+    }
+    let WrittenReport { files, bytes, damaged } = &report.written;
+    let files = counted(*files, "file", "files");
+    let bytes = counted(*bytes, "byte", "bytes");
+    match damaged {
+        0 => writeln!(out, "\nWritten by softstake: {files} with {bytes}, all as committed.")?,
+        _ => writeln!(
+            out,
+            "\nWritten by softstake: {files} with {bytes}; {} damaged.",
+            count(*damaged as u64)
+        )?,
     }
     let verdict = if report.refused.is_empty() && report.problems.is_empty() {
         "Every record would be read, and none rejected"

@@ -348,11 +348,11 @@ fn a_later_format_version_is_refused() {
     let journal = file(&place, ".softstake", "journal");
     let mut bytes = fs::read(&journal).expect("the journal");
     let at = b"softstake-journal ".len();
-    assert_eq!(bytes[at], b'1');
-    bytes[at] = b'2';
+    assert_eq!(bytes[at], b'2');
+    bytes[at] = b'3';
     fs::write(&journal, bytes).expect("the journal");
     let said = refused(&place, &journal.to_string_lossy());
-    assert!(said.contains("format version 2"), "{said}");
+    assert!(said.contains("format version 3"), "{said}");
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn damage_is_found_when_a_bus_is_opened() {
         (
             "an output changed",
             |place| flip(place, EPOCHS, 8),
-            Ok(()),
+            Err("0.jsonl is damaged at byte 0: "),
             Err("at byte 8: its bytes are not the committed ones"),
         ),
         (
@@ -207,8 +207,8 @@ fn damage_is_found_when_a_bus_is_opened() {
         (
             "from the future",
             |place| flip(place, JOURNAL, 18),
-            Err("format version 0, but this softstake reads version 1"),
-            Err("format version 0, but this softstake reads version 1"),
+            Err("format version 3, but this softstake reads version 2"),
+            Err("format version 3, but this softstake reads version 2"),
         ),
     ];
     for (name, change, after_close, after_kill) in cases {
@@ -258,13 +258,68 @@ fn a_journal_damaged_in_the_middle_is_not_a_torn_one() {
 }
 
 #[test]
+fn each_changed_byte_of_what_was_written_is_found() {
+    let place = place(true);
+    for name in [EPOCHS, LEDGER] {
+        let right = fs::read(place.file(name)).unwrap();
+        for at in 0..right.len() {
+            let mut bytes = right.clone();
+            bytes[at] ^= 1 << (at % 8);
+            place.write(name, bytes);
+            assert!(error(place.open()).contains(" is damaged at byte "), "{name}, {at}");
+            let compared = ReadOnlyDir::open(place.path()).unwrap().compare_written(&mut |_, _| {});
+            let compared = compared.unwrap();
+            assert_eq!(compared.damaged.len(), 1, "{name}, {at}");
+            assert_eq!((compared.files, compared.bytes), (2, 40));
+        }
+        place.write(name, right);
+    }
+    place.open().unwrap();
+}
+
+/// A file without a line feed, or with a frame that claims to be long, is not read into memory as a whole.
+#[test]
+fn records_longer_than_the_memory_for_them() {
+    let place = Place::new();
+    let bus = place.open().unwrap();
+    let long = vec![b'x'; 900_000];
+    for value in [&long[..], b"short", &long[..700_000], b""] {
+        commit(&bus, epochs(), value).unwrap();
+        commit(&bus, ledger(), value).unwrap();
+    }
+    bus.close().unwrap();
+    let reading = ReadOnlyDir::open(place.path()).unwrap();
+    let compared = reading.compare_written(&mut |_, _| {}).unwrap();
+    assert!(compared.damaged.is_empty(), "{:?}", compared.damaged);
+    place.open().unwrap();
+    // The length of the third frame.
+    let third = 8 + 900_000 + 8 + 5;
+    let mut bytes = fs::read(place.file(LEDGER)).unwrap();
+    bytes[third + 3] ^= 0x80;
+    place.write(LEDGER, bytes);
+    let mut bytes = fs::read(place.file(EPOCHS)).unwrap();
+    bytes.fill(0);
+    place.write(EPOCHS, bytes);
+    let compared = reading.compare_written(&mut |_, _| {}).unwrap();
+    let damaged: Vec<String> = compared.damaged.iter().map(ToString::to_string).collect();
+    assert!(
+        damaged[0].contains(&format!("0.log is damaged at byte {third}: the checksum")),
+        "{damaged:?}"
+    );
+    assert!(
+        damaged[1].contains("0.jsonl is damaged at byte 0: line 1 is not JSON"),
+        "{damaged:?}"
+    );
+}
+
+#[test]
 fn the_error_of_a_damaged_frame_names_its_byte() {
     for at in 13..27 {
         let place = place(true);
+        let bus = place.open().unwrap();
         let mut bytes = fs::read(place.file(LEDGER)).unwrap();
         bytes[at] ^= 1;
         place.write(LEDGER, bytes);
-        let bus = place.open().unwrap();
         let mut reader = bus.open(ledger(), &Mark::default()).unwrap();
         reader.read(13, Offset::NO_LIMIT).unwrap();
         let error = error(reader.read(13, Offset::NO_LIMIT));

@@ -1,0 +1,3 @@
+//! The bus in a directory: what its files must be, and what is noticed when they are not.
+
+mod written;

@@ -6,6 +6,7 @@ mod interface;
 mod outputs;
 mod position;
 mod running_digest;
+mod topic_names;
 
 pub mod archive;
 pub mod dir;

@@ -79,7 +79,7 @@ impl RecordDigest {
 
     /// The length of the record in bytes.
     #[must_use]
-    pub const fn len(self) -> u64 {
+    pub const fn bytes(self) -> u64 {
         self.len
     }
 }

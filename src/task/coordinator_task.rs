@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::bus::{Batch, Log, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
+use crate::core::contract::decision::Decision;
 use crate::core::coordinate::Coordinator;
 use crate::core::protocol::codec;
 use crate::core::values::offset::Offset;
@@ -67,6 +68,24 @@ impl CoordinatorTask {
     }
 }
 
+/// Warns of each epoch that was closed before any source record was written. That is legal, but mostly a producer writes to a wrong name.
+fn warn_of_empty_cuts(outputs: &Outputs) -> Result<(), FoldError> {
+    for (_, _, value) in outputs.iter().filter(|(to, ..)| to.topic == Topic::Decisions) {
+        if let Decision::Cut { asset, epoch, cut, .. } = Decision::read(value)?
+            && cut.0.values().all(|offset| *offset == Offset::START)
+        {
+            tracing::warn!(
+                %asset,
+                %epoch,
+                "epoch {epoch} of {asset} is closed, but no source topic has ever had a record, so nobody holds anything; \
+                 check where the exchange publishes: the source topics are {}",
+                Topic::SOURCES.map(Topic::name).join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
 impl Fold for CoordinatorTask {
     fn inputs(&self) -> &[TopicPartition] {
         &INPUTS
@@ -97,6 +116,7 @@ impl Fold for CoordinatorTask {
             .count();
         if !context.recovering {
             Stats::add(&self.stats.seals, seals as u64);
+            warn_of_empty_cuts(context.outputs)?;
         }
         Ok(batch.len())
     }

@@ -10,6 +10,7 @@ use crate::bus::dir::disk::{Disk, RealDisk};
 use crate::bus::dir::files::Files;
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::lock;
+use crate::bus::dir::names::{NameWatch, unread_names};
 use crate::bus::dir::watch::Watch;
 use crate::bus::dir::writer::{PreparedCommit, Writer, WriterOptions};
 use crate::bus::error::{CommitError, OpenError, ReadError};
@@ -39,6 +40,7 @@ pub struct DirBus {
     identity: String,
     committed: Arc<Committed>,
     watch: Watch,
+    names: NameWatch,
     commits: CommitQueue,
 }
 
@@ -46,8 +48,8 @@ impl DirBus {
     /// Locks the bus at `path` for this process, and recovers it to its last commit.
     ///
     /// # Errors
-    /// `Missing` if `path` is no folder; `Locked` if another process has the bus (nothing is written then); `Version` or `Damaged` if a softstake
-    /// of this version did not leave these files.
+    /// `Missing` if `path` is no folder. `WrongNames` if it has topics or partitions under wrong names. `Locked` if another process has the bus
+    /// (nothing is written then). `Version` or `Damaged` if a softstake of this version did not leave these files.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         let options = WriterOptions {
             sync: options.sync,
@@ -58,6 +60,13 @@ impl DirBus {
 
     pub(super) fn open_on(disk: Box<dyn Disk>, path: &Path, options: WriterOptions) -> Result<Self, OpenError> {
         let layout = DirLayout::of(path)?;
+        let names = unread_names(&layout)?;
+        if !names.wrong.is_empty() {
+            return Err(OpenError::WrongNames {
+                path: path.to_path_buf(),
+                names: names.wrong,
+            });
+        }
         let lock = lock::acquire(&layout)?;
         let committed = Arc::new(Committed::default());
         let writer = Writer::recover(disk, layout.clone(), options, Arc::clone(&committed))?;
@@ -65,6 +74,7 @@ impl DirBus {
             identity: writer.identity().to_owned(),
             commits: CommitQueue::new(path.to_path_buf(), writer, lock),
             watch: Watch::new(Topic::ALL.into_iter().filter(|topic| topic.kind() == TopicKind::Input)),
+            names: NameWatch::default(),
             files: Files::new(layout),
             committed,
         })
@@ -116,6 +126,7 @@ impl Log for DirBus {
     }
 
     fn wait(&self, seen: u64, at_most: Duration) -> Result<u64, ReadError> {
+        self.names.look(self.files.layout())?;
         Ok(self.watch.wait(self.files.layout(), &self.committed, seen, at_most)?)
     }
 }

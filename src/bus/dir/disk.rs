@@ -1,6 +1,6 @@
 //! The operations that change the disk, behind a trait: the crash tests stop at each of them.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -39,10 +39,12 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> Result<File, FileError> {
+        is_regular(path)?;
         File::create(path).map_err(FileError::io("create", path))
     }
 
     fn open(&self, path: &Path) -> Result<File, FileError> {
+        is_regular(path)?;
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -108,22 +110,44 @@ pub(super) fn is_regular(path: &Path) -> Result<bool, FileError> {
 }
 
 fn expect_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        return Ok(());
-    }
-    Err(FileError::NotAFile {
+    let kind = other_kind(metadata.file_type());
+    kind.map_or(Ok(()), |kind| Err(not_a_file(path, kind)))
+}
+
+fn not_a_file(path: &Path, kind: &'static str) -> FileError {
+    FileError::NotAFile {
         path: path.to_path_buf(),
-        kind: if kind.is_dir() {
-            "a folder"
-        } else if kind.is_fifo() {
-            "a FIFO"
-        } else if kind.is_socket() {
-            "a socket"
-        } else {
-            "a device"
-        },
-    })
+        kind,
+    }
+}
+
+/// # Errors
+/// `NotAFile` if this name, which exists, is not that of a file.
+pub(super) fn expect_file(path: &Path) -> Result<(), FileError> {
+    kind_of(path)?.map_or(Ok(()), |kind| Err(not_a_file(path, kind)))
+}
+
+/// What has this name, with its article, if it is no regular file. The name exists.
+pub(super) fn kind_of(path: &Path) -> Result<Option<&'static str>, FileError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(other_kind(metadata.file_type())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some("a link to nothing")),
+        Err(error) => Err(FileError::io("look at", path)(error)),
+    }
+}
+
+fn other_kind(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a FIFO")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
 }
 
 /// Appends up to `len` bytes at byte `at` of a file to `buffer`; fewer only at the end of the file. Returns how many.

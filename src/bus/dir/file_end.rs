@@ -23,7 +23,7 @@ pub(super) struct FileEnd {
 impl FileEnd {
     /// Moves past the next record.
     pub(super) fn add(&mut self, record: RecordDigest) {
-        self.bytes += record.len();
+        self.bytes += record.bytes();
         self.records += 1;
         self.digest.link(record);
     }

@@ -1,7 +1,6 @@
 //! Inner topics: binary records in frames `[length][checksum][value]`. A record's offset is the byte at which its frame begins.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use crc32fast::Hasher;
 
 use crate::bus::batch::Batch;
 use crate::bus::dir::committed::Bound;
-use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::disk::{at_most, open_regular, read_at, to_u64};
 use crate::bus::dir::prefix::changed;
 use crate::bus::error::{CommitError, FileError, ReadError};
 use crate::bus::interface::Reader;
@@ -67,8 +66,8 @@ impl FrameCheck {
         }
     }
 
-    pub(super) fn is_right(self) -> bool {
-        self.expected == Some(self.hasher.finalize())
+    pub(super) fn is_right(&self) -> bool {
+        self.expected == Some(self.hasher.clone().finalize())
     }
 }
 
@@ -138,11 +137,7 @@ impl FrameReader {
             Bound::File => None,
         };
         if self.file.is_none() {
-            match File::open(&self.path) {
-                Ok(file) => self.file = Some(file),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(FileError::io("open", &self.path)(error)),
-            }
+            self.file = open_regular(&self.path)?;
         }
         match (committed, &self.file) {
             (Some(committed), _) => Ok(committed),

@@ -10,7 +10,7 @@ use crc32fast::Hasher;
 use memchr::memmem;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::bus::dir::disk::{Disk, at_most, read_at, to_u64};
+use crate::bus::dir::disk::{Disk, at_most, open_regular, read_at, to_u64};
 use crate::bus::dir::file_end::{Checkpoints, FileEnd};
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::FileError;
@@ -230,10 +230,8 @@ impl JournalReader {
     /// Opens the journal and reads its snapshot; `None` if there is no journal.
     pub(super) fn open(layout: &DirLayout) -> Result<Option<(Self, JournalSnapshot)>, FileError> {
         let path = layout.journal();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(FileError::io("open", path)(error)),
+        let Some(file) = open_regular(&path)? else {
+            return Ok(None);
         };
         let size = file.metadata().map_err(FileError::io("look at", &path))?.len();
         let mut reader = Self {

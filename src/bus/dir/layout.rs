@@ -4,8 +4,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::bus::dir::disk::expect_file;
 use crate::bus::error::{FileError, OpenError};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
+
+/// The name of the folder of softstake's own files.
+pub(super) const OWN: &str = ".softstake";
 
 #[derive(Debug, Clone)]
 pub(super) struct DirLayout {
@@ -30,7 +34,7 @@ impl DirLayout {
 
     /// The folder of softstake's own files.
     pub(super) fn own(&self) -> PathBuf {
-        self.root.join(".softstake")
+        self.root.join(OWN)
     }
 
     pub(super) fn lock(&self) -> PathBuf {
@@ -57,6 +61,9 @@ impl DirLayout {
     }
 
     /// The partitions of `topic` that have a file, in ascending order.
+    ///
+    /// # Errors
+    /// `NotAFile` if something else has the name of a partition.
     pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, FileError> {
         let folder = self.folder(topic);
         let entries = match fs::read_dir(&folder) {
@@ -72,16 +79,18 @@ impl DirLayout {
                 continue;
             };
             let kind = entry.file_type().map_err(FileError::io("look at", entry.path()))?;
-            if !kind.is_dir() {
-                partitions.push(number);
+            // It may be a link to a file.
+            if !kind.is_file() {
+                expect_file(&entry.path())?;
             }
+            partitions.push(number);
         }
         partitions.sort_unstable();
         Ok(partitions)
     }
 }
 
-const fn suffix(topic: Topic) -> &'static str {
+pub(super) const fn suffix(topic: Topic) -> &'static str {
     match topic.kind() {
         TopicKind::Input | TopicKind::Output => ".jsonl",
         TopicKind::Inner => ".log",
@@ -89,7 +98,7 @@ const fn suffix(topic: Topic) -> &'static str {
 }
 
 /// The partition of a file name. `01.jsonl` has none: two names for one partition would be two logs.
-fn number(name: &str, suffix: &str) -> Option<u32> {
+pub(super) fn number(name: &str, suffix: &str) -> Option<u32> {
     let digits = name.strip_suffix(suffix)?;
     let number: u32 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)

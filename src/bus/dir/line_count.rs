@@ -1,15 +1,13 @@
 //! The number of lines in a growing file. Each byte is searched once.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use memchr::{memchr_iter, memrchr};
 
 use crate::bus::dir::committed::lock;
-use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::disk::{at_most, open_regular, read_at, to_u64};
 use crate::bus::dir::prefix::{CHUNK, SEARCHED_AGAIN, changed};
 use crate::bus::error::{FileError, ReadError};
 use crate::core::contract::topic::TopicPartition;
@@ -39,11 +37,7 @@ impl LineCount {
 
     /// The number of whole lines in the file now.
     pub(super) fn lines(&mut self, partition: TopicPartition, path: &Path) -> Result<u64, ReadError> {
-        let file = match File::open(path) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(FileError::io("open", path)(error).into()),
-        };
+        let file = open_regular(path)?;
         let size = match &file {
             Some(file) => file.metadata().map_err(FileError::io("look at", path))?.len(),
             None => 0,

@@ -11,7 +11,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::bus::batch::Batch;
 use crate::bus::dir::committed::{Bound, lock};
-use crate::bus::dir::disk::{at_most, read_at, to_u64};
+use crate::bus::dir::disk::{at_most, open_regular, read_at, to_u64};
 use crate::bus::dir::line_count::LineCount;
 use crate::bus::dir::prefix::{CHUNK, Prefix, SEARCHED_AGAIN, changed, evidence};
 use crate::bus::error::{FileError, ReadError};
@@ -108,22 +108,16 @@ impl LineReader {
         };
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.open = None;
-                self.known = 0;
-                return if self.done.bytes == 0 {
-                    Ok(())
-                } else {
-                    Err(self.changed(GONE.to_owned()))
-                };
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.gone(),
             Err(error) => return Err(FileError::io("look at", &self.path)(error).into()),
         };
         let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         let same = self.open.as_ref().is_some_and(|open| open.id == id(&metadata));
         let mut size = metadata.len();
         if !same {
-            let file = File::open(&self.path).map_err(FileError::io("open", &self.path))?;
+            let Some(file) = open_regular(&self.path)? else {
+                return self.gone();
+            };
             let metadata = file.metadata().map_err(FileError::io("look at", &self.path))?;
             size = metadata.len();
             let id = id(&metadata);
@@ -147,6 +141,16 @@ impl LineReader {
         }
         self.known = size;
         Ok(())
+    }
+
+    /// There is no file now.
+    fn gone(&mut self) -> Result<(), ReadError> {
+        self.open = None;
+        self.known = 0;
+        match self.done.bytes {
+            0 => Ok(()),
+            _ => Err(self.changed(GONE.to_owned())),
+        }
     }
 
     fn expect(&self, size: u64) -> Result<(), ReadError> {

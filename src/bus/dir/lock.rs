@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 
+use crate::bus::dir::disk::is_regular;
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{FileError, OpenError};
 
@@ -17,6 +18,7 @@ pub(super) fn acquire(layout: &DirLayout) -> Result<File, OpenError> {
         return Err(FileError::io("create", own)(error).into());
     }
     let path = layout.lock();
+    is_regular(&path)?;
     let file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -13,6 +13,7 @@ mod layout;
 mod line_count;
 mod line_reader;
 mod lock;
+mod names;
 mod prefix;
 mod read_only;
 mod stored_records;
@@ -24,5 +25,6 @@ mod writer;
 mod tests;
 
 pub use bus::{DirBus, Options};
+pub use names::UnreadNames;
 pub use read_only::ReadOnlyDir;
 pub use verify::WrittenFiles;

@@ -9,6 +9,7 @@ use crate::bus::dir::committed::{Bound, Committed, lock};
 use crate::bus::dir::files::Files;
 use crate::bus::dir::journal::JournalReader;
 use crate::bus::dir::layout::DirLayout;
+use crate::bus::dir::names::{self, UnreadNames};
 use crate::bus::dir::prefix;
 use crate::bus::dir::verify::{self, WRITTEN_WITHIN, WrittenFiles};
 use crate::bus::dir::watch::Watch;
@@ -49,6 +50,14 @@ impl ReadOnlyDir {
             files: Files::new(layout),
             positions: Mutex::default(),
         })
+    }
+
+    /// The names in the directory that are not read.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed.
+    pub fn unread_names(&self) -> Result<UnreadNames, FileError> {
+        names::unread_names(self.files.layout())
     }
 
     /// Reads all output and inner files, and compares them with what was committed. `read` learns how many bytes are done, and of how many.

@@ -258,10 +258,10 @@ impl RecordCheck {
         }
     }
 
-    fn is_right(self) -> bool {
+    fn is_right(&self) -> bool {
         match self {
             Self::Frame(check) => check.is_right(),
-            Self::Line(right) => right == Some(true),
+            Self::Line(right) => *right == Some(true),
         }
     }
 }

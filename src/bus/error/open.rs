@@ -11,6 +11,13 @@ use crate::core::contract::topic::Topic;
 pub enum OpenError {
     #[error("there is no bus directory at {path}: create it, or correct --bus")]
     Missing { path: PathBuf },
+    /// Records under these names would not be read.
+    #[error("the bus at {path} has names that are not read, so nothing was started: {}", names.join("; "))]
+    WrongNames {
+        path: PathBuf,
+        /// A sentence for each.
+        names: Vec<String>,
+    },
     #[error("the bus at {path} is in use by another softstake process: stop that process first, or wait for it")]
     Locked { path: PathBuf },
     /// A command that commits was given an archive.
@@ -31,9 +38,11 @@ impl OpenError {
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
         match self {
-            Self::Missing { .. } | Self::Locked { .. } | Self::Archive { .. } | Self::Thread { .. } => {
-                Reaction::StopTask
-            }
+            Self::Missing { .. }
+            | Self::WrongNames { .. }
+            | Self::Locked { .. }
+            | Self::Archive { .. }
+            | Self::Thread { .. } => Reaction::StopTask,
             Self::NoTopic { .. } => Reaction::TryAgain,
             Self::File(error) => error.reaction(),
             Self::Broker(error) => error.reaction(),

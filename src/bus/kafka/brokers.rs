@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -18,6 +19,7 @@ use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::position;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Position, TaskId};
+use crate::bus::topic_names::{has_prefix, meant_topic};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 use crate::core::values::offset::Offset;
 
@@ -156,6 +158,20 @@ impl Brokers {
         Ok(numbers)
     }
 
+    /// Warns of topics that look as if they should be read, but are not. Topics that this client may not see are not found.
+    pub(super) fn warn_of_unread_topics(&self) {
+        let metadata = match self.client.fetch_metadata(None, LOOK_UP) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                tracing::warn!("cannot look for topics with misspelt names: {error}");
+                return;
+            }
+        };
+        for warning in unread_topics(metadata.topics().iter().map(MetadataTopic::name)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     pub(super) fn forget_partitions(&self) {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -184,6 +200,37 @@ impl Brokers {
             _ => Ok(None),
         }
     }
+}
+
+/// This many topics with one of our prefixes are named, if none of ours is like them.
+const NAMED: usize = 5;
+
+/// A warning for each topic that was probably meant to be one of ours, and one for all others with one of our prefixes.
+fn unread_topics<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut others = Vec::new();
+    for name in names.filter(|name| has_prefix(name) && Topic::from_name(name).is_none()) {
+        match meant_topic(name) {
+            Some(topic) => warnings.push(format!("topic {} is not read: did you mean {topic}?", name)),
+            None => others.push(name),
+        }
+    }
+    if !others.is_empty() {
+        others.sort_unstable();
+        let more = others.len().saturating_sub(NAMED);
+        others.truncate(NAMED);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        warnings.push(format!(
+            "topics are not read, though they begin like ours: {}{more}; the source topics are {}",
+            others.join(", "),
+            Topic::SOURCES.map(Topic::name).join(", ")
+        ));
+    }
+    warnings
 }
 
 pub(super) fn range<C: rdkafka::consumer::ConsumerContext>(
@@ -223,5 +270,37 @@ fn cluster_id(
             return Ok(None);
         }
         std::thread::sleep(TRY_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_that_look_like_ours_are_told() {
+        let names = [
+            "exchange.deposits",
+            "exchange.deposit",
+            "softstake.controls",
+            "exchange.orders",
+            "exchange.quotes",
+            "__consumer_offsets",
+            "deposits",
+            "payments",
+        ];
+        assert_eq!(
+            unread_topics(names.into_iter()),
+            [
+                "topic exchange.deposit is not read: did you mean exchange.deposits?",
+                "topic softstake.controls is not read: did you mean softstake.control?",
+                "topics are not read, though they begin like ours: exchange.orders, exchange.quotes; the source topics are \
+                 exchange.deposits, exchange.withdrawals, exchange.trades, exchange.transfers, exchange.accounts",
+            ]
+        );
+        let many: Vec<String> = (0..9).map(|n| format!("exchange.orders-number-{n}")).collect();
+        let found = unread_topics(many.iter().map(String::as_str));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("exchange.orders-number-4 and 4 more; "), "{found:?}");
     }
 }

@@ -42,6 +42,7 @@ impl KafkaBus {
                 return Err(OpenError::NoTopic { topic });
             }
         }
+        brokers.warn_of_unread_topics();
         let (settings, signal) = (Arc::clone(&brokers.settings), Arc::clone(&brokers.signal));
         let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal))?;
         member.join()?;

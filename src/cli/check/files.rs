@@ -1,10 +1,11 @@
 //! Files in a bus directory that are not read, or not completely.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::bus::{Topic, TopicKind};
+use crate::bus::dir::ReadOnlyDir;
+use crate::bus::{FileError, Log, ReadError, Topic, TopicKind};
 use crate::cli::outcome::Failure;
 
 /// Problems keep records from being read; notes do not.
@@ -14,74 +15,43 @@ pub(super) struct FileFindings {
     pub(super) notes: Vec<String>,
 }
 
-/// Lists the directory of a bus.
-pub(super) fn look(root: &Path) -> Result<FileFindings, Failure> {
-    let failed = |error: io::Error| Failure::Failed(format!("cannot read the folder {}: {error}", root.display()));
-    let mut findings = FileFindings::default();
-    for entry in sorted(root).map_err(failed)? {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name == ".softstake" {
-            continue;
-        }
-        let folder = entry.path().is_dir();
-        match Topic::from_name(&name) {
-            Some(topic) if !folder => {
-                findings
-                    .problems
-                    .push(format!("{name} is a file; topic {topic} is a folder of partitions"));
+/// Looks at the names in the directory `root` of a bus, and at the ends of its input files.
+pub(super) fn look(bus: &ReadOnlyDir, root: &Path) -> Result<FileFindings, Failure> {
+    let names = bus.unread_names()?;
+    let mut findings = FileFindings {
+        problems: names.wrong,
+        notes: names.ignored.iter().map(|name| format!("{name} is not read")).collect(),
+    };
+    for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() == TopicKind::Input) {
+        for number in partitions(bus, topic)? {
+            let name = format!("{topic}/{number}.jsonl");
+            let path = root.join(&name);
+            let torn = torn(&path)
+                .map_err(|error| Failure::Failed(format!("cannot read the file {}: {error}", path.display())))?;
+            if let Some(bytes) = torn {
+                findings.notes.push(format!(
+                    "{name} ends in {bytes} bytes without a line feed: that record is not complete yet"
+                ));
             }
-            Some(topic) if topic.kind() == TopicKind::Input => {
-                look_at_topic(topic, &entry.path(), &mut findings).map_err(failed)?;
-            }
-            Some(_) => {}
-            None => findings
-                .notes
-                .push(format!("{name} is not a topic, and is not checked")),
         }
     }
     Ok(findings)
 }
 
-fn look_at_topic(topic: Topic, folder: &Path, findings: &mut FileFindings) -> io::Result<()> {
-    for entry in sorted(folder)? {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let shown = format!("{topic}/{name}");
-        let number = name
-            .strip_suffix(".jsonl")
-            .and_then(|digits| Some((digits, digits.parse::<u32>().ok()?)));
-        match number {
-            None => findings
-                .notes
-                .push(format!("{shown} is not a partition, and is not checked")),
-            Some((digits, number)) if digits != number.to_string() => findings.problems.push(format!(
-                "{shown} is not read: the file of partition {number} is {topic}/{number}.jsonl"
-            )),
-            Some((_, number)) if topic == Topic::Control && number != 0 => {
-                findings
-                    .problems
-                    .push(format!("{shown} is not read: {topic} has one partition, 0.jsonl"));
+/// The partitions of a topic whose names are right. The others are problems already.
+pub(super) fn partitions(bus: &ReadOnlyDir, topic: Topic) -> Result<Vec<u32>, ReadError> {
+    match bus.partitions(topic) {
+        Err(ReadError::File(FileError::NotAFile { .. })) => Ok(Vec::new()),
+        Err(ReadError::File(FileError::Io { source, .. })) if source.kind() == io::ErrorKind::NotADirectory => {
+            Ok(Vec::new())
+        }
+        mut partitions => {
+            if let Ok(partitions) = &mut partitions {
+                partitions.retain(|number| topic != Topic::Control || *number == 0);
             }
-            Some(_) if entry.path().is_dir() => {
-                findings
-                    .problems
-                    .push(format!("{shown} is a folder; a partition is a file"));
-            }
-            Some(_) => {
-                if let Some(bytes) = torn(&entry.path())? {
-                    findings.notes.push(format!(
-                        "{shown} ends in {bytes} bytes without a line feed: that record is not complete yet"
-                    ));
-                }
-            }
+            partitions
         }
     }
-    Ok(())
-}
-
-fn sorted(folder: &Path) -> io::Result<Vec<DirEntry>> {
-    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(DirEntry::file_name);
-    Ok(entries)
 }
 
 /// Bytes after the last line feed, if there are any.
@@ -106,6 +76,8 @@ fn torn(path: &Path) -> io::Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -118,9 +90,9 @@ mod tests {
             ("exchange.trades/01.jsonl", b"{}\n"),
             ("exchange.trades/notes.txt", b"hello"),
             ("softstake.control/0.jsonl", b"{}\n"),
-            ("softstake.control/1.jsonl", b"{}\n"),
+            ("softstake.control/1.jsonl", b"{}\n{}"),
             ("exchange.tradez/0.jsonl", b"{}\n"),
-            (".softstake/lock", b""),
+            ("orders/0.jsonl", b"{}\n"),
             ("softstake.epochs/0.jsonl", b"{}"),
         ] {
             let path = root.path().join(path);
@@ -128,21 +100,23 @@ mod tests {
             fs::write(path, bytes).unwrap();
         }
         fs::write(root.path().join("exchange.deposits"), "{}").unwrap();
-        let findings = look(root.path()).unwrap();
+        let findings = look(&ReadOnlyDir::open(root.path()).unwrap(), root.path()).unwrap();
         assert_eq!(
             findings.problems,
             [
-                "exchange.deposits is a file; topic exchange.deposits is a folder of partitions",
-                "exchange.trades/01.jsonl is not read: the file of partition 1 is exchange.trades/1.jsonl",
-                "softstake.control/1.jsonl is not read: softstake.control has one partition, 0.jsonl",
+                "exchange.deposits is a file, but topic exchange.deposits is a folder of partitions: \
+                 move its records to exchange.deposits/0.jsonl",
+                "exchange.trades/01.jsonl is not a partition: did you mean exchange.trades/1.jsonl? Rename it, or move it away",
+                "exchange.tradez is not a topic: did you mean exchange.trades? Rename it, or move it out of the bus",
+                "softstake.control/1.jsonl is not read: softstake.control has one partition, 0.jsonl. \
+                 Append its records there, and move it away",
             ]
         );
         assert_eq!(
             findings.notes,
             [
+                "orders is not read",
                 "exchange.trades/0.jsonl ends in 2 bytes without a line feed: that record is not complete yet",
-                "exchange.trades/notes.txt is not a partition, and is not checked",
-                "exchange.tradez is not a topic, and is not checked",
             ]
         );
     }

@@ -85,7 +85,7 @@ struct PartitionCheck<'a> {
 pub(super) fn check(address: &BusAddress, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
-    let mut report = read(&opened, address, files::look(root)?)?;
+    let mut report = read(&opened, address, files::look(&opened, root)?)?;
     check_written(&opened, &mut report)?;
     if json {
         out.json(&report)?;
@@ -113,10 +113,7 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Resu
     // The control topic comes first, as in a run: it has the listings.
     let mut known = KnownAssets::default();
     for topic in [Topic::Control].into_iter().chain(Topic::SOURCES) {
-        let mut partitions = bus.partitions(topic)?;
-        if topic == Topic::Control {
-            partitions.retain(|partition| *partition == 0);
-        }
+        let partitions = files::partitions(bus, topic)?;
         let mut counts = TopicReport {
             topic: topic.name(),
             partitions: partitions.len(),
@@ -288,86 +285,6 @@ fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
     };
     write_line!(out)?;
     write_line!(out, "Written by softstake: {files} with {bytes}{damaged}.")?;
-    let verdict = if self.partition.topic == Topic::Control {
-            known.apply_control(&envelope)?;
-            SourceVerdict::Applied
-        } else {
-            known.judge_source(&envelope, unlisted)?
-        };
-        if verdict == SourceVerdict::Applied {
-            vacant.insert(fingerprint);
-        }
-        Ok(())
-    }
-
-    fn reject(&mut self, offset: Offset, rejection: Rejection) {
-        self.topic.refused += 1;
-        let refused = self.refused.entry(rejection.code.name()).or_default();
-        refused.count += 1;
-        if refused.examples.len() < EXAMPLES {
-            refused.examples.push(Example {
-                file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
-                line: offset.line(),
-                reason: rejection.reason,
-            });
-        }
-    }
-}
-
-fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
-    let mut table = TextTable::new(&[
-        "topic",
-        ">partitions",
-        ">records",
-        ">blank",
-        ">duplicates",
-        ">would be refused",
-    ]);
-    for topic in &report.topics {
-        table.row([
-            topic.topic,
-            &topic.partitions.to_string(),
-            &count(topic.records),
-            &count(topic.blank),
-            &count(topic.duplicates),
-            &count(topic.refused),
-        ]);
-    }
-    table.write(out)?;
-    for (code, refused) in &report.refused {
-        write_line!(out)?;
-        write_line!(out, "{code}: {}", count(refused.count))?;
-        for Example { file, line, reason } in &refused.examples {
-            write_line!(out, "  {file}:{line}  {}", reason)?;
-        }
-    }
-    if !report.unlisted.is_empty() {
-        write_line!(out)?;
-        write_line!(out, "Postings ignored, because their asset is not listed:")?;
-        for (asset, postings) in &report.unlisted {
-            write_line!(out, "  {asset} {}", count(*postings))?;
-        }
-    }
-    for (title, findings) in [("Problems", &report.problems), ("Notes", &report.notes)] {
-        if !findings.is_empty() {
-            write_line!(out)?;
-            write_line!(out, "{title}:")?;
-        }
-        for finding in findings {
-            write_line!(out, "  {}", finding)?;
-        }
-    }
-    let WrittenReport { files, bytes, damaged } = &report.written;
-    let files = counted(*files, "file", "files");
-    let bytes = counted(*bytes, "byte", "bytes");
-    match damaged {
-        0 => writeln!(out, "\nWritten by softstake: {files} with {bytes}, all as committed.")?,
-        _ => writeln!(
-            out,
-            "\nWritten by softstake: {files} with {bytes}; {} damaged.",
-            count(*damaged as u64)
-        )?,
-    }
     let verdict = if report.refused.is_empty() && report.problems.is_empty() {
         "Every record would be read, and none rejected"
     } else {

@@ -31,6 +31,11 @@ impl Process {
         Self(start(command))
     }
 
+    /// A process that has started.
+    pub fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// `softstake run` on this bus. It does not stop when idle.
     pub fn running(place: &Place, partitions: Option<u32>) -> Self {
         let mut command = on_bus("run", &place.bus());

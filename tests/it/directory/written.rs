@@ -159,7 +159,6 @@ fn digit(text: &str, line: usize) -> usize {
 fn in_a_large_file_the_part_with_the_difference_is_named() {
     let place = settled(8_000);
     without_dead_letter(&place);
-    place.run(None);
     succeed(&mut check(&place));
     let file = place.bus().join(WRITTEN[0]);
     let right = fs::read_to_string(&file).expect("the file");

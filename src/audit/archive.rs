@@ -200,10 +200,7 @@ fn copy(
     if from >= end {
         return Ok(());
     }
-    let mark = Mark {
-        offset: from,
-        evidence: Vec::new(),
-    };
+    let mark = Mark::at(from);
     let mut reader = bus.open(partition, &mark)?;
     let mut building = SegmentBuilder::default();
     loop {

@@ -192,10 +192,7 @@ pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<To
 fn sealed(bus: &dyn Log, read_to: Offset, deployment: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, AuditError> {
     let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
     // The retention of the inbox may be shorter than that of the other topics.
-    let mark = Mark {
-        offset: bus.start(INBOX)?,
-        evidence: Vec::new(),
-    };
+    let mark = Mark::at(bus.start(INBOX)?);
     scan_range(bus, INBOX, &mark, read_to, |record| {
         if let Inbox::Receipt { at, .. } = codec::decode(record.value, "a record of the inbox")? {
             let (count, partitions) = receipts.entry(at).or_default();

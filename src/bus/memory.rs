@@ -198,6 +198,7 @@ impl Reader for MemoryReader {
                 }
                 let start = bytes.len();
                 bytes.extend_from_slice(&log.bytes[range.clone()]);
+                self.mark.add(&log.bytes[range.clone()]);
                 records.push((*offset, start..bytes.len()));
                 let next = log.records.get(first + index + 1);
                 self.mark.offset = next.map_or(log.end, |(offset, _)| *offset);

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bus::running_digest::RunningDigest;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
@@ -59,13 +60,41 @@ impl fmt::Display for TaskId {
 
 /// A reader's position in one partition: the next offset to read, and evidence of the records before it.
 ///
-/// When a task continues from a mark, the bus uses the evidence to check that the records read before are unchanged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Two marks at one offset with the same digest were made on the same log. When a task continues from a mark, the bus checks that the records read
+/// before are unchanged, as far as it can without reading all of them again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// The offset of the next record to read.
     pub offset: Offset,
+    /// The digest of all records before it. `None` if they are unknown, because the mark was made from an offset alone.
+    pub digest: Option<RunningDigest>,
     /// Only the bus that made it can interpret it. Empty at the start of a partition.
     pub evidence: Vec<u8>,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self::at(Offset::START)
+    }
+}
+
+impl Mark {
+    /// A mark at an offset of which nothing else is known.
+    #[must_use]
+    pub fn at(offset: Offset) -> Self {
+        Self {
+            offset,
+            digest: (offset == Offset::START).then_some(RunningDigest::EMPTY),
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Adds a record to the digest.
+    pub fn add(&mut self, record: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.add(record);
+        }
+    }
 }
 
 /// A task's position: a mark for each partition it reads, and a cursor within work that takes many transactions.
@@ -95,16 +124,148 @@ impl Position {
     pub fn offset(&self, partition: TopicPartition) -> Offset {
         self.inputs.get(&partition).map_or(Offset::START, |mark| mark.offset)
     }
+
+    /// Whether a task reaches this position before `later`. Of two positions of one task on one log, one is at or past the other in every input.
+    #[must_use]
+    pub fn is_before(&self, later: &Self) -> bool {
+        if self.has_same_offsets(later) {
+            return self.cursor < later.cursor;
+        }
+        later
+            .inputs
+            .iter()
+            .any(|(partition, mark)| self.offset(*partition) < mark.offset)
+    }
+
+    /// Whether this position has read an input further than `other`, or is further within the same job. Two positions on different logs may each be past
+    /// the other.
+    #[must_use]
+    pub fn is_past(&self, other: &Self) -> bool {
+        if self.has_same_offsets(other) {
+            return self.cursor > other.cursor;
+        }
+        self.inputs
+            .iter()
+            .any(|(partition, mark)| mark.offset > other.offset(*partition))
+    }
+
+    /// Whether both have read each input to the same offset.
+    #[must_use]
+    pub fn has_same_offsets(&self, other: &Self) -> bool {
+        let all = self.inputs.keys().chain(other.inputs.keys());
+        all.copied()
+            .all(|partition| self.offset(partition) == other.offset(partition))
+    }
+
+    /// An input that both have read to the same offset, but with other records: so they are positions on two logs.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> Option<TopicPartition> {
+        let differs = |mark: &Mark, other: &Mark| {
+            mark.offset == other.offset
+                && mark.digest.is_some()
+                && other.digest.is_some()
+                && mark.digest != other.digest
+        };
+        let mut common = self
+            .inputs
+            .iter()
+            .filter_map(|(partition, mark)| Some((*partition, mark, other.inputs.get(partition)?)));
+        common
+            .find(|(_, mark, other)| differs(mark, other))
+            .map(|(partition, ..)| partition)
+    }
+
+    /// Whether a task is in the same state at both: it has read the same records of each input, and its cursor is the same.
+    #[must_use]
+    pub fn is_same_state(&self, other: &Self) -> bool {
+        let is_known = |position: &Self| position.inputs.values().all(|mark| mark.digest.is_some());
+        is_known(self)
+            && is_known(other)
+            && self.cursor == other.cursor
+            && self.has_same_offsets(other)
+            && self.contradicts(other).is_none()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A position that has read `decisions` and `trades` of two inputs.
+    fn position(decisions: &[&str], trades: &[&str], job: u32) -> Position {
+        let mark = |records: &[&str]| {
+            let mut mark = Mark::default();
+            records.iter().for_each(|record| mark.add(record.as_bytes()));
+            mark.offset = Offset::new(records.len() as u64);
+            mark
+        };
+        Position {
+            inputs: [
+                (Topic::Decisions.partition(0), mark(decisions)),
+                (Topic::Trades.partition(3), mark(trades)),
+            ]
+            .into(),
+            cursor: Cursor {
+                job,
+                reached: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn positions_of_one_log_are_ordered() {
+        let ordered = [
+            Position::default(),
+            position(&[], &["a"], 0),
+            position(&["d"], &["a"], 0),
+            position(&["d"], &["a"], 1),
+            position(&["d", "e"], &["a"], 0),
+            position(&["d", "e"], &["a", "b"], 0),
+        ];
+        for (a, earlier) in ordered.iter().enumerate() {
+            for (b, later) in ordered.iter().enumerate() {
+                assert_eq!(earlier.is_before(later), a < b, "{a} {b}");
+                assert_eq!(later.is_past(earlier), a < b, "{a} {b}");
+                assert_eq!(earlier.is_same_state(later), a == b, "{a} {b}");
+                assert_eq!(earlier.contradicts(later), None, "{a} {b}");
+            }
+        }
+        // No mark and a mark at the start are the same.
+        assert!(Position::default().is_same_state(&position(&[], &[], 0)));
+    }
+
+    #[test]
+    fn positions_of_two_logs_contradict_each_other_where_they_meet() {
+        let (decisions, trades) = (Topic::Decisions.partition(0), Topic::Trades.partition(3));
+        let ours = position(&["d"], &["a", "b"], 0);
+        for (theirs, input) in [
+            (position(&["x"], &["a", "b"], 0), Some(decisions)),
+            (position(&["d"], &["a", "x"], 0), Some(trades)),
+            // The same last record, and another before it.
+            (position(&["d"], &["x", "b"], 0), Some(trades)),
+            // Elsewhere they are at different offsets.
+            (position(&["x"], &["a", "b", "c"], 0), Some(decisions)),
+            (position(&["d"], &["x"], 0), None),
+        ] {
+            assert_eq!(ours.contradicts(&theirs), input, "{theirs:?}");
+            assert_eq!(theirs.contradicts(&ours), input, "{theirs:?}");
+            assert!(!ours.is_same_state(&theirs), "{theirs:?}");
+        }
+        // Each may be past the other.
+        let theirs = position(&["d", "e"], &["a"], 0);
+        assert!(ours.is_past(&theirs) && theirs.is_past(&ours));
+        // A mark whose records are unknown shows nothing.
+        let mut unknown = ours.clone();
+        unknown.inputs.insert(trades, Mark::at(Offset::new(2)));
+        assert_eq!(ours.contradicts(&unknown), None);
+        assert!(!ours.is_same_state(&unknown) && !unknown.is_same_state(&unknown));
+    }
+
     #[test]
     fn the_names_of_fields_in_manifests_do_not_change() {
         let mark = Mark {
             offset: Offset::new(7),
+            digest: Some(RunningDigest::from_bytes([0xab; RunningDigest::LEN])),
             evidence: vec![1],
         };
         let position = Position {
@@ -114,7 +275,11 @@ mod tests {
                 reached: vec![9],
             },
         };
-        let json = r#"{"inputs":{"exchange.trades:3":{"offset":7,"evidence":[1]}},"cursor":{"job":2,"place":[9]}}"#;
+        let json = concat!(
+            r#"{"inputs":{"exchange.trades:3":{"offset":7,"digest":"abababababababababababababababab","evidence":[1]}},"#,
+            r#""cursor":{"job":2,"place":[9]}}"#
+        );
         assert_eq!(serde_json::to_string(&position).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Position>(json).unwrap(), position);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// A chained digest over records in their order: `next = H(previous, length of the record, H(record))`, where `H` is XXH3 with 128 bits.
@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 /// XXH3 is no cryptographic hash, and collisions can be constructed.
 ///
 /// These bytes are stored, so the definition is a promise. A record of 300 bytes takes some 30 ns.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RunningDigest([u8; Self::LEN]);
 
 impl RunningDigest {
@@ -96,6 +96,29 @@ impl fmt::Debug for RunningDigest {
     }
 }
 
+/// As its 16 bytes; in a format for people, in hexadecimal.
+impl Serialize for RunningDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.collect_str(self);
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunningDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <[u8; Self::LEN]>::deserialize(deserializer).map(Self);
+        }
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = [0; Self::LEN];
+        hex::decode_to_slice(&text, &mut bytes)
+            .map_err(|_| serde::de::Error::custom("a digest has 32 hexadecimal digits"))?;
+        Ok(Self(bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -130,6 +153,17 @@ mod tests {
         assert_eq!(stored, digest.bytes());
         assert_eq!(postcard::from_bytes::<RunningDigest>(&stored).unwrap(), digest);
         assert_eq!(RunningDigest::from_bytes(digest.bytes()), digest);
+    }
+
+    #[test]
+    fn in_json_it_is_hexadecimal() {
+        let digest = digest_of(&["{}"]);
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, r#""f2eaa5778978a545268346e91571e2a0""#);
+        assert_eq!(serde_json::from_str::<RunningDigest>(&json).unwrap(), digest);
+        for wrong in ["\"\"", "\"f2\"", "\"g2eaa5778978a545268346e91571e2a0\"", "7"] {
+            assert!(serde_json::from_str::<RunningDigest>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

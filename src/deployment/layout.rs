@@ -65,10 +65,7 @@ impl StoppedAt {
         if self == Self::default() {
             return Position::default();
         }
-        let mark = Mark {
-            offset: self.offset,
-            evidence: Vec::new(),
-        };
+        let mark = Mark::at(self.offset);
         Position {
             inputs: BTreeMap::from([(task.home(), mark)]),
             cursor: Cursor {

@@ -78,16 +78,13 @@ impl<F: Fold> Harness<F> {
         committed: Option<Position>,
     ) -> Result<Self, TaskError> {
         let position = store.position().clone();
-        let recover_to = committed.clone().filter(|committed| is_before(&position, committed));
+        let recover_to = committed.clone().filter(|committed| position.is_before(committed));
         let mut readers = Vec::new();
         for input in fold.inputs() {
             readers.push(open_input(access.log(), task, *input, &position, recover_to.as_ref())?);
         }
         // The store was persisted after its position was committed. A bus that has less has lost commits, and may have lost outputs.
-        let has_lost = committed
-            .as_ref()
-            .is_none_or(|committed| is_before(committed, &position));
-        if recover_to.is_none() && has_lost && position != Position::default() {
+        if position.is_past(&committed.clone().unwrap_or_default()) {
             return Err(TaskError::CommitsLost {
                 task,
                 stored: describe(&position),
@@ -165,7 +162,7 @@ impl<F: Fold> Harness<F> {
         if self
             .recover_to
             .as_ref()
-            .is_some_and(|recover_to| !is_before(&self.position, recover_to))
+            .is_some_and(|recover_to| !self.position.is_before(recover_to))
         {
             tracing::info!(task = %self.task, "recovery is finished");
             self.recover_to = None;
@@ -212,7 +209,7 @@ impl<F: Fold> Harness<F> {
         let until = self
             .recover_to
             .as_ref()
-            .filter(|to| same_offsets(&self.position, to) && to.cursor.job == self.position.cursor.job)
+            .filter(|to| self.position.has_same_offsets(to) && to.cursor.job == self.position.cursor.job)
             .map(|to| to.cursor.reached.clone());
         let reached = self.position.cursor.reached.clone();
         let (fold, mut context) = self.fold_and_context();
@@ -289,11 +286,8 @@ impl<F: Fold> Harness<F> {
         let applied = fold.apply(input, &batch, first, &mut context);
         let applied = applied.map_err(|error| self.error(error))?;
         let mark = match batch.offset(applied) {
-            // Only a fold with jobs stops within a batch. It reads the ledger, whose marks need no evidence.
-            Some(offset) => Mark {
-                offset,
-                evidence: Vec::new(),
-            },
+            // Only a fold with jobs stops within a batch. It reads the ledger, whose marks need no evidence of the bus.
+            Some(offset) => self.mark_within(partition, &batch, first, applied, offset),
             None => batch.next.clone(),
         };
         self.position.inputs.insert(partition, mark);
@@ -304,6 +298,27 @@ impl<F: Fold> Harness<F> {
             self.readers[input].recycle(batch);
         }
         self.finish_step()
+    }
+
+    /// The mark at `offset`, before the record at index `applied` of a batch of which the records from index `first` on have just been applied.
+    fn mark_within(
+        &self,
+        partition: TopicPartition,
+        batch: &Batch,
+        first: usize,
+        applied: usize,
+        offset: Offset,
+    ) -> Mark {
+        let before = self.position.inputs.get(&partition).cloned().unwrap_or_default();
+        let mut mark = Mark {
+            offset,
+            evidence: Vec::new(),
+            ..before
+        };
+        for record in batch.iter().take(applied).skip(first) {
+            mark.add(record.value);
+        }
+        mark
     }
 
     fn try_step(&mut self) -> Result<Progress, TaskError> {
@@ -399,28 +414,6 @@ fn open_input(
         }
     }
     Ok(log.open(input, &mark)?)
-}
-
-/// Whether a task reaches `a` before `b`. Of two positions of one task, one is at or past the other in every input.
-fn is_before(a: &Position, b: &Position) -> bool {
-    if same_offsets(a, b) {
-        return a.cursor < b.cursor;
-    }
-    b.inputs
-        .iter()
-        .any(|(partition, mark)| a.offset(*partition) < mark.offset)
-}
-
-fn same_offsets(a: &Position, b: &Position) -> bool {
-    let offsets = |position: &Position| -> Vec<(TopicPartition, Offset)> {
-        position
-            .inputs
-            .iter()
-            .map(|(partition, mark)| (*partition, mark.offset))
-            .filter(|(_, offset)| *offset > Offset::START)
-            .collect()
-    };
-    offsets(a) == offsets(b)
 }
 
 fn describe(position: &Position) -> String {

@@ -52,10 +52,7 @@ impl EpochPool {
 /// The sums of an asset's epochs over all ledger partitions, from their subtotals on the inbox.
 pub(crate) fn epoch_sums(bus: &dyn Log, number: u16) -> Result<BTreeMap<Epoch, Subtotal>, AuditError> {
     let inbox = Topic::Inbox.partition(0);
-    let start = Mark {
-        offset: bus.start(inbox)?,
-        evidence: Vec::new(),
-    };
+    let start = Mark::at(bus.start(inbox)?);
     let mut sums: BTreeMap<Epoch, Subtotal> = BTreeMap::new();
     scan_range(bus, inbox, &start, bus.readable_end(inbox)?, |record| {
         if let Inbox::Subtotal { at, sums: subtotal, .. } = codec::decode(record.value, "a record of the inbox")?

@@ -70,10 +70,7 @@ impl ReplaySequencer {
         })?;
         outputs.push(INBOX, &[], &record);
         let mut position = Position::default();
-        let mark = Mark {
-            offset: control_read,
-            evidence: Vec::new(),
-        };
+        let mark = Mark::at(control_read);
         position.inputs.insert(CONTROL, mark);
         position.cursor.job = u32::try_from(self.next + 1).unwrap_or(u32::MAX);
         self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?;

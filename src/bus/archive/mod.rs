@@ -120,8 +120,8 @@ impl Log for ArchiveBus {
             records: Vec::new(),
             at: 0,
             mark: Mark {
-                offset: from.offset,
                 evidence: Vec::new(),
+                ..from.clone()
             },
         }))
     }
@@ -182,6 +182,7 @@ impl Reader for ArchiveReader {
             }
             let from = bytes.len();
             bytes.extend_from_slice(self.bytes.get(range).unwrap_or_default());
+            self.mark.add(bytes.get(from..).unwrap_or_default());
             records.push((offset, from..bytes.len()));
             self.mark.offset = offset.saturating_add(1);
             self.at += 1;

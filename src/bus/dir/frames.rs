@@ -186,7 +186,9 @@ impl Reader for FrameReader {
             let at = start + to_u64(done);
             match parse(&bytes[done..]) {
                 Frame::Whole(len) => {
-                    records.push((Offset::new(at), done + HEADER..done + len));
+                    let value = done + HEADER..done + len;
+                    self.mark.add(&bytes[value.clone()]);
+                    records.push((Offset::new(at), value));
                     done += len;
                 }
                 Frame::Damaged => return Err(self.damaged(at, "the checksum of a record is wrong").into()),

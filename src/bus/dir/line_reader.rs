@@ -13,7 +13,7 @@ use crate::bus::batch::Batch;
 use crate::bus::dir::committed::{Bound, lock};
 use crate::bus::dir::disk::{at_most, open_regular, read_at, to_u64};
 use crate::bus::dir::line_count::LineCount;
-use crate::bus::dir::prefix::{CHUNK, Prefix, SEARCHED_AGAIN, changed, evidence};
+use crate::bus::dir::prefix::{CHUNK, Prefix, SEARCHED_AGAIN, changed, evidence, record};
 use crate::bus::error::{FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
@@ -83,18 +83,19 @@ impl LineReader {
         if expected.is_none() && !mark.evidence.is_empty() {
             return Err(changed("does not match the evidence of its lines".to_owned()));
         }
-        let end = expected.map_or(self.known, |(bytes, _)| bytes);
+        let end = expected.unwrap_or(self.known);
         if self.known < end {
             return Err(changed(shrank(self.known, end)));
         }
         let prefix = Prefix::of(&open.file, &self.path, end, mark.offset.get())?;
-        match expected {
-            Some((bytes, sum)) if prefix.bytes == bytes && prefix.checksum() == sum => {}
-            None => {}
-            Some(_) => return Err(changed("was changed".to_owned())),
+        if expected.is_some_and(|bytes| prefix.bytes != bytes) {
+            return Err(changed("was changed".to_owned()));
         }
         if prefix.next_offset() != mark.offset {
             return Err(changed(format!("ends at offset {},", prefix.lines)));
+        }
+        if mark.digest.is_some_and(|digest| prefix.digest != digest) {
+            return Err(changed("was changed".to_owned()));
         }
         Ok(prefix)
     }
@@ -250,11 +251,6 @@ fn shrank(size: u64, read: u64) -> String {
     format!("shrank to {size} bytes ({read} were read)")
 }
 
-/// A blank line has an offset and no content: white space alone is not JSON.
-fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
-}
-
 impl Reader for LineReader {
     fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         if self.mark.offset >= until {
@@ -268,15 +264,14 @@ impl Reader for LineReader {
         let most = at_most(until.since(self.mark.offset), usize::MAX);
         let mut start = 0;
         for end in memchr_iter(b'\n', &bytes).take(most) {
-            let line = start..end;
-            let blank = is_blank(&bytes[line.clone()]);
-            let offset = self.done.next_offset().saturating_add(to_u64(records.len()));
-            records.push((offset, if blank { start..start } else { line }));
+            let record = record(&bytes[start..end]);
+            records.push((self.done.next_offset(), start..start + record.len()));
+            self.done.add(record);
             start = end + 1;
         }
         bytes.truncate(start);
         if start > 0 {
-            self.done.extend(&bytes, records.len());
+            self.done.add_bytes(&bytes);
             self.searched = 0;
             self.mark = self.done.mark();
             self.update_line_count();

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use crc32fast::Hasher;
 use memchr::memchr_iter;
 
 use crate::bus::dir::disk::{at_most, read_at, to_u64};
 use crate::bus::error::{FileError, LogName, ReadError};
 use crate::bus::position::Mark;
+use crate::bus::running_digest::RunningDigest;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::values::offset::Offset;
 
@@ -31,21 +31,33 @@ pub(super) fn changed(partition: TopicPartition, file: &Path, offset: Offset, wh
     }
 }
 
+/// The record of a line. A blank line has an offset and no content: white space alone is not JSON.
+pub(super) fn record(line: &[u8]) -> &[u8] {
+    let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    if is_blank { &[] } else { line }
+}
+
 /// The bytes of a file up to the end of a line.
 #[derive(Clone, Default)]
 pub(super) struct Prefix {
     pub(super) bytes: u64,
     pub(super) lines: u64,
-    hasher: Hasher,
+    /// Of its records.
+    pub(super) digest: RunningDigest,
     /// Its last bytes, at most `TAIL`.
     pub(super) tail: Vec<u8>,
 }
 
 impl Prefix {
-    pub(super) fn extend(&mut self, bytes: &[u8], lines: usize) {
+    /// Adds a whole line, of which `record` is the record.
+    pub(super) fn add(&mut self, record: &[u8]) {
+        self.lines += 1;
+        self.digest.add(record);
+    }
+
+    /// Adds the bytes of lines. Their records are added alone.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
         self.bytes += to_u64(bytes.len());
-        self.lines += to_u64(lines);
-        self.hasher.update(bytes);
         let last = &bytes[bytes.len().saturating_sub(TAIL)..];
         let surplus = (self.tail.len() + last.len()).saturating_sub(TAIL);
         self.tail.drain(..surplus);
@@ -57,46 +69,46 @@ impl Prefix {
         Offset::new(self.lines)
     }
 
-    pub(super) fn checksum(&self) -> u32 {
-        self.hasher.clone().finalize()
-    }
-
     pub(super) fn mark(&self) -> Mark {
         let mut evidence = Vec::new();
         if self.lines > 0 {
             evidence.extend_from_slice(&self.bytes.to_le_bytes());
-            evidence.extend_from_slice(&self.checksum().to_le_bytes());
         }
         Mark {
             offset: self.next_offset(),
+            digest: Some(self.digest),
             evidence,
         }
     }
 
-    /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first.
+    /// Reads a file up to byte `end`, or up to the end of line `lines`, whichever comes first. Bytes after the last line feed before that are not part
+    /// of it.
     pub(super) fn of(file: &File, path: &Path, end: u64, lines: u64) -> Result<Self, FileError> {
         let mut prefix = Self::default();
         let mut chunk = Vec::new();
-        while prefix.bytes < end && prefix.lines < lines {
-            chunk.clear();
-            let want = at_most(end - prefix.bytes, CHUNK);
-            if read_at(file, path, &mut chunk, prefix.bytes, want)? == 0 {
+        while prefix.lines < lines {
+            // What is left in `chunk` is the start of a line.
+            let left = end - prefix.bytes - to_u64(chunk.len());
+            let at = prefix.bytes + to_u64(chunk.len());
+            let searched = chunk.len();
+            if read_at(file, path, &mut chunk, at, at_most(left, CHUNK.max(searched)))? == 0 {
                 break;
             }
-            let left = at_most(lines - prefix.lines, usize::MAX);
-            let last = memchr_iter(b'\n', &chunk).nth(left - 1);
-            match last {
-                Some(last) => prefix.extend(&chunk[..=last], left),
-                None => prefix.extend(&chunk, memchr_iter(b'\n', &chunk).count()),
+            let mut start = 0;
+            for line_end in memchr_iter(b'\n', &chunk[searched..]).take(at_most(lines - prefix.lines, usize::MAX)) {
+                let line_end = searched + line_end;
+                prefix.add(record(&chunk[start..line_end]));
+                start = line_end + 1;
             }
+            prefix.add_bytes(&chunk[..start]);
+            chunk.drain(..start);
         }
         Ok(prefix)
     }
 }
 
-/// The evidence of a mark: the number of bytes before it, and their checksum.
-pub(super) fn evidence(mark: &Mark) -> Option<(u64, u32)> {
-    let (bytes, sum) = mark.evidence.split_first_chunk()?;
-    let sum: &[u8; 4] = sum.try_into().ok()?;
-    Some((u64::from_le_bytes(*bytes), u32::from_le_bytes(*sum)))
+/// The evidence of a mark: the number of bytes before it.
+pub(super) fn evidence(mark: &Mark) -> Option<u64> {
+    let bytes: &[u8; 8] = mark.evidence.as_slice().try_into().ok()?;
+    Some(u64::from_le_bytes(*bytes))
 }

@@ -135,7 +135,7 @@ impl Log for ReadOnlyDir {
         let position = positions.get(&task.to_string()).cloned();
         // The task had read this many lines there, so they need not be counted again.
         for (partition, mark) in position.iter().flat_map(|position| &position.inputs) {
-            if let Some((bytes, _)) = prefix::evidence(mark) {
+            if let Some(bytes) = prefix::evidence(mark) {
                 self.files.reached(*partition, bytes, mark.offset.get());
             }
         }

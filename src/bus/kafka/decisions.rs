@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bus::batch::Batch;
-use crate::bus::error::ReadError;
+use crate::bus::error::{LogName, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::position::Mark;
+use crate::bus::running_digest::RunningDigest;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
@@ -64,6 +65,8 @@ impl Decisions {
 pub(super) struct DecisionsReader {
     decisions: Arc<Decisions>,
     mark: Mark,
+    /// The digest of the mark that it was opened at, until the decisions before that mark have arrived and are compared.
+    expected: Option<RunningDigest>,
 }
 
 impl DecisionsReader {
@@ -72,30 +75,61 @@ impl DecisionsReader {
         Ok(Self {
             decisions,
             mark: from.clone(),
+            expected: from.digest,
         })
+    }
+
+    /// Returns whether the decisions before the mark are those that were read there; `false` while they have not all arrived.
+    fn check(&mut self, log: &Decided) -> Result<bool, ReadError> {
+        let Some(expected) = self.expected else {
+            return Ok(true);
+        };
+        let reached = log.reader.as_ref().map_or(Offset::START, |reader| reader.mark().offset);
+        if reached < self.mark.offset {
+            return Ok(false);
+        }
+        let mut found = RunningDigest::EMPTY;
+        for record in log.records.range(..self.mark.offset).map(|(_, record)| record) {
+            found.add(record);
+        }
+        if found != expected {
+            return Err(ReadError::SourceChanged {
+                partition: DECISIONS,
+                log: LogName::Topic(DECISIONS.topic),
+                offset: self.mark.offset,
+                what: "was deleted and created again, or lost records: there are other records".into(),
+            });
+        }
+        self.expected = None;
+        Ok(true)
     }
 }
 
 impl Reader for DecisionsReader {
     fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
-        let log = self.decisions.follow()?;
+        let decisions = Arc::clone(&self.decisions);
+        let log = decisions.follow()?;
         let mut bytes = Vec::new();
         let mut records = Vec::new();
-        for (offset, value) in log.records.range(self.mark.offset..until.max(self.mark.offset)) {
-            if !records.is_empty() && bytes.len() >= limit {
-                break;
+        if self.check(&log)? {
+            for (offset, value) in log.records.range(self.mark.offset..until.max(self.mark.offset)) {
+                if !records.is_empty() && bytes.len() >= limit {
+                    break;
+                }
+                let from = bytes.len();
+                bytes.extend_from_slice(value);
+                records.push((*offset, from..bytes.len()));
+                self.mark.add(value);
+                self.mark.offset = offset.saturating_add(1);
             }
-            let from = bytes.len();
-            bytes.extend_from_slice(value);
-            records.push((*offset, from..bytes.len()));
-            self.mark.offset = offset.saturating_add(1);
         }
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }
 
     fn has_news(&mut self) -> Result<bool, ReadError> {
-        let log = self.decisions.follow()?;
-        Ok(log.records.range(self.mark.offset..).next().is_some())
+        let decisions = Arc::clone(&self.decisions);
+        let log = decisions.follow()?;
+        Ok(self.check(&log)? && log.records.range(self.mark.offset..).next().is_some())
     }
 
     fn mark(&self) -> &Mark {

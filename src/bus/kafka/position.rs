@@ -10,7 +10,7 @@ use crate::bus::position::{Position, TaskId};
 const MAX_METADATA_BYTES: usize = 4096;
 
 /// The start of the metadata: the name and version of the format.
-const VERSION: &str = "softstake.1:";
+const VERSION: &str = "softstake.2:";
 
 /// The metadata that keeps `position`.
 pub(super) fn encode(task: TaskId, position: &Position) -> Result<String, CommitError> {
@@ -45,6 +45,7 @@ pub(super) fn decode(task: TaskId, metadata: &str) -> Result<Position, ReadError
 mod tests {
     use super::*;
     use crate::bus::position::{Cursor, Mark};
+    use crate::bus::running_digest::RunningDigest;
     use crate::core::contract::topic::Topic;
     use crate::core::values::offset::Offset;
 
@@ -53,6 +54,7 @@ mod tests {
         let source = Topic::Trades.partition(31);
         let mark = Mark {
             offset: Offset::NO_LIMIT,
+            digest: Some(RunningDigest::from_bytes([0xab; RunningDigest::LEN])),
             evidence: vec![7; 16],
         };
         let position = Position {
@@ -65,7 +67,7 @@ mod tests {
         let task = TaskId::ingest(source);
         let text = encode(task, &position).unwrap();
         assert_eq!(decode(task, &text).unwrap(), position);
-        for foreign in ["", "hello", "softstake.1:%", "softstake.1:////"] {
+        for foreign in ["", "hello", "softstake.1:", "softstake.2:%", "softstake.2:////"] {
             let error = decode(task, foreign).unwrap_err().to_string();
             assert!(error.contains("ingest exchange.trades:31"), "{error}");
         }

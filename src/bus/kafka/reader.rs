@@ -29,15 +29,15 @@ const CONFIRM_AFTER: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Evidence {
     offset: Offset,
-    /// The xxh3 hash of its value.
+    /// The xxh3 hash of the record, as the tasks read it.
     hash: u64,
 }
 
 impl Evidence {
-    fn of(offset: Offset, value: &[u8]) -> Self {
+    fn of(offset: Offset, record: &[u8]) -> Self {
         Self {
             offset,
-            hash: xxhash_rust::xxh3::xxh3_64(value),
+            hash: xxhash_rust::xxh3::xxh3_64(record),
         }
     }
 
@@ -119,7 +119,8 @@ impl KafkaReader {
                     append(self.partition, &message, bytes);
                     drop(message);
                     if let Some(evidence) = self.expected.take() {
-                        let found = Evidence::of(offset, bytes.get(from..).unwrap_or_default());
+                        let value = bytes.get(from..).unwrap_or_default();
+                        let found = Evidence::of(offset, record(self.partition.topic.kind(), value));
                         if found != evidence {
                             return Err(self.changed());
                         }
@@ -186,16 +187,16 @@ fn append(partition: TopicPartition, message: &BorrowedMessage<'_>, bytes: &mut 
     }
 }
 
-/// A line of white space alone is blank, as on every bus.
-fn is_blank(kind: TopicKind, value: &[u8]) -> bool {
-    kind != TopicKind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+/// The record with this value. A line of white space alone has no content, as on every bus.
+fn record(kind: TopicKind, value: &[u8]) -> &[u8] {
+    let is_blank = kind != TopicKind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    if is_blank { &[] } else { value }
 }
 
 impl Reader for KafkaReader {
     fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
         let (mut bytes, mut records) = self.spare.take().unwrap_or_default().into_parts();
         let kind = self.partition.topic.kind();
-        let mut last = None;
         while records.is_empty() || bytes.len() < limit {
             let from = bytes.len();
             let Some(offset) = self.next(&mut bytes)? else { break };
@@ -205,15 +206,16 @@ impl Reader for KafkaReader {
                 bytes.truncate(from);
                 break;
             }
-            last = Some(Evidence::of(offset, value));
-            if is_blank(kind, value) {
-                bytes.truncate(from);
-            }
-            records.push((offset, from..bytes.len()));
+            let record = record(kind, value);
+            self.mark.add(record);
+            let end = from + record.len();
+            bytes.truncate(end);
+            records.push((offset, from..end));
             self.mark.offset = offset.saturating_add(1);
         }
-        if let Some(evidence) = last {
-            self.mark.evidence = evidence.write();
+        if let Some((offset, range)) = records.last() {
+            let record = bytes.get(range.clone()).unwrap_or_default();
+            self.mark.evidence = Evidence::of(*offset, record).write();
         }
         // Offsets without a record are passed, too.
         self.mark.offset = self.mark.offset.max(self.reached.min(until));

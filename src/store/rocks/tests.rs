@@ -46,8 +46,8 @@ fn at(offset: u64) -> Position {
     position.inputs.insert(
         Topic::Ledger.partition(3),
         Mark {
-            offset: Offset::new(offset),
             evidence: vec![7; 5],
+            ..Mark::at(Offset::new(offset))
         },
     );
     position
@@ -192,7 +192,7 @@ fn another_format_or_owner_is_rejected() {
     drop(store);
     let message = rejection(path, settings(2));
     assert!(
-        message.contains("has format version 9, this softstake knows 1"),
+        message.contains("has format version 9, this softstake knows 2"),
         "{message}"
     );
     assert!(message.contains(&path.display().to_string()), "{message}");

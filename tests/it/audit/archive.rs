@@ -113,10 +113,7 @@ fn an_archive_is_read_like_its_bus() {
     // Reading may start at any offset.
     let partition = Topic::Deposits.partition(0);
     for from in [1, 17, 1_000].map(Offset::new) {
-        let mark = Mark {
-            offset: from,
-            evidence: Vec::new(),
-        };
+        let mark = Mark::at(from);
         let mut reader = archived.open(partition, &mark).expect("a reader");
         let batch = reader.read(1, from.saturating_add(5)).expect("a batch");
         assert_eq!(batch.iter().next().expect("a record").offset, from);

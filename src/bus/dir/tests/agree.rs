@@ -107,10 +107,16 @@ impl Pair {
                 let mut reader = self.dir.as_ref().unwrap().open(from, mark).unwrap();
                 let batch = reader.read(limit, until).unwrap();
                 let twin = Mark {
-                    offset: mark.offset,
                     evidence: Vec::new(),
+                    ..mark.clone()
                 };
                 let expected = self.memory.open(from, &twin).unwrap().read(usize::MAX, until).unwrap();
+                let mut twin = twin;
+                expected
+                    .iter()
+                    .take(batch.len())
+                    .for_each(|record| twin.add(record.value));
+                assert_eq!(batch.next.digest, twin.digest);
                 let expected: Vec<_> = expected.iter().take(batch.len()).collect();
                 assert_eq!(batch.iter().collect::<Vec<_>>(), expected);
                 assert_eq!(

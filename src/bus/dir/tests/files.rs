@@ -49,19 +49,13 @@ fn the_files_hold_what_was_committed() {
     assert_eq!(bus.partitions(Topic::Inbox).unwrap(), [0u32; 0]);
     let expected = [(0, b"first".to_vec()), (13, b"second".to_vec())];
     assert_eq!(read_all(&bus, ledger()), expected);
-    let mark = Mark {
-        offset: Offset::new(13),
-        evidence: Vec::new(),
-    };
+    let mark = Mark::at(Offset::new(13));
     let mut reader = bus.open(ledger(), &mark).unwrap();
     assert_eq!(
         reader.read(1, Offset::NO_LIMIT).unwrap().iter().next().unwrap().value,
         b"second"
     );
-    let mark = Mark {
-        offset: Offset::new(28),
-        evidence: Vec::new(),
-    };
+    let mark = Mark::at(Offset::new(28));
     assert!(error(bus.open(ledger(), &mark)).contains("ends at byte 27, before offset 28"));
 }
 

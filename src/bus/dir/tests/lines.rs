@@ -203,8 +203,8 @@ fn a_mark_without_evidence_counts_lines() {
     place.write(TRADES, "one\ntwo\nthree\nfour");
     let bus = place.open().unwrap();
     let mark = |offset: u64, evidence: &[u8]| Mark {
-        offset: Offset::new(offset),
         evidence: evidence.to_vec(),
+        ..Mark::at(Offset::new(offset))
     };
     let mut reader = bus.open(trades(), &mark(2, b"")).unwrap();
     let batch = reader.read(1, Offset::NO_LIMIT).unwrap();

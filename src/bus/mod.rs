@@ -2,6 +2,7 @@
 
 mod batch;
 mod error;
+mod identity;
 mod interface;
 mod outputs;
 mod position;
@@ -20,6 +21,7 @@ pub use batch::{Batch, Record};
 pub use error::{
     AdminError, BrokerError, CommitError, FileError, LogName, MembershipError, OpenError, Reaction, ReadError,
 };
+pub use identity::{DeploymentId, DeploymentIdentity};
 pub use interface::{Access, Bus, Log, Membership, Reader};
 pub use position::{Cursor, Mark, Position, TaskId};
 pub use running_digest::{RecordDigest, RunningDigest};

@@ -149,6 +149,26 @@ impl Position {
             .any(|(partition, mark)| mark.offset > other.offset(*partition))
     }
 
+    /// In words, how this position is past `other`; `None` if it is not.
+    #[must_use]
+    pub fn difference_past(&self, other: &Self) -> Option<String> {
+        if !self.is_past(other) {
+            return None;
+        }
+        let further = self
+            .inputs
+            .iter()
+            .find(|(partition, mark)| mark.offset > other.offset(**partition));
+        Some(match further {
+            Some((partition, mark)) => format!(
+                "it has read {partition} to offset {}, and the committed position is at offset {}",
+                mark.offset,
+                other.offset(*partition)
+            ),
+            None => "it is further within a settlement".into(),
+        })
+    }
+
     /// Whether both have read each input to the same offset.
     #[must_use]
     pub fn has_same_offsets(&self, other: &Self) -> bool {

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bus::{CommitError, MembershipError, OpenError, ReadError, TaskId};
+use crate::bus::{CommitError, MembershipError, OpenError, ReadError, TaskId, Topic};
 use crate::core::fault::Fault;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
@@ -44,6 +44,14 @@ pub enum DeploymentError {
     /// The ledger cannot be repartitioned now.
     #[error("the ledger cannot be repartitioned: {why}; nothing was changed")]
     CannotRepartition { why: String },
+    /// The stores from before a layout change have read other records than the deployment had then.
+    #[error(
+        "the stores of the layout with {partitions} partitions have read other records of {} or {} than this deployment had when it was repartitioned: \
+         one of the two topics was changed, or the stores are of another copy of the bus; restore the original; nothing was published",
+        Topic::Ledger,
+        Topic::Inbox
+    )]
+    OtherLog { partitions: u32 },
     /// Another process uses this state directory.
     #[error(
         "the state directory {path} is in use by another softstake process: stop that process first, or name another directory"

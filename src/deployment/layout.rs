@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{Cursor, Mark, Position, TaskId};
+use crate::bus::{Cursor, Mark, Position, RunningDigest, TaskId};
 use crate::core::values::bucket::Partitions;
 use crate::core::values::offset::Offset;
 
@@ -38,6 +38,24 @@ pub struct LayoutChange {
     pub ledger: Vec<StoppedAt>,
     /// Where the coordinator stopped.
     pub inbox: StoppedAt,
+    /// The digest of everything that these tasks had read: see [`LayoutChange::digest_of`].
+    pub digest: RunningDigest,
+}
+
+impl LayoutChange {
+    /// A digest over the digests of the positions where tasks stopped for a change of layout: the accrue tasks by partition, then the coordinator.
+    ///
+    /// Each store of the new layout is made from all stores of the old one. So the digests of their positions continue from this one, and not from
+    /// what was read of their own partition alone.
+    #[must_use]
+    pub fn digest_of<'a>(stopped_at: impl IntoIterator<Item = (TaskId, &'a Position)>) -> RunningDigest {
+        let mut all = RunningDigest::EMPTY;
+        for (task, position) in stopped_at {
+            let read = position.inputs.get(&task.home()).and_then(|mark| mark.digest);
+            all.add(&read.unwrap_or_default().bytes());
+        }
+        all
+    }
 }
 
 /// Where a task stopped, between two records of its only input.
@@ -59,13 +77,14 @@ impl StoppedAt {
         })
     }
 
-    /// The position of the task when it stopped there. Marks of Softstake's own topics need no evidence.
+    /// The position of the task when it stopped there, after records with this digest, if that is known. Marks of Softstake's own topics need no
+    /// evidence of the bus.
     #[must_use]
-    pub fn position(self, task: TaskId) -> Position {
-        if self == Self::default() {
-            return Position::default();
-        }
-        let mark = Mark::at(self.offset);
+    pub fn position(self, task: TaskId, digest: Option<RunningDigest>) -> Position {
+        let mark = Mark {
+            digest,
+            ..Mark::at(self.offset)
+        };
         Position {
             inputs: BTreeMap::from([(task.home(), mark)]),
             cursor: Cursor {

@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{Cursor, Log, Outputs, Position, Reaction, TaskId, Topic};
+use crate::bus::{Cursor, DeploymentId, DeploymentIdentity, Log, Outputs, Position, Reaction, TaskId, Topic};
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
-use crate::deployment::layout::{LayoutChange, LedgerLayout};
+use crate::deployment::layout::{LayoutChange, LedgerLayout, StoppedAt};
 use crate::deployment::settings::{DEFAULT_PARTITIONS, Deployment, RunMode};
 use crate::task::TaskError;
 
 /// The settings on which results or stores depend, and every layout change. Its postcard form is on the bus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentRecord {
+    /// Made when the deployment began.
+    pub id: DeploymentId,
     /// The number of ledger partitions in force.
     pub partitions: u32,
     /// The number of epochs for which duplicates are recognised.
@@ -42,6 +44,15 @@ impl DeploymentRecord {
                 at: FAULTS_AT.into(),
                 fault,
             })
+    }
+
+    /// The identity of this deployment on the bus that keeps the record.
+    #[must_use]
+    pub fn identity(&self, log: &dyn Log) -> DeploymentIdentity {
+        DeploymentIdentity {
+            bus: log.identity().to_owned(),
+            id: self.id,
+        }
     }
 
     /// The position under which the bus keeps the record.
@@ -81,6 +92,7 @@ impl DeploymentRecord {
     #[must_use]
     pub fn before(&self, layout_change: usize) -> Self {
         Self {
+            id: self.id,
             partitions: self
                 .layout_changes
                 .get(layout_change)
@@ -100,9 +112,19 @@ impl DeploymentRecord {
         next.map_or(self.partitions, |layout_change| layout_change.from)
     }
 
-    /// Where an accrue task or the coordinator begins in the layout in force: where the task of the same name stopped last.
+    /// Where an accrue task or the coordinator begins in the layout in force: where the task of the same name stopped last. Its digest is that of the
+    /// last layout change.
     #[must_use]
     pub fn begins_at(&self, task: TaskId) -> Position {
+        match self.layout_changes.last() {
+            Some(last) => self.stopped_at(task).position(task, Some(last.digest)),
+            None => Position::default(),
+        }
+    }
+
+    /// Where an accrue task or the coordinator stopped for the last layout change that it was part of. The digest of what it had read is not kept.
+    #[must_use]
+    pub fn stopped_at(&self, task: TaskId) -> StoppedAt {
         let stopped_at = |layout_change: &LayoutChange| match task {
             TaskId::COORDINATE => Some(layout_change.inbox),
             _ => layout_change
@@ -111,7 +133,20 @@ impl DeploymentRecord {
                 .copied(),
         };
         let stopped_at = self.layout_changes.iter().rev().find_map(stopped_at);
-        stopped_at.unwrap_or_default().position(task)
+        stopped_at.unwrap_or_default()
+    }
+
+    /// The position of an accrue task or the coordinator in the layout in force, if the bus has `committed` for it. A task that has committed nothing since
+    /// the last layout change is where it begins in this layout.
+    #[must_use]
+    pub fn position_in_layout(&self, task: TaskId, committed: Option<Position>) -> Option<Position> {
+        let begins_at = self.begins_at(task);
+        let same = committed.clone().unwrap_or_default();
+        let has_begun = !same.has_same_offsets(&begins_at) || same.cursor != begins_at.cursor;
+        if self.layout_changes.is_empty() || has_begun {
+            return committed;
+        }
+        Some(begins_at)
     }
 }
 
@@ -201,6 +236,7 @@ fn check_settings(
         None => None,
     };
     let record = recorded.unwrap_or_else(|| DeploymentRecord {
+        id: DeploymentId::random(),
         partitions: ledger.or(deployment.partitions).unwrap_or(DEFAULT_PARTITIONS),
         dedup_epochs: deployment.dedup_epochs,
         layout_changes: Vec::new(),
@@ -237,9 +273,12 @@ fn check_settings(
 
 #[cfg(test)]
 mod tests {
-    use crate::deployment::layout::StoppedAt;
-
     use super::*;
+    use crate::bus::{Mark, RunningDigest};
+
+    fn digest(byte: u8) -> RunningDigest {
+        RunningDigest::from_bytes([byte; RunningDigest::LEN])
+    }
 
     fn stopped_at(offset: u64) -> StoppedAt {
         let offset = Offset::new(offset);
@@ -249,6 +288,7 @@ mod tests {
     /// 2, then 4, then 2 again.
     fn there_and_back() -> DeploymentRecord {
         DeploymentRecord {
+            id: DeploymentId::random(),
             partitions: 2,
             dedup_epochs: 7,
             layout_changes: vec![
@@ -256,11 +296,13 @@ mod tests {
                     from: 2,
                     ledger: vec![stopped_at(10), stopped_at(11)],
                     inbox: stopped_at(5),
+                    digest: digest(1),
                 },
                 LayoutChange {
                     from: 4,
                     ledger: vec![stopped_at(20), stopped_at(21), stopped_at(22), stopped_at(23)],
                     inbox: stopped_at(9),
+                    digest: digest(2),
                 },
             ],
         }
@@ -285,19 +327,85 @@ mod tests {
             [0, 1, 2, 3].map(|partition| begins(&record.before(1), partition)),
             [10, 11, 0, 0]
         );
-        assert_eq!(record.before(1).begins_at(TaskId::accrue(3)), Position::default());
         // With four partitions again, the third task continues where it stopped before.
         let mut again = record;
         again.layout_changes.push(LayoutChange {
             from: 2,
             ledger: vec![stopped_at(30), stopped_at(31)],
             inbox: stopped_at(12),
+            digest: digest(3),
         });
         again.partitions = 4;
         assert_eq!(
             [0, 1, 2, 3].map(|partition| begins(&again, partition)),
             [30, 31, 22, 23]
         );
+    }
+
+    #[test]
+    fn what_a_task_reads_in_a_layout_continues_from_the_digest_of_the_change() {
+        let record = there_and_back();
+        let read = |record: &DeploymentRecord, task: TaskId| record.begins_at(task).inputs[&task.home()].digest;
+        for task in [TaskId::COORDINATE, TaskId::accrue(0), TaskId::accrue(1)] {
+            assert_eq!(read(&record, task), Some(digest(2)));
+        }
+        assert_eq!(read(&record.before(1), TaskId::accrue(3)), Some(digest(1)));
+        assert_eq!(record.before(0).begins_at(TaskId::accrue(0)), Position::default());
+        // The digest of a change covers each task that stopped for it.
+        let at = |byte| {
+            let mark = Mark {
+                digest: Some(digest(byte)),
+                ..Mark::at(Offset::new(7))
+            };
+            let mut position = Position::default();
+            position.inputs.insert(TaskId::accrue(0).home(), mark.clone());
+            position.inputs.insert(TaskId::COORDINATE.home(), mark);
+            position
+        };
+        let of = |accrue, inbox| {
+            let positions = [(TaskId::accrue(0), at(accrue)), (TaskId::COORDINATE, at(inbox))];
+            LayoutChange::digest_of(positions.iter().map(|(task, position)| (*task, position)))
+        };
+        let digests = [of(1, 1), of(1, 2), of(2, 1), of(2, 2)];
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests[..index].contains(digest), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_position_from_before_a_layout_change_is_replaced_by_its_equal_alone() {
+        let record = there_and_back();
+        let task = TaskId::accrue(0);
+        let begins_at = record.begins_at(task);
+        // The position in the earlier layout, with the digest of what was read there.
+        let committed = |offset: u64, job| {
+            let mut position = begins_at.clone();
+            let mark = Mark {
+                digest: Some(digest(9)),
+                ..Mark::at(Offset::new(offset))
+            };
+            position.inputs.insert(task.home(), mark);
+            position.cursor.job = job;
+            Some(position)
+        };
+        assert_eq!(
+            record.position_in_layout(task, committed(20, 1)),
+            Some(begins_at.clone())
+        );
+        for later_or_lost in [
+            committed(21, 0),
+            committed(20, 2),
+            committed(19, 1),
+            committed(20, 0),
+            None,
+        ] {
+            assert_eq!(record.position_in_layout(task, later_or_lost.clone()), later_or_lost);
+        }
+        // A task that the layout added.
+        let added = TaskId::accrue(3);
+        let before = record.before(1);
+        assert_eq!(before.position_in_layout(added, None), Some(before.begins_at(added)));
+        assert_eq!(record.before(0).position_in_layout(task, None), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! A process killed before step 3 has changed nothing; killed after it, it has lost nothing.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -73,7 +74,7 @@ pub fn repartition(
         partitions: to,
     };
     let tasks = all_tasks(log, from)?;
-    if !drain(deployment, read_only, from, &tasks, stop, stats)? {
+    if !drain(deployment, read_only, &record, &tasks, stop, stats)? {
         return Ok(None);
     }
     // No other instance gets one of these tasks until the new layout is in force.
@@ -86,7 +87,7 @@ pub fn repartition(
         }
     }
     let mut new = record;
-    let change = layout_change(log, from, new.partitions)?;
+    let change = layout_change(log, from, &new)?;
     new.layout_changes.push(change);
     new.partitions = to.partitions.count().into();
     let rows = make_stores(deployment, &new, from, to)?;
@@ -101,11 +102,10 @@ pub fn repartition(
 /// # Errors
 /// What stopped a task.
 pub fn rebuild(deployment: &mut Deployment, stop: &AtomicBool, stats: &Arc<Stats>) -> Result<RunEnd, DeploymentError> {
-    let record = DeploymentRecord::read(deployment.bus.log())?.unwrap_or(DeploymentRecord {
-        partitions: 1,
-        dedup_epochs: deployment.dedup_epochs,
-        layout_changes: Vec::new(),
-    });
+    let Some(record) = DeploymentRecord::read(deployment.bus.log())? else {
+        // It says so.
+        return run(deployment, true, stop, stats);
+    };
     for layout_change in 0..record.layout_changes.len() {
         deployment.mode = RunMode::Rebuild {
             before: Some(layout_change),
@@ -150,12 +150,13 @@ fn readable_ends(log: &dyn Log, layout: LedgerLayout) -> Result<Vec<(TaskId, Off
 fn drain(
     deployment: &Deployment,
     read_only: &dyn Log,
-    layout: LedgerLayout,
+    record: &DeploymentRecord,
     tasks: &BTreeSet<TaskId>,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
 ) -> Result<bool, DeploymentError> {
     let log = deployment.bus.log();
+    let layout = record.layout()?;
     let membership = deployment.bus.membership();
     let began = Instant::now();
     let mut logged = false;
@@ -173,7 +174,7 @@ fn drain(
                 at_ends &= is_at_end(log, read_only, task, end)?;
             }
             // A slow bus may not have brought yet what a store must replay in recovery.
-            if at_ends && have_recovered(deployment, layout)? {
+            if at_ends && have_recovered(deployment, record)? {
                 return Ok(true);
             }
         } else if began.elapsed() > RELEASE_TIMEOUT {
@@ -187,13 +188,14 @@ fn drain(
 }
 
 /// Whether every store is at the position that the bus has committed for its task.
-fn have_recovered(deployment: &Deployment, layout: LedgerLayout) -> Result<bool, DeploymentError> {
+fn have_recovered(deployment: &Deployment, record: &DeploymentRecord) -> Result<bool, DeploymentError> {
+    let layout = record.layout()?;
     let coordinate = (TaskId::COORDINATE, StoreOwner::Coordinate(layout.generation));
     let accrue = (0..layout.partitions.count())
         .map(|partition| (TaskId::accrue(partition), StoreOwner::Accrue(partition, layout)));
     for (task, owner) in accrue.chain([coordinate]) {
         let committed = deployment.bus.log().committed(task)?.unwrap_or_default();
-        let store = deployment.stores.open(owner, deployment.bus.log().identity(), None)?;
+        let store = open_store(deployment, record, owner, Some(&committed))?;
         if StoppedAt::at(task, store.position()) != StoppedAt::at(task, &committed) {
             return Ok(false);
         }
@@ -214,17 +216,29 @@ fn is_at_end(log: &dyn Log, read_only: &dyn Log, task: TaskId, end: Offset) -> R
 }
 
 /// The change away from layout `from`, with the places where its tasks have stopped.
-fn layout_change(log: &dyn Log, from: LedgerLayout, partitions: u32) -> Result<LayoutChange, DeploymentError> {
-    let stopped_at = |task: TaskId| -> Result<StoppedAt, DeploymentError> {
-        let position = log.committed(task)?.unwrap_or_default();
-        StoppedAt::at(task, &position).ok_or_else(|| cannot(format!("{task} is in the middle of a settlement")))
+fn layout_change(
+    log: &dyn Log,
+    from: LedgerLayout,
+    record: &DeploymentRecord,
+) -> Result<LayoutChange, DeploymentError> {
+    let mut positions = Vec::new();
+    let mut stopped_at = |task: TaskId| -> Result<StoppedAt, DeploymentError> {
+        let position = record
+            .position_in_layout(task, log.committed(task)?)
+            .unwrap_or_default();
+        let stopped_at = StoppedAt::at(task, &position);
+        positions.push((task, position));
+        stopped_at.ok_or_else(|| cannot(format!("{task} is in the middle of a settlement")))
     };
+    let ledger = (0..from.partitions.count())
+        .map(|partition| stopped_at(TaskId::accrue(partition)))
+        .collect::<Result<_, _>>()?;
+    let inbox = stopped_at(TaskId::COORDINATE)?;
     Ok(LayoutChange {
-        from: partitions,
-        ledger: (0..from.partitions.count())
-            .map(|partition| stopped_at(TaskId::accrue(partition)))
-            .collect::<Result<_, _>>()?,
-        inbox: stopped_at(TaskId::COORDINATE)?,
+        from: record.partitions,
+        ledger,
+        inbox,
+        digest: LayoutChange::digest_of(positions.iter().map(|(task, position)| (*task, position))),
     })
 }
 
@@ -268,15 +282,14 @@ fn make_stores(
     from: LedgerLayout,
     to: LedgerLayout,
 ) -> Result<u64, DeploymentError> {
-    let change = record.layout_changes.last().cloned().unwrap_or(LayoutChange {
-        from: 0,
-        ledger: Vec::new(),
-        inbox: StoppedAt::default(),
-    });
-    let (old, accrue) = open_accrue_stores(deployment, &change, from)?;
+    let Some(change) = record.layout_changes.last() else {
+        return Err(fault(impossible("no layout change to make stores for")));
+    };
+    let (old, accrue) = open_accrue_stores(deployment, record, from)?;
     let state = codec::encode(&accrue).map_err(fault)?;
-    let coordinate = open_store(deployment, StoreOwner::Coordinate(from.generation))?;
+    let coordinate = open_store(deployment, record, StoreOwner::Coordinate(from.generation), None)?;
     check_position(coordinate.as_ref(), TaskId::COORDINATE, change.inbox)?;
+    check_digest(&old, coordinate.as_ref(), change)?;
     let coordinator: Coordinator = load_state(coordinate.as_ref(), "the state of the coordinator")?
         .unwrap_or_else(|| Coordinator::new(from.partitions.count().into()));
     let coordinator = coordinator
@@ -289,31 +302,32 @@ fn make_stores(
         let last = from.partitions.of(end.saturating_sub(1).min(BUCKETS - 1));
         let old = old.get(usize::from(first)..=usize::from(last)).unwrap_or_default();
         let begins_at = record.begins_at(TaskId::accrue(partition));
-        rows += make_accrue_store(deployment, old, partition, to, &state, &begins_at)?;
+        let new = deployment.stores.create(
+            StoreOwner::Accrue(partition, to),
+            &record.identity(deployment.bus.log()),
+        )?;
+        rows += fill_accrue_store(new, old, &to.partitions.buckets(partition), &state, &begins_at)?;
     }
-    make_coordinator_store(
-        deployment,
-        coordinate.as_ref(),
-        &coordinator,
-        to,
-        &record.begins_at(TaskId::COORDINATE),
-    )?;
+    make_coordinator_store(deployment, record, coordinate.as_ref(), &coordinator)?;
     Ok(rows)
 }
 
 /// Opens the accrue stores of layout `from`; also returns the state, which is the same in all of them.
 fn open_accrue_stores(
     deployment: &Deployment,
-    change: &LayoutChange,
+    record: &DeploymentRecord,
     from: LedgerLayout,
 ) -> Result<(Vec<Box<dyn Store>>, Accrue), DeploymentError> {
+    let stopped_at = |partition: u16| {
+        let change = record.layout_changes.last()?;
+        change.ledger.get(usize::from(partition)).copied()
+    };
     let mut stores = Vec::new();
     let mut state: Option<Accrue> = None;
     for partition in 0..from.partitions.count() {
         let task = TaskId::accrue(partition);
-        let store = open_store(deployment, StoreOwner::Accrue(partition, from))?;
-        let stopped_at = change.ledger.get(usize::from(partition)).copied().unwrap_or_default();
-        check_position(store.as_ref(), task, stopped_at)?;
+        let store = open_store(deployment, record, StoreOwner::Accrue(partition, from), None)?;
+        check_position(store.as_ref(), task, stopped_at(partition).unwrap_or_default())?;
         let accrue: Accrue = load_state(store.as_ref(), "the state of an accrue task")?.unwrap_or_default();
         if !accrue.is_between_settlements() {
             return Err(cannot("an epoch is being settled: run until it is sealed"));
@@ -330,19 +344,14 @@ fn open_accrue_stores(
     Ok((stores, state.unwrap_or_default()))
 }
 
-/// Makes the store of accrue task `partition` of layout `to`: the rows of its buckets from `old`, and the state. Returns the number of keys copied.
-fn make_accrue_store(
-    deployment: &Deployment,
+/// Fills the store of a new accrue task: the rows of its buckets from `old`, and the state. Returns the number of keys copied.
+fn fill_accrue_store(
+    mut new: Box<dyn Store>,
     old: &[Box<dyn Store>],
-    partition: u16,
-    to: LedgerLayout,
+    buckets: &Range<u16>,
     state: &[u8],
     begins_at: &Position,
 ) -> Result<u64, DeploymentError> {
-    let owner = StoreOwner::Accrue(partition, to);
-    deployment.stores.remove(owner)?;
-    let mut new = open_store(deployment, owner)?;
-    let buckets = to.partitions.buckets(partition);
     let mut changes = Changes::default();
     let mut rows = 0;
     for old in old {
@@ -364,17 +373,17 @@ fn make_accrue_store(
     Ok(rows)
 }
 
-/// Makes the coordinator's store of layout `to`: all keys of `old`, with the state `coordinator`.
+/// Makes the coordinator's store of the layout that `record` puts in force: all keys of `old`, with the state `coordinator`.
 fn make_coordinator_store(
     deployment: &Deployment,
+    record: &DeploymentRecord,
     old: &dyn Store,
     coordinator: &Coordinator,
-    to: LedgerLayout,
-    begins_at: &Position,
 ) -> Result<(), DeploymentError> {
-    let owner = StoreOwner::Coordinate(to.generation);
-    deployment.stores.remove(owner)?;
-    let mut new = open_store(deployment, owner)?;
+    let owner = StoreOwner::Coordinate(record.layout()?.generation);
+    let mut new = deployment
+        .stores
+        .create(owner, &record.identity(deployment.bus.log()))?;
     let mut changes = Changes::default();
     let mut scan = old.scan(&[1], &[0xff])?;
     while let Some((key, value)) = scan.next()? {
@@ -382,12 +391,18 @@ fn make_coordinator_store(
     }
     drop(scan);
     changes.put(&tables::STATE, &codec::encode(coordinator).map_err(fault)?);
-    new.commit(&mut changes, begins_at)?;
+    new.commit(&mut changes, &record.begins_at(TaskId::COORDINATE))?;
     Ok(())
 }
 
-fn open_store(deployment: &Deployment, owner: StoreOwner) -> Result<Box<dyn Store>, DeploymentError> {
-    Ok(deployment.stores.open(owner, deployment.bus.log().identity(), None)?)
+fn open_store(
+    deployment: &Deployment,
+    record: &DeploymentRecord,
+    owner: StoreOwner,
+    committed: Option<&Position>,
+) -> Result<Box<dyn Store>, DeploymentError> {
+    let identity = record.identity(deployment.bus.log());
+    Ok(deployment.stores.open(owner, &identity, committed, None)?)
 }
 
 /// Rejects a store that is not where its task stopped.
@@ -399,6 +414,23 @@ fn check_position(store: &dyn Store, task: TaskId, stopped_at: StoppedAt) -> Res
         "the store of {task} is at {:?}, but the task stopped at {stopped_at:?}",
         store.position()
     ))))
+}
+
+/// Rejects stores that have read other records than the tasks had when they stopped for `change`.
+fn check_digest(
+    accrue: &[Box<dyn Store>],
+    coordinate: &dyn Store,
+    change: &LayoutChange,
+) -> Result<(), DeploymentError> {
+    let tasks = (0..).map(TaskId::accrue).zip(accrue.iter().map(AsRef::as_ref));
+    let stores = tasks.chain([(TaskId::COORDINATE, coordinate)]);
+    let found = LayoutChange::digest_of(stores.map(|(task, store)| (task, store.position())));
+    if found == change.digest {
+        return Ok(());
+    }
+    Err(DeploymentError::OtherLog {
+        partitions: change.from,
+    })
 }
 
 fn remove_stores(stores: &dyn Stores, layout: LedgerLayout) -> Result<(), DeploymentError> {

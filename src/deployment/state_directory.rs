@@ -1,15 +1,15 @@
 //! The stores of the tasks: in a state directory, or, for tests, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::bus::{Topic, TopicPartition};
+use crate::bus::{DeploymentIdentity, Position, Topic, TopicPartition};
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::LedgerLayout;
-use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore};
+use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
 use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Store, StoreError};
@@ -38,12 +38,12 @@ impl StoreOwner {
     }
 
     /// The owner in words. The store keeps them, and rejects another owner.
-    fn description(self, bus: &str) -> String {
+    fn description(self, deployment: &DeploymentIdentity) -> String {
         match self {
-            Self::Coordinate(0) => format!("the coordinator, bus {bus}"),
-            Self::Coordinate(generation) => format!("the coordinator, layout {generation}, bus {bus}"),
-            Self::Ingest(source) => format!("ingest of {source}, bus {bus}"),
-            Self::Accrue(partition, layout) => format!("ledger partition {partition} of {layout}, bus {bus}"),
+            Self::Coordinate(0) => format!("the coordinator, {deployment}"),
+            Self::Coordinate(generation) => format!("the coordinator, layout {generation}, {deployment}"),
+            Self::Ingest(source) => format!("ingest of {source}, {deployment}"),
+            Self::Accrue(partition, layout) => format!("ledger partition {partition} of {layout}, {deployment}"),
         }
     }
 
@@ -58,8 +58,26 @@ impl StoreOwner {
 
 /// The stores of a deployment.
 pub trait Stores: Send + Sync {
-    /// Opens the store of a task on the bus `bus`, or creates it. The store may drop keys that `expired` accepts, at any time.
-    fn open(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError>;
+    /// Called before stores are opened for the tasks of `deployment`. `alone`: no other process works on it.
+    ///
+    /// # Errors
+    /// If the place of the snapshots belongs to another deployment.
+    fn begin(&self, _deployment: &DeploymentIdentity, _alone: bool) -> Result<(), DeploymentError> {
+        Ok(())
+    }
+
+    /// Opens the store of a task, or creates it. `committed` is the committed position of the task: no snapshot past it is used. The store may drop keys that
+    /// `expired` accepts, at any time.
+    fn open(
+        &self,
+        owner: StoreOwner,
+        deployment: &DeploymentIdentity,
+        committed: Option<&Position>,
+        expired: Option<Expired>,
+    ) -> Result<Box<dyn Store>, TaskError>;
+
+    /// Creates an empty store of a task, in place of any other, and not from a snapshot.
+    fn create(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> Result<Box<dyn Store>, TaskError>;
 
     /// The source partitions that have a store.
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError>;
@@ -142,39 +160,59 @@ impl StateDirectory {
         Ok(any.then_some(replaced))
     }
 
-    fn settings(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> StoreSettings {
+    fn settings(&self, owner: StoreOwner, deployment: &DeploymentIdentity, expired: Option<Expired>) -> StoreSettings {
         StoreSettings {
             expired,
-            ..StoreSettings::new(self.resources.clone(), owner.description(bus))
+            ..StoreSettings::new(self.resources.clone(), owner.description(deployment))
         }
     }
 
-    /// Opens a store. A missing store is restored from its newest snapshot; without a snapshot, a new store is created.
+    /// Opens a store. A missing store is restored from its newest usable snapshot; without one, a new store is created.
     fn open_or_restore(
         &self,
         owner: StoreOwner,
-        bus: &str,
+        deployment: &DeploymentIdentity,
+        committed: Option<&Position>,
         expired: Option<&Expired>,
     ) -> Result<RocksStore, TaskError> {
         let folder = folder(&self.path, owner);
         if let Some(snapshots) = &self.snapshots
             && !RocksStore::is_at(&folder)
         {
+            let refuted = self.refuted_snapshots();
+            let usable = Usable {
+                committed,
+                refuted: &refuted,
+            };
             // Read every block once, so that damage is found before the task uses the store.
-            let restored = snapshots.restore(&series(owner, bus), &folder, |arrived| {
-                let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, bus, None))?;
-                store.verify().map(drop)
+            let restored = snapshots.restore(&series(owner, deployment), &folder, usable, |arrived| {
+                let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, deployment, None))?;
+                store.verify().map(|_| store)
             });
-            restored.map_err(|error| TaskError::Restore { why: error.to_string() })?;
+            restored.map_err(|error| {
+                let why = error.to_string();
+                match error.is_refusal() {
+                    true => TaskError::SnapshotRefused { why },
+                    false => TaskError::Restore { why },
+                }
+            })?;
         }
         Ok(RocksStore::open(
             &folder,
             owner.kind(),
-            self.settings(owner, bus, expired.cloned()),
+            self.settings(owner, deployment, expired.cloned()),
         )?)
     }
 
-    /// Moves a damaged store away, so that a new one can be built.
+    /// The snapshots from which a store was restored that turned out to be of another log. Such a store is kept among the damaged ones.
+    fn refuted_snapshots(&self) -> BTreeSet<String> {
+        let moved_away = fs::read_dir(self.path.join(DAMAGED)).into_iter().flatten().flatten();
+        moved_away
+            .filter_map(|entry| RocksStore::refuted_snapshot(&entry.path()))
+            .collect()
+    }
+
+    /// Moves a store away that is damaged or of another log, so that a new one can be built.
     fn set_aside(&self, owner: StoreOwner, why: &StoreError) -> Result<(), TaskError> {
         let aside = self.path.join(DAMAGED);
         fs::create_dir_all(&aside).map_err(TaskError::io("create", &aside))?;
@@ -194,8 +232,8 @@ impl StateDirectory {
     }
 }
 
-fn series(owner: StoreOwner, bus: &str) -> SnapshotSeries {
-    SnapshotSeries::new(bus, &owner.path(), &owner.description(bus))
+fn series(owner: StoreOwner, deployment: &DeploymentIdentity) -> SnapshotSeries {
+    SnapshotSeries::new(deployment, &owner.path(), &owner.description(deployment))
 }
 
 /// The folder of a task's store in the state directory `state`.
@@ -208,22 +246,50 @@ const INGEST: &str = "ingest";
 const ACCRUE: &str = "accrue";
 /// The folder of checkpoints that become snapshots.
 const CHECKPOINTS: &str = "caught";
-/// The folder of damaged stores.
+/// The folder of stores that are damaged or of another log.
 const DAMAGED: &str = "damaged";
 
 impl Stores for StateDirectory {
-    fn open(&self, owner: StoreOwner, bus: &str, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
-        let store = match self.open_or_restore(owner, bus, expired.as_ref()) {
-            Err(TaskError::Store(error)) if error.is_damage() => {
+    fn begin(&self, deployment: &DeploymentIdentity, alone: bool) -> Result<(), DeploymentError> {
+        match &self.snapshots {
+            Some(snapshots) => Ok(snapshots.begin(deployment, alone)?),
+            None => Ok(()),
+        }
+    }
+
+    fn open(
+        &self,
+        owner: StoreOwner,
+        deployment: &DeploymentIdentity,
+        committed: Option<&Position>,
+        expired: Option<Expired>,
+    ) -> Result<Box<dyn Store>, TaskError> {
+        let open = || self.open_or_restore(owner, deployment, committed, expired.as_ref());
+        let store = match open() {
+            Err(TaskError::Store(error)) if error.needs_rebuild() => {
                 self.set_aside(owner, &error)?;
-                self.open_or_restore(owner, bus, expired.as_ref())?
+                open()?
             }
             store => store?,
         };
         Ok(match &self.snapshots {
-            Some(snapshots) => Box::new(SnapshottedStore::new(store, series(owner, bus), Arc::clone(snapshots))),
+            Some(snapshots) => Box::new(SnapshottedStore::new(
+                store,
+                series(owner, deployment),
+                Arc::clone(snapshots),
+            )),
             None => Box::new(store),
         })
+    }
+
+    fn create(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> Result<Box<dyn Store>, TaskError> {
+        self.remove(owner)?;
+        let settings = self.settings(owner, deployment, None);
+        Ok(Box::new(RocksStore::open(
+            &folder(&self.path, owner),
+            owner.kind(),
+            settings,
+        )?))
     }
 
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {
@@ -297,9 +363,20 @@ fn unix_ms() -> u128 {
 pub struct MemoryStores(Mutex<BTreeMap<StoreOwner, MemoryContents>>);
 
 impl Stores for MemoryStores {
-    fn open(&self, owner: StoreOwner, _bus: &str, _expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
+    fn open(
+        &self,
+        owner: StoreOwner,
+        _deployment: &DeploymentIdentity,
+        _committed: Option<&Position>,
+        _expired: Option<Expired>,
+    ) -> Result<Box<dyn Store>, TaskError> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(MemoryStore::open(all.entry(owner).or_default())))
+    }
+
+    fn create(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> Result<Box<dyn Store>, TaskError> {
+        self.remove(owner)?;
+        self.open(owner, deployment, None, None)
     }
 
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use crate::bus::{Access, Log, Mark, Membership, Position, TaskId, Topic, TopicPartition};
+use crate::bus::{Access, DeploymentIdentity, Log, Mark, Membership, Position, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::fault::{Fault, impossible};
 use crate::core::values::offset::Offset;
@@ -33,6 +33,7 @@ pub(super) struct TaskFactory<'a> {
     deployment: &'a Deployment,
     /// The bus for the tasks: a rebuild cannot commit to it.
     access: Access,
+    identity: DeploymentIdentity,
     record: DeploymentRecord,
     layout: LedgerLayout,
     /// What the coordinator has not finished; it keeps this up to date.
@@ -60,6 +61,10 @@ impl<'a> TaskFactory<'a> {
             record = record.before(layout_change);
         }
         let layout = record.layout()?;
+        let identity = record.identity(deployment.bus.log());
+        deployment
+            .stores
+            .begin(&identity, deployment.bus.membership().is_none())?;
         let access = match deployment.mode {
             RunMode::Rebuild { .. } => deployment.bus.read_only(),
             RunMode::Work | RunMode::Drain => deployment.bus.clone(),
@@ -82,6 +87,7 @@ impl<'a> TaskFactory<'a> {
         Ok(Some(Self {
             deployment,
             access,
+            identity,
             record,
             layout,
             unfinished: Arc::default(),
@@ -161,26 +167,30 @@ impl<'a> TaskFactory<'a> {
 
     fn coordinate(&self) -> Result<Box<dyn Task>, TaskError> {
         let task = TaskId::COORDINATE;
-        let store = self.store_of_layout(StoreOwner::Coordinate(self.layout.generation), task)?;
+        let committed = self.committed(task)?;
+        let owner = StoreOwner::Coordinate(self.layout.generation);
+        let store = self.store_of_layout(owner, task, committed.as_ref())?;
         let fold = CoordinatorTask::new(
             u32::from(self.layout.partitions.count()),
             store.as_ref(),
             Arc::clone(&self.unfinished),
             Arc::clone(&self.stats),
         )?;
-        self.harness(task, fold, store)
+        self.harness(task, fold, store, committed)
     }
 
     fn accrue(&self, partition: u16) -> Result<Box<dyn Task>, TaskError> {
         let task = TaskId::accrue(partition);
-        let store = self.store_of_layout(StoreOwner::Accrue(partition, self.layout), task)?;
+        let committed = self.committed(task)?;
+        let owner = StoreOwner::Accrue(partition, self.layout);
+        let store = self.store_of_layout(owner, task, committed.as_ref())?;
         let fold = AccrueTask::new(
             partition,
             self.layout.partitions,
             store.as_ref(),
             Arc::clone(&self.stats),
         )?;
-        self.harness(task, fold, store)
+        self.harness(task, fold, store, committed)
     }
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
@@ -188,7 +198,9 @@ impl<'a> TaskFactory<'a> {
         let window = Arc::new(DedupWindow::new(dedup_epochs));
         let filter = Arc::clone(&window);
         let expired: Expired = Arc::new(move |key, value| filter.expires(key, value));
-        let store = self.store(StoreOwner::Ingest(source), Some(expired))?;
+        let task = TaskId::ingest(source);
+        let committed = self.committed(task)?;
+        let store = self.store(StoreOwner::Ingest(source), committed.as_ref(), Some(expired))?;
         let fold = IngestTask::new(
             source,
             dedup_epochs,
@@ -197,7 +209,7 @@ impl<'a> TaskFactory<'a> {
             window,
             Arc::clone(&self.stats),
         )?;
-        self.harness(TaskId::ingest(source), fold, store)
+        self.harness(task, fold, store, committed)
     }
 
     fn harness<F: Fold + 'static>(
@@ -205,22 +217,30 @@ impl<'a> TaskFactory<'a> {
         task: TaskId,
         fold: F,
         store: Box<dyn Store>,
+        committed: Option<Position>,
     ) -> Result<Box<dyn Task>, TaskError> {
-        let committed = self.committed(task)?;
         let harness = Harness::new(task, fold, self.access.clone(), store, self.limits, committed)?;
         Ok(Box::new(harness))
     }
 
-    fn store(&self, owner: StoreOwner, expired: Option<Expired>) -> Result<Box<dyn Store>, TaskError> {
-        self.deployment
-            .stores
-            .open(owner, self.access.log().identity(), expired)
+    fn store(
+        &self,
+        owner: StoreOwner,
+        committed: Option<&Position>,
+        expired: Option<Expired>,
+    ) -> Result<Box<dyn Store>, TaskError> {
+        self.deployment.stores.open(owner, &self.identity, committed, expired)
     }
 
     /// The store of a task of the layout in force. After a layout change the store must exist already: the log before the change belongs to
     /// earlier layouts, so a new store cannot be built from it.
-    fn store_of_layout(&self, owner: StoreOwner, task: TaskId) -> Result<Box<dyn Store>, TaskError> {
-        let store = self.store(owner, None)?;
+    fn store_of_layout(
+        &self,
+        owner: StoreOwner,
+        task: TaskId,
+        committed: Option<&Position>,
+    ) -> Result<Box<dyn Store>, TaskError> {
+        let store = self.store(owner, committed, None)?;
         if self.layout.generation > 0 && store.get(&tables::STATE)?.is_none() {
             // An empty store would keep the next start from restoring a snapshot.
             drop(store);
@@ -230,7 +250,7 @@ impl<'a> TaskFactory<'a> {
         Ok(store)
     }
 
-    /// The position of a task on the bus. In a rebuild up to a layout change: where the task stopped for that change.
+    /// The position of a task on the bus, in the layout in force. In a rebuild up to a layout change: where the task stopped for that change.
     fn committed(&self, task: TaskId) -> Result<Option<Position>, TaskError> {
         let log = self.access.log();
         if let RunMode::Rebuild {
@@ -239,9 +259,14 @@ impl<'a> TaskFactory<'a> {
             && matches!(task.home().topic, Topic::Ledger | Topic::Inbox)
             && let Some(record) = DeploymentRecord::read(log)?
         {
-            return Ok(Some(record.before(layout_change + 1).begins_at(task)));
+            let stopped_at = record.before(layout_change + 1).stopped_at(task);
+            return Ok(Some(stopped_at.position(task, None)));
         }
-        Ok(log.committed(task)?)
+        let committed = log.committed(task)?;
+        match task.home().topic {
+            Topic::Ledger | Topic::Inbox => Ok(self.record.position_in_layout(task, committed)),
+            _ => Ok(committed),
+        }
     }
 }
 

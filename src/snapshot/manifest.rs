@@ -1,30 +1,27 @@
 //! The manifest of a snapshot: its JSON names the files of the store.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::bus::Position;
-use crate::core::values::offset::Offset;
+use crate::bus::{DeploymentIdentity, Position};
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::series::SnapshotSeries;
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A snapshot of one task's store. Files are named by their SHA-256, so that snapshots share equal files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnapshotManifest {
     format: u32,
+    pub deployment: DeploymentIdentity,
     /// Task, layout and bus of the store, in words.
     pub owner: String,
     /// When it was taken, in UTC.
     pub taken: String,
-    /// The offsets up to which the task had read, by input partition.
-    pub position: BTreeMap<String, Offset>,
-    /// A hash of the whole position, with cursor and evidence. Snapshots with the same hash have the same state.
-    pub state: String,
+    /// The position of the task, with the digests of what it had read.
+    pub position: Position,
     pub files: Vec<SnapshotFile>,
 }
 
@@ -40,24 +37,36 @@ pub(super) struct SnapshotFile {
 }
 
 impl SnapshotManifest {
-    pub fn new(owner: String, taken: String, position: &Position, files: Vec<SnapshotFile>) -> Self {
-        let offsets = position
-            .inputs
-            .iter()
-            .map(|(input, mark)| (input.to_string(), mark.offset));
+    pub fn new(series: &SnapshotSeries, taken: String, position: Position, files: Vec<SnapshotFile>) -> Self {
         Self {
             format: FORMAT,
-            owner,
+            deployment: series.deployment.clone(),
+            owner: series.owner.clone(),
             taken,
-            position: offsets.collect(),
-            state: state_hash(position),
+            position,
             files,
         }
     }
 
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+
+    /// Why a snapshot cannot be one of `series`, on a log where a task of the series has been at `position`; `None` if nothing speaks against it.
+    pub fn is_foreign(&self, series: &SnapshotSeries, position: &Position) -> Option<String> {
+        if self.deployment != series.deployment || self.owner != series.owner {
+            return Some(format!("it is of {:?}", self.owner));
+        }
+        if self.position.inputs.values().any(|mark| mark.digest.is_none()) {
+            return Some("it has no digest of what it has read".into());
+        }
+        self.position.contradicts(position).map(|partition| {
+            format!(
+                "it has read other records of {partition} before offset {}",
+                position.offset(partition)
+            )
+        })
     }
 
     /// The name of the object and its text. The name is the time in milliseconds, by which names sort, and a hash of the text.
@@ -94,12 +103,6 @@ impl SnapshotManifest {
     }
 }
 
-/// A hash of a position.
-pub(super) fn state_hash(position: &Position) -> String {
-    // The store has encoded this position before, so encoding cannot fail.
-    short_hash(&postcard::to_stdvec(position).unwrap_or_default())
-}
-
 /// The first 8 bytes of the SHA-256, in hexadecimal.
 fn short_hash(text: &[u8]) -> String {
     let digest = Sha256::digest(text);
@@ -109,6 +112,8 @@ fn short_hash(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::{DeploymentId, Mark, Topic};
+    use crate::core::values::offset::Offset;
 
     fn manifest(files: &[(&str, &str)]) -> SnapshotManifest {
         let files = files.iter().map(|(name, sum)| SnapshotFile {
@@ -117,11 +122,31 @@ mod tests {
             sha256: (*sum).to_owned(),
         });
         SnapshotManifest::new(
-            "somebody".into(),
+            &series("task"),
             "2026-11-01T00:00:00.000Z".into(),
-            &Position::default(),
+            position(&["a", "b"]),
             files.collect(),
         )
+    }
+
+    fn series(task: &str) -> SnapshotSeries {
+        let deployment = DeploymentIdentity {
+            bus: "a bus".into(),
+            id: serde_json::from_str("\"00000000-0000-0000-0000-000000000007\"").unwrap(),
+        };
+        SnapshotSeries::new(&deployment, task, task)
+    }
+
+    /// A position that has read these records of the ledger.
+    fn position(records: &[&str]) -> Position {
+        let mut mark = Mark::default();
+        for record in records {
+            mark.add(record.as_bytes());
+            mark.offset = mark.offset.saturating_add(1);
+        }
+        let mut position = Position::default();
+        position.inputs.insert(Topic::Ledger.partition(0), mark);
+        position
     }
 
     #[test]
@@ -136,6 +161,29 @@ mod tests {
             assert!(SnapshotManifest::read(&name, &changed).is_err(), "byte {at}");
         }
         assert!(SnapshotManifest::read(&name, &text[..text.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_of_another_log_is_told() {
+        let manifest = manifest(&[]);
+        for same_log in [&["a", "b"][..], &["a"], &["a", "b", "c"]] {
+            assert_eq!(manifest.is_foreign(&series("task"), &position(same_log)), None);
+        }
+        let why = manifest.is_foreign(&series("task"), &position(&["x", "b"])).unwrap();
+        assert!(
+            why.contains("other records of softstake.ledger:0 before offset 2"),
+            "{why}"
+        );
+        assert!(manifest.is_foreign(&series("another"), &position(&[])).is_some());
+        let mut other_deployment = series("task");
+        other_deployment.deployment.id = DeploymentId::random();
+        assert!(manifest.is_foreign(&other_deployment, &position(&[])).is_some());
+        let mut unknown = manifest;
+        unknown
+            .position
+            .inputs
+            .insert(Topic::Ledger.partition(0), Mark::at(Offset::new(2)));
+        assert!(unknown.is_foreign(&series("task"), &position(&["a", "b"])).is_some());
     }
 
     #[test]

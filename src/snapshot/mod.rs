@@ -6,16 +6,22 @@
 //!
 //! A store is a fold of the log up to its position. So the snapshots of each task are independent of those of other tasks.
 //!
+//! **Whose snapshots.** A place belongs to one deployment. A copy of a bus has the same identity, so a manifest also keeps the position with its digests:
+//! only equal digests make a snapshot one of this log. A snapshot that is not is never used, and a process that meets one takes no more.
+//!
 //! The objects, below the configured place:
 //!
 //! ```text
-//! BUS/TASK/snapshots/TIME-SUM.json    the manifest of a snapshot
-//! BUS/TASK/files/SHA256               files of the store, named by their SHA-256
-//! BUS/TASK/damaged/...                damaged objects that were moved away
+//! deployment.json                            the deployment that has the place
+//! DEPLOYMENT/TASK/snapshots/TIME-SUM.json    the manifest of a snapshot
+//! DEPLOYMENT/TASK/files/SHA256               files of the store, named by their SHA-256
+//! DEPLOYMENT/TASK/damaged/...                damaged objects that were moved away
 //! ```
 
+mod claim;
 mod error;
 mod manifest;
+mod refusal;
 mod remote;
 mod restore;
 mod series;
@@ -24,6 +30,7 @@ mod store;
 mod upload;
 
 pub use error::SnapshotError;
+pub use restore::Usable;
 pub use series::SnapshotSeries;
 pub use snapshots::{SnapshotSettings, Snapshots};
 pub use store::SnapshottedStore;

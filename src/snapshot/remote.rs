@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::buffered::BufWriter;
 use object_store::path::Path as Name;
-use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use url::Url;
@@ -134,6 +134,31 @@ impl Remote {
         let at = self.name(name);
         self.wait("read", name, async { self.store.get(&at).await?.bytes().await })
             .map(|bytes| bytes.to_vec())
+    }
+
+    /// Reads a small object; `None` if it is missing.
+    pub fn find(&self, name: &str) -> Result<Option<Vec<u8>>, SnapshotError> {
+        match self.get(name) {
+            Err(SnapshotError::Damaged { .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Creates an object. Returns `false` if it exists already.
+    pub fn create(&self, name: &str, contents: Vec<u8>) -> Result<bool, SnapshotError> {
+        let (at, contents) = (self.name(name), PutPayload::from(contents));
+        let created = self
+            .runtime
+            .block_on(self.store.put_opts(&at, contents.clone(), PutMode::Create.into()));
+        match created {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            // Some object stores cannot do it in one step.
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                self.wait("write", name, self.store.put(&at, contents)).map(|_| true)
+            }
+            Err(error) => Err(self.failed("write", name, error)),
+        }
     }
 
     /// The objects of a folder, sorted by name.

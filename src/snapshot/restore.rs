@@ -1,40 +1,53 @@
-//! Restores a store from its newest complete snapshot.
+//! Restores a store from its newest snapshot that is complete and of this log.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::bus::Position;
+use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::manifest::SnapshotManifest;
 use crate::snapshot::remote::remove_folder;
 use crate::snapshot::series::SnapshotSeries;
 use crate::snapshot::snapshots::Snapshots;
-use crate::store::StoreError;
+use crate::store::rocks::RocksStore;
+use crate::store::{Store, StoreError};
+
+/// Which snapshots of a series a task may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Usable<'a> {
+    /// The committed position of the task.
+    pub committed: Option<&'a Position>,
+    /// The names of snapshots that turned out to be of another log, when a task had recovered from them.
+    pub refuted: &'a BTreeSet<String>,
+}
 
 impl Snapshots {
-    /// Restores the newest complete snapshot of `series` to `folder`, where no store is yet. Returns whether there was one.
+    /// Restores the newest usable snapshot of `series` to `folder`, where no store is yet. Returns whether there was one.
     ///
-    /// `check` must reject a folder that is not a whole, undamaged store of this series. A damaged snapshot is moved away, and the one before it is
-    /// tried.
+    /// `open` must open the store in a folder, and reject one that is not a whole, undamaged store of this series. A damaged snapshot is moved away, and
+    /// the one before it is tried. One of another log is left where it is, and the one before it is tried.
     ///
     /// # Errors
-    /// If the object store cannot be reached, or a local file cannot be written.
+    /// If the object store cannot be reached, a local file cannot be written, the place is of another deployment, or a snapshot is past the committed
+    /// position.
     pub fn restore(
         &self,
         series: &SnapshotSeries,
         folder: &Path,
-        check: impl Fn(&Path) -> Result<(), StoreError>,
+        usable: Usable<'_>,
+        open: impl Fn(&Path) -> Result<RocksStore, StoreError>,
     ) -> Result<bool, SnapshotError> {
+        claim(&self.remote, &series.deployment)?;
         let names = self.remote.list(&series.snapshots())?;
         for name in names.into_iter().rev().map(|object| object.name) {
             let began = Instant::now();
             let arriving = self.folder.join(format!("{}-restored", series.local_name()));
-            let arrived = self.fetch(series, &name, &arriving).and_then(|manifest| {
-                let checked = check(&arriving);
-                checked
-                    .map(|()| manifest)
-                    .map_err(|error| SnapshotError::damaged(&name, error.to_string()))
-            });
+            let arrived = self
+                .usable_manifest(series, &name, usable)
+                .and_then(|manifest| self.fetch(series, &name, manifest, &arriving, &open));
             match arrived {
                 Ok(manifest) => {
                     move_into_place(&arriving, folder)?;
@@ -46,6 +59,12 @@ impl Snapshots {
                         began.elapsed().as_millis()
                     );
                     return Ok(true);
+                }
+                Err(error @ SnapshotError::OtherLog { .. }) => {
+                    tracing::error!(
+                        owner = series.owner,
+                        "{error}; it is not used, and the one before it is tried"
+                    );
                 }
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     tracing::error!(
@@ -62,23 +81,67 @@ impl Snapshots {
         Ok(false)
     }
 
-    fn fetch(&self, series: &SnapshotSeries, name: &str, into: &Path) -> Result<SnapshotManifest, SnapshotError> {
-        remove_folder(into)?;
-        fs::create_dir_all(into).map_err(SnapshotError::io("create", into))?;
-        let text = self.remote.get(&format!("{}/{name}", series.snapshots()))?;
-        let manifest = SnapshotManifest::read(name, &text)?;
-        if manifest.owner != series.owner {
-            return Err(SnapshotError::damaged(
-                name,
-                format!("it belongs to {:?}, not to {:?}", manifest.owner, series.owner),
+    /// The manifest of a snapshot, if the snapshot may be used.
+    fn usable_manifest(
+        &self,
+        series: &SnapshotSeries,
+        name: &str,
+        usable: Usable<'_>,
+    ) -> Result<SnapshotManifest, SnapshotError> {
+        let other_log = |what: String| SnapshotError::OtherLog {
+            name: name.to_owned(),
+            place: self.remote.place().to_owned(),
+            what,
+        };
+        if usable.refuted.contains(name) {
+            return Err(other_log(
+                "a task that had recovered from it found that it has read other records".into(),
             ));
         }
+        let text = self.remote.get(&format!("{}/{name}", series.snapshots()))?;
+        let manifest = SnapshotManifest::read(name, &text)?;
+        let start = Position::default();
+        let committed = usable.committed.unwrap_or(&start);
+        if let Some(what) = manifest.is_foreign(series, committed) {
+            return Err(other_log(what));
+        }
+        if let Some(what) = manifest.position.difference_past(committed) {
+            return Err(SnapshotError::Ahead {
+                name: name.to_owned(),
+                place: self.remote.place().to_owned(),
+                what,
+            });
+        }
+        Ok(manifest)
+    }
+
+    /// Fetches the files of a snapshot into the folder `into`, and checks the store that they make.
+    fn fetch(
+        &self,
+        series: &SnapshotSeries,
+        name: &str,
+        manifest: SnapshotManifest,
+        into: &Path,
+        open: impl Fn(&Path) -> Result<RocksStore, StoreError>,
+    ) -> Result<SnapshotManifest, SnapshotError> {
+        remove_folder(into)?;
+        fs::create_dir_all(into).map_err(SnapshotError::io("create", into))?;
         let files: Vec<_> = manifest
             .files
             .iter()
             .map(|file| (format!("{}/{}", series.files(), file.sha256), file))
             .collect();
         self.remote.get_files(&files, into)?;
+        let damaged = |error: StoreError| SnapshotError::damaged(name, error.to_string());
+        let store = open(into).map_err(damaged)?;
+        if !store.position().is_same_state(&manifest.position) {
+            return Err(SnapshotError::damaged(
+                name,
+                "its store is at another position than its manifest",
+            ));
+        }
+        drop(store);
+        RocksStore::note_snapshot(into, name).map_err(damaged)?;
         Ok(manifest)
     }
 

@@ -1,8 +1,11 @@
 use sha2::{Digest, Sha256};
 
-/// The snapshots of one task on one bus.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+use crate::bus::DeploymentIdentity;
+
+/// The snapshots of one task of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSeries {
+    pub(super) deployment: DeploymentIdentity,
     /// The folder of all its objects.
     pub(super) folder: String,
     /// The owner of the store, in words: the same as in the store itself.
@@ -12,10 +15,11 @@ pub struct SnapshotSeries {
 impl SnapshotSeries {
     /// The snapshots of the store of `owner`. `task` consists of letters, digits, points, hyphens and slashes.
     #[must_use]
-    pub fn new(bus: &str, task: &str, owner: &str) -> Self {
-        let bus = hex::encode(&Sha256::digest(bus.as_bytes())[..8]);
+    pub fn new(deployment: &DeploymentIdentity, task: &str, owner: &str) -> Self {
+        let name = hex::encode(&Sha256::digest(deployment.to_string())[..8]);
         Self {
-            folder: format!("{bus}/{task}"),
+            deployment: deployment.clone(),
+            folder: format!("{name}/{task}"),
             owner: owner.to_owned(),
         }
     }

@@ -1,10 +1,14 @@
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::bus::DeploymentIdentity;
+use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::{Remote, remove_folder};
 use crate::snapshot::upload::{UploadJob, Uploader};
 
@@ -27,6 +31,9 @@ pub struct Snapshots {
     pub(super) settings: SnapshotSettings,
     /// The folder for checkpoints and restored stores. It is on the disk of the stores, because hard links and renames need that.
     pub(super) folder: PathBuf,
+    pub(super) refusal: Arc<Refusal>,
+    /// Whether no other process works on the deployment.
+    alone: AtomicBool,
     jobs: Mutex<Option<Sender<UploadJob>>>,
     uploader: Mutex<Option<JoinHandle<()>>>,
 }
@@ -42,7 +49,8 @@ impl Snapshots {
         std::fs::create_dir_all(folder).map_err(SnapshotError::io("create", folder))?;
         let remote = Arc::new(Remote::open(&settings.place)?);
         let (jobs, queue) = channel();
-        let uploader = Uploader::new(Arc::clone(&remote), settings.keep);
+        let refusal = Arc::new(Refusal::default());
+        let uploader = Uploader::new(Arc::clone(&remote), settings.keep, Arc::clone(&refusal));
         let uploader = std::thread::Builder::new()
             .name("uploads".into())
             .spawn(move || uploader.work(&queue))
@@ -51,9 +59,30 @@ impl Snapshots {
             remote,
             settings,
             folder: folder.to_owned(),
+            refusal,
+            alone: AtomicBool::new(false),
             jobs: Mutex::new(Some(jobs)),
             uploader: Mutex::new(Some(uploader)),
         }))
+    }
+
+    /// Claims the place for `deployment`. `alone`: no other process works on it. A place that cannot be reached now is claimed later.
+    ///
+    /// # Errors
+    /// If the place belongs to another deployment.
+    pub fn begin(&self, deployment: &DeploymentIdentity, alone: bool) -> Result<(), SnapshotError> {
+        self.alone.store(alone, Ordering::Relaxed);
+        match claim(&self.remote, deployment) {
+            Err(error) if !error.is_refusal() => {
+                tracing::warn!("{error}; tasks that have a store start all the same");
+                Ok(())
+            }
+            claimed => claimed,
+        }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Relaxed)
     }
 
     pub(super) fn upload(&self, job: UploadJob) {

@@ -24,6 +24,8 @@ pub struct SnapshottedStore {
     outcome: Arc<UploadOutcome>,
     /// The number of snapshots taken; it makes the names of checkpoints unique.
     taken: u64,
+    /// Whether the store is known to be of this log. No other is uploaded.
+    confirmed: bool,
 }
 
 impl SnapshottedStore {
@@ -44,6 +46,7 @@ impl SnapshottedStore {
             last: None,
             outcome: Arc::default(),
             taken: 0,
+            confirmed: false,
         }
     }
 
@@ -74,12 +77,14 @@ impl SnapshottedStore {
             series: self.series.clone(),
             folder,
             position: self.store.position().clone(),
+            alone: self.snapshots.is_alone(),
             outcome: Arc::clone(&self.outcome),
         });
     }
 
-    fn has_moved(&self) -> bool {
-        self.last.as_ref() != Some(self.store.position())
+    /// Whether there is anything to take a snapshot of.
+    fn is_wanted(&self) -> bool {
+        self.confirmed && !self.snapshots.refusal.is_set() && self.last.as_ref() != Some(self.store.position())
     }
 }
 
@@ -116,18 +121,29 @@ impl Store for SnapshottedStore {
             self.last = None;
         }
         self.due = Instant::now() + self.snapshots.settings.every;
-        if self.has_moved() {
+        self.snapshots.refusal.remind();
+        if self.is_wanted() {
             self.take_snapshot();
         }
     }
 
     fn close(&mut self) {
-        if self.snapshots.settings.at_close && self.has_moved() {
+        if self.snapshots.settings.at_close && self.is_wanted() {
             self.take_snapshot();
         }
     }
 
     fn quarantine(&self, why: &StoreError) {
         self.store.quarantine(why);
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.store.is_confirmed()
+    }
+
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        self.store.confirm()?;
+        self.confirmed = true;
+        Ok(())
     }
 }

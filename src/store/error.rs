@@ -33,6 +33,13 @@ pub enum StoreError {
     /// The store holds bytes that Softstake did not write.
     #[error("the store at {path} is damaged: {what}; the next start moves it away and rebuilds it")]
     Damaged { path: PathBuf, what: String },
+    /// The store was derived from other records than those of this log.
+    #[error("{store} is not of this log: {what}; the next start moves it away and rebuilds it")]
+    OtherLog {
+        /// `the store of accrue 3`, or where it is.
+        store: String,
+        what: String,
+    },
     /// A sum of rows overflows, or a row was added to a value that is no row.
     #[error(
         "cannot add to key {key} of the store at {path}: the value there is no row, or the sum overflows; nothing was committed"
@@ -84,11 +91,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the bytes on the disk are not those that were written.
+    /// Whether the store cannot be used, and has to be rebuilt: its bytes are not those that were written, or it is of another log.
     #[must_use]
-    pub fn is_damage(&self) -> bool {
+    pub fn needs_rebuild(&self) -> bool {
         match self {
-            Self::Damaged { .. } => true,
+            Self::Damaged { .. } | Self::OtherLog { .. } => true,
             Self::Rocks { action, source, .. } => {
                 source.kind() == rocksdb::ErrorKind::Corruption
                     // RocksDB's manifest names a file that is missing.

@@ -43,8 +43,22 @@ pub trait Store: Send {
     /// Called after the last commit, if the task ends without an error.
     fn close(&mut self) {}
 
-    /// Marks the store as damaged. The next open then fails.
+    /// Marks the store as one that must not be used. The next open then fails with an error like `why`.
     fn quarantine(&self, _why: &StoreError) {}
+
+    /// Whether nothing speaks against this store being of the log that the task reads. A store that comes from a snapshot is not confirmed before
+    /// recovery has shown that it is.
+    fn is_confirmed(&self) -> bool {
+        true
+    }
+
+    /// Called when the store is known to be of the log that the task reads: the evidence of the committed position matches.
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Commits `changes` and `position` in one step. Afterwards `changes` is empty and keeps its memory.
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError>;

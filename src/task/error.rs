@@ -20,6 +20,9 @@ pub enum TaskError {
     /// The store of the task is missing and cannot be restored from a snapshot now.
     #[error("{why}")]
     Restore { why: String },
+    /// The store of the task is missing, and its snapshots are of another deployment or log.
+    #[error("{why}")]
+    SnapshotRefused { why: String },
     #[error("{at}: {fault}")]
     Fault {
         /// Which task, and its position.
@@ -75,8 +78,8 @@ impl TaskError {
             Self::Read(error) => error.reaction(),
             Self::Commit(error) => error.reaction(),
             Self::Membership(error) => error.reaction(),
-            // The next start moves a damaged store away.
-            Self::Store(error) if error.is_full() || error.is_damage() => Reaction::TryAgain,
+            // The next start moves an unusable store away.
+            Self::Store(error) if error.is_full() || error.needs_rebuild() => Reaction::TryAgain,
             Self::Restore { .. } => Reaction::TryAgain,
             // For a moment after a change of leader, the readable end is behind.
             Self::StoreAhead { .. } => Reaction::TryAgain,

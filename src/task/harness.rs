@@ -10,15 +10,19 @@
 //! **A store is never ahead of the bus.** In recovery a store is persisted at positions before the committed one. Otherwise the harness
 //! commits the position, with or without outputs, and then persists the store at exactly that position. So two stores of one task, on two
 //! disks, never know of different futures: each of them can recover to the committed position.
+//!
+//! **A store must be of this log.** A position carries a digest of all records before it. Where the store, or the end of recovery, is at the offset of
+//! the committed position, the digests must be equal too. Otherwise the store was derived from other records: it is moved away, and rebuilt.
 
 use std::time::{Duration, Instant};
 
 use crate::bus::{
-    Access, Batch, Cursor, Log, Mark, Outputs, Position, ReadError, Reader, TaskId, TopicKind, TopicPartition,
+    Access, Batch, Cursor, FileError, Log, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, TopicKind,
+    TopicPartition,
 };
 use crate::core::fault::impossible;
 use crate::core::values::offset::Offset;
-use crate::store::{Changes, Store};
+use crate::store::{Changes, Store, StoreError};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
 use crate::task::pool::{Progress, Task};
@@ -56,6 +60,10 @@ pub struct Harness<F> {
     committed: Option<Position>,
     /// In recovery: the committed position, at which recovery ends.
     recover_to: Option<Position>,
+    /// The position of the store when the task started.
+    begins_at: Position,
+    /// Whether the store was new then, so that everything in it comes from the log.
+    from_start: bool,
     changes: Changes,
     outputs: Outputs,
     persisted: Instant,
@@ -68,21 +76,23 @@ impl<F: Fold> Harness<F> {
     /// Starts a task at the position of its store. Its position on the bus is `committed`. With read-only `access` it only rebuilds its store.
     ///
     /// # Errors
-    /// If the store is ahead of the bus, or an input is not what it was when the task read it.
+    /// If the store is ahead of the bus, if it is of another log, or if an input is not what it was when the task read it.
     pub fn new(
         task: TaskId,
         fold: F,
         access: Access,
-        store: Box<dyn Store>,
+        mut store: Box<dyn Store>,
         limits: StepLimits,
         committed: Option<Position>,
     ) -> Result<Self, TaskError> {
         let position = store.position().clone();
         let recover_to = committed.clone().filter(|committed| position.is_before(committed));
-        let mut readers = Vec::new();
-        for input in fold.inputs() {
-            readers.push(open_input(access.log(), task, *input, &position, recover_to.as_ref())?);
-        }
+        let opened = match committed.as_ref().and_then(|committed| position.contradicts(committed)) {
+            Some(input) => Err(other_log(task, input, position.offset(input)).into()),
+            None => open_inputs(task, fold.inputs(), access.log(), store.as_ref(), recover_to.as_ref()),
+        };
+        quarantine_if_unusable(task, store.as_ref(), &opened);
+        let readers = opened?;
         // The store was persisted after its position was committed. A bus that has less has lost commits, and may have lost outputs.
         if position.is_past(&committed.clone().unwrap_or_default()) {
             return Err(TaskError::CommitsLost {
@@ -104,8 +114,12 @@ impl<F: Fold> Harness<F> {
                 describe(&position),
                 describe(recover_to)
             );
+        } else {
+            store.confirm()?;
         }
         Ok(Self {
+            from_start: position == Position::default(),
+            begins_at: position.clone(),
             unapplied: readers.iter().map(|_| None).collect(),
             task,
             fold,
@@ -136,7 +150,7 @@ impl<F: Fold> Harness<F> {
         self.dirty = true;
         if self.recover_to.is_some() {
             self.outputs.clear();
-            self.end_recovery_if_done();
+            self.end_recovery_if_done()?;
         } else if !self.outputs.is_empty() {
             self.commit()?;
         }
@@ -158,15 +172,29 @@ impl<F: Fold> Harness<F> {
         Ok(())
     }
 
-    fn end_recovery_if_done(&mut self) {
-        if self
-            .recover_to
-            .as_ref()
-            .is_some_and(|recover_to| !self.position.is_before(recover_to))
-        {
+    /// Ends recovery at the committed position, if the records read up to there are those that were read for it.
+    fn end_recovery_if_done(&mut self) -> Result<(), TaskError> {
+        let Some(recover_to) = &self.recover_to else {
+            return Ok(());
+        };
+        if let Some(partition) = self.position.contradicts(recover_to) {
+            let offset = self.position.offset(partition);
+            if !self.from_start {
+                return Err(other_log(self.task, partition, offset).into());
+            }
+            return Err(TaskError::Read(ReadError::SourceChanged {
+                partition,
+                log: LogName::Topic(partition.topic),
+                offset,
+                what: "has other records".into(),
+            }));
+        }
+        if !self.position.is_before(recover_to) {
+            self.store.confirm()?;
             tracing::info!(task = %self.task, "recovery is finished");
             self.recover_to = None;
         }
+        Ok(())
     }
 
     fn persist(&mut self) -> Result<(), TaskError> {
@@ -351,13 +379,30 @@ impl<F: Fold> Harness<F> {
         Ok(Progress::Idle)
     }
 
-    /// If the store was found damaged, marks it, so that the next start does not use it.
-    fn quarantine_if_damaged<T>(&self, outcome: &Result<T, TaskError>) {
-        if let Err(TaskError::Store(error)) = outcome
-            && error.is_damage()
-        {
-            tracing::error!(task = %self.task, "the store is damaged: the next start of the task moves it away and rebuilds it");
-            self.store.quarantine(error);
+    /// The error of a step. In recovery, the store may be what is wrong, and not the log: if it comes from a snapshot and is not confirmed, or if there is
+    /// no record at the position where it begins. If the log is wrong after all, the rebuild of the store finds out.
+    fn blame(&self, error: TaskError) -> TaskError {
+        if self.recover_to.is_none() || self.from_start {
+            return error;
+        }
+        let is_unconfirmed = !self.store.is_confirmed();
+        match error {
+            TaskError::Read(ReadError::SourceChanged { partition, offset, .. }) if is_unconfirmed => {
+                other_log(self.task, partition, offset).into()
+            }
+            TaskError::Read(ReadError::File(FileError::Damaged { .. }))
+                if is_unconfirmed || self.position == self.begins_at =>
+            {
+                StoreError::OtherLog {
+                    store: format!("the store of {}", self.task),
+                    what: format!(
+                        "no record of the log begins at its position, {}",
+                        describe(&self.position)
+                    ),
+                }
+                .into()
+            }
+            error => error,
         }
     }
 }
@@ -368,14 +413,14 @@ impl<F: Fold> Task for Harness<F> {
     }
 
     fn step(&mut self) -> Result<Progress, TaskError> {
-        let stepped = self.try_step();
-        self.quarantine_if_damaged(&stepped);
+        let stepped = self.try_step().map_err(|error| self.blame(error));
+        quarantine_if_unusable(self.task, self.store.as_ref(), &stepped);
         stepped
     }
 
     fn close(&mut self) -> Result<(), TaskError> {
         let closed = self.persist();
-        self.quarantine_if_damaged(&closed);
+        quarantine_if_unusable(self.task, self.store.as_ref(), &closed);
         if closed.is_ok() {
             self.store.close();
         }
@@ -383,15 +428,46 @@ impl<F: Fold> Task for Harness<F> {
     }
 }
 
+/// If the store cannot be used, marks it, so that the next start does not use it.
+fn quarantine_if_unusable<T>(task: TaskId, store: &dyn Store, outcome: &Result<T, TaskError>) {
+    if let Err(TaskError::Store(error)) = outcome
+        && error.needs_rebuild()
+    {
+        tracing::error!(%task, "the store cannot be used: the next start of the task moves it away and rebuilds it");
+        store.quarantine(error);
+    }
+}
+
+/// The error of a store that has read other records before `offset` than the log has there.
+fn other_log(task: TaskId, partition: TopicPartition, offset: Offset) -> StoreError {
+    StoreError::OtherLog {
+        store: format!("the store of {task}"),
+        what: format!("it has read other records of {partition} before offset {offset} than this deployment has"),
+    }
+}
+
+fn open_inputs(
+    task: TaskId,
+    inputs: &[TopicPartition],
+    log: &dyn Log,
+    store: &dyn Store,
+    recover_to: Option<&Position>,
+) -> Result<Vec<Box<dyn Reader>>, TaskError> {
+    let opened = inputs
+        .iter()
+        .map(|input| open_input(task, *input, log, store, recover_to));
+    opened.collect()
+}
+
 /// Opens a reader of an input at the store's position, and checks the input up to the end of recovery.
 fn open_input(
-    log: &dyn Log,
     task: TaskId,
     input: TopicPartition,
-    position: &Position,
+    log: &dyn Log,
+    store: &dyn Store,
     recover_to: Option<&Position>,
 ) -> Result<Box<dyn Reader>, TaskError> {
-    let mark = position.inputs.get(&input).cloned().unwrap_or_default();
+    let mark = store.position().inputs.get(&input).cloned().unwrap_or_default();
     let end = log.readable_end(input)?;
     if mark.offset > end && input.topic.kind() != TopicKind::Input {
         return Err(TaskError::StoreAhead {
@@ -402,7 +478,8 @@ fn open_input(
         });
     }
     // Recovery reads these records again, so they must still be there, unchanged.
-    if let Some(reached) = recover_to.and_then(|to| to.inputs.get(&input)) {
+    let recover_to = recover_to.and_then(|to| to.inputs.get(&input));
+    if let Some(reached) = recover_to {
         log.check(input, reached)?;
         let start = log.start(input)?;
         if mark.offset < start && reached.offset > mark.offset {
@@ -413,7 +490,15 @@ fn open_input(
             }));
         }
     }
-    Ok(log.open(input, &mark)?)
+    match log.open(input, &mark) {
+        // The log is right: it matches the committed position, which is after the store's.
+        Err(ReadError::SourceChanged { offset, .. })
+            if recover_to.is_some_and(|reached| reached.offset > mark.offset) || !store.is_confirmed() =>
+        {
+            Err(other_log(task, input, offset).into())
+        }
+        opened => Ok(opened?),
+    }
 }
 
 fn describe(position: &Position) -> String {

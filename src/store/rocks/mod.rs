@@ -53,6 +53,12 @@ const ATTEMPTS: usize = 50;
 /// A store with this file is damaged. The file says why.
 const QUARANTINED: &str = "DAMAGED";
 
+/// A store with this file is not of the log that its task reads. The file says why.
+const OTHER_LOG: &str = "OTHER_LOG";
+
+/// A store with this file comes from a snapshot, and nothing has shown yet that it is of the log that its task reads. The file names the snapshot.
+const UNCONFIRMED: &str = "UNCONFIRMED";
+
 /// The folder of files that are not yet part of the store.
 const INCOMING: &str = "incoming";
 
@@ -90,6 +96,7 @@ pub struct RocksStore {
     path: PathBuf,
     owner: String,
     position: Position,
+    confirmed: bool,
     /// `None` if the store was opened for reading.
     write_access: Option<WriteAccess>,
 }
@@ -111,6 +118,10 @@ impl RocksStore {
     pub fn open(path: &Path, kind: StoreKind, settings: StoreSettings) -> Result<Self, StoreError> {
         if let Ok(why) = fs::read_to_string(path.join(QUARANTINED)) {
             return Err(StoreError::damaged(path, why));
+        }
+        if let Ok(what) = fs::read_to_string(path.join(OTHER_LOG)) {
+            let store = format!("the store at {}", path.display());
+            return Err(StoreError::OtherLog { store, what });
         }
         let incoming = path.join(INCOMING);
         fs::create_dir_all(&incoming).map_err(StoreError::io("create", &incoming))?;
@@ -145,6 +156,7 @@ impl RocksStore {
             path: path.to_owned(),
             owner,
             position,
+            confirmed: !path.join(UNCONFIRMED).exists(),
             write_access: Some(WriteAccess {
                 resources: settings.resources.clone(),
                 file_options: options::file_options(&options),
@@ -198,6 +210,7 @@ impl RocksStore {
                 position: read_position(&db, path)?,
                 db,
                 path: path.to_owned(),
+                confirmed: true,
                 write_access: None,
             });
         }
@@ -208,6 +221,24 @@ impl RocksStore {
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         path.join("CURRENT").exists() || has_tables(path).unwrap_or(false)
+    }
+
+    /// Notes in the folder of a store that it comes from `snapshot`, and is not confirmed.
+    ///
+    /// # Errors
+    /// An error of the operating system.
+    pub fn note_snapshot(path: &Path, snapshot: &str) -> Result<(), StoreError> {
+        let note = path.join(UNCONFIRMED);
+        fs::write(&note, snapshot).map_err(StoreError::io("write", &note))
+    }
+
+    /// The snapshot that the store in a folder comes from, if the store turned out not to be of the log that its task reads.
+    #[must_use]
+    pub fn refuted_snapshot(path: &Path) -> Option<String> {
+        if !path.join(OTHER_LOG).exists() {
+            return None;
+        }
+        fs::read_to_string(path.join(UNCONFIRMED)).ok()
     }
 
     /// Makes a checkpoint of the last commit in a new folder on the same disk, by hard links to the files.
@@ -359,10 +390,27 @@ impl Store for RocksStore {
     }
 
     fn quarantine(&self, why: &StoreError) {
-        // If this fails, the next open has to find the damage again.
-        if let Err(error) = fs::write(self.path.join(QUARANTINED), why.to_string()) {
-            tracing::error!("cannot mark the store at {} as damaged: {error}", self.path.display());
+        let (note, text) = match why {
+            StoreError::OtherLog { what, .. } => (OTHER_LOG, what.clone()),
+            _ => (QUARANTINED, why.to_string()),
+        };
+        // If this fails, the next start has to find out again.
+        if let Err(error) = fs::write(self.path.join(note), text) {
+            tracing::error!("cannot mark the store at {} as unusable: {error}", self.path.display());
         }
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    fn confirm(&mut self) -> Result<(), StoreError> {
+        if !self.confirmed {
+            let note = self.path.join(UNCONFIRMED);
+            fs::remove_file(&note).map_err(StoreError::io("remove", &note))?;
+            self.confirmed = true;
+        }
+        Ok(())
     }
 
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! The stores of a deployment: snapshots of them, and their layout over ledger partitions.
+//! The stores of a deployment: snapshots of them, copies of their bus, and their layout over ledger partitions.
 
+mod copies;
 mod repartition;
 mod snapshots;

@@ -42,9 +42,12 @@ fn run(place: &Place) -> String {
 
 fn in_folder<'a>(paths: &'a [PathBuf], folder: &'a str) -> impl Iterator<Item = &'a PathBuf> {
     paths.iter().filter(move |path| {
-        path.parent()
-            .and_then(Path::file_name)
-            .is_some_and(|name| name == folder)
+        // The place itself has the name of a folder in it.
+        !path.ends_with("deployment.json")
+            && path
+                .parent()
+                .and_then(Path::file_name)
+                .is_some_and(|name| name == folder)
     })
 }
 

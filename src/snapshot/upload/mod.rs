@@ -5,17 +5,19 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use crate::bus::Position;
 use crate::core::values::time::timestamp;
+use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
-use crate::snapshot::manifest::{SnapshotFile, SnapshotManifest, state_hash};
+use crate::snapshot::manifest::{SnapshotFile, SnapshotManifest};
+use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::Remote;
 use crate::snapshot::series::SnapshotSeries;
 
@@ -25,12 +27,18 @@ pub(super) struct UploadJob {
     /// The folder of the checkpoint. It is removed after the upload.
     pub folder: PathBuf,
     pub position: Position,
+    /// Whether no other process works on the deployment.
+    pub alone: bool,
     pub outcome: Arc<UploadOutcome>,
 }
 
-/// What became of the last upload of a store.
+/// What became of the uploads of a store.
 #[derive(Debug, Default)]
-pub(super) struct UploadOutcome(AtomicU8);
+pub(super) struct UploadOutcome {
+    last: AtomicU8,
+    /// The names of the task's snapshots after the last upload. A name that is new at the next one is that of another process.
+    known: Mutex<Option<BTreeSet<String>>>,
+}
 
 const UPLOADED: u8 = 0;
 const UNDER_WAY: u8 = 1;
@@ -38,20 +46,31 @@ const FAILED: u8 = 2;
 
 impl UploadOutcome {
     pub fn set_under_way(&self) {
-        self.0.store(UNDER_WAY, Ordering::Release);
+        self.last.store(UNDER_WAY, Ordering::Release);
     }
 
     fn set(&self, uploaded: bool) {
-        self.0
+        self.last
             .store(if uploaded { UPLOADED } else { FAILED }, Ordering::Release);
     }
 
     pub fn is_under_way(&self) -> bool {
-        self.0.load(Ordering::Acquire) == UNDER_WAY
+        self.last.load(Ordering::Acquire) == UNDER_WAY
     }
 
     pub fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == FAILED
+        self.last.load(Ordering::Acquire) == FAILED
+    }
+
+    fn set_known(&self, names: BTreeSet<String>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
+    }
+
+    /// A name that was not known after the last upload.
+    fn unknown<'a>(&self, names: &'a BTreeSet<String>) -> Option<&'a String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref()?;
+        names.iter().rev().find(|name| !known.contains(*name))
     }
 }
 
@@ -69,8 +88,9 @@ pub(super) struct Uploader {
     remote: Arc<Remote>,
     /// The number of snapshots to keep of each task.
     keep: usize,
-    /// The SHA-256 of the files in the last snapshot of each task.
-    hashes: BTreeMap<SnapshotSeries, HashMap<FileKey, String>>,
+    refusal: Arc<Refusal>,
+    /// The SHA-256 of the files in the last snapshot of each task, by the folder of its series.
+    hashes: BTreeMap<String, HashMap<FileKey, String>>,
 }
 
 /// The files of a checkpoint.
@@ -84,10 +104,11 @@ struct CheckpointFiles {
 }
 
 impl Uploader {
-    pub fn new(remote: Arc<Remote>, keep: usize) -> Self {
+    pub fn new(remote: Arc<Remote>, keep: usize, refusal: Arc<Refusal>) -> Self {
         Self {
             remote,
-            keep,
+            keep: keep.max(1),
+            refusal,
             hashes: BTreeMap::new(),
         }
     }
@@ -95,31 +116,45 @@ impl Uploader {
     /// Uploads until the queue is closed.
     pub fn work(mut self, jobs: &Receiver<UploadJob>) {
         while let Ok(job) = jobs.recv() {
-            let uploaded = self
-                .upload(&job)
-                .and_then(|()| prune(&self.remote, &job.series, self.keep, UNNAMED_FOR));
-            if let Err(error) = &uploaded {
-                tracing::warn!(
-                    owner = job.series.owner,
-                    "{error}; the next snapshot is tried when it is due"
-                );
-            }
+            let is_uploaded = !self.refusal.is_set() && self.try_upload(&job);
             if let Err(error) = fs::remove_dir_all(&job.folder) {
                 tracing::warn!("cannot remove {}: {error}", job.folder.display());
             }
-            job.outcome.set(uploaded.is_ok());
+            job.outcome.set(is_uploaded);
         }
+    }
+
+    /// Uploads, and reports a failure.
+    fn try_upload(&mut self, job: &UploadJob) -> bool {
+        let uploaded = self
+            .upload(job)
+            .and_then(|()| prune(&self.remote, &job.series, self.keep, UNNAMED_FOR));
+        match uploaded {
+            Ok(()) => return true,
+            Err(error) if error.is_refusal() => self.refusal.set(&error),
+            Err(error) => tracing::warn!(
+                owner = job.series.owner,
+                "{error}; the next snapshot is tried when it is due"
+            ),
+        }
+        false
     }
 
     fn upload(&mut self, job: &UploadJob) -> Result<(), SnapshotError> {
         let began = Instant::now();
-        if self
-            .newest_state(&job.series)?
-            .is_some_and(|newest| newest == state_hash(&job.position))
-        {
+        claim(&self.remote, &job.series.deployment)?;
+        let folder = job.series.snapshots();
+        let mut names: BTreeSet<String> = self
+            .remote
+            .list(&folder)?
+            .into_iter()
+            .map(|object| object.name)
+            .collect();
+        if !self.is_needed(job, &names)? {
+            job.outcome.set_known(names);
             return Ok(());
         }
-        let known = self.hashes.remove(&job.series).unwrap_or_default();
+        let known = self.hashes.remove(&job.series.folder).unwrap_or_default();
         let CheckpointFiles {
             files,
             hashes,
@@ -131,11 +166,11 @@ impl Uploader {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let taken = timestamp(now.as_millis().try_into().unwrap_or_default());
-        let manifest = SnapshotManifest::new(job.series.owner.clone(), taken, &job.position, files);
+        let manifest = SnapshotManifest::new(&job.series, taken, job.position.clone(), files);
         let (name, text) = manifest.write(now.as_millis())?;
         // The manifest comes last, so that all files that it names exist.
-        self.remote.put(&format!("{}/{name}", job.series.snapshots()), text)?;
-        self.hashes.insert(job.series.clone(), hashes);
+        self.remote.put(&format!("{folder}/{name}"), text)?;
+        self.hashes.insert(job.series.folder.clone(), hashes);
         tracing::debug!(
             owner = job.series.owner,
             "snapshot {name} taken: {} MB, of which {} MB were new, in {} ms",
@@ -143,7 +178,58 @@ impl Uploader {
             missing_bytes >> 20,
             began.elapsed().as_millis()
         );
+        names.insert(name);
+        job.outcome.set_known(names);
         Ok(())
+    }
+
+    /// Whether the newest snapshots, whose `names` are given, lack the state of this job. Fails if one of them is of another log.
+    fn is_needed(&self, job: &UploadJob, names: &BTreeSet<String>) -> Result<bool, SnapshotError> {
+        let other_log = |name: &str, what: String| SnapshotError::OtherLog {
+            name: name.to_owned(),
+            place: self.remote.place().to_owned(),
+            what,
+        };
+        for name in names.iter().rev().take(self.keep) {
+            let Some(text) = self.remote.find(&format!("{}/{name}", job.series.snapshots()))? else {
+                continue;
+            };
+            let Ok(manifest) = SnapshotManifest::read(name, &text) else {
+                continue;
+            };
+            if let Some(what) = manifest.is_foreign(&job.series, &job.position) {
+                return Err(other_log(name, what));
+            }
+            if manifest.position.is_same_state(&job.position) {
+                return Ok(false);
+            }
+            if manifest.position.is_past(&job.position) {
+                let what = "it has read further than this process, which works on the task";
+                if job.alone {
+                    return Err(other_log(name, what.into()));
+                }
+                // The task may have moved to another instance while this snapshot waited.
+                tracing::warn!(
+                    owner = job.series.owner,
+                    "no snapshot was uploaded, because there is one that has read further: {name}; if the task has not moved to another instance, \
+                     another copy of this bus takes its snapshots there: give each deployment a place of its own"
+                );
+                return Ok(false);
+            }
+        }
+        if let Some(name) = job.outcome.unknown(names) {
+            let what = "another process took it while this one worked on the task";
+            if job.alone {
+                return Err(other_log(name, what.into()));
+            }
+            // The upload of the instance that had the task before may have ended late.
+            tracing::warn!(
+                owner = job.series.owner,
+                "another process took the snapshot {name} while this one worked on the task; if the task has not just moved here, another copy of \
+                 this bus takes its snapshots there: give each deployment a place of its own"
+            );
+        }
+        Ok(true)
     }
 
     /// Lists and hashes the files of a checkpoint. `known` are the hashes of the files in the last snapshot.
@@ -184,18 +270,6 @@ impl Uploader {
         }
         found.files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
-    }
-
-    /// The hash of the state in the newest snapshot.
-    fn newest_state(&self, series: &SnapshotSeries) -> Result<Option<String>, SnapshotError> {
-        let folder = series.snapshots();
-        let Some(newest) = self.remote.list(&folder)?.pop() else {
-            return Ok(None);
-        };
-        let text = self.remote.get(&format!("{folder}/{}", newest.name))?;
-        Ok(SnapshotManifest::read(&newest.name, &text)
-            .ok()
-            .map(|manifest| manifest.state))
     }
 }
 
@@ -243,68 +317,4 @@ fn hash_file(path: &Path) -> Result<String, SnapshotError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Snapshots at these times, each of one file of its own and one file that all share.
-    fn snapshots_at(folder: &Path, times: &[u128]) -> (Remote, SnapshotSeries) {
-        let remote = Remote::open(&folder.display().to_string()).unwrap();
-        let series = SnapshotSeries::new("a bus", "task", "somebody");
-        for time in times {
-            let own = hex::encode(Sha256::digest(time.to_be_bytes()));
-            let files = [("shared", "5".repeat(64)), ("own", own)].map(|(name, sha256)| {
-                remote.put(&format!("{}/{sha256}", series.files()), vec![1]).unwrap();
-                SnapshotFile {
-                    name: name.into(),
-                    bytes: 1,
-                    sha256,
-                }
-            });
-            let manifest =
-                SnapshotManifest::new("somebody".into(), "then".into(), &Position::default(), files.to_vec());
-            let (name, text) = manifest.write(*time).unwrap();
-            remote.put(&format!("{}/{name}", series.snapshots()), text).unwrap();
-        }
-        (remote, series)
-    }
-
-    fn count(remote: &Remote, folder: &str) -> usize {
-        remote.list(folder).unwrap().len()
-    }
-
-    #[test]
-    fn old_files_that_no_kept_snapshot_names_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (remote, series) = snapshots_at(folder.path(), &[1, 2, 3, 4]);
-        // A young file may belong to an upload that is under way.
-        prune(&remote, &series, 2, UNNAMED_FOR).unwrap();
-        assert_eq!(
-            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
-            (2, 5)
-        );
-        prune(&remote, &series, 2, Duration::ZERO).unwrap();
-        assert_eq!(
-            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
-            (2, 3)
-        );
-        // At least one snapshot is kept.
-        prune(&remote, &series, 0, Duration::ZERO).unwrap();
-        assert_eq!(
-            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
-            (1, 2)
-        );
-    }
-
-    #[test]
-    fn no_file_is_removed_while_a_manifest_is_damaged() {
-        let folder = tempfile::tempdir().unwrap();
-        let (remote, series) = snapshots_at(folder.path(), &[1, 2]);
-        let damaged = format!("{}/000000000000003-0123456789abcdef.json", series.snapshots());
-        remote.put(&damaged, b"{}".to_vec()).unwrap();
-        prune(&remote, &series, 2, Duration::ZERO).unwrap();
-        assert_eq!(
-            (count(&remote, &series.snapshots()), count(&remote, &series.files())),
-            (2, 3)
-        );
-    }
-}
+mod tests;

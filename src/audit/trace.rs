@@ -198,7 +198,7 @@ impl<'a> TracedIngest<'a> {
             .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
         self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
         let after = self.ingest.state().counts;
-        let outcome = if after.dead_letters > before.dead_letters {
+        let outcome = if after.dead_letters != before.dead_letters {
             self.rejection()
         } else if after.duplicates > before.duplicates {
             TracedOutcome::Duplicate

@@ -31,6 +31,7 @@ mod signals;
 mod statement;
 mod table;
 mod topics;
+mod totals;
 mod verify;
 mod what_if;
 

@@ -68,7 +68,7 @@ impl Repartition {
         // The configured number may be that of the old layout or of the new one.
         deployment.partitions = None;
         deployment.mode = RunMode::Drain;
-        let stats = Arc::new(Stats::default());
+        let stats = Arc::new(Stats::announced());
         let done = progress::watched(&stats, &bars, config.log.format, || {
             repartition(&deployment, log.as_ref(), self.to, &stop, &stats)
         })?;

@@ -11,10 +11,8 @@ use indicatif::MultiProgress;
 use crate::bus::MembershipError;
 use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::flags::SettingFlags;
-use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome};
-use crate::cli::table::{count, counted};
-use crate::cli::{bus, logging, progress, signals};
+use crate::cli::{bus, logging, progress, signals, totals};
 use crate::config::{BusAddress, Config, Loaded, LogFormat};
 use crate::deployment::{DeploymentError, RunEnd, run};
 use crate::task::TaskError;
@@ -61,7 +59,7 @@ impl Run {
             ));
         }
         let stop = signals::stop_on_signals()?;
-        let stats = Arc::new(Stats::default());
+        let stats = Arc::new(Stats::announced());
         let started = Instant::now();
         let mut replaced: Option<Instant> = None;
         let end = loop {
@@ -81,7 +79,8 @@ impl Run {
             }
         };
         if end.is_ok() || stats.records.load(Relaxed) > 0 {
-            tell(&stats, started.elapsed().as_secs(), config.log.format);
+            let is_shared = *address == BusAddress::Kafka;
+            totals::tell(&stats, started.elapsed().as_secs(), config.log.format, is_shared);
         }
         match end? {
             RunEnd::Idle => Ok(()),
@@ -122,62 +121,3 @@ impl Run {
 /// An instance may be replaced by a late request of its own earlier process. If it is replaced twice within this time, there
 /// are two instances of its name.
 const REPLACED_AGAIN_WITHIN: Duration = Duration::from_secs(300);
-
-/// The totals at the end of a run.
-fn tell(stats: &Stats, seconds: u64, format: LogFormat) {
-    let [records, distributions, seals] =
-        [&stats.records, &stats.distributions, &stats.seals].map(|counter| counter.load(Relaxed));
-    let all = stats.counts();
-    if format == LogFormat::Json {
-        tracing::info!(
-            records,
-            distributions,
-            seals,
-            seconds,
-            total_applied = all.applied,
-            total_postings = all.postings,
-            total_late = all.late,
-            total_duplicates = all.duplicates,
-            total_dead_letters = all.dead_letters,
-            total_unlisted = all.unlisted,
-            total_before_anchor = all.before_anchor,
-            total_ignored = all.ignored,
-            total_blank = all.blank,
-            "totals"
-        );
-        return;
-    }
-    message!(
-        "This run: {} read in {}, {} and {} written.",
-        counted(records, "record", "records"),
-        counted(seconds, "second", "seconds"),
-        counted(distributions, "distribution", "distributions"),
-        counted(seals, "seal", "seals"),
-    );
-    message!("Source records since the deployment was created:");
-    for (name, what) in [
-        (
-            "applied",
-            format!(
-                "{} with {} (late: {})",
-                count(all.applied),
-                counted(all.postings, "posting", "postings"),
-                count(all.late)
-            ),
-        ),
-        ("duplicates", count(all.duplicates)),
-        ("dead letters", count(all.dead_letters)),
-        (
-            "ignored",
-            format!(
-                "{} in total (postings ignored: {} of unlisted assets, {} before the anchor)",
-                count(all.ignored),
-                count(all.unlisted),
-                count(all.before_anchor)
-            ),
-        ),
-        ("blank", count(all.blank)),
-    ] {
-        message!("  {name:<13} {what}");
-    }
-}

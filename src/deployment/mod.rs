@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod error;
+mod held_up;
 pub mod layout;
 pub mod record;
 pub mod repartition;

@@ -1,9 +1,11 @@
 //! Runs the tasks of a deployment on a pool of threads.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, mpsc};
 
+use crate::core::coordinate::waiting::WaitingEvent;
 use crate::deployment::error::DeploymentError;
+use crate::deployment::held_up;
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::tasks::TaskFactory;
 use crate::task::pool::{PoolEnd, TaskPool};
@@ -42,7 +44,17 @@ pub fn run(
         tasks_to_run: &|| factory.tasks_to_run(),
         start: &|task| factory.start(task),
     };
-    let end = pool.run()?;
+    let end = match &stats.announcer {
+        None => pool.run()?,
+        Some(announcer) => std::thread::scope(|scope| {
+            let (running, ended) = mpsc::channel();
+            let unfinished = &factory.unfinished;
+            scope.spawn(move || held_up::watch(unfinished, announcer, &ended));
+            let end = pool.run();
+            drop(running);
+            end
+        })?,
+    };
     let unfinished = factory
         .unfinished
         .lock()
@@ -53,11 +65,31 @@ pub fn run(
         PoolEnd::Idle if deployment.mode != RunMode::Work => Ok(RunEnd::Idle),
         PoolEnd::Idle if !unfinished.alarms.is_empty() => Ok(RunEnd::Alarmed(unfinished.alarms)),
         PoolEnd::Idle if unfinished.undecided => Err(DeploymentError::Unfinished {
-            what: "a control event waits for an answer of a source partition that is not on the bus any more; bring its file back".into(),
+            what: format!(
+                "a control event waits for an answer of a source partition that is not on the bus any more{}; bring its file back",
+                reasons(&unfinished.waiting)
+            ),
         }),
         PoolEnd::Idle if !unfinished.unsealed.is_empty() => Err(DeploymentError::Unfinished {
-            what: format!("these closed epochs have no seal: {}", unfinished.unsealed.join(", ")),
+            what: format!(
+                "these closed epochs have no seal: {}{}",
+                unfinished.unsealed.join(", "),
+                reasons(&unfinished.waiting)
+            ),
         }),
         PoolEnd::Idle => Ok(RunEnd::Idle),
+    }
+}
+
+/// What each control event waits for, to be put into a sentence.
+fn reasons(waiting: &[WaitingEvent]) -> String {
+    let reasons: Vec<String> = waiting
+        .iter()
+        .map(|WaitingEvent { event, missing, .. }| format!("{event} waits for {missing}"))
+        .collect();
+    if reasons.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join("; "))
     }
 }

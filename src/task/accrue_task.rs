@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ethnum::I256;
 
-use crate::bus::{Batch, Log, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
 use crate::core::accrue::row::Row;
 use crate::core::accrue::{Accrue, AccrueJob, Rows};
 use crate::core::protocol::codec;
@@ -87,7 +87,6 @@ impl AccrueTask {
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
                 {
                     self.accrue.keep_chunk(&mut emitting)?;
-                    self.count_distributions(context);
                     return Ok(JobProgress::Reached(u16::to_be_bytes(done).to_vec()));
                 }
                 current = Some(account.bucket);
@@ -104,21 +103,9 @@ impl AccrueTask {
         }
         let (from, to) = AccountTable::Rows(at).range(0);
         context.changes.delete_range(&from, &to);
-        self.count_distributions(context);
         self.accrue
             .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
         Ok(JobProgress::Finished)
-    }
-
-    fn count_distributions(&self, context: &StepContext<'_>) {
-        if !context.recovering {
-            let distributions = context
-                .outputs
-                .iter()
-                .filter(|(to, ..)| to.topic == Topic::Distributions)
-                .count();
-            Stats::add(&self.stats.distributions, distributions as u64);
-        }
     }
 }
 
@@ -175,6 +162,11 @@ impl Fold for AccrueTask {
             Some(AccrueJob::Sum(at)) => self.sum(at, context),
             Some(AccrueJob::Emit(at)) => self.emit(at, reached, until, context),
         }
+    }
+
+    fn published(&mut self, outputs: &Outputs) {
+        let distributions = outputs.iter().filter(|(to, ..)| to.topic == Topic::Distributions);
+        Stats::add(&self.stats.distributions, distributions.count() as u64);
     }
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {

@@ -1,10 +1,10 @@
 //! The coordinator task: it feeds the inbox to the coordinator's fold.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
-use crate::core::contract::decision::Decision;
 use crate::core::coordinate::Coordinator;
+use crate::core::coordinate::waiting::WaitingEvent;
 use crate::core::protocol::codec;
 use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, tables};
@@ -24,6 +24,10 @@ pub struct UnfinishedWork {
     pub undecided: bool,
     /// Epochs that a failed check stopped, in words.
     pub alarms: Vec<String>,
+    /// Control events that are not finished.
+    pub waiting: Vec<WaitingEvent>,
+    /// Whether the coordinator is at work in this process. If not, all of this is of the past.
+    pub is_current: bool,
 }
 
 /// The coordinator's task.
@@ -32,6 +36,14 @@ pub struct CoordinatorTask {
     dedup: StoredDedupIndex,
     unfinished: Arc<Mutex<UnfinishedWork>>,
     stats: Arc<Stats>,
+    /// Whether recovery is over.
+    is_working: bool,
+}
+
+impl Drop for CoordinatorTask {
+    fn drop(&mut self) {
+        self.unfinished().is_current = false;
+    }
 }
 
 impl CoordinatorTask {
@@ -50,15 +62,23 @@ impl CoordinatorTask {
             dedup,
             unfinished,
             stats,
+            is_working: false,
         };
         task.update_unfinished();
         Ok(task)
     }
 
+    fn unfinished(&self) -> MutexGuard<'_, UnfinishedWork> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn update_unfinished(&self) {
-        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stats.note_control(self.coordinator.counts());
+        let mut unfinished = self.unfinished();
         *unfinished = UnfinishedWork::default();
         unfinished.undecided = self.coordinator.is_undecided();
+        unfinished.waiting = self.coordinator.waiting();
+        unfinished.is_current = self.is_working;
         for (asset, epoch, alarm) in self.coordinator.unsealed() {
             match alarm {
                 Some(alarm) => unfinished.alarms.push(alarm.to_owned()),
@@ -66,24 +86,6 @@ impl CoordinatorTask {
             }
         }
     }
-}
-
-/// Warns of each epoch that was closed before any source record was written. That is legal, but mostly a producer writes to a wrong name.
-fn warn_of_empty_cuts(outputs: &Outputs) -> Result<(), FoldError> {
-    for (_, _, value) in outputs.iter().filter(|(to, ..)| to.topic == Topic::Decisions) {
-        if let Decision::Cut { asset, epoch, cut, .. } = Decision::read(value)?
-            && cut.0.values().all(|offset| *offset == Offset::START)
-        {
-            tracing::warn!(
-                %asset,
-                %epoch,
-                "epoch {epoch} of {asset} is closed, but no source topic has ever had a record, so nobody holds anything; \
-                 check where the exchange publishes: the source topics are {}",
-                Topic::SOURCES.map(Topic::name).join(", ")
-            );
-        }
-    }
-    Ok(())
 }
 
 impl Fold for CoordinatorTask {
@@ -109,16 +111,20 @@ impl Fold for CoordinatorTask {
             tracing::error!("{alarm}");
         }
         self.update_unfinished();
-        let seals = context
-            .outputs
-            .iter()
-            .filter(|(to, ..)| to.topic == Topic::Epochs)
-            .count();
-        if !context.recovering {
-            Stats::add(&self.stats.seals, seals as u64);
-            warn_of_empty_cuts(context.outputs)?;
-        }
         Ok(batch.len())
+    }
+
+    fn begin_work(&mut self) {
+        self.is_working = true;
+        self.update_unfinished();
+    }
+
+    fn published(&mut self, outputs: &Outputs) {
+        let seals = outputs.iter().filter(|(to, ..)| to.topic == Topic::Epochs);
+        Stats::add(&self.stats.seals, seals.count() as u64);
+        if let Some(announcer) = &self.stats.announcer {
+            announcer.tell_control(outputs);
+        }
     }
 
     fn unwritten_bytes(&self) -> usize {

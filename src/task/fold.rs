@@ -42,6 +42,12 @@ pub trait Fold: Send {
         Ok(JobProgress::Finished)
     }
 
+    /// Recovery is over, or was not needed: from here on, the outputs are new.
+    fn begin_work(&mut self) {}
+
+    /// These outputs of the last step are on the bus now. They are new: in recovery this is not called.
+    fn published(&mut self, _outputs: &Outputs) {}
+
     /// Bytes in memory that [`Fold::write_state`] would add to the changes.
     fn unwritten_bytes(&self) -> usize {
         0

@@ -79,7 +79,7 @@ impl<F: Fold> Harness<F> {
     /// If the store is ahead of the bus, if it is of another log, or if an input is not what it was when the task read it.
     pub fn new(
         task: TaskId,
-        fold: F,
+        mut fold: F,
         access: Access,
         mut store: Box<dyn Store>,
         limits: StepLimits,
@@ -116,6 +116,7 @@ impl<F: Fold> Harness<F> {
             );
         } else {
             store.confirm()?;
+            fold.begin_work();
         }
         Ok(Self {
             from_start: position == Position::default(),
@@ -167,6 +168,7 @@ impl<F: Fold> Harness<F> {
         };
         tracing::trace!(task = %self.task, "at {}: committing", describe(&self.position));
         bus.commit(self.task, &self.outputs, &self.position)?;
+        self.fold.published(&self.outputs);
         self.outputs.clear();
         self.committed = Some(self.position.clone());
         Ok(())
@@ -193,6 +195,7 @@ impl<F: Fold> Harness<F> {
             self.store.confirm()?;
             tracing::info!(task = %self.task, "recovery is finished");
             self.recover_to = None;
+            self.fold.begin_work();
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Batch, Log, TaskId, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
+use crate::core::contract::rejection::RejectionCounts;
 use crate::core::ingest::{Ingest, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
@@ -30,6 +31,8 @@ pub struct IngestTask {
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<Offset>,
+    /// The rejections that are published.
+    published: RejectionCounts,
 }
 
 impl IngestTask {
@@ -54,6 +57,7 @@ impl IngestTask {
             window,
             stats,
             known_end: None,
+            published: RejectionCounts::NONE,
         })
     }
 
@@ -141,6 +145,18 @@ impl Fold for IngestTask {
         } else {
             self.apply_decisions(batch, first, context)
         }
+    }
+
+    fn begin_work(&mut self) {
+        self.published = self.ingest.state().counts.dead_letters;
+    }
+
+    fn published(&mut self, outputs: &Outputs) {
+        let counts = self.ingest.state().counts.dead_letters;
+        if let Some(announcer) = &self.stats.announcer {
+            announcer.tell_source_rejections(counts.since(self.published), outputs);
+        }
+        self.published = counts;
     }
 
     fn unwritten_bytes(&self) -> usize {

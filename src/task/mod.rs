@@ -2,6 +2,7 @@
 
 pub mod account_walk;
 pub mod accrue_task;
+pub mod announcer;
 pub mod coordinator_task;
 pub mod error;
 pub mod fold;

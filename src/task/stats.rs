@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::bus::TopicPartition;
+use crate::bus::{Topic, TopicPartition};
+use crate::core::contract::rejection::RejectionCounts;
+use crate::core::coordinate::ControlCounts;
 use crate::core::ingest::IngestCounts;
+use crate::task::announcer::Announcer;
 
 /// Counters that all tasks of a process add to.
 #[derive(Debug, Default)]
@@ -19,9 +22,45 @@ pub struct Stats {
     pub distributions: AtomicU64,
     pub seals: AtomicU64,
     counts: Mutex<BTreeMap<TopicPartition, IngestCounts>>,
+    control: Mutex<ControlCounts>,
+    /// Tells in the log what is published. A replay has none, because it publishes nothing.
+    pub announcer: Option<Announcer>,
 }
 
 impl Stats {
+    /// Counters of a run whose outputs are told in the log.
+    #[must_use]
+    pub fn announced() -> Self {
+        Self {
+            announcer: Some(Announcer::default()),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the counts of the control topic since the deployment began.
+    pub fn note_control(&self, counts: ControlCounts) {
+        *self.control.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = counts;
+    }
+
+    /// The counts of the control topic since the deployment began.
+    #[must_use]
+    pub fn control(&self) -> ControlCounts {
+        *self.control.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The rejected records of each topic, since the deployment began.
+    #[must_use]
+    pub fn dead_letters(&self) -> BTreeMap<Topic, RejectionCounts> {
+        let mut topics = BTreeMap::from([(Topic::Control, self.control().dead_letters)]);
+        let all = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (source, counts) in all.iter() {
+            let topic = topics.entry(source.topic).or_default();
+            *topic = topic.plus(counts.dead_letters);
+        }
+        topics.retain(|_, counts| counts.total() > 0);
+        topics
+    }
+
     /// Notes the counts of a source partition since the deployment began.
     pub fn note(&self, source: TopicPartition, counts: IngestCounts) {
         let mut all = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

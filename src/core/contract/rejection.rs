@@ -43,6 +43,25 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, in the order of the variants.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidJson,
+        Self::InvalidEvent,
+        Self::UnsupportedType,
+        Self::WrongTopic,
+        Self::InvalidAmount,
+        Self::InvalidTime,
+        Self::ConflictingDuplicate,
+        Self::TooFarAhead,
+        Self::TooOld,
+        Self::InvalidProgramme,
+        Self::ListingTooLate,
+        Self::UnknownAsset,
+        Self::EpochAlreadyClosed,
+        Self::EpochOutOfOrder,
+        Self::EpochNotOver,
+    ];
+
     /// The code as dead letters have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -65,6 +84,31 @@ impl Code {
         }
     }
 
+    /// What the sender can do, for the log; `None` if the reason says it.
+    #[must_use]
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidJson => Some("send it again as one JSON object in UTF-8"),
+            Self::InvalidEvent | Self::InvalidAmount | Self::InvalidTime => {
+                Some("correct the field, and send the event again")
+            }
+            Self::UnsupportedType => Some("correct `type`, or upgrade Softstake and send the event again"),
+            Self::WrongTopic => Some("send the event to its own topic"),
+            Self::ConflictingDuplicate => {
+                Some("the first event counts; send the other under an `id` of its own if it is meant as well")
+            }
+            Self::TooFarAhead => Some("correct `time`, or send the event again after more epochs are closed"),
+            Self::InvalidProgramme => {
+                Some("correct the listing, try it with `softstake check --programme`, and send it again")
+            }
+            Self::EpochAlreadyClosed => {
+                Some("correct `epoch`; nothing needs to be done if the epoch was closed on purpose")
+            }
+            Self::EpochNotOver => Some("send the close again, with a `time` at the end of the epoch or after it"),
+            Self::TooOld | Self::ListingTooLate | Self::UnknownAsset | Self::EpochOutOfOrder => None,
+        }
+    }
+
     /// A rejection with this code.
     pub fn because(self, reason: impl Into<String>) -> Rejection {
         Rejection {
@@ -77,6 +121,50 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Counts of rejected records, by code. The order of the codes is part of stored formats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectionCounts([u64; Code::ALL.len()]);
+
+impl RejectionCounts {
+    pub const NONE: Self = Self([0; Code::ALL.len()]);
+
+    pub fn add(&mut self, code: Code) {
+        for (count, counted) in self.0.iter_mut().zip(Code::ALL) {
+            if counted == code {
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// Each code with its count, also if that is 0.
+    pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> {
+        Code::ALL.into_iter().zip(self.0)
+    }
+
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Adds both.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count = count.saturating_add(more);
+        }
+        self
+    }
+
+    /// The records that were rejected since the counts were `earlier`.
+    #[must_use]
+    pub fn since(mut self, earlier: Self) -> Self {
+        for (count, before) in self.0.iter_mut().zip(earlier.0) {
+            *count = count.saturating_sub(before);
+        }
+        self
     }
 }
 
@@ -112,5 +200,29 @@ impl From<Rejection> for NotApplied {
 impl From<Fault> for NotApplied {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_counted_under_its_name() {
+        let mut counts = RejectionCounts::default();
+        for (number, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, number, "{code}");
+            for _ in 0..=number {
+                counts.add(code);
+            }
+        }
+        for (number, (code, count)) in (1..).zip(counts.iter()) {
+            assert_eq!((code as u64, count), (number - 1, number));
+        }
+        assert_eq!(counts.total(), 120);
+        let mut more = counts;
+        more.add(Code::TooOld);
+        assert_eq!(more.since(counts).total(), 1);
+        assert_eq!(more.since(counts).plus(counts), more);
     }
 }

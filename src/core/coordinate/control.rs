@@ -58,7 +58,10 @@ impl Coordinator {
         let fingerprint = envelope.fingerprint();
         let judged = match seen_events.get(&identity) {
             Some(seen) => match check_copy(seen.fingerprint, fingerprint) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.counts.duplicates = self.counts.duplicates.saturating_add(1);
+                    return Ok(());
+                }
                 Err(rejection) => Err(rejection),
             },
             None => judge(&envelope, self),
@@ -71,7 +74,7 @@ impl Coordinator {
             }
         };
         match self.accept(offset, accepted, out)? {
-            None => seen_events.insert(identity, SeenEvent::without_postings(fingerprint)),
+            None => self.keep_accepted(identity, fingerprint, seen_events),
             Some(question) => {
                 self.pending = Some(PendingQuestion {
                     asked: self.sources.clone(),
@@ -87,6 +90,12 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Counts an accepted event, and keeps it to recognise copies of it.
+    pub(super) fn keep_accepted(&mut self, identity: [u8; 16], fingerprint: u128, seen_events: &mut impl DedupIndex) {
+        self.counts.accepted = self.counts.accepted.saturating_add(1);
+        seen_events.insert(identity, SeenEvent::without_postings(fingerprint));
+    }
+
     /// Writes a dead letter for the control record at `offset`, and records the decision.
     fn reject(
         &mut self,
@@ -96,7 +105,7 @@ impl Coordinator {
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        write_dead_letter(offset, payload, rejection, time, out)?;
+        self.write_dead_letter(offset, payload, rejection, time, out)?;
         self.record_decision(
             &Decision::Refused {
                 control_offset: offset,
@@ -210,15 +219,17 @@ impl Coordinator {
             .and_then(|number| Some((number, self.assets.get_mut(usize::from(number))?)))
             .ok_or_else(|| impossible(format!("an accepted control event of {asset}, which is not listed")))
     }
-}
 
-/// Writes a dead letter for the control record at `offset`.
-pub(super) fn write_dead_letter(
-    offset: Offset,
-    payload: &[u8],
-    rejection: &Rejection,
-    time: Option<TimeMs>,
-    out: &mut Outputs,
-) -> Result<(), Fault> {
-    DeadLetter::new(Topic::Control.partition(0), offset, payload, rejection).append(time, out)
+    /// Writes a dead letter for the control record at `offset`.
+    pub(super) fn write_dead_letter(
+        &mut self,
+        offset: Offset,
+        payload: &[u8],
+        rejection: &Rejection,
+        time: Option<TimeMs>,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        self.counts.dead_letters.add(rejection.code);
+        DeadLetter::new(Topic::Control.partition(0), offset, payload, rejection).append(time, out)
+    }
 }

@@ -5,12 +5,13 @@
 //! answers.
 //!
 //! [`listings`] has the rules about control events, [`control`] applies one, [`questions`] asks the source partitions, and [`seal`]
-//! leads an epoch from its subtotals to its seal.
+//! leads an epoch from its subtotals to its seal. [`waiting`] tells what is not finished, and why.
 
 mod control;
 pub mod listings;
 mod questions;
 mod seal;
+pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,6 +23,7 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::{AssetTerms, Programme};
 use crate::core::contract::merkle::Hash;
+use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::Fault;
@@ -46,8 +48,20 @@ pub struct Coordinator {
     /// By number.
     assets: Vec<ListedAsset>,
     by_name: BTreeMap<Asset, u16>,
+    counts: ControlCounts,
     #[serde(skip)]
     alarms: Vec<String>,
+}
+
+/// Counts of the records of the control topic, by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlCounts {
+    /// Events accepted.
+    pub accepted: u64,
+    /// Identical copies dropped.
+    pub duplicates: u64,
+    /// Records rejected.
+    pub dead_letters: RejectionCounts,
 }
 
 /// Input that waits while a question is pending.
@@ -175,6 +189,11 @@ impl Coordinator {
             pending: None,
             assets: Vec::new(),
             by_name: BTreeMap::new(),
+            counts: ControlCounts {
+                accepted: 0,
+                duplicates: 0,
+                dead_letters: RejectionCounts::NONE,
+            },
             alarms: Vec::new(),
         }
     }
@@ -229,6 +248,17 @@ impl Coordinator {
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.pending.is_some() || !self.queue.is_empty()
+    }
+
+    /// The number of control records that wait behind the pending question.
+    fn queued_control(&self) -> usize {
+        let is_control = |input: &&QueuedInput| matches!(input, QueuedInput::Control(..));
+        self.queue.iter().filter(is_control).count()
+    }
+
+    #[must_use]
+    pub const fn counts(&self) -> ControlCounts {
+        self.counts
     }
 
     /// The alarms raised since the last call.

@@ -11,9 +11,8 @@ use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::TopicPartition;
-use crate::core::coordinate::control::write_dead_letter;
 use crate::core::coordinate::{AnswerTo, Coordinator, ListedAsset, PendingQuestion, SourceAnswer, SourceQuestion};
-use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::dedup::DedupIndex;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Settlement};
 use crate::core::values::ids::{AssetEpoch, Epoch};
@@ -58,11 +57,11 @@ impl Coordinator {
                 if let Err(rejection) = check_in_time(terms, &pending.answers) {
                     return self.reject_listing(&pending, &rejection, listing, offsets, out);
                 }
-                seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
+                self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
                 self.list(pending.control_offset, listing, offsets, out)
             }
             SourceQuestion::Cut(at) => {
-                seen_events.insert(pending.identity, SeenEvent::without_postings(pending.fingerprint));
+                self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
                 self.take_cut(*at, offsets, out)
             }
         }
@@ -80,7 +79,7 @@ impl Coordinator {
             .ok()
             .and_then(|envelope| fields::time(envelope.time, "time").ok());
         let control_offset = pending.control_offset;
-        write_dead_letter(control_offset, &pending.payload, rejection, time, out)?;
+        self.write_dead_letter(control_offset, &pending.payload, rejection, time, out)?;
         self.record_decision(
             &Decision::ListingRefused {
                 control_offset,

@@ -95,7 +95,7 @@ impl Ingest {
         time: Option<TimeMs>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        self.state.counts.dead_letters += 1;
+        self.state.counts.dead_letters.add(rejection.code);
         DeadLetter::new(self.source, offset, payload, rejection).append(time, out)
     }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::{LatePolicy, Listing};
+use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::dedup;
 use crate::core::fault::{Fault, impossible};
@@ -77,8 +78,6 @@ pub struct IngestCounts {
     pub late: u64,
     /// Identical copies dropped.
     pub duplicates: u64,
-    /// Records rejected.
-    pub dead_letters: u64,
     /// Postings ignored because their asset is not listed.
     pub unlisted: u64,
     /// Postings ignored because they lie before their asset's anchor.
@@ -87,22 +86,24 @@ pub struct IngestCounts {
     pub ignored: u64,
     /// Blank lines.
     pub blank: u64,
+    /// Records rejected.
+    pub dead_letters: RejectionCounts,
 }
 
 impl IngestCounts {
     /// Adds both.
     #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             applied: self.applied.saturating_add(other.applied),
             postings: self.postings.saturating_add(other.postings),
             late: self.late.saturating_add(other.late),
             duplicates: self.duplicates.saturating_add(other.duplicates),
-            dead_letters: self.dead_letters.saturating_add(other.dead_letters),
             unlisted: self.unlisted.saturating_add(other.unlisted),
             before_anchor: self.before_anchor.saturating_add(other.before_anchor),
             ignored: self.ignored.saturating_add(other.ignored),
             blank: self.blank.saturating_add(other.blank),
+            dead_letters: self.dead_letters.plus(other.dead_letters),
         }
     }
 }

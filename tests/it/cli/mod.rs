@@ -1,3 +1,4 @@
-//! What all commands have in common: their outputs and exit statuses.
+//! What all commands have in common: their log, their outputs and exit statuses.
 
+mod log;
 mod outputs;

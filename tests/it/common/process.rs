@@ -1,6 +1,8 @@
 //! A process that runs while the test watches it.
 
-use std::process::{Child, Command};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::place::Place;
@@ -34,6 +36,13 @@ impl Process {
     /// A process that has started.
     pub fn of(child: Child) -> Self {
         Self(child)
+    }
+
+    /// Starts a command whose standard error goes to a file.
+    pub fn logging(command: &mut Command, log: &Path) -> Self {
+        let file = File::create(log).expect("a file for the log");
+        let child = command.stdout(Stdio::null()).stderr(file).spawn();
+        Self(child.expect("the program starts"))
     }
 
     /// `softstake run` on this bus. It does not stop when idle.

@@ -1,0 +1,164 @@
+//! Tells in the log which control events are held up: what each waits for, and when its wait is over.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::core::coordinate::waiting::{UnfinishedEvent, WaitingEvent};
+use crate::task::announcer::Announcer;
+use crate::task::coordinator_task::UnfinishedWork;
+
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// An event that waits for longer is held up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The time between two lines about the same event.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
+
+/// Tells of held-up events, and of rejected source records that were only counted, until the other end of `ended` is dropped.
+pub(super) fn watch(unfinished: &Mutex<UnfinishedWork>, announcer: &Announcer, ended: &Receiver<()>) {
+    let mut held_up = HeldUp::default();
+    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let now = Instant::now();
+        announcer.tell_more(now);
+        let lines = {
+            let unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+            if unfinished.is_current {
+                held_up.look(&unfinished.waiting, now)
+            } else {
+                // Another process has the coordinator, or it recovers.
+                held_up = HeldUp::default();
+                Vec::new()
+            }
+        };
+        for line in lines {
+            match line {
+                HeldUpLine::Waits(text) => tracing::warn!("{text}"),
+                HeldUpLine::IsOver(text) => tracing::info!("{text}"),
+            }
+        }
+    }
+}
+
+/// How long each event waits.
+#[derive(Debug, Default)]
+struct HeldUp(BTreeMap<UnfinishedEvent, Wait>);
+
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    /// When a line about it was written.
+    told: Option<Instant>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum HeldUpLine {
+    Waits(String),
+    IsOver(String),
+}
+
+impl HeldUp {
+    /// The lines that are due, given the events that wait now.
+    fn look(&mut self, waiting: &[WaitingEvent], now: Instant) -> Vec<HeldUpLine> {
+        let mut lines = Vec::new();
+        self.0.retain(|event, wait| {
+            let still = waiting.iter().any(|waiting| waiting.event == *event);
+            if !still && wait.told.is_some() {
+                let seconds = wait.seconds(now);
+                lines.push(HeldUpLine::IsOver(format!(
+                    "the wait for {event} is over, after {seconds} s"
+                )));
+            }
+            still
+        });
+        for WaitingEvent { event, missing, behind } in waiting {
+            let wait = self.0.entry(event.clone()).or_insert(Wait { since: now, told: None });
+            let is_due = match wait.told {
+                None => now.saturating_duration_since(wait.since) >= PATIENCE,
+                Some(told) => now.saturating_duration_since(told) >= REMIND_EVERY,
+            };
+            if is_due {
+                wait.told = Some(now);
+                let behind = match behind {
+                    0 => String::new(),
+                    1 => "; 1 control event waits behind it".to_owned(),
+                    more => format!("; {more} control events wait behind it"),
+                };
+                let seconds = wait.seconds(now);
+                lines.push(HeldUpLine::Waits(format!(
+                    "{event} is held up, for {seconds} s now: it waits for {missing}{behind}"
+                )));
+            }
+        }
+        lines
+    }
+}
+
+impl Wait {
+    fn seconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.since).as_secs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Topic;
+    use crate::core::coordinate::waiting::Missing;
+    use crate::core::values::asset::Asset;
+    use crate::core::values::ids::Epoch;
+
+    fn close(epoch: u64, missing: Missing, behind: usize) -> WaitingEvent {
+        WaitingEvent {
+            event: UnfinishedEvent::Close {
+                asset: Asset::parse("ATOM").unwrap(),
+                epoch: Epoch::new(epoch),
+            },
+            missing,
+            behind,
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_after_ten_seconds_then_every_minute_and_when_it_is_over() {
+        let began = Instant::now();
+        let mut held_up = HeldUp::default();
+        let sources = vec![Topic::Deposits.partition(1), Topic::Trades.partition(0)];
+        let mut look = |seconds: u64, waiting: &[WaitingEvent]| -> Vec<String> {
+            let lines = held_up.look(waiting, began + Duration::from_secs(seconds));
+            let text = |line| match line {
+                HeldUpLine::Waits(text) | HeldUpLine::IsOver(text) => text,
+            };
+            lines.into_iter().map(text).collect()
+        };
+        let answers = [close(3, Missing::Answers(sources), 2)];
+        let short = close(4, Missing::Receipts(vec![0]), 0);
+        assert!(look(0, &answers).is_empty());
+        let [first] = answers.clone();
+        let both = [first, short];
+        assert!(look(9, &both).is_empty());
+        assert_eq!(
+            look(10, &both),
+            [
+                "the close of ATOM epoch 3 is held up, for 10 s now: it waits for the answers of exchange.deposits:1, exchange.trades:0; \
+              2 control events wait behind it"
+            ]
+        );
+        // What waited for less than ten seconds is not told when it is over.
+        assert!(look(69, &answers).is_empty());
+        let subtotals = close(3, Missing::Subtotals((0..10).collect()), 0);
+        assert_eq!(
+            look(70, &[subtotals]),
+            [
+                "the close of ATOM epoch 3 is held up, for 70 s now: it waits for the subtotals of the ledger partitions 0, 1, 2, 3, 4, 5, 6, 7, \
+              and 2 more, each of which needs the barrier of every source partition"
+            ]
+        );
+        assert_eq!(
+            look(75, &[]),
+            ["the wait for the close of ATOM epoch 3 is over, after 75 s"]
+        );
+        assert!(look(76, &[]).is_empty());
+    }
+}

@@ -15,7 +15,7 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build demo test lint fmt bench kill-test chaos-test compose-test clean
+.PHONY: help setup test-setup build demo test lint advisories fmt bench kill-test chaos-test compose-test clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -54,10 +54,19 @@ demo: build ## settle two days of real trades, and show the results
 test: test-setup ## run all tests
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" cargo test --release --locked
 
-lint: setup $(DENY) ## check formatting, clippy warnings, and the licences and sources of all dependencies
+lint: setup $(DENY) ## check formatting, clippy warnings, and the licences, sources and advisories of all dependencies
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	"$(DENY)" --locked check licenses bans sources
+	$(MAKE) --no-print-directory advisories
+
+# A machine that cannot fetch the database passes, but says so.
+advisories: $(DENY) ## check that no dependency has a known vulnerability, if their database can be fetched
+	@if "$(DENY)" --locked fetch db; then \
+	  "$(DENY)" --locked --offline check advisories; \
+	else \
+	  echo "SKIPPED: the advisories of the dependencies were not checked, because their database cannot be fetched" >&2; \
+	fi
 
 $(DENY):
 	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --root "$(TOOLS)"

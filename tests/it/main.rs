@@ -16,5 +16,6 @@ mod directory;
 mod hostile;
 mod house;
 mod kafka;
+mod lint;
 mod payout;
 mod recovery;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use softstake::generate::Synthetic;
 
+use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
 use crate::common::kafka::proxy::{Api, Fault, Proxy};
 use crate::common::kafka::{Cluster, Deployment};
@@ -95,6 +96,41 @@ fn a_record_that_is_too_large_for_its_topic_stops_only_its_own_task() {
     let mut instance = deployment.start(0);
     deployment.until("the large record is rejected", || refused("xxx"));
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+    deployment.dump();
+    judge(&deployment.place);
+}
+
+#[test]
+fn topics_with_misspelt_names_and_a_close_without_records_are_warnings() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    for name in ["exchange.deposit", "softstake.controls", "exchange.orders", "payments"] {
+        cluster.create_topic(name, 1, &[]);
+    }
+    deployment.place.append(
+        "softstake.control",
+        0,
+        [listing("A", 2, 100, &pool()), close("A", 0, 100, "5")],
+    );
+    deployment.publish();
+    // Everybody's deposits go to the wrong topic.
+    cluster.produce("exchange.deposit", 0, [deposit("1", 0, "ann", "A", "1")]);
+    let mut instance = deployment.start(0);
+    deployment.until_sealed(1);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+    let said = deployment.said(0);
+    for (expected, times) in [
+        ("topic exchange.deposit is not read: did you mean exchange.deposits?", 1),
+        (
+            "topic softstake.controls is not read: did you mean softstake.control?",
+            1,
+        ),
+        ("topics are not read, though they begin like ours: exchange.orders; ", 1),
+        ("epoch 0 of A is closed, but no source topic has ever had a record", 1),
+        ("payments", 0),
+    ] {
+        assert_eq!(said.matches(expected).count(), times, "{expected}\n{said}");
+    }
     deployment.dump();
     judge(&deployment.place);
 }

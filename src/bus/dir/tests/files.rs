@@ -1,5 +1,7 @@
 //! Output files, the lock, and damage that is found when a bus is opened.
 
+use crate::bus::dir::journal::JournalReader;
+use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::tests::*;
 use crate::bus::dir::writer::WriterOptions;
 use crate::core::values::offset::Offset;
@@ -269,6 +271,54 @@ fn each_changed_byte_of_what_was_written_is_found() {
         place.write(name, right);
     }
     place.open().unwrap();
+}
+
+/// Ends and checkpoints are the same whether a commit was written or redone, and whenever the journal began anew.
+#[test]
+fn digests_do_not_depend_on_restarts() {
+    let snapshot_of = |kills: &[usize], journal_bytes: u64| {
+        let place = Place::quick();
+        let options = WriterOptions {
+            sync: true,
+            journal_bytes,
+        };
+        let disk = faulty::Faulty::new(place.path());
+        let open = || DirBus::open_on(Box::new(disk.clone()), place.path(), options).unwrap();
+        let mut bus = open();
+        for n in 0..40 {
+            if kills.contains(&n) {
+                disk.stop_after(0, 0);
+                drop(bus);
+                disk.stop_after(usize::MAX, 0);
+                bus = open();
+            }
+            let mut outputs = Outputs::default();
+            for length in 0..30 {
+                outputs.push(epochs(), b"", "x".repeat(1_000 + n * length).as_bytes());
+                outputs.push(ledger(), b"", "y".repeat(2_000 + n * length).as_bytes());
+            }
+            bus.commit(TaskId::COORDINATE, &outputs, &Position::default()).unwrap();
+        }
+        bus.close().unwrap();
+        let (_, snapshot) = JournalReader::open(&DirLayout::of(place.path()).unwrap())
+            .unwrap()
+            .unwrap();
+        snapshot
+    };
+    let undisturbed = snapshot_of(&[], 1 << 30);
+    assert!(
+        undisturbed
+            .checkpoints
+            .values()
+            .all(|checkpoints| checkpoints.all().len() > 10)
+    );
+    for (kills, journal_bytes) in [(&[][..], 200_000), (&[3, 4, 20, 39], 1 << 30), (&[1, 15, 38], 500_000)] {
+        assert_eq!(
+            snapshot_of(kills, journal_bytes),
+            undisturbed,
+            "{kills:?}, {journal_bytes}"
+        );
+    }
 }
 
 /// A file without a line feed, or with a frame that claims to be long, is not read into memory as a whole.

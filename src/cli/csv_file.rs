@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::private::create_result;
 
 pub(super) struct CsvFile<'a> {
     path: &'a Path,
@@ -14,7 +15,8 @@ pub(super) struct CsvFile<'a> {
 impl<'a> CsvFile<'a> {
     /// Creates the file, or replaces it, and writes the names of the columns.
     pub(super) fn create(path: &'a Path, columns: &[&str]) -> Result<Self, Failure> {
-        let writer = csv::Writer::from_path(path).map_err(|error| failed(path, &error))?;
+        let file = create_result(path).map_err(|error| failed(path, &error.into()))?;
+        let writer = csv::Writer::from_writer(file);
         let mut file = Self { path, writer };
         file.row(columns)?;
         Ok(file)

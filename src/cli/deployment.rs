@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::bus::{Access, Bus};
 use crate::cli::outcome::Failure;
+use crate::cli::private::keep_files_private;
 use crate::cli::table::counted;
 use crate::config::{BusAddress, Config};
 use crate::deployment::state_directory::StateDirectory;
@@ -17,6 +18,7 @@ pub(super) fn deployment(
     state: &Path,
     final_snapshots: bool,
 ) -> Result<Deployment, DeploymentError> {
+    keep_files_private();
     let stores = StateDirectory::open(state, config.cache_bytes(), config.snapshots(final_snapshots))?;
     Ok(Deployment {
         bus: Access::ReadWrite(bus),

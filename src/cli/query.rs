@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::flags::{DeploymentFlags, account};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
+use crate::cli::scratch::Scratch;
 use crate::cli::table::{TextTable, count, short_root};
 use crate::cli::{bus, records};
 use crate::core::contract::records::{Distribution, Seal};
@@ -89,7 +90,7 @@ impl Query {
                 json,
             } => {
                 let loaded = deployment.load()?;
-                let mut balances = read_account(loaded.state()?, name)?;
+                let mut balances = read_account(loaded.state()?, name, Scratch::new("query")?.path())?;
                 balances.retain(|balance| asset.is_none_or(|asset| asset.as_str() == balance.asset));
                 if *json {
                     out.json(&json!({ "account": name.as_str(), "assets": balances }))

@@ -9,6 +9,7 @@ use crate::bus::Access;
 use crate::cli::flags::SettingFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
+use crate::cli::private::keep_files_private;
 use crate::cli::{bus, logging, progress, signals};
 use crate::deployment::repartition::rebuild;
 use crate::deployment::state_directory::StateDirectory;
@@ -43,6 +44,7 @@ impl Rebuild {
         let Some(bus) = bus::read_only(loaded.bus()?, config, &stop)? else {
             return Err(stopped());
         };
+        keep_files_private();
         let old = StateDirectory::open(state, config.cache_bytes(), None)?;
         let new = |path: &Path| StateDirectory::open(&path.join(REBUILT), config.cache_bytes(), None);
         let stats = Arc::new(Stats::default());

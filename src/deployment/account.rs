@@ -49,19 +49,18 @@ pub struct OpenEpoch {
     pub balance_seconds: String,
 }
 
-/// What `account` holds, as of the newest persisted state; an asset that it never held is left out.
+/// What `account` holds, as of the newest persisted state; an asset that it never held is left out. RocksDB writes its own log to the folder
+/// `scratch`.
 ///
 /// # Errors
 /// If the stores cannot be read.
-pub fn read_account(state: &Path, account: &AccountName<'_>) -> Result<Vec<AssetHolding>, TaskError> {
+pub fn read_account(state: &Path, account: &AccountName<'_>, scratch: &Path) -> Result<Vec<AssetHolding>, TaskError> {
     let resources = StoreResources::new(MemoryLimits {
         cache_bytes: 16 << 20,
         buffer_bytes: 4 << 20,
         ..MemoryLimits::default()
     })?;
-    // RocksDB writes its own log there.
-    let scratch = tempfile::tempdir().map_err(TaskError::io("create", &std::env::temp_dir()))?;
-    let open = |path: &Path, kind| RocksStore::open_for_reading(path, kind, &resources, scratch.path());
+    let open = |path: &Path, kind| RocksStore::open_for_reading(path, kind, &resources, scratch);
     let generation = newest_generation(state);
     let coordinator = open(
         &folder(state, StoreOwner::Coordinate(generation)),

@@ -57,6 +57,17 @@ pub enum DeploymentError {
         "the state directory {path} is in use by another softstake process: stop that process first, or name another directory"
     )]
     StateInUse { path: PathBuf },
+    /// The operating system lets this process open too few files.
+    #[error(
+        "{stores} stores need {needed} open files, but this process may have {limit}: raise the hard limit (`ulimit -Hn {needed}`, `LimitNOFILE={needed}` of \
+         systemd, `--ulimit nofile={needed}` of docker), or use fewer ledger partitions"
+    )]
+    OpenFiles {
+        /// One for each ledger partition and source partition, and one for the coordinator.
+        stores: u64,
+        needed: u64,
+        limit: u64,
+    },
     /// The bus was opened for reading only, but the mode needs to commit.
     #[error("the bus was opened for reading only: nothing can be committed to it")]
     ReadOnlyBus,

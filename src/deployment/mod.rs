@@ -4,6 +4,7 @@ pub mod account;
 pub mod error;
 mod held_up;
 pub mod layout;
+mod open_files;
 pub mod record;
 pub mod repartition;
 mod run;

@@ -166,7 +166,7 @@ pub(super) fn load_or_create_record(
     let membership = deployment.bus.membership();
     loop {
         if let Some(record) = none_while_unavailable(DeploymentRecord::read(deployment.bus.log()))? {
-            return check_settings(deployment, Some(record)).map(Some);
+            return checked_settings(deployment, Some(record)).map(Some);
         }
         if deployment.mode != RunMode::Work {
             return Err(DeploymentError::Unfinished {
@@ -220,9 +220,37 @@ fn create_record(deployment: &Deployment) -> Result<DeploymentRecord, Deployment
             ),
         });
     }
-    let record = check_settings(deployment, None)?;
+    let record = checked_settings(deployment, None)?;
     bus.commit(TaskId::DEPLOYMENT, &Outputs::default(), &record.position()?)?;
     Ok(record)
+}
+
+/// As [`check_settings`]. Also checks that this process can open the stores of all tasks, before the record may be written.
+fn checked_settings(
+    deployment: &Deployment,
+    recorded: Option<DeploymentRecord>,
+) -> Result<DeploymentRecord, DeploymentError> {
+    let record = check_settings(deployment, recorded)?;
+    match deployment
+        .stores
+        .expect(stores(deployment.bus.log(), record.partitions)?)
+    {
+        // It has all tasks only if no other instance runs.
+        Err(error @ DeploymentError::OpenFiles { .. }) if deployment.bus.membership().is_some() => {
+            tracing::warn!("if this instance has to run all tasks: {error}");
+        }
+        expected => expected?,
+    }
+    Ok(record)
+}
+
+/// The number of stores of a deployment with this many ledger partitions.
+pub(super) fn stores(log: &dyn Log, partitions: u32) -> Result<u64, DeploymentError> {
+    let mut stores = u64::from(partitions) + 1;
+    for topic in Topic::SOURCES {
+        stores = stores.saturating_add(log.partitions(topic)?.len() as u64);
+    }
+    Ok(stores)
 }
 
 /// Returns the record in force, which is a new one if none is `recorded`. Fails if the settings of this process contradict it.

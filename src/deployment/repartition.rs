@@ -24,7 +24,7 @@ use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::{LayoutChange, LedgerLayout, StoppedAt};
-use crate::deployment::record::DeploymentRecord;
+use crate::deployment::record::{DeploymentRecord, stores};
 use crate::deployment::run::{RunEnd, run};
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::state_directory::{StoreOwner, Stores};
@@ -73,6 +73,12 @@ pub fn repartition(
         generation: from.generation.saturating_add(1),
         partitions: to,
     };
+    // The layout may be that of an attempt that was stopped, with another number of partitions.
+    let later = |generation| generation > from.generation;
+    deployment.stores.remove_layouts(&later)?;
+    deployment
+        .stores
+        .expect(stores(log, from.partitions.count().max(to.partitions.count()).into())?)?;
     let tasks = all_tasks(log, from)?;
     if !drain(deployment, read_only, &record, &tasks, stop, stats)? {
         return Ok(None);

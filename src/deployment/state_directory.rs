@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use crate::bus::{DeploymentIdentity, Position, Topic, TopicPartition};
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::LedgerLayout;
+use crate::deployment::open_files;
 use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
 use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
@@ -85,6 +86,17 @@ pub trait Stores: Send + Sync {
     /// Removes the store of a task, if it exists.
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError>;
 
+    /// Prepares for this many stores, open at a time.
+    ///
+    /// # Errors
+    /// `OpenFiles` if this process may not open enough files.
+    fn expect(&self, _stores: u64) -> Result<(), DeploymentError> {
+        Ok(())
+    }
+
+    /// Removes the stores of the layouts whose generation is `unwanted`.
+    fn remove_layouts(&self, unwanted: &dyn Fn(u32) -> bool) -> Result<(), TaskError>;
+
     /// Waits until all snapshots taken so far are uploaded. Later ones are not uploaded.
     fn finish(&self) {}
 }
@@ -106,8 +118,16 @@ impl StateDirectory {
     /// `StateInUse` if another process has locked it; nothing is written then.
     pub fn open(path: &Path, cache_bytes: usize, snapshots: Option<SnapshotSettings>) -> Result<Self, DeploymentError> {
         let lock = lock(path)?;
+        // An earlier process may have left checkpoints that it did not upload. This one may take no snapshots.
+        let checkpoints = path.join(CHECKPOINTS);
+        match fs::remove_dir_all(&checkpoints) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DeploymentError::io("remove", &checkpoints)(error));
+            }
+            _ => {}
+        }
         let snapshots = snapshots
-            .map(|settings| Snapshots::open(settings, &path.join(CHECKPOINTS)))
+            .map(|settings| Snapshots::open(settings, &checkpoints))
             .transpose()?;
         let limits = MemoryLimits {
             cache_bytes,
@@ -306,6 +326,48 @@ impl Stores for StateDirectory {
         }
     }
 
+    fn expect(&self, stores: u64) -> Result<(), DeploymentError> {
+        let limit = open_files::raised_limit(stores);
+        let tables = open_files::tables(stores, limit);
+        self.resources.share_tables(tables.unwrap_or_default());
+        match tables {
+            Some(_) => Ok(()),
+            None => Err(DeploymentError::OpenFiles {
+                stores,
+                needed: open_files::needed(stores),
+                limit,
+            }),
+        }
+    }
+
+    fn remove_layouts(&self, unwanted: &dyn Fn(u32) -> bool) -> Result<(), TaskError> {
+        let accrue = self.path.join(ACCRUE);
+        let layouts = names_in(&accrue)?.into_iter().filter_map(|name| {
+            let generation = name.split_once('-').map_or(Some(0), |(_, number)| number.parse().ok());
+            generation.map(|generation| (generation, accrue.join(name)))
+        });
+        let coordinators = names_in(&self.path)?.into_iter().filter_map(|name| {
+            let rest = name.strip_prefix(COORDINATE)?;
+            let generation = match rest.strip_prefix('-') {
+                Some(number) => number.parse().ok()?,
+                None if rest.is_empty() => 0,
+                None => return None,
+            };
+            Some((generation, self.path.join(name)))
+        });
+        for (_, folder) in layouts
+            .chain(coordinators)
+            .filter(|(generation, _)| unwanted(*generation))
+        {
+            fs::remove_dir_all(&folder).map_err(TaskError::io("remove", &folder))?;
+            tracing::info!(
+                "removed {}: a repartition left it behind, and it is not needed",
+                folder.display()
+            );
+        }
+        Ok(())
+    }
+
     fn finish(&self) {
         if let Some(snapshots) = &self.snapshots {
             snapshots.finish();
@@ -331,6 +393,18 @@ impl Stores for StateDirectory {
             }
         }
         Ok(known)
+    }
+}
+
+/// The names in a folder, which may be missing.
+fn names_in(folder: &Path) -> Result<Vec<String>, TaskError> {
+    let listed = fs::read_dir(folder).and_then(|entries| {
+        let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    });
+    match listed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(TaskError::io("read", folder)),
     }
 }
 
@@ -381,6 +455,16 @@ impl Stores for MemoryStores {
 
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
+        Ok(())
+    }
+
+    fn remove_layouts(&self, unwanted: &dyn Fn(u32) -> bool) -> Result<(), TaskError> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|owner, _| match owner {
+            StoreOwner::Coordinate(generation) => !unwanted(*generation),
+            StoreOwner::Accrue(_, layout) => !unwanted(layout.generation),
+            StoreOwner::Ingest(_) => true,
+        });
         Ok(())
     }
 

@@ -65,6 +65,11 @@ impl<'a> TaskFactory<'a> {
         deployment
             .stores
             .begin(&identity, deployment.bus.membership().is_none())?;
+        if deployment.mode == RunMode::Work {
+            // A repartition that was stopped late may have left stores of an earlier layout.
+            let earlier = |generation| generation < layout.generation;
+            deployment.stores.remove_layouts(&earlier)?;
+        }
         let access = match deployment.mode {
             RunMode::Rebuild { .. } => deployment.bus.read_only(),
             RunMode::Work | RunMode::Drain => deployment.bus.clone(),

@@ -17,5 +17,6 @@ mod hostile;
 mod house;
 mod kafka;
 mod lint;
+mod local_files;
 mod payout;
 mod recovery;

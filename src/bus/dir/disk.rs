@@ -1,8 +1,8 @@
 //! The operations that change the disk, behind a trait: the crash tests stop at each of them.
 
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -33,25 +33,37 @@ pub(super) struct RealDisk;
 impl Disk for RealDisk {
     fn create_folder(&self, path: &Path) -> Result<(), FileError> {
         match fs::create_dir(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(FileError::io("create", path)(error)),
-            _ => Ok(()),
+            Ok(()) => {
+                let mode = 0o700 | mode_of_parent(path)? & 0o055;
+                let set = fs::set_permissions(path, Permissions::from_mode(mode));
+                set.map_err(FileError::io("set the mode of", path))
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(FileError::io("create", path)(error)),
         }
     }
 
     fn create(&self, path: &Path) -> Result<File, FileError> {
         is_regular(path)?;
-        File::create(path).map_err(FileError::io("create", path))
+        let file = File::create(path).map_err(FileError::io("create", path))?;
+        share(&file, path)?;
+        Ok(file)
     }
 
     fn open(&self, path: &Path) -> Result<File, FileError> {
         is_regular(path)?;
-        OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(FileError::io("open", path))
+            .map_err(FileError::io("open", path))?;
+        // An empty file is new, or its process was stopped before it could set the mode.
+        if file.metadata().map_err(FileError::io("look at", path))?.len() == 0 {
+            share(&file, path)?;
+        }
+        Ok(file)
     }
 
     fn write(&self, file: &File, path: &Path, bytes: &[u8], at: u64) -> Result<(), FileError> {
@@ -71,6 +83,22 @@ impl Disk for RealDisk {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
         fs::rename(from, to).map_err(FileError::io("rename", from))
     }
+}
+
+/// Lets those read a new file who may read its folder. Others read what a bus holds, but this process may withhold its new files from them.
+fn share(file: &File, path: &Path) -> Result<(), FileError> {
+    let mode = 0o600 | mode_of_parent(path)? & 0o044;
+    match file.set_permissions(Permissions::from_mode(mode)) {
+        // An existing file may belong to another user.
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(FileError::io("set the mode of", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn mode_of_parent(path: &Path) -> Result<u32, FileError> {
+    let parent = path.parent().unwrap_or(path);
+    let metadata = fs::metadata(parent).map_err(FileError::io("look at", parent))?;
+    Ok(metadata.permissions().mode())
 }
 
 /// Opens a file to read it; `None` if there is none.

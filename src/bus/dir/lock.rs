@@ -1,9 +1,8 @@
 //! The lock of a bus: one process at a time works on it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{File, TryLockError};
 
-use crate::bus::dir::disk::is_regular;
+use crate::bus::dir::disk::{Disk, RealDisk};
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{FileError, OpenError};
 
@@ -11,20 +10,9 @@ use crate::bus::error::{FileError, OpenError};
 ///
 /// Before the lock is acquired, only the lock file and its folder are created.
 pub(super) fn acquire(layout: &DirLayout) -> Result<File, OpenError> {
-    let own = layout.own();
-    if let Err(error) = fs::create_dir(&own)
-        && error.kind() != ErrorKind::AlreadyExists
-    {
-        return Err(FileError::io("create", own)(error).into());
-    }
+    RealDisk.create_folder(&layout.own())?;
     let path = layout.lock();
-    is_regular(&path)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(FileError::io("open", &path))?;
+    let file = RealDisk.open(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked {

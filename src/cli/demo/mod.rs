@@ -19,6 +19,7 @@ use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::generate::described;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
+use crate::cli::scratch::Scratch;
 use crate::cli::{bus, logging, progress, signals};
 use crate::config::{BusAddress, Config, LogConfig, LogFormat};
 use crate::deployment::{RunEnd, run};
@@ -51,8 +52,8 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
-        let folder = folder(self.dir.as_deref())?;
-        let (root, state) = (folder.join("bus"), folder.join("state"));
+        let folder = DemoFolder::new(self.dir.as_deref())?;
+        let (root, state) = (folder.path().join("bus"), folder.path().join("state"));
         let bars = logging::start(&LogConfig {
             format: LogFormat::Human,
             level: "warn".into(),
@@ -85,7 +86,7 @@ impl Demo {
         show::rejected(&results, &stats.counts(), out)?;
         show::late(&results, out)?;
         let audited = audit::show(&results.seals, &results.distributions, out)?;
-        show::next(&results, &folder, out)?;
+        show::next(&results, &folder.keep(), out)?;
         if audited {
             Ok(())
         } else {
@@ -94,25 +95,43 @@ impl Demo {
     }
 }
 
-/// Creates the folder for the demo, or takes the one that is named if it is empty.
-fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
-    let failed = |path: &Path, error: io::Error| {
-        Failure::Usage(format!("cannot create a folder at {}: {error}", path.display()))
-    };
-    if let Some(wanted) = wanted {
-        fs::create_dir_all(wanted).map_err(|error| failed(wanted, error))?;
-        let mut entries = fs::read_dir(wanted).map_err(|error| failed(wanted, error))?;
-        if entries.next().is_some() {
+/// The folder of a demo. A temporary one is left to the user when the demo is complete.
+enum DemoFolder {
+    Named(PathBuf),
+    Temporary(Scratch),
+}
+
+impl DemoFolder {
+    /// Creates a folder, or takes the one that is named if it is empty.
+    fn new(wanted: Option<&Path>) -> Result<Self, Failure> {
+        let Some(wanted) = wanted else {
+            return Scratch::new("demo").map(Self::Temporary);
+        };
+        let failed =
+            |error: io::Error| Failure::Usage(format!("cannot create a folder at {}: {error}", wanted.display()));
+        fs::create_dir_all(wanted).map_err(failed)?;
+        if fs::read_dir(wanted).map_err(failed)?.next().is_some() {
             return Err(Failure::Usage(format!(
                 "{} is not empty: name a new folder with --dir",
                 wanted.display()
             )));
         }
-        return Ok(wanted.to_path_buf());
+        Ok(Self::Named(wanted.to_path_buf()))
     }
-    let folder = tempfile::Builder::new().prefix("softstake-demo-").tempdir();
-    let folder = folder.map_err(|error| failed(&std::env::temp_dir(), error))?;
-    Ok(folder.keep())
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) => path,
+            Self::Temporary(scratch) => scratch.path(),
+        }
+    }
+
+    fn keep(self) -> PathBuf {
+        match self {
+            Self::Named(path) => path,
+            Self::Temporary(scratch) => scratch.keep(),
+        }
+    }
 }
 
 /// Runs the deployment until nothing is left to do.
@@ -144,12 +163,15 @@ mod tests {
     fn a_folder_is_new_or_empty() {
         let temporary = tempfile::tempdir().unwrap();
         let inner = temporary.path().join("a/b");
-        assert_eq!(folder(Some(&inner)).unwrap(), inner);
-        assert_eq!(folder(Some(&inner)).unwrap(), inner);
-        assert!(matches!(folder(Some(temporary.path())), Err(Failure::Usage(_))));
+        assert_eq!(DemoFolder::new(Some(&inner)).unwrap().keep(), inner);
+        assert_eq!(DemoFolder::new(Some(&inner)).unwrap().path(), inner);
+        assert!(matches!(
+            DemoFolder::new(Some(temporary.path())),
+            Err(Failure::Usage(_))
+        ));
         fs::write(temporary.path().join("file"), "").unwrap();
         assert!(matches!(
-            folder(Some(&temporary.path().join("file"))),
+            DemoFolder::new(Some(&temporary.path().join("file"))),
             Err(Failure::Usage(_))
         ));
     }

@@ -1,5 +1,6 @@
 //! The report as one page without external files.
 
+use std::io::Write;
 use std::path::Path;
 
 use minijinja::value::Serde;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::audit::reconcile::report::RecordDifference;
 use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::private::create_result;
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::count;
 use crate::core::values::amount::ExactAmount;
@@ -84,7 +86,8 @@ struct Page<'a> {
 /// Writes the page to `path`.
 pub(super) fn write(findings: &Findings, path: &Path) -> Outcome {
     let page = render(findings).map_err(|error| Failure::Failed(format!("cannot write the report: {error:#}")))?;
-    std::fs::write(path, page).map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
+    let written = create_result(path).and_then(|mut file| file.write_all(page.as_bytes()));
+    written.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
 }
 
 fn render(findings: &Findings) -> Result<String, minijinja::Error> {

@@ -8,10 +8,12 @@ use std::thread::{self, JoinHandle};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::outcome::Failure;
+use crate::cli::private::keep_files_private;
+use crate::cli::scratch::Scratch;
 
 pub(super) enum WorkFolder {
     Kept(PathBuf),
-    Temporary(tempfile::TempDir),
+    Temporary(Scratch),
 }
 
 /// The content of `replay.json` in a kept folder.
@@ -30,11 +32,9 @@ impl WorkFolder {
             Failure::Failed(format!("cannot {what} {}: {error}", path.display()))
         };
         let Some(path) = named else {
-            let folder = tempfile::Builder::new().prefix("softstake-replay-").tempdir();
-            return folder
-                .map(Self::Temporary)
-                .map_err(|error| failed("create a folder in", &std::env::temp_dir(), error));
+            return Scratch::new("replay").map(Self::Temporary);
         };
+        keep_files_private();
         fs::create_dir_all(path).map_err(|error| failed("create", path, error))?;
         let file = path.join("replay.json");
         let owner = WorkOwner {

@@ -23,6 +23,7 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;
 use crate::cli::records::each;
 use crate::cli::replay::resources;
+use crate::cli::scratch::Scratch;
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
 use crate::cli::{bus, input, logging, progress, signals};
 use crate::config::Config;
@@ -93,10 +94,7 @@ impl WhatIf {
         let (asset, from_epoch) = (amendment.asset(), amendment.from_epoch());
         let schedule = Schedule::new(point, EpochFilter::default())?;
         let removed = amendment.removed(origin.as_ref(), &schedule)?;
-        let work = tempfile::Builder::new()
-            .prefix("softstake-what-if-")
-            .tempdir()
-            .map_err(|error| Failure::Failed(format!("cannot create a temporary folder: {error}")))?;
+        let work = Scratch::new("what-if")?;
         let plan = ReplayPlan {
             origin: Arc::clone(origin),
             schedule: Arc::new(amendment.amend(schedule, &removed)),

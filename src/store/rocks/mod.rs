@@ -31,7 +31,7 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-pub use options::{Expired, MemoryLimits, StoreKind, StoreResources};
+pub use options::{Expired, MIN_TABLES, MemoryLimits, OTHER_FILES, StoreKind, StoreResources};
 
 use crate::bus::Position;
 use crate::store::changes::{Changes, KeyChange};

@@ -1,6 +1,7 @@
 //! The options of RocksDB.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,10 +34,8 @@ pub struct MemoryLimits {
     pub buffer_bytes: usize,
     /// Threads that compact and flush.
     pub threads: u8,
-    /// The number of open files.
-    pub open_files: u16,
-    /// The largest number of stores. They share the open files evenly.
-    pub stores: u16,
+    /// Tables that each store keeps open, until [`StoreResources::share_tables`] knows better.
+    pub tables: u16,
 }
 
 impl Default for MemoryLimits {
@@ -45,8 +44,7 @@ impl Default for MemoryLimits {
             cache_bytes: 384 << 20,
             buffer_bytes: 128 << 20,
             threads: 2,
-            open_files: 768,
-            stores: 8,
+            tables: 86,
         }
     }
 }
@@ -58,9 +56,19 @@ pub struct StoreResources {
     buffers: WriteBufferManager,
     env: Env,
     limits: MemoryLimits,
+    /// Tables that a store keeps open.
+    tables: Arc<AtomicU16>,
     /// The free bytes of the disk, and the time of the measurement.
     free: Arc<Mutex<Option<(Instant, u64)>>>,
 }
+
+/// The smallest number of tables that RocksDB can keep open.
+pub const MIN_TABLES: u16 = 10;
+/// More do not make a store faster.
+const MAX_TABLES: u16 = 512;
+
+/// The files of an open store that are not tables: two folders, the lock, the manifest, two logs of changes and the log of messages.
+pub const OTHER_FILES: u16 = 7;
 
 /// A measurement of the free bytes is used for this time.
 const FREE_FOR: Duration = Duration::from_millis(500);
@@ -78,6 +86,7 @@ impl StoreResources {
             buffers: WriteBufferManager::new_write_buffer_manager_with_cache(limits.buffer_bytes, false, cache.clone()),
             cache,
             env,
+            tables: Arc::new(AtomicU16::new(limits.tables)),
             limits,
             free: Arc::default(),
         })
@@ -98,8 +107,15 @@ impl StoreResources {
         Ok(free)
     }
 
-    fn open_files_per_store(&self) -> u16 {
-        (self.limits.open_files / self.limits.stores.max(1)).clamp(24, 512)
+    /// The number of tables that each store opened from now on keeps open; at least [`MIN_TABLES`].
+    pub fn share_tables(&self, tables: u16) {
+        self.tables
+            .store(tables.clamp(MIN_TABLES, MAX_TABLES), Ordering::Relaxed);
+    }
+
+    /// The limit of open files as RocksDB counts it: it keeps ten for files other than tables.
+    fn max_open_files(&self) -> i32 {
+        i32::from(self.tables.load(Ordering::Relaxed)) + 10
     }
 }
 
@@ -129,7 +145,7 @@ pub(super) fn options(kind: StoreKind, resources: &StoreResources, expired: Opti
         StoreKind::Coordinate => 1 << 20,
     });
     options.set_max_background_jobs(i32::from(resources.limits.threads) + 1);
-    options.set_max_open_files(resources.open_files_per_store().into());
+    options.set_max_open_files(resources.max_open_files());
     // RocksDB also reserves this much disk space for the log of each store when it opens. There may be thousands of stores.
     options.set_max_total_wal_size(4 << 20);
     options.set_manifest_preallocation_size(64 << 10);

@@ -9,10 +9,10 @@ use std::process::Command;
 fn advisories(fetched: u8, checked: u8) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let deny = folder.path().join("deny");
-    let script = format!(
+    let program = format!(
         "#!/bin/sh\ncase \"$*\" in\n*fetch*) exit {fetched} ;;\n*'check advisories'*) echo checked; exit {checked} ;;\n*) exit 9 ;;\nesac\n"
     );
-    fs::write(&deny, script).expect("a script");
+    fs::write(&deny, program).expect("a program");
     fs::set_permissions(&deny, fs::Permissions::from_mode(0o700)).expect("a mode");
     let mut make = Command::new("make");
     make.current_dir(env!("CARGO_MANIFEST_DIR")).arg("advisories");

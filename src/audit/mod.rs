@@ -4,7 +4,8 @@
 //!
 //! - [`error`]: why an audit cannot be done.
 //! - Reading the log: [`point_in_time`] finds a consistent cut through a running deployment, [`history`] collects the listings and cuts from the
-//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records.
+//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records. [`read_counter`] counts what is read,
+//!   [`record_fields`] compares two records.
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
@@ -15,11 +16,14 @@ pub mod balances;
 pub mod error;
 pub mod explain;
 pub mod history;
+mod named_accounts;
 pub mod payouts;
 pub mod point_in_time;
 pub mod proof;
 pub mod published;
+pub mod read_counter;
 pub mod reconcile;
+pub mod record_fields;
 pub mod replay;
 pub mod trace;
 pub mod what_if;

@@ -1,6 +1,8 @@
-//! The trace of some accounts: every event that names one of them, and its outcome.
+//! The trace of some accounts: every event that is about one of them, and its outcome.
 //!
-//! The trace runs the deployment's own ingest state machine, but only over the records that matter: those that name one of the accounts, and
+//! The fields of a record decide whom it is about. Nothing of another customer is in a trace: of a trade, only the own side.
+//!
+//! The trace runs the deployment's own ingest state machine, but only over the records that matter: those about one of the accounts, and
 //! all others with the same id and source, because they decide which record is the duplicate. So a trace reads the topics twice, but needs
 //! little memory.
 
@@ -8,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
+use crate::audit::named_accounts::NamedAccounts;
 use crate::audit::point_in_time::PointInTime;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic, TopicPartition};
@@ -22,7 +25,7 @@ use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
-/// A record that names one of the accounts.
+/// A record that is about one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedEvent {
     pub source: TopicPartition,
@@ -83,11 +86,11 @@ pub fn read(
 ) -> Result<Vec<TracedEvent>, AuditError> {
     let mut trace = Vec::new();
     for (source, end) in &point.ingested {
-        let names = AccountNames(accounts);
+        let concerned = ConcernedAccounts(accounts);
         let mut identities = HashSet::new();
         let mut unreadable = false;
         scan_range(bus, *source, &Mark::default(), *end, |record| {
-            if names.may_be_in(record.value) {
+            if concerned.by(record.value).is_some() {
                 match Decoded::read(record.value).identity() {
                     Some(identity) => _ = identities.insert(*identity),
                     None => unreadable = true,
@@ -101,13 +104,16 @@ pub fn read(
         let mut ingest = TracedIngest::new(*source, point, history, accounts)?;
         scan_range(bus, *source, &Mark::default(), *end, |record| {
             let decoded = Decoded::read(record.value);
+            let named = concerned.by(record.value);
             let matters = match decoded.identity() {
                 Some(identity) => identities.contains(identity),
-                None => names.may_be_in(record.value),
+                None => named.is_some(),
             };
             if matters {
                 let event = ingest.apply(record.offset, record.value, &decoded)?;
-                trace.extend(event.filter(|_| names.may_be_in(record.value)));
+                if let (Some(event), Some(named)) = (event, named) {
+                    trace.push(own_part(event, &named, accounts));
+                }
             }
             Ok::<_, AuditError>(())
         })?;
@@ -115,10 +121,31 @@ pub fn read(
     Ok(trace)
 }
 
-/// Finds quickly the records that may name one of the accounts.
-struct AccountNames<'a>(&'a HashSet<String>);
+/// An event without what its rejection says about another account.
+fn own_part(mut event: TracedEvent, named: &NamedAccounts<'_>, accounts: &HashSet<String>) -> TracedEvent {
+    if let TracedOutcome::Rejected { reason, .. } = &mut event.outcome
+        && named.is_about_others(reason, accounts)
+    {
+        *reason = "a field of the other side of this event is wrong".into();
+    }
+    event
+}
 
-impl AccountNames<'_> {
+/// Finds the records that are about one of the accounts.
+struct ConcernedAccounts<'a>(&'a HashSet<String>);
+
+impl ConcernedAccounts<'_> {
+    /// The accounts that a record names, if one of these is among them.
+    fn by<'r>(&self, record: &'r [u8]) -> Option<NamedAccounts<'r>> {
+        // The fields decide. They are read only if a name may be there at all, because most records are about others.
+        if !self.may_be_in(record) {
+            return None;
+        }
+        let named = NamedAccounts::of(record);
+        named.any_of(self.0).then_some(named)
+    }
+
+    /// Whether the record may hold one of the names in any field. False only if it cannot.
     fn may_be_in(&self, record: &[u8]) -> bool {
         // A name may be written with escapes.
         if memchr::memchr(b'\\', record).is_some() {

@@ -6,11 +6,15 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use crate::audit::read_counter::CountedLog;
 use crate::bus::Log;
-use crate::cli::bus;
 use crate::cli::outcome::Failure;
+use crate::cli::{bus, logging, progress};
 use crate::config::{ConfigError, Key, Loaded};
 use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+use crate::task::stats::Stats;
 
 /// The parts of a deployment.
 #[derive(Debug, Args)]
@@ -49,10 +53,32 @@ impl ReadFlags {
 
     /// Opens the bus for reading.
     pub(super) fn open(&self) -> Result<Arc<dyn Log>, Failure> {
-        let loaded = self.load()?;
-        bus::read_only(loaded.bus()?, &loaded.config, &AtomicBool::new(false))?
-            .ok_or_else(|| Failure::Failed("stopped before the bus was reached".into()))
+        open(&self.load()?)
     }
+
+    /// Opens the bus, and shows how much `work` has read of it. Results may be written afterwards.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&dyn Log) -> Result<T, Failure>) -> Result<T, Failure> {
+        let loaded = self.load()?;
+        let log = &loaded.config.log;
+        let bars = logging::start(log)?;
+        let stats = Arc::new(Stats::default());
+        let bus = CountedLog::new(open(&loaded)?, Arc::clone(&stats));
+        progress::watched(&stats, &bars, log.format, || work(&bus))
+    }
+}
+
+/// One payout: an account's of an asset and epoch.
+#[derive(Debug, Args)]
+pub(super) struct PayoutFlags {
+    /// The asset
+    pub(super) asset: Asset,
+    /// The epoch
+    pub(super) epoch: Epoch,
+    /// The account
+    #[arg(value_parser = account)]
+    pub(super) account: AccountName<'static>,
+    #[command(flatten)]
+    pub(super) bus: ReadFlags,
 }
 
 /// Every setting.
@@ -148,6 +174,11 @@ impl SettingFlags {
         flags.extend(self.kafka.given());
         Loaded::of_process(self.deployment.config.as_deref(), &flags)
     }
+}
+
+fn open(loaded: &Loaded) -> Result<Arc<dyn Log>, Failure> {
+    bus::read_only(loaded.bus()?, &loaded.config, &AtomicBool::new(false))?
+        .ok_or_else(|| Failure::Failed("stopped before the bus was reached".into()))
 }
 
 /// Parses the name of an account.

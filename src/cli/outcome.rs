@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Usage(String),
     /// The command failed. Status 1.
     Failed(String),
+    /// What was asked for is not there. Status 3.
+    Absent(String),
     /// A check found problems, and has reported them. Status 1.
     Found,
     /// The failure was already logged. Its own status.
@@ -28,7 +30,7 @@ pub(super) enum Failure {
 pub(super) fn exit(outcome: Outcome, written: io::Result<()>) -> ExitCode {
     let written = written.map_err(Failure::from);
     for failure in [&outcome, &written] {
-        if let Err(Failure::Usage(message) | Failure::Failed(message)) = failure {
+        if let Err(Failure::Usage(message) | Failure::Failed(message) | Failure::Absent(message)) = failure {
             message!("error: {message}");
         }
     }
@@ -41,6 +43,7 @@ fn status(outcome: &Outcome) -> u8 {
         Ok(()) => 0,
         Err(Failure::Failed(_) | Failure::Found) => 1,
         Err(Failure::Usage(_)) => 2,
+        Err(Failure::Absent(_)) => 3,
         Err(Failure::Logged(failure)) => status(&Err((**failure).clone())),
     }
 }
@@ -163,6 +166,7 @@ mod tests {
             (GenerateError::EmptyTape.into(), 1),
             (ConfigError::Missing(Key::Bus).into(), 2),
             (Failure::Found, 1),
+            (Failure::Absent(String::new()), 3),
             (Failure::Logged(Box::new(Failure::Usage(String::new()))), 2),
             (full.into(), 1),
         ] {

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::audit::proof::{ProofError, prove};
-use crate::cli::flags::{ReadFlags, account};
+use crate::audit::proof::{Proof, ProofError, prove};
+use crate::bus::Log;
+use crate::cli::flags::PayoutFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
-use crate::core::values::account::AccountName;
-use crate::core::values::asset::Asset;
-use crate::core::values::ids::Epoch;
 
 /// Write a proof that a payout is under the root of its epoch's seal
 #[derive(Debug, Args)]
@@ -21,15 +19,8 @@ examples/verify_proof.py is a second verifier in a few lines of Python.
 Example:
   softstake prove ATOM 12 u-0042 --bus dir:bus --out proof.json")]
 pub(super) struct Prove {
-    /// The asset
-    asset: Asset,
-    /// The epoch
-    epoch: Epoch,
-    /// The account
-    #[arg(value_parser = account)]
-    account: AccountName<'static>,
     #[command(flatten)]
-    bus: ReadFlags,
+    payout: PayoutFlags,
     /// The file to write, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -37,8 +28,11 @@ pub(super) struct Prove {
 
 impl Prove {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
-        let bus = self.bus.open()?;
-        let proof = prove(bus.as_ref(), self.asset, self.epoch, self.account.as_str())?;
+        let PayoutFlags {
+            asset, epoch, account, ..
+        } = &self.payout;
+        let read = |bus: &dyn Log| Ok(prove(bus, *asset, *epoch, account.as_str())?);
+        let proof = self.payout.bus.read(read)?;
         let Some(path) = &self.out else {
             return out.json(&proof);
         };
@@ -46,16 +40,21 @@ impl Prove {
         file.push(b'\n');
         std::fs::write(path, file)
             .map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))?;
-        write_line!(
-            out,
-            "Proven: {} was paid {} {} for epoch {}, under root {}.",
-            proof.account,
-            proof.amount,
-            proof.asset,
-            proof.epoch,
-            proof.root
-        )
+        proven(&proof, out)
     }
+}
+
+/// Says what a proof proves.
+pub(super) fn proven(proof: &Proof, out: &mut Output<'_>) -> Outcome {
+    write_line!(
+        out,
+        "Proven: {} was paid {} {} for epoch {}, under root {}.",
+        proof.account,
+        proof.amount,
+        proof.asset,
+        proof.epoch,
+        proof.root
+    )
 }
 
 impl From<ProofError> for Failure {

@@ -9,6 +9,7 @@ use crate::audit::proof::Proof;
 use crate::cli::input;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
+use crate::cli::prove::proven;
 
 /// The largest file that is read, in bytes. A proof has some kilobytes.
 const LARGEST: u64 = 1 << 20;
@@ -43,15 +44,7 @@ impl Verify {
         proof
             .verify(self.root.as_deref().unwrap_or(&proof.root))
             .map_err(wrong)?;
-        write_line!(
-            out,
-            "Proven: {} was paid {} {} for epoch {}, under root {}.",
-            proof.account,
-            proof.amount,
-            proof.asset,
-            proof.epoch,
-            proof.root
-        )?;
+        proven(&proof, out)?;
         if self.root.is_none() {
             write_line!(
                 out,

@@ -12,6 +12,12 @@ pub enum ExplainError {
     NotListed(Asset),
     #[error("epoch {0} is too far in the future")]
     NoEpoch(Epoch),
+    #[error("no record names this account: {account}{}", waiting(*not_taken_in))]
+    NoRecord {
+        account: String,
+        /// How many source records are not ingested yet.
+        not_taken_in: u64,
+    },
     /// Retention deleted the subtotals that the shares follow from.
     #[error(
         "the sums of {asset} epoch {epoch} are no longer on softstake.inbox: explain it from an archive, or from the folder of a \
@@ -22,6 +28,13 @@ pub enum ExplainError {
     BadSeal { asset: Asset, epoch: Epoch, why: String },
     #[error(transparent)]
     Audit(#[from] AuditError),
+}
+
+fn waiting(not_taken_in: u64) -> String {
+    match not_taken_in {
+        0 => String::new(),
+        number => format!("; {number} source records are not taken in yet, and were not searched"),
+    }
 }
 
 impl From<Fault> for ExplainError {

@@ -13,7 +13,8 @@ use crate::audit::explain::explanation::{
     Explanation,
 };
 use crate::audit::explain::figures::{EpochFigures, ExplainInputs, PayoutFigures};
-use crate::audit::explain::read::{EpochPool, distributed_amount, epoch_sums, seals};
+use crate::audit::explain::published::{Published, expected_record};
+use crate::audit::explain::read::{EpochPool, distributions, epoch_sums, seals};
 use crate::audit::history::History;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::trace;
@@ -55,16 +56,24 @@ impl<'a> Explainer<'a> {
     /// Explains what `account` was paid of `asset` for `epoch`, or why it was paid nothing.
     ///
     /// # Errors
-    /// If the asset is not listed, or the bus no longer has the needed records.
+    /// If the asset is not listed, no record is about the account, or the bus no longer has the needed records.
     pub fn explain(&self, asset: Asset, epoch: Epoch, account: &AccountName<'_>) -> Result<Explanation, ExplainError> {
         let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
         let at = AssetEpoch::new(number, epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
         let accounts = HashSet::from([account.as_str().to_owned()]);
+        let trace = trace::read(self.bus, &self.point, &self.history, &accounts)?;
+        let published = distributions(self.bus, &self.point, (asset, epoch, account.as_str()))?;
+        if trace.is_empty() && published.is_empty() {
+            return Err(ExplainError::NoRecord {
+                account: account.to_string(),
+                not_taken_in: self.point.not_ingested(),
+            });
+        }
         let inputs = ExplainInputs {
             asset,
             decimals: listed.terms.decimals,
             history: &self.history,
-            trace: AccountTrace(trace::read(self.bus, &self.point, &self.history, &accounts)?),
+            trace: AccountTrace(trace),
             sums: epoch_sums(self.bus, number)?,
             seals: seals(self.bus, &self.point, asset)?,
         };
@@ -84,7 +93,8 @@ impl<'a> Explainer<'a> {
             }
         }
         let figures = inputs.figures(at, &mut held)?;
-        self.show(&inputs, &held, &withheld_from, &figures)
+        let published = Published::compare(&published, expected_record(&figures, &held)?.as_deref());
+        self.show(&inputs, &held, &withheld_from, &figures, published)
     }
 
     fn show(
@@ -93,6 +103,7 @@ impl<'a> Explainer<'a> {
         account: &Account,
         withheld_from: &[(Epoch, U512)],
         figures: &EpochFigures,
+        published: Published,
     ) -> Result<Explanation, ExplainError> {
         let EpochFigures {
             settlement, measure, ..
@@ -100,15 +111,10 @@ impl<'a> Explainer<'a> {
         let (asset, decimals, at) = (inputs.asset, inputs.decimals, settlement.at);
         let rules = figures.assessor.rules();
         let calendar = &settlement.terms.calendar;
-        let id = format!("{asset}:{}:{}", at.epoch(), account.name);
-        let published = distributed_amount(self.bus, &self.point, &id)?;
         let payout = figures
             .payout
             .map(|payout| show_payout(&payout, figures, withheld_from));
-        let agrees = payout.as_ref().map(|payout| match &published {
-            Some(published) => *published == payout.paid.amount,
-            None => payout.paid.units == "0",
-        });
+        let is_sealed = payout.is_some();
         Ok(Explanation {
             asset,
             decimals,
@@ -142,12 +148,14 @@ impl<'a> Explainer<'a> {
                 .map(|(part, multiplier)| ExplainedTier {
                     multiplier_scaled: multiplier.to_string(),
                     unit_milliseconds: part.to_string(),
+                    average_balance: rules.amount(part / U512::from(calendar.length_ms())),
                 })
                 .collect(),
             weight: figures.weight.to_string(),
             payout,
-            published,
-            agrees,
+            published: published.amount,
+            agrees: is_sealed.then(|| published.differences.is_empty()),
+            differences: if is_sealed { published.differences } else { Vec::new() },
             others: inputs.trace.others(at),
         })
     }
@@ -165,6 +173,7 @@ fn show_payout(payout: &PayoutFigures, figures: &EpochFigures, withheld_from: &[
     let pool = figures.pool.filter(|_| figures.settlement.programme.mode == Mode::Pool);
     ExplainedPayout {
         pool: pool.map(|pool| show_pool(&pool, payout.total_weight, amount)),
+        share_per_cent: pool.and_then(|_| per_cent(figures.weight, payout.total_weight)),
         reward: amount(payout.share),
         withheld_from: withheld_from
             .iter()
@@ -175,6 +184,20 @@ fn show_payout(payout: &PayoutFigures, figures: &EpochFigures, withheld_from: &[
         paid: amount(payout.paid),
         withheld_after: amount(payout.withheld_after),
     }
+}
+
+/// `part` of `whole` in per cent, cut after its first four digits that count; `None` if `whole` is zero.
+fn per_cent(part: U512, whole: U512) -> Option<String> {
+    /// Beyond so many decimals, nobody reads a share.
+    const MOST: u32 = 24;
+    let scaled = |decimals: u32| {
+        let hundredfold = part.checked_mul(U512::from(10).checked_pow(U512::from(decimals + 2))?)?;
+        hundredfold.checked_div(whole)
+    };
+    let enough = |decimals: &u32| scaled(*decimals).is_some_and(|digits| digits >= U512::from(1_000));
+    let decimals = (0..MOST).find(enough).unwrap_or(MOST);
+    let digits = scaled(decimals).or_else(|| scaled(0))?;
+    Some(format_units_wide(false, digits, decimals))
 }
 
 fn show_pool(pool: &EpochPool, total_weight: U512, amount: impl Fn(U512) -> ExplainedAmount) -> ExplainedPool {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::audit::record_fields::FieldDifference;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
@@ -35,7 +36,7 @@ pub struct ExplainedChange {
     pub missed_epoch: Option<Epoch>,
 }
 
-/// A record that names the account, but changed nothing of this asset in this epoch.
+/// A record that is about the account, but changed nothing of this asset in this epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OtherRecord {
     /// Empty if it cannot be read.
@@ -92,6 +93,8 @@ pub struct ExplainedTier {
     /// Scaled by 10^6.
     pub multiplier_scaled: String,
     pub unit_milliseconds: String,
+    /// `unit_milliseconds` divided by the length of the epoch, cut to the asset's decimals.
+    pub average_balance: String,
 }
 
 /// The pool of the epoch, in `pool` mode.
@@ -113,6 +116,8 @@ pub struct ExplainedPool {
 pub struct ExplainedPayout {
     /// `None` in `apr` mode.
     pub pool: Option<ExplainedPool>,
+    /// The account's part of the weights of all accounts, in per cent, cut after four digits. `None` in `apr` mode, or without any weight.
+    pub share_per_cent: Option<String>,
     /// The account's share, rounded down to a multiple of the grain.
     pub reward: ExplainedAmount,
     /// The earlier epochs whose shares were withheld, with these shares. Their sum is `withheld_before`.
@@ -172,8 +177,10 @@ pub struct Explanation {
     pub payout: Option<ExplainedPayout>,
     /// The amount of the published distribution.
     pub published: Option<String>,
-    /// Whether the published amount is right; `None` if the epoch is not sealed.
+    /// Whether the published record is right, with every field; `None` if the epoch is not sealed.
     pub agrees: Option<bool>,
-    /// Other records that name the account.
+    /// The published fields that are wrong; all fields of a record that is missing or should not be there.
+    pub differences: Vec<FieldDifference>,
+    /// Other records that are about the account.
     pub others: Vec<OtherRecord>,
 }

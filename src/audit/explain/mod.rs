@@ -5,6 +5,7 @@ mod error;
 mod explainer;
 mod explanation;
 mod figures;
+mod published;
 mod read;
 
 pub use error::ExplainError;

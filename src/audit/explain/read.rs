@@ -83,21 +83,31 @@ pub(crate) fn seals(
     Ok(seals)
 }
 
-/// The amount of the published distribution with this id.
-pub(crate) fn distributed_amount(bus: &dyn Log, point: &PointInTime, id: &str) -> Result<Option<String>, AuditError> {
-    // Softstake alone writes these records, so an id has only one spelling. Only records that hold it are parsed.
-    let word = serde_json::to_string(id).unwrap_or_default();
-    let finder = memchr::memmem::Finder::new(&word);
-    let mut amount = None;
+/// All published records of one account's payout: those with this id, and those whose data are of the same asset, epoch and account.
+pub(crate) fn distributions(
+    bus: &dyn Log,
+    point: &PointInTime,
+    (asset, epoch, account): (Asset, Epoch, &str),
+) -> Result<Vec<Vec<u8>>, AuditError> {
+    let id = format!("{asset}:{epoch}:{account}");
+    // Most records are of others. A record with an escape may be of this account however it looks.
+    let words = [&id, account].map(|word| serde_json::to_string(word).unwrap_or_default());
+    let finders = words.each_ref().map(|word| memchr::memmem::Finder::new(word));
+    let mut found = Vec::new();
     scan_output(bus, point, Topic::Distributions, |record| {
-        if finder.find(record).is_some()
-            && let Ok((found, distribution)) = read_with_id::<Distribution<'_>>(record)
-            && found == id
-        {
-            amount = Some(distribution.amount.into_owned());
+        let may_be = finders.iter().any(|finder| finder.find(record).is_some());
+        if !may_be && memchr::memchr(b'\\', record).is_none() {
+            return;
+        }
+        let is_of_payout = read_with_id::<Distribution<'_>>(record).is_ok_and(|(found, data)| {
+            found == id || (data.asset == asset && data.epoch == epoch && data.account == account)
+        });
+        let is_damaged = || read_data::<Distribution<'_>>(record).is_err();
+        if is_of_payout || (finders[0].find(record).is_some() && is_damaged()) {
+            found.push(record.to_vec());
         }
     })?;
-    Ok(amount)
+    Ok(found)
 }
 
 fn scan_output(

@@ -2,18 +2,15 @@
 //!
 //! The records of both sides go into a temporary store under their ids. The store sorts them, so a scan meets all records of one id together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-
-use serde_json::Value;
 
 use crate::audit::error::AuditError;
 use crate::audit::reconcile::classify::ComparedSide;
 use crate::audit::reconcile::digest::SideRecords;
-use crate::audit::reconcile::report::{
-    DifferenceKind, FieldDifference, ReconcileReport, RecordDifference, RecordGroup,
-};
+use crate::audit::reconcile::report::{DifferenceKind, ReconcileReport, RecordDifference, RecordGroup};
 use crate::audit::reconcile::scope::ComparisonScope;
+use crate::audit::record_fields::different_fields;
 use crate::bus::scan::scan_range;
 use crate::bus::{Mark, Position, Topic};
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
@@ -152,16 +149,16 @@ impl SameId {
         let replayed = self.replayed.as_deref();
         let Some((first, copies)) = self.published.split_first() else {
             match replayed {
-                Some(_) if scope.is_due(&group) => add(DifferenceKind::Missing, fields(None, replayed)),
+                Some(_) if scope.is_due(&group) => add(DifferenceKind::Missing, different_fields(None, replayed)),
                 Some(_) => report.groups.entry(group).or_default().under_way += 1,
                 None => {}
             }
             return;
         };
         for copy in copies {
-            add(DifferenceKind::Doubled, fields(Some(copy), Some(first)));
+            add(DifferenceKind::Doubled, different_fields(Some(copy), Some(first)));
         }
-        let fields = fields(Some(first), replayed);
+        let fields = different_fields(Some(first), replayed);
         if replayed.is_none() {
             add(DifferenceKind::Extra, fields);
         } else if fields.is_empty() {
@@ -169,82 +166,5 @@ impl SameId {
         } else {
             add(DifferenceKind::Different, fields);
         }
-    }
-}
-
-/// The fields in which two records differ; all fields if one of the records is missing.
-fn fields(published: Option<&[u8]>, replayed: Option<&[u8]>) -> Vec<FieldDifference> {
-    let flat = |record: Option<&[u8]>| {
-        let mut flat = BTreeMap::new();
-        if let Some(record) = record {
-            match serde_json::from_slice(record) {
-                Ok(value) => flatten(String::new(), &value, &mut flat),
-                Err(_) => {
-                    flat.insert("record".into(), String::from_utf8_lossy(record).into_owned());
-                }
-            }
-        }
-        flat
-    };
-    let (published, replayed) = (flat(published), flat(replayed));
-    let names: BTreeSet<&String> = published.keys().chain(replayed.keys()).collect();
-    let fields = names.into_iter().map(|name| FieldDifference {
-        field: name.clone(),
-        published: published.get(name).cloned(),
-        replayed: replayed.get(name).cloned(),
-    });
-    fields.filter(|field| field.published != field.replayed).collect()
-}
-
-fn flatten(path: String, value: &Value, flat: &mut BTreeMap<String, String>) {
-    let below = |name: &str| {
-        if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        }
-    };
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                flatten(below(name), value, flat);
-            }
-        }
-        Value::Array(items) if !items.is_empty() => {
-            for (index, value) in items.iter().enumerate() {
-                flatten(below(&index.to_string()), value, flat);
-            }
-        }
-        Value::String(text) => {
-            flat.insert(path, text.clone());
-        }
-        other => {
-            flat.insert(path, other.to_string());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_named_by_their_paths() {
-        let published = br#"{"id":"a","data":{"amount":"1","cut":{"t":{"0":3}},"list":[1,2],"gone":"x"}}"#;
-        let replayed = br#"{"data":{"cut":{"t":{"0":4}},"amount":"1","list":[1,3]},"id":"a"}"#;
-        let found: Vec<_> = fields(Some(published), Some(replayed))
-            .into_iter()
-            .map(|field| (field.field, field.published, field.replayed))
-            .collect();
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            found,
-            [
-                ("data.cut.t.0".to_owned(), some("3"), some("4")),
-                ("data.gone".to_owned(), some("x"), None),
-                ("data.list.1".to_owned(), some("2"), some("3")),
-            ]
-        );
-        assert!(fields(Some(published), Some(published)).is_empty());
     }
 }

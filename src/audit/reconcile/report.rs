@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::audit::record_fields::FieldDifference;
 use crate::bus::Topic;
 use crate::core::values::ids::Epoch;
 
@@ -32,17 +33,6 @@ impl DifferenceKind {
             Self::Doubled => "doubled",
         }
     }
-}
-
-/// A field whose published value is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldDifference {
-    /// The path in the record, such as `data.amount`.
-    pub field: String,
-    /// `None` if the published record has no such field.
-    pub published: Option<String>,
-    /// `None` if the record of the replay has no such field.
-    pub replayed: Option<String>,
 }
 
 /// A published record that is wrong, or a missing one.

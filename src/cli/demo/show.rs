@@ -157,10 +157,14 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -
         .into_iter()
         .find_map(|asset| top(&results.distributions, asset).first().copied());
     write_line!(out, "Commands to try next:")?;
-    if let Some(Distribution { account, asset, .. }) = star {
+    if let Some(Distribution {
+        account, asset, epoch, ..
+    }) = star
+    {
         let account = quoted(account);
         write_line!(out, "  {program} query distributions {account} --bus {bus}")?;
         write_line!(out, "  {program} query account {account} --state {state}")?;
+        write_line!(out, "  {program} explain {asset} {epoch} {account} --bus {bus}")?;
         write_line!(out, "  {program} query epochs {asset} --bus {bus}")?;
     }
     write_line!(out, "  {program} check --bus {bus}")?;

@@ -51,11 +51,12 @@ fn time_resolution(text: &str) -> Result<TimeResolution, String> {
 
 impl ReconcileBalances {
     pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
-        let bus = self.bus.open()?;
         let file = input::open(&self.against)?;
-        let balances = compare(bus.as_ref(), file, self.time_resolution).map_err(|error| match error {
-            BalancesError::File(error) => Failure::Usage(format!("{}: {error}", self.against.display())),
-            error => error.into(),
+        let balances = self.bus.read(|bus| {
+            compare(bus, file, self.time_resolution).map_err(|error| match error {
+                BalancesError::File(error) => Failure::Usage(format!("{}: {error}", self.against.display())),
+                error => error.into(),
+            })
         })?;
         if let Some(path) = &self.csv {
             csv(&balances, path)?;

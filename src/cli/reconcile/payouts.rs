@@ -50,13 +50,12 @@ pub(in crate::cli) struct ReconcilePayouts {
 
 impl ReconcilePayouts {
     pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
-        let bus = self.bus.open()?;
         let filter = EpochFilter {
             asset: self.asset,
             epoch: self.epoch,
         };
         let file = input::open(&self.acks)?;
-        let payouts = compare(bus.as_ref(), file, filter)?;
+        let payouts = self.bus.read(|bus| Ok(compare(bus, file, filter)?))?;
         if let Some(path) = &self.csv {
             csv(&payouts, path)?;
         }

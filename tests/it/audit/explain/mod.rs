@@ -1,5 +1,8 @@
 //! Explanations of payouts: their figures must add up to what was published.
 
+mod letter;
+mod own_records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -7,9 +10,10 @@ use std::process::Command;
 use num_bigint::BigInt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 use softstake::generate::Synthetic;
 
+use super::report;
 use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::{Cluster, Deployment};
 use crate::common::records::text;
@@ -296,15 +300,93 @@ fn a_published_amount_that_is_wrong_is_reported() {
 }
 
 #[test]
-fn an_unknown_account_is_explained_and_invalid_arguments_are_refused() {
+fn an_account_without_records_has_a_status_of_its_own_and_invalid_arguments_are_refused() {
     let place = eventful();
-    let nobody = explained(&mut explain(&place.bus(), "A", "0", "nobody"));
-    assert_eq!(calculated(&nobody), BigInt::from(0));
-    assert_eq!(nobody["ineligible_because"], "nothing was held");
+    for arguments in [&[][..], &["--json"], &["--for", "customer"]] {
+        let said = fail(explain(&place.bus(), "A", "0", "nobody").args(arguments), 3);
+        assert_eq!(said, "error: no record names this account: nobody\n");
+    }
+    // Another spelling is another account.
+    fail(&mut explain(&place.bus(), "A", "0", "ann "), 3);
+    place.append("exchange.deposits", 0, [deposit("6", 250_000, "nobody", "A", "3")]);
+    let said = fail(&mut explain(&place.bus(), "A", "0", "nobody"), 3);
+    assert!(said.contains("1 source records are not taken in yet"), "{said}");
+    // An account that held nothing is known.
+    let ben = explained(&mut explain(&place.bus(), "A", "1", "ben"));
+    assert_eq!(ben["stage"], "sealed");
     let said = fail(&mut explain(&place.bus(), "B", "0", "ann"), 2);
     assert!(said.contains("B is not listed"), "{said}");
     let said = fail(&mut explain(&place.bus(), "A", "99999999999", "ann"), 2);
     assert!(said.contains("epoch 99999999999 is too far in the future"), "{said}");
+    let said = fail(
+        explain(&place.bus(), "A", "0", "ann").args(["--json", "--for", "customer"]),
+        2,
+    );
+    assert!(said.contains("--json is for the auditor"), "{said}");
+}
+
+#[test]
+fn every_published_field_is_compared() {
+    let place = eventful();
+    let file = place.bus().join("softstake.distributions/0.jsonl");
+    let lines = std::fs::read_to_string(&file).expect("distributions");
+    let record = place.records("softstake.distributions");
+    let record = record
+        .iter()
+        .find(|record| record["id"] == "A:0:ann")
+        .expect("ann's payout");
+    for field in [
+        "/time",
+        "/source",
+        "/type",
+        "/data/account",
+        "/data/epoch_start",
+        "/data/epoch_end",
+        "/data/amount",
+        "/data/balance_seconds",
+        "/data/average_balance",
+        "/data/programme_from_epoch",
+    ] {
+        let mut changed = record.clone();
+        let value = changed.pointer_mut(field).expect("a field");
+        *value = if value.is_string() { json!("7") } else { json!(7) };
+        let changed_lines = lines.lines().map(|line| match line.contains(r#""id":"A:0:ann""#) {
+            true => format!("{changed}\n"),
+            false => format!("{line}\n"),
+        });
+        std::fs::write(&file, changed_lines.collect::<String>()).expect("a changed record");
+        let found = report(&mut explain(&place.bus(), "A", "0", "ann"), 1);
+        assert_eq!(found["agrees"], false, "{field}");
+        let differences: Vec<_> = list(&found["differences"]).collect();
+        assert_eq!(differences.len(), 1, "{field}: {differences:?}");
+        assert_eq!(text(&differences[0]["field"]), field[1..].replace('/', "."));
+        assert_eq!(differences[0]["published"], "7");
+        let right = record.pointer(field).expect("a field");
+        let right = right.as_str().map_or_else(|| right.to_string(), str::to_owned);
+        assert_eq!(text(&differences[0]["replayed"]), right);
+        let said = explain(&place.bus(), "A", "0", "ann")
+            .output()
+            .expect("the program starts")
+            .stdout;
+        assert!(String::from_utf8_lossy(&said).contains("THIS IS NOT WHAT WAS PUBLISHED"));
+        // Nobody gets a letter about an amount that was not published.
+        let said = explain(&place.bus(), "A", "0", "ann")
+            .args(["--for", "customer"])
+            .output();
+        let said = said.expect("the program starts");
+        assert_eq!((said.status.code(), said.stdout.len()), (Some(1), 0), "{field}");
+    }
+    // A second record of the payout, whatever its id.
+    for id in ["A:0:ann", "A:0:zed", "A:0:\\u0061nn"] {
+        let second = record.to_string().replace("\"A:0:ann\"", &format!("\"{id}\""));
+        std::fs::write(&file, format!("{lines}{second}\n")).expect("one record more");
+        let found = report(&mut explain(&place.bus(), "A", "0", "ann"), 1);
+        assert_eq!(found["differences"][0]["field"], "record (one too many)", "{id}");
+    }
+    std::fs::write(&file, &lines).expect("as it was");
+    let said = succeed(&mut explain(&place.bus(), "A", "0", "ann"));
+    let said = String::from_utf8(said.stdout).expect("text");
+    assert!(said.contains("This is what was published, in every field."), "{said}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! An explanation as text for people.
+//! An explanation as text for auditors and support: every figure, event and position.
 
 use ethnum::I256;
 
-use crate::audit::explain::{EpochStage, ExplainedPayout, Explanation, MULTIPLIER_SCALE, RATE_SCALE};
+use crate::audit::explain::{EpochStage, ExplainedPayout, Explanation};
+use crate::cli::explain::words::{commission, duration, multiplier, scaled, yearly_rate};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -28,44 +29,10 @@ pub(super) fn write(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     write_others(trace, out)
 }
 
-/// An integer scaled by a power of ten, as a decimal number.
-fn scaled(digits: &str, scale: u32) -> String {
-    let scale = scale as usize;
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{fraction}")
-    }
-}
-
 /// Unit-milliseconds, with a sign or without, as balance-seconds.
 fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
     let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
     format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
-}
-
-/// A duration in days, hours, minutes and seconds: `1 d 2 min 1.001 s`.
-fn duration(ms: u64) -> String {
-    let (seconds, ms) = (ms / 1_000, ms % 1_000);
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "min"),
-    ];
-    let mut text: Vec<String> = parts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count} {unit}"))
-        .collect();
-    match (seconds % 60, ms) {
-        (0, 0) if !text.is_empty() => {}
-        (seconds, 0) => text.push(format!("{seconds} s")),
-        (seconds, ms) => text.push(format!("{seconds}.{ms:03} s")),
-    }
-    text.join(" ")
 }
 
 /// `exchange.deposit.v1` as `deposit`.
@@ -99,14 +66,26 @@ fn write_result(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
             "This epoch is closed and being settled: its payout is not known yet."
         )?,
     }
-    if trace.agrees == Some(false) {
-        let published = trace.published.as_deref().unwrap_or("nothing");
-        write_line!(
-            out,
-            "THIS IS NOT WHAT WAS PUBLISHED, which is {published}: run `softstake reconcile` before anything else."
-        )?;
+    match trace.agrees {
+        Some(true) => write_line!(out, "This is what was published, in every field."),
+        Some(false) => write_differences(trace, out),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn write_differences(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    let published = trace.published.as_deref().unwrap_or("nothing");
+    write_line!(
+        out,
+        "THIS IS NOT WHAT WAS PUBLISHED, which is {published}: run `softstake reconcile` before anything else."
+    )?;
+    let mut table = TextTable::new(&["field", "published", "from the log"]);
+    for difference in &trace.differences {
+        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        let (published, replayed) = (side(&difference.published), side(&difference.replayed));
+        table.row([&difference.field, &published, &replayed]);
+    }
+    table.write(out)
 }
 
 /// Why the account earns nothing.
@@ -185,12 +164,9 @@ fn write_rules(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     let (asset, rules) = (trace.asset, &trace.programme);
     write_line!(out)?;
     write_line!(out, "2. What of it counts")?;
-    let mut terms = vec![match &rules.apr_scaled {
-        Some(apr) => format!("a yearly rate of {}", scaled(apr, RATE_SCALE)),
-        None => format!(
-            "a share of the pool, of which the exchange keeps {}",
-            rules.commission_rate
-        ),
+    let mut terms = vec![match yearly_rate(rules) {
+        Some(rate) => format!("a yearly rate of {rate}"),
+        None => format!("a share of the pool, of which the exchange keeps {}", commission(rules)),
     }];
     if rules.min_balance.units != "0" {
         terms.push(format!("an average below {} earns nothing", rules.min_balance.amount));
@@ -230,7 +206,7 @@ fn write_rules(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
             out,
             "{} {asset}-seconds count {} times.",
             balance_seconds(&part.unit_milliseconds, trace),
-            scaled(&part.multiplier_scaled, MULTIPLIER_SCALE)
+            multiplier(&part.multiplier_scaled)
         )?;
     }
     write_line!(out, "The weight is {}.", trace.weight)
@@ -297,7 +273,7 @@ fn write_others(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
         return Ok(());
     }
     write_line!(out)?;
-    write_line!(out, "Other records that name the account")?;
+    write_line!(out, "Other records of the account")?;
     let mut table = TextTable::new(&["", "when", "what", "event", "where", "why"]);
     for other in &trace.others {
         table.row([
@@ -310,20 +286,4 @@ fn write_others(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
         ]);
     }
     table.write(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_durations() {
-        assert_eq!(scaled("1500000", 6), "1.5");
-        assert_eq!(scaled("1", 3), "0.001");
-        assert_eq!(scaled("12000", 3), "12");
-        assert_eq!(duration(86_400_000), "1 d");
-        assert_eq!(duration(90_061_001), "1 d 1 h 1 min 1.001 s");
-        assert_eq!(duration(0), "0 s");
-        assert_eq!(duration(3_600_000), "1 h");
-    }
 }

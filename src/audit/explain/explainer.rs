@@ -154,7 +154,7 @@ impl<'a> Explainer<'a> {
             weight: figures.weight.to_string(),
             payout,
             published: published.amount,
-            agrees: is_sealed.then(|| published.differences.is_empty()),
+            agrees: is_sealed.then_some(published.differences.is_empty()),
             differences: if is_sealed { published.differences } else { Vec::new() },
             others: inputs.trace.others(at),
         })

@@ -92,7 +92,7 @@ pub(crate) fn distributions(
     let id = format!("{asset}:{epoch}:{account}");
     // Most records are of others. A record with an escape may be of this account however it looks.
     let words = [&id, account].map(|word| serde_json::to_string(word).unwrap_or_default());
-    let finders = words.each_ref().map(|word| memchr::memmem::Finder::new(word));
+    let finders = words.each_ref().map(memchr::memmem::Finder::new);
     let mut found = Vec::new();
     scan_output(bus, point, Topic::Distributions, |record| {
         let may_be = finders.iter().any(|finder| finder.find(record).is_some());

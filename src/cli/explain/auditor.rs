@@ -228,9 +228,13 @@ fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut Output<
             )?;
             write_line!(
                 out,
-                "The account's weight is {} of {} in total. Its share is {} {asset}, cut to multiples of {}.",
+                "The account's weight is {} of {} in total{}. Its share is {} {asset}, cut to multiples of {}.",
                 trace.weight,
                 pool.total_weight,
+                match &payout.share_per_cent {
+                    Some(share) => format!(", {share} %"),
+                    None => String::new(),
+                },
                 payout.reward.amount,
                 trace.programme.grain.amount
             )?;

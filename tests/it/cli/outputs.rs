@@ -368,14 +368,21 @@ fn outputs_that_cannot_be_written_change_no_verdict() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Starts a command whose stderr is a terminal, and takes the terminal away after its first line. Then it asks the command to stop.
+/// Starts a command whose stderr is a terminal, and takes the terminal away after its first line. Then it asks the command to stop, as soon as it
+/// handles the signal.
 const HANG_UP: &str = r#"
-import os, pty, signal, subprocess, sys
+import os, pty, signal, subprocess, sys, time
 terminal, stderr = pty.openpty()
 command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
 os.close(stderr)
 os.read(terminal, 1)
 os.close(terminal)
+def catches_sigterm():
+    with open(f"/proc/{command.pid}/status") as status:
+        caught = next(line for line in status if line.startswith("SigCgt:"))
+    return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+while not catches_sigterm():
+    time.sleep(0.005)
 command.send_signal(signal.SIGTERM)
 sys.exit(command.wait())
 "#;

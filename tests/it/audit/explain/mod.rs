@@ -184,12 +184,17 @@ fn a_thousand_explanations_add_up_to_their_payouts() {
     // An account that was paid nothing has an explanation as well.
     let paid: BTreeSet<&str> = distributions.iter().map(|record| text(&record["id"])).collect();
     let (mut unpaid, mut reasons) = (0, BTreeMap::new());
-    for number in 0..spec.accounts {
-        let account = format!("u-{number:04}");
+    // Each of these was paid something else. The plain names are arguments and parts of ids as they are.
+    let accounts: BTreeSet<&str> = distributions
+        .iter()
+        .map(|record| text(&record["data"]["account"]))
+        .filter(|account| account.starts_with("u-"))
+        .collect();
+    for account in accounts {
         if paid.contains(format!("ATOM:3:{account}").as_str()) || unpaid > 50 {
             continue;
         }
-        let explanation = explained(&mut explain(&place.bus(), "ATOM", "3", &account));
+        let explanation = explained(&mut explain(&place.bus(), "ATOM", "3", account));
         assert_eq!(calculated(&explanation), BigInt::from(0));
         assert_eq!(explanation["published"], Value::Null);
         *reasons

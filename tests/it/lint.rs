@@ -15,7 +15,12 @@ fn advisories(fetched: u8, checked: u8) -> (Option<i32>, String) {
     fs::write(&deny, program).expect("a program");
     fs::set_permissions(&deny, fs::Permissions::from_mode(0o700)).expect("a mode");
     let mut make = Command::new("make");
-    make.current_dir(env!("CARGO_MANIFEST_DIR")).arg("advisories");
+    make.current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--no-print-directory", "advisories"]);
+    // `make test` runs this, and its own flags are for itself.
+    make.env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("MAKELEVEL");
     let output = make.arg(format!("DENY={}", deny.display())).output().expect("make");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).expect("text"))

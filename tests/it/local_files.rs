@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use softstake::generate::Synthetic;
 
 use crate::common::process::{Process, until};
-use crate::common::{Place, fail, on_bus, softstake, succeed};
+use crate::common::{Place, fail, on_bus, run_by, softstake, succeed};
 use crate::judge::judge;
 
 fn spec(events: u64) -> Synthetic {
@@ -27,15 +27,7 @@ fn spec(events: u64) -> Synthetic {
 fn after(first: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\""));
-    shell.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.stdin(Stdio::null());
-    shell
+    run_by(shell, command)
 }
 
 fn mode(path: &Path) -> u32 {

@@ -10,7 +10,7 @@ use softstake::generate::Synthetic;
 use tempfile::TempDir;
 
 use crate::common::records::{acknowledgement, text};
-use crate::common::{Place, copy, softstake, succeed};
+use crate::common::{Place, copy, run_by, softstake, succeed};
 
 /// A command, and its exit status with open outputs. The number makes the names of new files unique.
 struct Case<'a> {
@@ -68,14 +68,8 @@ fn ended(command: &Command, stdout: Output, stderr: Output) -> Option<i32> {
         r#"exec "$@""#
     };
     let mut shell = Command::new("sh");
-    shell.args(["-c", line, "sh"]).arg(command.get_program());
-    shell.args(command.get_args()).stdin(Stdio::null());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    shell.args(["-c", line, "sh"]);
+    let mut shell = run_by(shell, command);
     shell.stdout(stdout.stdio()).stderr(stderr.stdio());
     shell.status().expect("the program starts").code()
 }
@@ -368,23 +362,25 @@ fn outputs_that_cannot_be_written_change_no_verdict() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Starts a command whose stderr is a terminal, and takes the terminal away after its first line. Then it asks the command to stop, as soon as it
+/// Starts a command whose stderr is a terminal, and takes the terminal away after its first words. Then it asks the command to stop, as soon as it
 /// handles the signal.
 const HANG_UP: &str = r#"
 import os, pty, signal, subprocess, sys, time
 terminal, stderr = pty.openpty()
 command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
 os.close(stderr)
-os.read(terminal, 1)
+first = os.read(terminal, 4096)
 os.close(terminal)
 def catches_sigterm():
     with open(f"/proc/{command.pid}/status") as status:
         caught = next(line for line in status if line.startswith("SigCgt:"))
     return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 while not catches_sigterm():
+    if command.poll() is not None:
+        sys.exit(f"it ended by itself with {command.returncode}; its first words were {first}")
     time.sleep(0.005)
 command.send_signal(signal.SIGTERM)
-sys.exit(command.wait())
+sys.exit(command.wait(60))
 "#;
 
 #[test]
@@ -394,8 +390,8 @@ fn a_terminal_that_is_gone_stops_no_run() {
     let mut run = on(&place, "run");
     run.args(["--log-level", "debug", "--state"]).arg(place.state());
     let mut python = Command::new("python3");
-    python.args(["-c", HANG_UP]).arg(run.get_program()).args(run.get_args());
-    let output = python.output().expect("Python starts");
+    python.args(["-c", HANG_UP]);
+    let output = run_by(python, &run).output().expect("Python starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
 }

@@ -18,4 +18,4 @@ pub mod schemas;
 pub use dice::Dice;
 pub use files::{copy, fixture, json_lines};
 pub use place::{OUTPUTS, Place, undisturbed};
-pub use program::{fail, on_bus, setting, softstake, start, succeed};
+pub use program::{fail, on_bus, run_by, setting, softstake, start, succeed};

@@ -25,6 +25,19 @@ pub fn on_bus(subcommand: &str, bus: &Path) -> Command {
     command
 }
 
+/// The same command as the last arguments of a program that runs it, with the command's own environment.
+pub fn run_by(mut runner: Command, command: &Command) -> Command {
+    runner.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => runner.env(name, value),
+            None => runner.env_remove(name),
+        };
+    }
+    runner.stdin(Stdio::null());
+    runner
+}
+
 /// Runs a command that must succeed.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().expect("the program starts");

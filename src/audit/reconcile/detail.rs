@@ -10,7 +10,7 @@ use crate::audit::reconcile::classify::ComparedSide;
 use crate::audit::reconcile::digest::SideRecords;
 use crate::audit::reconcile::report::{DifferenceKind, ReconcileReport, RecordDifference, RecordGroup};
 use crate::audit::reconcile::scope::ComparisonScope;
-use crate::audit::record_fields::different_fields;
+use crate::audit::record_fields::{FieldDifference, different_fields};
 use crate::bus::scan::scan_range;
 use crate::bus::{Mark, Position, Topic};
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
@@ -158,13 +158,25 @@ impl SameId {
         for copy in copies {
             add(DifferenceKind::Doubled, different_fields(Some(copy), Some(first)));
         }
-        let fields = different_fields(Some(first), replayed);
-        if replayed.is_none() {
-            add(DifferenceKind::Extra, fields);
-        } else if fields.is_empty() {
+        if replayed == Some(first.as_slice()) {
             report.groups.entry(group).or_default().equal += 1;
-        } else {
-            add(DifferenceKind::Different, fields);
+            return;
         }
+        let mut fields = different_fields(Some(first), replayed);
+        if fields.is_empty() {
+            // Equal values are not enough: readers differ in what they make of a field that is there twice.
+            let text = |record: &[u8]| Some(String::from_utf8_lossy(record).into_owned());
+            fields.push(FieldDifference {
+                field: "the record's text".into(),
+                published: text(first),
+                replayed: replayed.and_then(text),
+            });
+        }
+        let kind = if replayed.is_none() {
+            DifferenceKind::Extra
+        } else {
+            DifferenceKind::Different
+        };
+        add(kind, fields);
     }
 }

@@ -88,7 +88,7 @@ fn tables(balances: &Balances, out: &mut Output<'_>) -> Outcome {
     if balances.rows.is_empty() {
         write_line!(
             out,
-            "EQUAL: all {} agree with the log.",
+            "EQUAL: all {} of the file agree with the log. Accounts that the file does not name were not compared.",
             counted(balances.agree, "balance", "balances")
         )?;
     } else {

@@ -108,7 +108,7 @@ fn balances_agree_with_the_log_at_every_time() {
     let (_folder, mut command) = balances(&place, &as_csv(&known));
     let said = succeed(&mut command);
     let said = String::from_utf8(said.stdout).expect("text");
-    assert!(said.starts_with("EQUAL: all 366 balances agree"), "{said}");
+    assert!(said.starts_with("EQUAL: all 366 balances of the file agree"), "{said}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_file_may_be_written_as_spreadsheets_write_it() {
     ] {
         let (_folder, mut command) = balances(&place, &file);
         let said = succeed(&mut command);
-        assert!(String::from_utf8_lossy(&said.stdout).starts_with("EQUAL: all 366 balances agree"));
+        assert!(String::from_utf8_lossy(&said.stdout).starts_with("EQUAL: all 366 balances of the file agree"));
     }
     for (file, expected) in [
         (right.replacen("balance", "saldo", 1), "no column balance"),

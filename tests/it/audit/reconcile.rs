@@ -190,6 +190,23 @@ fn one_changed_digit_is_found_and_named_on_each_topic() {
 }
 
 #[test]
+fn a_record_with_equal_values_but_another_text_is_a_difference() {
+    let place = grown(&spec());
+    for topic in ["softstake.distributions", "softstake.epochs"] {
+        for (old, new) in [("{", "{ "), (r#""data":"#, r#""data":{},"data":"#)] {
+            let copy = Copy::of(&place);
+            let mut changed = String::new();
+            copy.change(topic, |lines| {
+                changed = id(&lines[1]);
+                lines[1] = lines[1].replacen(old, new, 1);
+            });
+            let expected = ("different".to_owned(), changed, vec!["the record's text".to_owned()]);
+            assert_eq!(copy.found(), [expected], "{topic}: {new}");
+        }
+    }
+}
+
+#[test]
 fn one_missing_extra_or_doubled_record_is_found_and_named_on_each_topic() {
     let place = grown(&spec());
     for topic in OUTPUTS {

@@ -18,5 +18,6 @@ mod house;
 mod kafka;
 mod lint;
 mod local_files;
+mod mutations;
 mod payout;
 mod recovery;

@@ -32,6 +32,7 @@ const MAX_RECORDS: u64 = 4 << 20;
 
 /// A file of records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Its path below the archive, as [`file_name`] gives it.
     pub file: String,
@@ -50,6 +51,7 @@ pub struct Segment {
 
 /// The archived offset range of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Partition {
     pub start: Offset,
     /// One past the last offset.
@@ -60,6 +62,7 @@ pub struct Partition {
 
 /// What the last copy was asked for. All else that the deployment has is in the archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArchivedScope {
     /// The topics that were copied; if empty, all but the ledger.
     pub topics: BTreeSet<Topic>,
@@ -81,6 +84,7 @@ impl ArchivedScope {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: u32,
     /// The identity of the bus.
@@ -91,6 +95,8 @@ pub struct Manifest {
     /// The positions of the tasks, by the partition that each follows.
     pub positions: BTreeMap<TopicPartition, Position>,
     pub partitions: BTreeMap<TopicPartition, Partition>,
+    /// The SHA-256 of the manifest with this field empty, as compact JSON. It shows damage. Who changes the manifest can change it, too.
+    sha256: String,
 }
 
 impl Manifest {
@@ -104,7 +110,14 @@ impl Manifest {
             topics: BTreeMap::new(),
             positions: BTreeMap::new(),
             partitions: BTreeMap::new(),
+            sha256: String::new(),
         }
+    }
+
+    fn checksum(&self) -> String {
+        let mut bare = self.clone();
+        bare.sha256.clear();
+        sha256(&serde_json::to_vec(&bare).unwrap_or_default())
     }
 
     /// Reads the manifest at `path`; `None` if there is no such file.
@@ -139,6 +152,9 @@ impl Manifest {
             archived
                 .check(*partition)
                 .map_err(|what| damaged(format!("{partition}: {what}")))?;
+        }
+        if manifest.sha256 != manifest.checksum() {
+            return Err(damaged("its own SHA-256 is wrong".into()));
         }
         Ok(Some(manifest))
     }
@@ -187,7 +203,9 @@ impl Manifest {
     /// An error of the operating system.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let new = path.with_extension("new");
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut summed = self.clone();
+        summed.sha256 = self.checksum();
+        let mut bytes = serde_json::to_vec_pretty(&summed).unwrap_or_default();
         bytes.push(b'\n');
         let written = File::create(&new).and_then(|mut file| {
             file.write_all(&bytes)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use softstake::bus::archive::ArchiveBus;
+use softstake::bus::archive::manifest::Manifest;
 use softstake::bus::dir::ReadOnlyDir;
 use softstake::bus::scan::scan_range;
 use softstake::bus::{Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
@@ -209,6 +210,10 @@ fn a_changed_archive_is_refused() {
         ),
         ("is damaged", text[..text.len() / 2].to_owned()),
         ("is damaged", text.replacen(r#""end": "#, r#""end": -"#, 1)),
+        (
+            "its own SHA-256 is wrong",
+            text.replacen(r#""bus": ""#, r#""bus": "x"#, 1),
+        ),
     ] {
         fs::write(&manifest, changed).expect("a changed manifest");
         let output = reconcile(&out).output().expect("the program starts");
@@ -224,7 +229,9 @@ fn check_with(out: &Path, change: impl FnOnce(&mut Value)) -> String {
     let whole = fs::read(&path).expect("a manifest");
     let mut manifest: Value = serde_json::from_slice(&whole).expect("JSON");
     change(&mut manifest);
-    fs::write(&path, manifest.to_string()).expect("a changed manifest");
+    // With the right sum, as a stranger would write it.
+    let manifest: Manifest = serde_json::from_value(manifest).expect("a manifest");
+    manifest.write(&path).expect("a changed manifest");
     let said = fail(&mut check(out), 1);
     fs::write(&path, whole).expect("the manifest");
     said

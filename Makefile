@@ -1,6 +1,6 @@
 # `make demo` and `make test` work on a new machine: they install what they need. A change must also pass `make lint`.
-# Everything is built in the release profile, because RocksDB takes long to build and should be built once. The build folder
-# is outside the clone, so a second clone uses it again. CARGO_TARGET_DIR names another folder.
+# Everything is built in the release profile, because the dependencies take long to build and should be built once. The build
+# folder is outside the clone, so a second clone uses it again. CARGO_TARGET_DIR names another folder.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -10,6 +10,13 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/bin/cargo-deny
+# RocksDB is built by deploy/rocksdb.sh, in three minutes; its crate alone takes over twenty. The folder's name has the crate's
+# version and a hash of rocksdb.sh, so another of either is another folder. Elsewhere than on Linux the crate builds it.
+ifeq ($(shell uname -s),Linux)
+ROCKSDB := $(CACHE)/rocksdb/$(shell sed -n '/^name = "librocksdb-sys"$$/{n;s/^version = "\(.*\)"$$/\1/p}' Cargo.lock)-$(shell sha256sum deploy/rocksdb.sh | cut -c1-8)
+export ROCKSDB_LIB_DIR ?= $(ROCKSDB)
+export ROCKSDB_STATIC ?= 1
+endif
 COMPOSE_VERSION := v2.40.3
 export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -19,11 +26,11 @@ INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
-setup: ## install the system packages for the build
+setup: ## install the system packages for the build, and build RocksDB
 	@packages=""; \
 	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages="$$packages build-essential"; \
 	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \
-	ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages="$$packages clang"; \
+	command -v clang++ >/dev/null && ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages="$$packages clang"; \
 	command -v pkg-config >/dev/null || packages="$$packages pkg-config"; \
 	for library in libssl:libssl-dev libcurl:libcurl4-openssl-dev zlib:zlib1g-dev; do \
 	  pkg-config --exists "$${library%%:*}" 2>/dev/null || packages="$$packages $${library##*:}"; \
@@ -32,7 +39,8 @@ setup: ## install the system packages for the build
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
-	fi
+	fi; \
+	[ -z "$(ROCKSDB)" ] || [ "$(ROCKSDB)" != "$${ROCKSDB_LIB_DIR:-}" ] || deploy/rocksdb.sh "$(ROCKSDB)"
 
 test-setup: setup ## also install Kafka and PostgreSQL for the tests
 	@packages=""; \
@@ -69,7 +77,7 @@ advisories: $(DENY) ## check that no dependency has a known vulnerability, if th
 	fi
 
 $(DENY):
-	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --root "$(TOOLS)"
+	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --debug --root "$(TOOLS)"
 
 fmt: ## format the sources
 	cargo fmt

@@ -438,3 +438,24 @@ proptest! {
         }
     }
 }
+
+/// A library that was built elsewhere may be another version than the crate's headers. RocksDB writes its version into each store.
+#[test]
+fn the_linked_library_has_the_version_of_its_crate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    drop(open(&path));
+    let is_options = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("OPTIONS-");
+    let file = fs::read_dir(&path).unwrap().map(Result::unwrap).find(is_options);
+    let options = fs::read_to_string(file.expect("an options file").path()).unwrap();
+    let linked = options
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("rocksdb_version="));
+
+    let (_, package) = include_str!("../../../Cargo.lock")
+        .split_once("name = \"librocksdb-sys\"\nversion = \"")
+        .unwrap();
+    let (version, _) = package.split_once('"').unwrap();
+    let (_, expected) = version.split_once('+').expect("the version of RocksDB");
+    assert_eq!(linked, Some(expected));
+}

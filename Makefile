@@ -44,7 +44,7 @@ setup: ## install the system packages for the build, and build RocksDB
 
 test-setup: setup ## also install Kafka and PostgreSQL for the tests
 	@packages=""; \
-	command -v java >/dev/null || packages="$$packages default-jre-headless"; \
+	command -v javac >/dev/null || packages="$$packages default-jdk-headless"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
 	if [ -n "$$packages" ]; then \

@@ -1,13 +1,22 @@
-//! CloudEvents 1.0 in Kafka. In structured mode the record's value is the event. In binary mode the attributes are headers (`ce_*`) and the value
-//! is `data`. The tasks only read structured mode.
+//! CloudEvents 1.0 in Kafka. In structured mode the record's value is the event. In binary mode the attributes are headers (`ce_*`, or `ce-*`) and
+//! the value is `data`. The tasks only read structured mode.
 
-use rdkafka::message::{BorrowedHeaders, Headers};
+use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use serde_json::value::RawValue;
 
-/// Begins the name of a header that holds an attribute.
-const PREFIX: &str = "ce_";
+/// Each begins the name of a header that holds an attribute. The first is that of the standard; Spring writes the second.
+const PREFIXES: [&str; 2] = ["ce_", "ce-"];
+const CONTENT_TYPE: &str = "content-type";
 /// Begins the content type of structured mode.
 const STRUCTURED: &[u8] = b"application/cloudevents";
+
+/// The headers of a published event. Without them, the SDKs of CloudEvents refuse to read it.
+pub(super) fn published_headers() -> OwnedHeaders {
+    OwnedHeaders::new_with_capacity(1).insert(Header {
+        key: CONTENT_TYPE,
+        value: Some("application/cloudevents+json"),
+    })
+}
 
 /// Appends the event of a record, in structured mode. If no header holds an attribute, the value is the event.
 ///
@@ -27,11 +36,11 @@ pub(super) fn append_structured(headers: Option<&BorrowedHeaders>, value: &[u8],
 fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
     let structured = headers.iter().any(|(name, value)| {
         let start = value.get(..STRUCTURED.len());
-        name.eq_ignore_ascii_case("content-type") && start.is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
+        name.eq_ignore_ascii_case(CONTENT_TYPE) && start.is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
     });
     let attributes = headers
         .iter()
-        .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, *value)));
+        .filter_map(|(name, value)| Some((attribute(name)?, *value)));
     if structured || attributes.clone().next().is_none() {
         to.extend_from_slice(value);
         return;
@@ -59,6 +68,11 @@ fn append(headers: &[(&str, &[u8])], value: &[u8], to: &mut Vec<u8>) {
         to.extend_from_slice(data.as_bytes());
     }
     to.push(b'}');
+}
+
+/// The attribute that a header holds.
+fn attribute(header: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| header.strip_prefix(prefix))
 }
 
 /// Appends a JSON string. Bytes that are not UTF-8 are kept, so that the tasks reject the record for them.
@@ -101,6 +115,14 @@ mod tests {
             event,
             json!({ "specversion": "1.0", "id": "a\"\n", "type": "exchange.deposit.v1", "data": { "account": "u" } })
         );
+    }
+
+    #[test]
+    fn headers_with_a_hyphen_count_as_well_and_both_together_are_a_doubled_field() {
+        let hyphen: [(&str, &[u8]); 2] = [("ce-id", b"a"), ("ce-source", b"/s")];
+        assert_eq!(structured(&hyphen, b"{}"), br#"{"id":"a","source":"/s","data":{}}"#);
+        let both: [(&str, &[u8]); 2] = [("ce-id", b"a"), ("ce_id", b"b")];
+        assert_eq!(structured(&both, b"{}"), br#"{"id":"a","id":"b","data":{}}"#);
     }
 
     #[test]

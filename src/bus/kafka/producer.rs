@@ -18,6 +18,7 @@ use rdkafka::{ClientContext, Message, TopicPartitionList};
 use crate::bus::error::{BrokerError, CommitError};
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::client::{ClientLog, RateLimit};
+use crate::bus::kafka::cloud_events::published_headers;
 use crate::bus::kafka::consumer::{kafka_partition, to_kafka};
 use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
@@ -336,7 +337,11 @@ fn send(
         record = record.key(key);
     }
     // On topics that others read by key, the key chooses the partition. On inner topics, and for the one order of decisions, we do.
-    let by_key = to.topic.kind() == TopicKind::Output && to.topic != Topic::Decisions && !key.is_empty();
+    let is_output = to.topic.kind() == TopicKind::Output;
+    if is_output {
+        record = record.headers(published_headers());
+    }
+    let by_key = is_output && to.topic != Topic::Decisions && !key.is_empty();
     if !by_key {
         record = record.partition(number);
     }

@@ -46,6 +46,9 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// `invalid_json`, `invalid_event`.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Rejection> {
+        if let Some(what) = foreign_start(bytes) {
+            return Err(Code::InvalidJson.because(what));
+        }
         let text = std::str::from_utf8(bytes).map_err(|error| {
             Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
@@ -86,6 +89,22 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// What is wrong with a record that begins with bytes that some writers put before the JSON; `None` if it does not.
+fn foreign_start(bytes: &[u8]) -> Option<String> {
+    match *bytes {
+        [0, a, b, c, d, ..] => {
+            let schema = u32::from_be_bytes([a, b, c, d]);
+            Some(format!(
+                "the record begins with the five bytes of a schema registry (schema {schema}); write plain JSON, without the registry's \
+                 serializer"
+            ))
+        }
+        [0xef, 0xbb, 0xbf, ..] => Some("the record begins with a byte order mark; write UTF-8 without one".into()),
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Some("the record is UTF-16; write UTF-8".into()),
+        _ => None,
+    }
+}
+
 /// A required string that is not empty.
 fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, Rejection> {
     let text = fields::text(field, name)?;
@@ -93,4 +112,44 @@ fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, R
         return Err(Code::InvalidEvent.because(format!("`{name}` is empty")));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection(record: &[u8]) -> String {
+        let rejection = Envelope::read(record).unwrap_err();
+        rejection.to_string()
+    }
+
+    #[test]
+    fn bytes_before_the_json_are_named() {
+        let event = br#"{"specversion":"1.0"}"#;
+        for (start, reason) in [
+            (
+                &[0, 0, 0, 1, 2][..],
+                "invalid_json: the record begins with the five bytes of a schema registry (schema 258)",
+            ),
+            (
+                &[0xef, 0xbb, 0xbf],
+                "invalid_json: the record begins with a byte order mark",
+            ),
+            (&[0xff, 0xfe], "invalid_json: the record is UTF-16"),
+            (&[0xfe, 0xff], "invalid_json: the record is UTF-16"),
+            (&[0xff], "invalid_json: the record is not UTF-8 from byte 0 on"),
+        ] {
+            let said = rejection(&[start, event].concat());
+            assert!(said.starts_with(reason), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_given_twice_is_named() {
+        let said = rejection(br#"{"specversion":"1.0","id":"a","id":"a"}"#);
+        assert_eq!(
+            said,
+            "invalid_event: `id` is given twice, as a field or as a header of Kafka"
+        );
+    }
 }

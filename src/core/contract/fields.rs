@@ -62,8 +62,18 @@ pub fn not_an_object(text: &str, what: &str) -> Rejection {
 pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
-        Ok(_) => Code::InvalidEvent.because(format!("{what}: {error}")),
+        Ok(_) => Code::InvalidEvent.because(match doubled(error) {
+            Some(name) => format!("`{name}` is given twice, as a field or as a header of Kafka"),
+            None => format!("{what}: {error}"),
+        }),
     }
+}
+
+/// The field that is there twice, if that is the error.
+fn doubled(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let (name, _) = text.strip_prefix("duplicate field `")?.split_once('`')?;
+    Some(name.to_owned())
 }
 
 /// The type of the JSON value that a text begins with.

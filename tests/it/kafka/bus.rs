@@ -9,8 +9,8 @@ use softstake::generate::Synthetic;
 use crate::common::kafka::deployment::payouts;
 use crate::common::kafka::records::Record;
 use crate::common::kafka::{Cluster, Deployment, Instance};
-use crate::common::records::by_id;
-use crate::common::{Place, copy, fail, fixture, json_lines, setting, softstake};
+use crate::common::records::{by_id, text};
+use crate::common::{OUTPUTS, Place, copy, fail, fixture, json_lines, setting, softstake};
 use crate::judge::judge;
 
 fn lines(path: &Path) -> Vec<Vec<u8>> {
@@ -27,7 +27,13 @@ fn binary(line: &[u8]) -> Record {
     let mut record = Record::new(event["data"].to_string()).header("content-type", "application/json");
     for (name, value) in event.as_object().expect("an object") {
         if name != "data" {
-            record = record.header(&format!("ce_{name}"), value.as_str().expect("a text"));
+            // Spring writes a hyphen.
+            let prefix = if matches!(name.as_str(), "id" | "type") {
+                "ce-"
+            } else {
+                "ce_"
+            };
+            record = record.header(&format!("{prefix}{name}"), value.as_str().expect("a text"));
         }
     }
     record
@@ -113,6 +119,15 @@ fn the_worked_example_in_both_content_modes_and_in_transactions() {
     }
     for record in cluster.read_committed("softstake.epochs") {
         assert_eq!(record.key.as_deref(), Some(&b"ATOM"[..]));
+    }
+    // A stranger's library reads all that is published.
+    for topic in OUTPUTS {
+        let id_and_type = |event: &Value| (text(&event["id"]).to_owned(), text(&event["type"]).to_owned());
+        let mut expected: Vec<_> = deployment.place.records(topic).iter().map(id_and_type).collect();
+        let mut read = cluster.java_sdk(topic);
+        expected.sort_unstable();
+        read.sort_unstable();
+        assert_eq!(read, expected, "{topic}");
     }
 }
 

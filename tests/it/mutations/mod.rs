@@ -5,7 +5,7 @@ mod mutate;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -45,6 +45,22 @@ const KINDS: [Kind; 7] = [
     Kind::Acknowledgements,
     Kind::Ledger,
 ];
+
+impl Kind {
+    /// Whether a file of this name, below the folder of the kind, is one of its files.
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::Archive | Self::Snapshots => true,
+            Self::Journal => name == ".softstake/journal",
+            Self::Published => ["softstake.distributions", "softstake.epochs"]
+                .iter()
+                .any(|topic| name.starts_with(topic)),
+            Self::Proof => name == "proof.json",
+            Self::Acknowledgements => name == "acks.jsonl",
+            Self::Ledger => name == "ledger.csv",
+        }
+    }
+}
 
 /// A settled deployment, with all that the reading commands read.
 struct Originals {
@@ -112,25 +128,16 @@ impl Originals {
 
     /// The files of a kind: the folder they are in, and their paths below it.
     fn files(&self, kind: Kind) -> (PathBuf, Vec<PathBuf>) {
-        let (folder, bus) = (self.folder.path(), self.place.bus());
-        let (base, wanted): (PathBuf, Box<dyn Fn(&str) -> bool>) = match kind {
-            Kind::Archive => (folder.join("archive"), Box::new(|_| true)),
-            Kind::Snapshots => (folder.join("snapshots"), Box::new(|_| true)),
-            Kind::Journal => (bus, Box::new(|name| name == ".softstake/journal")),
-            Kind::Published => {
-                let outputs = ["softstake.distributions", "softstake.epochs"];
-                (
-                    bus,
-                    Box::new(move |name| outputs.iter().any(|topic| name.starts_with(topic))),
-                )
-            }
-            Kind::Proof => (folder.to_owned(), Box::new(|name| name == "proof.json")),
-            Kind::Acknowledgements => (folder.to_owned(), Box::new(|name| name == "acks.jsonl")),
-            Kind::Ledger => (folder.to_owned(), Box::new(|name| name == "ledger.csv")),
+        let folder = self.folder.path();
+        let base = match kind {
+            Kind::Archive => folder.join("archive"),
+            Kind::Snapshots => folder.join("snapshots"),
+            Kind::Journal | Kind::Published => self.place.bus(),
+            Kind::Proof | Kind::Acknowledgements | Kind::Ledger => folder.to_owned(),
         };
         let names = files_below(&base).into_iter().filter_map(|file| {
             let name = file.strip_prefix(&base).expect("below").to_owned();
-            wanted(&name.display().to_string()).then_some(name)
+            kind.has(&name.display().to_string()).then_some(name)
         });
         let names: Vec<_> = names.collect();
         assert!(!names.is_empty(), "{kind:?} has no files");

@@ -1,4 +1,4 @@
-//! Kafka's own console consumer: it shares no code with the client library of the tests and the program.
+//! Kafka's own console consumer, and the Java SDK of CloudEvents: they share no code with the client library of the tests and the program.
 
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc;
@@ -81,6 +81,19 @@ impl Cluster {
         reader.join().expect("a reader");
         records.sort();
         records
+    }
+}
+
+impl Cluster {
+    /// Id and type of each event of a topic, as the Java SDK of CloudEvents reads them. It must read all records that `read_committed` has.
+    pub fn java_sdk(&self, topic: &str) -> Vec<(String, String)> {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/ReadEvents.java");
+        let count = self.read_committed(topic).len().to_string();
+        let bootstrap = self.addresses(|ports| ports.internal);
+        let output = finish(tool(program, &bootstrap, &[topic, &count]));
+        let printed = String::from_utf8(output.stdout).expect("text");
+        let fields = |line: &str| line.split_once('\t').map(|(id, kind)| (id.to_owned(), kind.to_owned()));
+        printed.lines().map(|line| fields(line).expect("two fields")).collect()
     }
 }
 

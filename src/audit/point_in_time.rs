@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::audit::error::AuditError;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, ReadError, TaskId, Topic, TopicPartition};
-use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::decision::{Decision, Offsets, first_offsets};
 use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
@@ -35,6 +35,8 @@ pub const OUTPUT_TOPICS: [Topic; 4] = [
 pub struct PointInTime {
     /// For how many epochs duplicates are recognised.
     pub dedup_epochs: u64,
+    /// The first offset of each source partition, and of control, that began late: earlier records were deleted before the deployment saw them.
+    pub starts: BTreeMap<TopicPartition, Offset>,
     /// The position of each source partition: all records below this offset were ingested.
     pub ingested: BTreeMap<TopicPartition, Offset>,
     /// The ends of the source partitions and of control.
@@ -53,13 +55,18 @@ impl PointInTime {
     pub fn read(bus: &dyn Log) -> Result<Self, AuditError> {
         let deployment = DeploymentRecord::read(bus).map_err(DeploymentError::from)?;
         let coordinator = bus.committed(TaskId::COORDINATE)?.map(|at| at.offset(INBOX));
-        let ingested = source_positions(bus, deployment.is_some())?;
+        let mut ingested = source_positions(bus, deployment.is_some())?;
         let (with_position, dead_letters) = OUTPUT_TOPICS.split_at(3);
         let mut output_ends = self::output_ends(bus, with_position)?;
-        for partition in output_ends.keys().copied().chain([DECISIONS, CONTROL]) {
-            check_start(bus, partition)?;
+        for partition in output_ends.keys().copied().chain([DECISIONS]) {
+            check_start(bus, partition, Offset::START)?;
         }
         let decisions = read_decisions(bus)?;
+        let starts = first_offsets(&decisions);
+        check_start(bus, CONTROL, starts.get(&CONTROL).copied().unwrap_or(Offset::START))?;
+        for (source, at) in &mut ingested {
+            *at = starts.get(source).copied().unwrap_or(Offset::START).max(*at);
+        }
         // The dead letter of a control record is published with its decision. So the end of the dead letters is read after the decisions.
         output_ends.extend(self::output_ends(bus, dead_letters)?);
         let mut input_ends = BTreeMap::from([(CONTROL, bus.readable_end(CONTROL)?)]);
@@ -77,12 +84,19 @@ impl PointInTime {
         };
         Ok(Self {
             dedup_epochs,
+            starts,
             ingested,
             input_ends,
             output_ends,
             decisions,
             sealed,
         })
+    }
+
+    /// The offset from which the deployment has read a partition.
+    #[must_use]
+    pub fn start(&self, partition: TopicPartition) -> Offset {
+        self.starts.get(&partition).copied().unwrap_or(Offset::START)
     }
 
     /// How many source records were on the bus, but not ingested yet.
@@ -164,16 +178,17 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
     })
 }
 
-/// Checks that retention has not deleted the first records of a partition.
-fn check_start(bus: &dyn Log, partition: TopicPartition) -> Result<(), AuditError> {
-    match bus.start(partition)? {
-        Offset::START => Ok(()),
-        start => Err(AuditError::Gone {
+/// Checks that retention has not deleted records of a partition since the deployment began to read it at `needed`.
+fn check_start(bus: &dyn Log, partition: TopicPartition, needed: Offset) -> Result<(), AuditError> {
+    let start = bus.start(partition)?;
+    if start > needed {
+        return Err(AuditError::Gone {
             partition,
             start,
-            needed: Offset::START,
-        }),
+            needed,
+        });
     }
+    Ok(())
 }
 
 /// The readable ends of all partitions of some topics.

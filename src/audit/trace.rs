@@ -89,7 +89,8 @@ pub fn read(
         let concerned = ConcernedAccounts(accounts);
         let mut identities = HashSet::new();
         let mut unreadable = false;
-        scan_range(bus, *source, &Mark::default(), *end, |record| {
+        let start = Mark::at(point.start(*source));
+        scan_range(bus, *source, &start, *end, |record| {
             if concerned.by(record.value).is_some() {
                 match Decoded::read(record.value).identity() {
                     Some(identity) => _ = identities.insert(*identity),
@@ -102,7 +103,7 @@ pub fn read(
             continue;
         }
         let mut ingest = TracedIngest::new(*source, point, history, accounts)?;
-        scan_range(bus, *source, &Mark::default(), *end, |record| {
+        scan_range(bus, *source, &start, *end, |record| {
             let decoded = Decoded::read(record.value);
             let named = concerned.by(record.value);
             let matters = match decoded.identity() {

@@ -179,7 +179,8 @@ impl Amendment {
     /// A failure of the bus.
     pub fn removed(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<Offset>, AuditError> {
         let mut removed = BTreeSet::new();
-        scan_range(bus, CONTROL, &Mark::default(), schedule.control_end, |record| {
+        let start = Mark::at(schedule.start(CONTROL));
+        scan_range(bus, CONTROL, &start, schedule.control_end, |record| {
             if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
                 removed.insert(record.offset);
             }

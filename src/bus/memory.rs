@@ -19,6 +19,8 @@ struct Records {
     bytes: Vec<u8>,
     /// The offset of each record, and the range of its bytes in `bytes`.
     records: Vec<(Offset, Range<usize>)>,
+    /// The records before it were deleted.
+    start: Offset,
     end: Offset,
 }
 
@@ -100,6 +102,15 @@ impl MemoryBus {
         });
     }
 
+    /// Deletes the records of a partition before `offset`, as retention does.
+    pub fn delete_before(&self, partition: TopicPartition, offset: Offset) {
+        self.change(|state| {
+            let log = state.logs.entry(partition).or_default();
+            log.records.retain(|(at, _)| *at >= offset);
+            log.start = log.start.max(offset);
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic here would hide the first panic of a test.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,6 +136,10 @@ impl Log for MemoryBus {
         Ok(state.logs.range(range).map(|(key, _)| key.partition).collect())
     }
 
+    fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
+        Ok(self.lock().logs.get(&partition).map_or(Offset::START, |log| log.start))
+    }
+
     fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.lock().logs.get(&partition).map_or(Offset::START, |log| log.end))
     }
@@ -137,6 +152,14 @@ impl Log for MemoryBus {
                 log: LogName::Topic(partition.topic),
                 offset: from.offset,
                 what: format!("ends at offset {end},"),
+            });
+        }
+        let start = self.start(partition)?;
+        if from.offset < start {
+            return Err(ReadError::Retained {
+                partition,
+                start,
+                wanted: from.offset,
             });
         }
         Ok(Box::new(MemoryReader {
@@ -190,6 +213,13 @@ impl Reader for MemoryReader {
         let mut bytes = Vec::new();
         let mut records = Vec::new();
         if let Some(log) = state.logs.get(&self.partition) {
+            if self.mark.offset < log.start {
+                return Err(ReadError::Retained {
+                    partition: self.partition,
+                    start: log.start,
+                    wanted: self.mark.offset,
+                });
+            }
             let first = log.records.partition_point(|(offset, _)| *offset < self.mark.offset);
             let left = log.records[first..].iter().enumerate();
             for (index, (offset, range)) in left {

@@ -66,7 +66,7 @@ impl fmt::Display for TaskId {
 pub struct Mark {
     /// The offset of the next record to read.
     pub offset: Offset,
-    /// The digest of all records before it. `None` if they are unknown, because the mark was made from an offset alone.
+    /// The digest of all records read before it. `None` if they are unknown, because the mark was made from an offset alone.
     pub digest: Option<RunningDigest>,
     /// Only the bus that made it can interpret it. Empty at the start of a partition.
     pub evidence: Vec<u8>,
@@ -86,6 +86,15 @@ impl Mark {
             offset,
             digest: (offset == Offset::START).then_some(RunningDigest::EMPTY),
             evidence: Vec::new(),
+        }
+    }
+
+    /// The mark of a task that has read nothing and begins at `offset`, because the records before it were deleted before the deployment saw them.
+    #[must_use]
+    pub fn beginning(offset: Offset) -> Self {
+        Self {
+            offset,
+            ..Self::default()
         }
     }
 

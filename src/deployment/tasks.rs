@@ -285,7 +285,7 @@ fn sources_on_record(log: &dyn Log) -> Result<BTreeSet<TopicPartition>, TaskErro
             return Ok(known);
         }
         for record in batch.iter().filter(|record| !record.value.is_empty()) {
-            if let Decision::SourcesAdded { sources } = Decision::read(record.value).map_err(fault)? {
+            if let Decision::SourcesAdded { sources, .. } = Decision::read(record.value).map_err(fault)? {
                 known.extend(sources);
             }
         }

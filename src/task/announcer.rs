@@ -8,8 +8,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::{Outputs, Topic};
-use crate::core::contract::decision::Decision;
+use crate::bus::{Outputs, Topic, TopicPartition};
+use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::records::{DeadLetter, Seal, read_data};
@@ -143,10 +143,7 @@ fn tell_decision(decision: &Decision) {
         Decision::CloseAccepted { asset, epoch, .. } => {
             tracing::info!(%asset, epoch = epoch.get(), "a close is accepted");
         }
-        Decision::SourcesAdded { sources } => {
-            let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
-            tracing::info!("new source partitions: {}", sources.join(", "));
-        }
+        Decision::SourcesAdded { sources, starts } => tell_sources(sources, starts),
         // That is legal, but mostly a producer writes to a wrong name.
         Decision::Cut { asset, epoch, cut, .. } if cut.0.values().all(|offset| *offset == Offset::START) => {
             tracing::warn!(
@@ -164,6 +161,25 @@ fn tell_decision(decision: &Decision) {
         | Decision::Cut { .. }
         | Decision::Refused { .. }
         | Decision::ControlRead { .. } => {}
+    }
+}
+
+fn tell_sources(sources: &[TopicPartition], starts: &Offsets) {
+    if !sources.is_empty() {
+        let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        tracing::info!("new source partitions: {}", sources.join(", "));
+    }
+    if !starts.is_empty() {
+        let starts: Vec<String> = starts
+            .0
+            .iter()
+            .map(|(partition, first)| format!("{partition} begins at offset {first}, so {first} offsets are missing"))
+            .collect();
+        tracing::warn!(
+            "records were deleted before this deployment first saw their partitions, and are no part of any result: {}; if they moved balances of \
+             listed assets, begin a new deployment on topics that have them, or list the assets with a later anchor and send opening balances",
+            starts.join(", ")
+        );
     }
 }
 

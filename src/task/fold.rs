@@ -27,6 +27,17 @@ pub trait Fold: Send {
         context: &mut StepContext<'_>,
     ) -> Result<usize, FoldError>;
 
+    /// Whether it is known at which offset an input begins. Until then it is not read.
+    fn knows_start(&self, _input: usize) -> bool {
+        true
+    }
+
+    /// An input and its first offset, if the last step has brought it and it is not 0: earlier records were deleted before the deployment saw them. It is
+    /// returned once.
+    fn take_beginning(&mut self) -> Option<(usize, Offset)> {
+        None
+    }
+
     /// Whether a job must be done before the next record.
     fn has_job(&self) -> bool {
         false

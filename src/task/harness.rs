@@ -17,8 +17,8 @@
 use std::time::{Duration, Instant};
 
 use crate::bus::{
-    Access, Batch, Cursor, FileError, Log, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, TopicKind,
-    TopicPartition,
+    Access, Batch, Cursor, FileError, Log, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic,
+    TopicKind, TopicPartition,
 };
 use crate::core::fault::impossible;
 use crate::core::values::offset::Offset;
@@ -52,7 +52,8 @@ pub struct Harness<F> {
     /// Without the right to commit, the task rebuilds its store: it runs only the recovery phase.
     access: Access,
     store: Box<dyn Store>,
-    readers: Vec<Box<dyn Reader>>,
+    /// By input. A source partition of which nothing was read has none until its first offset is known.
+    readers: Vec<Option<Box<dyn Reader>>>,
     /// By input: a batch that is read but not fully applied, and the number of its records that are applied.
     unapplied: Vec<Option<(Batch, usize)>>,
     position: Position,
@@ -282,7 +283,7 @@ impl<F: Fold> Harness<F> {
     fn read(&mut self, input: usize) -> Result<Option<Batch>, TaskError> {
         let partition = self.fold.inputs()[input];
         let offset = self.position.offset(partition);
-        if !self.readers[input].has_news()? {
+        if !self.fold.knows_start(input) || !self.reader(input)?.has_news()? {
             return Ok(None);
         }
         let limit = match &self.recover_to {
@@ -297,9 +298,32 @@ impl<F: Fold> Harness<F> {
         if limit <= offset {
             return Ok(None);
         }
-        let batch = self.readers[input].read(self.limits.step_bytes, limit)?;
+        let step_bytes = self.limits.step_bytes;
+        let batch = self.reader(input)?.read(step_bytes, limit)?;
         let is_nothing = batch.is_empty() && batch.next.offset == offset;
         Ok((!is_nothing).then_some(batch))
+    }
+
+    /// The reader of an input. If there is none yet, opens it at the position of the task.
+    fn reader(&mut self, input: usize) -> Result<&mut dyn Reader, TaskError> {
+        let partition = self.fold.inputs()[input];
+        let reader = match self.readers[input].take() {
+            Some(reader) => reader,
+            None => {
+                let mark = self.position.inputs.get(&partition).cloned().unwrap_or_default();
+                self.access.log().open(partition, &mark)?
+            }
+        };
+        Ok(self.readers[input].insert(reader).as_mut())
+    }
+
+    /// Begins an input at its first offset, if nothing of it was read yet.
+    fn begin_input(&mut self, input: usize, first: Offset) {
+        let partition = self.fold.inputs()[input];
+        if self.position.offset(partition) < first {
+            self.position.inputs.insert(partition, Mark::beginning(first));
+            self.readers[input] = None;
+        }
     }
 
     /// Applies a batch from the record at index `first` on, and ends the step.
@@ -325,8 +349,11 @@ impl<F: Fold> Harness<F> {
         self.position.cursor = Cursor::default();
         if applied < batch.len() {
             self.unapplied[input] = Some((batch, applied));
-        } else {
-            self.readers[input].recycle(batch);
+        } else if let Some(reader) = &mut self.readers[input] {
+            reader.recycle(batch);
+        }
+        if let Some((input, first)) = self.fold.take_beginning() {
+            self.begin_input(input, first);
         }
         self.finish_step()
     }
@@ -385,6 +412,10 @@ impl<F: Fold> Harness<F> {
     /// The error of a step. In recovery, the store may be what is wrong, and not the log: if it comes from a snapshot and is not confirmed, or if there is
     /// no record at the position where it begins. If the log is wrong after all, the rebuild of the store finds out.
     fn blame(&self, error: TaskError) -> TaskError {
+        let error = match error {
+            TaskError::Read(error) => TaskError::Read(blame_deletion(error, self.recover_to.as_ref())),
+            error => error,
+        };
         if self.recover_to.is_none() || self.from_start {
             return error;
         }
@@ -441,6 +472,18 @@ fn quarantine_if_unusable<T>(task: TaskId, store: &dyn Store, outcome: &Result<T
     }
 }
 
+/// The error of a read. If records are gone that only this task still has to read, no other state directory has read them.
+fn blame_deletion(error: ReadError, recover_to: Option<&Position>) -> ReadError {
+    match &error {
+        ReadError::Retained { partition, wanted, .. }
+            if recover_to.is_none_or(|reached| reached.offset(*partition) <= *wanted) =>
+        {
+            error.of_unread_records()
+        }
+        _ => error,
+    }
+}
+
 /// The error of a store that has read other records before `offset` than the log has there.
 fn other_log(task: TaskId, partition: TopicPartition, offset: Offset) -> StoreError {
     StoreError::OtherLog {
@@ -455,21 +498,22 @@ fn open_inputs(
     log: &dyn Log,
     store: &dyn Store,
     recover_to: Option<&Position>,
-) -> Result<Vec<Box<dyn Reader>>, TaskError> {
+) -> Result<Vec<Option<Box<dyn Reader>>>, TaskError> {
     let opened = inputs
         .iter()
         .map(|input| open_input(task, *input, log, store, recover_to));
     opened.collect()
 }
 
-/// Opens a reader of an input at the store's position, and checks the input up to the end of recovery.
+/// Opens a reader of an input at the store's position, and checks the input up to the end of recovery. A source partition of which nothing was read is
+/// not opened yet.
 fn open_input(
     task: TaskId,
     input: TopicPartition,
     log: &dyn Log,
     store: &dyn Store,
     recover_to: Option<&Position>,
-) -> Result<Box<dyn Reader>, TaskError> {
+) -> Result<Option<Box<dyn Reader>>, TaskError> {
     let mark = store.position().inputs.get(&input).cloned().unwrap_or_default();
     let end = log.readable_end(input)?;
     if mark.offset > end && input.topic.kind() != TopicKind::Input {
@@ -481,9 +525,14 @@ fn open_input(
         });
     }
     // Recovery reads these records again, so they must still be there, unchanged.
-    let recover_to = recover_to.and_then(|to| to.inputs.get(&input));
-    if let Some(reached) = recover_to {
+    let reached = recover_to.and_then(|to| to.inputs.get(&input));
+    if let Some(reached) = reached {
         log.check(input, reached)?;
+    }
+    if mark.offset == Offset::START && Topic::SOURCES.contains(&input.topic) {
+        return Ok(None);
+    }
+    if let Some(reached) = reached {
         let start = log.start(input)?;
         if mark.offset < start && reached.offset > mark.offset {
             return Err(TaskError::Read(ReadError::Retained {
@@ -496,11 +545,12 @@ fn open_input(
     match log.open(input, &mark) {
         // The log is right: it matches the committed position, which is after the store's.
         Err(ReadError::SourceChanged { offset, .. })
-            if recover_to.is_some_and(|reached| reached.offset > mark.offset) || !store.is_confirmed() =>
+            if reached.is_some_and(|reached| reached.offset > mark.offset) || !store.is_confirmed() =>
         {
             Err(other_log(task, input, offset).into())
         }
-        opened => Ok(opened?),
+        Err(error) => Err(blame_deletion(error, recover_to).into()),
+        Ok(reader) => Ok(Some(reader)),
     }
 }
 

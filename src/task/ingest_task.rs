@@ -33,6 +33,8 @@ pub struct IngestTask {
     known_end: Option<Offset>,
     /// The rejections that are published.
     published: RejectionCounts,
+    /// The first offset of the source partition, if a decision has just brought it and it is not 0.
+    beginning: Option<Offset>,
 }
 
 impl IngestTask {
@@ -58,6 +60,7 @@ impl IngestTask {
             stats,
             known_end: None,
             published: RejectionCounts::NONE,
+            beginning: None,
         })
     }
 
@@ -68,7 +71,7 @@ impl IngestTask {
         context: &mut StepContext<'_>,
     ) -> Result<usize, FoldError> {
         let source = self.ingest.source();
-        let offset = context.position.offset(source);
+        let mut offset = context.position.offset(source);
         for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
             let decision = Decision::read(record.value)?;
             let end = match &decision {
@@ -76,6 +79,12 @@ impl IngestTask {
                 _ => None,
             };
             self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
+            if let Decision::SourcesAdded { starts, .. } = &decision
+                && let Some(start) = starts.0.get(&source)
+            {
+                offset = offset.max(*start);
+                self.beginning = Some(offset);
+            }
         }
         Ok(batch.len())
     }
@@ -145,6 +154,14 @@ impl Fold for IngestTask {
         } else {
             self.apply_decisions(batch, first, context)
         }
+    }
+
+    fn knows_start(&self, input: usize) -> bool {
+        input != SOURCE_INPUT || self.ingest.is_announced()
+    }
+
+    fn take_beginning(&mut self) -> Option<(usize, Offset)> {
+        self.beginning.take().map(|offset| (SOURCE_INPUT, offset))
     }
 
     fn begin_work(&mut self) {

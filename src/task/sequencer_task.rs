@@ -1,11 +1,14 @@
 //! The sequencer: it puts control records and new source partitions into the inbox, in one order, for the coordinator.
 //!
 //! It keeps nothing but its position on the bus. After a restart it names all source partitions again, which changes nothing.
+//!
+//! It names each partition with its first offset: records before it were deleted before the deployment saw them. So what is missing is recorded, and
+//! no record that is deleted later is skipped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::bus::{Batch, Bus, Mark, Outputs, Position, Reader, TaskId, Topic, TopicPartition};
+use crate::bus::{Batch, Bus, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::offset::Offset;
@@ -22,19 +25,30 @@ pub struct SequencerTask {
     reader: Box<dyn Reader>,
     /// Source partitions that were named since the start.
     named: BTreeSet<TopicPartition>,
+    /// The first offset of the control topic, while it has to be announced.
+    control_start: Option<Offset>,
     /// How often sources were named at the present offset of control. It makes the position of every commit unique.
     job: u32,
 }
 
 impl SequencerTask {
     /// Continues at the committed position.
+    ///
+    /// # Errors
+    /// If control records that were not read are gone, and a failure of the bus.
     pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
-        let position = bus.committed(TaskId::SEQUENCE)?.unwrap_or_default();
-        let reader = bus.open(CONTROL, &position.inputs.get(&CONTROL).cloned().unwrap_or_default())?;
-        let job = position.cursor.job;
+        let committed = bus.committed(TaskId::SEQUENCE)?;
+        let (mark, job) = match &committed {
+            Some(position) => (
+                position.inputs.get(&CONTROL).cloned().unwrap_or_default(),
+                position.cursor.job,
+            ),
+            None => (Mark::beginning(bus.start(CONTROL)?), 0),
+        };
         Ok(Self {
+            control_start: (committed.is_none() && mark.offset > Offset::START).then_some(mark.offset),
+            reader: bus.open(CONTROL, &mark).map_err(ReadError::of_unread_records)?,
             bus,
-            reader,
             named: BTreeSet::new(),
             job,
         })
@@ -61,13 +75,20 @@ impl SequencerTask {
             found.extend(partitions.into_iter().map(|partition| topic.partition(partition)));
         }
         found.retain(|source| !self.named.contains(source));
-        if found.is_empty() {
+        let mut starts = Vec::with_capacity(found.len() + 1);
+        starts.extend(self.control_start.map(|start| (CONTROL, start)));
+        for source in &found {
+            starts.push((*source, self.bus.start(*source)?));
+        }
+        if starts.is_empty() {
             return Ok(false);
         }
         self.job = self.job.saturating_add(1);
-        self.commit(&Inbox::Sources(found.clone()), mark, self.job)?;
+        self.commit(&Inbox::sources(starts), mark, self.job)?;
+        self.control_start = None;
+        let is_any = !found.is_empty();
         self.named.extend(found);
-        Ok(true)
+        Ok(is_any)
     }
 
     /// Puts control records into the inbox. Returns whether there were new source partitions, too.
@@ -96,7 +117,8 @@ impl Task for SequencerTask {
 
     fn step(&mut self) -> Result<Progress, TaskError> {
         let before = self.reader.mark().clone();
-        let batch = self.reader.read(STEP_BYTES, Offset::NO_LIMIT)?;
+        let batch = self.reader.read(STEP_BYTES, Offset::NO_LIMIT);
+        let batch = batch.map_err(ReadError::of_unread_records)?;
         let read = !batch.is_empty() || batch.next.offset != before.offset;
         let found = if read {
             self.put_control(&batch, &before)?

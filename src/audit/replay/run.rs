@@ -103,7 +103,8 @@ fn check_sources(bus: &ReplayBus, schedule: &Schedule) -> Result<(), AuditError>
         let start = bus.origin().start(source)?;
         let needed = bus
             .committed(TaskId::ingest(source))?
-            .map_or(Offset::START, |position| position.offset(source));
+            .map_or(Offset::START, |position| position.offset(source))
+            .max(schedule.start(source));
         if start > needed {
             return Err(AuditError::Gone {
                 partition: source,

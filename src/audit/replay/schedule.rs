@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
-use crate::bus::TopicPartition;
-use crate::core::contract::decision::{Decision, Offsets};
+use crate::bus::{Topic, TopicPartition};
+use crate::core::contract::decision::{Decision, Offsets, first_offsets};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
@@ -14,8 +14,8 @@ use crate::core::values::offset::Offset;
 /// What the sequencer puts into the inbox next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ScheduleStep {
-    /// New source partitions.
-    Sources(Vec<TopicPartition>),
+    /// New source partitions, each with its first offset. The control topic is among them if it began late.
+    Sources(Vec<(TopicPartition, Offset)>),
     /// The control records from the end of the step before to the offset `to`.
     Control { to: Offset },
     /// The same, but the last record is a listing. It waits until every source partition has reached the offset of its answer to `question`.
@@ -41,6 +41,8 @@ pub struct Schedule {
     read_limits: BTreeMap<TopicPartition, Vec<Offset>>,
     /// The offset after the last control record with a decision.
     pub(crate) control_end: Offset,
+    /// The first offset of each partition that began late.
+    starts: BTreeMap<TopicPartition, Offset>,
 }
 
 /// Which epochs an audit looks at. The default is all.
@@ -96,8 +98,11 @@ impl Schedule {
         let mut rest = decisions.iter();
         while let Some(decision) = rest.next() {
             match decision {
-                Decision::SourcesAdded { sources } => {
-                    builder.steps.push(ScheduleStep::Sources(sources.clone()));
+                Decision::SourcesAdded { sources, starts } => {
+                    let control = starts.0.keys().filter(|partition| partition.topic == Topic::Control);
+                    let first = |partition: &TopicPartition| starts.0.get(partition).copied().unwrap_or(Offset::START);
+                    let all = control.chain(sources).map(|partition| (*partition, first(partition)));
+                    builder.steps.push(ScheduleStep::Sources(all.collect()));
                     builder.decisions.push(decision.clone());
                 }
                 Decision::ControlRead { to } => builder.read_control(*to),
@@ -121,7 +126,9 @@ impl Schedule {
         }
         let limits =
             |(source, end): (&TopicPartition, &Offset)| (*source, read_limits(*source, *end, &builder.questions));
+        let starts = first_offsets(&builder.decisions);
         Ok(Self {
+            starts,
             read_limits: ends.iter().map(limits).collect(),
             steps: builder.steps,
             questions: builder.questions,
@@ -141,10 +148,17 @@ impl Schedule {
 
     /// All source partitions of the schedule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = TopicPartition> {
-        self.steps.iter().flat_map(|step| match step {
-            ScheduleStep::Sources(sources) => sources.clone(),
-            ScheduleStep::Control { .. } | ScheduleStep::Listing { .. } => Vec::new(),
-        })
+        let steps = self.steps.iter().flat_map(|step| match step {
+            ScheduleStep::Sources(sources) => &sources[..],
+            ScheduleStep::Control { .. } | ScheduleStep::Listing { .. } => &[],
+        });
+        let all = steps.map(|(partition, _)| *partition);
+        all.filter(|partition| partition.topic != Topic::Control)
+    }
+
+    /// The offset from which the deployment has read a partition.
+    pub(crate) fn start(&self, partition: TopicPartition) -> Offset {
+        self.starts.get(&partition).copied().unwrap_or(Offset::START)
     }
 
     /// Replaces each expected decision by what `change` makes of it. The questions and their order stay.
@@ -162,8 +176,11 @@ impl Schedule {
     /// How many source records the replay reads.
     #[must_use]
     pub fn record_count(&self) -> u64 {
-        let ends = self.read_limits.values().filter_map(|limits| limits.last());
-        ends.map(|end| end.since(Offset::START)).sum()
+        let last = |limits: &Vec<Offset>| limits.last().copied().unwrap_or(Offset::START);
+        let limits = self.read_limits.iter();
+        limits
+            .map(|(source, limits)| last(limits).since(self.start(*source)))
+            .sum()
     }
 }
 

@@ -42,7 +42,7 @@ impl ReplaySequencer {
         scan_range(
             bus.origin(),
             CONTROL,
-            &Mark::default(),
+            &Mark::at(schedule.start(CONTROL)),
             schedule.control_end,
             |record| {
                 if !record.value.is_empty() {
@@ -96,7 +96,7 @@ impl Task for ReplaySequencer {
     fn step(&mut self) -> Result<Progress, TaskError> {
         match self.schedule.steps.get(self.next).cloned() {
             None => Ok(Progress::Idle),
-            Some(ScheduleStep::Sources(sources)) => self.commit(&Inbox::Sources(sources), self.control_read),
+            Some(ScheduleStep::Sources(sources)) => self.commit(&Inbox::sources(sources), self.control_read),
             Some(ScheduleStep::Control { to }) => self.commit(&self.records(to), to),
             Some(ScheduleStep::Listing { question, .. }) if !self.bus.have_answered(question) => Ok(Progress::Idle),
             Some(ScheduleStep::Listing { to, .. }) => self.commit(&self.records(to), to),

@@ -14,7 +14,9 @@ use crate::bus::batch::Batch;
 use crate::bus::error::{FileError, LogName, OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
-use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::bus::scan::scan_range;
+use crate::core::contract::decision::{Decision, first_offsets};
+use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 use crate::core::values::offset::Offset;
 
 pub struct ArchiveBus {
@@ -46,16 +48,13 @@ impl ArchiveBus {
         &self.manifest
     }
 
-    /// Checks that nothing is missing, reads every file, and checks its checksum. Returns the numbers of files and records.
+    /// Checks that nothing is missing, neither at the start of a partition nor later, reads every file, and checks its checksum. Returns the numbers of files and records.
     ///
     /// # Errors
     /// `Damaged` for the first file that has changed, or if the manifest lacks something that its scope promises.
-    pub fn check(&self) -> Result<(u64, u64), FileError> {
-        self.manifest.check_whole().map_err(|what| FileError::Damaged {
-            file: self.path.join(manifest::NAME),
-            at: 0,
-            what,
-        })?;
+    pub fn check(&self) -> Result<(u64, u64), ReadError> {
+        self.manifest.check_whole().map_err(|what| self.damaged(what))?;
+        self.check_starts()?;
         let (mut files, mut records) = (0, 0);
         for segment in self
             .manifest
@@ -67,6 +66,47 @@ impl ArchiveBus {
             files += 1;
         }
         Ok((files, records))
+    }
+
+    /// Checks that no partition begins later than the deployment has read it, as far as the archive has the decisions.
+    fn check_starts(&self) -> Result<(), ReadError> {
+        let scope = &self.manifest.scope;
+        if !scope.has(Topic::Decisions) || scope.to.contains_key(&Topic::Decisions.partition(0)) {
+            return Ok(());
+        }
+        let starts = first_offsets(&self.decisions()?);
+        for (partition, archived) in &self.manifest.partitions {
+            let needed = starts.get(partition).copied().unwrap_or(Offset::START);
+            // Inner topics may have a shorter retention, because no replay reads them.
+            if archived.start > needed && partition.topic.kind() != TopicKind::Inner {
+                let start = archived.start;
+                return Err(self.damaged(format!(
+                    "{partition} begins at offset {start}, but a replay needs offset {needed}: the records between were deleted before they were \
+                     archived, or they were taken out of the archive"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The archived decisions.
+    fn decisions(&self) -> Result<Vec<Decision>, ReadError> {
+        let partition = Topic::Decisions.partition(0);
+        let from = Mark::at(self.start(partition)?);
+        let mut decisions = Vec::new();
+        scan_range(self, partition, &from, self.readable_end(partition)?, |record| {
+            if !record.value.is_empty() {
+                decisions.push(Decision::read(record.value).map_err(|fault| self.damaged(fault.to_string()))?);
+            }
+            Ok::<_, ReadError>(())
+        })?;
+        Ok(decisions)
+    }
+
+    /// The error of an archive whose manifest or records contradict themselves.
+    fn damaged(&self, what: String) -> ReadError {
+        let file = self.path.join(manifest::NAME);
+        FileError::Damaged { file, at: 0, what }.into()
     }
 
     fn partition(&self, partition: TopicPartition) -> Option<&Partition> {
@@ -105,7 +145,7 @@ impl Log for ArchiveBus {
                 what: format!("ends at offset {}", archived.end),
             });
         }
-        if from.offset > Offset::START && from.offset < archived.start {
+        if from.offset < archived.start {
             return Err(ReadError::Retained {
                 partition,
                 start: archived.start,

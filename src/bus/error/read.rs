@@ -36,6 +36,18 @@ pub enum ReadError {
         /// The offset that the task needs.
         wanted: Offset,
     },
+    /// Records that no process of the deployment has read were deleted.
+    #[error(
+        "{partition} starts at offset {start} now, but has to be read from offset {wanted}: the topic's retention deleted the records between them \
+         before this deployment read them; restore them under the same offsets, or begin a new deployment on new topics; nothing was skipped"
+    )]
+    Unread {
+        partition: TopicPartition,
+        /// The offset of the first record that still exists.
+        start: Offset,
+        /// The offset that the deployment needs.
+        wanted: Offset,
+    },
     /// The metadata of a committed offset is not a position.
     #[error(
         "cannot read the committed position of {task}: {why}; another program, or another version of softstake, commits offsets under this group's name: \
@@ -84,12 +96,31 @@ impl fmt::Display for LogName {
 }
 
 impl ReadError {
+    /// This error, where no process of the deployment has read the deleted records: then no state directory helps.
+    #[must_use]
+    pub fn of_unread_records(self) -> Self {
+        match self {
+            Self::Retained {
+                partition,
+                start,
+                wanted,
+            } => Self::Unread {
+                partition,
+                start,
+                wanted,
+            },
+            error => error,
+        }
+    }
+
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
         match self {
-            Self::SourceChanged { .. } | Self::Retained { .. } | Self::Position { .. } | Self::OutOfOrder { .. } => {
-                Reaction::StopTask
-            }
+            Self::SourceChanged { .. }
+            | Self::Retained { .. }
+            | Self::Unread { .. }
+            | Self::Position { .. }
+            | Self::OutOfOrder { .. } => Reaction::StopTask,
             Self::Silent { .. } => Reaction::TryAgain,
             Self::File(error) => error.reaction(),
             Self::Broker(error) => error.reaction(),

@@ -96,7 +96,7 @@ impl Brokers {
         range(&self.client, partition).map_err(|error| self.attempt(partition).failed(&error))
     }
 
-    /// Checks that a partition can be read from `offset`. Returns the first offset that still exists.
+    /// Checks that a partition can be read from `offset`: no record from there on was deleted. Returns the first offset that still exists.
     pub(super) fn check_offset(&self, partition: TopicPartition, offset: Offset) -> Result<Offset, ReadError> {
         let (start, end) = match self.range(partition) {
             // A topic that does not exist yet is empty.
@@ -113,8 +113,7 @@ impl Brokers {
                 what: format!("ends at offset {end} now: it was deleted and created again, or lost records"),
             });
         }
-        // A reader at offset 0 starts with the first record that exists.
-        if offset < start && offset > Offset::START {
+        if offset < start {
             return Err(ReadError::Retained {
                 partition,
                 start,

@@ -78,7 +78,7 @@ impl KafkaReader {
         // Reading starts one record earlier, if that record still exists: it must be the record that was read.
         let expected =
             Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
-        let first = expected.map_or(from.offset.max(start), |evidence| evidence.offset);
+        let first = expected.map_or(from.offset, |evidence| evidence.offset);
         let find_end = brokers.finds_ends(partition.topic);
         let consumer = PartitionConsumer::start(&brokers.settings, &brokers.signal, partition, first, find_end)?;
         Ok(Self {
@@ -89,7 +89,7 @@ impl KafkaReader {
             expected,
             held: None,
             reached: from.offset,
-            delivered: from.offset.max(start),
+            delivered: from.offset,
             at_end: None,
             confirming: None,
             spare: None,

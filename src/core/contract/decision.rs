@@ -16,6 +16,13 @@ use crate::core::values::offset::Offset;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offsets(pub BTreeMap<TopicPartition, Offset>);
 
+impl Offsets {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 // Keys of JSON objects are strings, and serde does not turn them into numbers inside a tagged enum.
 impl Serialize for Offsets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -45,12 +52,31 @@ impl<'de> Deserialize<'de> for Offsets {
     }
 }
 
+/// The first offset of each partition that began late, from all decisions. Every other partition is read from its start.
+#[must_use]
+pub fn first_offsets<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> BTreeMap<TopicPartition, Offset> {
+    let starts = decisions.into_iter().filter_map(|decision| match decision {
+        Decision::SourcesAdded { starts, .. } => Some(&starts.0),
+        _ => None,
+    });
+    starts
+        .flatten()
+        .map(|(partition, first)| (*partition, *first))
+        .collect()
+}
+
 /// One decision of the coordinator. `control_offset` is the offset on `softstake.control` of the record that is decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "snake_case")]
 pub enum Decision {
     /// These source partitions are new. They are in no earlier cut, so all their events for closed epochs are late.
-    SourcesAdded { sources: Vec<TopicPartition> },
+    SourcesAdded {
+        sources: Vec<TopicPartition>,
+        /// The first offset of each partition whose first records were deleted before the deployment saw it. They are no part of any result. The
+        /// control topic can be among them.
+        #[serde(default, skip_serializing_if = "Offsets::is_empty")]
+        starts: Offsets,
+    },
     /// A first listing is proposed. Every source partition answers whether it ignored postings of the asset.
     ListingProposed {
         control_offset: Offset,

@@ -72,6 +72,8 @@ enum QueuedInput {
     Control(Offset, Vec<u8>),
     /// The offset up to which the control topic has been read.
     ReadTo(Offset),
+    /// Source partitions with their first offsets.
+    SourcesFrom(Vec<(TopicPartition, Offset)>),
 }
 
 /// A question to all source partitions, and the answers so far.
@@ -273,6 +275,7 @@ impl Coordinator {
     pub fn apply(&mut self, record: &[u8], seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
         match codec::decode(record, "a record of the inbox")? {
             Inbox::Sources(sources) => self.queue.push_back(QueuedInput::Sources(sources)),
+            Inbox::SourcesFrom(sources) => self.queue.push_back(QueuedInput::SourcesFrom(sources)),
             Inbox::Control { records, read_to } => {
                 let records = records.into_iter();
                 self.queue
@@ -324,18 +327,40 @@ impl Coordinator {
             match self.queue.pop_front() {
                 None => return Ok(()),
                 Some(QueuedInput::Sources(sources)) => {
-                    let new: Vec<_> = sources
-                        .into_iter()
-                        .filter(|source| self.sources.insert(*source))
-                        .collect();
-                    if !new.is_empty() {
-                        self.record_decision(&Decision::SourcesAdded { sources: new }, out)?;
-                    }
+                    let sources = sources.into_iter().map(|source| (source, Offset::START));
+                    self.add_sources(sources, out)?;
                 }
+                Some(QueuedInput::SourcesFrom(sources)) => self.add_sources(sources.into_iter(), out)?,
                 Some(QueuedInput::Control(offset, record)) => self.apply_control(offset, record, seen_events, out)?,
                 Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
             }
         }
+    }
+
+    /// Records the partitions that are new. The sequencer names all of them again after a restart; their first offsets stay those of the first time.
+    fn add_sources(
+        &mut self,
+        found: impl Iterator<Item = (TopicPartition, Offset)>,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let (mut sources, mut starts) = (Vec::new(), Offsets::default());
+        for (partition, first) in found {
+            // The sequencer announces the control topic only once. It is nobody's source, and no question goes to it.
+            let is_control = partition.topic == Topic::Control;
+            if !is_control && !self.sources.insert(partition) {
+                continue;
+            }
+            if !is_control {
+                sources.push(partition);
+            }
+            if first > Offset::START {
+                starts.0.insert(partition, first);
+            }
+        }
+        if sources.is_empty() && starts.is_empty() {
+            return Ok(());
+        }
+        self.record_decision(&Decision::SourcesAdded { sources, starts }, out)
     }
 
     fn record_decision(&mut self, decision: &Decision, out: &mut Outputs) -> Result<(), Fault> {

@@ -26,7 +26,7 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         match decision {
-            Decision::SourcesAdded { sources } => {
+            Decision::SourcesAdded { sources, .. } => {
                 self.state.announced |= sources.contains(&self.source);
                 Ok(())
             }

@@ -230,6 +230,12 @@ impl Ingest {
         self.state.assets.iter().map(|asset| asset.oldest_open)
     }
 
+    /// Whether the coordinator has recorded this source partition.
+    #[must_use]
+    pub const fn is_announced(&self) -> bool {
+        self.state.announced
+    }
+
     #[must_use]
     pub const fn source(&self) -> TopicPartition {
         self.source

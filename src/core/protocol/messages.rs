@@ -55,6 +55,20 @@ pub enum Inbox {
         /// The Merkle root over its buckets.
         root: [u8; 32],
     },
+    /// As `Sources`, if records of at least one partition were deleted before: each with its first offset. The control topic is among them if it begins
+    /// late itself.
+    SourcesFrom(Vec<(TopicPartition, Offset)>),
+}
+
+impl Inbox {
+    /// Announces partitions, each with its first offset.
+    #[must_use]
+    pub fn sources(found: Vec<(TopicPartition, Offset)>) -> Self {
+        if found.iter().all(|(_, first)| *first == Offset::START) {
+            return Self::Sources(found.into_iter().map(|(source, _)| source).collect());
+        }
+        Self::SourcesFrom(found)
+    }
 }
 
 /// A notice on a ledger partition.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Access, Log, Mark, Topic, TopicKind, TopicPartition};
 use softstake::core::values::offset::Offset;
-use softstake::deployment::{Deployment, RunEnd, RunMode, run, state_directory};
+use softstake::deployment::{Deployment, DeploymentError, RunEnd, RunMode, run, state_directory};
 use softstake::task::stats::Stats;
 
 /// Settings that must not change any result.
@@ -45,15 +45,29 @@ impl InMemory {
         self.bus.append(to, line.as_bytes());
     }
 
-    /// Runs until idle.
-    pub fn run(&self) {
-        let end = run(
+    /// The deployment's bus.
+    pub const fn bus(&self) -> &MemoryBus {
+        &self.bus
+    }
+
+    /// Loses all stores.
+    pub fn lose_stores(&mut self) {
+        self.deployment.stores = Arc::new(state_directory::MemoryStores::default());
+    }
+
+    /// Runs until idle, or until the first error.
+    pub fn try_run(&self) -> Result<RunEnd, DeploymentError> {
+        run(
             &self.deployment,
             true,
             &AtomicBool::new(false),
             &Arc::new(Stats::default()),
-        );
-        assert_eq!(end.expect("a run without an error"), RunEnd::Idle);
+        )
+    }
+
+    /// Runs until idle.
+    pub fn run(&self) {
+        assert_eq!(self.try_run().expect("a run without an error"), RunEnd::Idle);
     }
 
     pub fn records(&self, topic: Topic) -> Vec<Value> {
@@ -64,13 +78,13 @@ impl InMemory {
             .collect()
     }
 
-    fn lines(&self, topic: Topic) -> Vec<(u32, Vec<Vec<u8>>)> {
+    /// The records of each partition of a topic.
+    pub fn lines(&self, topic: Topic) -> Vec<(u32, Vec<Vec<u8>>)> {
         let numbers = self.bus.partitions(topic).expect("partitions");
         let read = |number| {
-            let mut reader = self
-                .bus
-                .open(topic.partition(number), &Mark::default())
-                .expect("a reader");
+            let partition = topic.partition(number);
+            let start = Mark::at(self.bus.start(partition).expect("its start"));
+            let mut reader = self.bus.open(partition, &start).expect("a reader");
             let batch = reader.read(usize::MAX, Offset::NO_LIMIT).expect("records");
             (number, batch.iter().map(|record| record.value.to_vec()).collect())
         };

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use softstake::generate::Synthetic;
 
 use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
 use crate::common::kafka::proxy::{Api, Fault, Proxy};
 use crate::common::kafka::{Cluster, Deployment};
-use crate::common::{copy, fixture};
+use crate::common::{copy, fail, fixture, softstake, succeed};
 use crate::judge::judge;
 
 /// Publishes the worked example.
@@ -161,6 +162,75 @@ fn records_that_retention_deleted_are_never_skipped() {
         let said = deployment.said(0);
         said.contains("stopped, the other tasks continue: ")
             && said.contains("exchange.deposits:0 starts at offset 3 now")
+    });
+    assert!(!instance.ended());
+    assert_eq!(instance.stop(), Some(1));
+}
+
+#[test]
+fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    let place = &deployment.place;
+    place.append("softstake.control", 0, [listing("A", 2, 100, &pool())]);
+    let deposits = [("1", "ann"), ("2", "bob"), ("3", "cyd"), ("4", "dee")];
+    let deposits = deposits.map(|(id, account)| deposit(id, 0, account, "A", "1"));
+    place.append("exchange.deposits", 0, deposits);
+    deployment.publish();
+    cluster.delete_before("exchange.deposits", 0, 2);
+    let mut instance = deployment.start(0);
+    let told = "exchange.deposits:0 begins at offset 2, so 2 offsets are missing";
+    deployment.until("it tells what is missing", || deployment.said(0).contains(told));
+    place.append("softstake.control", 0, [close("A", 0, 100, "5")]);
+    deployment.publish();
+    deployment.until_sealed(1);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+
+    // Without its state it reads again from where the deployment began, and tells nothing twice.
+    std::fs::remove_dir_all(deployment.state(0)).expect("the state");
+    let mut instance = deployment.start(0);
+    place.append("softstake.control", 0, [close("A", 1, 100, "5")]);
+    deployment.publish();
+    deployment.until_sealed(2);
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+    assert_eq!(deployment.said(0).matches(told).count(), 1, "{}", deployment.said(0));
+    let paid = cluster.read_committed("softstake.distributions");
+    let ids = paid
+        .iter()
+        .map(|record| serde_json::from_str::<Value>(record.text()).expect("JSON")["id"].clone());
+    let mut ids: Vec<Value> = ids.collect();
+    ids.sort_by_key(Value::to_string);
+    assert_eq!(ids, ["A:0:cyd", "A:0:dee", "A:1:cyd", "A:1:dee"]);
+
+    // A replay is the same, on Kafka and on an archive.
+    let archive = place.bus().with_file_name("archive");
+    let on_kafka = ["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap];
+    succeed(softstake().arg("reconcile").args(on_kafka));
+    succeed(softstake().arg("archive").args(on_kafka).arg("--out").arg(&archive));
+    succeed(softstake().args(["archive", "--check"]).arg(&archive));
+    let of_archive = format!("dir:{}", archive.display());
+    succeed(softstake().args(["reconcile", "--bus", &of_archive]));
+    succeed(softstake().args(["explain", "A", "0", "cyd", "--bus", &of_archive]));
+
+    // An archive that begins later than the deployment is not whole.
+    cluster.delete_before("exchange.deposits", 0, 3);
+    let later = place.bus().with_file_name("later");
+    succeed(softstake().arg("archive").args(on_kafka).arg("--out").arg(&later));
+    let said = fail(softstake().args(["archive", "--check"]).arg(&later), 1);
+    assert!(
+        said.contains("exchange.deposits:0 begins at offset 3, but a replay needs offset 2"),
+        "{said}"
+    );
+
+    // Its partition was announced while it was empty, so what is deleted now was never read.
+    let trades = ["5", "6", "7"].map(|id| deposit(id, 0, "eve", "A", "1"));
+    cluster.produce("exchange.trades", 0, trades);
+    cluster.delete_before("exchange.trades", 0, 2);
+    let mut instance = deployment.start(0);
+    deployment.until("it reports what is missing", || {
+        let said = deployment.said(0);
+        said.contains("stopped, the other tasks continue: ")
+            && said.contains("exchange.trades:0 starts at offset 2 now, but has to be read from offset 0")
     });
     assert!(!instance.ended());
     assert_eq!(instance.stop(), Some(1));

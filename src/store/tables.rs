@@ -48,12 +48,6 @@ pub fn seen(identity: &[u8; 16]) -> [u8; 17] {
     key
 }
 
-/// The range of all seen events: from, to.
-#[must_use]
-pub const fn all_seen() -> ([u8; 1], [u8; 1]) {
-    ([SEEN], [SEEN + 1])
-}
-
 #[must_use]
 pub fn is_seen(key: &[u8]) -> bool {
     key.first() == Some(&SEEN)

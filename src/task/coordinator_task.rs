@@ -56,10 +56,9 @@ impl CoordinatorTask {
     ) -> Result<Self, TaskError> {
         let coordinator =
             load_state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
-        let dedup = StoredDedupIndex::in_memory(store).map_err(|error| error.at("coordinate"))?;
         let task = Self {
             coordinator,
-            dedup,
+            dedup: StoredDedupIndex::default(),
             unfinished,
             stats,
             is_working: false,
@@ -105,7 +104,15 @@ impl Fold for CoordinatorTask {
         context: &mut StepContext<'_>,
     ) -> Result<usize, FoldError> {
         for record in batch.iter().skip(first) {
-            self.coordinator.apply(record.value, &mut self.dedup, context.outputs)?;
+            self.coordinator.receive(record.value, context.outputs)?;
+            loop {
+                if let Some(identity) = self.coordinator.next_identity() {
+                    self.dedup.load(std::iter::once(&identity), context.store)?;
+                }
+                if !self.coordinator.take_turn(&mut self.dedup, context.outputs)? {
+                    break;
+                }
+            }
         }
         for alarm in self.coordinator.take_alarms() {
             tracing::error!("{alarm}");
@@ -135,5 +142,117 @@ impl Fold for CoordinatorTask {
         self.dedup.write(changes);
         changes.put(&tables::STATE, &codec::encode(&self.coordinator)?);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bus::memory::MemoryBus;
+    use crate::bus::{Mark, Position};
+    use crate::core::protocol::messages::Inbox;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Scan, StoreError};
+
+    use super::*;
+
+    /// A store that is never read as a whole.
+    struct LookedUp(MemoryStore);
+
+    impl Store for LookedUp {
+        fn position(&self) -> &Position {
+            self.0.position()
+        }
+
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            self.0.get(key)
+        }
+
+        fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+            assert!(keys.len() <= 1, "one control event at a time");
+            self.0.get_many(keys)
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {
+            panic!("the coordinator reads a whole table into memory")
+        }
+
+        fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {
+            self.0.commit(changes, position)
+        }
+    }
+
+    fn listing(id: &str, asset: &str, decimals: u32) -> Vec<u8> {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/test","type":"softstake.asset.v1","time":"2026-11-01T00:00:00Z","data":{{
+            "asset":"{asset}","decimals":{decimals},"anchor":"2026-11-01T00:00:00Z","epoch_seconds":100,
+            "programme":{{"from_epoch":0,"mode":"pool"}}}}}}"#
+        )
+        .into_bytes()
+    }
+
+    fn task(store: &dyn Store) -> CoordinatorTask {
+        CoordinatorTask::new(1, store, Arc::default(), Arc::default()).unwrap()
+    }
+
+    /// Lets the task read control records, and persists its state.
+    fn read(task: &mut CoordinatorTask, store: &mut dyn Store, first: u64, control: &[Vec<u8>]) {
+        let numbered = control.iter().zip(first..);
+        let message = Inbox::Control {
+            records: numbered
+                .map(|(record, offset)| (Offset::new(offset), record.clone()))
+                .collect(),
+            read_to: Offset::new(first + control.len() as u64),
+        };
+        let bytes = codec::encode(&message).unwrap();
+        let length = bytes.len();
+        let batch = Batch::new(bytes, vec![(Offset::new(first), 0..length)], Mark::default());
+        let mut changes = Changes::default();
+        task.apply(
+            0,
+            &batch,
+            0,
+            &mut StepContext {
+                log: &MemoryBus::new(),
+                store: &*store,
+                position: &Position::default(),
+                recovering: false,
+                changes: &mut changes,
+                outputs: &mut Outputs::default(),
+            },
+        )
+        .unwrap();
+        task.write_state(&mut changes).unwrap();
+        store.commit(&mut changes, &Position::default()).unwrap();
+    }
+
+    #[test]
+    fn applied_control_events_are_looked_up_and_not_held_in_memory() {
+        let mut store = LookedUp(MemoryStore::default());
+        let mut first = task(&store);
+        let listings = [listing("1", "A", 2), listing("2", "B", 2), listing("1", "A", 2)];
+        read(&mut first, &mut store, 0, &listings);
+        assert_eq!(
+            (
+                first.coordinator.counts().accepted,
+                first.coordinator.counts().duplicates
+            ),
+            (2, 1)
+        );
+        // The same task after a persist, and a task that starts from the store.
+        read(&mut first, &mut store, 3, &[listing("2", "B", 2)]);
+        assert_eq!(first.coordinator.counts().duplicates, 2);
+        let mut second = task(&store);
+        read(
+            &mut second,
+            &mut store,
+            4,
+            &[listing("1", "A", 2), listing("2", "B", 3)],
+        );
+        let counts = second.coordinator.counts();
+        assert_eq!(
+            (counts.accepted, counts.duplicates, counts.dead_letters.total()),
+            (2, 3, 1)
+        );
+        assert!(second.dedup.unwritten_bytes() == 0, "nothing stays in memory");
     }
 }

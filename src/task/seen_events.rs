@@ -74,31 +74,14 @@ type SeenByIdentity = HashMap<[u8; 16], SeenEvent, BuildHasherDefault<FirstBytes
 pub struct StoredDedupIndex {
     /// Applied since the last persist.
     recent: SeenByIdentity,
-    /// Loaded from the store: for the present batch, or all of them with `in_memory`.
+    /// Loaded from the store for what is applied next.
     loaded: SeenByIdentity,
-    in_memory: bool,
     /// A buffer for keys.
     keys: Vec<[u8; 17]>,
 }
 
 impl StoredDedupIndex {
-    /// Loads all seen events of the store, and keeps them in memory: for the few events of the control topic.
-    pub fn in_memory(store: &dyn Store) -> Result<Self, FoldError> {
-        let (from, to) = tables::all_seen();
-        let mut index = Self {
-            in_memory: true,
-            ..Self::default()
-        };
-        let mut scan = store.scan(&from, &to)?;
-        while let Some((key, value)) = scan.next()? {
-            if let Some(identity) = key.get(1..).and_then(|key| key.try_into().ok()) {
-                index.loaded.insert(identity, SeenEvent::read(value)?);
-            }
-        }
-        Ok(index)
-    }
-
-    /// Loads the seen events with these identities, before their records are applied. It replaces those of the batch before.
+    /// Loads the seen events with these identities, before their records are applied. They replace those loaded before.
     pub fn load<'a>(
         &mut self,
         identities: impl Iterator<Item = &'a [u8; 16]>,
@@ -132,9 +115,6 @@ impl StoredDedupIndex {
             value.clear();
             seen.write(&mut value);
             changes.put(&tables::seen(&identity), &value);
-            if self.in_memory {
-                self.loaded.insert(identity, seen);
-            }
         }
     }
 }

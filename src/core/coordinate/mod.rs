@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::accrue::settle::Split;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::decoded::Decoded;
 use crate::core::contract::listing::{AssetTerms, Programme};
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::rejection::RejectionCounts;
@@ -268,11 +269,11 @@ impl Coordinator {
         std::mem::take(&mut self.alarms)
     }
 
-    /// Applies a record of the inbox.
+    /// Takes a record of the inbox. [`Self::take_turn`] follows until there is nothing left to decide.
     ///
     /// # Errors
-    /// A record that cannot be decoded, or that the protocol rules out. A bad control event is none: it becomes a dead letter.
-    pub fn apply(&mut self, record: &[u8], seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
+    /// A record that cannot be decoded, or that the protocol rules out.
+    pub fn receive(&mut self, record: &[u8], out: &mut Outputs) -> Result<(), Fault> {
         match codec::decode(record, "a record of the inbox")? {
             Inbox::Sources(sources) => self.queue.push_back(QueuedInput::Sources(sources)),
             Inbox::SourcesFrom(sources) => self.queue.push_back(QueuedInput::SourcesFrom(sources)),
@@ -312,29 +313,45 @@ impl Coordinator {
                 root,
             } => self.add_receipt(partition, at, emitted, root, out)?,
         }
-        self.take_turns(seen_events, out)
+        Ok(())
     }
 
-    /// Decides the pending question if all answers are in, then the input that waits behind it.
-    fn take_turns(&mut self, seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<(), Fault> {
-        loop {
-            if let Some(pending) = self.pending.take_if(|pending| pending.is_answered()) {
-                self.conclude(pending, seen_events, out)?;
+    /// The identity of the control event that the next turn decides. An event with the same identity must be in the dedup index by then, if there
+    /// was one.
+    #[must_use]
+    pub fn next_identity(&self) -> Option<[u8; 16]> {
+        match self.queue.front() {
+            Some(QueuedInput::Control(_, record)) if self.pending.is_none() => {
+                Decoded::read(record).identity().copied()
             }
-            if self.pending.is_some() {
-                return Ok(());
-            }
-            match self.queue.pop_front() {
-                None => return Ok(()),
-                Some(QueuedInput::Sources(sources)) => {
-                    let sources = sources.into_iter().map(|source| (source, Offset::START));
-                    self.add_sources(sources, out)?;
-                }
-                Some(QueuedInput::SourcesFrom(sources)) => self.add_sources(sources.into_iter(), out)?,
-                Some(QueuedInput::Control(offset, record)) => self.apply_control(offset, record, seen_events, out)?,
-                Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
-            }
+            _ => None,
         }
+    }
+
+    /// Decides the pending question if all answers are in; otherwise the next input, if none is pending. Returns whether there was anything to
+    /// decide.
+    ///
+    /// # Errors
+    /// What the protocol rules out. A bad control event is none: it becomes a dead letter.
+    pub fn take_turn(&mut self, seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<bool, Fault> {
+        if let Some(pending) = self.pending.take_if(|pending| pending.is_answered()) {
+            self.conclude(pending, seen_events, out)?;
+            return Ok(true);
+        }
+        if self.pending.is_some() {
+            return Ok(false);
+        }
+        match self.queue.pop_front() {
+            None => return Ok(false),
+            Some(QueuedInput::Sources(sources)) => {
+                let sources = sources.into_iter().map(|source| (source, Offset::START));
+                self.add_sources(sources, out)?;
+            }
+            Some(QueuedInput::SourcesFrom(sources)) => self.add_sources(sources.into_iter(), out)?,
+            Some(QueuedInput::Control(offset, record)) => self.apply_control(offset, record, seen_events, out)?,
+            Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
+        }
+        Ok(true)
     }
 
     /// Records the partitions that are new. The sequencer names all of them again after a restart; their first offsets stay those of the first time.

@@ -6,7 +6,7 @@ use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::rejection::RejectionCounts;
-use crate::core::ingest::{Ingest, UnlistedPostings};
+use crate::core::ingest::{Ingest, MAX_UNLISTED, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
@@ -95,12 +95,20 @@ impl IngestTask {
         let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
         self.dedup
             .load(decoded.iter().filter_map(Decoded::identity), context.store)?;
+        let had_nameless = self.ingest.has_nameless();
         for (record, decoded) in batch.iter().zip(&decoded) {
             self.ingest
                 .apply_record(record.offset, record.value, decoded, &mut self.dedup, context.outputs)?;
         }
         self.ingest.end_batch(batch.next.offset, context.outputs)?;
         if !context.recovering {
+            if !had_nameless && self.ingest.has_nameless() {
+                tracing::warn!(
+                    "{source} has postings of more than {MAX_UNLISTED} assets that are not listed, which is hardly right: look for the producer of such \
+                     names; from here on, further names are only known together, so the first listing of one of them, or of an asset without any \
+                     posting, is rejected (listing_too_late) unless its anchor is later than the newest posting of all of them"
+                );
+            }
             Stats::add(&self.stats.records, batch.len() as u64);
         }
         self.stats.note(source, self.ingest.state().counts);
@@ -109,7 +117,7 @@ impl IngestTask {
 }
 
 /// The ignored postings of assets that are not listed.
-fn load_unlisted(store: &dyn Store) -> Result<Vec<(Asset, UnlistedPostings)>, FoldError> {
+fn load_unlisted(store: &dyn Store) -> Result<Vec<(Option<Asset>, UnlistedPostings)>, FoldError> {
     let (from, to) = tables::all_unlisted();
     let mut scan = store.scan(&from, &to)?;
     let mut all = Vec::new();

@@ -17,7 +17,7 @@ use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::legs::{Leg, legs};
-use crate::core::ingest::{Ingest, IngestAsset};
+use crate::core::ingest::{Ingest, IngestAsset, MAX_UNLISTED};
 use crate::core::protocol::ledger::{Posting, StatusEntry};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
@@ -254,7 +254,10 @@ impl Ingest {
     /// Notes that a leg was ignored because its asset is not listed.
     fn note_unlisted(&mut self, leg: &Leg<'_>, time: TimeMs, offset: Offset) {
         self.state.counts.unlisted += 1;
-        let unlisted = self.state.unlisted.entry(leg.asset).or_default();
+        let all = &mut self.state.unlisted;
+        let has_room = all.len() < MAX_UNLISTED;
+        let name = Some(leg.asset).filter(|_| has_room || all.contains_key(&Some(leg.asset)));
+        let unlisted = all.entry(name).or_default();
         let before = *unlisted;
         if leg.opening {
             unlisted.opening_at = Some(offset);
@@ -262,7 +265,7 @@ impl Ingest {
             unlisted.newest_ms = unlisted.newest_ms.max(Some(time.get()));
         }
         if *unlisted != before {
-            self.unlisted_changed.push(leg.asset);
+            self.unlisted_changed.push(name);
         }
     }
 

@@ -91,7 +91,9 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         self.state.question = Some(OpenQuestion::Listing);
-        let unlisted = self.state.unlisted.get(&listing.terms.asset);
+        // An asset without an entry of its own may be one of those that are only known together.
+        let all = &self.state.unlisted;
+        let unlisted = all.get(&Some(listing.terms.asset)).or_else(|| all.get(&None));
         let unlisted = unlisted.copied().unwrap_or_default();
         let answer = Inbox::ListingAnswer {
             source: self.source,
@@ -144,10 +146,12 @@ impl Ingest {
     fn note_late_listing(&mut self, listing: &Listing, answered_at: &Offsets) {
         let (asset, anchor) = (listing.terms.asset, listing.terms.calendar.anchor().get());
         let at = answered_at.0.get(&self.source).copied().unwrap_or(Offset::START);
-        let unlisted = self.state.unlisted.entry(asset).or_default();
+        // It gets an entry in any case: each costs treasury a listing.
+        let nameless = self.state.unlisted.get(&None).copied().unwrap_or_default();
+        let unlisted = self.state.unlisted.entry(Some(asset)).or_insert(nameless);
         let latest = unlisted.rejected.map_or(anchor, |(earlier, _)| earlier.max(anchor));
         unlisted.rejected = Some((latest, at));
-        self.unlisted_changed.push(asset);
+        self.unlisted_changed.push(Some(asset));
     }
 
     /// Keeps this partition's part of a cut until its offset is reached.

@@ -32,6 +32,9 @@ use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
+/// How many names of unlisted assets a source partition keeps one by one. It is part of the rules: payouts depend on it once there are more names.
+pub const MAX_UNLISTED: usize = 1 << 16;
+
 /// An ingest task.
 #[derive(Debug)]
 pub struct Ingest {
@@ -39,8 +42,8 @@ pub struct Ingest {
     dedup_epochs: u64,
     partitions: Partitions,
     state: IngestState,
-    /// The unlisted assets whose postings were ignored since the last [`Ingest::take_unlisted`].
-    unlisted_changed: Vec<Asset>,
+    /// The unlisted assets whose postings were ignored since the last [`Ingest::take_unlisted`], as in [`IngestState::unlisted`].
+    unlisted_changed: Vec<Option<Asset>>,
     /// The open block of each ledger partition.
     blocks: Vec<BlockBuilder>,
     /// The ledger partitions whose open block is not empty.
@@ -62,8 +65,9 @@ pub struct IngestState {
     /// By number. A source partition that is added later knows all assets from its first offset on.
     assets: Vec<IngestAsset>,
     by_name: BTreeMap<Asset, u16>,
+    /// Under `None`: all assets together for which there was no room.
     #[serde(skip)]
-    unlisted: BTreeMap<Asset, UnlistedPostings>,
+    unlisted: BTreeMap<Option<Asset>, UnlistedPostings>,
     pub counts: IngestCounts,
 }
 
@@ -134,7 +138,7 @@ struct IngestAsset {
     cuts: VecDeque<(Offset, Epoch)>,
 }
 
-/// The ignored postings of an asset that is not listed. The order of the fields is part of the stored format.
+/// The ignored postings of an asset that is not listed, or of several. The order of the fields is part of the stored format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnlistedPostings {
     /// The newest time of a posting, in milliseconds since 1970.
@@ -189,7 +193,7 @@ impl Ingest {
         dedup_epochs: u64,
         partitions: Partitions,
         state: IngestState,
-        unlisted: impl IntoIterator<Item = (Asset, UnlistedPostings)>,
+        unlisted: impl IntoIterator<Item = (Option<Asset>, UnlistedPostings)>,
     ) -> Self {
         let mut blocks = Vec::new();
         blocks.resize_with(usize::from(partitions.count()), BlockBuilder::default);
@@ -214,8 +218,14 @@ impl Ingest {
         &self.state
     }
 
-    /// The unlisted assets that changed since the last call.
-    pub fn take_unlisted(&mut self) -> Vec<(Asset, UnlistedPostings)> {
+    /// Whether there were so many unlisted assets that some are only known together.
+    #[must_use]
+    pub fn has_nameless(&self) -> bool {
+        self.state.unlisted.contains_key(&None)
+    }
+
+    /// The unlisted assets that changed since the last call; all those without an entry of their own under `None`.
+    pub fn take_unlisted(&mut self) -> Vec<(Option<Asset>, UnlistedPostings)> {
         let mut changed = std::mem::take(&mut self.unlisted_changed);
         changed.sort_unstable();
         changed.dedup();

@@ -6,3 +6,4 @@ mod example;
 mod invariance;
 mod schemas;
 mod tables;
+mod unlisted;

@@ -11,6 +11,7 @@
 //! | 4 | rows | accrue | asset (u16), epoch (u32), bucket (u16), account | delta, weighted sum (`store::row`) |
 //! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount ([`opening_value`]) |
 //! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id ([`status_value`]) |
+//! | 7 | set aside | accrue | as statuses | statuses that only settlements of earlier epochs need (`core::accrue::statuses`) |
 //!
 //! Numbers in keys are big-endian, so that keys sort by them. The name of an account has no control characters, so the byte 0 ends it.
 
@@ -34,6 +35,7 @@ const UNLISTED: u8 = 3;
 const ROWS: u8 = 4;
 const OPENINGS: u8 = 5;
 const STATUSES: u8 = 6;
+const SET_ASIDE: u8 = 7;
 
 /// Lengths of the prefixes before the bucket.
 const ROWS_PREFIX: usize = 7;
@@ -110,6 +112,13 @@ pub fn status(key: &mut Vec<u8>, source: TopicPartition, entry: &StatusEntry<'_>
     key.extend_from_slice(&entry.offset.get().to_be_bytes());
 }
 
+/// Turns the key of a status into its key among those set aside.
+pub fn set_aside(key: &mut [u8]) {
+    if let Some(table) = key.first_mut() {
+        *table = SET_ASIDE;
+    }
+}
+
 /// A table, or a part of one, whose keys are sorted by bucket and account after a common prefix.
 #[derive(Debug, Clone, Copy)]
 pub enum AccountTable {
@@ -118,6 +127,8 @@ pub enum AccountTable {
     /// The opening rows of an asset, by its number.
     Openings(u16),
     Statuses,
+    /// The statuses that were set aside.
+    SetAside,
 }
 
 impl AccountTable {
@@ -135,6 +146,7 @@ impl AccountTable {
                 prefix.extend_from_slice(&number.to_be_bytes());
             }
             Self::Statuses => prefix.push(STATUSES),
+            Self::SetAside => prefix.push(SET_ASIDE),
         }
         prefix
     }
@@ -150,12 +162,12 @@ impl AccountTable {
         (from, to)
     }
 
-    /// The bytes of bucket and account in one of its keys. They sort alike in the three tables, which are scanned side by side.
+    /// The bytes of bucket and account in one of its keys. They sort alike in these tables, which are scanned side by side.
     pub fn account_key(self, key: &[u8]) -> Result<&[u8], Fault> {
         let from = match self {
             Self::Rows(_) => ROWS_PREFIX,
             Self::Openings(_) => OPENINGS_PREFIX,
-            Self::Statuses => STATUSES_PREFIX,
+            Self::Statuses | Self::SetAside => STATUSES_PREFIX,
         };
         let rest = key
             .get(from..)
@@ -163,7 +175,7 @@ impl AccountTable {
             .ok_or_else(|| undecodable("a key"))?;
         match self {
             Self::Rows(_) | Self::Openings(_) => Ok(rest),
-            Self::Statuses => {
+            Self::Statuses | Self::SetAside => {
                 let end = memchr::memchr(0, &rest[2..]).ok_or_else(|| undecodable("the key of a status"))?;
                 Ok(&rest[..end + 2])
             }
@@ -177,7 +189,7 @@ pub fn bucket(key: &[u8]) -> Option<u16> {
     let from = match *key.first()? {
         ROWS => ROWS_PREFIX,
         OPENINGS => OPENINGS_PREFIX,
-        STATUSES => STATUSES_PREFIX,
+        STATUSES | SET_ASIDE => STATUSES_PREFIX,
         _ => return None,
     };
     key.get(from..from + 2)?.try_into().ok().map(u16::from_be_bytes)

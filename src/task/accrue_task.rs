@@ -56,7 +56,8 @@ impl AccrueTask {
 
     fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
-        let mut accounts = AccountWalk::new(context.store, at, 0)?;
+        let needs_set_aside = self.accrue.needs_set_aside(at)?;
+        let mut accounts = AccountWalk::new(context.store, at, 0, needs_set_aside)?;
         while let Some(account) = accounts.next_account()? {
             summing.add_account(account)?;
         }
@@ -79,7 +80,9 @@ impl AccrueTask {
             _ => BUCKETS,
         };
         let mut emitting = self.accrue.begin_emission(at)?;
-        let mut accounts = AccountWalk::new(context.store, at, first)?;
+        let needs_set_aside = self.accrue.needs_set_aside(at)?;
+        let accounts = AccountWalk::new(context.store, at, first, needs_set_aside)?;
+        let mut accounts = accounts.setting_aside(self.accrue.aside_limit(at)?);
         let mut current = None;
         while let Some(account) = accounts.next_account()? {
             if current != Some(account.bucket) {
@@ -87,6 +90,7 @@ impl AccrueTask {
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
                 {
                     self.accrue.keep_chunk(&mut emitting)?;
+                    accounts.set_aside(Some(done), context.changes)?;
                     return Ok(JobProgress::Reached(u16::to_be_bytes(done).to_vec()));
                 }
                 current = Some(account.bucket);
@@ -101,6 +105,7 @@ impl AccrueTask {
                     .put(&self.key, &tables::opening_value(next.balance, next.withheld));
             }
         }
+        accounts.set_aside(None, context.changes)?;
         let (from, to) = AccountTable::Rows(at).range(0);
         context.changes.delete_range(&from, &to);
         self.accrue
@@ -192,5 +197,206 @@ impl Rows for RowChanges<'_> {
     fn keep(&mut self, source: TopicPartition, status: &StatusEntry<'_>) {
         tables::status(self.key, source, status);
         self.changes.put(self.key, &tables::status_value(status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruint::aliases::U512;
+
+    use crate::bus::memory::MemoryBus;
+    use crate::bus::{Mark, Position};
+    use crate::core::contract::decision::Offsets;
+    use crate::core::contract::event::Status;
+    use crate::core::contract::listing::Listing;
+    use crate::core::protocol::ledger::{self, BlockBuilder, Posting};
+    use crate::core::protocol::messages::{Inbox, Notice, Settlement};
+    use crate::core::values::bucket::bucket;
+    use crate::core::values::ids::Epoch;
+    use crate::store::memory::MemoryStore;
+
+    use super::*;
+
+    const SOURCE: TopicPartition = Topic::Accounts.partition(0);
+    /// 2026-11-01T00:00:00Z, in milliseconds since 1970.
+    const ORIGIN_MS: i64 = 1_793_491_200_000;
+    const EPOCH_MS: i64 = 100_000;
+
+    /// The task of a ledger with one partition.
+    struct Ledger {
+        task: AccrueTask,
+        store: MemoryStore,
+        paid: Vec<String>,
+    }
+
+    impl Ledger {
+        fn new() -> Self {
+            let store = MemoryStore::default();
+            let task = AccrueTask::new(0, Partitions::new(1).unwrap(), &store, Arc::default()).unwrap();
+            let paid = Vec::new();
+            Self { task, store, paid }
+        }
+
+        /// Runs a step, and persists what it changed.
+        fn step(&mut self, step: impl FnOnce(&mut AccrueTask, &mut StepContext<'_>)) -> Outputs {
+            let (mut changes, mut outputs) = (Changes::default(), Outputs::default());
+            step(
+                &mut self.task,
+                &mut StepContext {
+                    log: &MemoryBus::new(),
+                    store: &self.store,
+                    position: &Position::default(),
+                    recovering: false,
+                    changes: &mut changes,
+                    outputs: &mut outputs,
+                },
+            );
+            self.store.commit(&mut changes, &Position::default()).unwrap();
+            outputs
+        }
+
+        /// Applies a record and does the jobs that follow it. Returns the last subtotal's weight.
+        fn apply(&mut self, record: &[u8]) -> Option<U512> {
+            let length = record.len();
+            let batch = Batch::new(record.to_vec(), vec![(Offset::START, 0..length)], Mark::default());
+            self.step(|task, context| _ = task.apply(0, &batch, 0, context).unwrap());
+            let mut weight = None;
+            while self.task.has_job() {
+                let outputs = self.step(|task, context| _ = task.continue_job(&[], None, context).unwrap());
+                for (to, key, value) in outputs.iter() {
+                    if to.topic == Topic::Distributions {
+                        self.paid.push(String::from_utf8_lossy(key).into_owned());
+                    } else if let Ok(Inbox::Subtotal { sums, .. }) = codec::decode(value, "a message") {
+                        weight = Some(sums.weight);
+                    }
+                }
+            }
+            weight
+        }
+
+        fn block(&mut self, write: impl FnOnce(&mut BlockBuilder)) {
+            let (mut block, mut record) = (BlockBuilder::default(), Vec::new());
+            write(&mut block);
+            block.finish(&mut record, SOURCE, (Offset::START, Offset::START));
+            self.apply(&record);
+        }
+
+        fn post(&mut self, at: AssetEpoch, account: &str) {
+            let account = AccountName::new(account).unwrap();
+            self.block(|block| {
+                block.posting(&Posting {
+                    bucket: bucket(account.as_str()),
+                    account: account.borrowed(),
+                    at,
+                    delta: 100,
+                    before_end_ms: 1_000,
+                });
+            });
+        }
+
+        /// A status `seconds` after the origin. Its offset is the number of its second.
+        fn status(&mut self, account: &str, seconds: i64, status: Status) {
+            let account = AccountName::new(account).unwrap();
+            self.block(|block| {
+                block.status(&StatusEntry {
+                    bucket: bucket(account.as_str()),
+                    account: account.borrowed(),
+                    offset: Offset::new(seconds.unsigned_abs()),
+                    time_ms: ORIGIN_MS + seconds * 1_000,
+                    id: "s",
+                    status,
+                });
+            });
+        }
+
+        /// Settles an epoch of an asset whose first epoch begins so many seconds after the origin. Returns who is paid.
+        fn settle(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> Vec<String> {
+            let at = AssetEpoch::new(number, Epoch::new(epoch)).unwrap();
+            let anchor = crate::core::values::time::timestamp(i128::from(ORIGIN_MS + anchor * 1_000));
+            let listing = format!(
+                r#"{{"asset":"A{number}","decimals":0,"anchor":"{anchor}","epoch_seconds":{},"programme":{{"from_epoch":0,"mode":"pool"}}}}"#,
+                EPOCH_MS / 1_000
+            );
+            let Listing { terms, programme } = Listing::read(&listing).unwrap();
+            let settlement = Settlement {
+                at,
+                terms,
+                programme,
+                cut: Offsets([(SOURCE, Offset::new(cut))].into()),
+            };
+            self.apply(&ledger::notice(&Notice::Settle(Box::new(settlement))).unwrap());
+            let barrier = Notice::Barrier { at, source: SOURCE };
+            let weight = self.apply(&ledger::notice(&barrier).unwrap()).unwrap();
+            let to_share = U512::from(1_000);
+            self.paid.clear();
+            self.apply(&ledger::notice(&Notice::Total { at, to_share, weight }).unwrap());
+            self.paid.sort();
+            self.paid.clone()
+        }
+
+        /// The number of statuses that a settlement reads, and of those set aside.
+        fn statuses(&self) -> (usize, usize) {
+            let count = |table: AccountTable| {
+                let (from, to) = table.range(0);
+                let mut scan = self.store.scan(&from, &to).unwrap();
+                std::iter::from_fn(|| scan.next().unwrap().map(|_| ())).count()
+            };
+            (count(AccountTable::Statuses), count(AccountTable::SetAside))
+        }
+    }
+
+    #[test]
+    fn superseded_statuses_are_set_aside_at_settlement() {
+        let mut ledger = Ledger::new();
+        let first = AssetEpoch::new(0, Epoch::FIRST).unwrap();
+        for account in ["ann", "ben"] {
+            ledger.post(first, account);
+        }
+        for account in ["ann", "ben", "holds-nothing"] {
+            for second in 1..=40 {
+                let status = if second % 2 == 0 {
+                    Status::Enrolled
+                } else {
+                    Status::OptedOut
+                };
+                ledger.status(account, second, status);
+            }
+        }
+        assert_eq!(ledger.statuses(), (120, 0));
+        // The epochs begin every 100 seconds, and the statuses are in the first one.
+        assert_eq!(ledger.settle(0, 0, 0, 1_000), ["ann", "ben"]);
+        assert_eq!(ledger.statuses(), (120, 0), "none is older than the epoch");
+        ledger.status("ben", 150, Status::Excluded);
+        assert_eq!(ledger.settle(0, 0, 1, 1_000), ["ann"]);
+        assert_eq!(ledger.statuses(), (4, 117));
+        assert_eq!(ledger.settle(0, 0, 2, 1_000), ["ann"]);
+        assert_eq!(ledger.statuses(), (3, 118), "the exclusion supersedes ben's last one");
+
+        // An asset that is listed now, but begins in the past, needs those set aside: after 21 seconds everybody had opted out.
+        let past = AssetEpoch::new(1, Epoch::FIRST).unwrap();
+        for account in ["ann", "ben"] {
+            ledger.post(past, account);
+        }
+        assert_eq!(ledger.settle(1, 21, 0, 1_000), Vec::<String>::new());
+        let other = AssetEpoch::new(2, Epoch::FIRST).unwrap();
+        for account in ["ann", "ben"] {
+            ledger.post(other, account);
+        }
+        assert_eq!(ledger.settle(2, 22, 0, 1_000), ["ann", "ben"]);
+        assert_eq!(ledger.statuses(), (3, 118), "nothing comes back");
+    }
+
+    #[test]
+    fn a_cut_that_lacks_the_newest_status_reads_those_set_aside() {
+        let mut ledger = Ledger::new();
+        for number in [0, 1] {
+            ledger.post(AssetEpoch::new(number, Epoch::FIRST).unwrap(), "ann");
+        }
+        ledger.status("ann", 1, Status::OptedOut);
+        ledger.status("ann", 2, Status::Enrolled);
+        assert_eq!(ledger.settle(0, 50, 0, 1_000), ["ann"]);
+        assert_eq!(ledger.statuses(), (1, 1));
+        // The same epoch of another asset was cut between the two statuses.
+        assert_eq!(ledger.settle(1, 50, 0, 2), Vec::<String>::new());
     }
 }

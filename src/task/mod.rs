@@ -12,6 +12,7 @@ pub mod pool;
 pub mod seen_events;
 pub mod sequencer_task;
 pub mod stats;
+pub mod superseded_statuses;
 
 pub use error::TaskError;
 pub use pool::{Progress, Task};

@@ -40,15 +40,29 @@ pub struct KeptStatus {
     pub offset: Offset,
 }
 
+impl KeptStatus {
+    /// Among statuses that apply, the one with the greatest rank decides.
+    #[must_use]
+    pub fn rank(&self) -> (i64, &str, Status) {
+        (self.time_ms, &self.id, self.status)
+    }
+
+    /// Whether its offset is below the cut.
+    #[must_use]
+    pub fn counts(&self, cut: &Offsets) -> bool {
+        cut.0.get(&self.source).is_some_and(|cut| self.offset < *cut)
+    }
+}
+
 /// Whether these statuses exclude an account from an epoch from `start_ms` to `end_ms` with the cut `cut`.
 #[must_use]
 pub fn is_excluded(statuses: &[KeptStatus], enrolment: Enrolment, cut: &Offsets, start_ms: i128, end_ms: i128) -> bool {
-    let counts = |kept: &&KeptStatus| cut.0.get(&kept.source).is_some_and(|cut| kept.offset < *cut);
+    let counts = |kept: &&KeptStatus| kept.counts(cut);
     let at_start = statuses
         .iter()
         .filter(counts)
         .filter(|kept| i128::from(kept.time_ms) <= start_ms)
-        .max_by(|a, b| (a.time_ms, &a.id, a.status).cmp(&(b.time_ms, &b.id, b.status)));
+        .max_by(|a, b| a.rank().cmp(&b.rank()));
     let earns = match at_start {
         Some(kept) => kept.status == Status::Enrolled,
         None => enrolment == Enrolment::Automatic,

@@ -1,13 +1,14 @@
 //! The state machine over one ledger partition: it adds up postings, and settles an epoch when the barriers of all sources are in.
 //!
 //! In the order in which money moves: [`row`] adds up postings, [`assess`] measures accounts and sums them, [`emit`] emits their distributions.
-//! [`eligibility`] and [`settle`] hold the rules.
+//! [`eligibility`] and [`settle`] hold the rules. [`statuses`] tells which statuses are needed no more.
 
 pub mod assess;
 pub mod eligibility;
 pub mod emit;
 pub mod row;
 pub mod settle;
+pub mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::accrue::assess::Summing;
 use crate::core::accrue::emit::{EmissionProgress, Emitting};
 use crate::core::accrue::row::Row;
+use crate::core::accrue::statuses::AsideLimit;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::merkle::{EMPTY_ROOT, Hash, epoch_root};
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -44,6 +46,8 @@ pub struct Accrue {
     settling: BTreeMap<AssetEpoch, Settling>,
     /// The next epoch to settle of each asset; 0 if absent.
     next: BTreeMap<u16, Epoch>,
+    /// Up to where superseded statuses are set aside.
+    set_aside: Option<AsideLimit>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +171,24 @@ impl Accrue {
             .ok_or_else(|| impossible("work on an epoch without a settlement"))
     }
 
+    /// Whether the settlement of an epoch needs statuses that were set aside.
+    ///
+    /// # Errors
+    /// If no settlement of it is known.
+    pub fn needs_set_aside(&self, at: AssetEpoch) -> Result<bool, Fault> {
+        let now = AsideLimit::after(self.settlement(at)?);
+        Ok(self.set_aside.as_ref().is_some_and(|limit| !limit.is_before(&now)))
+    }
+
+    /// Up to where statuses can be set aside while the distributions of an epoch are emitted; `None` if this was done further before.
+    ///
+    /// # Errors
+    /// If no settlement of it is known.
+    pub fn aside_limit(&self, at: AssetEpoch) -> Result<Option<AsideLimit>, Fault> {
+        let now = AsideLimit::after(self.settlement(at)?);
+        Ok((!self.needs_set_aside(at)?).then_some(now))
+    }
+
     /// Begins to sum the accounts of an epoch.
     ///
     /// # Errors
@@ -238,6 +260,9 @@ impl Accrue {
     ) -> Result<(), Fault> {
         let at = emitting.at();
         let (emitted, roots) = emitting.end()?;
+        if let Some(limit) = self.aside_limit(at)? {
+            self.set_aside = Some(limit);
+        }
         self.settling
             .remove(&at)
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;

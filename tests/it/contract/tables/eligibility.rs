@@ -201,3 +201,40 @@ fn an_ineligible_account_counts_for_the_first_reason_only() {
         ",
     );
 }
+
+#[test]
+fn an_asset_that_is_listed_later_and_begins_earlier_counts_superseded_statuses() {
+    check(
+        "
+        list A pool
+        +0s deposit ann A 10
+        +0s deposit ben A 10
+        -20s status ann opted_out
+        -10s status ann enrolled
+        -20s status ben enrolled
+        -10s status ben opted_out
+        close A 0 pool=1
+        run
+        close A 1 pool=1
+        close A 2 pool=1
+        run
+        # It begins between the statuses of each account.
+        list B pool anchor=-15s
+        +0s deposit ann B 10
+        +0s deposit ben B 10
+        close B 0 pool=1
+        close B 1 pool=1
+        =>
+        paid A:0 ann 1
+        paid A:1 ann 1
+        paid A:2 ann 1
+        paid B:0 ben 1
+        paid B:1 ann 1
+        seal A:0 status=1
+        seal A:1 status=1
+        seal A:2 status=1
+        seal B:0 status=1
+        seal B:1 status=1
+        ",
+    );
+}

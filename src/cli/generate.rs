@@ -79,7 +79,7 @@ pub(super) struct Gen {
     /// Append only what reaches the bus during epochs A to B, B not included
     #[arg(long, value_name = "A..B", value_parser = stages)]
     stages: Option<Range<u32>>,
-    /// Use the trades of a public aggregate-trades CSV, plain or .gz, between drawn accounts
+    /// Use the trades of a public CSV of trades or aggregate trades, plain or .gz, between drawn accounts
     #[arg(long, value_name = "FILE", requires = "pair", conflicts_with_all = SYNTHETIC)]
     trades: Option<PathBuf>,
     /// The two assets of the trades

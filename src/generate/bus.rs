@@ -28,10 +28,19 @@ struct PartitionFile {
 }
 
 impl PartitionFile {
-    fn open(root: &Path, topic: &str, partition: u32) -> Result<Self, GenerateError> {
+    fn open(root: &Path, topic: &str, partition: u32, created: &mut Created) -> Result<Self, GenerateError> {
         let folder = root.join(topic);
+        created.folders.extend(
+            folder
+                .ancestors()
+                .take_while(|folder| !folder.exists())
+                .map(Path::to_owned),
+        );
         fs::create_dir_all(&folder).map_err(|error| GenerateError::io(&folder, error))?;
         let path = folder.join(format!("{partition}.jsonl"));
+        if !path.exists() {
+            created.files.push(path.clone());
+        }
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|error| GenerateError::io(&path, error))?;
         Ok(Self {
@@ -52,6 +61,45 @@ impl PartitionFile {
     }
 }
 
+/// What was created. It is removed when this is dropped.
+#[derive(Default)]
+struct Created {
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl Created {
+    fn keep(mut self) {
+        self.files.clear();
+        self.folders.clear();
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+        // The deepest first. One that another process has put something into stays.
+        self.folders.sort();
+        for folder in self.folders.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// An error if a file of this topic is not empty.
+fn is_fresh(folder: &Path) -> Result<(), GenerateError> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let length = entry.metadata().map_err(|error| GenerateError::io(&path, error))?.len();
+        if length > 0 {
+            return Err(GenerateError::NotEmpty { path });
+        }
+    }
+    Ok(())
+}
+
 /// The files of all input topics, open for appending.
 pub(crate) struct BusWriter {
     sources: Vec<Vec<PartitionFile>>,
@@ -62,33 +110,29 @@ pub(crate) struct BusWriter {
 
 impl BusWriter {
     /// Opens the files, and creates those that are missing. With `fresh`, a file that is not empty is an error: a first
-    /// stage or a tape appended to an older bus would consist of duplicates.
+    /// stage or a tape appended to an older bus would consist of duplicates. After an error, nothing new is left.
     pub(crate) fn open(root: &Path, partitions: u32, fresh: bool) -> Result<Self, GenerateError> {
+        if fresh {
+            SOURCE_TOPICS
+                .iter()
+                .chain([&CONTROL_TOPIC])
+                .try_for_each(|topic| is_fresh(&root.join(topic)))?;
+        }
+        let mut created = Created::default();
         let mut sources = Vec::new();
         for topic in SOURCE_TOPICS {
             let files: Result<Vec<_>, _> = (0..partitions)
-                .map(|partition| PartitionFile::open(root, topic, partition))
+                .map(|partition| PartitionFile::open(root, topic, partition, &mut created))
                 .collect();
             sources.push(files?);
         }
-        let control = PartitionFile::open(root, CONTROL_TOPIC, 0)?;
-        let bus = Self {
+        let control = PartitionFile::open(root, CONTROL_TOPIC, 0, &mut created)?;
+        created.keep();
+        Ok(Self {
             sources,
             control,
             bytes: 0,
-        };
-        if fresh {
-            for partition in bus.sources.iter().flatten().chain([&bus.control]) {
-                let length = partition.file.get_ref().metadata();
-                let length = length.map_err(|error| GenerateError::io(&partition.path, error))?.len();
-                if length > 0 {
-                    return Err(GenerateError::NotEmpty {
-                        path: partition.path.clone(),
-                    });
-                }
-            }
-        }
-        Ok(bus)
+        })
     }
 
     /// Appends a line to partition `partition`, modulo the number of partitions, of source topic `topic`.

@@ -371,3 +371,34 @@ fn a_tape_of_any_decimals_has_exact_or_given_quote_amounts() {
         "line 1, column 3 (quantity): more than 0 decimals"
     );
 }
+
+#[test]
+fn a_refused_bus_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = folder.path().join("a/bus");
+    // A file is where the last folder must be.
+    fs::create_dir_all(&bus).unwrap();
+    fs::write(bus.join("softstake.control"), "").unwrap();
+    write(&bus, &small(), 0..1, &mut |_| ()).unwrap_err();
+    let left: Vec<_> = fs::read_dir(&bus)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["softstake.control"]);
+
+    // An older bus with fewer partitions gets no more of them.
+    let older = folder.path().join("older");
+    write(
+        &older,
+        &Synthetic {
+            partitions: 1,
+            ..small()
+        },
+        0..1,
+        &mut |_| (),
+    )
+    .unwrap();
+    let before = files(&older);
+    write(&older, &small(), 0..1, &mut |_| ()).unwrap_err();
+    assert_eq!(files(&older), before);
+}

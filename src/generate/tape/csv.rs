@@ -1,4 +1,4 @@
-//! Reading a tape: public aggregate trades as comma-separated values.
+//! Reading a tape: public trades, or aggregate trades, as comma-separated values.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -58,7 +58,9 @@ impl PlainDecimal {
 pub(super) struct TapeRow {
     /// Line of the file, from 1.
     pub(super) line: u64,
-    /// Number of the aggregate trade.
+    /// The columns of its file.
+    pub(super) columns: &'static Columns,
+    /// Number of the trade, or of the aggregate trade.
     pub(super) id: u64,
     /// Quote coins per base coin.
     pub(super) price: PlainDecimal,
@@ -74,43 +76,124 @@ pub(super) struct TapeRow {
     pub(super) buyer_is_maker: bool,
 }
 
-const COLUMNS: [&str; 8] = [
-    "id",
-    "price",
-    "quantity",
-    "first id",
-    "last id",
-    "time",
-    "buyer is maker",
-    "best match",
-];
+/// The columns of one of the files that a public exchange offers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    names: &'static [&'static str],
+    pub(super) time: usize,
+    buyer_is_maker: usize,
+    /// The first and the last trade of an aggregate.
+    trades: Option<[usize; 2]>,
+    /// Price times quantity, which is computed here anyway.
+    quote: Option<usize>,
+    best_match: Option<usize>,
+}
 
-/// Number and name of a column.
-pub(super) fn column(index: usize) -> String {
-    match COLUMNS.get(index) {
-        Some(name) => format!("{} ({name})", index + 1),
-        None => (index + 1).to_string(),
+/// Where all files have the price and the quantity.
+pub(super) const PRICE: usize = 1;
+pub(super) const QUANTITY: usize = 2;
+
+const SPOT_AGGREGATES: Columns = Columns {
+    names: &[
+        "id",
+        "price",
+        "quantity",
+        "first id",
+        "last id",
+        "time",
+        "buyer is maker",
+        "best match",
+    ],
+    time: 5,
+    buyer_is_maker: 6,
+    trades: Some([3, 4]),
+    quote: None,
+    best_match: Some(7),
+};
+const FUTURES_AGGREGATES: Columns = Columns {
+    names: &[
+        "id",
+        "price",
+        "quantity",
+        "first id",
+        "last id",
+        "time",
+        "buyer is maker",
+    ],
+    best_match: None,
+    ..SPOT_AGGREGATES
+};
+const SPOT_TRADES: Columns = Columns {
+    names: &[
+        "id",
+        "price",
+        "quantity",
+        "quote quantity",
+        "time",
+        "buyer is maker",
+        "best match",
+    ],
+    time: 4,
+    buyer_is_maker: 5,
+    trades: None,
+    quote: Some(3),
+    best_match: Some(6),
+};
+const FUTURES_TRADES: Columns = Columns {
+    names: &["id", "price", "quantity", "quote quantity", "time", "buyer is maker"],
+    best_match: None,
+    ..SPOT_TRADES
+};
+
+impl Columns {
+    /// The columns of a file with this row.
+    fn of(fields: &[&str]) -> Result<&'static Self, RowError> {
+        match fields.len() {
+            8 => Ok(&SPOT_AGGREGATES),
+            7 if flag(fields[SPOT_TRADES.buyer_is_maker]).is_some() => Ok(&SPOT_TRADES),
+            7 => Ok(&FUTURES_AGGREGATES),
+            6 => Ok(&FUTURES_TRADES),
+            count => {
+                let reason = format!("the row has {count} columns; trades have 6 or 7, aggregate trades 7 or 8");
+                Err((count.saturating_sub(1), reason))
+            }
+        }
+    }
+
+    /// Number and name of a column.
+    pub(super) fn name(&self, index: usize) -> String {
+        match self.names.get(index) {
+            Some(name) => format!("{} ({name})", index + 1),
+            None => (index + 1).to_string(),
+        }
     }
 }
 
-/// Reads all rows. Blank lines, a byte order mark and a first line with the names of the columns are skipped.
+/// Reads all rows. Blank lines, a byte order mark and a first line with the names of the columns are skipped. The first row tells which columns
+/// the file has.
 ///
 /// By hand: the format has no quotes, and errors name the line, which the `csv` crate counts wrongly after a blank line.
 pub(super) fn read_rows(csv: impl Read) -> Result<Vec<TapeRow>, GenerateError> {
-    let mut rows = Vec::new();
+    let mut rows: Vec<TapeRow> = Vec::new();
     for (line, text) in (1_u64..).zip(BufReader::new(csv).lines()) {
         let text = text.map_err(GenerateError::Read)?;
         let text = text.trim_start_matches('\u{feff}');
         // Newer files begin with the names of the columns.
         let names_columns = line == 1 && text.starts_with(|first: char| first.is_ascii_alphabetic());
-        if !text.trim().is_empty() && !names_columns {
-            let row = read_row(line, text.trim_end());
-            rows.push(row.map_err(|(index, reason)| GenerateError::Row {
-                line,
-                column: column(index),
-                reason,
-            })?);
+        if text.trim().is_empty() || names_columns {
+            continue;
         }
+        let fields: Vec<&str> = text.trim_end().split(',').collect();
+        let columns = match rows.first() {
+            Some(first) => Ok(first.columns),
+            None => Columns::of(&fields),
+        };
+        let row = columns.and_then(|columns| read_row(line, &fields, columns));
+        rows.push(row.map_err(|(index, reason)| GenerateError::Row {
+            line,
+            column: columns_or_numbers(&rows, &fields, index),
+            reason,
+        })?);
     }
     Ok(rows)
 }
@@ -118,11 +201,39 @@ pub(super) fn read_rows(csv: impl Read) -> Result<Vec<TapeRow>, GenerateError> {
 /// A malformed row: the index of the column, and the reason.
 pub(super) type RowError = (usize, String);
 
-fn read_row(line: u64, text: &str) -> Result<TapeRow, RowError> {
-    let fields: Vec<&str> = text.split(',').collect();
-    if fields.len() != COLUMNS.len() {
-        let reason = format!("the row has {} columns, not {}", fields.len(), COLUMNS.len());
-        return Err((fields.len().min(COLUMNS.len()) - 1, reason));
+/// Number and name of a column, for an error.
+fn columns_or_numbers(rows: &[TapeRow], fields: &[&str], index: usize) -> String {
+    let columns = rows
+        .first()
+        .map(|first| first.columns)
+        .or_else(|| Columns::of(fields).ok());
+    columns.map_or_else(|| (index + 1).to_string(), |columns| columns.name(index))
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text {
+        "True" | "true" => Some(true),
+        "False" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A time in milliseconds since 1970. Newer files have microseconds, which are cut: no year below 5138 has that many milliseconds.
+fn time_ms(text: &str) -> Option<i64> {
+    let number = text.parse::<u64>().ok().filter(|_| !text.starts_with('+'))?;
+    let ms = if number < 100_000_000_000_000 {
+        number
+    } else {
+        number / 1_000
+    };
+    // A timestamp holds years up to 9999.
+    i64::try_from(ms).ok().filter(|&ms| ms < 253_402_300_800_000)
+}
+
+fn read_row(line: u64, fields: &[&str], columns: &'static Columns) -> Result<TapeRow, RowError> {
+    if fields.len() != columns.names.len() {
+        let reason = format!("the row has {} columns, not {}", fields.len(), columns.names.len());
+        return Err((fields.len().min(columns.names.len()) - 1, reason));
     }
     let whole = |index: usize| {
         let text = fields[index];
@@ -130,33 +241,37 @@ fn read_row(line: u64, text: &str) -> Result<TapeRow, RowError> {
         number.ok_or_else(|| (index, format!("\"{text}\" is not a whole number")))
     };
     let decimal = |index: usize| PlainDecimal::parse(fields[index]).map_err(|reason| (index, reason));
-    let flag = |index: usize| match fields[index] {
-        "True" | "true" => Ok(true),
-        "False" | "false" => Ok(false),
-        other => Err((index, format!("\"{other}\" is neither True nor False"))),
+    let flag = |index: usize| {
+        let text = fields[index];
+        flag(text).ok_or_else(|| (index, format!("\"{text}\" is neither True nor False")))
     };
-    let (first, last) = (whole(3)?, whole(4)?);
-    if last < first {
-        return Err((4, format!("{last} is less than the first id, {first}")));
+    if let Some([first, last]) = columns.trades
+        && whole(last)? < whole(first)?
+    {
+        return Err((
+            last,
+            format!("{} is less than the first id, {}", fields[last], fields[first]),
+        ));
     }
-    // A timestamp holds years up to 9999.
-    let time_ms = i64::try_from(whole(5)?).ok();
-    let time_ms = time_ms.filter(|&time| time < 253_402_300_800_000);
-    let row = TapeRow {
+    columns.quote.map(decimal).transpose()?;
+    columns.best_match.map(flag).transpose()?;
+    Ok(TapeRow {
         line,
+        columns,
         id: whole(0)?,
-        price: decimal(1)?,
-        price_text: fields[1].into(),
-        quantity: decimal(2)?,
-        quantity_text: fields[2].into(),
-        time_ms: time_ms.ok_or_else(|| {
-            let reason = format!("{} is no time in milliseconds since 1970", fields[5]);
-            (5, reason)
+        price: decimal(PRICE)?,
+        price_text: fields[PRICE].into(),
+        quantity: decimal(QUANTITY)?,
+        quantity_text: fields[QUANTITY].into(),
+        time_ms: time_ms(fields[columns.time]).ok_or_else(|| {
+            let reason = format!(
+                "{} is no time in milliseconds or microseconds since 1970",
+                fields[columns.time]
+            );
+            (columns.time, reason)
         })?,
-        buyer_is_maker: flag(6)?,
-    };
-    flag(7)?;
-    Ok(row)
+        buyer_is_maker: flag(columns.buyer_is_maker)?,
+    })
 }
 
 #[cfg(test)]
@@ -195,7 +310,7 @@ mod tests {
             ("23.00000000", "", "column 3 (quantity)"),
             ("15373518,1570", "1,1570", "column 5 (last id)"),
             ("1570752011620", "1570752011620.5", "column 6 (time)"),
-            ("1570752011620", "9570752011620000", "column 6 (time)"),
+            ("1570752011620", "957075201162000000", "column 6 (time)"),
             ("True,True", "yes,True", "column 7 (buyer is maker)"),
             (",True,True", ",True", "column 7 (buyer is maker)"),
             ("True,True", "True,True,True", "column 8 (best match)"),
@@ -205,5 +320,54 @@ mod tests {
             let error = read_rows(text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(&format!("line 2, {expected}: ")), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn each_file_that_is_offered_today_is_read() {
+        for (name, text) in [
+            // Spot aggregates since 2025: microseconds.
+            (
+                "aggTrades",
+                "3358,0.00141342,23.00000000,15373518,15373519,1736899200123456,true,true",
+            ),
+            (
+                "futures aggTrades",
+                "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n\
+                 3358,0.00141342,23,15373518,15373519,1736899200123,true",
+            ),
+            (
+                "trades",
+                "3358,0.00141342,23.00000000,0.03250866,1736899200123456,True,True",
+            ),
+            (
+                "futures trades",
+                "id,price,qty,quote_qty,time,is_buyer_maker\n3358,0.00141342,23,0.03250866,1736899200123,true",
+            ),
+        ] {
+            let rows = read_rows(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let [row] = rows.as_slice() else {
+                panic!("{name}: {rows:?}")
+            };
+            assert_eq!(
+                (row.id, row.time_ms, row.buyer_is_maker),
+                (3_358, 1_736_899_200_123, true),
+                "{name}"
+            );
+            assert_eq!((&*row.price_text, row.quantity.digits), ("0.00141342", 23), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_rows_have_the_columns_of_the_first() {
+        let other = "3358,0.00141342,23,0.03250866,1736899200123,true";
+        let error = read_rows(format!("{GOOD}\n{other}").as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "line 2, column 6 (time): the row has 6 columns, not 8");
+        let error = read_rows(&b"a,b\n1,2"[..]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "line 2, column 2: the row has 2 columns; trades have 6 or 7, aggregate trades 7 or 8"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::generate::draws::{Draws, Purpose, Streams};
 use crate::generate::error::GenerateError;
-use crate::generate::tape::csv::{TapeRow, column};
+use crate::generate::tape::csv::TapeRow;
 use crate::generate::tape::settings::Tape;
 use crate::generate::tape::sides::Sides;
 use crate::generate::text::{DAY_MS, power_of_ten};
@@ -28,11 +28,11 @@ impl<'a> TapePlan<'a> {
         for row in &rows {
             let reject = |index: usize, reason: &str| GenerateError::Row {
                 line: row.line,
-                column: column(index),
+                column: row.columns.name(index),
                 reason: reason.to_owned(),
             };
             if row.time_ms < anchor_ms {
-                return Err(reject(5, "the time is before the day of the first row"));
+                return Err(reject(row.columns.time, "the time is before the day of the first row"));
             }
             let sides = Sides::of(tape, row).map_err(|(index, reason)| reject(index, &reason))?;
             sum[0] += sides.base;

@@ -1,6 +1,6 @@
 //! The two amounts of a trade.
 
-use crate::generate::tape::csv::{RowError, TapeRow};
+use crate::generate::tape::csv::{PRICE, QUANTITY, RowError, TapeRow};
 use crate::generate::tape::settings::Tape;
 use crate::generate::text::power_of_ten;
 
@@ -20,12 +20,12 @@ impl Sides {
         let most = power_of_ten(30);
         let Some(finer) = tape.base_decimals.checked_sub(quantity.scale) else {
             let reason = format!("more than {} decimals", tape.base_decimals);
-            return Err((2, reason));
+            return Err((QUANTITY, reason));
         };
         let base = quantity.digits.checked_mul(power_of_ten(finer.into()));
         let base = base.filter(|&base| base <= most);
-        let base = base.ok_or((2, "more than 10^30 units".to_owned()))?;
-        let too_large = || (1, "price times quantity is too large".to_owned());
+        let base = base.ok_or((QUANTITY, "more than 10^30 units".to_owned()))?;
+        let too_large = || (PRICE, "price times quantity is too large".to_owned());
         let product = price.digits.checked_mul(quantity.digits).ok_or_else(too_large)?;
         let scale = u32::from(price.scale) + u32::from(quantity.scale);
         let decimals = u32::from(tape.quote_decimals);

@@ -260,17 +260,17 @@ impl Subtotal {
     }
 }
 
-/// How the pot is split: `P = commission + (N - carried_in)`, in units. Part of the coordinator's state: the order of the
+/// How the pool is split: `P = commission + (N - carried_in)`, in units. Part of the coordinator's state: the order of the
 /// fields is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// The exchange's share.
     pub commission: U512,
-    /// N of the contract: the amount to share among the accounts.
+    /// N of the contract, the pot: the amount to share among the accounts.
     pub to_share: U512,
 }
 
-/// Splits the pot of an epoch in `pool` mode.
+/// Splits the pool of an epoch in `pool` mode into the commission and the pot, N.
 ///
 /// # Errors
 /// An overflow, which no accepted input comes near.

@@ -159,7 +159,7 @@ struct ClosingEpoch {
     cut: Option<Offsets>,
     /// By ledger partition.
     subtotals: BTreeMap<u32, Subtotal>,
-    /// The sum of the subtotals, and the split of the pot.
+    /// The sum of the subtotals, and the split of the pool.
     total: Option<(Subtotal, Split)>,
     /// By ledger partition.
     receipts: BTreeMap<u32, (Emitted, Hash)>,

@@ -18,7 +18,7 @@ use crate::core::values::time::timestamp;
 
 /// A step of an epoch towards its seal.
 enum SealStep {
-    /// The pot is split: the total goes to every ledger partition.
+    /// The pool is split: the total goes to every ledger partition.
     Total(Notice),
     /// The record of the seal.
     Seal(Vec<u8>),
@@ -120,7 +120,7 @@ impl ListedAsset {
         let closing = closing.ok_or(NotSealed::Incomplete)?;
         let is_complete = |count: usize| count == usize::try_from(partitions).unwrap_or(usize::MAX);
         if closing.total.is_none() && is_complete(closing.subtotals.len()) {
-            self.split_pot(at).map(SealStep::Total)
+            self.split_pool(at).map(SealStep::Total)
         } else if closing.total.is_some() && is_complete(closing.receipts.len()) {
             self.seal(at.epoch()).map(SealStep::Seal)
         } else {
@@ -132,8 +132,8 @@ impl ListedAsset {
         in_force(&self.programmes, epoch).ok_or_else(|| impossible("an epoch without a programme"))
     }
 
-    /// Splits the pot, with all subtotals in.
-    fn split_pot(&mut self, at: AssetEpoch) -> Result<Notice, NotSealed> {
+    /// Splits the pool, with all subtotals in.
+    fn split_pool(&mut self, at: AssetEpoch) -> Result<Notice, NotSealed> {
         let programme = self.programme(at.epoch())?;
         let (mode, commission_rate) = (programme.mode, programme.commission_rate);
         let (carried, withheld) = (self.carried, self.withheld);
@@ -155,7 +155,7 @@ impl ListedAsset {
             Mode::Pool => settle::split(closing.pool, commission_rate, carried)?,
             Mode::Apr { .. } => Split::default(),
         };
-        // Conservation, where the pot is split: its parts are the amounts that came in.
+        // Conservation, where the pool is split: its parts are the amounts that came in.
         if mode == Mode::Pool && closing.pool.checked_add(carried) != split.commission.checked_add(split.to_share) {
             return Err(NotSealed::Alarm(format!(
                 "{} and {carried} units were split into {split:?}",

@@ -7,7 +7,7 @@ use crate::generate::json::Json;
 use crate::generate::tape::plan::TapePlan;
 use crate::generate::text::{DAY_MS, decimal, power_of_ten, timestamp};
 
-/// Writes the listings. The base asset shares a pot. The quote asset pays a rate to accounts that enrolled, and another
+/// Writes the listings. The base asset shares a pool. The quote asset pays a rate to accounts that enrolled, and another
 /// rate from the second day on. Returns the number of records.
 pub(super) fn listings(plan: &TapePlan, bus: &mut BusWriter) -> Result<u64, GenerateError> {
     let mut draws = plan.draws(0);

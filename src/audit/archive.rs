@@ -51,6 +51,21 @@ pub enum ArchiveError {
     NotEmpty { path: PathBuf },
     #[error("the archive is of bus {archived}, but this bus is {given}; name another folder")]
     OtherBus { archived: String, given: String },
+    /// A topic was asked for that the bus does not have.
+    #[error("there is no {topic} on the bus")]
+    NoTopic { topic: Topic },
+    /// A bound was given for a partition that is not archived.
+    #[error("there is no {partition} among the topics to archive: correct the partition of --to")]
+    NoPartition { partition: TopicPartition },
+    #[error("{partition} ends at offset {end} on the bus: it has no records up to offset {to}")]
+    Short {
+        partition: TopicPartition,
+        end: Offset,
+        /// The bound that was given.
+        to: Offset,
+    },
+    #[error("there is no record on the bus")]
+    NoRecords,
     /// The bus has fewer records than the archive.
     #[error(
         "{partition} ends at offset {end} on the bus, but at {archived} in the archive: records were deleted from the bus, or the bus is new; \
@@ -86,6 +101,7 @@ pub fn archive(
     scope: &ArchivedScope,
     mut done: impl FnMut(u64),
 ) -> Result<Copied, ArchiveError> {
+    check_scope(bus, scope)?;
     std::fs::create_dir_all(path).map_err(FileError::io("make", path))?;
     let (finished, progress) = (path.join(manifest::NAME), path.join(PROGRESS));
     let mut manifest = open_manifest(bus, &finished, &progress)?;
@@ -106,6 +122,34 @@ pub fn archive(
         }
         _ => Ok(copied),
     }
+}
+
+/// Checks that the bus has what is to be archived.
+fn check_scope(bus: &dyn Log, scope: &ArchivedScope) -> Result<(), ArchiveError> {
+    for topic in &scope.topics {
+        if bus.partitions(*topic)?.is_empty() {
+            return Err(ArchiveError::NoTopic { topic: *topic });
+        }
+    }
+    for (partition, to) in &scope.to {
+        let partition = *partition;
+        if !scope.has(partition.topic) || !bus.partitions(partition.topic)?.contains(&partition.partition) {
+            return Err(ArchiveError::NoPartition { partition });
+        }
+        let end = bus.readable_end(partition)?;
+        if *to > end {
+            let to = *to;
+            return Err(ArchiveError::Short { partition, end, to });
+        }
+    }
+    for topic in Topic::ALL.into_iter().filter(|topic| scope.has(*topic)) {
+        for number in bus.partitions(topic)? {
+            if bus.readable_end(topic.partition(number))? > Offset::START {
+                return Ok(());
+            }
+        }
+    }
+    Err(ArchiveError::NoRecords)
 }
 
 /// The manifest of an unfinished copy, of the archive, or a new one.

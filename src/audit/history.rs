@@ -7,7 +7,7 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::{AssetTerms, Programme, in_force};
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// A listed asset.
 #[derive(Debug, Clone)]
@@ -59,6 +59,19 @@ impl History {
     pub fn asset(&self, asset: Asset) -> Option<(u16, &AssetHistory)> {
         let number = self.assets.iter().position(|listed| listed.terms.asset == asset)?;
         Some((u16::try_from(number).ok()?, self.assets.get(number)?))
+    }
+
+    /// The names of all assets.
+    pub fn listed(&self) -> impl Iterator<Item = Asset> {
+        self.assets.iter().map(|listed| listed.terms.asset)
+    }
+
+    /// The oldest epoch of an asset without a recorded cut.
+    #[must_use]
+    pub fn oldest_uncut(&self, number: u16) -> Epoch {
+        let of_asset = |at: &&AssetEpoch| at.number() == number;
+        let newest = self.cuts.keys().rev().find(of_asset);
+        newest.map_or(Epoch::FIRST, |at| at.epoch().saturating_add(1))
     }
 
     /// The name of an asset.

@@ -3,6 +3,7 @@
 //! Each line uses only the lines before it:
 //!
 //! - [`error`]: why an audit cannot be done.
+//! - [`asked`]: whether the deployment has the assets and epochs that a command is asked for.
 //! - Reading the log: [`point_in_time`] finds a consistent cut through a running deployment, [`history`] collects the listings and cuts from the
 //!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records. [`read_counter`] counts what is read,
 //!   [`record_fields`] compares two records.
@@ -12,6 +13,7 @@
 //!   the topics.
 
 pub mod archive;
+pub mod asked;
 pub mod balances;
 pub mod error;
 pub mod explain;

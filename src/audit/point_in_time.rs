@@ -145,7 +145,7 @@ fn source_positions(bus: &dyn Log, is_deployed: bool) -> Result<BTreeMap<TopicPa
     Ok(positions)
 }
 
-fn read_decisions(bus: &dyn Log) -> Result<Vec<Decision>, AuditError> {
+pub(crate) fn read_decisions(bus: &dyn Log) -> Result<Vec<Decision>, AuditError> {
     let mut decisions = Vec::new();
     let end = bus.readable_end(DECISIONS)?;
     scan_range(bus, DECISIONS, &Mark::default(), end, |record| {

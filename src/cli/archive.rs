@@ -1,5 +1,6 @@
 //! `softstake archive`: copies topics into a folder. An auditor needs that folder and the program, and nothing else.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,13 +8,14 @@ use clap::Args;
 use crate::audit::archive::{ArchiveError, archive};
 use crate::bus::archive::ArchiveBus;
 use crate::bus::archive::manifest::ArchivedScope;
-use crate::bus::{Topic, TopicPartition};
+use crate::bus::{OpenError, Topic, TopicPartition};
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::progress;
 use crate::cli::table::counted;
 use crate::core::values::offset::Offset;
+use crate::core::values::similar::meant;
 
 /// Copy topics into an archive, or add new records to it
 #[derive(Debug, Args)]
@@ -21,6 +23,7 @@ use crate::core::values::offset::Offset;
 An archive is read like a bus, by its folder: `softstake reconcile --bus dir:archive`. archive.json holds the SHA-256 of \
 each file, which is checked when the file is read. Run the command again to add new records; after a kill it continues. \
 Softstake may work on the bus meanwhile.
+Exit status: 3 if the bus has no record, or lacks a topic, partition or offset that was asked for.
 
 Example:
   softstake archive --bus kafka --out archive
@@ -47,16 +50,24 @@ pub(super) struct Archive {
 
 fn topic(name: &str) -> Result<Topic, String> {
     Topic::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Topic::ALL.iter().map(|topic| topic.name()).collect();
-        format!("not a topic of Softstake; the topics are: {}", names.join(", "))
+        let names = Topic::ALL.map(Topic::name);
+        match meant(name, names) {
+            Some(meant) => format!("not a topic of Softstake; did you mean {meant}?"),
+            None => format!("not a topic of Softstake; the topics are: {}", names.join(", ")),
+        }
     })
 }
 
 fn bound(text: &str) -> Result<(TopicPartition, Offset), String> {
-    let parsed = text
+    let parts = text
         .split_once('=')
-        .and_then(|(partition, offset)| Some((TopicPartition::parse(partition)?, offset.parse().ok()?)));
-    parsed.ok_or_else(|| "it has to be like exchange.trades:0=1000".into())
+        .and_then(|(partition, offset)| Some((partition.rsplit_once(':')?, offset)));
+    let form = || "it has to be like exchange.trades:0=1000".to_owned();
+    let ((name, partition), offset) = parts.ok_or_else(form)?;
+    let topic = topic(name).map_err(|why| format!("{name} is {why}"))?;
+    let partition = partition.parse().map_err(|_| form())?;
+    let offset = offset.parse().map_err(|_| form())?;
+    Ok((topic.partition(partition), offset))
 }
 
 impl Archive {
@@ -69,11 +80,17 @@ impl Archive {
     }
 
     fn copy(&self, path: &Path, out: &mut Output<'_>) -> Outcome {
+        let mut to = BTreeMap::new();
+        for (partition, offset) in &self.to {
+            if to.insert(*partition, *offset).is_some() {
+                return Err(Failure::Usage(format!("--to is given twice for {partition}")));
+            }
+        }
         let bus = self.bus.open()?;
         let scope = ArchivedScope {
             topics: self.topics.iter().copied().collect(),
             with_ledger: self.with_ledger,
-            to: self.to.iter().copied().collect(),
+            to,
         };
         let bar = progress::bar("records", 0);
         let copied = archive(bus.as_ref(), path, &scope, |records| {
@@ -93,7 +110,12 @@ impl Archive {
 }
 
 fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
-    let archive = ArchiveBus::open(path)?;
+    let archive = ArchiveBus::open(path).map_err(|error| match error {
+        OpenError::Missing { path } => {
+            Failure::Usage(format!("there is no archive at {}: correct --check", path.display()))
+        }
+        error => error.into(),
+    })?;
     let (files, records) = archive.check()?;
     let manifest = archive.manifest();
     write_line!(
@@ -118,6 +140,10 @@ impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
             error @ (ArchiveError::OtherBus { .. } | ArchiveError::NotEmpty { .. }) => Self::Usage(error.to_string()),
+            error @ (ArchiveError::NoTopic { .. }
+            | ArchiveError::NoPartition { .. }
+            | ArchiveError::Short { .. }
+            | ArchiveError::NoRecords) => Self::Absent(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }

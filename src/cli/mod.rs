@@ -14,6 +14,7 @@ mod input;
 mod listing_file;
 mod logging;
 mod message;
+mod missing;
 mod outcome;
 mod output;
 mod private;
@@ -61,8 +62,8 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Settings come from softstake.toml, SOFTSTAKE_* variables and flags; each overrides the one before. \
 `softstake check --config` shows the settings in force.
-Exit status: 0 success, 1 a check or the command failed, 2 wrong usage or configuration, 3 nothing is known of what was \
-asked for.
+Exit status: 0 success, 1 a check or the command failed, 2 wrong usage or configuration, 3 what was asked for, or a part \
+of it, is not there.
 
 Example:
   softstake demo";

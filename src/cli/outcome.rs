@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::audit::asked::AskedError;
 use crate::bus::{AdminError, CommitError, FileError, OpenError, ReadError};
 use crate::cli::message::message;
 use crate::config::ConfigError;
@@ -18,7 +19,7 @@ pub(super) enum Failure {
     Usage(String),
     /// The command failed. Status 1.
     Failed(String),
-    /// What was asked for is not there. Status 3.
+    /// What was asked for, or a part of it, is not there. Status 3.
     Absent(String),
     /// A check found problems, and has reported them. Status 1.
     Found,
@@ -54,6 +55,15 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<AskedError> for Failure {
+    fn from(error: AskedError) -> Self {
+        match error {
+            AskedError::Inverted { .. } => Self::Usage(error.to_string()),
+            _ => Self::Absent(error.to_string()),
+        }
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
@@ -85,6 +95,7 @@ impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Open(error) => error.into(),
+            AdminError::NoRecords { .. } => Self::Absent(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::audit::asked::{Asked, EpochProgress, Inventory};
 use crate::audit::proof::{Proof, ProofError, prove};
 use crate::bus::Log;
 use crate::cli::flags::PayoutFlags;
@@ -15,6 +16,7 @@ use crate::cli::output::{Output, write_line};
 #[command(after_help = "\
 The file and the root are enough to verify the payout, with `softstake verify` or without Softstake: \
 examples/verify_proof.py is a second verifier in a few lines of Python.
+Exit status: 3 if the asset is not listed, the epoch is not sealed, or the account was paid nothing.
 
 Example:
   softstake prove ATOM 12 u-0042 --bus dir:bus --out proof.json")]
@@ -31,7 +33,12 @@ impl Prove {
         let PayoutFlags {
             asset, epoch, account, ..
         } = &self.payout;
-        let read = |bus: &dyn Log| Ok(prove(bus, *asset, *epoch, account.as_str())?);
+        let read = |bus: &dyn Log| {
+            let asked = Asked::epoch(Some(*asset), Some(*epoch));
+            let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
+            resolved.check()?;
+            Ok(prove(bus, *asset, *epoch, account.as_str())?)
+        };
         let proof = self.payout.bus.read(read)?;
         let Some(path) = &self.out else {
             return out.json(&proof);
@@ -59,6 +66,9 @@ pub(super) fn proven(proof: &Proof, out: &mut Output<'_>) -> Outcome {
 
 impl From<ProofError> for Failure {
     fn from(error: ProofError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            ProofError::NotSealed { .. } | ProofError::NotPaid { .. } => Self::Absent(error.to_string()),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }

@@ -6,8 +6,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::audit::asked::{Asked, AskedError, EpochProgress, Inventory, check_listed};
 use crate::cli::flags::{DeploymentFlags, account};
-use crate::cli::outcome::Outcome;
+use crate::cli::missing;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::scratch::Scratch;
 use crate::cli::table::{TextTable, count, short_root};
@@ -15,11 +17,13 @@ use crate::cli::{bus, records};
 use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
-use crate::deployment::account::{AssetHolding, read_account};
+use crate::deployment::account::{AccountHoldings, AssetHolding, read_account};
 
 /// Look up an account, its distributions, or an asset's epochs
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Exit status: 3 if the asset is not listed, or nothing is known of the account or the asset.
+
 Example:
   softstake query distributions alice --bus dir:bus")]
 pub(super) struct Query {
@@ -90,13 +94,28 @@ impl Query {
                 json,
             } => {
                 let loaded = deployment.load()?;
-                let mut balances = read_account(loaded.state()?, name, Scratch::new("query")?.path())?;
+                let AccountHoldings {
+                    listed,
+                    holdings: mut balances,
+                } = read_account(loaded.state()?, name, Scratch::new("query")?.path())?;
+                match asset {
+                    Some(asset) => check_listed(*asset, listed)?,
+                    None if listed.is_empty() => return Err(AskedError::NoAssets.into()),
+                    None => {}
+                }
                 balances.retain(|balance| asset.is_none_or(|asset| asset.as_str() == balance.asset));
                 if *json {
-                    out.json(&json!({ "account": name.as_str(), "assets": balances }))
+                    out.json(&json!({ "account": name.as_str(), "assets": balances }))?;
                 } else {
-                    show_account(name.as_str(), &balances, out)
+                    show_account(name.as_str(), &balances, out)?;
                 }
+                if balances.is_empty() {
+                    return Err(Failure::Absent(format!(
+                        "{name} has no balance of {}, as of the newest persisted state",
+                        asset.map_or_else(|| "a listed asset".into(), |asset| asset.to_string())
+                    )));
+                }
+                Ok(())
             }
             AccountOrEpochs::Distributions {
                 name,
@@ -122,6 +141,9 @@ fn distributions(
 ) -> Outcome {
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
+    if let Some(asset) = asset {
+        Inventory::read(&bus)?.check_asset(asset)?;
+    }
     let of_asset = |given: Asset| asset.is_none_or(|asset| asset == given);
     // The seals are read second: an epoch that is sealed then had its distributions before.
     let mut found =
@@ -138,23 +160,34 @@ fn distributions(
     });
     let rows: Vec<_> = rows.collect();
     if json {
-        out.json(&rows)
+        out.json(&rows)?;
     } else {
-        show_distributions(name, &rows, out)
+        show_distributions(&rows, out)?;
     }
+    if rows.is_empty() {
+        return Err(Failure::Absent(format!(
+            "there is no distribution to {name}{}",
+            asset.map_or_else(String::new, |asset| format!(" of {asset}"))
+        )));
+    }
+    Ok(())
 }
 
 fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut Output<'_>) -> Outcome {
     let loaded = deployment.load()?;
     let bus = bus::read_only_directory(loaded.bus()?)?;
+    let asked = Asked::epoch(Some(asset), None);
+    let resolved = Inventory::read(&bus)?.resolve(asked, EpochProgress::Sealed)?;
     let name = asset.as_str();
     let mut seals = records::all::<Seal>(&bus, Some(name), |seal| seal.asset == asset)?;
     seals.sort_by_key(|seal| seal.epoch);
     if json {
-        out.json(&seals)
+        out.json(&seals)?;
     } else {
-        show_epochs(name, &seals, out)
+        missing::show(resolved.missing(), out)?;
+        show_epochs(&seals, out)?;
     }
+    Ok(resolved.check()?)
 }
 
 /// A distribution, and whether it may be paid.
@@ -168,10 +201,7 @@ struct QueriedDistribution<'a> {
 
 fn show_account(name: &str, balances: &[AssetHolding], out: &mut Output<'_>) -> Outcome {
     if balances.is_empty() {
-        return write_line!(
-            out,
-            "{name} has no balance of a listed asset, as of the newest persisted state."
-        );
+        return Ok(());
     }
     write_line!(out, "{name}, as of the newest persisted state")?;
     let mut table = TextTable::new(&["asset", ">balance", ">withheld"]);
@@ -204,9 +234,9 @@ fn show_account(name: &str, balances: &[AssetHolding], out: &mut Output<'_>) -> 
     Ok(())
 }
 
-fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut Output<'_>) -> Outcome {
+fn show_distributions(rows: &[QueriedDistribution<'_>], out: &mut Output<'_>) -> Outcome {
     if rows.is_empty() {
-        return write_line!(out, "There is no distribution to {}.", name);
+        return Ok(());
     }
     let columns = [
         "asset",
@@ -234,12 +264,13 @@ fn show_distributions(name: &str, rows: &[QueriedDistribution<'_>], out: &mut Ou
     table.write(out)
 }
 
-fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
+fn show_epochs(seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
     if seals.is_empty() {
-        return write_line!(out, "No epoch of {asset} is sealed.");
+        return Ok(());
     }
     let columns = [
         ">epoch",
+        "started",
         "ended",
         "mode",
         ">pool",
@@ -255,6 +286,7 @@ fn show_epochs(asset: &str, seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome
     for seal in seals {
         table.row([
             &*seal.epoch.to_string(),
+            &seal.epoch_start,
             &seal.epoch_end,
             &seal.mode,
             &seal.reward_pool,
@@ -300,11 +332,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text(|out| out.json(&rows[..]))).unwrap();
         assert_eq!(json[0]["amount"], "0.9007");
         assert_eq!(json[0]["sealed"], false);
-        let table = text(|out| show_distributions("alice", &rows, out));
+        let table = text(|out| show_distributions(&rows, out));
         assert!(table.contains("0.9007") && table.contains("not yet"), "{table}");
-        assert_eq!(
-            text(|out| show_distributions("bob", &[], out)),
-            "There is no distribution to bob.\n"
-        );
     }
 }

@@ -44,13 +44,12 @@ impl Verify {
         proof
             .verify(self.root.as_deref().unwrap_or(&proof.root))
             .map_err(wrong)?;
-        proven(&proof, out)?;
         if self.root.is_none() {
             write_line!(
                 out,
-                "No --root was given: the root above comes from the proof itself. Compare it with the root of the seal."
+                "No --root was given: the root below comes from the proof itself. Compare it with the root of the seal."
             )?;
         }
-        Ok(())
+        proven(&proof, out)
     }
 }

@@ -13,6 +13,7 @@ use crate::config::error::{ConfigError, DEFAULT_FILE, FILE_VARIABLE, Origin};
 use crate::config::key::Key;
 use crate::config::settings::Config;
 use crate::config::value::SettingValue;
+use crate::core::values::similar::meant;
 
 /// A configuration, and the origin of each value.
 #[derive(Debug, Clone, Default)]
@@ -185,10 +186,13 @@ impl Loaded {
             "if Kubernetes set it for a service of that name, set `enableServiceLinks: false` on the pod".into()
         } else {
             let known: Vec<_> = Key::ALL.into_iter().map(Key::variable).collect();
-            format!(
-                "unset it; the known variables are {FILE_VARIABLE}, {}",
-                known.join(", ")
-            )
+            match meant(name, known.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean {meant}? Otherwise unset it"),
+                None => format!(
+                    "unset it; the known variables are {FILE_VARIABLE}, {}",
+                    known.join(", ")
+                ),
+            }
         };
         let name = name.to_owned();
         Err(ConfigError::Unknown { origin, name, hint })
@@ -225,7 +229,10 @@ impl Loaded {
                     }
                     _ => {
                         let known: Vec<_> = Key::ALL.into_iter().map(Key::name).collect();
-                        let hint = format!("remove it; the known settings are {}", known.join(", "));
+                        let hint = match meant(&full, known.iter().copied()) {
+                            Some(meant) => format!("did you mean `{meant}`?"),
+                            None => format!("remove it; the known settings are {}", known.join(", ")),
+                        };
                         return Err(ConfigError::Unknown {
                             origin,
                             name: full,

@@ -11,6 +11,7 @@ use crate::core::contract::listing;
 use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::impossible;
 use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
 use crate::core::values::bucket::{Partitions, bucket};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::time::timestamp;
@@ -21,6 +22,15 @@ use crate::store::tables::AccountTable;
 use crate::store::{Store, row, tables};
 use crate::task::TaskError;
 use crate::task::fold::{FoldError, load_state};
+
+/// What an account holds, and of which assets it could hold something.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountHoldings {
+    /// All listed assets.
+    pub listed: Vec<Asset>,
+    /// An asset that the account never held is left out.
+    pub holdings: Vec<AssetHolding>,
+}
 
 /// What an account holds of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -49,12 +59,11 @@ pub struct OpenEpoch {
     pub balance_seconds: String,
 }
 
-/// What `account` holds, as of the newest persisted state; an asset that it never held is left out. RocksDB writes its own log to the folder
-/// `scratch`.
+/// What `account` holds, as of the newest persisted state. RocksDB writes its own log to the folder `scratch`.
 ///
 /// # Errors
 /// If the stores cannot be read.
-pub fn read_account(state: &Path, account: &AccountName<'_>, scratch: &Path) -> Result<Vec<AssetHolding>, TaskError> {
+pub fn read_account(state: &Path, account: &AccountName<'_>, scratch: &Path) -> Result<AccountHoldings, TaskError> {
     let resources = StoreResources::new(MemoryLimits {
         cache_bytes: 16 << 20,
         buffer_bytes: 4 << 20,
@@ -68,7 +77,7 @@ pub fn read_account(state: &Path, account: &AccountName<'_>, scratch: &Path) -> 
     )?;
     let coordinator: Option<Coordinator> = load_state(&coordinator, "the state of the coordinator")?;
     let Some(coordinator) = coordinator else {
-        return Ok(Vec::new());
+        return Ok(AccountHoldings::default());
     };
     let partitions = Partitions::new(coordinator.partitions()).map_err(|error| TaskError::Fault {
         at: FAULTS_AT.into(),
@@ -80,12 +89,13 @@ pub fn read_account(state: &Path, account: &AccountName<'_>, scratch: &Path) -> 
         &folder(state, StoreOwner::Accrue(partitions.of(bucket), layout)),
         StoreKind::Accrue,
     )?;
-    let mut holdings = Vec::new();
+    let mut found = AccountHoldings::default();
     for (number, listed) in (0u16..).zip(coordinator.assets()) {
+        found.listed.push(listed.terms.asset);
         let holding = asset_holding(&store, number, listed, bucket, account);
-        holdings.extend(holding.map_err(|error| error.at(FAULTS_AT))?);
+        found.holdings.extend(holding.map_err(|error| error.at(FAULTS_AT))?);
     }
-    Ok(holdings)
+    Ok(found)
 }
 
 /// Faults name this place.

@@ -14,6 +14,7 @@ use crate::bus::Log;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::{format_units_wide, parse_wide_units};
 
+use crate::audit::asked::check_listed;
 use crate::audit::balances::ledger_file::LedgerRow;
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
@@ -214,9 +215,7 @@ fn no_postings(account: &str) -> String {
 fn parse([account, asset, balance, time]: &[String; 4], history: &History) -> Result<ParsedRow, String> {
     AccountName::new(account).map_err(|error| format!("account: a name that {error}"))?;
     let name: Asset = asset.parse().map_err(|error| format!("asset: {error}"))?;
-    let (number, listed) = history
-        .asset(name)
-        .ok_or_else(|| format!("asset: {asset} is not listed"))?;
+    let (number, listed) = history.asset(name).ok_or_else(|| not_listed(name, history))?;
     let decimals = listed.terms.decimals;
     let (negative, digits) = balance
         .strip_prefix('-')
@@ -240,6 +239,11 @@ fn parse([account, asset, balance, time]: &[String; 4], history: &History) -> Re
         time_ms: time.get(),
         units: if negative { -units } else { units },
     })
+}
+
+fn not_listed(asset: Asset, history: &History) -> String {
+    let error = check_listed(asset, history.listed()).err();
+    format!("asset: {}", error.map_or_else(String::new, |error| error.to_string()))
 }
 
 /// The balances of accounts after each of their postings.

@@ -1,17 +1,23 @@
 //! Why there is no explanation.
 
+use crate::audit::asked::AskedError;
 use crate::audit::error::AuditError;
 use crate::bus::ReadError;
 use crate::core::fault::Fault;
+use crate::core::ingest::judge::MAX_EPOCHS_AHEAD;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    #[error("{0} is not listed; `softstake query epochs` shows the listed assets")]
-    NotListed(Asset),
-    #[error("epoch {0} is too far in the future")]
-    NoEpoch(Epoch),
+    #[error(transparent)]
+    Asked(#[from] AskedError),
+    /// No posting can lie in the epoch yet.
+    #[error(
+        "epoch {epoch} of {asset} is too far ahead: the oldest open epoch is {open}, and events are accepted up to epoch {}",
+        open.saturating_add(MAX_EPOCHS_AHEAD)
+    )]
+    NoEpoch { asset: Asset, epoch: Epoch, open: Epoch },
     #[error("no record names this account: {account}{}", waiting(*not_taken_in))]
     NoRecord {
         account: String,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use ethnum::I256;
 use ruint::aliases::U512;
 
+use crate::audit::asked::{AskedError, check_listed};
 use crate::audit::error::AuditError;
 use crate::audit::explain::account_trace::AccountTrace;
 use crate::audit::explain::error::ExplainError;
@@ -23,6 +24,7 @@ use crate::core::accrue::assess::Account;
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
 use crate::core::contract::event::Status;
 use crate::core::contract::listing::{Enrolment, Mode};
+use crate::core::ingest::judge::MAX_EPOCHS_AHEAD;
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::format_units_wide;
@@ -58,8 +60,14 @@ impl<'a> Explainer<'a> {
     /// # Errors
     /// If the asset is not listed, no record is about the account, or the bus no longer has the needed records.
     pub fn explain(&self, asset: Asset, epoch: Epoch, account: &AccountName<'_>) -> Result<Explanation, ExplainError> {
-        let (number, listed) = self.history.asset(asset).ok_or(ExplainError::NotListed(asset))?;
-        let at = AssetEpoch::new(number, epoch).map_err(|_| ExplainError::NoEpoch(epoch))?;
+        check_listed(asset, self.history.listed())?;
+        let (number, listed) = self.history.asset(asset).ok_or(AskedError::NoAssets)?;
+        let open = self.history.oldest_uncut(number);
+        let too_far = ExplainError::NoEpoch { asset, epoch, open };
+        let at = match AssetEpoch::new(number, epoch) {
+            Ok(at) if epoch <= open.saturating_add(MAX_EPOCHS_AHEAD) => at,
+            _ => return Err(too_far),
+        };
         let accounts = HashSet::from([account.as_str().to_owned()]);
         let trace = trace::read(self.bus, &self.point, &self.history, &accounts)?;
         let published = distributions(self.bus, &self.point, (asset, epoch, account.as_str()))?;

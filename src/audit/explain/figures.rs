@@ -63,7 +63,11 @@ impl ExplainInputs<'_> {
     pub(crate) fn figures(&self, at: AssetEpoch, account: &mut Account) -> Result<EpochFigures, ExplainError> {
         let (asset, epoch) = (self.asset, at.epoch());
         let settlement = self.history.settlement(at);
-        let settlement = settlement.ok_or(ExplainError::NoEpoch(epoch))?;
+        let settlement = settlement.ok_or_else(|| ExplainError::NoEpoch {
+            asset: self.asset,
+            epoch,
+            open: self.history.oldest_uncut(at.number()),
+        })?;
         let assessor = Assessor::new(&settlement)?;
         account.row = self.trace.row(at)?;
         let measure = assessor.measure(account)?;

@@ -120,6 +120,14 @@ impl Log for ArchiveBus {
     }
 
     fn partitions(&self, topic: Topic) -> Result<Vec<u32>, ReadError> {
+        let scope = &self.manifest.scope.topics;
+        // The ledger is never needed to read the others.
+        if topic != Topic::Ledger && !scope.is_empty() && !scope.contains(&topic) {
+            return Err(ReadError::NotArchived {
+                path: self.path.clone(),
+                topic,
+            });
+        }
         let all = topic.partition(0)..=topic.partition(u32::MAX);
         let found = self.manifest.partitions.range(all);
         Ok(found.map(|(partition, _)| partition.partition).collect())

@@ -1,4 +1,5 @@
 use std::io;
+use std::path::PathBuf;
 
 use crate::bus::error::broker::BrokerError;
 use crate::bus::error::file::FileError;
@@ -20,6 +21,9 @@ pub enum AdminError {
     },
     #[error("{partition} is missing: `softstake topics --create --source-partitions N` creates the topics")]
     NoPartition { partition: TopicPartition },
+    /// The directory has no input record.
+    #[error("there is no source or control record at {path}: correct --from")]
+    NoRecords { path: PathBuf },
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]

@@ -73,6 +73,9 @@ pub enum ReadError {
         offset: Offset,
         passed: Offset,
     },
+    /// The archive was made without the topic.
+    #[error("the archive at {path} was made without {topic}, which is needed here: make one with it")]
+    NotArchived { path: PathBuf, topic: Topic },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
@@ -120,7 +123,8 @@ impl ReadError {
             | Self::Retained { .. }
             | Self::Unread { .. }
             | Self::Position { .. }
-            | Self::OutOfOrder { .. } => Reaction::StopTask,
+            | Self::OutOfOrder { .. }
+            | Self::NotArchived { .. } => Reaction::StopTask,
             Self::Silent { .. } => Reaction::TryAgain,
             Self::File(error) => error.reaction(),
             Self::Broker(error) => error.reaction(),

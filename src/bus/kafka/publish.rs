@@ -16,7 +16,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
 use crate::bus::dir::ReadOnlyDir;
-use crate::bus::error::{AdminError, BrokerError, ReadError};
+use crate::bus::error::{AdminError, BrokerError, OpenError, ReadError};
 use crate::bus::interface::Log;
 use crate::bus::kafka::client::ClientLog;
 use crate::bus::kafka::consumer::kafka_partition;
@@ -48,6 +48,7 @@ pub type PublishedCounts = BTreeMap<TopicPartition, u64>;
 /// If a file cannot be read, a topic or partition is missing, or the brokers cannot be reached.
 pub fn publish(settings: &KafkaSettings, root: &Path) -> Result<PublishedCounts, AdminError> {
     let files = ReadOnlyDir::open(root)?;
+    check_inputs(&files, root)?;
     let attempt = Attempt::new(
         "write to the source topics",
         &settings.brokers,
@@ -85,6 +86,23 @@ pub fn publish(settings: &KafkaSettings, root: &Path) -> Result<PublishedCounts,
     publisher.partition(control, Offset::NO_LIMIT)?;
     publisher.flush()?;
     Ok(publisher.written)
+}
+
+/// Checks that the directory has records to publish, and none under a name that is not read.
+fn check_inputs(files: &ReadOnlyDir, root: &Path) -> Result<(), AdminError> {
+    let path = root.to_path_buf();
+    let names = files.unread_names()?.wrong;
+    if !names.is_empty() {
+        return Err(OpenError::WrongNames { path, names }.into());
+    }
+    for topic in Topic::SOURCES.into_iter().chain([Topic::Control]) {
+        for number in files.partitions(topic)? {
+            if files.readable_end(topic.partition(number))? > Offset::START {
+                return Ok(());
+            }
+        }
+    }
+    Err(AdminError::NoRecords { path })
 }
 
 /// The producer's context. It keeps the partition and the error of the first record that was not delivered.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::input;
-use crate::cli::listing_file::parse_listing;
+use crate::cli::listing_file::{ListingFileError, parse_listing};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -29,12 +29,8 @@ const EXAMPLE_POOL: u128 = 100;
 pub(super) fn check(file: &Path, json: bool, out: &mut Output<'_>) -> Outcome {
     let listing = match parse_listing(&input::read(file)?) {
         Ok(listing) => listing,
-        Err(rejection) => {
-            if json {
-                out.json(&json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }))?;
-            } else {
-                write_line!(out, "Rejected. {}: {}", rejection.code, rejection.reason)?;
-            }
+        Err(error) => {
+            show_error(&error, json, out)?;
             return Err(Failure::Found);
         }
     };
@@ -47,6 +43,25 @@ pub(super) fn check(file: &Path, json: bool, out: &mut Output<'_>) -> Outcome {
         write_line!(out, "{line}")?;
     }
     show(&listing, &example, out)
+}
+
+fn show_error(error: &ListingFileError, json: bool, out: &mut Output<'_>) -> Outcome {
+    match error {
+        ListingFileError::Rejected(rejection) if json => {
+            out.json(&json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }))
+        }
+        ListingFileError::Rejected(rejection) => {
+            write_line!(out, "Rejected. {}: {}", rejection.code, rejection.reason)
+        }
+        ListingFileError::UnknownFields(fields) if json => out.json(&json!({ "unknown_fields": fields })),
+        ListingFileError::UnknownFields(fields) => {
+            write_line!(
+                out,
+                "Not right. A run would accept this listing, but ignore what no listing has:"
+            )?;
+            fields.iter().try_for_each(|field| write_line!(out, "  {field}"))
+        }
+    }
 }
 
 /// The listing in sentences.
@@ -314,6 +329,20 @@ mod tests {
             (
                 r#"{"specversion":"1.0","id":"1","source":"/t","type":"exchange.deposit.v1","time":"","data":{}}"#,
                 "Rejected. invalid_event: `type`",
+            ),
+            (
+                &POOL.replace("\"commission_rate\"", "\"comission_rate\""),
+                "Not right. A run would accept this listing, but ignore what no listing has:\n  \
+                 `programme.comission_rate`: did you mean `programme.commission_rate`?\n",
+            ),
+            (
+                &POOL.replace("\"multiplier\":\"1\"", "\"multiplier\":\"1\",\"note\":\"base\""),
+                "Not right. A run would accept this listing, but ignore what no listing has:\n  \
+                 `programme.tiers[0].note`: remove it\n",
+            ),
+            (
+                &POOL.replace("\"mode\"", "\"Mode\""),
+                "Rejected. invalid_event: `mode` is missing. No listing has `programme.Mode`: did you mean `programme.mode`?\n",
             ),
         ] {
             let (outcome, said) = checked(text, false);

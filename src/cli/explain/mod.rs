@@ -19,7 +19,7 @@ with its event. It shows the part that counts, the rules in force, the division,
 rejected events, late events and second copies. With --for customer it is a short letter in everyday words, which can be sent. \
 Neither shows anything of another account. --json has every number exactly, in the smallest units of the asset.
 Exit status: 0 if the published record agrees in every field, or the epoch is not sealed; 1 if it does not agree; 3 if no \
-record names the account.
+record names the account, the asset is not listed, or the epoch is too far ahead.
 
 Example:
   softstake explain ATOM 12 u-0042 --bus dir:bus
@@ -80,8 +80,8 @@ impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Audit(error) => error.into(),
-            error @ (ExplainError::NotListed(_) | ExplainError::NoEpoch(_)) => Self::Usage(error.to_string()),
-            error @ ExplainError::NoRecord { .. } => Self::Absent(error.to_string()),
+            ExplainError::Asked(error) => error.into(),
+            error @ (ExplainError::NoEpoch { .. } | ExplainError::NoRecord { .. }) => Self::Absent(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::asked::{AskedError, MissingEpochs};
 use crate::audit::reconcile::report::{GroupCounts, ReconcileReport};
 use crate::audit::replay::Deviation;
+use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::table::{count, counted};
 use crate::core::values::ids::Epoch;
 
@@ -18,12 +20,40 @@ pub(super) struct Findings {
     pub(super) decisions: usize,
     pub(super) deviation: Option<Deviation>,
     pub(super) alarms: Vec<String>,
+    /// The epochs that were asked for and are not closed.
+    pub(super) missing: Vec<MissingEpochs>,
     pub(super) report: ReconcileReport,
 }
 
 impl Findings {
     pub(super) fn is_clean(&self) -> bool {
         self.deviation.is_none() && self.report.is_clean()
+    }
+
+    /// Whether nothing of what follows from the log had to be published yet.
+    fn is_under_way(&self) -> bool {
+        let total = self.report.total();
+        self.is_clean() && total.equal == 0 && total.under_way > 0
+    }
+
+    /// Whether records were compared, and all are equal; or whether there is nothing to compare.
+    pub(super) fn is_equal(&self) -> bool {
+        self.is_clean() && !self.is_under_way()
+    }
+
+    /// The end of the command.
+    pub(super) fn outcome(&self) -> Outcome {
+        if !self.is_clean() {
+            Err(Failure::Found)
+        } else if self.is_under_way() {
+            Err(Failure::Absent(
+                "nothing could be compared: the epochs that are closed are being settled".into(),
+            ))
+        } else if !self.missing.is_empty() {
+            Err(AskedError::Incomplete(self.missing.clone()).into())
+        } else {
+            Ok(())
+        }
     }
 
     /// The counts of each topic.
@@ -44,6 +74,15 @@ impl Findings {
                 "NOT EQUAL: the log leads to another decision {} than the one on record; nothing after it could be compared.",
                 deviation.number
             );
+        }
+        if self.is_under_way() {
+            return format!(
+                "NOTHING COMPARED: {} from the log, and none of them has to be published yet.",
+                counted(total.under_way, "record follows", "records follow")
+            );
+        }
+        if self.is_clean() && total.equal == 0 {
+            return "EQUAL: no record follows from the log, and none is published.".into();
         }
         if self.is_clean() {
             return format!(

@@ -68,6 +68,8 @@ struct DecisionPair {
 #[derive(Serialize)]
 struct Page<'a> {
     bus: &'a str,
+    /// The epochs that were asked for and are not there.
+    missing: Vec<String>,
     verdict: String,
     clean: bool,
     records: String,
@@ -118,8 +120,9 @@ fn render(findings: &Findings) -> Result<String, minijinja::Error> {
     let shown = &report.differences[..report.differences.len().min(SHOWN)];
     let page = Page {
         bus: &findings.bus,
+        missing: findings.missing.iter().map(ToString::to_string).collect(),
         verdict: findings.verdict(),
-        clean: findings.is_clean(),
+        clean: findings.is_equal(),
         records: count(findings.records),
         decisions: count(findings.decisions as u64),
         not_taken_in: count(findings.not_taken_in),

@@ -15,6 +15,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use indicatif::MultiProgress;
 
+use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::reconcile::classify::RecordClassifier;
@@ -43,7 +44,8 @@ use crate::task::stats::Stats;
 The source records, the control records and the recorded decisions are replayed by the same rules, in a temporary folder. \
 Distributions, seals, dead letters and late postings must be equal to the published ones, to the last byte. The bus is only \
 read; softstake may work on it meanwhile.
-Exit status: 0 if everything is equal, 1 if a record is missing, extra, different or doubled.
+Exit status: 0 if everything is equal; 1 if a record is missing, extra, different or doubled; 3 if the asset is not listed, \
+an epoch that was asked for is not closed, or nothing could be compared.
 
 With --work, the replay is kept: after an interruption it continues, and a later replay reads only the new records.
 
@@ -109,11 +111,7 @@ impl Reconcile {
         } else {
             show::tables(&findings, out)?;
         }
-        if findings.is_clean() {
-            Ok(())
-        } else {
-            Err(Failure::Found)
-        }
+        findings.outcome()
     }
 
     fn find(
@@ -131,10 +129,11 @@ impl Reconcile {
         let began = Instant::now();
         let point = PointInTime::read(origin.as_ref())?;
         if point.decisions.is_empty() {
-            return Err(Failure::Failed(format!(
+            return Err(Failure::Absent(format!(
                 "{name} has no decisions: softstake has not run on it, so there is nothing to compare"
             )));
         }
+        let resolved = self.resolve(origin.as_ref())?;
         let schedule = Arc::new(Schedule::new(&point, filter)?);
         let digester = Digester::new(RecordClassifier::new(&point, &schedule, filter));
         tracing::debug!("{} ms: the point in time is read", began.elapsed().as_millis());
@@ -160,8 +159,23 @@ impl Reconcile {
             decisions: schedule.decision_count(),
             deviation: replayed.deviation,
             alarms: replayed.alarms,
+            missing: resolved.map_or_else(Vec::new, |resolved| resolved.missing().to_vec()),
             report,
         })
+    }
+
+    /// Looks for the asset and the epoch that are asked for; `None` if everything is. An epoch may lack its seal: the replay tells whether it
+    /// must have one.
+    fn resolve(&self, bus: &dyn Log) -> Result<Option<Resolved>, Failure> {
+        if self.asset.is_none() && self.epoch.is_none() {
+            return Ok(None);
+        }
+        let asked = Asked::epoch(self.asset, self.epoch);
+        let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Closed)?;
+        if resolved.is_nothing() {
+            resolved.check()?;
+        }
+        Ok(Some(resolved))
     }
 
     fn stopped(&self) -> Failure {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
 use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
 use crate::audit::replay::EpochFilter;
 use crate::cli::csv_file::CsvFile;
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
+use crate::cli::missing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
@@ -24,7 +26,8 @@ const SHOWN: usize = 20;
 #[command(after_help = "\
 Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one per line, with the id of the \
 distribution, the amount, and the time of the credit. The same event twice is a redelivery. Two events for one distribution \
-are a double payment. Two different events with the same id and source are a conflict. Exit status 1 if anything is wrong.
+are a double payment. Two different events with the same id and source are a conflict.
+Exit status: 1 if anything is wrong; 3 if the asset is not listed, or an epoch that was asked for is not sealed.
 
 Example:
   softstake reconcile payouts --bus dir:bus --acks payouts.jsonl")]
@@ -55,17 +58,21 @@ impl ReconcilePayouts {
             epoch: self.epoch,
         };
         let file = input::open(&self.acks)?;
-        let payouts = self.bus.read(|bus| Ok(compare(bus, file, filter)?))?;
+        let asked = Asked::epoch(self.asset, self.epoch);
+        let (payouts, resolved) = self.bus.read(|bus| {
+            let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
+            Ok((compare(bus, file, filter)?, resolved))
+        })?;
         if let Some(path) = &self.csv {
             csv(&payouts, path)?;
         }
         if self.json {
-            json(&payouts, out)?;
+            json(&payouts, &resolved, out)?;
         } else {
-            tables(&payouts, out)?;
+            tables(&payouts, &resolved, out)?;
         }
         if payouts.counts.is_empty() {
-            Ok(())
+            Ok(resolved.check()?)
         } else {
             Err(Failure::Found)
         }
@@ -78,9 +85,14 @@ impl From<PayoutsError> for Failure {
     }
 }
 
-fn tables(payouts: &Payouts, out: &mut Output<'_>) -> Outcome {
+fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome {
     let wrong: u64 = payouts.counts.values().sum();
-    if wrong == 0 {
+    missing::show(resolved.missing(), out)?;
+    if wrong == 0 && resolved.is_nothing() {
+        write_line!(out, "NOTHING COMPARED: no epoch is sealed.")?;
+    } else if wrong == 0 && payouts.sealed == 0 {
+        write_line!(out, "RIGHT: nothing was distributed, and nothing credited.")?;
+    } else if wrong == 0 {
         let all = counted(payouts.sealed, "distribution was", "distributions were");
         write_line!(out, "RIGHT: all {all} credited once, in the right amount.")?;
     } else {
@@ -147,7 +159,7 @@ fn csv(payouts: &Payouts, path: &Path) -> Outcome {
     file.finish()
 }
 
-fn json(payouts: &Payouts, out: &mut Output<'_>) -> Outcome {
+fn json(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome {
     let sums: serde_json::Map<_, _> = payouts
         .sums
         .iter()
@@ -165,7 +177,8 @@ fn json(payouts: &Payouts, out: &mut Output<'_>) -> Outcome {
         .map(|(kind, number)| (kind.name().to_owned(), json!(number)))
         .collect();
     out.json(&json!({
-        "right": payouts.counts.is_empty(),
+        "right": payouts.counts.is_empty() && !resolved.is_nothing(),
+        "missing": resolved.missing(),
         "sealed": payouts.sealed,
         "credited_as_they_should_be": payouts.right,
         "redelivered": payouts.redelivered,

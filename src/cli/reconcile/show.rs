@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::audit::reconcile::report::{GroupCounts, RecordDifference};
 use crate::cli::csv_file::CsvFile;
+use crate::cli::missing;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::reconcile::findings::Findings;
@@ -42,6 +43,7 @@ const COLUMNS: [&str; 8] = [
 ];
 
 pub(super) fn tables(findings: &Findings, out: &mut Output<'_>) -> Outcome {
+    missing::show(&findings.missing, out)?;
     write_line!(out, "{}", findings.verdict())?;
     write_line!(
         out,
@@ -159,7 +161,8 @@ pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
     });
     out.json(&json!({
         "bus": findings.bus,
-        "equal": findings.is_clean(),
+        "equal": findings.is_equal(),
+        "missing": findings.missing,
         "source_records": findings.records,
         "not_taken_in": findings.not_taken_in,
         "decisions": findings.decisions,

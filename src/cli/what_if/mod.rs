@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use indicatif::MultiProgress;
 
+use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::{EpochFilter, ReplayOutcome, ReplayPlan, Schedule, replay};
 use crate::audit::what_if::{Amendment, Effect, compare};
@@ -25,8 +26,9 @@ use crate::cli::records::each;
 use crate::cli::replay::resources;
 use crate::cli::scratch::Scratch;
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
-use crate::cli::{bus, input, logging, progress, signals};
+use crate::cli::{bus, input, logging, missing, progress, signals};
 use crate::config::Config;
+use crate::core::contract::listing::Listing;
 use crate::core::contract::records::Seal;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -38,6 +40,7 @@ use crate::task::stats::Stats;
 FILE is a listing, as for `softstake check --programme`: the same asset, decimals, anchor and epoch_seconds, and the \
 programme to try. From its from_epoch on, it replaces all programmes in force; earlier epochs do not change. The log is \
 replayed in a temporary folder. Nothing is published, and the bus is only read.
+Exit status: 3 if the asset is not listed, no epoch from from_epoch on is sealed, or one up to --to-epoch is not.
 
 Example:
   softstake what-if --programme new.json --bus dir:bus --csv accounts.csv")]
@@ -63,23 +66,37 @@ impl WhatIf {
         let loaded = self.bus.load()?;
         let bars = logging::start(&loaded.config.log)?;
         let name = self.programme.display();
-        let listing = parse_listing(&input::read(&self.programme)?).map_err(|rejection| {
-            Failure::Usage(format!(
-                "{name} would be rejected. {}: {}",
-                rejection.code, rejection.reason
-            ))
-        })?;
+        let listing =
+            parse_listing(&input::read(&self.programme)?).map_err(|error| Failure::Usage(format!("{name} {error}")))?;
         let stop = signals::stop_on_signals()?;
         let Some(origin) = bus::read_only(loaded.bus()?, &loaded.config, &stop)? else {
             return Err(stopped());
         };
+        let resolved = self.resolve(origin.as_ref(), &listing)?;
         let point = PointInTime::read(origin.as_ref())?;
         let amendment = Amendment::new(listing, &point).map_err(|why| Failure::Usage(format!("{name}: {why}")))?;
         let findings = self.find(&loaded.config, &origin, &point, &amendment, &bars, &stop)?;
         if self.json {
-            return out.json(&show::as_json(&findings));
+            out.json(&show::as_json(&findings, resolved.missing()))?;
+        } else {
+            missing::show(resolved.missing(), out)?;
+            show::tables(&findings, out)?;
         }
-        show::tables(&findings, out)
+        match self.to_epoch {
+            Some(_) => Ok(resolved.check()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks for the epochs from the programme's first to the last one that is asked for.
+    fn resolve(&self, bus: &dyn Log, listing: &Listing) -> Result<Resolved, Failure> {
+        let asset = Some(listing.terms.asset);
+        let asked = Asked::new(asset, Some(listing.programme.from_epoch), self.to_epoch)?;
+        let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
+        if resolved.is_nothing() {
+            resolved.check()?;
+        }
+        Ok(resolved)
     }
 
     fn find(

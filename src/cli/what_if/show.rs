@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
+use crate::audit::asked::MissingEpochs;
 use crate::audit::what_if::{AffectedAccounts, PayoutChange};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
@@ -41,13 +42,15 @@ fn difference(was: &str, would_be: &str) -> String {
     }
 }
 
-pub(super) fn as_json(findings: &WhatIfFindings) -> Value {
+pub(super) fn as_json(findings: &WhatIfFindings, missing: &[MissingEpochs]) -> Value {
     let of = |seal: &Seal<'_>| {
         let mut value: serde_json::Map<String, Value> = SHOWN
             .iter()
             .zip(shown(seal))
             .map(|(name, amount)| ((*name).to_owned(), json!(amount)))
             .collect();
+        value.insert("epoch_start".into(), json!(seal.epoch_start));
+        value.insert("epoch_end".into(), json!(seal.epoch_end));
         value.insert("mode".into(), json!(seal.mode));
         value.insert("distributions".into(), json!(seal.distributions));
         value
@@ -68,7 +71,7 @@ pub(super) fn as_json(findings: &WhatIfFindings) -> Value {
             json!({"accounts": party.accounts, "sum": party.sum.to_string(), "most": most})
         };
     json!({
-        "asset": findings.asset, "from_epoch": findings.from_epoch, "epochs": epochs,
+        "asset": findings.asset, "from_epoch": findings.from_epoch, "epochs": epochs, "missing": missing,
         "gain": party(&findings.effect.gain), "lose": party(&findings.effect.lose), "same": findings.effect.same,
         "difference": signed(findings.effect.lose.sum, findings.effect.gain.sum),
     })
@@ -111,6 +114,7 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
     write_line!(out)?;
     let mut table = TextTable::new(&[
         "epoch",
+        "ended",
         "",
         ">pool",
         ">commission",
@@ -121,8 +125,12 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
         ">paid",
     ]);
     for (epoch, seals) in epochs {
-        table.row(seal_row(epoch.to_string(), "was", &seals.was));
-        table.row(seal_row(String::new(), "would be", &seals.would_be));
+        table.row(seal_row(
+            [epoch.to_string(), seals.was.epoch_end.to_string()],
+            "was",
+            &seals.was,
+        ));
+        table.row(seal_row([String::new(), String::new()], "would be", &seals.would_be));
         table.row(difference_row(seals));
     }
     table.write(out)?;
@@ -130,15 +138,15 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
     named("would lose most", &lose.most, out)
 }
 
-fn seal_row(epoch: String, name: &str, seal: &Seal<'_>) -> Vec<String> {
-    let mut cells = vec![epoch, name.to_owned()];
+fn seal_row([epoch, ended]: [String; 2], name: &str, seal: &Seal<'_>) -> Vec<String> {
+    let mut cells = vec![epoch, ended, name.to_owned()];
     cells.extend(shown(seal).map(str::to_owned));
     cells.push(count(seal.distributions));
     cells
 }
 
 fn difference_row(SealPair { was, would_be }: &SealPair) -> Vec<String> {
-    let mut cells = vec![String::new(), "difference".to_owned()];
+    let mut cells = vec![String::new(), String::new(), "difference".to_owned()];
     let amounts = shown(was).into_iter().zip(shown(would_be));
     cells.extend(amounts.map(|(was, would_be)| difference(was, would_be)));
     let sign = match would_be.distributions.cmp(&was.distributions) {

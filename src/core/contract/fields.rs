@@ -21,8 +21,15 @@ pub fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawField<'de>, 
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Declares a struct of raw fields.
+/// Declares a struct of raw fields; with `names`, also the list of their names.
 macro_rules! fields {
+    (names $name:ident { $($field:ident),* $(,)? }) => {
+        $crate::core::contract::fields::fields!($name { $($field),* });
+
+        impl $name<'_> {
+            const NAMES: [&'static str; [$(stringify!($field)),*].len()] = [$(stringify!($field)),*];
+        }
+    };
     ($(#[$meta:meta])* $name:ident { $($(#[$rename:meta])* $field:ident),* $(,)? }) => {
         $(#[$meta])*
         #[derive(serde::Deserialize)]

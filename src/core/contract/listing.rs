@@ -135,14 +135,14 @@ pub fn in_force(programmes: &[Programme], epoch: Epoch) -> Option<&Programme> {
     programmes.iter().rev().find(|programme| programme.from_epoch <= epoch)
 }
 
-fields!(ListingFields {
+fields!(names ListingFields {
     asset,
     decimals,
     anchor,
     epoch_seconds,
     programme
 });
-fields!(ProgrammeFields {
+fields!(names ProgrammeFields {
     from_epoch,
     mode,
     apr,
@@ -155,9 +155,16 @@ fields!(ProgrammeFields {
     enrolment,
     late_policy,
 });
-fields!(TierFields { up_to, multiplier });
+fields!(names TierFields { up_to, multiplier });
 
 impl Listing {
+    /// The names of its fields.
+    pub const FIELDS: [&str; 5] = ListingFields::NAMES;
+    /// The names of the fields of its programme.
+    pub const PROGRAMME_FIELDS: [&str; 11] = ProgrammeFields::NAMES;
+    /// The names of the fields of a tier.
+    pub const TIER_FIELDS: [&str; 2] = TierFields::NAMES;
+
     /// Reads the data of a `softstake.asset.v1`.
     ///
     /// # Errors

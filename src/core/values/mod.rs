@@ -9,4 +9,5 @@ pub mod ids;
 pub mod offset;
 pub mod printable;
 pub mod rate;
+pub mod similar;
 pub mod time;

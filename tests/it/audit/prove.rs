@@ -257,7 +257,8 @@ fn a_proof_checked_without_a_root_is_reported_as_unconfirmed() {
     let output = succeed(softstake().arg("verify").arg(&file));
     let said = String::from_utf8(output.stdout).expect("text");
     assert!(
-        said.starts_with("Proven: ") && said.contains("comes from the proof itself"),
+        said.starts_with("No --root was given: the root below comes from the proof itself.")
+            && said.contains("\nProven: "),
         "{said}"
     );
 }
@@ -265,10 +266,13 @@ fn a_proof_checked_without_a_root_is_reported_as_unconfirmed() {
 #[test]
 fn an_impossible_proof_is_refused_with_its_reason() {
     let place = settled();
-    let said = fail(&mut prove(&place.bus(), "ATOM", "0", "nobody"), 1);
+    let said = fail(&mut prove(&place.bus(), "ATOM", "0", "nobody"), 3);
     assert!(said.contains("nobody was paid nothing of ATOM for epoch 0"), "{said}");
-    let said = fail(&mut prove(&place.bus(), "ATOM", "9", "nobody"), 1);
-    assert!(said.contains("ATOM epoch 9 is not sealed"), "{said}");
+    let said = fail(&mut prove(&place.bus(), "ATOM", "9", "nobody"), 3);
+    assert!(
+        said.contains("ATOM epoch 9 (") && said.contains(") is not closed"),
+        "{said}"
+    );
     // The distributions do not agree with the seal.
     let tampered = Place::new();
     copy(&place.bus(), &tampered.bus());

@@ -458,7 +458,7 @@ fn reports_are_written_for_programs_and_for_people() {
 #[test]
 fn a_bus_without_decisions_is_refused() {
     let place = Place::new();
-    let said = fail(&mut reconcile(&place.bus()), 1);
+    let said = fail(&mut reconcile(&place.bus()), 3);
     assert!(said.contains("has no decisions"), "{said}");
     let said = fail(&mut reconcile(&place.bus().join("missing")), 2);
     assert!(said.contains("no bus directory"), "{said}");

@@ -255,8 +255,8 @@ fn an_invalid_programme_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut unknown = listing["data"].clone();
     unknown["asset"] = json!("NEVER");
-    let said = fail(&mut what_if(&place, &unknown, folder.path()), 2);
-    assert!(said.contains("NEVER was never listed there"), "{said}");
+    let said = fail(&mut what_if(&place, &unknown, folder.path()), 3);
+    assert!(said.contains("NEVER is not listed"), "{said}");
     let mut other_terms = under(&listing, &json!({"from_epoch": 0, "mode": "pool"}));
     other_terms["decimals"] = json!(3);
     let said = fail(&mut what_if(&place, &other_terms, folder.path()), 2);
@@ -265,6 +265,9 @@ fn an_invalid_programme_is_refused_with_its_reason() {
     let said = fail(&mut what_if(&place, &bad, folder.path()), 2);
     assert!(said.contains("would be rejected") && said.contains("`mode`"), "{said}");
     let later = under(&listing, &json!({"from_epoch": 90, "mode": "pool"}));
-    let said = fail(&mut what_if(&place, &later, folder.path()), 1);
-    assert!(said.contains("from 90 on is sealed"), "{said}");
+    let said = fail(&mut what_if(&place, &later, folder.path()), 3);
+    assert!(
+        said.contains("epoch 90 (") && said.contains(") is not closed"),
+        "{said}"
+    );
 }

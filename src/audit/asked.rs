@@ -1,0 +1,487 @@
+//! Whether the deployment has what a command is asked for: an asset, and some of its epochs.
+//!
+//! Every command that takes the name of an asset or the number of an epoch resolves it here. So a misspelt asset, an inverted period or an epoch
+//! that is still open never gives an answer about nothing that looks right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::read_decisions;
+use crate::audit::published::read_all;
+use crate::bus::Log;
+use crate::core::contract::decision::Decision;
+use crate::core::contract::records::Seal;
+use crate::core::values::asset::Asset;
+use crate::core::values::calendar::Calendar;
+use crate::core::values::ids::Epoch;
+use crate::core::values::similar::meant;
+use crate::core::values::time::timestamp;
+
+/// How many names or periods an error lists.
+const NAMED: usize = 20;
+
+/// The first moment after the years of four digits, in milliseconds since 1970.
+const YEAR_10000_MS: i128 = 253_402_300_800_000;
+
+/// What a command is asked for. The default is everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Only this asset.
+    asset: Option<Asset>,
+    /// From this epoch on.
+    from: Option<Epoch>,
+    /// Up to this epoch, included.
+    to: Option<Epoch>,
+}
+
+/// Why a question is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskedError {
+    #[error("the period is inverted: it begins with epoch {from} and ends with epoch {to}; exchange the two")]
+    Inverted { from: Epoch, to: Epoch },
+    #[error("{asset} is not listed{}", of_listed(*meant, listed))]
+    NotListed {
+        asset: Asset,
+        /// The listed asset with a similar name.
+        meant: Option<Asset>,
+        listed: Vec<Asset>,
+    },
+    #[error("no asset is listed here: softstake has not run on this bus, or it has accepted no listing")]
+    NoAssets,
+    /// Nothing of what is asked for is there.
+    #[error("nothing of what was asked for is there: {}", join(.0))]
+    Nothing(Vec<MissingEpochs>),
+    /// A part of what is asked for is not there.
+    #[error("not everything that was asked for is there: {}", join(.0))]
+    Incomplete(Vec<MissingEpochs>),
+}
+
+/// How far an epoch must be for a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpochProgress {
+    /// Its close is not accepted.
+    Open,
+    /// Its close is accepted, and it has no seal.
+    Closed,
+    Sealed,
+}
+
+/// Consecutive epochs of an asset that were asked for and are not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingEpochs {
+    pub asset: Asset,
+    pub first_epoch: Epoch,
+    pub last_epoch: Epoch,
+    /// When the first one starts and the last one ends; `None` if the listing is not on the bus, or after the year 9999.
+    pub dates: Option<(String, String)>,
+    pub progress: EpochProgress,
+}
+
+/// The answer to whether the epochs of a question are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    asked: Asked,
+    /// How many of the epochs that were asked for are there.
+    there: u64,
+    missing: Vec<MissingEpochs>,
+}
+
+/// The assets of a deployment, and how far their epochs are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory(BTreeMap<Asset, AssetProgress>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct AssetProgress {
+    /// `None` if only a seal tells of the asset.
+    calendar: Option<Calendar>,
+    /// The oldest epoch whose close is not accepted.
+    oldest_open: Epoch,
+    sealed: BTreeSet<Epoch>,
+}
+
+impl Asked {
+    /// A question about the epochs of a period, both ends included.
+    ///
+    /// # Errors
+    /// If the period is inverted.
+    pub fn new(asset: Option<Asset>, from: Option<Epoch>, to: Option<Epoch>) -> Result<Self, AskedError> {
+        match (from, to) {
+            (Some(from), Some(to)) if from > to => Err(AskedError::Inverted { from, to }),
+            _ => Ok(Self { asset, from, to }),
+        }
+    }
+
+    /// A question about one epoch, if it is given.
+    #[must_use]
+    pub const fn epoch(asset: Option<Asset>, epoch: Option<Epoch>) -> Self {
+        Self {
+            asset,
+            from: epoch,
+            to: epoch,
+        }
+    }
+
+    #[must_use]
+    pub fn includes(&self, asset: Asset, epoch: Epoch) -> bool {
+        self.asset.is_none_or(|wanted| wanted == asset)
+            && self.from.is_none_or(|from| epoch >= from)
+            && self.to.is_none_or(|to| epoch <= to)
+    }
+
+    /// Whether epochs are asked for by their numbers.
+    const fn names_epochs(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+}
+
+impl Inventory {
+    /// Reads the decisions and the seals.
+    ///
+    /// # Errors
+    /// A failure of the bus, or a decision that cannot be decoded. A seal that cannot be read tells of no epoch.
+    pub fn read(bus: &dyn Log) -> Result<Self, AuditError> {
+        let mut inventory = Self::default();
+        for decision in read_decisions(bus)? {
+            inventory.add_decision(&decision);
+        }
+        read_all::<Seal, AuditError>(bus, None, |_, seal| {
+            if let Ok(seal) = seal {
+                inventory.add_seal(seal.asset, seal.epoch);
+            }
+            Ok(())
+        })?;
+        Ok(inventory)
+    }
+
+    fn add_decision(&mut self, decision: &Decision) {
+        match decision {
+            Decision::ListingAccepted { listing, .. } => {
+                self.0.entry(listing.terms.asset).or_default().calendar = Some(listing.terms.calendar);
+            }
+            Decision::CloseAccepted { asset, epoch, .. } => self.0.entry(*asset).or_default().close(*epoch),
+            _ => {}
+        }
+    }
+
+    fn add_seal(&mut self, asset: Asset, epoch: Epoch) {
+        let progress = self.0.entry(asset).or_default();
+        progress.close(epoch);
+        progress.sealed.insert(epoch);
+    }
+
+    /// Checks that an asset is listed.
+    ///
+    /// # Errors
+    /// `NotListed`, with the asset that was probably meant; `NoAssets`.
+    pub fn check_asset(&self, asset: Asset) -> Result<(), AskedError> {
+        check_listed(asset, self.0.keys().copied())
+    }
+
+    /// The start and the end of an epoch, if the asset's listing is on the bus.
+    #[must_use]
+    pub fn dates(&self, asset: Asset, epoch: Epoch) -> Option<(String, String)> {
+        self.0.get(&asset)?.dates(epoch, epoch)
+    }
+
+    /// The oldest epoch of an asset whose close is not accepted.
+    #[must_use]
+    pub fn oldest_open(&self, asset: Asset) -> Epoch {
+        self.0.get(&asset).map_or(Epoch::FIRST, |progress| progress.oldest_open)
+    }
+
+    /// Finds which epochs of a question are as far as `needed`, and which are not. Without a last epoch, the question is about all epochs that are
+    /// closed.
+    ///
+    /// # Errors
+    /// If the asset is not listed, or no asset is.
+    pub fn resolve(&self, asked: Asked, needed: EpochProgress) -> Result<Resolved, AskedError> {
+        match asked.asset {
+            Some(asset) => self.check_asset(asset)?,
+            None if self.0.is_empty() => return Err(AskedError::NoAssets),
+            None => {}
+        }
+        let mut resolved = Resolved {
+            asked,
+            there: 0,
+            missing: Vec::new(),
+        };
+        let wanted = |asset: &Asset| asked.asset.is_none_or(|wanted| wanted == *asset);
+        for (asset, progress) in self.0.iter().filter(|(asset, _)| wanted(asset)) {
+            progress.resolve(*asset, needed, &mut resolved);
+        }
+        Ok(resolved)
+    }
+}
+
+/// Checks that an asset is among those that are listed.
+///
+/// # Errors
+/// `NotListed`, with the asset that was probably meant; `NoAssets`.
+pub fn check_listed(asset: Asset, listed: impl IntoIterator<Item = Asset>) -> Result<(), AskedError> {
+    let listed: BTreeSet<Asset> = listed.into_iter().collect();
+    if listed.is_empty() {
+        return Err(AskedError::NoAssets);
+    }
+    if listed.contains(&asset) {
+        return Ok(());
+    }
+    let meant = meant(asset.as_str(), listed.iter().map(Asset::as_str));
+    Err(AskedError::NotListed {
+        asset,
+        meant: meant.and_then(|name| Asset::parse(name).ok()),
+        listed: listed.into_iter().collect(),
+    })
+}
+
+impl AssetProgress {
+    fn close(&mut self, epoch: Epoch) {
+        self.oldest_open = self.oldest_open.max(epoch.saturating_add(1));
+    }
+
+    fn dates(&self, first: Epoch, last: Epoch) -> Option<(String, String)> {
+        let calendar = self.calendar?;
+        let end_ms = calendar.end_ms(last);
+        let is_writable = end_ms <= YEAR_10000_MS;
+        is_writable.then(|| (timestamp(calendar.start_ms(first)), timestamp(end_ms)))
+    }
+
+    fn resolve(&self, asset: Asset, needed: EpochProgress, resolved: &mut Resolved) {
+        let Asked { from, to, .. } = resolved.asked;
+        let first = from.unwrap_or(Epoch::FIRST);
+        // The newest closed epoch, if there is one; at least the first epoch that is asked for.
+        let newest = Epoch::new(self.oldest_open.get().saturating_sub(1));
+        let last = match to {
+            Some(last) => last,
+            None if from.is_none() && self.oldest_open == Epoch::FIRST => return,
+            None => newest.max(first),
+        };
+        if self.oldest_open > first {
+            for epoch in first.through(newest.min(last)) {
+                if needed == EpochProgress::Sealed && !self.sealed.contains(&epoch) {
+                    self.miss(asset, (epoch, epoch), EpochProgress::Closed, resolved);
+                } else {
+                    resolved.there += 1;
+                }
+            }
+        }
+        if last >= self.oldest_open {
+            self.miss(
+                asset,
+                (self.oldest_open.max(first), last),
+                EpochProgress::Open,
+                resolved,
+            );
+        }
+    }
+
+    /// Adds missing epochs, to those before them if they follow one another.
+    fn miss(&self, asset: Asset, (first, last): (Epoch, Epoch), progress: EpochProgress, resolved: &mut Resolved) {
+        let start = match resolved.missing.last() {
+            Some(before)
+                if before.asset == asset
+                    && before.progress == progress
+                    && before.last_epoch.saturating_add(1) == first =>
+            {
+                let start = before.first_epoch;
+                resolved.missing.pop();
+                start
+            }
+            _ => first,
+        };
+        resolved.missing.push(MissingEpochs {
+            asset,
+            first_epoch: start,
+            last_epoch: last,
+            dates: self.dates(start, last),
+            progress,
+        });
+    }
+}
+
+impl Resolved {
+    /// The epochs that were asked for and are not there.
+    #[must_use]
+    pub fn missing(&self) -> &[MissingEpochs] {
+        &self.missing
+    }
+
+    /// Whether no epoch is there.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.there == 0
+    }
+
+    /// Checks that the question can be answered in full. A question without numbers of epochs is about those that are there.
+    ///
+    /// # Errors
+    /// `Nothing` or `Incomplete`.
+    pub fn check(&self) -> Result<(), AskedError> {
+        if self.is_nothing() {
+            Err(AskedError::Nothing(self.missing.clone()))
+        } else if self.asked.names_epochs() && !self.missing.is_empty() {
+            Err(AskedError::Incomplete(self.missing.clone()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for MissingEpochs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (asset, first, last) = (self.asset, self.first_epoch, self.last_epoch);
+        if first == last {
+            write!(f, "{asset} epoch {first}")?;
+        } else {
+            write!(f, "{asset} epochs {first} to {last}")?;
+        }
+        if let Some((start, end)) = &self.dates {
+            write!(f, " ({start} to {end})")?;
+        }
+        f.write_str(if first == last { " is " } else { " are " })?;
+        f.write_str(match self.progress {
+            EpochProgress::Open => "not closed",
+            EpochProgress::Closed => "closed, but not sealed",
+            EpochProgress::Sealed => "sealed",
+        })
+    }
+}
+
+fn of_listed(meant: Option<Asset>, listed: &[Asset]) -> String {
+    match meant {
+        Some(meant) => format!("; did you mean {meant}?"),
+        None => format!("; the listed assets are {}", first_of(listed)),
+    }
+}
+
+fn join(missing: &[MissingEpochs]) -> String {
+    if missing.is_empty() {
+        return "no epoch is closed".into();
+    }
+    first_of(missing)
+}
+
+/// The first of some things, and the number of the others.
+fn first_of<T: ToString>(all: &[T]) -> String {
+    let mut names: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = all.len().saturating_sub(NAMED);
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::values::time::TimeMs;
+
+    fn asset(name: &str) -> Asset {
+        Asset::parse(name).unwrap()
+    }
+
+    /// ATOM has epochs of a day: 0, 1 and 3 are sealed, 2 and 4 are closed. ETH is listed only.
+    fn inventory() -> Inventory {
+        let calendar = Calendar::new(TimeMs::parse("2026-11-01T00:00:00Z").unwrap(), 86_400);
+        let mut inventory = Inventory::default();
+        for name in ["ATOM", "ETH"] {
+            inventory.0.entry(asset(name)).or_default().calendar = Some(calendar);
+        }
+        for epoch in [0, 1, 3] {
+            inventory.add_seal(asset("ATOM"), Epoch::new(epoch));
+        }
+        inventory.0.get_mut(&asset("ATOM")).unwrap().close(Epoch::new(4));
+        inventory
+    }
+
+    fn asked(name: &str, from: Option<u64>, to: Option<u64>) -> Asked {
+        let name = Some(name).filter(|name| !name.is_empty());
+        Asked::new(name.map(asset), from.map(Epoch::new), to.map(Epoch::new)).unwrap()
+    }
+
+    fn said(asked: Asked, needed: EpochProgress) -> String {
+        match inventory().resolve(asked, needed).and_then(|resolved| resolved.check()) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn epochs_that_are_there_are_no_error() {
+        use EpochProgress::{Closed, Sealed};
+        for (asked, needed) in [
+            (asked("ATOM", None, None), Sealed),
+            (asked("", None, None), Sealed),
+            (asked("ATOM", Some(0), Some(1)), Sealed),
+            (asked("ATOM", None, Some(1)), Sealed),
+            (asked("ATOM", Some(3), Some(3)), Sealed),
+            (asked("ATOM", Some(0), Some(4)), Closed),
+        ] {
+            assert_eq!(said(asked, needed), "", "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_its_dates() {
+        use EpochProgress::{Closed, Sealed};
+        for (asked, needed, expected) in [
+            (
+                asked("ATOM", Some(1), Some(29)),
+                Sealed,
+                "not everything that was asked for is there: \
+                 ATOM epoch 2 (2026-11-03T00:00:00.000Z to 2026-11-04T00:00:00.000Z) is closed, but not sealed, \
+                 ATOM epoch 4 (2026-11-05T00:00:00.000Z to 2026-11-06T00:00:00.000Z) is closed, but not sealed, \
+                 ATOM epochs 5 to 29 (2026-11-06T00:00:00.000Z to 2026-12-01T00:00:00.000Z) are not closed",
+            ),
+            (
+                asked("ATOM", Some(3), None),
+                Sealed,
+                "not everything that was asked for is there: \
+                 ATOM epoch 4 (2026-11-05T00:00:00.000Z to 2026-11-06T00:00:00.000Z) is closed, but not sealed",
+            ),
+            (
+                asked("ATOM", Some(7), None),
+                Closed,
+                "nothing of what was asked for is there: \
+                 ATOM epoch 7 (2026-11-08T00:00:00.000Z to 2026-11-09T00:00:00.000Z) is not closed",
+            ),
+            (
+                asked("ETH", None, None),
+                Closed,
+                "nothing of what was asked for is there: no epoch is closed",
+            ),
+            (
+                asked("ATMO", None, None),
+                Closed,
+                "ATMO is not listed; did you mean ATOM?",
+            ),
+            (
+                asked("DOGE", None, None),
+                Closed,
+                "DOGE is not listed; the listed assets are ATOM, ETH",
+            ),
+        ] {
+            assert_eq!(said(asked, needed), expected);
+        }
+        // The last epoch that can be numbered takes no longer than others.
+        assert!(said(asked("ATOM", None, Some(u64::MAX)), Sealed).contains("epochs 5 to 18446744073709551615"));
+    }
+
+    #[test]
+    fn an_inverted_period_and_a_bus_without_assets_are_errors() {
+        let inverted = Asked::new(None, Some(Epoch::new(5)), Some(Epoch::new(2))).unwrap_err();
+        assert_eq!(
+            inverted.to_string(),
+            "the period is inverted: it begins with epoch 5 and ends with epoch 2; exchange the two"
+        );
+        let empty = Inventory::default();
+        assert_eq!(
+            empty.resolve(Asked::default(), EpochProgress::Sealed),
+            Err(AskedError::NoAssets)
+        );
+        assert_eq!(empty.check_asset(asset("ATOM")), Err(AskedError::NoAssets));
+    }
+}

@@ -1,0 +1,32 @@
+//! The result of a statement.
+
+use serde::Serialize;
+
+use crate::audit::asked::Resolved;
+use crate::cli::statement::seals::Seals;
+use crate::cli::statement::totals::PeriodTotal;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+
+/// The decisions about an epoch without a seal.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct UnsealedEpoch {
+    pub(super) asset: Asset,
+    pub(super) epoch: Epoch,
+    /// When it starts and ends.
+    pub(super) dates: Option<(String, String)>,
+    /// Whether its close was accepted.
+    pub(super) closed: bool,
+    /// Validators' rewards that count for the epoch.
+    pub(super) rewards: String,
+}
+
+/// Everything that a statement shows.
+pub(super) struct StatementFindings {
+    pub(super) seals: Seals,
+    pub(super) totals: Vec<PeriodTotal>,
+    pub(super) unsealed: Vec<UnsealedEpoch>,
+    pub(super) resolved: Resolved,
+    /// A sentence for each check that failed.
+    pub(super) wrong: Vec<String>,
+}

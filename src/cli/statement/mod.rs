@@ -1,0 +1,150 @@
+//! `softstake statement`: the amounts that finance books, by asset and epoch, with checked sums.
+
+mod checks;
+mod findings;
+mod seals;
+mod show;
+mod totals;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::audit::asked::{Asked, EpochProgress, Inventory};
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Topic};
+use crate::cli::flags::ReadFlags;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::output::Output;
+use crate::cli::records::each;
+use crate::cli::statement::findings::{StatementFindings, UnsealedEpoch};
+use crate::cli::statement::seals::{Seals, too_much};
+use crate::cli::statement::totals::totals;
+use crate::core::contract::decision::Decision;
+use crate::core::contract::records::Seal;
+use crate::core::values::amount::ExactAmount;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
+
+/// Show what was distributed, withheld and carried, by asset and epoch, for finance
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every line comes from a seal and is checked: within an epoch, no money appeared or vanished; and each epoch starts with \
+what the epoch before left. In apr mode the exchange funds the rewards, and a pool that was given counts for nothing.
+Exit status: 1 if a check fails; 3 if an epoch that was asked for is not sealed, or the asset is not listed.
+
+Example:
+  softstake statement --bus dir:bus --asset ATOM --from-epoch 0 --to-epoch 29 --csv november.csv")]
+pub(super) struct Statement {
+    #[command(flatten)]
+    bus: ReadFlags,
+    /// Only this asset
+    #[arg(long)]
+    asset: Option<Asset>,
+    /// From this epoch on
+    #[arg(long, value_name = "N")]
+    from_epoch: Option<Epoch>,
+    /// Up to this epoch, included
+    #[arg(long, value_name = "N")]
+    to_epoch: Option<Epoch>,
+    /// Also add up every distribution, and compare with the seals
+    #[arg(long)]
+    check_distributions: bool,
+    /// JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Write a line for each epoch, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+impl Statement {
+    pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
+        let asked = Asked::new(self.asset, self.from_epoch, self.to_epoch)?;
+        let bus = self.bus.open()?;
+        let findings = self.find(bus.as_ref(), asked)?;
+        if let Some(path) = &self.csv {
+            show::csv(&findings.seals, path)?;
+        }
+        if self.json {
+            let epochs: Vec<&Seal<'_>> = findings.seals.values().collect();
+            out.json(&json!({
+                "totals": findings.totals, "epochs": epochs, "not_sealed": findings.unsealed,
+                "missing": findings.resolved.missing(), "wrong": findings.wrong,
+            }))?;
+        } else {
+            show::tables(&findings, out)?;
+        }
+        if !findings.wrong.is_empty() {
+            return Err(Failure::Found);
+        }
+        Ok(findings.resolved.check()?)
+    }
+
+    fn find(&self, bus: &dyn Log, asked: Asked) -> Result<StatementFindings, Failure> {
+        let inventory = Inventory::read(bus)?;
+        let resolved = inventory.resolve(asked, EpochProgress::Sealed)?;
+        let mut seals = Seals::new();
+        let mut wrong = Vec::new();
+        each::<Seal>(bus, None, |seal| {
+            let (asset, epoch) = (seal.asset, seal.epoch);
+            if seals.insert((asset, epoch), seal.into_owned()).is_some() && asked.includes(asset, epoch) {
+                wrong.push(format!("{asset} epoch {epoch} has two seals"));
+            }
+            Ok(())
+        })?;
+        let unsealed = unsealed(bus, asked, &seals, &inventory)?;
+        seals.retain(|(asset, epoch), _| asked.includes(*asset, *epoch));
+        wrong.extend(checks::checked(&seals));
+        if self.check_distributions {
+            wrong.extend(checks::added_up(bus, &seals)?);
+        }
+        Ok(StatementFindings {
+            totals: totals(&seals)?,
+            seals,
+            unsealed,
+            resolved,
+            wrong,
+        })
+    }
+}
+
+/// Epochs that are closed but not sealed, or open with rewards.
+fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -> Result<Vec<UnsealedEpoch>, Failure> {
+    let mut unsealed: BTreeMap<(Asset, Epoch), (bool, ExactAmount)> = BTreeMap::new();
+    let decisions = Topic::Decisions.partition(0);
+    let end = bus.readable_end(decisions)?;
+    scan_range(bus, decisions, &Mark::default(), end, |record| {
+        if record.value.is_empty() {
+            return Ok(());
+        }
+        match Decision::read(record.value).map_err(|fault| Failure::Failed(fault.to_string()))? {
+            Decision::CloseAccepted { asset, epoch, .. } => {
+                unsealed.entry((asset, epoch)).or_default().0 = true;
+            }
+            Decision::RewardAdded {
+                asset, epoch, amount, ..
+            } => {
+                let (_, sum) = unsealed.entry((asset, epoch)).or_default();
+                let added = ExactAmount::parse(&amount).and_then(|amount| sum.plus(amount));
+                *sum = added.ok_or_else(too_much)?;
+            }
+            _ => {}
+        }
+        Ok::<_, Failure>(())
+    })?;
+    let open = unsealed
+        .into_iter()
+        .filter(|((asset, epoch), _)| asked.includes(*asset, *epoch) && !seals.contains_key(&(*asset, *epoch)));
+    Ok(open
+        .map(|((asset, epoch), (closed, rewards))| UnsealedEpoch {
+            asset,
+            epoch,
+            dates: inventory.dates(asset, epoch),
+            closed,
+            rewards: rewards.to_string(),
+        })
+        .collect())
+}

@@ -10,13 +10,14 @@
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
-//!   the topics.
+//!   the topics. [`forecast`] tells what a run would reject.
 
 pub mod archive;
 pub mod asked;
 pub mod balances;
 pub mod error;
 pub mod explain;
+pub mod forecast;
 pub mod history;
 mod named_accounts;
 pub mod payouts;

@@ -2,7 +2,6 @@
 
 mod config;
 mod files;
-mod known;
 mod programme;
 mod report;
 
@@ -19,8 +18,10 @@ use crate::config::BusAddress;
 #[command(
     group = ArgGroup::new("what").required(true).args(["config", "bus", "programme"]),
     after_help = "\
+A bus is judged as by a run that starts now, if nothing is added meanwhile. A programme is judged more strictly than by a \
+run: a field that no listing has is an error.
 Exit status: 0 if everything is right; 1 if a record would be rejected, or a file of the bus would not be read; 2 if the \
-configuration is wrong.
+configuration is wrong; 3 if the bus has no record.
 
 Example:
   softstake check --config
@@ -31,9 +32,12 @@ pub(super) struct Check {
     /// Show the settings in force and the origin of each; FILE replaces ./softstake.toml
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     config: Option<Option<PathBuf>>,
-    /// Read every source and control record of a bus, and show which would be rejected
+    /// Judge every source and control record of a bus as a run would, and show which it would reject
     #[arg(long, value_name = "dir:PATH")]
     bus: Option<BusAddress>,
+    /// The setting of the run that is foretold; fixed once softstake has run on the bus [default: 7]
+    #[arg(long, value_name = "N", requires = "bus", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    dedup_epochs: Option<u64>,
     /// Explain a softstake.asset.v1 event, or only its data; - for standard input
     #[arg(long, value_name = "FILE")]
     programme: Option<PathBuf>,
@@ -47,7 +51,7 @@ impl Check {
         if let Some(file) = &self.config {
             config::check(file.as_deref(), self.json, out)
         } else if let Some(address) = &self.bus {
-            report::check(address, self.json, out)
+            report::check(address, self.dedup_epochs, self.json, out)
         } else if let Some(file) = &self.programme {
             programme::check(file, self.json, out)
         } else {

@@ -1,25 +1,19 @@
-//! `softstake check --bus`: reads every source and control record as a run would read it.
+//! `softstake check --bus`: judges every source and control record as a run would, and compares what softstake wrote with its journal.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
+use crate::audit::forecast::{Forecast, ForecastOutcome};
 use crate::bus::dir::ReadOnlyDir;
-use crate::bus::scan::scan_range;
-use crate::bus::{Log, Mark, ReadError, Topic, TopicPartition};
+use crate::bus::{Log, ReadError, Topic, TopicPartition};
 use crate::cli::check::files;
 use crate::cli::check::files::FileFindings;
-use crate::cli::check::known::{KnownAssets, SourceVerdict};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
 use crate::cli::{bus, progress};
 use crate::config::BusAddress;
-use crate::core::contract::decoded::Decoded;
-use crate::core::contract::rejection::Rejection;
-use crate::core::dedup::check_copy;
 use crate::core::values::asset::Asset;
 use crate::core::values::offset::Offset;
 
@@ -29,6 +23,9 @@ const EXAMPLES: usize = 3;
 #[derive(Debug, Serialize)]
 struct BusReport {
     bus: String,
+    dedup_epochs: u64,
+    /// Whether softstake has worked on the bus.
+    has_run: bool,
     topics: Vec<TopicReport>,
     /// Rejections, by code.
     refused: BTreeMap<&'static str, Refused>,
@@ -39,6 +36,12 @@ struct BusReport {
     /// Files that keep records from being read.
     problems: Vec<String>,
     notes: Vec<String>,
+}
+
+impl BusReport {
+    fn is_empty(&self) -> bool {
+        self.topics.iter().all(|topic| topic.records == 0)
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -73,35 +76,53 @@ struct Example {
     reason: String,
 }
 
-/// The check of one partition: the ids seen there, and the counts of its topic.
-struct PartitionCheck<'a> {
-    partition: TopicPartition,
-    topic: &'a mut TopicReport,
-    refused: &'a mut BTreeMap<&'static str, Refused>,
-    /// Fingerprints of the applied events, by identity: some 50 bytes for each event of one partition.
-    seen: HashMap<[u8; 16], u128>,
-}
-
-pub(super) fn check(address: &BusAddress, json: bool, out: &mut Output<'_>) -> Outcome {
+pub(super) fn check(address: &BusAddress, dedup_epochs: Option<u64>, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
-    let mut report = read(&opened, address, files::look(&opened, root)?)?;
+    let mut report = read(&opened, address, dedup_epochs, files::look(&opened, root)?)?;
     check_written(&opened, &mut report)?;
     if json {
         out.json(&report)?;
     } else {
         show(&report, out)?;
     }
-    if report.refused.is_empty() && report.problems.is_empty() {
-        Ok(())
-    } else {
+    if !report.refused.is_empty() || !report.problems.is_empty() {
         Err(Failure::Found)
+    } else if report.is_empty() {
+        Err(Failure::Absent(format!(
+            "there is no source or control record on {address}"
+        )))
+    } else {
+        Ok(())
     }
 }
 
-fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Result<BusReport, Failure> {
+fn read(
+    bus: &ReadOnlyDir,
+    address: &BusAddress,
+    dedup_epochs: Option<u64>,
+    findings: FileFindings,
+) -> Result<BusReport, Failure> {
+    let mut sources = Vec::new();
+    for topic in Topic::SOURCES {
+        let partitions = files::partitions(bus, topic)?;
+        sources.extend(partitions.into_iter().map(|number| topic.partition(number)));
+    }
+    let bar = progress::bar("records", 0);
+    for partition in sources.iter().copied().chain([Topic::Control.partition(0)]) {
+        bar.inc_length(bus.readable_end(partition)?.since(Offset::START));
+    }
+    let forecast = Forecast::new(bus, &sources, dedup_epochs)?;
+    if let Some(given) = dedup_epochs.filter(|given| *given != forecast.dedup_epochs()) {
+        return Err(Failure::Usage(format!(
+            "--dedup-epochs is {given}, but softstake has run on this bus with {}: leave it out",
+            forecast.dedup_epochs()
+        )));
+    }
     let mut report = BusReport {
         bus: address.to_string(),
+        dedup_epochs: forecast.dedup_epochs(),
+        has_run: forecast.is_deployed(),
         topics: Vec::new(),
         refused: BTreeMap::new(),
         unlisted: BTreeMap::new(),
@@ -109,26 +130,22 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, findings: FileFindings) -> Resu
         problems: findings.problems,
         notes: findings.notes,
     };
-    let bar = progress::bar("records", 0);
-    // The control topic comes first, as in a run: it has the listings.
-    let mut known = KnownAssets::default();
-    for topic in [Topic::Control].into_iter().chain(Topic::SOURCES) {
-        let partitions = files::partitions(bus, topic)?;
-        let mut counts = TopicReport {
-            topic: topic.name(),
-            partitions: partitions.len(),
-            ..TopicReport::default()
-        };
-        for number in partitions {
-            let partition = topic.partition(number);
-            bar.inc_length(bus.readable_end(partition)?.since(Offset::START));
-            let mut check = PartitionCheck {
-                partition,
-                topic: &mut counts,
-                refused: &mut report.refused,
-                seen: HashMap::new(),
-            };
-            check.all(bus, &bar, &mut known, &mut report.unlisted)?;
+    let control = Topic::Control.partition(0);
+    let has_control = !files::partitions(bus, Topic::Control)?.is_empty();
+    let mut counts = TopicReport::of(Topic::Control, usize::from(has_control));
+    for (offset, outcome) in forecast.control() {
+        bar.inc(1);
+        counts.count(control, *offset, outcome.clone(), &mut report.refused);
+    }
+    report.topics.push(counts);
+    for topic in Topic::SOURCES {
+        let partitions = sources.iter().copied().filter(|source| source.topic == topic);
+        let mut counts = TopicReport::of(topic, partitions.clone().count());
+        for partition in partitions {
+            forecast.source(partition, &mut report.unlisted, |offset, outcome| {
+                bar.inc(1);
+                counts.count(partition, offset, outcome, &mut report.refused);
+            })?;
         }
         report.topics.push(counts);
     }
@@ -159,81 +176,55 @@ fn check_written(bus: &ReadOnlyDir, report: &mut BusReport) -> Outcome {
     Ok(())
 }
 
-impl PartitionCheck<'_> {
-    fn all(
-        &mut self,
-        bus: &ReadOnlyDir,
-        bar: &ProgressBar,
-        known: &mut KnownAssets,
-        unlisted: &mut BTreeMap<Asset, u64>,
-    ) -> Outcome {
-        scan_range(
-            bus,
-            self.partition,
-            &Mark::default(),
-            bus.readable_end(self.partition)?,
-            |record| {
-                bar.inc(1);
-                self.topic.records += 1;
-                if let Err(rejection) = self.judge(record.value, known, unlisted) {
-                    self.reject(record.offset, rejection);
-                }
-                Ok(())
-            },
-        )
-    }
-
-    /// Judges a record as a run would.
-    fn judge(
-        &mut self,
-        value: &[u8],
-        known: &mut KnownAssets,
-        unlisted: &mut BTreeMap<Asset, u64>,
-    ) -> Result<(), Rejection> {
-        let (envelope, identity) = match Decoded::read(value) {
-            Decoded::Blank => {
-                self.topic.blank += 1;
-                return Ok(());
-            }
-            Decoded::Rejected(rejection) => return Err(rejection),
-            Decoded::Event(envelope, identity) => (envelope, identity),
-        };
-        let fingerprint = envelope.fingerprint();
-        let vacant = match self.seen.entry(identity) {
-            Entry::Occupied(seen) => {
-                check_copy(*seen.get(), fingerprint)?;
-                self.topic.duplicates += 1;
-                return Ok(());
-            }
-            Entry::Vacant(vacant) => vacant,
-        };
-        let verdict = if self.partition.topic == Topic::Control {
-            known.apply_control(&envelope)?;
-            SourceVerdict::Applied
-        } else {
-            known.judge_source(&envelope, unlisted)?
-        };
-        if verdict == SourceVerdict::Applied {
-            vacant.insert(fingerprint);
+impl TopicReport {
+    fn of(topic: Topic, partitions: usize) -> Self {
+        Self {
+            topic: topic.name(),
+            partitions,
+            ..Self::default()
         }
-        Ok(())
     }
 
-    fn reject(&mut self, offset: Offset, rejection: Rejection) {
-        self.topic.refused += 1;
-        let refused = self.refused.entry(rejection.code.name()).or_default();
-        refused.count += 1;
-        if refused.examples.len() < EXAMPLES {
-            refused.examples.push(Example {
-                file: format!("{}/{}.jsonl", self.partition.topic, self.partition.partition),
-                line: offset.line(),
-                reason: rejection.reason,
-            });
+    fn count(
+        &mut self,
+        partition: TopicPartition,
+        offset: Offset,
+        outcome: ForecastOutcome,
+        refused: &mut BTreeMap<&'static str, Refused>,
+    ) {
+        self.records += 1;
+        match outcome {
+            ForecastOutcome::Applied | ForecastOutcome::Ignored => {}
+            ForecastOutcome::Blank => self.blank += 1,
+            ForecastOutcome::Duplicate => self.duplicates += 1,
+            ForecastOutcome::Rejected(rejection) => {
+                self.refused += 1;
+                let refused = refused.entry(rejection.code.name()).or_default();
+                refused.count += 1;
+                if refused.examples.len() < EXAMPLES {
+                    refused.examples.push(Example {
+                        file: format!("{}/{}.jsonl", partition.topic, partition.partition),
+                        line: offset.line(),
+                        reason: rejection.reason,
+                    });
+                }
+            }
         }
     }
 }
 
 fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
+    write_line!(
+        out,
+        "Judged as by a run that starts now, if nothing is added meanwhile. For {} epochs it recognises duplicates (dedup_epochs, {}).",
+        report.dedup_epochs,
+        if report.has_run {
+            "fixed by the first run"
+        } else {
+            "--dedup-epochs sets another number"
+        }
+    )?;
+    write_line!(out)?;
     let mut table = TextTable::new(&[
         "topic",
         ">partitions",
@@ -285,17 +276,17 @@ fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
     };
     write_line!(out)?;
     write_line!(out, "Written by softstake: {files} with {bytes}{damaged}.")?;
-    let verdict = if report.refused.is_empty() && report.problems.is_empty() {
-        "Every record would be read, and none rejected"
-    } else {
-        "There are errors"
-    };
     write_line!(out)?;
-    write_line!(
-        out,
-        "{verdict}. Rejections that depend on the order of reading (too_old, listing_too_late) are only known in a run."
-    )?;
-    Ok(())
+    let refused = report.refused.values().map(|refused| refused.count).sum();
+    if !report.problems.is_empty() {
+        write_line!(out, "There are problems: mend them first.")?;
+    }
+    match refused {
+        0 if !report.problems.is_empty() => Ok(()),
+        0 if report.is_empty() => write_line!(out, "There is no record to judge."),
+        0 => write_line!(out, "A run would reject no record."),
+        _ => write_line!(out, "A run would reject {}.", counted(refused, "record", "records")),
+    }
 }
 
 #[cfg(test)]
@@ -328,7 +319,7 @@ mod tests {
     }
 
     fn checked(root: &Path) -> (Outcome, String) {
-        captured(|out| check(&BusAddress::Dir(root.to_path_buf()), false, out))
+        captured(|out| check(&BusAddress::Dir(root.to_path_buf()), None, false, out))
     }
 
     #[test]
@@ -348,8 +339,11 @@ mod tests {
         put(root.path(), "exchange.deposits", &lines.map(|line| line + "\n"));
         let (outcome, text) = checked(root.path());
         assert_eq!(outcome, Ok(()), "{text}");
-        assert!(text.contains("  DOGE 1\n") && text.contains("none rejected"), "{text}");
-        let json = output::text(|out| check(&BusAddress::Dir(root.path().to_path_buf()), true, out));
+        assert!(
+            text.contains("  DOGE 1\n") && text.contains("A run would reject no record.\n"),
+            "{text}"
+        );
+        let json = output::text(|out| check(&BusAddress::Dir(root.path().to_path_buf()), None, true, out));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let deposits = &json["topics"][1];
         assert_eq!(deposits["topic"], "exchange.deposits");

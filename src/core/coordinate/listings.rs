@@ -7,9 +7,11 @@ use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::topic::TopicPartition;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
 /// Assets have numbers of 16 bits.
@@ -28,6 +30,39 @@ pub struct ListingFacts<'a> {
     pub oldest_open: Epoch,
     /// The first epoch of its newest programme.
     pub newest_from: Epoch,
+}
+
+/// The answer of a source partition to a proposed listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListingAnswer {
+    pub source: TopicPartition,
+    /// Its position. An accepted listing is in force from this offset on.
+    pub from: Offset,
+    /// The newest time of a posting that was ignored because the asset was not listed, in milliseconds since 1970.
+    pub newest_unlisted_ms: Option<i64>,
+    /// Whether an opening balance was ignored for that reason.
+    pub opening_unlisted: bool,
+}
+
+/// Checks that no source partition has ignored postings that a listing would cover.
+///
+/// # Errors
+/// `listing_too_late`.
+pub fn check_in_time(terms: &AssetTerms, answers: &[ListingAnswer]) -> Result<(), Rejection> {
+    let anchor = terms.calendar.anchor().get();
+    let late = answers
+        .iter()
+        .find(|answer| answer.opening_unlisted || answer.newest_unlisted_ms.is_some_and(|newest| newest >= anchor));
+    let Some(answer) = late else { return Ok(()) };
+    let newest = answer.newest_unlisted_ms.map_or_else(
+        || "opening balances".into(),
+        |newest| format!("postings up to {}", timestamp(i128::from(newest))),
+    );
+    Err(Code::ListingTooLate.because(format!(
+        "{newest} of {} were passed over on {}, as it was not listed; list it again with a later `anchor`, and send opening balances \
+         for that anchor after the listing",
+        terms.asset, answer.source
+    )))
 }
 
 /// A control event that is accepted.

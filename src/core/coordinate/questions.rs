@@ -8,16 +8,16 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fields;
-use crate::core::contract::listing::{AssetTerms, Listing, Programme, in_force};
-use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::listing::{Listing, Programme, in_force};
+use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::TopicPartition;
+use crate::core::coordinate::listings::{ListingAnswer, check_in_time};
 use crate::core::coordinate::{AnswerTo, Coordinator, ListedAsset, PendingQuestion, SourceAnswer, SourceQuestion};
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Settlement};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
-use crate::core::values::time::timestamp;
 
 impl Coordinator {
     /// Keeps the answer of `source` to the pending question.
@@ -54,7 +54,7 @@ impl Coordinator {
                     terms: terms.clone(),
                     programme: Programme::clone(programme),
                 };
-                if let Err(rejection) = check_in_time(terms, &pending.answers) {
+                if let Err(rejection) = check_in_time(terms, &pending.listing_answers()) {
                     return self.reject_listing(&pending, &rejection, listing, offsets, out);
                 }
                 self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
@@ -155,20 +155,16 @@ impl Coordinator {
     }
 }
 
-/// Checks that no source partition has ignored postings that a listing would cover.
-fn check_in_time(terms: &AssetTerms, answers: &BTreeMap<TopicPartition, SourceAnswer>) -> Result<(), Rejection> {
-    let anchor = terms.calendar.anchor().get();
-    let late = answers.iter().find(|(_, answer)| {
-        answer.opening_unlisted || answer.newest_unlisted_ms.is_some_and(|newest| newest >= anchor)
-    });
-    let Some((source, answer)) = late else { return Ok(()) };
-    let newest = answer.newest_unlisted_ms.map_or_else(
-        || "opening balances".into(),
-        |newest| format!("postings up to {}", timestamp(i128::from(newest))),
-    );
-    Err(Code::ListingTooLate.because(format!(
-        "{newest} of {} were passed over on {source}, as it was not listed; list it again with a later `anchor`, and send opening balances \
-         for that anchor after the listing",
-        terms.asset
-    )))
+impl PendingQuestion {
+    fn listing_answers(&self) -> Vec<ListingAnswer> {
+        let answers = self.answers.iter();
+        answers
+            .map(|(source, answer)| ListingAnswer {
+                source: *source,
+                from: answer.offset,
+                newest_unlisted_ms: answer.newest_unlisted_ms,
+                opening_unlisted: answer.opening_unlisted,
+            })
+            .collect()
+    }
 }

@@ -244,6 +244,12 @@ impl Ingest {
         Ok(LegVerdict::Post(posting, late))
     }
 
+    /// Whether the listing of an asset is in force at `offset`.
+    #[must_use]
+    pub fn lists(&self, asset: Asset, offset: Offset) -> bool {
+        self.listed_at(asset, offset).is_some()
+    }
+
     /// The number and the state of an asset whose listing is in force at `offset`.
     fn listed_at(&self, asset: Asset, offset: Offset) -> Option<(u16, &IngestAsset)> {
         let number = *self.state.by_name.get(&asset)?;

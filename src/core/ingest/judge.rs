@@ -1,5 +1,5 @@
-//! The rules about an event of a source topic, and about one leg of a listed asset, that need no state. `softstake check` judges with
-//! them as well. What depends on cuts (too old, late) is in `apply.rs`.
+//! The rules about an event of a source topic, and about one leg of a listed asset, that need no state. What
+//! depends on cuts (too old, late) is in `apply.rs`.
 
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::{EventType, SourceEvent};

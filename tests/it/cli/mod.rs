@@ -1,4 +1,6 @@
 //! What all commands have in common: their log, their outputs and exit statuses.
 
+mod asked;
+mod forecast;
 mod log;
 mod outputs;

@@ -189,7 +189,7 @@ impl World {
         cases.push(case("explain", 0, |_| self.of_account("explain", &[])));
         cases.push(case("explain --json", 0, |_| self.of_account("explain", &["--json"])));
         cases.push(case("prove", 0, |_| self.of_account("prove", &[])));
-        cases.push(case("prove nobody", 1, |_| on(&self.right, "prove ATOM 0 nobody")));
+        cases.push(case("prove nobody", 3, |_| on(&self.right, "prove ATOM 0 nobody")));
         for (file, status) in [("proof.json", 0), ("wrong-proof.json", 1)] {
             cases.push(case("verify", status, move |_| {
                 let mut command = softstake();

@@ -1,0 +1,596 @@
+//! What a run would do with each input record of a bus, if it started now and nothing were added meanwhile.
+//!
+//! A run decides all control records before it reads another source record. So the decisions that are missing on the bus can be foretold: each
+//! source partition answers at its position, and a cut is at its end. With all decisions, the ingest state machine judges every record as a run
+//! does, from the first one on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::read_decisions;
+use crate::audit::published::read_all;
+use crate::bus::scan::scan_range;
+use crate::bus::{Log, Mark, Outputs, TaskId, Topic, TopicPartition};
+use crate::core::contract::decision::{Decision, Offsets};
+use crate::core::contract::decoded::Decoded;
+use crate::core::contract::envelope::Envelope;
+use crate::core::contract::listing::{AssetTerms, Listing};
+use crate::core::contract::records::{DeadLetter, read_data};
+use crate::core::contract::rejection::Rejection;
+use crate::core::coordinate::listings;
+use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
+use crate::core::dedup::{DEFAULT_DEDUP_EPOCHS, DedupIndex, SeenEvent, check_copy};
+use crate::core::ingest::judge::read_event;
+use crate::core::ingest::legs::legs;
+use crate::core::ingest::{Ingest, IngestState};
+use crate::core::protocol::codec;
+use crate::core::protocol::messages::Inbox;
+use crate::core::values::asset::Asset;
+use crate::core::values::bucket::Partitions;
+use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
+use crate::deployment::DeploymentError;
+use crate::deployment::record::DeploymentRecord;
+
+const CONTROL: TopicPartition = Topic::Control.partition(0);
+const INBOX: TopicPartition = Topic::Inbox.partition(0);
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForecastOutcome {
+    Applied,
+    Duplicate,
+    /// None of its postings counts.
+    Ignored,
+    Blank,
+    Rejected(Rejection),
+}
+
+/// A forecast for one bus.
+pub struct Forecast<'a> {
+    bus: &'a dyn Log,
+    dedup_epochs: u64,
+    /// Whether softstake has worked on the bus.
+    is_deployed: bool,
+    /// The source partitions, and how far each is read.
+    sources: BTreeMap<TopicPartition, Offset>,
+    /// Those that are not recorded yet. A question that was asked before is not for them.
+    new_sources: BTreeSet<TopicPartition>,
+    /// The recorded decisions, and those that would follow.
+    decisions: Vec<Decision>,
+    control: Vec<(Offset, ForecastOutcome)>,
+}
+
+impl<'a> Forecast<'a> {
+    /// Reads the control topic, and the decisions that are recorded. Without a deployment, `dedup_epochs` is the setting of its first run.
+    ///
+    /// # Errors
+    /// A failure of the bus, or a record of Softstake that cannot be decoded.
+    pub fn new(bus: &'a dyn Log, sources: &[TopicPartition], dedup_epochs: Option<u64>) -> Result<Self, AuditError> {
+        let deployment = DeploymentRecord::read(bus).map_err(DeploymentError::from)?;
+        let mut positions = BTreeMap::new();
+        for source in sources {
+            let position = bus.committed(TaskId::ingest(*source))?;
+            let offset = position.map_or(Offset::START, |position| position.offset(*source));
+            positions.insert(*source, offset);
+        }
+        let mut forecast = Self {
+            bus,
+            dedup_epochs: match &deployment {
+                Some(deployment) => deployment.dedup_epochs,
+                None => dedup_epochs.unwrap_or(DEFAULT_DEDUP_EPOCHS),
+            },
+            is_deployed: deployment.is_some(),
+            sources: positions,
+            new_sources: BTreeSet::new(),
+            decisions: read_decisions(bus)?,
+            control: Vec::new(),
+        };
+        forecast.decide_control()?;
+        Ok(forecast)
+    }
+
+    /// For how many epochs duplicates are recognised.
+    #[must_use]
+    pub const fn dedup_epochs(&self) -> u64 {
+        self.dedup_epochs
+    }
+
+    /// Whether softstake has worked on the bus, so that the number of these epochs is fixed.
+    #[must_use]
+    pub const fn is_deployed(&self) -> bool {
+        self.is_deployed
+    }
+
+    /// The outcome of each control record.
+    #[must_use]
+    pub fn control(&self) -> &[(Offset, ForecastOutcome)] {
+        &self.control
+    }
+
+    /// Calls `take` with the outcome of each record of a source partition. Counts in `unlisted` the ignored postings of assets that are not listed.
+    ///
+    /// # Errors
+    /// A failure of the bus, or decisions that contradict one another.
+    pub fn source(
+        &self,
+        source: TopicPartition,
+        unlisted: &mut BTreeMap<Asset, u64>,
+        mut take: impl FnMut(Offset, ForecastOutcome),
+    ) -> Result<(), AuditError> {
+        let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
+        let end = self.bus.readable_end(source)?;
+        scan_range(self.bus, source, &Mark::default(), end, |record| {
+            take(record.offset, ingest.apply(record.offset, record.value, unlisted)?);
+            Ok::<_, AuditError>(())
+        })
+    }
+
+    /// Judges the control records in order, and adds the decisions that are not recorded.
+    fn decide_control(&mut self) -> Result<(), AuditError> {
+        let known = |decision: &Decision| match decision {
+            Decision::SourcesAdded { sources, .. } => sources.clone(),
+            _ => Vec::new(),
+        };
+        let known: Vec<TopicPartition> = self.decisions.iter().flat_map(known).collect();
+        let new = self.sources.keys().filter(|source| !known.contains(source));
+        let new: Vec<TopicPartition> = new.copied().collect();
+        let mut control = ControlForecast {
+            recorded: RecordedOutcomes::read(self.bus, &self.decisions)?,
+            seen: HashMap::new(),
+            assets: BTreeMap::new(),
+        };
+        if !new.is_empty() {
+            self.new_sources = new.iter().copied().collect();
+            self.decisions.push(Decision::SourcesAdded {
+                sources: new,
+                starts: Offsets::default(),
+            });
+        }
+        let end = self.bus.readable_end(CONTROL)?;
+        let bus = self.bus;
+        scan_range(bus, CONTROL, &Mark::default(), end, |record| {
+            let outcome = control.judge(self, record.offset, record.value)?;
+            self.control.push((record.offset, outcome));
+            Ok::<_, AuditError>(())
+        })
+    }
+
+    /// The source partitions that answer a question, and their positions. `is_recorded`: the question was asked before softstake stopped.
+    fn asked(&self, is_recorded: bool) -> impl Iterator<Item = (TopicPartition, Offset)> {
+        let is_asked = move |source: &&TopicPartition| !is_recorded || !self.new_sources.contains(source);
+        let sources = self.sources.iter();
+        sources
+            .filter(move |(source, _)| is_asked(source))
+            .map(|(source, position)| (*source, *position))
+    }
+
+    /// What the source partitions would answer to a listing at their positions.
+    fn listing_answers(
+        &self,
+        control_offset: Offset,
+        listing: &Listing,
+        is_recorded: bool,
+    ) -> Result<Vec<ListingAnswer>, AuditError> {
+        let given = self.answers(|answer| match answer {
+            Inbox::ListingAnswer {
+                source,
+                control_offset: asked,
+                from,
+                newest_unlisted_ms,
+                opening_unlisted,
+            } if asked == control_offset => Some(ListingAnswer {
+                source,
+                from,
+                newest_unlisted_ms,
+                opening_unlisted,
+            }),
+            _ => None,
+        })?;
+        let mut answers = Vec::new();
+        for (source, position) in self.asked(is_recorded) {
+            if let Some(answer) = given.iter().find(|answer| answer.source == source) {
+                answers.push(*answer);
+                continue;
+            }
+            let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
+            scan_range(self.bus, source, &Mark::default(), position, |record| {
+                ingest.apply(record.offset, record.value, &mut BTreeMap::new())?;
+                Ok::<_, AuditError>(())
+            })?;
+            answers.extend(ingest.answer(control_offset, listing, position)?);
+        }
+        Ok(answers)
+    }
+
+    /// The cut of an epoch that would be closed now.
+    fn cut(&self, asset: u16, epoch: Epoch, is_recorded: bool) -> Result<Offsets, AuditError> {
+        let given = self.answers(|answer| match answer {
+            Inbox::CutAnswer { source, at, cut } if at.number() == asset && at.epoch() == epoch => Some((source, cut)),
+            _ => None,
+        })?;
+        let given: BTreeMap<TopicPartition, Offset> = given.into_iter().collect();
+        let mut cut = BTreeMap::new();
+        for (source, position) in self.asked(is_recorded) {
+            let offset = match given.get(&source) {
+                Some(given) => *given,
+                None => self.bus.written_end(source)?.max(position),
+            };
+            cut.insert(source, offset);
+        }
+        Ok(Offsets(cut))
+    }
+
+    /// The answers to a question that was asked, but not decided, before softstake stopped.
+    fn answers<T>(&self, wanted: impl Fn(Inbox) -> Option<T>) -> Result<Vec<T>, AuditError> {
+        let mut answers = Vec::new();
+        if !self.is_deployed {
+            return Ok(answers);
+        }
+        let start = Mark::at(self.bus.start(INBOX)?);
+        scan_range(self.bus, INBOX, &start, self.bus.readable_end(INBOX)?, |record| {
+            answers.extend(wanted(codec::decode(record.value, "a record of the inbox")?));
+            Ok::<_, AuditError>(())
+        })?;
+        Ok(answers)
+    }
+}
+
+/// The recorded outcomes of control records that do not follow from the control topic alone, and the recorded ends of questions.
+#[derive(Default)]
+struct RecordedOutcomes {
+    /// Control records below this offset are decided, or asked about.
+    decided: Offset,
+    /// Listings that came too late, with the reasons in their dead letters.
+    late: BTreeMap<Offset, Rejection>,
+    /// The numbers and epochs of closes with a cut.
+    cuts: Vec<(u16, Epoch)>,
+    /// Listings that are accepted.
+    listed: Vec<Offset>,
+}
+
+impl RecordedOutcomes {
+    fn read(bus: &dyn Log, decisions: &[Decision]) -> Result<Self, AuditError> {
+        let mut recorded = Self::of(decisions);
+        if recorded.late.is_empty() {
+            return Ok(recorded);
+        }
+        read_all::<DeadLetter, AuditError>(bus, None, |_, dead_letter| {
+            if let Ok(dead_letter) = dead_letter
+                && dead_letter.topic == Topic::Control
+                && let Some(late) = recorded.late.get_mut(&dead_letter.offset)
+            {
+                late.reason = dead_letter.reason.into_owned();
+            }
+            Ok(())
+        })?;
+        Ok(recorded)
+    }
+
+    fn of(decisions: &[Decision]) -> Self {
+        let mut recorded = Self::default();
+        let reached = |offset: Offset| offset.saturating_add(1);
+        for decision in decisions {
+            let to = match decision {
+                Decision::ListingRefused {
+                    control_offset, code, ..
+                } => {
+                    recorded
+                        .late
+                        .insert(*control_offset, code.because("its dead letter is not on the bus"));
+                    reached(*control_offset)
+                }
+                Decision::ListingAccepted { control_offset, .. } => {
+                    recorded.listed.push(*control_offset);
+                    reached(*control_offset)
+                }
+                Decision::Cut { number, epoch, .. } => {
+                    recorded.cuts.push((*number, *epoch));
+                    continue;
+                }
+                Decision::ListingProposed { control_offset, .. }
+                | Decision::ProgrammeChanged { control_offset, .. }
+                | Decision::RewardAdded { control_offset, .. }
+                | Decision::CloseAccepted { control_offset, .. }
+                | Decision::Refused { control_offset, .. } => reached(*control_offset),
+                Decision::ControlRead { to } => *to,
+                Decision::SourcesAdded { .. } => continue,
+            };
+            recorded.decided = recorded.decided.max(to);
+        }
+        recorded
+    }
+}
+
+/// A listed asset, as far as the rules about control events depend on it.
+struct ForecastAsset {
+    number: u16,
+    terms: AssetTerms,
+    oldest_open: Epoch,
+    /// The first epoch of its newest programme.
+    newest_from: Epoch,
+}
+
+/// The control topic up to a record.
+struct ControlForecast {
+    recorded: RecordedOutcomes,
+    /// Fingerprints of the accepted events, by identity.
+    seen: HashMap<[u8; 16], u128>,
+    assets: BTreeMap<Asset, ForecastAsset>,
+}
+
+impl ListedAssets for ControlForecast {
+    fn find(&self, asset: Asset) -> Option<ListingFacts<'_>> {
+        self.assets.get(&asset).map(|known| ListingFacts {
+            terms: &known.terms,
+            oldest_open: known.oldest_open,
+            newest_from: known.newest_from,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.assets.len()
+    }
+}
+
+impl ControlForecast {
+    fn judge(
+        &mut self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        value: &[u8],
+    ) -> Result<ForecastOutcome, AuditError> {
+        let (envelope, identity) = match Decoded::read(value) {
+            Decoded::Blank => return Ok(ForecastOutcome::Blank),
+            Decoded::Rejected(rejection) => return Ok(ForecastOutcome::Rejected(rejection)),
+            Decoded::Event(envelope, identity) => (envelope, identity),
+        };
+        let fingerprint = envelope.fingerprint();
+        if let Some(seen) = self.seen.get(&identity) {
+            return Ok(match check_copy(*seen, fingerprint) {
+                Ok(()) => ForecastOutcome::Duplicate,
+                Err(rejection) => ForecastOutcome::Rejected(rejection),
+            });
+        }
+        let rejection = self.decide(forecast, offset, &envelope)?;
+        Ok(match rejection {
+            Some(rejection) => ForecastOutcome::Rejected(rejection),
+            None => {
+                self.seen.insert(identity, fingerprint);
+                ForecastOutcome::Applied
+            }
+        })
+    }
+
+    /// Decides an event that is no copy. Returns why it is rejected, if it is.
+    fn decide(
+        &mut self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        envelope: &Envelope<'_>,
+    ) -> Result<Option<Rejection>, AuditError> {
+        let accepted = match listings::judge(envelope, self) {
+            Ok(accepted) => accepted,
+            Err(rejection) => return Ok(Some(rejection)),
+        };
+        match accepted {
+            Accepted::FirstListing(listing) => return self.list(forecast, offset, listing),
+            Accepted::ProgrammeChange(listing) => self.change_programme(forecast, offset, listing),
+            Accepted::Reward { .. } => {}
+            Accepted::Close { asset, epoch, .. } => self.close(forecast, offset, asset, epoch)?,
+        }
+        Ok(None)
+    }
+
+    fn list(
+        &mut self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        listing: Listing,
+    ) -> Result<Option<Rejection>, AuditError> {
+        if let Some(rejection) = self.recorded.late.get(&offset) {
+            return Ok(Some(rejection.clone()));
+        }
+        let number = u16::try_from(self.assets.len()).unwrap_or(u16::MAX);
+        let known = ForecastAsset {
+            number,
+            terms: listing.terms.clone(),
+            oldest_open: Epoch::FIRST,
+            newest_from: listing.programme.from_epoch,
+        };
+        if !self.recorded.listed.contains(&offset) {
+            let answers = forecast.listing_answers(offset, &listing, offset < self.recorded.decided)?;
+            let offsets = answers.iter().map(|answer| (answer.source, answer.from));
+            let answered_at = Offsets(offsets.collect());
+            let listing = Box::new(listing);
+            if let Err(rejection) = listings::check_in_time(&listing.terms, &answers) {
+                forecast.decisions.push(Decision::ListingRefused {
+                    control_offset: offset,
+                    listing,
+                    code: rejection.code,
+                    answered_at,
+                });
+                return Ok(Some(rejection));
+            }
+            forecast.decisions.push(Decision::ListingAccepted {
+                control_offset: offset,
+                number,
+                listing,
+                in_force_from: answered_at,
+            });
+        }
+        self.assets.insert(known.terms.asset, known);
+        Ok(None)
+    }
+
+    fn change_programme(&mut self, forecast: &mut Forecast<'_>, offset: Offset, listing: Listing) {
+        let Some(known) = self.assets.get_mut(&listing.terms.asset) else {
+            return;
+        };
+        known.newest_from = listing.programme.from_epoch;
+        if offset >= self.recorded.decided {
+            forecast.decisions.push(Decision::ProgrammeChanged {
+                control_offset: offset,
+                number: known.number,
+                listing: Box::new(listing),
+            });
+        }
+    }
+
+    fn close(
+        &mut self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        asset: Asset,
+        epoch: Epoch,
+    ) -> Result<(), AuditError> {
+        let Some(known) = self.assets.get_mut(&asset) else {
+            return Ok(());
+        };
+        known.oldest_open = epoch.next()?;
+        let number = known.number;
+        if self.recorded.cuts.contains(&(number, epoch)) {
+            return Ok(());
+        }
+        if offset >= self.recorded.decided {
+            forecast.decisions.push(Decision::CloseAccepted {
+                control_offset: offset,
+                asset,
+                number,
+                epoch,
+            });
+        }
+        let cut = forecast.cut(number, epoch, offset < self.recorded.decided)?;
+        forecast.decisions.push(Decision::Cut {
+            asset,
+            number,
+            epoch,
+            cut,
+        });
+        Ok(())
+    }
+}
+
+/// The applied events of one source partition: some 100 bytes for each.
+#[derive(Default)]
+struct ForecastSeenEvents(HashMap<[u8; 16], SeenEvent>);
+
+impl DedupIndex for ForecastSeenEvents {
+    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
+        self.0.get(identity)
+    }
+
+    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
+        self.0.insert(identity, seen);
+    }
+}
+
+/// The ingest state machine of one source partition, with all decisions.
+struct ForecastIngest {
+    ingest: Ingest,
+    seen: ForecastSeenEvents,
+    outputs: Outputs,
+}
+
+impl ForecastIngest {
+    fn new(source: TopicPartition, dedup_epochs: u64, decisions: &[Decision]) -> Result<Self, AuditError> {
+        let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
+        let mut ingest = Ingest::new(source, dedup_epochs, one, IngestState::default(), []);
+        let mut outputs = Outputs::default();
+        for decision in decisions {
+            // All decisions can be applied first, because each takes effect at an offset that it names.
+            ingest.apply_decision(decision, Offset::START, None, &mut outputs)?;
+        }
+        outputs.clear();
+        Ok(Self {
+            ingest,
+            seen: ForecastSeenEvents::default(),
+            outputs,
+        })
+    }
+
+    fn apply(
+        &mut self,
+        offset: Offset,
+        value: &[u8],
+        unlisted: &mut BTreeMap<Asset, u64>,
+    ) -> Result<ForecastOutcome, AuditError> {
+        let decoded = Decoded::read(value);
+        let before = self.ingest.state().counts;
+        self.outputs.clear();
+        self.ingest.begin_batch(offset);
+        self.ingest
+            .apply_record(offset, value, &decoded, &mut self.seen, &mut self.outputs)?;
+        self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
+        let after = self.ingest.state().counts;
+        if after.unlisted > before.unlisted {
+            self.count_unlisted(offset, &decoded, unlisted);
+        }
+        Ok(if after.dead_letters != before.dead_letters {
+            ForecastOutcome::Rejected(self.rejection()?)
+        } else if after.duplicates > before.duplicates {
+            ForecastOutcome::Duplicate
+        } else if after.applied > before.applied {
+            ForecastOutcome::Applied
+        } else if after.ignored > before.ignored {
+            ForecastOutcome::Ignored
+        } else {
+            ForecastOutcome::Blank
+        })
+    }
+
+    fn count_unlisted(&mut self, offset: Offset, decoded: &Decoded<'_>, unlisted: &mut BTreeMap<Asset, u64>) {
+        // Nothing stores them, so they must not add up.
+        self.ingest.take_unlisted();
+        let Decoded::Event(envelope, _) = decoded else { return };
+        let Ok((_, event)) = read_event(envelope) else { return };
+        for leg in legs(&event) {
+            if !self.ingest.lists(leg.asset, offset) {
+                *unlisted.entry(leg.asset).or_default() += 1;
+            }
+        }
+    }
+
+    /// The rejection in the dead letter that was just written.
+    fn rejection(&self) -> Result<Rejection, AuditError> {
+        let mut written = self.outputs.iter();
+        let dead_letter = written.find(|(to, ..)| to.topic == Topic::DeadLetters);
+        let record = dead_letter.map_or(&[][..], |(_, _, record)| record);
+        let dead_letter: DeadLetter<'_> =
+            read_data(record).map_err(|error| AuditError::Decisions(format!("a dead letter: {error}")))?;
+        Ok(dead_letter.code.because(dead_letter.reason))
+    }
+
+    /// The answer to a listing at `position`, where this partition is.
+    fn answer(
+        &mut self,
+        control_offset: Offset,
+        listing: &Listing,
+        position: Offset,
+    ) -> Result<Option<ListingAnswer>, AuditError> {
+        let proposed = Decision::ListingProposed {
+            control_offset,
+            listing: Box::new(listing.clone()),
+        };
+        self.outputs.clear();
+        self.ingest
+            .apply_decision(&proposed, position, None, &mut self.outputs)?;
+        let written = self.outputs.iter().next();
+        let Some((_, _, record)) = written else { return Ok(None) };
+        match codec::decode(record, "an answer")? {
+            Inbox::ListingAnswer {
+                source,
+                from,
+                newest_unlisted_ms,
+                opening_unlisted,
+                ..
+            } => Ok(Some(ListingAnswer {
+                source,
+                from,
+                newest_unlisted_ms,
+                opening_unlisted,
+            })),
+            _ => Ok(None),
+        }
+    }
+}

@@ -71,6 +71,13 @@ def once(pairs):
     return dict(pairs)
 
 
+def shown(name):
+    """A name as a terminal may get it: what it might hide, or show like another blank, is escaped."""
+    hidden = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]")
+    plain = (c if c == " " or c.isprintable() and not hidden.match(c) else f"\\u{{{ord(c):x}}}" for c in name)
+    return "".join(plain)
+
+
 if __name__ == "__main__":
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
@@ -78,4 +85,4 @@ if __name__ == "__main__":
         verify(sys.argv[2].lower(), **proof)
     except Exception as wrong:  # Whatever is wrong with it, it proves nothing.
         sys.exit(f"it proves nothing: {wrong!r}")
-    print(f"proven: {proof['account']} was paid {proof['amount']} {proof['asset']} for epoch {proof['epoch']}")
+    print(f"proven: {shown(proof['account'])} was paid {proof['amount']} {proof['asset']} for epoch {proof['epoch']}")

@@ -2,13 +2,17 @@
 //! seal of the epoch. Payout services may copy it: it uses no code of Softstake. `README.md` has its guarantees and the
 //! reasons.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use tracing::field::Field;
 use tracing::{error, info, warn};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -92,7 +96,22 @@ fn log() {
     let stderr = std::io::stderr;
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let lines = lines.with_ansi(stderr().is_terminal()).with_target(false);
+    let lines = lines.fmt_fields(debug_fn(write_field).delimited(" "));
     tracing_subscriber::registry().with(filter).with(lines).init();
+}
+
+/// Writes a field of a line. Names and reasons come from records, so what a terminal might execute or hide is escaped.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(out, "{field}=")?;
+    }
+    for character in format!("{value:?}").chars() {
+        match character {
+            '"' | '\'' | '\\' => out.write_char(character)?,
+            _ => write!(out, "{}", character.escape_debug())?,
+        }
+    }
+    Ok(())
 }
 
 /// Works until the end. The first start, a start after a crash and a start after an outage of the database are the same: each

@@ -2,5 +2,6 @@
 
 mod asked;
 mod forecast;
+mod hostile_names;
 mod log;
 mod outputs;

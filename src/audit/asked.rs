@@ -260,13 +260,7 @@ impl AssetProgress {
             None => newest.max(first),
         };
         if self.oldest_open > first {
-            for epoch in first.through(newest.min(last)) {
-                if needed == EpochProgress::Sealed && !self.sealed.contains(&epoch) {
-                    self.miss(asset, (epoch, epoch), EpochProgress::Closed, resolved);
-                } else {
-                    resolved.there += 1;
-                }
-            }
+            self.resolve_closed(asset, (first, newest.min(last)), needed, resolved);
         }
         if last >= self.oldest_open {
             self.miss(
@@ -275,6 +269,33 @@ impl AssetProgress {
                 EpochProgress::Open,
                 resolved,
             );
+        }
+    }
+
+    /// Finds which of some closed epochs are as far as `needed`. It takes as long as there are seals, whatever numbers a damaged bus has.
+    fn resolve_closed(
+        &self,
+        asset: Asset,
+        (first, last): (Epoch, Epoch),
+        needed: EpochProgress,
+        resolved: &mut Resolved,
+    ) {
+        if needed != EpochProgress::Sealed {
+            let epochs = last.get().saturating_sub(first.get()).saturating_add(1);
+            resolved.there = resolved.there.saturating_add(epochs);
+            return;
+        }
+        let mut next = Some(first);
+        for sealed in self.sealed.range(first..=last) {
+            if let Some(gap) = next.filter(|gap| gap < sealed) {
+                let end = Epoch::new(sealed.get().saturating_sub(1));
+                self.miss(asset, (gap, end), EpochProgress::Closed, resolved);
+            }
+            resolved.there = resolved.there.saturating_add(1);
+            next = sealed.next().ok();
+        }
+        if let Some(gap) = next.filter(|gap| *gap <= last) {
+            self.miss(asset, (gap, last), EpochProgress::Closed, resolved);
         }
     }
 
@@ -466,6 +487,10 @@ mod tests {
         ] {
             assert_eq!(said(asked, needed), expected);
         }
+        let mut damaged = inventory();
+        damaged.0.get_mut(&asset("ATOM")).unwrap().close(Epoch::new(u64::MAX));
+        let resolved = damaged.resolve(asked("ATOM", None, None), Sealed).unwrap();
+        assert_eq!((resolved.there, resolved.missing().len()), (3, 2));
         // The last epoch that can be numbered takes no longer than others.
         assert!(said(asked("ATOM", None, Some(u64::MAX)), Sealed).contains("epochs 5 to 18446744073709551615"));
     }

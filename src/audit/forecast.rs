@@ -172,7 +172,7 @@ impl<'a> Forecast<'a> {
         listing: &Listing,
         is_recorded: bool,
     ) -> Result<Vec<ListingAnswer>, AuditError> {
-        let given = self.answers(|answer| match answer {
+        let given = self.answers(is_recorded, |answer| match answer {
             Inbox::ListingAnswer {
                 source,
                 control_offset: asked,
@@ -205,7 +205,7 @@ impl<'a> Forecast<'a> {
 
     /// The cut of an epoch that would be closed now.
     fn cut(&self, asset: u16, epoch: Epoch, is_recorded: bool) -> Result<Offsets, AuditError> {
-        let given = self.answers(|answer| match answer {
+        let given = self.answers(is_recorded, |answer| match answer {
             Inbox::CutAnswer { source, at, cut } if at.number() == asset && at.epoch() == epoch => Some((source, cut)),
             _ => None,
         })?;
@@ -222,9 +222,9 @@ impl<'a> Forecast<'a> {
     }
 
     /// The answers to a question that was asked, but not decided, before softstake stopped.
-    fn answers<T>(&self, wanted: impl Fn(Inbox) -> Option<T>) -> Result<Vec<T>, AuditError> {
+    fn answers<T>(&self, is_recorded: bool, wanted: impl Fn(Inbox) -> Option<T>) -> Result<Vec<T>, AuditError> {
         let mut answers = Vec::new();
-        if !self.is_deployed {
+        if !is_recorded {
             return Ok(answers);
         }
         let start = Mark::at(self.bus.start(INBOX)?);

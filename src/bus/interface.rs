@@ -43,7 +43,8 @@ pub trait Log: Send + Sync {
     /// A reader positioned at `from`.
     ///
     /// # Errors
-    /// If the records before `from` have changed (`ReadError::SourceChanged`) or were deleted.
+    /// If the records before `from` have changed (`ReadError::SourceChanged`), or if records from there on were deleted (`ReadError::Retained`): a reader
+    /// never begins later than asked.
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError>;
 
     /// Checks a mark against the log, as far as that is possible without reading on from it.

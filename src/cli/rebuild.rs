@@ -38,7 +38,7 @@ impl Rebuild {
         let config = &loaded.config;
         let bars = logging::start(&config.log)?;
         let state = loaded.state()?;
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(1)?;
         let stopped =
             || Failure::Failed("stopped before the stores were complete; run the command again to continue".into());
         let Some(bus) = bus::read_only(loaded.bus()?, config, &stop)? else {

@@ -49,7 +49,7 @@ impl Repartition {
         let config = &loaded.config;
         let bars = logging::start(&config.log)?;
         let (address, state) = (loaded.bus()?, loaded.state()?);
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(1)?;
         let stopped = || Failure::Failed("stopped before anything was changed".into());
         if *address == BusAddress::Kafka {
             grow_ledger(&config.kafka, self.to.count().into())?;

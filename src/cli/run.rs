@@ -58,7 +58,7 @@ impl Run {
                 "--until-idle is for a directory bus: on Kafka new records may arrive at any time; stop it with SIGTERM".into(),
             ));
         }
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(i32::from(self.until_idle))?;
         let stats = Arc::new(Stats::announced());
         let started = Instant::now();
         let mut replaced: Option<Instant> = None;

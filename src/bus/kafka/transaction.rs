@@ -9,7 +9,7 @@
 //! restarts from its store.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,9 +18,7 @@ use crate::bus::error::{CommitError, OpenError};
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::position;
-use crate::bus::kafka::producer::{
-    CommitRequest, REQUEST_TIMEOUT, TOLD_TO_STOP, TransactionError, TransactionalProducer, Transactor,
-};
+use crate::bus::kafka::producer::{CommitRequest, TOLD_TO_STOP, TransactionError, TransactionalProducer, Transactor};
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
 
@@ -28,6 +26,8 @@ use crate::core::contract::appends::Outputs;
 const TRANSACTION_BYTES: usize = 8 << 20;
 /// Time-out of a whole transaction. It is longer than the brokers' own time-out, after which they abort the transaction.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for a transaction when the process is to stop. What it then leaves open, the next start looks up.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a transaction that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -135,7 +135,7 @@ impl TransactionThread {
     fn commit(&mut self, mut group: Group) {
         let began = Instant::now();
         while !group.is_empty() {
-            if self.transactor.is_stopped() && began.elapsed() > REQUEST_TIMEOUT {
+            if self.transactor.is_stopped() && began.elapsed() > STOP_TIMEOUT {
                 // Nothing was committed. The task restarts from its store, here or in the process that runs it next, and commits it again.
                 self.producer = None;
                 return reply_unconfirmed(group, TOLD_TO_STOP);
@@ -240,12 +240,25 @@ impl TransactionThread {
                 let _ = sender.send(work(&transactor));
             })
             .map_err(|error| TransactionError::Again(format!("cannot start a thread for a transaction: {error}")))?;
-        outcome.recv_timeout(TRANSACTION_TIMEOUT).unwrap_or_else(|_| {
-            Err(TransactionError::Unconfirmed(format!(
-                "it did not end within {} s",
-                TRANSACTION_TIMEOUT.as_secs()
-            )))
-        })
+        let began = Instant::now();
+        let mut stopped = None;
+        loop {
+            let waited = match outcome.recv_timeout(PAUSE) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(TransactionError::Unconfirmed("its thread ended".into()));
+                }
+                Err(RecvTimeoutError::Timeout) if self.transactor.is_stopped() => {
+                    let at = *stopped.get_or_insert_with(Instant::now);
+                    (at.elapsed() > STOP_TIMEOUT).then_some(at.elapsed())
+                }
+                Err(RecvTimeoutError::Timeout) => (began.elapsed() > TRANSACTION_TIMEOUT).then_some(began.elapsed()),
+            };
+            if let Some(waited) = waited {
+                let why = format!("it did not end within {} s", waited.as_secs());
+                return Err(TransactionError::Unconfirmed(why));
+            }
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl Demo {
             format: LogFormat::Human,
             level: "warn".into(),
         })?;
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(1)?;
 
         let tape = Tape {
             base: "XRP".into(),

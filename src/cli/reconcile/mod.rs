@@ -94,7 +94,7 @@ impl Reconcile {
         }
         let loaded = self.bus.load()?;
         let bars = logging::start(&loaded.config.log)?;
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(1)?;
         let address = loaded.bus()?;
         let Some(origin) = bus::read_only(address, &loaded.config, &stop)? else {
             return Err(self.stopped());

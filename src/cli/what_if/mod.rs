@@ -68,7 +68,7 @@ impl WhatIf {
         let name = self.programme.display();
         let listing =
             parse_listing(&input::read(&self.programme)?).map_err(|error| Failure::Usage(format!("{name} {error}")))?;
-        let stop = signals::stop_on_signals()?;
+        let stop = signals::stop_on_signals(1)?;
         let Some(origin) = bus::read_only(loaded.bus()?, &loaded.config, &stop)? else {
             return Err(stopped());
         };

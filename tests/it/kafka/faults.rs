@@ -1,7 +1,7 @@
 //! One fault of Kafka at a time: what the program reports, what goes on meanwhile, and that no record is lost or
 //! doubled.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use softstake::generate::Synthetic;
@@ -9,7 +9,7 @@ use softstake::generate::Synthetic;
 use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
 use crate::common::kafka::proxy::{Api, Fault, Proxy};
-use crate::common::kafka::{Cluster, Deployment};
+use crate::common::kafka::{Cluster, Deployment, Instance};
 use crate::common::{copy, fail, fixture, softstake, succeed};
 use crate::judge::judge;
 
@@ -279,4 +279,53 @@ fn lost_replies_and_requests_change_nothing() {
     deployment.dump();
     let published = judge(&deployment.place);
     assert_eq!(published.seals.len(), 4);
+}
+
+/// An orchestrator kills a process that takes longer to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+#[test]
+fn an_instance_stops_within_ten_seconds_whatever_the_brokers_do() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    publish_example(&deployment);
+    let assigned = || deployment.said(0).matches("partitions assigned").count();
+    let start = || {
+        let before = assigned();
+        let instance = deployment.start(0);
+        deployment.until("it has its partitions", || assigned() > before);
+        instance
+    };
+    let stop = |mut instance: Instance, what: &str| {
+        let began = Instant::now();
+        instance.signal("TERM");
+        assert_eq!(instance.end(STOP_WITHIN), Some(0), "{what}: {}", deployment.said(0));
+        println!("{what}: stopped after {:?}", began.elapsed());
+    };
+    let deposits = |name: &'static str| {
+        (0..20_000).map(move |number| {
+            deposit(&format!("{name}-{number}"), 1_000, "u-1", "ATOM", "1")
+                .to_string()
+                .into_bytes()
+        })
+    };
+    let instance = start();
+    deployment.until_sealed(2);
+    cluster.produce("exchange.deposits", 0, deposits("silent"));
+    cluster.pause(0);
+    std::thread::sleep(Duration::from_secs(3));
+    stop(instance, "brokers that are silent");
+    cluster.resume(0);
+
+    let instance = start();
+    cluster.produce("exchange.deposits", 0, deposits("gone"));
+    cluster.kill(0);
+    std::thread::sleep(Duration::from_secs(3));
+    stop(instance, "brokers that are gone");
+
+    let instance = deployment.start(0);
+    std::thread::sleep(Duration::from_secs(2));
+    stop(instance, "brokers that were never there");
+    cluster.start(0);
+    stop(start(), "brokers that work");
 }

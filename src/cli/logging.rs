@@ -1,6 +1,7 @@
 //! Logs go to stderr, as lines for people or as JSON objects. A log line never overwrites a progress bar.
 //!
-//! This is a boundary like [`output`](crate::cli::output): whatever a field quotes from outside is escaped here.
+//! This is a boundary like [`output`](crate::cli::output): whatever a field quotes from outside is escaped here,
+//! and credentials in URLs are hidden.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::outcome::Failure;
 use crate::config::{LogConfig, LogFormat, level};
+use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::{escape_for_terminal, escape_json};
 
 /// Starts logging for this process. Returns the bars, which are hidden while a line is written.
@@ -48,6 +50,7 @@ pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
 /// Writes a field of a line for people. Its value is escaped, so it can neither end the line nor change a terminal.
 fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = format!("{value:?}");
+    let value = without_credentials(&value);
     let value = escape_for_terminal(&value);
     match field.name() {
         "message" => write!(out, "{value}"),
@@ -97,7 +100,7 @@ impl Drop for LogLine<'_> {
         let text = match self.format {
             // The fields are escaped already, and the rest may hold colours.
             LogFormat::Human => text,
-            LogFormat::Json => escape_json(&text).into_owned().into(),
+            LogFormat::Json => escape_json(&without_credentials(&text)).into_owned().into(),
         };
         // If stderr is closed, the error cannot be reported anywhere.
         let _ = if io::stderr().is_terminal() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::escape_for_terminal;
 
 /// Writes one line to stderr.
@@ -19,9 +20,10 @@ pub(super) fn to_stderr(text: fmt::Arguments<'_>) {
     let _ = io::stderr().write_all(escaped_line(text).as_bytes());
 }
 
-/// One line without any character that a terminal might execute or hide. Its only line feed is at its end.
+/// One line without credentials, and without any character that a terminal might execute or hide. Its only line feed is at its end.
 pub(super) fn escaped_line(text: fmt::Arguments<'_>) -> String {
-    let mut line = escape_for_terminal(&text.to_string()).into_owned();
+    let text = text.to_string();
+    let mut line = escape_for_terminal(&without_credentials(&text)).into_owned();
     line.push('\n');
     line
 }

@@ -49,6 +49,7 @@ use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome, exit};
 use crate::cli::output::Output;
 use crate::cli::results::Results;
+use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::escape_for_terminal;
 
 /// Exact, replayable soft-staking rewards from an exchange's event log.
@@ -134,8 +135,10 @@ fn unparsed(error: &clap::Error, out: &mut Output<'_>) -> Outcome {
             out.verbatim(text.to_string().as_bytes())
         };
     }
-    let is_printable =
-        |argument: OsString| matches!(escape_for_terminal(&argument.to_string_lossy()), Cow::Borrowed(_));
+    let is_printable = |argument: OsString| {
+        let argument = argument.to_string_lossy();
+        matches!(escape_for_terminal(&argument), Cow::Borrowed(_)) && without_credentials(&argument) == argument
+    };
     if std::env::args_os().all(is_printable) {
         // Errors are ignored: the exit status still tells.
         let _ = error.print();

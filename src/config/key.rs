@@ -91,7 +91,7 @@ impl Key {
             Self::KafkaBrokers => Some(config.kafka.brokers.clone()),
             Self::KafkaDeployment => Some(config.kafka.deployment.clone()),
             Self::KafkaInstance => config.kafka.instance.clone(),
-            Self::SnapshotsPlace => config.snapshots.place.clone(),
+            Self::SnapshotsPlace => config.snapshots.place.as_ref().map(ToString::to_string),
             Self::SnapshotsEverySeconds => Some(config.snapshots.every_seconds.to_string()),
             Self::SnapshotsKeep => Some(config.snapshots.keep.to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
@@ -124,10 +124,7 @@ impl Key {
             },
             Self::KafkaDeployment => config.kafka.deployment = name(value.text()?)?,
             Self::KafkaInstance => config.kafka.instance = Some(name(value.text()?)?),
-            Self::SnapshotsPlace => match value.text()? {
-                "" => return Err("must be a folder, or a URL such as s3://bucket/folder".into()),
-                place => config.snapshots.place = Some(place.to_owned()),
-            },
+            Self::SnapshotsPlace => config.snapshots.place = Some(value.text()?.parse()?),
             Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
             Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
             Self::LogFormat => {

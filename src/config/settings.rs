@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bus::kafka::KafkaSettings as KafkaConfig;
 use crate::config::address::BusAddress;
 use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
-use crate::snapshot::SnapshotSettings;
+use crate::snapshot::{SnapshotPlace, SnapshotSettings};
 
 /// The settings of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct Config {
 /// Snapshots of the stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// A folder or a URL. Without it, no snapshots are taken.
-    pub place: Option<String>,
+    /// Without it, no snapshots are taken.
+    pub place: Option<SnapshotPlace>,
     /// Seconds between two snapshots of a task.
     pub every_seconds: u64,
     /// Number of snapshots kept of each task.

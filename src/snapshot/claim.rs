@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_place_has_one_deployment() {
         let folder = tempfile::tempdir().unwrap();
-        let remote = Remote::open(&folder.path().display().to_string()).unwrap();
+        let remote = Remote::open(&folder.path().display().to_string().parse().unwrap()).unwrap();
         let deployment = |bus: &str| DeploymentIdentity {
             bus: bus.into(),
             id: DeploymentId::random(),

@@ -7,17 +7,23 @@ use crate::bus::DeploymentIdentity;
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The configured place cannot hold snapshots.
-    #[error("cannot use {place} for snapshots: {why}; correct `snapshots.place`")]
-    Place { place: String, why: String },
+    #[error("cannot use {place} for snapshots: {why}; correct {correct}")]
+    Place {
+        place: String,
+        why: String,
+        /// The settings that may be wrong.
+        correct: &'static str,
+    },
     /// A request to the object store failed.
-    #[error("cannot {action} {name} of the snapshots at {place}: {source}")]
+    #[error("cannot {action} {name} of the snapshots at {place}: {why}")]
     Remote {
         /// The operation: `read`, `write`, `list`.
         action: &'static str,
         /// The object.
         name: String,
         place: String,
-        source: Box<object_store::Error>,
+        /// What the object store, or its client, says; without secrets.
+        why: String,
     },
     /// The object that says whose snapshots are at the place cannot be used.
     #[error(

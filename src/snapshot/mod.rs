@@ -18,9 +18,11 @@
 //! DEPLOYMENT/TASK/damaged/...                damaged objects that were moved away
 //! ```
 
+mod bucket;
 mod claim;
 mod error;
 mod manifest;
+mod place;
 mod refusal;
 mod remote;
 mod restore;
@@ -30,6 +32,7 @@ mod store;
 mod upload;
 
 pub use error::SnapshotError;
+pub use place::SnapshotPlace;
 pub use restore::Usable;
 pub use series::SnapshotSeries;
 pub use snapshots::{SnapshotSettings, Snapshots};

@@ -2,21 +2,23 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::buffered::BufWriter;
 use object_store::path::Path as Name;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
-use url::Url;
 
+use crate::snapshot::bucket::{self, Bucket, Secrets};
 use crate::snapshot::error::SnapshotError;
 use crate::snapshot::manifest::SnapshotFile;
+use crate::snapshot::place::{PlaceKind, SnapshotPlace};
 
 /// The number of files that are transferred at a time.
 const TRANSFERS: usize = 4;
@@ -32,10 +34,14 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), SnapshotError> {
 }
 
 /// A folder of an object store.
+#[derive(Clone)]
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     root: Name,
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
+    secrets: Arc<Secrets>,
+    /// The longest wait for a request; `None` for as long as the client tries.
+    patience: Option<Duration>,
     /// For messages.
     place: String,
 }
@@ -48,11 +54,15 @@ pub(super) struct RemoteObject {
 }
 
 impl Remote {
-    /// Opens a folder or an object store, given a path or a URL. Credentials come from the environment.
-    pub fn open(place: &str) -> Result<Self, SnapshotError> {
+    /// Opens a place. Credentials come from the environment.
+    pub fn open(place: &SnapshotPlace) -> Result<Self, SnapshotError> {
         let rejected = |why: String| SnapshotError::Place {
-            place: place.to_owned(),
+            place: place.to_string(),
             why,
+            correct: match place.kind {
+                PlaceKind::Folder(_) => "`snapshots.place`",
+                PlaceKind::Bucket(..) => "the variables of the object store, or `snapshots.place`",
+            },
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -60,36 +70,44 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(|error| rejected(error.to_string()))?;
-        let folder = match Url::parse(place) {
-            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| rejected("it is no path".into()))?,
-            Ok(url) => {
-                // Its own variables are AWS_*, GOOGLE_* and AZURE_*; it ignores others.
-                let variables = std::env::vars_os().filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?.to_ascii_lowercase(), value.into_string().ok()?))
-                });
-                let (store, root) =
-                    object_store::parse_url_opts(&url, variables).map_err(|error| rejected(error.to_string()))?;
-                return Ok(Self {
-                    store: Arc::from(store),
-                    root,
-                    runtime,
-                    place: place.to_owned(),
-                });
+        let (bucket, root, place) = match &place.kind {
+            PlaceKind::Bucket(provider, url) => {
+                let variables = std::env::vars_os()
+                    .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+                let root = Name::from_url_path(url.path()).map_err(|error| rejected(error.to_string()))?;
+                let bucket = bucket::open(*provider, url, variables).map_err(rejected)?;
+                (bucket, root, place.to_string())
             }
-            Err(_) => PathBuf::from(place),
+            PlaceKind::Folder(folder) => {
+                let folder = std::path::absolute(folder)
+                    .and_then(|folder| std::fs::create_dir_all(&folder).map(|()| folder))
+                    .map_err(|error| rejected(error.to_string()))?;
+                let store = object_store::local::LocalFileSystem::new_with_prefix(&folder)
+                    .map_err(|error| rejected(error.to_string()))?
+                    .with_fsync(true);
+                let bucket = Bucket {
+                    store: Arc::new(store),
+                    secrets: Secrets::default(),
+                };
+                (bucket, Name::default(), folder.display().to_string())
+            }
         };
-        let folder = std::path::absolute(folder)
-            .and_then(|folder| std::fs::create_dir_all(&folder).map(|()| folder))
-            .map_err(|error| rejected(error.to_string()))?;
-        let store = object_store::local::LocalFileSystem::new_with_prefix(&folder)
-            .map_err(|error| rejected(error.to_string()))?
-            .with_fsync(true);
         Ok(Self {
-            store: Arc::new(store),
-            root: Name::default(),
-            runtime,
-            place: folder.display().to_string(),
+            store: bucket.store,
+            root,
+            runtime: Arc::new(runtime),
+            secrets: Arc::new(bucket.secrets),
+            patience: None,
+            place,
         })
+    }
+
+    /// The same place, for requests that wait at most this long.
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..self.clone()
+        }
     }
 
     pub fn place(&self) -> &str {
@@ -106,20 +124,47 @@ impl Remote {
         name: &str,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, SnapshotError> {
-        self.runtime
-            .block_on(work)
-            .map_err(|error| self.failed(action, name, error))
+        self.run(action, name, async {
+            work.await.map_err(|error| self.failed(action, name, error))
+        })
+    }
+
+    /// Waits for a request. A panic of the client is an error, too.
+    fn run<T>(
+        &self,
+        action: &'static str,
+        name: &str,
+        work: impl Future<Output = Result<T, SnapshotError>>,
+    ) -> Result<T, SnapshotError> {
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let done = self.runtime.block_on(async {
+            match self.patience {
+                Some(patience) => tokio::time::timeout(patience, work).await,
+                None => Ok(work.await),
+            }
+        });
+        match done {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(self.remote(action, name, "its client has panicked")),
+            Err(_) => Err(self.remote(action, name, "there was no answer in time")),
+        }
     }
 
     fn failed(&self, action: &'static str, name: &str, error: object_store::Error) -> SnapshotError {
         match error {
-            object_store::Error::NotFound { .. } => SnapshotError::damaged(name, "it is missing"),
-            source => SnapshotError::Remote {
-                action,
-                name: name.to_owned(),
-                place: self.place.clone(),
-                source: Box::new(source),
-            },
+            object_store::Error::NotFound { .. } if matches!(action, "read" | "move" | "remove") => {
+                SnapshotError::damaged(name, "it is missing")
+            }
+            error => self.remote(action, name, &error.to_string()),
+        }
+    }
+
+    fn remote(&self, action: &'static str, name: &str, why: &str) -> SnapshotError {
+        SnapshotError::Remote {
+            action,
+            name: name.to_owned(),
+            place: self.place.clone(),
+            why: self.secrets.hide_in(why),
         }
     }
 
@@ -147,18 +192,17 @@ impl Remote {
     /// Creates an object. Returns `false` if it exists already.
     pub fn create(&self, name: &str, contents: Vec<u8>) -> Result<bool, SnapshotError> {
         let (at, contents) = (self.name(name), PutPayload::from(contents));
-        let created = self
-            .runtime
-            .block_on(self.store.put_opts(&at, contents.clone(), PutMode::Create.into()));
-        match created {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
-            // Some object stores cannot do it in one step.
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                self.wait("write", name, self.store.put(&at, contents)).map(|_| true)
+        self.wait("write", name, async {
+            use object_store::Error;
+            match self.store.put_opts(&at, contents.clone(), PutMode::Create.into()).await {
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+                // Some object stores cannot do it in one step.
+                Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                    self.store.put(&at, contents).await.map(|_| true)
+                }
+                created => created.map(|_| true),
             }
-            Err(error) => Err(self.failed("write", name, error)),
-        }
+        })
     }
 
     /// The objects of a folder, sorted by name.
@@ -202,7 +246,7 @@ impl Remote {
                 TRANSFERS,
                 |(name, path)| async move { self.put_file(&name, &path).await },
             );
-        self.runtime.block_on(work)
+        self.run("write", "files", work)
     }
 
     async fn put_file(&self, name: &str, path: &Path) -> Result<(), SnapshotError> {
@@ -241,7 +285,7 @@ impl Remote {
         let work = stream::iter(files)
             .map(Ok)
             .try_for_each_concurrent(TRANSFERS, |(name, file)| self.get_file(name, file, folder));
-        self.runtime.block_on(work)
+        self.run("read", "files", work)
     }
 
     async fn get_file(&self, name: &str, file: &SnapshotFile, folder: &Path) -> Result<(), SnapshotError> {

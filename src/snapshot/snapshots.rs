@@ -8,15 +8,18 @@ use std::time::Duration;
 use crate::bus::DeploymentIdentity;
 use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::place::SnapshotPlace;
 use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::{Remote, remove_folder};
 use crate::snapshot::upload::{UploadJob, Uploader};
 
+/// How long a process waits for the place at its start.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 /// How snapshots are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSettings {
-    /// The place of the snapshots: a folder, or a URL (`file:`, `s3:`, `gs:`, `az:`).
-    pub place: String,
+    pub place: SnapshotPlace,
     /// The time between two snapshots of a task whose store has changed.
     pub every: Duration,
     /// The number of snapshots to keep of each task; at least 1.
@@ -72,7 +75,7 @@ impl Snapshots {
     /// If the place belongs to another deployment.
     pub fn begin(&self, deployment: &DeploymentIdentity, alone: bool) -> Result<(), SnapshotError> {
         self.alone.store(alone, Ordering::Relaxed);
-        match claim(&self.remote, deployment) {
+        match claim(&self.remote.with_patience(ANSWER_WITHIN), deployment) {
             Err(error) if !error.is_refusal() => {
                 tracing::warn!("{error}; tasks that have a store start all the same");
                 Ok(())

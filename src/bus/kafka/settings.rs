@@ -1,6 +1,7 @@
 //! The Kafka settings of a deployment, and the properties of each of our clients.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::bus::error::FileError;
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
 
 /// Where a deployment's brokers are, and its names there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// `bootstrap.servers`: `host:port`, separated by commas.
     pub brokers: String,
@@ -26,6 +27,26 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     /// Properties whose values are in files: mostly secrets.
     pub files: BTreeMap<String, PathBuf>,
+}
+
+/// Without the values of secrets.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value): (&String, &String)| match is_secret(name) {
+            true => (name.clone(), "(not shown)".to_owned()),
+            false => (name.clone(), value.clone()),
+        };
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("deployment", &self.deployment)
+            .field("instance", &self.instance)
+            .field(
+                "properties",
+                &self.properties.iter().map(shown).collect::<BTreeMap<_, _>>(),
+            )
+            .field("files", &self.files)
+            .finish()
+    }
 }
 
 impl Default for KafkaSettings {
@@ -261,6 +282,21 @@ impl KafkaSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_debug_form_holds_no_secret() {
+        let settings = KafkaSettings {
+            properties: [("sasl.password", "hush"), ("linger.ms", "7")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..KafkaSettings::default()
+        };
+        let shown = format!("{settings:?}");
+        assert!(
+            shown.contains("sasl.password") && shown.contains("\"7\"") && !shown.contains("hush"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn secrets_are_never_shown_even_if_misspelt() {

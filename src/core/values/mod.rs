@@ -5,6 +5,7 @@ pub mod amount;
 pub mod asset;
 pub mod bucket;
 pub mod calendar;
+pub mod credentials;
 pub mod ids;
 pub mod offset;
 pub mod printable;

@@ -74,6 +74,9 @@ impl UploadOutcome {
     }
 }
 
+/// How long no upload is tried after the place did not answer.
+const REST_FOR: Duration = Duration::from_secs(30);
+
 /// A file that no manifest names is removed at this age. A younger one may belong to an upload of another process that is under way.
 const UNNAMED_FOR: Duration = Duration::from_secs(3600);
 
@@ -89,6 +92,8 @@ pub(super) struct Uploader {
     /// The number of snapshots to keep of each task.
     keep: usize,
     refusal: Arc<Refusal>,
+    /// When the place last did not answer.
+    unreachable: Option<Instant>,
     /// The SHA-256 of the files in the last snapshot of each task, by the folder of its series.
     hashes: BTreeMap<String, HashMap<FileKey, String>>,
 }
@@ -109,6 +114,7 @@ impl Uploader {
             remote,
             keep: keep.max(1),
             refusal,
+            unreachable: None,
             hashes: BTreeMap::new(),
         }
     }
@@ -126,12 +132,24 @@ impl Uploader {
 
     /// Uploads, and reports a failure.
     fn try_upload(&mut self, job: &UploadJob) -> bool {
+        if self.unreachable.is_some_and(|since| since.elapsed() < REST_FOR) {
+            // Many tasks may wait here, and each would try for a while. The first one was logged.
+            return false;
+        }
         let uploaded = self
             .upload(job)
             .and_then(|()| prune(&self.remote, &job.series, self.keep, UNNAMED_FOR));
         match uploaded {
             Ok(()) => return true,
             Err(error) if error.is_refusal() => self.refusal.set(&error),
+            Err(error @ SnapshotError::Remote { .. }) => {
+                self.unreachable = Some(Instant::now());
+                tracing::warn!(
+                    owner = job.series.owner,
+                    "{error}; no snapshot of any task is uploaded for {} s, and each task tries again when its next one is due",
+                    REST_FOR.as_secs()
+                );
+            }
             Err(error) => tracing::warn!(
                 owner = job.series.owner,
                 "{error}; the next snapshot is tried when it is due"

@@ -3,7 +3,7 @@ use crate::bus::{DeploymentId, DeploymentIdentity, Mark, Topic};
 
 /// Snapshots at these times, each of one file of its own and one file that all share.
 fn snapshots_at(folder: &Path, times: &[u128]) -> (Remote, SnapshotSeries) {
-    let remote = Remote::open(&folder.display().to_string()).unwrap();
+    let remote = Remote::open(&folder.display().to_string().parse().unwrap()).unwrap();
     let series = series();
     for time in times {
         let own = hex::encode(Sha256::digest(time.to_be_bytes()));
@@ -92,7 +92,7 @@ struct Instance {
 
 impl Instance {
     fn new(place: &Path, series: &SnapshotSeries, alone: bool) -> Self {
-        let remote = Remote::open(&place.display().to_string()).unwrap();
+        let remote = Remote::open(&place.display().to_string().parse().unwrap()).unwrap();
         Self {
             uploader: Uploader::new(Arc::new(remote), 3, Arc::default()),
             series: series.clone(),

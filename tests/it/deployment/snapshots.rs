@@ -69,7 +69,7 @@ fn flip(path: &Path, at: usize) {
 }
 
 /// A bus after the first two stages, with snapshots.
-fn begun() -> Place {
+pub(super) fn begun() -> Place {
     let place = Place::new();
     for stage in 0..2 {
         place.bring(&spec(), stage);
@@ -430,24 +430,4 @@ fn a_rebuild_from_the_log_makes_the_same_stores() {
     succeed(&mut rebuild(&place));
     assert_eq!(look(&place), before);
     assert_eq!(finished(&place), expected);
-}
-
-#[test]
-fn an_invalid_snapshot_place_is_refused() {
-    let place = begun();
-    for (given, wanted) in [
-        ("ftp://somewhere/else", "correct `snapshots.place`"),
-        ("/proc/nothing/here", "correct `snapshots.place`"),
-    ] {
-        let mut command = place.command(Some(2));
-        let output = command
-            .args(["--snapshots-place", given])
-            .output()
-            .expect("the program starts");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.code() == Some(1) && said.contains(wanted),
-            "{given}: {said}"
-        );
-    }
 }

@@ -57,9 +57,7 @@ pub(super) fn open(
         .collect();
     let mut secrets = Secrets::default();
     let allow_http = format!("{}ALLOW_HTTP", provider.prefix());
-    let allows_http = ours
-        .iter()
-        .any(|(name, value)| *name == allow_http && is_true(value));
+    let allows_http = ours.iter().any(|(name, value)| *name == allow_http && is_true(value));
     for (name, value) in &ours {
         check(provider, name, value, allows_http)?;
         // A short value may be a part of any word.
@@ -116,12 +114,12 @@ fn is_known(provider: Provider, name: &str) -> bool {
 
 /// Gives a builder all variables that it knows.
 fn configured<B, K: FromStr>(variables: &[(String, String)], builder: B, with: impl Fn(B, K, String) -> B) -> B {
-    variables
-        .iter()
-        .fold(builder, |builder, (name, value)| match name.to_ascii_lowercase().parse() {
+    variables.iter().fold(builder, |builder, (name, value)| {
+        match name.to_ascii_lowercase().parse() {
             Ok(key) => with(builder, key, value.clone()),
             Err(_) => builder,
-        })
+        }
+    })
 }
 
 /// What the library takes for true.
@@ -287,7 +285,11 @@ mod tests {
             ("AWS_ENDPOINT_URL", "http://hush", "AWS_ALLOW_HTTP=true"),
             ("AWS_SESSION_TOKEN", "hush\nhush", "a line feed"),
             ("AWS_SECRET_ACCESS_KEY", "hush\u{e9}", "a line feed"),
-            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "hush", "must begin with a slash"),
+            (
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "hush",
+                "must begin with a slash",
+            ),
             ("AWS_SKIP_SIGNATURE", "hush?", "failed to parse AWS_SKIP_SIGNATURE"),
             ("AWS_ALLOW_HTTP", "hush?", "failed to parse AWS_ALLOW_HTTP"),
         ] {

@@ -11,6 +11,8 @@ const NAME: &str = "deployment.json";
 
 /// The version of the format.
 const FORMAT: u32 = 1;
+/// The most bytes of the object.
+const MAX_BYTES: u64 = 64 << 10;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,11 +36,15 @@ pub(super) fn claim(remote: &Remote, deployment: &DeploymentIdentity) -> Result<
         what,
     };
     let text = serde_json::to_vec_pretty(&claim).map_err(|error| damaged(error.to_string()))?;
-    let found = match remote.find(NAME)? {
+    let unusable = |error| match error {
+        SnapshotError::Damaged { what, .. } => damaged(what),
+        error => error,
+    };
+    let found = match remote.find(NAME, MAX_BYTES).map_err(unusable)? {
         Some(found) => found,
         None if remote.create(NAME, text)? => return Ok(()),
         // Another process was faster.
-        None => remote.get(NAME)?,
+        None => remote.get(NAME, MAX_BYTES).map_err(unusable)?,
     };
     let found: Claim = serde_json::from_slice(&found).map_err(|error| damaged(error.to_string()))?;
     if found.format != FORMAT {
@@ -83,7 +89,12 @@ mod tests {
         }
         std::fs::remove_file(folder.path().join(NAME)).unwrap();
         claim(&remote, &second).unwrap();
-        for text in ["", "{}", r#"{"format":2,"deployment":{"bus":"a bus","id":"x"}}"#] {
+        for text in [
+            "",
+            "{}",
+            &" ".repeat(100_000),
+            r#"{"format":2,"deployment":{"bus":"a bus","id":"x"}}"#,
+        ] {
             std::fs::write(folder.path().join(NAME), text).unwrap();
             let error = claim(&remote, &second).unwrap_err().to_string();
             assert!(error.contains(NAME) && error.contains("cannot be used"), "{error}");

@@ -1,5 +1,7 @@
 //! The manifest of a snapshot: its JSON names the files of the store.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -9,6 +11,14 @@ use crate::snapshot::series::SnapshotSeries;
 
 /// The version of the format.
 const FORMAT: u32 = 2;
+/// The largest manifest, in bytes. A store of a thousand files has some 150 KB.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+/// The most files of a store.
+const MAX_FILES: usize = 100_000;
+/// The most bytes of a store.
+const MAX_STORE_BYTES: u64 = 16 << 40;
+/// Files in the folder of a store that are not part of a snapshot.
+pub(super) const EXCLUDED: [&str; 3] = ["LOG", "LOCK", "DAMAGED"];
 
 /// A snapshot of one task's store. Files are named by their SHA-256, so that snapshots share equal files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +44,30 @@ pub(super) struct SnapshotFile {
     pub bytes: u64,
     /// The SHA-256 of the contents, in hexadecimal.
     pub sha256: String,
+}
+
+impl SnapshotFile {
+    /// The error for the object `name` of this file, if the object store has it with so many bytes.
+    pub fn has_other_size(&self, name: &str, found: u64) -> SnapshotError {
+        SnapshotError::damaged(
+            name,
+            format!(
+                "it should be {}, but has {found} bytes instead of {}",
+                self.name, self.bytes
+            ),
+        )
+    }
+
+    /// Whether a store may have this file: its name is one within the folder of the store.
+    fn is_possible(&self) -> bool {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let is_name = (1..=255).contains(&self.name.len())
+            && self.name.bytes().all(is_letter)
+            && !self.name.starts_with('.')
+            && !EXCLUDED.contains(&self.name.as_str());
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        is_name && self.sha256.len() == 64 && self.sha256.bytes().all(is_digit)
+    }
 }
 
 impl SnapshotManifest {
@@ -71,8 +105,12 @@ impl SnapshotManifest {
 
     /// The name of the object and its text. The name is the time in milliseconds, by which names sort, and a hash of the text.
     pub fn write(&self, taken_ms: u128) -> Result<(String, Vec<u8>), SnapshotError> {
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|error| SnapshotError::damaged("a manifest", format!("it cannot be written: {error}")))?;
+        let failed = |why: String| SnapshotError::damaged("a manifest", format!("it cannot be written: {why}"));
+        self.check().map_err(failed)?;
+        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.to_string()))?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(failed(format!("it has more than {MAX_BYTES} bytes")));
+        }
         Ok((format!("{taken_ms:015}-{}.json", short_hash(&text)), text))
     }
 
@@ -89,17 +127,29 @@ impl SnapshotManifest {
                 manifest.format
             )));
         }
-        for file in &manifest.files {
-            let is_plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
-            let is_sha256 = file.sha256.len() == 64 && file.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !is_plain(&file.name) || !is_sha256 {
-                return Err(damaged(format!(
-                    "it names the file {:?}, which no store has",
-                    file.name
-                )));
-            }
-        }
+        manifest.check().map_err(damaged)?;
         Ok(manifest)
+    }
+
+    /// Checks what a store may have: so nothing of a manifest is believed that another program wrote.
+    fn check(&self) -> Result<(), String> {
+        if self.files.len() > MAX_FILES {
+            return Err(format!("it names more than {MAX_FILES} files"));
+        }
+        let mut names = BTreeSet::new();
+        let mut left = MAX_STORE_BYTES;
+        for file in &self.files {
+            if !file.is_possible() || !names.insert(&file.name) {
+                return Err(format!(
+                    "it names the file {:?}, which no store has, or names it twice",
+                    file.name
+                ));
+            }
+            left = left
+                .checked_sub(file.bytes)
+                .ok_or_else(|| format!("its files have more than {MAX_STORE_BYTES} bytes"))?;
+        }
+        Ok(())
     }
 }
 
@@ -186,19 +236,82 @@ mod tests {
         assert!(unknown.is_foreign(&series("task"), &position(&["a", "b"])).is_some());
     }
 
+    /// Why a manifest that somebody else wrote is refused.
+    fn refused(manifest: &SnapshotManifest) -> String {
+        let text = serde_json::to_vec(manifest).unwrap();
+        let name = format!("000000000000001-{}.json", short_hash(&text));
+        SnapshotManifest::read(&name, &text).unwrap_err().to_string()
+    }
+
     #[test]
-    fn a_manifest_names_no_file_outside_its_folder() {
+    fn a_manifest_names_only_files_that_a_store_may_have() {
         let sum = "a".repeat(64);
+        let long = "x".repeat(256);
         for (name, sum) in [
             ("../CURRENT", sum.as_str()),
+            ("/etc/passwd", &sum),
             ("a/b", &sum),
+            ("a\\b", &sum),
             ("", &sum),
+            (".", &sum),
             ("..", &sum),
+            (".CURRENT", &sum),
+            ("CURRENT\0", &sum),
+            ("CURRENT\n", &sum),
+            ("CÜRRENT", &sum),
+            ("DAMAGED", &sum),
+            ("LOCK", &sum),
+            (&long, &sum),
             ("CURRENT", "../../elsewhere"),
             ("CURRENT", "abc"),
+            ("CURRENT", &"A".repeat(64)),
         ] {
-            let (under, text) = manifest(&[(name, sum)]).write(1).unwrap();
-            assert!(SnapshotManifest::read(&under, &text).is_err(), "{name:?} {sum:?}");
+            let manifest = manifest(&[(name, sum)]);
+            let why = refused(&manifest);
+            assert!(why.contains("which no store has"), "{name:?} {sum:?}: {why}");
+            assert!(manifest.write(1).is_err(), "{name:?} {sum:?}");
         }
+        let twice = manifest(&[("CURRENT", &sum), ("CURRENT", &sum)]);
+        assert!(refused(&twice).contains("names it twice"));
+    }
+
+    #[test]
+    fn numbers_of_files_and_bytes_have_bounds() {
+        let sum = "a".repeat(64);
+        for bytes in [
+            &[u64::MAX][..],
+            &[u64::MAX, u64::MAX],
+            &[u64::MAX, 1],
+            &[MAX_STORE_BYTES, 1],
+            &[1 << 63, 1 << 63],
+        ] {
+            let mut manifest = manifest(&[("000001.sst", sum.as_str()), ("000002.sst", &sum)][..bytes.len()]);
+            for (file, bytes) in manifest.files.iter_mut().zip(bytes) {
+                file.bytes = *bytes;
+            }
+            let why = refused(&manifest);
+            assert!(why.contains("more than 17592186044416 bytes"), "{bytes:?}: {why}");
+        }
+        let names: Vec<String> = (0..=MAX_FILES).map(|number| format!("{number}")).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), sum.as_str())).collect();
+        assert!(refused(&manifest(&files)).contains("more than 100000 files"));
+    }
+
+    #[test]
+    fn the_last_offset_of_64_bits_is_compared_like_any_other() {
+        let mut last = manifest(&[]);
+        let mut mark = Mark::default();
+        mark.add(b"a");
+        mark.offset = Offset::NO_LIMIT;
+        last.position.inputs.insert(Topic::Ledger.partition(u32::MAX), mark);
+        last.position.cursor.job = u32::MAX;
+        let (name, text) = last.write(1).unwrap();
+        let read = SnapshotManifest::read(&name, &text).unwrap();
+        assert_eq!(read, last);
+        let ours = position(&["a", "b"]);
+        assert_eq!(read.is_foreign(&series("task"), &ours), None);
+        let why = read.position.difference_past(&ours).unwrap();
+        assert!(why.contains("offset 18446744073709551615"), "{why}");
+        assert!(!read.position.is_same_state(&ours) && read.position.is_same_state(&last.position));
     }
 }

@@ -24,6 +24,8 @@ use crate::snapshot::place::{PlaceKind, SnapshotPlace};
 const TRANSFERS: usize = 4;
 /// Bytes of a file in memory at a time.
 const CHUNK_BYTES: usize = 8 << 20;
+/// The most objects that a folder may have. A store has some thousand files.
+const MAX_LISTED: usize = 1_000_000;
 
 /// Removes a local folder with everything in it. It may be missing already.
 pub(super) fn remove_folder(folder: &Path) -> Result<(), SnapshotError> {
@@ -38,6 +40,8 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), SnapshotError> {
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     root: Name,
+    /// The folder, if the place is one.
+    folder: Option<PathBuf>,
     runtime: Arc<Runtime>,
     secrets: Arc<Secrets>,
     /// The longest wait for a request; `None` for as long as the client tries.
@@ -70,13 +74,13 @@ impl Remote {
             .enable_all()
             .build()
             .map_err(|error| rejected(error.to_string()))?;
-        let (bucket, root, place) = match &place.kind {
+        let (bucket, root, folder) = match &place.kind {
             PlaceKind::Bucket(provider, url) => {
                 let variables = std::env::vars_os()
                     .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
                 let root = Name::from_url_path(url.path()).map_err(|error| rejected(error.to_string()))?;
                 let bucket = bucket::open(*provider, url, variables).map_err(rejected)?;
-                (bucket, root, place.to_string())
+                (bucket, root, None)
             }
             PlaceKind::Folder(folder) => {
                 let folder = std::path::absolute(folder)
@@ -89,16 +93,19 @@ impl Remote {
                     store: Arc::new(store),
                     secrets: Secrets::default(),
                 };
-                (bucket, Name::default(), folder.display().to_string())
+                (bucket, Name::default(), Some(folder))
             }
         };
         Ok(Self {
             store: bucket.store,
             root,
+            place: folder
+                .as_ref()
+                .map_or_else(|| place.to_string(), |folder| folder.display().to_string()),
+            folder,
             runtime: Arc::new(runtime),
             secrets: Arc::new(bucket.secrets),
             patience: None,
-            place,
         })
     }
 
@@ -174,18 +181,42 @@ impl Remote {
             .map(drop)
     }
 
-    /// Reads a small object.
-    pub fn get(&self, name: &str) -> Result<Vec<u8>, SnapshotError> {
-        let at = self.name(name);
-        self.wait("read", name, async { self.store.get(&at).await?.bytes().await })
-            .map(|bytes| bytes.to_vec())
+    /// Reads an object of at most `most` bytes.
+    pub fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, SnapshotError> {
+        self.find(name, most)?
+            .ok_or_else(|| SnapshotError::damaged(name, "it is missing"))
     }
 
-    /// Reads a small object; `None` if it is missing.
-    pub fn find(&self, name: &str) -> Result<Option<Vec<u8>>, SnapshotError> {
-        match self.get(name) {
-            Err(SnapshotError::Damaged { .. }) => Ok(None),
-            found => found.map(Some),
+    /// Reads an object of at most `most` bytes; `None` if it is missing. More is never read, whatever the object store sends.
+    pub fn find(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, SnapshotError> {
+        self.check_regular(name)?;
+        let at = self.name(name);
+        let too_long = || SnapshotError::damaged(name, format!("it has more than the {most} bytes that it may have"));
+        self.run("read", name, async {
+            let got = match self.store.get(&at).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                got => got.map_err(|error| self.failed("read", name, error))?,
+            };
+            if got.meta.size > most {
+                return Err(too_long());
+            }
+            let (mut chunks, mut bytes) = (got.into_stream(), Vec::new());
+            while let Some(chunk) = chunks.next().await {
+                bytes.extend_from_slice(&chunk.map_err(|error| self.failed("read", name, error))?);
+                if bytes.len() as u64 > most {
+                    return Err(too_long());
+                }
+            }
+            Ok(Some(bytes))
+        })
+    }
+
+    /// Fails if a FIFO, a device or a folder has the name of an object: a read of it might never end.
+    fn check_regular(&self, name: &str) -> Result<(), SnapshotError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match std::fs::metadata(folder.join(name)) {
+            Ok(meta) if !meta.is_file() => Err(SnapshotError::damaged(name, "it is no regular file")),
+            _ => Ok(()),
         }
     }
 
@@ -205,16 +236,21 @@ impl Remote {
         })
     }
 
-    /// The objects of a folder, sorted by name.
+    /// The objects of a folder, sorted by name. Those of folders in it are left out.
     pub fn list(&self, folder: &str) -> Result<Vec<RemoteObject>, SnapshotError> {
         let at = self.name(folder);
-        let work = self.store.list(Some(&at)).try_collect::<Vec<_>>();
-        let mut objects: Vec<RemoteObject> = self
-            .wait("list", folder, work)?
+        let listed = self.store.list(Some(&at)).take(MAX_LISTED.saturating_add(1));
+        let listed = self.wait("list", folder, listed.try_collect::<Vec<_>>())?;
+        if listed.len() > MAX_LISTED {
+            return Err(self.remote("list", folder, &format!("it has more than {MAX_LISTED} objects")));
+        }
+        let mut objects: Vec<RemoteObject> = listed
             .into_iter()
             .filter_map(|object| {
+                let mut parts = object.location.prefix_match(&at)?;
+                let name = parts.next().filter(|_| parts.next().is_none())?;
                 Some(RemoteObject {
-                    name: object.location.filename()?.to_owned(),
+                    name: name.as_ref().to_owned(),
                     bytes: object.size,
                     modified: object.last_modified.into(),
                 })
@@ -289,14 +325,16 @@ impl Remote {
     }
 
     async fn get_file(&self, name: &str, file: &SnapshotFile, folder: &Path) -> Result<(), SnapshotError> {
-        let path = folder.join(&file.name);
+        self.check_regular(name)?;
         let got = self.store.get(&self.name(name)).await;
         let got = got.map_err(|error| self.failed("read", name, error))?;
-        let target = HashedFile::new(path)?;
+        if got.meta.size != file.bytes {
+            return Err(file.has_other_size(name, got.meta.size));
+        }
+        let mut target = HashedFile::new(name, folder.join(&file.name), file.bytes)?;
         let sum = match got.payload {
             GetResultPayload::File(mut source, from) => {
                 let copied = tokio::task::spawn_blocking(move || {
-                    let mut target = target;
                     let mut chunk = vec![0; CHUNK_BYTES];
                     loop {
                         let read = source.read(&mut chunk).map_err(SnapshotError::io("read", &from))?;
@@ -312,7 +350,6 @@ impl Remote {
                 })??
             }
             GetResultPayload::Stream(mut chunks) => {
-                let mut target = target;
                 while let Some(chunk) = chunks.next().await {
                     target.add(&chunk.map_err(|error| self.failed("read", name, error))?)?;
                 }
@@ -334,19 +371,32 @@ impl Remote {
 
 /// A file that is being written, and its SHA-256 so far.
 struct HashedFile {
+    /// The name of the object that it is a copy of.
+    object: String,
     path: PathBuf,
     file: std::fs::File,
     sum: Sha256,
+    /// The bytes that are still to come.
+    left: u64,
 }
 
 impl HashedFile {
-    fn new(path: PathBuf) -> Result<Self, SnapshotError> {
+    fn new(object: &str, path: PathBuf, bytes: u64) -> Result<Self, SnapshotError> {
         let file = std::fs::File::create(&path).map_err(SnapshotError::io("create", &path))?;
-        let sum = Sha256::new();
-        Ok(Self { path, file, sum })
+        Ok(Self {
+            object: object.to_owned(),
+            path,
+            file,
+            sum: Sha256::new(),
+            left: bytes,
+        })
     }
 
+    /// Fails, and writes nothing, if these are more bytes than the object may have.
     fn add(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left =
+            left.ok_or_else(|| SnapshotError::damaged(&self.object, "it has more bytes than its manifest says"))?;
         self.sum.update(bytes);
         self.file
             .write_all(bytes)
@@ -356,5 +406,78 @@ impl HashedFile {
     fn finish(self) -> Result<String, SnapshotError> {
         self.file.sync_all().map_err(SnapshotError::io("write", &self.path))?;
         Ok(hex::encode(self.sum.finalize()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn remote(folder: &Path) -> Remote {
+        Remote::open(&folder.display().to_string().parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn no_more_is_read_than_an_object_may_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let remote = remote(folder.path());
+        remote.put("a/object", vec![7; 100]).unwrap();
+        assert_eq!(remote.get("a/object", 100).unwrap(), vec![7; 100]);
+        let error = remote.get("a/object", 99).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "a/object is damaged: it has more than the 99 bytes that it may have"
+        );
+        assert!(remote.find("a/missing", 99).unwrap().is_none());
+        // A gigabyte of zeros that takes no room on the disk.
+        fs::File::create(folder.path().join("large"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+        remote.find("large", 99).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_an_error_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let remote = remote(folder.path());
+        let made = std::process::Command::new("mkfifo")
+            .arg(folder.path().join("fifo"))
+            .status();
+        assert!(made.unwrap().success());
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("device")).unwrap();
+        for name in ["fifo", "folder", "device"] {
+            let error = remote.find(name, 99).unwrap_err().to_string();
+            assert_eq!(error, format!("{name} is damaged: it is no regular file"));
+        }
+    }
+
+    #[test]
+    fn objects_of_folders_below_are_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let remote = remote(folder.path());
+        for name in ["a/one", "a/two", "a/below/three", "ab/four"] {
+            remote.put(name, vec![1]).unwrap();
+        }
+        let listed = remote.list("a").unwrap();
+        let names: Vec<_> = listed
+            .iter()
+            .map(|object| (object.name.as_str(), object.bytes))
+            .collect();
+        assert_eq!(names, [("one", 1), ("two", 1)]);
+    }
+
+    #[test]
+    fn a_file_gets_no_more_bytes_than_its_manifest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut file = HashedFile::new("an object", path.clone(), 5).unwrap();
+        file.add(b"012").unwrap();
+        let error = file.add(b"345").unwrap_err().to_string();
+        assert!(error.contains("an object is damaged: it has more bytes"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"012");
     }
 }

@@ -1,6 +1,6 @@
 //! Restores a store from its newest snapshot that is complete and of this log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::bus::Position;
 use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
-use crate::snapshot::manifest::SnapshotManifest;
+use crate::snapshot::manifest::{self, SnapshotManifest};
 use crate::snapshot::remote::remove_folder;
 use crate::snapshot::series::SnapshotSeries;
 use crate::snapshot::snapshots::Snapshots;
@@ -98,7 +98,9 @@ impl Snapshots {
                 "a task that had recovered from it found that it has read other records".into(),
             ));
         }
-        let text = self.remote.get(&format!("{}/{name}", series.snapshots()))?;
+        let text = self
+            .remote
+            .get(&format!("{}/{name}", series.snapshots()), manifest::MAX_BYTES)?;
         let manifest = SnapshotManifest::read(name, &text)?;
         let start = Position::default();
         let committed = usable.committed.unwrap_or(&start);
@@ -126,11 +128,17 @@ impl Snapshots {
     ) -> Result<SnapshotManifest, SnapshotError> {
         remove_folder(into)?;
         fs::create_dir_all(into).map_err(SnapshotError::io("create", into))?;
-        let files: Vec<_> = manifest
-            .files
-            .iter()
-            .map(|file| (format!("{}/{}", series.files(), file.sha256), file))
-            .collect();
+        let objects = self.remote.list(&series.files())?.into_iter();
+        let sizes: BTreeMap<String, u64> = objects.map(|object| (object.name, object.bytes)).collect();
+        let mut files = Vec::new();
+        for file in &manifest.files {
+            let object = format!("{}/{}", series.files(), file.sha256);
+            match sizes.get(&file.sha256) {
+                Some(bytes) if *bytes == file.bytes => files.push((object, file)),
+                Some(bytes) => return Err(file.has_other_size(&object, *bytes)),
+                None => return Err(SnapshotError::damaged(object, "it is missing")),
+            }
+        }
         self.remote.get_files(&files, into)?;
         let damaged = |error: StoreError| SnapshotError::damaged(name, error.to_string());
         let store = open(into).map_err(damaged)?;
@@ -175,4 +183,93 @@ fn move_into_place(arrived: &Path, folder: &Path) -> Result<(), SnapshotError> {
     // An earlier process may have ended before it had created a whole store.
     remove_folder(folder)?;
     fs::rename(arrived, folder).map_err(SnapshotError::io("move into place", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::bus::{DeploymentId, DeploymentIdentity};
+    use crate::snapshot::manifest::SnapshotFile;
+    use crate::snapshot::snapshots::SnapshotSettings;
+
+    const CONTENTS: &[u8] = b"0123456789";
+
+    /// Restores from a place with one file, of which the manifest has this size and this hash. Returns the error that moved the snapshot away.
+    fn restored(bytes: u64, sha256: &str, make: impl FnOnce(&Path)) -> String {
+        let (place, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let settings = SnapshotSettings {
+            place: place.path().display().to_string().parse().unwrap(),
+            every: Duration::from_secs(600),
+            keep: 3,
+            at_close: false,
+        };
+        let snapshots = Snapshots::open(settings, &local.path().join("work")).unwrap();
+        let deployment = DeploymentIdentity {
+            bus: "a bus".into(),
+            id: DeploymentId::random(),
+        };
+        let series = SnapshotSeries::new(&deployment, "task", "somebody");
+        let file = SnapshotFile {
+            name: "CURRENT".into(),
+            bytes,
+            sha256: sha256.into(),
+        };
+        let manifest = SnapshotManifest::new(&series, "then".into(), Position::default(), vec![file]);
+        let (name, text) = manifest.write(1).unwrap();
+        let files = place.path().join(series.files());
+        fs::create_dir_all(&files).unwrap();
+        make(&files.join(sha256));
+        let manifest = format!("{}/{name}", series.snapshots());
+        snapshots.remote.put(&manifest, text).unwrap();
+        let usable = Usable {
+            committed: None,
+            refuted: &BTreeSet::new(),
+        };
+        let open = |_: &Path| -> Result<RocksStore, StoreError> { unreachable!("nothing of the snapshot may be used") };
+        let why = snapshots
+            .usable_manifest(&series, &name, usable)
+            .and_then(|manifest| snapshots.fetch(&series, &name, manifest, &local.path().join("arriving"), open))
+            .unwrap_err()
+            .to_string();
+        let into = local.path().join("store");
+        assert!(!snapshots.restore(&series, &into, usable, open).unwrap());
+        assert!(!into.exists() && !place.path().join(&manifest).exists());
+        assert!(place.path().join(series.damaged()).join(&name).exists());
+        snapshots.finish();
+        why
+    }
+
+    #[test]
+    fn no_file_is_fetched_whose_size_the_manifest_does_not_say() {
+        let sum = hex::encode(Sha256::digest(CONTENTS));
+        for bytes in [0, 1, 9, 11, 1 << 40] {
+            let why = restored(bytes, &sum, |path| fs::write(path, CONTENTS).unwrap());
+            let wanted = format!("it should be CURRENT, but has 10 bytes instead of {bytes}");
+            assert!(why.contains(&wanted), "{why}");
+        }
+        let why = restored(10, &"0".repeat(64), |path| fs::write(path, CONTENTS).unwrap());
+        assert!(why.contains("has SHA-256"), "{why}");
+        // A gigabyte of zeros that takes no room on the disk.
+        let why = restored(10, &sum, |path| {
+            fs::File::create(path).unwrap().set_len(1 << 30).unwrap();
+        });
+        assert!(why.contains("has 1073741824 bytes instead of 10"), "{why}");
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_is_fetched() {
+        let sum = hex::encode(Sha256::digest(CONTENTS));
+        let fifo = |path: &Path| {
+            let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+            assert!(made.success());
+        };
+        assert!(restored(10, &sum, fifo).contains("it is missing"));
+        let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+        assert!(restored(10, &sum, device).contains("it is missing"));
+        assert!(restored(10, &sum, |path| fs::create_dir(path).unwrap()).contains("it is missing"));
+    }
 }

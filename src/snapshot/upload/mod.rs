@@ -16,7 +16,7 @@ use crate::bus::Position;
 use crate::core::values::time::timestamp;
 use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
-use crate::snapshot::manifest::{SnapshotFile, SnapshotManifest};
+use crate::snapshot::manifest::{self, EXCLUDED, SnapshotFile, SnapshotManifest};
 use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::Remote;
 use crate::snapshot::series::SnapshotSeries;
@@ -79,9 +79,6 @@ const REST_FOR: Duration = Duration::from_secs(30);
 
 /// A file that no manifest names is removed at this age. A younger one may belong to an upload of another process that is under way.
 const UNNAMED_FOR: Duration = Duration::from_secs(3600);
-
-/// Files in the folder of a store that are not part of a snapshot.
-const EXCLUDED: [&str; 3] = ["LOG", "LOCK", "DAMAGED"];
 
 /// Identifies the contents of a local file without reading it: device, inode, length, time of change.
 type FileKey = (u64, u64, u64, i64, i64);
@@ -209,11 +206,11 @@ impl Uploader {
             what,
         };
         for name in names.iter().rev().take(self.keep) {
-            let Some(text) = self.remote.find(&format!("{}/{name}", job.series.snapshots()))? else {
-                continue;
-            };
-            let Ok(manifest) = SnapshotManifest::read(name, &text) else {
-                continue;
+            let object = format!("{}/{name}", job.series.snapshots());
+            let text = self.remote.get(&object, manifest::MAX_BYTES);
+            let manifest = match text.and_then(|text| SnapshotManifest::read(name, &text)) {
+                Err(SnapshotError::Damaged { .. }) => continue,
+                manifest => manifest?,
             };
             if let Some(what) = manifest.is_foreign(&job.series, &job.position) {
                 return Err(other_log(name, what));
@@ -306,7 +303,8 @@ pub(super) fn prune(
     }
     let mut needed = BTreeSet::new();
     for kept in &kept {
-        match SnapshotManifest::read(&kept.name, &remote.get(&format!("{folder}/{}", kept.name))?) {
+        let text = remote.get(&format!("{folder}/{}", kept.name), manifest::MAX_BYTES);
+        match text.and_then(|text| SnapshotManifest::read(&kept.name, &text)) {
             Ok(manifest) => needed.extend(manifest.files.into_iter().map(|file| file.sha256)),
             // Which files it needs is unknown. Remove none until a restore has moved it away.
             Err(SnapshotError::Damaged { .. }) => return Ok(()),

@@ -3,7 +3,7 @@
 //! The order of the reads makes the cut consistent: first the positions of the tasks, then the ends of the topics. So everything that a task
 //! published up to its position is below the ends, and so is everything that it is based on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit::error::AuditError;
@@ -44,7 +44,18 @@ pub struct PointInTime {
     pub output_ends: BTreeMap<TopicPartition, Offset>,
     pub decisions: Vec<Decision>,
     /// The epochs whose seal was published; `None` on a copy of the topics without a deployment record.
-    pub sealed: Option<BTreeSet<AssetEpoch>>,
+    pub sealed: Option<SealedEpochs>,
+}
+
+/// The newest sealed epoch of each asset. Epochs are sealed in order, so all epochs before it are sealed too.
+#[derive(Debug, Clone, Default)]
+pub struct SealedEpochs(BTreeMap<u16, AssetEpoch>);
+
+impl SealedEpochs {
+    #[must_use]
+    pub fn contains(&self, at: AssetEpoch) -> bool {
+        self.0.get(&at.number()).is_some_and(|newest| at <= *newest)
+    }
 }
 
 impl PointInTime {
@@ -106,7 +117,7 @@ impl PointInTime {
             let end = self.input_ends.get(source).copied().unwrap_or(Offset::START);
             end.since(*at)
         });
-        waiting.sum()
+        waiting.fold(0, u64::saturating_add)
     }
 
     /// The recorded cuts, with the names of their assets.
@@ -204,7 +215,7 @@ pub(crate) fn output_ends(bus: &dyn Log, topics: &[Topic]) -> Result<BTreeMap<To
 }
 
 /// The epochs that the coordinator had sealed at the offset `read_to` of its inbox: those with a receipt of every ledger partition.
-fn sealed(bus: &dyn Log, read_to: Offset, deployment: &DeploymentRecord) -> Result<BTreeSet<AssetEpoch>, AuditError> {
+fn sealed(bus: &dyn Log, read_to: Offset, deployment: &DeploymentRecord) -> Result<SealedEpochs, AuditError> {
     let mut receipts: BTreeMap<AssetEpoch, (u32, u32)> = BTreeMap::new();
     // The retention of the inbox may be shorter than that of the other topics.
     let mark = Mark::at(bus.start(INBOX)?);
@@ -216,12 +227,9 @@ fn sealed(bus: &dyn Log, read_to: Offset, deployment: &DeploymentRecord) -> Resu
         }
         Ok::<_, AuditError>(())
     })?;
-    // An asset's epochs are sealed in order, so all epochs before a sealed one are sealed too.
-    let mut newest: BTreeMap<u16, AssetEpoch> = BTreeMap::new();
-    for (at, (count, partitions)) in receipts {
-        if count == partitions {
-            newest.insert(at.number(), at);
-        }
-    }
-    Ok(newest.into_values().flat_map(AssetEpoch::with_earlier).collect())
+    let complete = receipts
+        .into_iter()
+        .filter(|(_, (count, partitions))| count == partitions);
+    // In the order of epochs: the newest one stays.
+    Ok(SealedEpochs(complete.map(|(at, _)| (at.number(), at)).collect()))
 }

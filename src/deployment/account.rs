@@ -124,14 +124,11 @@ fn asset_holding(
     let oldest = rows
         .first()
         .map_or(listed.oldest_open, |(epoch, _)| listed.oldest_open.min(*epoch));
-    let newest = rows.last().map_or(oldest, |(epoch, _)| oldest.max(*epoch));
     let mut rules = None;
-    for epoch in oldest.through(newest) {
-        let row = rows.iter().find(|(at, _)| *at == epoch).map(|(_, row)| *row);
-        if row.is_none() && epoch != oldest {
-            continue;
-        }
-        let row = row.unwrap_or_default();
+    // Rows may be far apart, so the epochs between them are not visited.
+    let without_row = rows.first().is_none_or(|(epoch, _)| *epoch > oldest);
+    let first = without_row.then(|| (oldest, Row::default()));
+    for (epoch, row) in first.into_iter().chain(rows) {
         let Some(in_force) = rules_of_epoch(listed, epoch)? else {
             continue;
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Cursor, DeploymentId, DeploymentIdentity, Log, Outputs, Position, Reaction, TaskId, Topic};
+use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::offset::Offset;
@@ -38,12 +39,35 @@ impl DeploymentRecord {
         let Some(position) = log.committed(TaskId::DEPLOYMENT)? else {
             return Ok(None);
         };
-        codec::decode(&position.cursor.reached, "the deployment's record on the bus")
-            .map(Some)
-            .map_err(|fault| TaskError::Fault {
-                at: FAULTS_AT.into(),
-                fault,
-            })
+        let what = "the deployment's record on the bus";
+        let record = codec::decode::<Self>(&position.cursor.reached, what).and_then(|record| match record.check() {
+            Ok(()) => Ok(record),
+            Err(why) => Err(Fault::Undecodable { what, why }),
+        });
+        record.map(Some).map_err(|fault| TaskError::Fault {
+            at: FAULTS_AT.into(),
+            fault,
+        })
+    }
+
+    /// Checks the numbers of a record that another program may have written.
+    fn check(&self) -> Result<(), String> {
+        let changes = &self.layout_changes;
+        for partitions in changes.iter().map(|change| change.from).chain([self.partitions]) {
+            Partitions::new(partitions).map_err(|error| format!("its number of partitions {error}"))?;
+        }
+        let stopped = |change: &LayoutChange| u32::try_from(change.ledger.len());
+        if changes.iter().any(|change| stopped(change) != Ok(change.from)) {
+            return Err("a layout change does not name each ledger partition once".into());
+        }
+        let in_order = |pair: &[LayoutChange]| match pair {
+            [earlier, later] => earlier.inbox.offset <= later.inbox.offset,
+            _ => true,
+        };
+        if !changes.windows(2).all(in_order) {
+            return Err("its layout changes are not in order".into());
+        }
+        Ok(())
     }
 
     /// The identity of this deployment on the bus that keeps the record.
@@ -446,6 +470,40 @@ mod tests {
             [0, 4, 5, 8, 9, 100].map(|offset| record.partitions_at(Offset::new(offset))),
             [2, 2, 4, 4, 2, 2]
         );
+    }
+
+    #[test]
+    fn a_record_with_numbers_that_no_deployment_has_is_refused() {
+        assert_eq!(there_and_back().check(), Ok(()));
+        type Change<'a> = &'a dyn Fn(&mut DeploymentRecord);
+        let changes: [(Change<'_>, &str); 7] = [
+            (&|record| record.partitions = 0, "is no power of two"),
+            (&|record| record.partitions = 3, "is no power of two"),
+            (&|record| record.partitions = u32::MAX, "is no power of two"),
+            (&|record| record.layout_changes[0].from = 1 << 31, "is no power of two"),
+            (
+                &|record| record.layout_changes[1].ledger.truncate(1),
+                "does not name each ledger partition once",
+            ),
+            (
+                &|record| record.layout_changes[0].inbox.offset = Offset::NO_LIMIT,
+                "are not in order",
+            ),
+            (&|record| record.layout_changes.swap(0, 1), "are not in order"),
+        ];
+        for (change, expected) in changes {
+            let mut record = there_and_back();
+            change(&mut record);
+            let why = record.check().unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        // Offsets are only compared.
+        let mut last = there_and_back();
+        last.layout_changes[1].inbox.offset = Offset::NO_LIMIT;
+        last.layout_changes[1].ledger[0] = stopped_at(u64::MAX);
+        last.dedup_epochs = u64::MAX;
+        assert_eq!(last.check(), Ok(()));
+        assert_eq!(last.partitions_at(Offset::NO_LIMIT), 2);
     }
 
     #[test]

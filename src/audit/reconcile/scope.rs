@@ -26,14 +26,14 @@ pub(crate) struct ComparisonScope<'a> {
 impl<'a> ComparisonScope<'a> {
     /// The scope before the seals are read.
     pub(crate) fn new(point: &'a PointInTime, classifier: &'a RecordClassifier) -> Self {
-        let sealed = |at: &AssetEpoch| point.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
+        let sealed = |at: AssetEpoch| point.sealed.as_ref().is_none_or(|sealed| sealed.contains(at));
         let name = |(at, asset, _): (AssetEpoch, &str, &Offsets)| format!("{asset}:{}", at.epoch());
         Self {
             point,
             classifier,
             sealed_by_replay: BTreeSet::new(),
             cut: point.cuts().map(name).collect(),
-            due: point.cuts().filter(|(at, ..)| sealed(at)).map(name).collect(),
+            due: point.cuts().filter(|(at, ..)| sealed(*at)).map(name).collect(),
         }
     }
 
@@ -59,7 +59,7 @@ impl<'a> ComparisonScope<'a> {
         let sealed = self.point.sealed.as_ref();
         sealed.is_none_or(|sealed| {
             let mut cuts = self.point.cuts();
-            cuts.any(|(at, asset, _)| sealed.contains(&at) && format!("{asset}:{}", at.epoch()) == epoch)
+            cuts.any(|(at, asset, _)| sealed.contains(at) && format!("{asset}:{}", at.epoch()) == epoch)
         })
     }
 

@@ -180,7 +180,7 @@ impl Schedule {
         let limits = self.read_limits.iter();
         limits
             .map(|(source, limits)| last(limits).since(self.start(*source)))
-            .sum()
+            .fold(0, u64::saturating_add)
     }
 }
 

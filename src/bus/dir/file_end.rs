@@ -20,7 +20,15 @@ pub(super) struct FileEnd {
     pub(super) digest: RunningDigest,
 }
 
+/// The most bytes of a file. Sums of some thousand of them fit into 64 bits.
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 50;
+
 impl FileEnd {
+    /// Whether a file can have this end: each record has a byte at least.
+    pub(super) const fn is_possible(&self) -> bool {
+        self.records <= self.bytes && self.bytes <= MAX_FILE_BYTES
+    }
+
     /// Moves past the next record.
     pub(super) fn add(&mut self, record: RecordDigest) {
         self.bytes += record.bytes();
@@ -51,7 +59,8 @@ impl Default for Checkpoints {
 impl Checkpoints {
     /// Learns of each end that the file has, in order. Keeps few of them.
     pub(super) fn note(&mut self, end: &FileEnd) {
-        let is_due = |of: &[FileEnd], distance| end.bytes - of.last().map_or(0, |last| last.bytes) >= distance;
+        let is_due =
+            |of: &[FileEnd], distance| end.bytes.saturating_sub(of.last().map_or(0, |last| last.bytes)) >= distance;
         if is_due(&self.last, SPACING) {
             if self.last.len() == LAST {
                 self.last.remove(0);
@@ -77,6 +86,11 @@ impl Checkpoints {
             [before, _] => *before,
             _ => FileEnd::default(),
         }
+    }
+
+    /// Whether files can have these ends.
+    pub(super) fn are_possible(&self) -> bool {
+        self.spread.iter().chain(&self.last).all(FileEnd::is_possible)
     }
 
     /// All of them, in order.

@@ -1,12 +1,13 @@
 //! The files of the partitions: readers of them, and their ends.
 
 use crate::bus::dir::committed::{Bound, lock};
+use crate::bus::dir::disk::{open_regular, read_at};
 use crate::bus::dir::frames::FrameReader;
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::dir::line_count::LineCounts;
 use crate::bus::dir::line_reader::LineReader;
 use crate::bus::dir::prefix::CHUNK;
-use crate::bus::error::ReadError;
+use crate::bus::error::{FileError, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::position::Mark;
 use crate::core::contract::topic::{TopicKind, TopicPartition};
@@ -56,8 +57,19 @@ impl Files {
         lock(&line_count).lines(partition, &path).map(Offset::new)
     }
 
-    /// Spares a count: the first `bytes` bytes of the partition's file are known to hold `lines` lines.
-    pub(super) fn reached(&self, partition: TopicPartition, bytes: u64, lines: u64) {
-        lock(&self.line_counts.of(partition)).reached(bytes, lines);
+    /// Spares a count: a position says that the first `bytes` bytes of the partition's file hold `lines` lines. It is not believed if no line ends
+    /// there, because the file was changed then.
+    pub(super) fn reached(&self, partition: TopicPartition, bytes: u64, lines: u64) -> Result<(), FileError> {
+        let path = self.layout.file(partition);
+        let (Some(file), Some(last)) = (open_regular(&path)?, bytes.checked_sub(1)) else {
+            return Ok(());
+        };
+        let mut byte = Vec::new();
+        read_at(&file, &path, &mut byte, last, 1)?;
+        if byte == b"\n" {
+            // A reader of the file tells of a contradiction.
+            let _ = lock(&self.line_counts.of(partition)).reached(bytes, lines);
+        }
+        Ok(())
     }
 }

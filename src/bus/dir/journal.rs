@@ -11,7 +11,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::bus::dir::disk::{Disk, at_most, open_regular, read_at, to_u64};
-use crate::bus::dir::file_end::{Checkpoints, FileEnd};
+use crate::bus::dir::file_end::{Checkpoints, FileEnd, MAX_FILE_BYTES};
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::FileError;
 use crate::bus::position::Position;
@@ -21,6 +21,8 @@ const NAME: &str = "softstake-journal";
 const VERSION: u32 = 2;
 /// An upper bound for the length of the first line.
 const MAX_LINE: usize = 128;
+/// The most frames of a journal. So the number of a frame can always be counted on.
+const MAX_SEQUENCE: u64 = 1 << 62;
 
 /// Begins every frame.
 const MAGIC: [u8; 4] = *b"\xf5SJ\n";
@@ -39,6 +41,14 @@ pub(super) struct CommittedState {
 pub(super) struct JournalSnapshot {
     pub(super) committed: CommittedState,
     pub(super) checkpoints: BTreeMap<TopicPartition, Checkpoints>,
+}
+
+impl JournalSnapshot {
+    /// Whether files can have these ends. All other numbers of a bus are compared with them.
+    fn is_possible(&self) -> bool {
+        self.committed.ends.values().all(FileEnd::is_possible)
+            && self.checkpoints.values().all(Checkpoints::are_possible)
+    }
 }
 
 /// Bytes that a commit appends to a partition's file at byte `at`.
@@ -247,8 +257,11 @@ impl JournalReader {
         let Some(sequence) = reader.whole_frame()? else {
             return Err(reader.damaged("the checksum of the snapshot is wrong"));
         };
-        let snapshot = postcard::from_bytes(&reader.frame[HEADER..])
+        let snapshot: JournalSnapshot = postcard::from_bytes(&reader.frame[HEADER..])
             .map_err(|error| reader.damaged(&format!("the snapshot cannot be decoded ({error})")))?;
+        if !snapshot.is_possible() || sequence > MAX_SEQUENCE {
+            return Err(reader.damaged("the snapshot has numbers that no bus can have"));
+        }
         reader.advance(sequence);
         Ok(Some((reader, snapshot)))
     }
@@ -313,20 +326,24 @@ impl JournalReader {
             self.expect_torn()?;
             return Ok(None);
         };
-        if sequence != self.sequence + 1 {
+        if sequence != self.sequence.saturating_add(1) || sequence > MAX_SEQUENCE {
             let what = format!("frame {sequence} follows frame {}", self.sequence);
             return Err(self.damaged(&what));
         }
         let at = self.at;
         self.advance(sequence);
-        match postcard::from_bytes(&self.frame[HEADER..]) {
-            Ok(commit) => Ok(Some(commit)),
-            Err(error) => Err(FileError::Damaged {
-                file: self.path.clone(),
-                at,
-                what: format!("frame {sequence} cannot be decoded ({error})"),
-            }),
+        let damaged = |why: &str| FileError::Damaged {
+            file: self.path.clone(),
+            at,
+            what: format!("frame {sequence} cannot be decoded ({why})"),
+        };
+        let commit: JournalCommit<'_, Position> =
+            postcard::from_bytes(&self.frame[HEADER..]).map_err(|error| damaged(&error.to_string()))?;
+        // The bytes of an append are in memory, so its end fits into 64 bits then.
+        if commit.appends.iter().any(|append| append.at > MAX_FILE_BYTES) {
+            return Err(damaged("it appends where no file can end"));
         }
+        Ok(Some(commit))
     }
 
     /// A frame is written only after all frames before it are whole. So a frame that is not whole, before a whole one, was not torn by a crash

@@ -1,5 +1,6 @@
 //! The number of lines in a growing file. Each byte is searched once.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -24,8 +25,18 @@ pub(super) struct LineCount {
 }
 
 impl LineCount {
-    /// A reader found `lines` lines in the first `bytes` bytes, so they need not be counted.
-    pub(super) fn reached(&mut self, bytes: u64, lines: u64) {
+    /// A reader found `lines` lines in the first `bytes` bytes, so they need not be counted. Returns `false` if that contradicts the count: then the
+    /// file is not the one that was counted.
+    pub(super) fn reached(&mut self, bytes: u64, lines: u64) -> bool {
+        let is_possible = match bytes.cmp(&self.bytes) {
+            Ordering::Less => lines <= self.lines,
+            Ordering::Equal => lines == self.lines,
+            Ordering::Greater => lines >= self.lines,
+        };
+        // Each line has a byte at least.
+        if !is_possible || lines > bytes {
+            return false;
+        }
         if bytes > self.bytes {
             *self = Self {
                 bytes,
@@ -33,6 +44,7 @@ impl LineCount {
                 searched: bytes,
             };
         }
+        true
     }
 
     /// The number of whole lines in the file now.

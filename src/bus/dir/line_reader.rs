@@ -68,7 +68,7 @@ impl LineReader {
         if from.offset > Offset::START {
             reader.done = reader.verified(from)?;
             reader.mark = from.clone();
-            reader.update_line_count();
+            reader.update_line_count()?;
         }
         Ok(reader)
     }
@@ -180,8 +180,12 @@ impl LineReader {
         changed(self.partition, &self.path, self.done.next_offset(), what)
     }
 
-    fn update_line_count(&self) {
-        lock(&self.line_count).reached(self.done.bytes, self.done.lines);
+    /// Fails if the file had another number of lines when it was counted, so that nobody waits for lines that never come.
+    fn update_line_count(&self) -> Result<(), ReadError> {
+        match lock(&self.line_count).reached(self.done.bytes, self.done.lines) {
+            true => Ok(()),
+            false => Err(self.changed("was changed".to_owned())),
+        }
     }
 
     /// Extends `bytes`, which begin at the reader's position, to `len` bytes; to fewer at the end of the file.
@@ -274,7 +278,7 @@ impl Reader for LineReader {
             self.done.add_bytes(&bytes);
             self.searched = 0;
             self.mark = self.done.mark();
-            self.update_line_count();
+            self.update_line_count()?;
         }
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }

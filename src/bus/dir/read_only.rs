@@ -136,7 +136,7 @@ impl Log for ReadOnlyDir {
         // The task had read this many lines there, so they need not be counted again.
         for (partition, mark) in position.iter().flat_map(|position| &position.inputs) {
             if let Some(bytes) = prefix::evidence(mark) {
-                self.files.reached(*partition, bytes, mark.offset.get());
+                self.files.reached(*partition, bytes, mark.offset.get())?;
             }
         }
         *known = journal.map(|state| (state, positions));

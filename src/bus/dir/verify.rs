@@ -281,6 +281,10 @@ fn is_written(layout: &DirLayout, append: &JournalAppend<'_>, deadline: Instant)
     }
 }
 
+fn total_bytes(ends: &BTreeMap<TopicPartition, FileEnd>) -> u64 {
+    ends.values().map(|end| end.bytes).fold(0, u64::saturating_add)
+}
+
 /// Compares every output and inner file with the journal, also beside a running process. `read` learns how many bytes are done, and of how many.
 pub(super) fn compare_all(layout: &DirLayout, read: &mut dyn FnMut(u64, u64)) -> Result<WrittenFiles, FileError> {
     // Before the journal is opened: bytes reach a file only after the journal holds them. So what a file holds now is in the journal then.
@@ -314,7 +318,7 @@ pub(super) fn compare_all(layout: &DirLayout, read: &mut dyn FnMut(u64, u64)) ->
     for (partition, error) in surplus(layout, &lengths, &ends) {
         damaged.entry(partition).or_insert(error);
     }
-    let total = snapshot.committed.ends.values().map(|end| end.bytes).sum();
+    let total = total_bytes(&snapshot.committed.ends);
     let mut done = 0;
     for (partition, end) in snapshot.committed.ends {
         let checkpoints = snapshot.checkpoints.get(&partition).map(Checkpoints::all);
@@ -335,7 +339,7 @@ pub(super) fn compare_all(layout: &DirLayout, read: &mut dyn FnMut(u64, u64)) ->
     incomplete.retain(|partition| !damaged.contains_key(partition));
     Ok(WrittenFiles {
         files: to_u64(ends.len()),
-        bytes: ends.values().map(|end| end.bytes).sum(),
+        bytes: total_bytes(&ends),
         damaged: damaged.into_values().collect(),
         incomplete,
     })

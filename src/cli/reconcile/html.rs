@@ -152,7 +152,7 @@ fn assets(findings: &Findings) -> Vec<AssetChart> {
             });
         }
         let Some(asset) = assets.last_mut() else { continue };
-        asset.payouts += seal.distributions;
+        asset.payouts = asset.payouts.saturating_add(seal.distributions);
         asset.epochs.push(EpochBar {
             number: seal.epoch,
             ended: seal.epoch_end.clone(),

@@ -8,7 +8,7 @@ use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
-use crate::core::values::calendar::Calendar;
+use crate::core::values::calendar::{Calendar, EPOCH_SECONDS};
 use crate::core::values::ids::Epoch;
 use crate::core::values::rate::{Factor, Multiplier, Rate};
 
@@ -18,8 +18,6 @@ const MAX_APR: u32 = 1000;
 const MAX_MULTIPLIER: u32 = 100;
 /// The most decimals an asset may have.
 const MAX_DECIMALS: u64 = 18;
-/// The shortest and the longest epoch, in seconds.
-const EPOCH_SECONDS: std::ops::RangeInclusive<u64> = 60..=2_678_400;
 /// The most tiers of a programme: far more than any product has, and few enough for a loop per account.
 const MAX_TIERS: usize = 1000;
 
@@ -36,8 +34,18 @@ pub struct Listing {
 pub struct AssetTerms {
     pub asset: Asset,
     /// Its smallest unit is `10^-decimals`.
+    #[serde(deserialize_with = "decimals")]
     pub decimals: u8,
     pub calendar: Calendar,
+}
+
+/// Reads a stored number of decimals.
+fn decimals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let decimals = u8::deserialize(deserializer)?;
+    if u64::from(decimals) > MAX_DECIMALS {
+        return Err(de::Error::custom(format!("{decimals} decimals are not possible")));
+    }
+    Ok(decimals)
 }
 
 /// The rules for an asset's rewards.

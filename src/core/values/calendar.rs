@@ -1,15 +1,41 @@
 //! The calendar of an asset: when its epochs start and end.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
 
+/// The shortest and the longest epoch, in seconds.
+pub const EPOCH_SECONDS: RangeInclusive<u64> = 60..=2_678_400;
+
 /// An asset's epochs: epoch k covers `[anchor + k * length, anchor + (k + 1) * length)` (contract, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredCalendar")]
 pub struct Calendar {
     anchor_ms: i64,
     length_ms: u64,
+}
+
+/// A calendar before it is checked.
+#[derive(Deserialize)]
+struct StoredCalendar {
+    anchor_ms: i64,
+    length_ms: u64,
+}
+
+impl TryFrom<StoredCalendar> for Calendar {
+    type Error = String;
+
+    fn try_from(stored: StoredCalendar) -> Result<Self, String> {
+        let StoredCalendar { anchor_ms, length_ms } = stored;
+        let is_whole = length_ms.is_multiple_of(1000);
+        if !is_whole || !EPOCH_SECONDS.contains(&(length_ms / 1000)) {
+            return Err(format!("an epoch of {length_ms} ms is not possible"));
+        }
+        Ok(Self { anchor_ms, length_ms })
+    }
 }
 
 impl Calendar {
@@ -55,5 +81,39 @@ impl Calendar {
     #[must_use]
     pub fn end_ms(&self, epoch: Epoch) -> i128 {
         self.start_ms(epoch) + i128::from(self.length_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_possible_calendars_are_read() {
+        let read = |length_ms: u64| {
+            let json = format!(r#"{{"anchor_ms":-1,"length_ms":{length_ms}}}"#);
+            serde_json::from_str::<Calendar>(&json)
+        };
+        for seconds in [60, 86_400, 2_678_400] {
+            let calendar = Calendar::new(TimeMs::from(-1), seconds);
+            assert_eq!(read(u64::from(seconds) * 1000).unwrap(), calendar);
+            let stored = postcard::to_stdvec(&calendar).unwrap();
+            assert_eq!(postcard::from_bytes::<Calendar>(&stored).unwrap(), calendar);
+            assert_eq!(
+                stored,
+                postcard::to_stdvec(&(-1i64, u64::from(seconds) * 1000)).unwrap()
+            );
+        }
+        for length_ms in [0, 1, 999, 59_000, 60_500, 2_678_401_000, u64::MAX] {
+            let error = read(length_ms).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("an epoch of {length_ms} ms is not possible")),
+                "{error}"
+            );
+        }
+        // The last epoch of the longest calendar after the latest anchor.
+        let last = Calendar::new(TimeMs::from(i64::MAX), 2_678_400);
+        assert!(last.end_ms(Epoch::new(u64::MAX)) > i128::from(i64::MAX));
+        assert_eq!(last.epoch_of(TimeMs::from(i64::MIN)), None);
     }
 }

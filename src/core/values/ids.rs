@@ -42,11 +42,6 @@ impl Epoch {
     pub const fn saturating_add(self, epochs: u64) -> Self {
         Self(self.0.saturating_add(epochs))
     }
-
-    /// The epochs from this one up to and including `last`.
-    pub fn through(self, last: Self) -> impl Iterator<Item = Self> {
-        (self.0..=last.0).map(Self)
-    }
 }
 
 impl fmt::Display for Epoch {

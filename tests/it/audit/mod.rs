@@ -3,6 +3,7 @@
 mod archive;
 mod balances;
 mod explain;
+mod numbers;
 mod payouts;
 mod prove;
 mod reconcile;

@@ -16,6 +16,7 @@ mod crash;
 mod faulty;
 mod files;
 mod lines;
+mod numbers;
 
 /// All records of a partition, read in the smallest batches.
 fn read_all(bus: &dyn Log, partition: TopicPartition) -> Vec<(u64, Vec<u8>)> {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::audit::read_counter::CountedLog;
 use crate::bus::Log;
+use crate::cli::message::message;
 use crate::cli::outcome::Failure;
 use crate::cli::{bus, logging, progress};
 use crate::config::{ConfigError, Key, Loaded};
@@ -19,7 +20,7 @@ use crate::task::stats::Stats;
 /// The parts of a deployment.
 #[derive(Debug, Args)]
 pub(super) struct DeploymentFlags {
-    /// Configuration to read instead of ./softstake.toml
+    /// The configuration to read: a TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The event bus: dir:PATH, or kafka with the brokers under [kafka]
@@ -33,7 +34,7 @@ pub(super) struct DeploymentFlags {
 /// A bus that is only read.
 #[derive(Debug, Args)]
 pub(super) struct ReadFlags {
-    /// Configuration to read instead of ./softstake.toml
+    /// The configuration to read: a TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The bus to read: dir:PATH, or kafka with the brokers under [kafka]
@@ -53,17 +54,18 @@ impl ReadFlags {
 
     /// Opens the bus for reading.
     pub(super) fn open(&self) -> Result<Arc<dyn Log>, Failure> {
-        open(&self.load()?)
+        let loaded = self.load()?;
+        tell_notice(&loaded);
+        open(&loaded)
     }
 
     /// Opens the bus, and shows how much `work` has read of it. Results may be written afterwards.
     pub(super) fn read<T>(&self, work: impl FnOnce(&dyn Log) -> Result<T, Failure>) -> Result<T, Failure> {
         let loaded = self.load()?;
-        let log = &loaded.config.log;
-        let bars = logging::start(log)?;
+        let bars = logging::begin(&loaded)?;
         let stats = Arc::new(Stats::default());
         let bus = CountedLog::new(open(&loaded)?, Arc::clone(&stats));
-        progress::watched(&stats, &bars, log.format, || work(&bus))
+        progress::watched(&stats, &bars, loaded.config.log.format, || work(&bus))
     }
 }
 
@@ -151,7 +153,9 @@ impl DeploymentFlags {
 
     /// The configuration of this process, overridden by these flags.
     pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
-        Loaded::of_process(self.config.as_deref(), &self.given())
+        let loaded = Loaded::of_process(self.config.as_deref(), &self.given())?;
+        tell_notice(&loaded);
+        Ok(loaded)
     }
 }
 
@@ -173,6 +177,13 @@ impl SettingFlags {
         ]));
         flags.extend(self.kafka.given());
         Loaded::of_process(self.deployment.config.as_deref(), &flags)
+    }
+}
+
+/// Tells of a file that was not read, for commands without a log.
+pub(super) fn tell_notice(loaded: &Loaded) {
+    if let Some(notice) = loaded.notice() {
+        message!("note: {notice}");
     }
 }
 

@@ -16,9 +16,18 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::outcome::Failure;
-use crate::config::{LogConfig, LogFormat, level};
+use crate::config::{Loaded, LogConfig, LogFormat, level};
 use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::{escape_for_terminal, escape_json};
+
+/// Starts logging for this process, as its configuration says, and tells of a file that was not read.
+pub(super) fn begin(loaded: &Loaded) -> Result<MultiProgress, Failure> {
+    let bars = start(&loaded.config.log)?;
+    if let Some(notice) = loaded.notice() {
+        tracing::warn!("{notice}");
+    }
+    Ok(bars)
+}
 
 /// Starts logging for this process. Returns the bars, which are hidden while a line is written.
 pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {

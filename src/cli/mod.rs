@@ -61,7 +61,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Settings come from softstake.toml, SOFTSTAKE_* variables and flags; each overrides the one before. \
+Settings come from a file (--config or SOFTSTAKE_CONFIG), SOFTSTAKE_* variables and flags; each overrides the one before. \
 `softstake check --config` shows the settings in force.
 Exit status: 0 success, 1 a check or the command failed, 2 wrong usage or configuration, 3 what was asked for, or a part \
 of it, is not there.

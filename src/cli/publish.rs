@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::bus::kafka::publish::publish;
 use crate::cli::bus;
-use crate::cli::flags::KafkaFlags;
+use crate::cli::flags::{KafkaFlags, tell_notice};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Output;
 use crate::cli::table::{TextTable, count};
@@ -25,7 +25,7 @@ pub(super) struct Publish {
     /// The bus to write to; only kafka is possible
     #[arg(long, value_name = "kafka", default_value = "kafka", value_parser = ["kafka"])]
     bus: String,
-    /// Configuration to read instead of ./softstake.toml
+    /// The configuration to read: a TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -35,6 +35,7 @@ pub(super) struct Publish {
 impl Publish {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = Loaded::of_process(self.config.as_deref(), &self.kafka.given())?;
+        tell_notice(&loaded);
         let path = self.from.strip_prefix("dir:").unwrap_or(&self.from);
         let address = BusAddress::Dir(path.into());
         let written = publish(&loaded.config.kafka, bus::directory(&address)?)?;

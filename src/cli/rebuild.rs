@@ -36,7 +36,7 @@ impl Rebuild {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
-        let bars = logging::start(&config.log)?;
+        let bars = logging::begin(&loaded)?;
         let state = loaded.state()?;
         let stop = signals::stop_on_signals(1)?;
         let stopped =

@@ -47,7 +47,7 @@ impl Repartition {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.settings.load()?;
         let config = &loaded.config;
-        let bars = logging::start(&config.log)?;
+        let bars = logging::begin(&loaded)?;
         let (address, state) = (loaded.bus()?, loaded.state()?);
         let stop = signals::stop_on_signals(1)?;
         let stopped = || Failure::Failed("stopped before anything was changed".into());

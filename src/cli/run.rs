@@ -37,7 +37,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self) -> Outcome {
         let loaded = self.settings.load()?;
-        let bars = logging::start(&loaded.config.log)?;
+        let bars = logging::begin(&loaded)?;
         self.work(&loaded, &bars)
             .map_err(|failure| match (loaded.config.log.format, &failure) {
                 // With JSON logs, stderr has nothing but JSON.

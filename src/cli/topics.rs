@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bus::kafka::topics::{Sizes, TopicFinding, check_topics};
-use crate::cli::flags::KafkaFlags;
+use crate::cli::flags::{KafkaFlags, tell_notice};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -17,7 +17,7 @@ Existing topics are not changed. Exit status: 0 if every topic is right, 1 if no
 Example:
   softstake topics --create --kafka-brokers localhost:9092 --partitions 16")]
 pub(super) struct Topics {
-    /// Configuration to read instead of ./softstake.toml
+    /// The configuration to read: a TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -52,6 +52,7 @@ fn power_of_two(text: &str) -> Result<u32, String> {
 impl Topics {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = Loaded::of_process(self.config.as_deref(), &self.kafka.given())?;
+        tell_notice(&loaded);
         let sizes = Sizes {
             ledger: self.partitions.or(loaded.config.partitions),
             sources: self.source_partitions,

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::config::key::Key;
 
-/// The file that is read if no other is named and it exists.
-pub const DEFAULT_FILE: &str = "softstake.toml";
+/// The usual name of a configuration. It is read only if it is named.
+pub(super) const USUAL_FILE: &str = "softstake.toml";
 
 /// The variable that names another file.
 pub(super) const FILE_VARIABLE: &str = "SOFTSTAKE_CONFIG";
@@ -54,6 +54,6 @@ pub enum ConfigError {
     #[error("{origin}: kafka property `{name}` {what}")]
     Property { origin: Origin, name: String, what: String },
     /// A setting that the command needs.
-    #[error("`{}` is not set: give {}, set {}, or put it into {DEFAULT_FILE}", .0.name(), .0.flag(), .0.variable())]
+    #[error("`{}` is not set: give {}, set {}, or name a configuration with --config", .0.name(), .0.flag(), .0.variable())]
     Missing(Key),
 }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::bus::kafka::settings;
 use crate::config::address::BusAddress;
-use crate::config::error::{ConfigError, DEFAULT_FILE, FILE_VARIABLE, Origin};
+use crate::config::error::{ConfigError, FILE_VARIABLE, Origin, USUAL_FILE};
 use crate::config::key::Key;
 use crate::config::settings::Config;
 use crate::config::value::SettingValue;
@@ -22,17 +22,18 @@ pub struct Loaded {
     pub config: Config,
     origins: BTreeMap<Key, Origin>,
     properties: BTreeMap<String, Origin>,
+    /// Whether no file was named, although one has the usual name in the working directory.
+    leaves_out_usual_file: bool,
 }
 
 impl Loaded {
-    /// Puts the layers together. The file is `named`, or the one that `SOFTSTAKE_CONFIG` names, or `default_file` if it
-    /// exists. `flags` have the values as they were given.
+    /// Puts the layers together. The file is `named`, or the one that `SOFTSTAKE_CONFIG` names, or none. `flags` have the
+    /// values as they were given.
     ///
     /// # Errors
     /// The first error, with its origin.
     pub fn from(
         named: Option<&Path>,
-        default_file: &Path,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &[(Key, String)],
     ) -> Result<Self, ConfigError> {
@@ -42,8 +43,7 @@ impl Loaded {
         let mut loaded = Self::default();
         match named {
             Some(path) => loaded.add_file(&path, &read(&path)?)?,
-            None if default_file.exists() => loaded.add_file(default_file, &read(default_file)?)?,
-            None => {}
+            None => loaded.leaves_out_usual_file = Path::new(USUAL_FILE).exists(),
         }
         for (name, value) in &variables {
             loaded.add_variable(name, value)?;
@@ -54,12 +54,22 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// The configuration of this process: `softstake.toml` in the working directory, the environment, and these flags.
+    /// The configuration of this process: the file, the environment, and these flags.
     ///
     /// # Errors
     /// As [`Loaded::from`].
     pub fn of_process(named: Option<&Path>, flags: &[(Key, String)]) -> Result<Self, ConfigError> {
-        Self::from(named, Path::new(DEFAULT_FILE), std::env::vars_os(), flags)
+        Self::from(named, std::env::vars_os(), flags)
+    }
+
+    /// A sentence about a file that users may take for the configuration, although it was not read.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        self.leaves_out_usual_file.then(|| {
+            format!(
+                "{USUAL_FILE} in the working directory is not read, because it is not named: give --config {USUAL_FILE}, or set {FILE_VARIABLE}"
+            )
+        })
     }
 
     /// The origin of a setting's value.
@@ -93,10 +103,12 @@ impl Loaded {
             let value = value.plain()?;
             match table {
                 PropertyTable::Values => {
+                    settings::check_value(name, &value)?;
                     kafka.files.remove(name);
                     kafka.properties.insert(name.to_owned(), value);
                 }
                 PropertyTable::Files => {
+                    settings::check_file(name)?;
                     kafka.properties.remove(name);
                     kafka.files.insert(name.to_owned(), value.into());
                 }

@@ -1,4 +1,6 @@
-//! The configuration: defaults, overridden by `softstake.toml`, then by `SOFTSTAKE_*` variables, then by flags.
+//! The configuration: defaults, overridden by a file, then by `SOFTSTAKE_*` variables, then by flags.
+//!
+//! A file is read only if a flag or a variable names it: one that lies in the working directory may be of somebody else.
 //!
 //! Each value has its origin. An unknown setting is an error: a misspelt name must never leave a setting at its default.
 //!
@@ -16,7 +18,7 @@ mod tests;
 mod value;
 
 pub use address::BusAddress;
-pub use error::{ConfigError, DEFAULT_FILE, Origin};
+pub use error::{ConfigError, Origin};
 pub use key::Key;
 pub use loaded::Loaded;
 pub use settings::{Config, DirConfig, LogConfig, LogFormat, SnapshotConfig};

@@ -10,12 +10,13 @@ fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(Key, &str)]) -
     if let Some(text) = file {
         fs::write(&path, text).unwrap();
     }
+    let named = file.map(|_| path.as_path());
     let variables = variables
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     let folder = format!("{}/", folder.path().display());
-    Loaded::from(None, &path, variables, &flags).map_err(|error| error.to_string().replace(&folder, ""))
+    Loaded::from(named, variables, &flags).map_err(|error| error.to_string().replace(&folder, ""))
 }
 
 #[track_caller]
@@ -71,7 +72,7 @@ fn without_settings_all_are_defaults() {
     assert_eq!(loaded.config, Config::default());
     assert_eq!(
         loaded.state().unwrap_err().to_string(),
-        "`state` is not set: give --state, set SOFTSTAKE_STATE, or put it into softstake.toml"
+        "`state` is not set: give --state, set SOFTSTAKE_STATE, or name a configuration with --config"
     );
 }
 
@@ -195,6 +196,43 @@ fn an_invalid_value_is_rejected_with_its_origin() {
 }
 
 #[test]
+fn a_dangerous_property_is_rejected_wherever_it_comes_from() {
+    for (file, expected) in [
+        (
+            "[kafka.properties]\n\nplugin.library.paths = \"/tmp/a.so\"",
+            "softstake.toml:3: kafka property `plugin.library.paths` cannot be set: it loads native code",
+        ),
+        (
+            "[kafka.files]\n\"plugin.library.paths\" = \"/tmp/a\"",
+            "softstake.toml:2: kafka property `plugin.library.paths` cannot be set: it loads native code",
+        ),
+        (
+            "kafka.properties.sasl.kerberos.kinit.cmd = \"touch /tmp/a\"",
+            "softstake.toml:1: kafka property `sasl.kerberos.kinit.cmd` cannot be set: the client would run it",
+        ),
+        (
+            "[kafka.properties]\n\"sasl.oauthbearer.token.endpoint.url\" = \"file:///etc/shadow\"",
+            "softstake.toml:2: kafka property `sasl.oauthbearer.token.endpoint.url` must begin with https://",
+        ),
+    ] {
+        rejected(Some(file), &[], &[], expected);
+    }
+    for table in ["PROPERTIES", "FILES"] {
+        rejected(
+            None,
+            &[(
+                format!("SOFTSTAKE_KAFKA__{table}__SSL_ENGINE_LOCATION").as_str(),
+                "/tmp/a.so",
+            )],
+            &[],
+            &format!(
+                "SOFTSTAKE_KAFKA__{table}__SSL_ENGINE_LOCATION: kafka property `ssl.engine.location` cannot be set: it loads native code"
+            ),
+        );
+    }
+}
+
+#[test]
 fn an_overridden_value_is_checked_as_well() {
     rejected(
         Some("threads = \"two\""),
@@ -214,7 +252,7 @@ fn properties_of_librdkafka_are_passed_on_and_secrets_are_hidden() {
         ("SOFTSTAKE_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS".into(), "6000".into()),
         ("SOFTSTAKE_KAFKA__FILES__SASL_PASSWORD".into(), "/run/password".into()),
     ];
-    let loaded = Loaded::from(Some(&path), Path::new("/nowhere"), variables, &[]).unwrap();
+    let loaded = Loaded::from(Some(&path), variables, &[]).unwrap();
     let kafka = &loaded.config.kafka;
     assert_eq!(kafka.properties["sasl.username"], "me");
     assert_eq!(kafka.properties["linger.ms"], "5");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use url::{Host, Url};
 
 use crate::bus::error::FileError;
 
@@ -109,15 +110,98 @@ const RESERVED: [(&str, &str); 18] = [
     ("check.crcs", "every record is checked"),
 ];
 
-/// Rejects a property that only softstake sets.
+/// Properties with which the client would load native code, run programs, or send files elsewhere, each with the reason and what to use instead.
+const DANGEROUS: [(&str, &str); 7] = [
+    (
+        "plugin.library.paths",
+        "it loads native code into this process, and softstake needs no plugin",
+    ),
+    (
+        "ssl.engine.location",
+        "it loads native code into this process; name the key in `ssl.key.location` or `ssl.key.pem`",
+    ),
+    (
+        "ssl.engine.id",
+        "it loads native code into this process; name the key in `ssl.key.location` or `ssl.key.pem`",
+    ),
+    (
+        "ssl.providers",
+        "it loads native code into this process; convert an old PKCS#12 keystore to PEM files, and name them in `ssl.certificate.location` and \
+         `ssl.key.location`",
+    ),
+    (
+        "sasl.oauthbearer.assertion.private.key.file",
+        "name the file as `sasl.oauthbearer.assertion.private.key.pem` in [kafka.files]",
+    ),
+    (
+        "sasl.oauthbearer.assertion.jwt.template.file",
+        "what it reads is sent to another server; set `sasl.oauthbearer.assertion.claim.aud` and so on",
+    ),
+    (
+        "sasl.oauthbearer.assertion.file",
+        "what it reads is sent to another server; use `sasl.oauthbearer.assertion.private.key.pem` or `sasl.oauthbearer.client.secret`",
+    ),
+];
+
+/// The client inserts these properties into a shell command, and runs it.
+const KERBEROS: &str = "sasl.kerberos.";
+
+/// The property whose URL gets the client's secret.
+const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
+
+/// Rejects a property that only softstake sets, or that nobody may set.
 ///
 /// # Errors
 /// The reason, as a predicate.
 pub fn check_property(name: &str) -> Result<(), String> {
-    match RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+    if name.starts_with(KERBEROS) {
+        return Err(
+            "cannot be set: the client would run it in a shell command, and this client has no Kerberos; use SCRAM, OAUTHBEARER or a client \
+             certificate (`ssl.certificate.location`)"
+                .into(),
+        );
+    }
+    let found = RESERVED.iter().chain(&DANGEROUS).find(|(found, _)| *found == name);
+    match found {
         Some((_, why)) => Err(format!("cannot be set: {why}")),
         None => Ok(()),
     }
+}
+
+/// Rejects a value of a property.
+///
+/// # Errors
+/// The reason, as a predicate. It does not quote the value, which may hold credentials.
+pub fn check_value(name: &str, value: &str) -> Result<(), String> {
+    if name != TOKEN_URL {
+        return Ok(());
+    }
+    let is_here = |host: Host<&str>| match host {
+        Host::Domain(name) => name == "localhost",
+        // The metadata server of a cloud has a link-local address.
+        Host::Ipv4(address) => address.is_loopback() || address.is_link_local(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_safe = Url::parse(value).is_ok_and(|url| match url.scheme() {
+        "https" => true,
+        "http" => url.host().is_some_and(is_here),
+        _ => false,
+    });
+    if is_safe {
+        return Ok(());
+    }
+    Err("must begin with https://, because the client sends its secret there (http:// is possible to this machine alone)".into())
+}
+
+/// Rejects a property that cannot come from a file.
+///
+/// # Errors
+/// The reason, as a predicate.
+pub fn check_file(name: &str) -> Result<(), String> {
+    if name == TOKEN_URL {
+        return Err("cannot come from a file: set it in [kafka.properties]".into());
+    }
+    Ok(())
 }
 
 /// Whether the value of a property is never shown. Every name that could be a secret's counts as one, also if it is misspelt.
@@ -320,6 +404,65 @@ mod tests {
         ] {
             assert!(!is_secret(name), "{name}");
         }
+    }
+
+    #[test]
+    fn properties_that_load_code_or_run_programs_are_refused() {
+        for name in [
+            "plugin.library.paths",
+            "ssl.engine.location",
+            "ssl.engine.id",
+            "ssl.providers",
+            "sasl.kerberos.kinit.cmd",
+            "sasl.kerberos.keytab",
+            "sasl.kerberos.principal",
+            "sasl.kerberos.service.name",
+            "sasl.kerberos.min.time.before.relogin",
+            "sasl.oauthbearer.assertion.file",
+            "sasl.oauthbearer.assertion.private.key.file",
+            "sasl.oauthbearer.assertion.jwt.template.file",
+        ] {
+            let why = check_property(name).unwrap_err();
+            assert!(why.starts_with("cannot be set: "), "{name}: {why}");
+        }
+        for name in [
+            "sasl.oauthbearer.assertion.private.key.pem",
+            "sasl.oauthbearer.client.secret",
+            "ssl.key.location",
+            "ssl.ca.location",
+        ] {
+            check_property(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_token_comes_from_an_encrypted_server_or_this_machine() {
+        for url in [
+            "https://login.example/token",
+            "http://localhost:8080/token",
+            "http://127.0.0.1/token",
+            "http://[::1]/token",
+            "http://169.254.169.254/metadata/identity/oauth2/token",
+        ] {
+            check_value(TOKEN_URL, url).unwrap();
+        }
+        for url in [
+            "http://login.example/hush",
+            "file:///etc/hush",
+            "ftp://hush/token",
+            "login.example/hush",
+            "http://localhost.hush.example/",
+            "http://10.0.0.1/hush",
+            "",
+        ] {
+            let why = check_value(TOKEN_URL, url).unwrap_err();
+            assert!(
+                why.starts_with("must begin with https://") && !why.contains("hush"),
+                "{why}"
+            );
+        }
+        check_value("client.id", "http://anything").unwrap();
+        assert!(check_file(TOKEN_URL).is_err() && check_file("sasl.password").is_ok());
     }
 
     #[test]

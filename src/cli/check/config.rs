@@ -4,13 +4,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::cli::flags::tell_notice;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Output;
 use crate::cli::table::TextTable;
 use crate::config::{Key, Loaded};
 
 pub(super) fn check(file: Option<&Path>, json: bool, out: &mut Output<'_>) -> Outcome {
-    show(&Loaded::of_process(file, &[])?, json, out)
+    let loaded = Loaded::of_process(file, &[])?;
+    tell_notice(&loaded);
+    show(&loaded, json, out)
 }
 
 fn show(loaded: &Loaded, json: bool, out: &mut Output<'_>) -> Outcome {
@@ -48,7 +51,7 @@ mod tests {
     fn shows_values_and_their_origins() {
         let variables = [("SOFTSTAKE_LOG__FORMAT".into(), "json".into())];
         let flags = [(Key::Partitions, "16".into())];
-        let loaded = Loaded::from(None, Path::new("/nowhere/softstake.toml"), variables, &flags).unwrap();
+        let loaded = Loaded::from(None, variables, &flags).unwrap();
         let shown: Value = serde_json::from_str(&text(|out| show(&loaded, true, out))).unwrap();
         assert_eq!(shown["bus"], json!({ "value": null, "from": "default" }));
         assert_eq!(

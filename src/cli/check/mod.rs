@@ -29,7 +29,7 @@ Example:
   softstake check --programme atom.json"
 )]
 pub(super) struct Check {
-    /// Show the settings in force and the origin of each; FILE replaces ./softstake.toml
+    /// Show the settings in force and the origin of each; FILE is the configuration to read
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     config: Option<Option<PathBuf>>,
     /// Judge every source and control record of a bus as a run would, and show which it would reject

@@ -93,7 +93,7 @@ impl Reconcile {
             None => {}
         }
         let loaded = self.bus.load()?;
-        let bars = logging::start(&loaded.config.log)?;
+        let bars = logging::begin(&loaded)?;
         let stop = signals::stop_on_signals(1)?;
         let address = loaded.bus()?;
         let Some(origin) = bus::read_only(address, &loaded.config, &stop)? else {

@@ -64,7 +64,7 @@ pub(super) struct WhatIf {
 impl WhatIf {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
         let loaded = self.bus.load()?;
-        let bars = logging::start(&loaded.config.log)?;
+        let bars = logging::begin(&loaded)?;
         let name = self.programme.display();
         let listing =
             parse_listing(&input::read(&self.programme)?).map_err(|error| Failure::Usage(format!("{name} {error}")))?;

@@ -143,10 +143,7 @@ fn sums_of_the_largest_numbers_are_an_error_in_a_sentence() {
     assert!(lines.lines().count() > 1, "{lines}");
     fs::write(seals, lines).expect("changed seals");
     let said = crate::common::fail(&mut on_bus("statement", &place.bus()), 1);
-    assert!(
-        said.contains("do not fit into") && !said.contains("panicked"),
-        "{said}"
-    );
+    assert!(said.contains("do not fit into") && !said.contains("panicked"), "{said}");
 }
 
 /// The records of an inner topic's file.

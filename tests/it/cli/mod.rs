@@ -1,6 +1,7 @@
 //! What all commands have in common: their log, their outputs and exit statuses.
 
 mod asked;
+mod configuration;
 mod forecast;
 mod hostile_names;
 mod log;

@@ -103,8 +103,8 @@ fn find(code: Code, outputs: &Outputs) -> Option<DeadLetter<'_>> {
 }
 
 fn tell_rejection(what: &str, letter: &DeadLetter<'_>) {
-    let envelope = letter.payload.as_deref().map(str::as_bytes).map(Envelope::read);
-    let envelope = envelope.and_then(Result::ok);
+    let payload = letter.record();
+    let envelope = payload.as_deref().and_then(|record| Envelope::read(record).ok());
     let remedy = letter
         .code
         .remedy()

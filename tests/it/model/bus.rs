@@ -84,9 +84,11 @@ pub fn dead_letter(position: &Position, record: &[u8], rejection: &Rejection) ->
         "code": rejection.code, "reason": rejection.reason,
         "topic": position.topic, "partition": position.partition, "offset": position.offset,
     });
+    let encoded = STANDARD.encode(record);
     match std::str::from_utf8(record) {
-        Ok(text) => data["payload"] = json!(text),
-        Err(_) => data["payload_base64"] = json!(STANDARD.encode(record)),
+        // Quotation marks on both sides.
+        Ok(text) if json!(text).to_string().len() - 2 <= encoded.len() => data["payload"] = json!(text),
+        _ => data["payload_base64"] = json!(encoded),
     }
     json!({
         "specversion": "1.0", "id": position.id(), "source": "/softstake", "type": "softstake.dead_letter.v1", "data": data,

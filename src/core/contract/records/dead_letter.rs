@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::records::envelope::{owned, write};
@@ -22,27 +23,66 @@ pub struct DeadLetter<'a> {
     pub topic: Topic,
     pub partition: u32,
     pub offset: Offset,
-    /// The rejected record, if it is UTF-8.
+    /// The rejected record, if it is UTF-8 and this is not longer than base64.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Cow<'a, str>>,
-    /// The rejected record, if it is not UTF-8.
+    /// Otherwise the rejected record, or its first [`CUT_BYTES`] if it is too large for a dead letter.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload_base64: Option<Cow<'a, str>>,
+    /// The length of a record that was cut, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_bytes: Option<u64>,
+    /// The SHA-256 of a record that was cut, in hexadecimal digits.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub payload_sha256: Option<Cow<'a, str>>,
+}
+
+/// A record whose shorter form is longer than this is cut. So a dead letter always fits its topic, which accepts 16 MiB.
+const LONGEST_PAYLOAD: usize = 12 << 20;
+/// How much of a record is kept that is cut.
+const CUT_BYTES: usize = 1 << 20;
+
+/// The length of a text as a JSON string, without its quotation marks. As `serde_json` writes it.
+fn escaped_len(text: &str) -> usize {
+    let len = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
 }
 
 impl<'a> DeadLetter<'a> {
     /// The dead letter of the record at `offset` of `input`.
     #[must_use]
     pub fn new(input: TopicPartition, offset: Offset, record: &'a [u8], rejection: &'a Rejection) -> Self {
-        let payload = std::str::from_utf8(record).ok();
+        let in_base64 = record.len().div_ceil(3) * 4;
+        let text = std::str::from_utf8(record).ok();
+        let text = text.filter(|text| escaped_len(text) <= in_base64);
+        let len = text.map_or(in_base64, escaped_len);
+        let cut = record.get(..CUT_BYTES).filter(|_| len > LONGEST_PAYLOAD);
+        let text = text.filter(|_| cut.is_none());
+        let encoded = || Cow::Owned(STANDARD.encode(cut.unwrap_or(record)));
         Self {
             code: rejection.code,
             reason: Cow::Borrowed(&rejection.reason),
             topic: input.topic,
             partition: input.partition,
             offset,
-            payload: payload.map(Cow::Borrowed),
-            payload_base64: payload.is_none().then(|| Cow::Owned(STANDARD.encode(record))),
+            payload: text.map(Cow::Borrowed),
+            payload_base64: text.is_none().then(encoded),
+            payload_bytes: cut.map(|_| record.len() as u64),
+            payload_sha256: cut.map(|_| hex::encode(Sha256::digest(record)).into()),
+        }
+    }
+
+    /// The bytes of the rejected record, or of its start if it was cut; `None` if there are none that can be read.
+    #[must_use]
+    pub fn record(&self) -> Option<Cow<'_, [u8]>> {
+        match (&self.payload, &self.payload_base64) {
+            (Some(text), _) => Some(Cow::Borrowed(text.as_bytes())),
+            (None, Some(encoded)) => STANDARD.decode(encoded.as_bytes()).ok().map(Cow::Owned),
+            (None, None) => None,
         }
     }
 
@@ -72,6 +112,8 @@ impl<'a> DeadLetter<'a> {
             offset: self.offset,
             payload: self.payload.map(owned),
             payload_base64: self.payload_base64.map(owned),
+            payload_bytes: self.payload_bytes,
+            payload_sha256: self.payload_sha256.map(owned),
         }
     }
 }

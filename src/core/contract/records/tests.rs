@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Offsets;
@@ -145,8 +146,10 @@ fn a_late_posting_is_read_as_it_was_written() {
 fn a_dead_letter_holds_the_record_as_text_or_in_base64() {
     let rejection = Code::InvalidJson.because("the record is not JSON");
     for (payload, text, base64) in [
-        (&b"{\"a\""[..], Some("{\"a\""), None),
+        (&b"{ \"a\""[..], Some("{ \"a\""), None),
         (&b"\xff\x00"[..], None, Some("/wA=")),
+        // As a string, each would have six characters more.
+        (&b"a\x00\x00"[..], None, Some("YQAA")),
     ] {
         let letter = DeadLetter::new(Topic::Deposits.partition(4), Offset::new(9), payload, &rejection);
         let mut out = Outputs::default();
@@ -166,5 +169,42 @@ fn a_dead_letter_holds_the_record_as_text_or_in_base64() {
         assert_eq!(json["data"]["code"], "invalid_json");
         assert_eq!(json["data"]["topic"], "exchange.deposits");
         assert_eq!(json["data"].get("payload"), text.map(|text| json!(text)).as_ref());
+    }
+}
+
+#[test]
+fn a_dead_letter_takes_the_shorter_form_and_always_fits_its_topic() {
+    let rejection = Code::InvalidJson.because("the record is not JSON");
+    let letter = |record: &[u8]| {
+        let mut out = Outputs::default();
+        let letter = DeadLetter::new(Topic::Deposits.partition(0), Offset::new(1), record, &rejection);
+        letter.append(None, &mut out).unwrap();
+        let (_, _, written) = out.iter().next().unwrap();
+        assert!(written.len() < 16 << 20, "{} bytes", written.len());
+        letter.into_owned()
+    };
+    // Each byte of every kind is as long as `serde_json` writes it.
+    for byte in 0..0x80_u8 {
+        let text = format!("{}{}", char::from(byte), "a".repeat(20));
+        let escaped = serde_json::to_string(&text).unwrap().len() - 2;
+        assert_eq!(letter(text.as_bytes()).payload.is_some(), escaped <= 28, "byte {byte}");
+    }
+    // Three megabytes of control characters were eighteen as a string.
+    let control = vec![1; 3 << 20];
+    assert_eq!(letter(&control).record().unwrap(), control);
+    // What is too large in both forms is cut, and its length and sum are told.
+    for (record, whole) in [
+        (vec![b'a'; 12 << 20], true),
+        (vec![b'a'; (12 << 20) + 1], false),
+        (vec![0xff; 9 << 20], true),
+        (vec![0xff; (9 << 20) + 1], false),
+    ] {
+        let letter = letter(&record);
+        let kept = letter.record().unwrap();
+        assert_eq!(kept.len(), if whole { record.len() } else { 1 << 20 });
+        assert!(record.starts_with(&kept));
+        assert_eq!(letter.payload_bytes, (!whole).then_some(record.len() as u64));
+        let sum = hex::encode(Sha256::digest(&record));
+        assert_eq!(letter.payload_sha256.as_deref(), (!whole).then_some(sum.as_str()));
     }
 }

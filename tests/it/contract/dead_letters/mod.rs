@@ -56,9 +56,10 @@ impl Rejected {
         let mut wanted = json!({
             "code": self.code, "reason": null, "topic": self.topic, "partition": 0, "offset": offset,
         });
+        let encoded = STANDARD.encode(&self.record);
         match std::str::from_utf8(&self.record) {
-            Ok(text) => wanted["payload"] = text.into(),
-            Err(_) => wanted["payload_base64"] = STANDARD.encode(&self.record).into(),
+            Ok(text) if json!(text).to_string().len() - 2 <= encoded.len() => wanted["payload"] = text.into(),
+            _ => wanted["payload_base64"] = encoded.into(),
         }
         assert_eq!(data, wanted, "{shown}: {reason}");
         assert_eq!(letter["source"], "/softstake");

@@ -141,6 +141,11 @@ impl TaskPool<'_> {
         match closed {
             // Another process has the task now, and continues after its last commit.
             Err(error) if error.reaction() == Reaction::LeaveOff => Ok(end),
+            // A stop does not wait for brokers. The next start continues from the store, up to what was committed.
+            Err(error) if end == PoolEnd::Stopped && error.reaction() == Reaction::TryAgain => {
+                tracing::info!("stopped with work that the next start does again: {error}");
+                Ok(end)
+            }
             closed => closed.map(|()| end),
         }
     }

@@ -26,7 +26,7 @@ use crate::core::contract::appends::Outputs;
 const TRANSACTION_BYTES: usize = 8 << 20;
 /// Time-out of a whole transaction. It is longer than the brokers' own time-out, after which they abort the transaction.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long to wait for a transaction when the process is to stop. What it then leaves open, the next start looks up.
+/// How long to wait for a transaction when the process is to stop. Who runs the task next waits until the brokers have ended it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a transaction that failed.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::common::Place;
 use crate::common::events::{close, deposit, event, listing, pool};
@@ -95,7 +96,15 @@ fn records_of_ten_megabytes() {
                 .decode(letter["data"]["payload_base64"].as_str().expect("a payload"))
                 .expect("base64"),
         };
-        assert!(payload == *record, "{code}: the payload is another record");
+        match letter["data"]["payload_bytes"].as_u64() {
+            None => assert!(payload == *record, "{code}: the payload is another record"),
+            Some(bytes) => {
+                assert_eq!(bytes, record.len() as u64, "{code}");
+                assert!(record.starts_with(&payload) && payload.len() == 1 << 20, "{code}");
+                let sum = hex::encode(Sha256::digest(record));
+                assert_eq!(letter["data"]["payload_sha256"], sum, "{code}");
+            }
+        }
         let reason = letter["data"]["reason"].as_str().expect("a reason");
         assert!(reason.len() < 1000, "{code}: a reason of {} bytes", reason.len());
     }

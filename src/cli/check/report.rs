@@ -20,7 +20,7 @@ use crate::core::values::offset::Offset;
 /// How many examples of each code are shown.
 const EXAMPLES: usize = 3;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct BusReport {
     bus: String,
     dedup_epochs: u64,
@@ -39,6 +39,14 @@ struct BusReport {
 }
 
 impl BusReport {
+    /// The report on a bus whose records could not be judged.
+    fn unjudged(address: &BusAddress) -> Self {
+        Self {
+            bus: address.to_string(),
+            ..Self::default()
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.topics.iter().all(|topic| topic.records == 0)
     }
@@ -79,8 +87,20 @@ struct Example {
 pub(super) fn check(address: &BusAddress, dedup_epochs: Option<u64>, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
-    let mut report = read(&opened, address, dedup_epochs, files::look(&opened, root)?)?;
-    check_written(&opened, &mut report)?;
+    let mut findings = files::look(&opened, root)?;
+    let written = check_written(&opened, &mut findings)?;
+    let mut report = match read(&opened, address, dedup_epochs) {
+        Ok(report) => report,
+        // What softstake wrote is read to foretell a run. Damage comes first, because it explains the error.
+        Err(Failure::Failed(error)) if written.damaged > 0 => {
+            findings.notes.push(format!("the records were not judged: {error}"));
+            BusReport::unjudged(address)
+        }
+        Err(error) => return Err(error),
+    };
+    report.written = written;
+    report.problems = findings.problems;
+    report.notes = findings.notes;
     if json {
         out.json(&report)?;
     } else {
@@ -97,12 +117,7 @@ pub(super) fn check(address: &BusAddress, dedup_epochs: Option<u64>, json: bool,
     }
 }
 
-fn read(
-    bus: &ReadOnlyDir,
-    address: &BusAddress,
-    dedup_epochs: Option<u64>,
-    findings: FileFindings,
-) -> Result<BusReport, Failure> {
+fn read(bus: &ReadOnlyDir, address: &BusAddress, dedup_epochs: Option<u64>) -> Result<BusReport, Failure> {
     let mut sources = Vec::new();
     for topic in Topic::SOURCES {
         let partitions = files::partitions(bus, topic)?;
@@ -123,12 +138,7 @@ fn read(
         bus: address.to_string(),
         dedup_epochs: forecast.dedup_epochs(),
         has_run: forecast.is_deployed(),
-        topics: Vec::new(),
-        refused: BTreeMap::new(),
-        unlisted: BTreeMap::new(),
-        written: WrittenReport::default(),
-        problems: findings.problems,
-        notes: findings.notes,
+        ..BusReport::default()
     };
     let control = Topic::Control.partition(0);
     let has_control = !files::partitions(bus, Topic::Control)?.is_empty();
@@ -154,7 +164,7 @@ fn read(
 }
 
 /// Compares the files that softstake wrote with its journal.
-fn check_written(bus: &ReadOnlyDir, report: &mut BusReport) -> Outcome {
+fn check_written(bus: &ReadOnlyDir, findings: &mut FileFindings) -> Result<WrittenReport, Failure> {
     let bar = progress::bar("bytes", 0);
     let written = bus.compare_written(&mut |done, total| {
         bar.set_length(total);
@@ -162,18 +172,19 @@ fn check_written(bus: &ReadOnlyDir, report: &mut BusReport) -> Outcome {
     });
     bar.finish_and_clear();
     let written = written.map_err(ReadError::from)?;
-    report.written = WrittenReport {
-        files: written.files,
-        bytes: written.bytes,
-        damaged: written.damaged.len(),
-    };
-    report.problems.extend(written.damaged.iter().map(ToString::to_string));
+    findings
+        .problems
+        .extend(written.damaged.iter().map(ToString::to_string));
     for partition in &written.incomplete {
-        report.notes.push(format!(
+        findings.notes.push(format!(
             "the file of {partition} does not hold its last commits yet: the next start writes them from the journal"
         ));
     }
-    Ok(())
+    Ok(WrittenReport {
+        files: written.files,
+        bytes: written.bytes,
+        damaged: written.damaged.len(),
+    })
 }
 
 impl TopicReport {

@@ -72,7 +72,7 @@ struct Flags {
 fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
     // They load native code or run a shell command, and nothing here needs them.
-    let dangerous = ["plugin.library.paths", "ssl.engine.", "ssl.providers", "sasl.kerberos."];
+    let dangerous = ["plugin.", "ssl.engine.", "ssl.providers", "sasl.kerberos."];
     if dangerous.iter().any(|start| key.starts_with(start)) {
         return Err(format!("{key} cannot be set: the client would load or run other code"));
     }

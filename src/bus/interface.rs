@@ -1,7 +1,7 @@
 //! What every bus offers, as three traits: [`Log`] reads, [`Bus`] also commits, [`Membership`] tells which tasks this process runs.
 //! A function that takes a `&dyn Log` cannot write to the bus.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +96,12 @@ pub trait Membership: Send + Sync {
 
     /// Releases an acquired task. Nothing of it may run any more.
     fn release(&self, task: TaskId);
+
+    /// The process that has each task of the deployment now, by a name that an operator knows. A task that no process has is missing.
+    ///
+    /// # Errors
+    /// If that cannot be looked up now.
+    fn owners(&self) -> Result<BTreeMap<TaskId, String>, MembershipError>;
 }
 
 /// A reader of one partition.

@@ -36,7 +36,11 @@ use crate::task::stats::Stats;
 const BATCH_BYTES: usize = 64 << 20;
 /// How long other instances may take to release their tasks.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A shorter wait for other instances is not told.
+const TELL_AFTER: Duration = Duration::from_secs(2);
 const POLL_EVERY: Duration = Duration::from_millis(200);
+/// How many ends of partitions are looked for at a time.
+const ENDS_AT_A_TIME: usize = 16;
 
 /// A finished layout change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +89,10 @@ pub fn repartition(
     }
     // No other instance gets one of these tasks until the new layout is in force.
     let acquired = AcquiredTasks::acquire(deployment.bus.membership(), &tasks)?;
-    for (task, end) in readable_ends(read_only, from)? {
-        if !is_at_end(log, read_only, task, end)? {
-            return Err(cannot(format!(
-                "another instance worked on {task}: stop all of them, and try again"
-            )));
-        }
+    if let Some(task) = task_behind(log, read_only, from)? {
+        return Err(cannot(format!(
+            "another instance worked on {task}: stop all of them, and try again"
+        )));
     }
     let mut new = record;
     let change = layout_change(log, from, &new)?;
@@ -175,22 +177,38 @@ fn drain(
             if run(deployment, true, stop, stats)? == RunEnd::Stopped {
                 return Ok(false);
             }
-            let mut at_ends = true;
-            for (task, end) in readable_ends(read_only, layout)? {
-                at_ends &= is_at_end(log, read_only, task, end)?;
-            }
             // A slow bus may not have brought yet what a store must replay in recovery.
-            if at_ends && have_recovered(deployment, record)? {
+            if task_behind(log, read_only, layout)?.is_none() && have_recovered(deployment, record)? {
                 return Ok(true);
             }
         } else if began.elapsed() > RELEASE_TIMEOUT {
             return Err(cannot("other instances work on the deployment: stop all of them first"));
-        } else if !logged {
-            tracing::info!("waiting until other instances release their tasks");
+        } else if !logged && began.elapsed() > TELL_AFTER {
+            tracing::info!(
+                "waiting until other instances release their tasks{}",
+                holders(membership, tasks)
+            );
             logged = true;
         }
         std::thread::sleep(POLL_EVERY);
     }
+}
+
+/// Who has some of the tasks, as a clause; empty if that is not known.
+fn holders(membership: Option<&dyn Membership>, tasks: &BTreeSet<TaskId>) -> String {
+    let owners = membership
+        .and_then(|membership| membership.owners().ok())
+        .unwrap_or_default();
+    let held = owners.into_iter().filter(|(task, _)| tasks.contains(task));
+    let names: BTreeSet<String> = held.map(|(_, owner)| owner).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    format!(
+        ": the group has {}; an instance that was stopped keeps its tasks until its session ends (`session.timeout.ms`)",
+        names.join(", ")
+    )
 }
 
 /// Whether every store is at the position that the bus has committed for its task.
@@ -207,6 +225,33 @@ fn have_recovered(deployment: &Deployment, record: &DeploymentRecord) -> Result<
         }
     }
     Ok(true)
+}
+
+/// An accrue task, or the coordinator, that has a record left to read; `None` if all are at the ends of their partitions.
+///
+/// A confirmed end takes Kafka a moment, for each partition. So many are looked at at a time.
+fn task_behind(log: &dyn Log, read_only: &dyn Log, layout: LedgerLayout) -> Result<Option<TaskId>, DeploymentError> {
+    let ends = readable_ends(read_only, layout)?;
+    let look = |part: &[(TaskId, Offset)]| -> Result<Option<TaskId>, DeploymentError> {
+        for (task, end) in part {
+            if !is_at_end(log, read_only, *task, *end)? {
+                return Ok(Some(*task));
+            }
+        }
+        Ok(None)
+    };
+    let parts = ends.chunks(ends.len().div_ceil(ENDS_AT_A_TIME).max(1));
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let looks: Vec<_> = parts.map(|part| scope.spawn(move || look(part))).collect();
+        looks.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    for found in found {
+        let found = found.map_err(|_| fault(impossible("a thread that looks for the end of a partition panicked")))?;
+        if let Some(task) = found? {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a task has no record left to read before `end`. Offsets have gaps, so the task's own offset may be lower than `end`.

@@ -4,12 +4,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use crate::core::coordinate::waiting::WaitingEvent;
+use crate::deployment::diagnosis::Diagnosis;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::held_up;
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::tasks::TaskFactory;
 use crate::task::pool::{PoolEnd, TaskPool};
 use crate::task::stats::Stats;
+use crate::task::troubles::Troubles;
 
 /// How a run ended, if it did not end with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,7 @@ pub fn run(
     let Some(factory) = TaskFactory::new(deployment, Arc::clone(stats), stop)? else {
         return Ok(RunEnd::Stopped);
     };
+    let troubles = Troubles::default();
     let pool = TaskPool {
         log: deployment.bus.log(),
         membership: factory.membership(),
@@ -43,13 +46,18 @@ pub fn run(
         stop,
         tasks_to_run: &|| factory.tasks_to_run(),
         start: &|task| factory.start(task),
+        troubles: &troubles,
+    };
+    let diagnosis = Diagnosis {
+        access: &deployment.bus,
+        troubles: &troubles,
     };
     let end = match &stats.announcer {
         None => pool.run()?,
         Some(announcer) => std::thread::scope(|scope| {
             let (running, ended) = mpsc::channel();
-            let unfinished = &factory.unfinished;
-            scope.spawn(move || held_up::watch(unfinished, announcer, &ended));
+            let (unfinished, diagnosis) = (&factory.unfinished, &diagnosis);
+            scope.spawn(move || held_up::watch(unfinished, announcer, diagnosis, &ended));
             let end = pool.run();
             drop(running);
             end

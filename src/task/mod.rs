@@ -13,6 +13,7 @@ pub mod seen_events;
 pub mod sequencer_task;
 pub mod stats;
 pub mod superseded_statuses;
+pub mod troubles;
 
 pub use error::TaskError;
 pub use pool::{Progress, Task};

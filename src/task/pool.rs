@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bus::{Log, Membership, Reaction, TaskId};
 use crate::task::error::TaskError;
+use crate::task::troubles::Troubles;
 
 /// A task, as the pool steps it.
 pub trait Task: Send {
@@ -70,6 +71,8 @@ pub struct TaskPool<'a> {
     pub tasks_to_run: &'a (dyn Fn() -> Result<BTreeSet<TaskId>, TaskError> + Sync),
     /// Starts a task from its store.
     pub start: &'a (dyn Fn(TaskId) -> Result<Box<dyn Task>, TaskError> + Sync),
+    /// Learns which tasks are stopped or restart, and why.
+    pub troubles: &'a Troubles,
 }
 
 /// The next piece of work of a thread.
@@ -258,7 +261,13 @@ impl PoolThreads<'_> {
         }
         let (to_run, active) = (&state.to_run, &state.active);
         // A stopped task that went away is started again when it comes back.
-        state.stopped.retain(|task, _| to_run.contains(task));
+        state.stopped.retain(|task, _| {
+            let stays = to_run.contains(task);
+            if !stays {
+                self.pool.troubles.forget(*task);
+            }
+            stays
+        });
         let new: Vec<TaskId> = to_run
             .iter()
             .filter(|task| !active.contains(task) && !state.stopped.contains_key(task))
@@ -279,6 +288,7 @@ impl PoolThreads<'_> {
         state.restarts = wait;
         for (_, task) in forget {
             state.active.remove(&task);
+            self.pool.troubles.forget(task);
         }
         self.changed.notify_all();
     }
@@ -314,7 +324,9 @@ impl PoolThreads<'_> {
                 if progress == Progress::FoundSources {
                     state.assignment = None;
                 }
-                state.attempts.remove(&id);
+                if state.attempts.remove(&id).is_some() {
+                    self.pool.troubles.forget(id);
+                }
                 state.ready.push_back(Turn::Step(task));
                 self.changed.notify_all();
             }
@@ -352,10 +364,14 @@ impl PoolThreads<'_> {
                 let pause = FIRST_PAUSE.saturating_mul(1 << (*attempt).min(8)).min(LONGEST_PAUSE);
                 *attempt = attempt.saturating_add(1);
                 tracing::warn!(task = %id, "{error}; the task restarts in {} ms", pause.as_millis());
+                self.pool
+                    .troubles
+                    .note(id, format!("restarts again and again: {error}"));
                 state.restarts.push((Instant::now() + pause, id));
             }
             Reaction::StopTask if !ends_at_first_error && self.pool.is_member() => {
                 tracing::error!(task = %id, "stopped, the other tasks continue: {error}");
+                self.pool.troubles.note(id, format!("is stopped: {error}"));
                 state.active.remove(&id);
                 state.stopped.insert(id, (Instant::now(), error));
             }

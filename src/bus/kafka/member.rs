@@ -4,7 +4,7 @@
 //! generation. Every transaction carries the generation, and the brokers reject an old one (KIP-447). So a process that was away too long cannot
 //! commit. [`Assignment`](crate::bus::kafka::assignment) tells what the process may do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,7 @@ use crate::bus::interface::Membership;
 use crate::bus::kafka::assignment::{Assignment, Expelled, FOLLOWED};
 use crate::bus::kafka::client::{ClientLog, RateLimit, Signal};
 use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::owners::owners;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::TaskId;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -254,6 +255,16 @@ impl Membership for Member {
 
     fn release(&self, task: TaskId) {
         self.assignment.release(task, &self.signal);
+    }
+
+    fn owners(&self) -> Result<BTreeMap<TaskId, String>, MembershipError> {
+        let group = &self.settings.deployment;
+        let attempt = Attempt::new(
+            format!("look up the members of group {group}"),
+            &self.settings.brokers,
+            format!("--operation Describe --group {group}"),
+        );
+        owners(self.consumer.as_ref(), group).map_err(|error| attempt.failed(&error).into())
     }
 }
 

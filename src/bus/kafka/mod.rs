@@ -1,7 +1,7 @@
 //! The bus on Apache Kafka. Topics and transactions are Kafka's. A consumer group's assignment tells which process runs which task.
 //!
 //! - `bus`, `read_only`: the two buses; `brokers` has what both share.
-//! - `member`, `assignment`: this process in the group: which tasks it may run and commit.
+//! - `member`, `assignment`, `owners`: this process in the group: which tasks it may run and commit, and who has the others.
 //! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks.
 //! - `consumer`, `reader`, `decisions`: consumers that each read one partition.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
@@ -16,6 +16,7 @@ mod consumer;
 mod decisions;
 mod failure;
 mod member;
+mod owners;
 mod position;
 mod producer;
 pub mod publish;

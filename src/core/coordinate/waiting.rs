@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::core::contract::decision::Offsets;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SourceQuestion};
 use crate::core::values::asset::Asset;
@@ -9,7 +10,7 @@ use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 
 /// How many partitions a sentence names.
-const NAMED: usize = 8;
+pub const NAMED: usize = 8;
 
 /// A control event that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub enum Missing {
     /// The seal of this earlier epoch of the asset.
     Seal(Epoch),
     /// The subtotals of these ledger partitions. Each needs the barrier of every source partition in the cut.
-    Subtotals(Vec<u32>),
+    Subtotals { partitions: Vec<u32>, cut: Offsets },
     /// The receipts of these ledger partitions, which emit distributions until then.
     Receipts(Vec<u32>),
 }
@@ -71,7 +72,11 @@ impl Coordinator {
             _ if epoch > listed.next_seal => (Missing::Seal(listed.next_seal), 0),
             _ if closing.total.is_none() => {
                 let has = |partition: &u32| closing.subtotals.contains_key(partition);
-                (Missing::Subtotals(without(&has)), 0)
+                let missing = Missing::Subtotals {
+                    partitions: without(&has),
+                    cut: closing.cut.clone().unwrap_or_default(),
+                };
+                (missing, 0)
             }
             _ => {
                 let has = |partition: &u32| closing.receipts.contains_key(partition);
@@ -114,7 +119,7 @@ impl fmt::Display for Missing {
         match self {
             Self::Answers(sources) => write!(f, "the answers of {}", named(sources)),
             Self::Seal(epoch) => write!(f, "the seal of epoch {epoch}"),
-            Self::Subtotals(partitions) => write!(
+            Self::Subtotals { partitions, .. } => write!(
                 f,
                 "the subtotals of the ledger partitions {}, each of which needs the barrier of every source partition",
                 named(partitions)

@@ -5,4 +5,5 @@ mod broker;
 mod bus;
 mod chaos;
 mod faults;
+mod held_up;
 mod ledger;

@@ -22,7 +22,7 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build demo test lint advisories fmt bench kill-test chaos-test compose-test clean
+.PHONY: help setup test-setup build demo test lint advisories fmt bench kill-test chaos-test compose-test dist-setup dist dist-test clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -103,6 +103,23 @@ compose-test: ## test docker-compose.yml and kill each container, as root; SOFTS
 	[ -n "$${SOFTSTAKE_BIN:-}" ] || { $(MAKE) setup; cargo build --release --locked --bin softstake --example payout_consumer; }
 	SOFTSTAKE_BIN="$${SOFTSTAKE_BIN:-$(CARGO_TARGET_DIR)/release/softstake}" \
 	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/examples/payout_consumer}" tests/compose.sh
+
+# Names of the packages have the version and the commit. The program is built by cargo unless SOFTSTAKE_BIN names one.
+DIST ?= $(CARGO_TARGET_DIR)/dist
+DIST_BIN = $(or $(SOFTSTAKE_BIN),$(CARGO_TARGET_DIR)/release/softstake)
+dist-setup:
+	@packages=""; \
+	command -v dpkg-shlibdeps >/dev/null || packages="$$packages dpkg-dev"; \
+	command -v strip >/dev/null || packages="$$packages binutils"; \
+	[ -z "$$packages" ] || { $(SUDO) apt-get update -qq && $(INSTALL) $$packages; }
+	[ -n "$(SOFTSTAKE_BIN)" ] || $(MAKE) --no-print-directory build
+
+dist: dist-setup ## pack a tarball and a Debian package with SHA256SUMS, into $DIST
+	@deploy/dist.sh "$(DIST_BIN)" "$(DIST)"
+
+dist-test: dist-setup ## install the packages on a bare Debian and run them there, as root; SOFTSTAKE_BIN replaces the build
+	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq && $(INSTALL) debootstrap; }
+	tests/dist.sh "$(DIST_BIN)"
 
 # Compose must be built as the main module, so in its own folder.
 $(COMPOSE):

@@ -13,6 +13,8 @@ mod generate;
 mod input;
 mod listing_file;
 mod logging;
+mod made_at;
+mod man;
 mod message;
 mod missing;
 mod outcome;
@@ -88,6 +90,7 @@ enum Command {
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Runs the command that this process was started with.
@@ -122,6 +125,7 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Topics(topics) => topics.run(out),
         Command::Publish(publish) => publish.run(out),
         Command::Completions(completions) => completions.run(&mut Cli::command(), out),
+        Command::Man(man) => man.run(Cli::command(), out),
     }
 }
 

@@ -270,3 +270,42 @@ fn properties_of_librdkafka_are_passed_on_and_secrets_are_hidden() {
         "{shown:?}"
     );
 }
+
+/// In the sample, `#name = value` is a setting that is commented out, and `# text` is a comment.
+#[test]
+fn the_sample_has_every_setting_with_its_default() {
+    let sample = include_str!("../../deploy/softstake.toml");
+    let is_setting = |line: &str| line.starts_with('#') && line.contains(" = ") && !line.starts_with("# ");
+    let all: String = sample
+        .lines()
+        .map(|line| if is_setting(line) { &line[1..] } else { line })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let (as_shipped, all) = (
+        load(Some(sample), &[], &[]).unwrap(),
+        load(Some(&all), &[], &[]).unwrap(),
+    );
+    let default = Config::default();
+    // Either there is no default, or it depends on the machine.
+    let examples = [
+        Key::Bus,
+        Key::State,
+        Key::Partitions,
+        Key::Threads,
+        Key::KafkaInstance,
+        Key::SnapshotsPlace,
+    ];
+    for key in Key::ALL {
+        assert!(
+            matches!(all.origin(key), Origin::File(..)),
+            "the sample lacks {}",
+            key.name()
+        );
+        if !examples.contains(&key) {
+            assert_eq!(key.shown(&all.config), key.shown(&default), "{}", key.name());
+        }
+        let is_set = matches!(as_shipped.origin(key), Origin::File(..));
+        assert_eq!(is_set, key == Key::State, "{} as shipped", key.name());
+    }
+    assert!(sample.contains("\n[kafka.properties]\n#\"") && sample.contains("\n[kafka.files]\n#\"sasl.password\""));
+}

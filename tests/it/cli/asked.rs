@@ -309,6 +309,7 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
     ("topics --config FILE/misspelt.toml", 2, "did you mean `partitions`?"),
     ("gen --bus dir:NEW --stages 4..2", 2, "the second after the first"),
     ("completions bsh", 2, "bash"),
+    ("man FILE/misspelt.json/pages", 1, "cannot write to "),
     ("demo --acounts 5", 2, "'--accounts'"),
 ];
 

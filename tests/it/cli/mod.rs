@@ -5,4 +5,5 @@ mod configuration;
 mod forecast;
 mod hostile_names;
 mod log;
+mod manual;
 mod outputs;

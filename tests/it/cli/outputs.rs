@@ -286,6 +286,7 @@ fn usage() -> Vec<Case<'static>> {
         ("run --partitions", 2),
         ("completions bash", 0),
         ("completions no-shell", 2),
+        ("man /proc/pages", 1),
         ("run --until-idle", 2),
         ("topics --kafka-deployment !", 2),
         ("publish --from dir:/nowhere", 2),

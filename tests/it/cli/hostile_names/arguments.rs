@@ -91,6 +91,7 @@ const LINES: &[&[&str]] = &[
     &["topics", "--kafka-deployment", "X"],
     &["publish", "--from", "dir:X"],
     &["completions", "X"],
+    &["man", "/proc/X"],
 ];
 
 /// Flags and arguments that are hostile texts, of every command.

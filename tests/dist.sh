@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Installs the packages of deploy/dist.sh on a bare Debian, as a user would: the .deb with apt, then the tarball on another. Each must settle a
+# directory bus there. The .deb is upgraded, removed and purged. The first deviation ends it with status 1. Runs as root.
+#
+#   tests/dist.sh PROGRAM    a release build of this commit
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=$(realpath "$1")
+[ "$(id -u)" = 0 ] || { echo 'a bare Debian can be made by root only' >&2; exit 1; }
+
+work=$(mktemp -d)
+began=$SECONDS
+clean() {
+  for root in "$work"/{installed,unpacked}; do
+    for folder in dev/null proc; do ! mountpoint --quiet "$root/$folder" || umount "$root/$folder"; done
+  done
+  rm -rf --one-file-system "$work"
+}
+trap clean EXIT
+say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
+fail() {
+  say "FAILED: $*"
+  tail -n 20 "$work/log" 2>/dev/null || true
+  exit 1
+}
+# quietly WHAT COMMAND...: its output is shown only if it fails.
+quietly() {
+  local what=$1
+  shift
+  "$@" >"$work/log" 2>&1 || fail "$what"
+}
+is() { [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"; }
+
+# ---- the packages
+
+quietly 'the packages' deploy/dist.sh "$program" "$work/dist"
+quietly 'the packages a second time' deploy/dist.sh "$program" "$work/again"
+quietly 'the second packages have other bytes' diff -r "$work/dist" "$work/again"
+(cd "$work/dist" && quietly 'the checksums' sha256sum --check --strict SHA256SUMS)
+deb=$(echo "$work"/dist/*.deb) tarball=$(echo "$work"/dist/*.tar.gz)
+say "$(cd "$work/dist" && du -h --apparent-size ./*.deb ./*.tar.gz | tr '\t\n' '  ')"
+say "$(dpkg-deb --field "$deb" Depends)"
+dpkg-deb --contents "$deb" >"$work/contents"
+for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/softstake.service usr/share/man/man1/softstake-run.1.gz \
+  usr/share/doc/softstake/{copyright,changelog.gz,README.md} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json; do
+  grep -q " \./$file\$" "$work/contents" || fail "the .deb lacks $file"
+done
+! grep -v ' root/root ' "$work/contents" || fail 'a file in the .deb is not of root'
+
+# ---- bare roots
+
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+mkdir "$work/installed"
+quietly 'debootstrap' debootstrap --variant=minbase "$suite" "$work/installed"
+# No service may start in it.
+printf '#!/bin/sh\nexit 101\n' >"$work/installed/usr/sbin/policy-rc.d"
+chmod 755 "$work/installed/usr/sbin/policy-rc.d"
+cp -a "$work/installed" "$work/unpacked"
+say "a bare Debian $suite, $(chroot "$work/installed" dpkg-query --show | wc -l) packages"
+
+# inside ROOT COMMAND...: runs a command there, with nothing of this machine's environment but the way to the packages.
+inside() {
+  local root=$1 name keep=()
+  shift
+  for name in http_proxy https_proxy no_proxy; do [ -z "${!name:-}" ] || keep+=("$name=${!name}"); done
+  mountpoint --quiet "$work/$root/proc" || mount -t proc proc "$work/$root/proc"
+  chroot "$work/$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "${keep[@]}" "$@"
+}
+in_deb() { inside installed "$@"; }
+owner_and_mode() { stat --format '%U:%G %a' "$work/installed$1" 2>/dev/null | sed "s/^UNKNOWN/$2/"; }
+
+# settles ROOT SOFTSTAKE: a synthetic day becomes payouts, and the other commands agree with them.
+settles() {
+  local root=$1 softstake=$2
+  is 'the version' "$(inside "$root" "$softstake" --version)" "softstake $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)"
+  quietly 'gen' inside "$root" "$softstake" gen --bus dir:/tmp/bus --events 3000 --accounts 50 --epochs 2
+  quietly 'run' inside "$root" "$softstake" run --bus dir:/tmp/bus --state /tmp/state --partitions 2 --until-idle
+  quietly 'reconcile' inside "$root" "$softstake" reconcile --bus dir:/tmp/bus
+  grep -q '^EQUAL: all ' "$work/log" || fail 'reconcile has no verdict'
+  say "$root: $(grep '^EQUAL: all ' "$work/log")"
+  rm -r "$work/$root/tmp/bus" "$work/$root/tmp/state"
+}
+
+# ---- the .deb, installed by apt, which finds its dependencies
+
+cp "$deb" "$work/installed/tmp/softstake.deb"
+quietly 'apt-get update' in_deb apt-get update
+before=$(in_deb dpkg-query --show | wc -l)
+quietly 'apt-get install' in_deb apt-get install -y --no-install-recommends /tmp/softstake.deb
+say "installed, with $(($(in_deb dpkg-query --show | wc -l) - before - 1)) dependencies"
+is 'missing libraries' "$(in_deb ldd /usr/bin/softstake | grep -c 'not found' || true)" 0
+settles installed softstake
+is 'the user' "$(in_deb getent passwd softstake | cut -d: -f6,7)" /var/lib/softstake:/usr/sbin/nologin
+is 'the state folder' "$(in_deb stat --format '%U:%G %a' /var/lib/softstake)" 'softstake:softstake 700'
+is 'the settings' "$(in_deb stat --format '%U:%G %a' /etc/softstake/softstake.toml)" 'root:softstake 640'
+is 'the folder of the settings' "$(in_deb stat --format '%U:%G %a' /etc/softstake)" 'root:softstake 750'
+is 'enabled units' "$(find "$work/installed/etc/systemd" -name 'softstake*' 2>/dev/null)" ''
+
+# As the service does: its user, its settings, its folder.
+conffile=$work/installed/etc/softstake/softstake.toml
+sed -i 's|^#bus = .*|bus = "dir:/var/lib/softstake/bus"|' "$conffile"
+as_service() { in_deb setpriv --reuid softstake --regid softstake --clear-groups "$@"; }
+command=$(sed -n 's/^ExecStart=//p' deploy/softstake.service)
+quietly 'gen as the service' as_service softstake gen --bus dir:/var/lib/softstake/bus --events 3000 --accounts 50 --epochs 2
+quietly "$command" as_service sh -c "cd /var/lib/softstake && exec $command --state /var/lib/softstake/state --until-idle"
+is 'seals' "$(cat "$work"/installed/var/lib/softstake/bus/softstake.epochs/*.jsonl | wc -l)" 8
+say 'the command of the unit works as the user of the service, with the installed settings'
+
+# ---- pages, completions, unit
+
+quietly 'apt-get install of tools' in_deb apt-get install -y --no-install-recommends mandoc groff-base zsh fish systemd
+pages=$(cd "$work/installed/usr/share/man/man1" && ls softstake*.gz)
+for page in $pages; do
+  gzip -dc "$work/installed/usr/share/man/man1/$page" >"$work/installed/tmp/page.1"
+  quietly "mandoc of $page" in_deb mandoc -T lint -W error /tmp/page.1
+  quietly "groff of $page" in_deb sh -c 'test -z "$(groff -K utf8 -T utf8 -man -ww -z /tmp/page.1 2>&1 | tee /dev/stderr)"'
+done
+in_deb groff -K utf8 -T utf8 -man /tmp/page.1 | grep 'Softstake manual' >/dev/null || fail 'a page is empty'
+say "$(wc -w <<<"$pages") pages pass mandoc and groff"
+quietly 'bash completions' in_deb bash -n /usr/share/bash-completion/completions/softstake
+quietly 'zsh completions' in_deb zsh -n /usr/share/zsh/vendor-completions/_softstake
+quietly 'fish completions' in_deb fish --no-execute /usr/share/fish/vendor_completions.d/softstake.fish
+is 'what fish completes' "$(in_deb fish -c 'complete -C "softstake reconcile --ht"' | cut -f1)" --html
+say 'completions of bash, zsh and fish are read'
+unit=/usr/lib/systemd/system/softstake.service
+quietly 'systemd-analyze verify' in_deb systemd-analyze verify --man=no "$unit"
+[ ! -s "$work/log" ] || fail 'systemd-analyze verify warns'
+quietly 'systemd-analyze security' in_deb systemd-analyze security --offline=true --no-pager --threshold=20 "$unit"
+say "$(grep -o 'Overall exposure level.*' "$work/log")"
+
+# ---- upgrade, removal, purge
+
+quietly 'an upgrade over itself' in_deb dpkg --install /tmp/softstake.deb
+grep -q '^bus = ' "$conffile" || fail 'the upgrade lost the edited settings'
+is 'the settings after the upgrade' "$(in_deb stat --format '%U:%G %a' /etc/softstake/softstake.toml)" 'root:softstake 640'
+quietly 'apt-get remove' in_deb apt-get remove -y softstake
+[ ! -e "$work/installed/usr/bin/softstake" ] || fail 'the program was not removed'
+grep -q '^bus = ' "$conffile" || fail 'the removal lost the settings'
+[ -d "$work/installed/var/lib/softstake/state" ] || fail 'the removal lost the state'
+quietly 'an installation after the removal' in_deb dpkg --install /tmp/softstake.deb
+grep -q '^bus = ' "$conffile" || fail 'the new installation lost the settings'
+quietly 'apt-get purge' in_deb apt-get purge -y softstake
+left=$(cd "$work/installed" && find . -path ./proc -prune -o -path ./tmp -prune -o -path ./var/log -prune -o -name '*softstake*' -print)
+is 'what the purge leaves' "$left" ''
+say 'upgraded, removed, installed again, and purged'
+
+# ---- the tarball, where the libraries are
+
+tar -x --directory "$work/unpacked/opt" --file "$tarball"
+quietly 'apt-get update' inside unpacked apt-get update
+# shellcheck disable=SC2046 # several words
+quietly 'the libraries' inside unpacked apt-get install -y --no-install-recommends \
+  $(dpkg-deb --field "$deb" Depends | sed 's/([^)]*)//g; s/adduser//' | tr ',' ' ')
+settles unpacked "/opt/$(basename "$tarball" .tar.gz)/bin/softstake"
+[ -s "$work/unpacked/opt/$(basename "$tarball" .tar.gz)/LICENSE" ] || fail 'the tarball lacks its licence'
+say 'the packages work'

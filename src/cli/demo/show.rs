@@ -166,7 +166,18 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -
         write_line!(out, "  {program} query account {account} --state {state}")?;
         write_line!(out, "  {program} explain {asset} {epoch} {account} --bus {bus}")?;
         write_line!(out, "  {program} query epochs {asset} --bus {bus}")?;
+        let proof = path("proof.json");
+        write_line!(
+            out,
+            "  {program} prove {asset} {epoch} {account} --bus {bus} --out {proof}"
+        )?;
+        let is_its = |seal: &&Seal<'_>| seal.asset == *asset && seal.epoch == *epoch;
+        if let Some(seal) = results.seals.iter().find(is_its) {
+            write_line!(out, "  {program} verify {proof} --root {}", seal.root)?;
+        }
     }
+    write_line!(out, "  {program} reconcile --bus {bus} --html {}", path("report.html"))?;
+    write_line!(out, "  {program} statement --bus {bus}")?;
     write_line!(out, "  {program} check --bus {bus}")?;
     write_line!(out, "  head -n 3 {}", path("bus/softstake.distributions/0.jsonl"))?;
     write_line!(out, "  cat {}", path("bus/softstake.decisions/0.jsonl"))?;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod configuration;
+mod demo;
 mod forecast;
 mod hostile_names;
 mod log;

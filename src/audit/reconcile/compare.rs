@@ -123,7 +123,10 @@ impl Comparison<'_> {
                             published: None,
                             replayed: None,
                             distributions: 0,
+                            root: None,
                         });
+                        // The published side is read first.
+                        seal.root.get_or_insert_with(|| data.root.into_owned());
                         match side {
                             ComparedSide::Published => seal.published = Some(data.distributed.into_owned()),
                             ComparedSide::Replayed => {

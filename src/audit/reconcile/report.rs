@@ -121,6 +121,8 @@ pub struct SealComparison {
     pub replayed: Option<String>,
     /// The number of distributions of the replay.
     pub distributions: u64,
+    /// The Merkle root of the published seal; without one, of the replay's.
+    pub root: Option<String>,
 }
 
 /// The result of a comparison of the published records with a replay.

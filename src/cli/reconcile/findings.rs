@@ -100,16 +100,28 @@ impl Findings {
         )
     }
 
-    /// The verdict on one epoch, over all its records.
-    pub(super) fn of_epoch(&self, asset: &str, epoch: Epoch) -> &'static str {
-        let groups = self.report.groups.iter();
-        let counts = groups
-            .filter(|(group, _)| group.epoch() == Some((asset, epoch)))
-            .fold(GroupCounts::default(), |sum, (_, one)| sum.plus(one));
-        match (counts.is_clean(), counts.under_way) {
-            (false, _) => "NOT EQUAL",
-            (true, 0) => "equal",
-            (true, _) => "under way",
+    /// The verdicts on all epochs.
+    pub(super) fn epoch_verdicts(&self) -> EpochVerdicts<'_> {
+        let mut epochs: BTreeMap<_, GroupCounts> = BTreeMap::new();
+        for (group, counts) in &self.report.groups {
+            if let Some(epoch) = group.epoch() {
+                let sum = epochs.entry(epoch).or_default();
+                *sum = sum.plus(counts);
+            }
+        }
+        EpochVerdicts(epochs)
+    }
+}
+
+/// The verdict on each epoch, over all its records.
+pub(super) struct EpochVerdicts<'a>(BTreeMap<(&'a str, Epoch), GroupCounts>);
+
+impl EpochVerdicts<'_> {
+    pub(super) fn of(&self, asset: &str, epoch: Epoch) -> &'static str {
+        match self.0.get(&(asset, epoch)) {
+            Some(counts) if !counts.is_clean() => "NOT EQUAL",
+            Some(counts) if counts.under_way > 0 => "under way",
+            _ => "equal",
         }
     }
 }

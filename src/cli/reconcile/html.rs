@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use jiff::Timestamp;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, escape_formatter};
 use serde::Serialize;
@@ -10,51 +11,21 @@ use serde::Serialize;
 use crate::audit::reconcile::report::RecordDifference;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::private::create_result;
+use crate::cli::reconcile::chart::{AssetSection, sections};
 use crate::cli::reconcile::findings::Findings;
-use crate::cli::table::count;
-use crate::core::values::amount::ExactAmount;
-use crate::core::values::ids::Epoch;
+use crate::cli::reconcile::show::{COLUMNS, cells};
+use crate::cli::table::{count, counted};
 use crate::core::values::printable::escape_for_terminal;
 
 const PAGE: &str = include_str!("report.html");
 /// How many differences the page shows.
 const SHOWN: usize = 1_000;
-/// How many bars a chart has, for the newest epochs.
-const BARS: usize = 60;
 
 #[derive(Serialize)]
 struct TopicRow {
     name: &'static str,
-    published: String,
-    replayed: String,
-    equal: String,
-    missing: String,
-    extra: String,
-    different: String,
-    doubled: String,
-    under_way: String,
+    cells: [String; 8],
     clean: bool,
-}
-
-/// An asset's epochs, with a bar for each.
-#[derive(Default, Serialize)]
-struct AssetChart {
-    name: String,
-    distributed: String,
-    payouts: u64,
-    epochs: Vec<EpochBar>,
-}
-
-#[derive(Serialize)]
-struct EpochBar {
-    number: Epoch,
-    ended: String,
-    payouts: String,
-    published: Option<String>,
-    replayed: Option<String>,
-    verdict: &'static str,
-    /// Height of the bar, in per cent of the highest one.
-    height: f64,
 }
 
 /// A recorded decision, and the one to which the log leads.
@@ -68,31 +39,34 @@ struct DecisionPair {
 #[derive(Serialize)]
 struct Page<'a> {
     bus: &'a str,
+    made_at: String,
     /// The epochs that were asked for and are not there.
     missing: Vec<String>,
     verdict: String,
     clean: bool,
     records: String,
     decisions: String,
-    not_taken_in: String,
-    later: String,
+    not_taken_in: Option<String>,
+    later: Option<String>,
     alarms: &'a [String],
     deviation: Option<DecisionPair>,
-    more: String,
+    more: Option<String>,
+    columns: [&'static str; 8],
     topics: Vec<TopicRow>,
-    assets: Vec<AssetChart>,
+    assets: Vec<AssetSection>,
     differences: &'a [RecordDifference],
     version: &'static str,
 }
 
 /// Writes the page to `path`.
-pub(super) fn write(findings: &Findings, path: &Path) -> Outcome {
-    let page = render(findings).map_err(|error| Failure::Failed(format!("cannot write the report: {error:#}")))?;
+pub(super) fn write(findings: &Findings, made_at: Timestamp, path: &Path) -> Outcome {
+    let page = render(findings, made_at);
+    let page = page.map_err(|error| Failure::Failed(format!("cannot write the report: {error:#}")))?;
     let written = create_result(path).and_then(|mut file| file.write_all(page.as_bytes()));
     written.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
 }
 
-fn render(findings: &Findings) -> Result<String, minijinja::Error> {
+fn render(findings: &Findings, made_at: Timestamp) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     // The suffix of the name makes minijinja escape values for HTML. Before, characters go that a page would hide or turn around.
     environment.set_formatter(|out, state, value| match value.as_str() {
@@ -105,89 +79,153 @@ fn render(findings: &Findings) -> Result<String, minijinja::Error> {
         .into_iter()
         .map(|(name, counts)| TopicRow {
             name,
-            published: count(counts.published),
-            replayed: count(counts.replayed),
-            equal: count(counts.equal),
-            missing: count(counts.missing),
-            extra: count(counts.extra),
-            different: count(counts.different),
-            doubled: count(counts.doubled),
-            under_way: count(counts.under_way),
+            cells: cells(&counts),
             clean: counts.is_clean(),
         })
         .collect();
     let report = &findings.report;
     let shown = &report.differences[..report.differences.len().min(SHOWN)];
+    let more = (report.differences.len() - shown.len()) as u64 + report.more_differences;
+    let some = |number: u64, one: &str, many: &str| (number > 0).then(|| counted(number, one, many));
     let page = Page {
         bus: &findings.bus,
+        made_at: made_at.strftime("%F at %H:%M UTC").to_string(),
         missing: findings.missing.iter().map(ToString::to_string).collect(),
         verdict: findings.verdict(),
         clean: findings.is_equal(),
-        records: count(findings.records),
-        decisions: count(findings.decisions as u64),
-        not_taken_in: count(findings.not_taken_in),
-        later: count(report.later),
+        records: counted(findings.records, "source record", "source records"),
+        decisions: counted(findings.decisions as u64, "decision", "decisions"),
+        not_taken_in: some(findings.not_taken_in, "record is", "records are"),
+        later: some(report.later, "record was", "records were"),
         alarms: &findings.alarms,
         deviation: findings.deviation.as_ref().map(|deviation| DecisionPair {
             number: deviation.number,
             recorded: serde_json::to_string(&deviation.recorded).unwrap_or_default(),
             replayed: serde_json::to_string(&deviation.replayed).unwrap_or_default(),
         }),
-        more: count((report.differences.len() - shown.len()) as u64 + report.more_differences),
+        more: (more > 0).then(|| format!("{} more", count(more))),
+        columns: COLUMNS.map(|column| column.trim_start_matches('>')),
         topics,
-        assets: assets(findings),
+        assets: sections(findings),
         differences: shown,
         version: env!("CARGO_PKG_VERSION"),
     };
     environment.get_template("report.html")?.render(Serde(&page))
 }
 
-fn assets(findings: &Findings) -> Vec<AssetChart> {
-    let mut assets: Vec<AssetChart> = Vec::new();
-    for seal in &findings.report.seals {
-        if assets.last().is_none_or(|asset| asset.name != seal.asset) {
-            assets.push(AssetChart {
-                name: seal.asset.clone(),
-                ..AssetChart::default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::reconcile::report::{DifferenceKind, ReconcileReport, RecordGroup, SealComparison};
+    use crate::bus::Topic;
+
+    /// The findings on an asset with this many hourly epochs, of which these are not equal.
+    fn findings(epochs: u32, unequal: &[u32]) -> Findings {
+        let mut report = ReconcileReport::default();
+        for epoch in 0..epochs {
+            let of = format!("ATOM:{epoch}");
+            let counts = report
+                .groups
+                .entry(RecordGroup {
+                    topic: Topic::Epochs,
+                    of,
+                })
+                .or_default();
+            counts.equal = 1;
+            if unequal.contains(&epoch) {
+                counts.count(DifferenceKind::Different);
+            }
+            report.seals.push(SealComparison {
+                asset: "ATOM".into(),
+                epoch: epoch.to_string().parse().unwrap(),
+                epoch_end: "2026-11-02T01:00:00.000Z".into(),
+                published: Some("1000000000000000000000000.5".into()),
+                replayed: Some("1000000000000000000000000.5".into()),
+                distributions: 1_000,
+                root: Some(format!("{epoch:064x}")),
             });
         }
-        let Some(asset) = assets.last_mut() else { continue };
-        asset.payouts = asset.payouts.saturating_add(seal.distributions);
-        asset.epochs.push(EpochBar {
-            number: seal.epoch,
-            ended: seal.epoch_end.clone(),
-            payouts: count(seal.distributions),
-            published: seal.published.clone(),
-            replayed: seal.replayed.clone(),
-            verdict: findings.of_epoch(&seal.asset, seal.epoch),
-            height: 0.0,
-        });
-    }
-    for asset in &mut assets {
-        let amounts = asset
-            .epochs
-            .iter()
-            .filter_map(|epoch| ExactAmount::parse(epoch.replayed.as_deref()?));
-        asset.distributed = amounts
-            .fold(ExactAmount::parse("0"), |sum, amount| sum?.plus(amount))
-            .map_or_else(|| "?".into(), |sum| sum.to_string());
-        let skipped = asset.epochs.len().saturating_sub(BARS);
-        let height = |amount: &Option<String>| {
-            amount
-                .as_deref()
-                .and_then(|amount| amount.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
-        let highest = asset
-            .epochs
-            .iter()
-            .skip(skipped)
-            .map(|epoch| height(&epoch.replayed))
-            .fold(0.0, f64::max);
-        for epoch in asset.epochs.iter_mut().skip(skipped).filter(|_| highest > 0.0) {
-            // An approximate height is enough: the exact figures are beside the chart.
-            epoch.height = height(&epoch.replayed) / highest * 100.0;
+        Findings {
+            bus: "dir:bus".into(),
+            records: 1,
+            not_taken_in: 0,
+            decisions: 2,
+            deviation: None,
+            alarms: Vec::new(),
+            missing: Vec::new(),
+            report,
         }
     }
-    assets
+
+    fn page(epochs: u32, unequal: &[u32]) -> String {
+        let page = render(
+            &findings(epochs, unequal),
+            Timestamp::from_second(1_764_172_800).unwrap(),
+        )
+        .unwrap();
+        // Each table scrolls by itself, so a page is not wider than a phone.
+        let tables = page.matches("<table").count();
+        assert_eq!(page.matches("<div class=\"scroll\"><table").count(), tables, "{page}");
+        assert!(
+            page.contains("Made on 2025-11-26 at 16:00 UTC. 1 source record and 2 decisions were replayed."),
+            "{page}"
+        );
+        page
+    }
+
+    #[test]
+    fn a_page_suits_any_number_of_epochs() {
+        for (epochs, bars, is_open) in [
+            (0, 0, true),
+            (1, 0, true),
+            (2, 0, true),
+            (3, 3, true),
+            (31, 31, true),
+            (32, 32, false),
+            (400, 60, false),
+        ] {
+            let page = page(epochs, &[]);
+            assert_eq!(page.matches("<rect ").count(), bars, "{epochs}: {page}");
+            assert_eq!(page.matches("<code>").count(), epochs as usize, "{epochs}: {page}");
+            assert_eq!(page.contains("<details>"), !is_open, "{epochs}: {page}");
+            assert_eq!(page.contains("<h2>Totals"), epochs > 0, "{epochs}: {page}");
+        }
+        assert!(page(1, &[]).contains("<summary>1 epoch</summary>"));
+        // A few bars are not as wide as the page.
+        assert!(page(3, &[]).contains("viewBox=\"0 0 300 100\""));
+    }
+
+    #[test]
+    fn a_page_of_a_year_of_hours_has_the_newest_epochs_and_the_unequal_ones() {
+        let page = page(8_760, &[2, 8_000]);
+        assert!(page.len() < 200_000, "{} bytes", page.len());
+        assert!(
+            page.contains("8,760 epochs; 8,358 earlier epochs are equal and not shown: --json has them"),
+            "{page}"
+        );
+        assert!(
+            page.contains("Distributed by epoch, the newest of them, 8700 to 8759; the most in epoch 8700"),
+            "{page}"
+        );
+        assert!(
+            page.contains("8760000000000000000000004380"),
+            "the sum is exact: {page}"
+        );
+        for (epoch, is_shown) in [
+            (2, true),
+            (3, false),
+            (8_000, true),
+            (8_359, false),
+            (8_360, true),
+            (8_759, true),
+        ] {
+            assert_eq!(
+                page.contains(&format!("<code>{epoch:064x}</code>")),
+                is_shown,
+                "{epoch}"
+            );
+        }
+        assert_eq!(page.matches("NOT EQUAL</td>").count(), 2, "{page}");
+        assert!(page.contains("<details open>"), "{page}");
+    }
 }

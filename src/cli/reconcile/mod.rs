@@ -1,6 +1,7 @@
 //! `softstake reconcile`: computes every output again, and compares it with the published one.
 
 mod balances;
+mod chart;
 mod findings;
 mod html;
 mod payouts;
@@ -30,7 +31,7 @@ use crate::cli::output::Output;
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::reconcile::work::WorkFolder;
 use crate::cli::replay::resources;
-use crate::cli::{bus, logging, progress, signals};
+use crate::cli::{bus, logging, made_at, progress, signals};
 use crate::config::Config;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -92,6 +93,7 @@ impl Reconcile {
             Some(ReconcileWith::Balances(balances)) => return balances.run(out),
             None => {}
         }
+        let made_at = made_at::time()?;
         let loaded = self.bus.load()?;
         let bars = logging::begin(&loaded)?;
         let stop = signals::stop_on_signals(1)?;
@@ -104,7 +106,7 @@ impl Reconcile {
             show::csv(&findings, path)?;
         }
         if let Some(path) = &self.html {
-            html::write(&findings, path)?;
+            html::write(&findings, made_at, path)?;
         }
         if self.json {
             show::json(&findings, out)?;

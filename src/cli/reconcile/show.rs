@@ -17,7 +17,7 @@ use crate::core::values::ids::Epoch;
 /// How many differences the table shows.
 const SHOWN: usize = 20;
 
-fn cells(counts: &GroupCounts) -> [String; 8] {
+pub(super) fn cells(counts: &GroupCounts) -> [String; 8] {
     [
         counts.published,
         counts.replayed,
@@ -31,7 +31,7 @@ fn cells(counts: &GroupCounts) -> [String; 8] {
     .map(count)
 }
 
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 8] = [
     ">published",
     ">replayed",
     ">equal",
@@ -66,6 +66,7 @@ pub(super) fn tables(findings: &Findings, out: &mut Output<'_>) -> Outcome {
     if !findings.report.seals.is_empty() {
         write_line!(out)?;
         let mut epochs = TextTable::new(&["asset", ">epoch", "ended", ">payouts", ">distributed", ">replayed", ""]);
+        let verdicts = findings.epoch_verdicts();
         for seal in &findings.report.seals {
             epochs.row([
                 seal.asset.clone(),
@@ -74,7 +75,7 @@ pub(super) fn tables(findings: &Findings, out: &mut Output<'_>) -> Outcome {
                 count(seal.distributions),
                 seal.published.clone().unwrap_or_else(|| "no seal".into()),
                 seal.replayed.clone().unwrap_or_else(|| "no seal".into()),
-                findings.of_epoch(&seal.asset, seal.epoch).to_owned(),
+                verdicts.of(&seal.asset, seal.epoch).to_owned(),
             ]);
         }
         epochs.write(out)?;

@@ -431,6 +431,7 @@ fn reports_are_written_for_programs_and_for_people() {
     let (page, table) = (folder.path().join("report.html"), folder.path().join("differences.csv"));
     let mut command = reconcile(copy.0.path());
     command.arg("--html").arg(&page).arg("--csv").arg(&table);
+    command.env("SOURCE_DATE_EPOCH", "1764172800");
     let said = output(&mut command);
     assert_eq!(said.status.code(), Some(1));
     let page = fs::read_to_string(page).expect("a page");
@@ -438,6 +439,10 @@ fn reports_are_written_for_programs_and_for_people() {
         page.contains("NOT EQUAL: 0 missing, 0 extra, 1 different") && page.contains("<svg"),
         "{page}"
     );
+    assert!(page.contains("Made on 2025-11-26 at 16:00 UTC."), "{page}");
+    for seal in place.records("softstake.epochs") {
+        assert!(page.contains(text(&seal["data"]["root"])), "{seal}: {page}");
+    }
     // The page refers to nothing else, and the text of records is escaped.
     assert!(
         !page.contains("<script") && !page.contains("src=") && !page.contains("href="),

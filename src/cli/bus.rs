@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
-use crate::bus::kafka::{KafkaBus, ReadOnlyKafka};
+use crate::bus::kafka::{KafkaBus, Patience, ReadOnlyKafka};
 use crate::bus::{Bus, CommitError, Log, OpenError};
 use crate::cli::outcome::Failure;
 use crate::config::{BusAddress, Config};
@@ -86,7 +86,7 @@ pub(super) fn read_only(
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(ReadOnlyDir::open(path)?))),
         BusAddress::Kafka => {
-            let bus = ReadOnlyKafka::open(config.kafka.clone(), stop)?;
+            let bus = ReadOnlyKafka::open(config.kafka.clone(), &Patience { stop, timeout: None })?;
             Ok(bus.map(|bus| Arc::new(bus) as Arc<dyn Log>))
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::audit::asked::AskedError;
-use crate::bus::{AdminError, CommitError, FileError, OpenError, ReadError};
+use crate::bus::{AdminError, BrokerError, CommitError, FileError, OpenError, ReadError};
 use crate::cli::message::message;
 use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
@@ -68,7 +68,17 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Missing { .. } => Self::Usage(error.to_string()),
+            OpenError::Broker(error) => error.into(),
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        match error.is_configuration() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Failed(error.to_string()),
         }
     }
 }
@@ -95,6 +105,7 @@ impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Open(error) => error.into(),
+            AdminError::Broker(error) => error.into(),
             AdminError::NoRecords { .. } => Self::Absent(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
@@ -168,8 +179,17 @@ mod tests {
             expected: "more",
         };
         let full = io::Error::from(io::ErrorKind::StorageFull);
+        let refused = || BrokerError::Refused { why: "no".into() };
+        let away = BrokerError::GaveUp {
+            action: "connect".into(),
+            why: "away".into(),
+            seconds: 30,
+        };
         for (failure, expected) in [
             (missing.into(), 2),
+            (DeploymentError::from(OpenError::from(refused())).into(), 2),
+            (AdminError::from(refused()).into(), 2),
+            (OpenError::from(away).into(), 1),
             (DeploymentError::from(OpenError::Missing { path: "a".into() }).into(), 2),
             (locked.into(), 1),
             (setting_changed.into(), 2),

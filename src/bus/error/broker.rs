@@ -14,23 +14,47 @@ pub enum BrokerError {
         /// The missing entry, as a `kafka-acls.sh` command.
         grant: String,
     },
-    /// The brokers do not accept this client's credentials.
+    /// Brokers that accepted this client before do not accept it any more.
     #[error(
-        "the brokers at {brokers} rejected this client: {why}; correct the sasl.* and ssl.* properties of [kafka.properties]"
+        "cannot {action} now: the brokers at {brokers} do not accept this client any more: {why}; correct its sasl.* and ssl.* properties in [kafka.properties] \
+         or the brokers, and restart softstake if the properties changed; trying again"
     )]
-    Unauthenticated { brokers: String, why: String },
+    Unauthenticated {
+        action: String,
+        /// As configured.
+        brokers: String,
+        why: String,
+    },
+    /// No broker has accepted this client, and waiting does not help.
+    #[error("no broker accepts this client: {why}")]
+    Refused {
+        /// Each broker, its reason, and the remedy.
+        why: String,
+    },
+    /// The client cannot be made from its settings.
+    #[error("cannot make a Kafka client: {why}; correct [kafka.properties] or [kafka.files]")]
+    Misconfigured { why: String },
+    /// Nothing has come for as long as the command waits.
+    #[error("gave up after {seconds} s: cannot {action}: {why}")]
+    GaveUp { action: String, why: String, seconds: u64 },
     /// Kafka rejected the request, and waiting does not help.
     #[error("cannot {action}: {why}")]
     Rejected { action: String, why: String },
 }
 
 impl BrokerError {
+    /// Whether the configuration is wrong: of this client, or of the brokers.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Misconfigured { .. })
+    }
+
     #[must_use]
     pub const fn reaction(&self) -> Reaction {
         match self {
-            Self::Unavailable { .. } | Self::Unauthorised { .. } => Reaction::TryAgain,
-            Self::Unauthenticated { .. } => Reaction::EndProcess,
-            Self::Rejected { .. } => Reaction::StopTask,
+            Self::Unavailable { .. } | Self::Unauthorised { .. } | Self::Unauthenticated { .. } => Reaction::TryAgain,
+            Self::Refused { .. } => Reaction::EndProcess,
+            Self::Rejected { .. } | Self::Misconfigured { .. } | Self::GaveUp { .. } => Reaction::StopTask,
         }
     }
 }

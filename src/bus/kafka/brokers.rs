@@ -1,7 +1,6 @@
 //! The connection that a bus looks things up with: partitions, offset ranges, committed positions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,12 @@ use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::bus::error::{BrokerError, LogName, OpenError, ReadError};
-use crate::bus::kafka::client::Signal;
+use crate::bus::kafka::client::{AskingContext, ClientLog, Signal, take_events};
 use crate::bus::kafka::consumer::{from_kafka, kafka_partition};
+use crate::bus::kafka::contact::{Patience, reach};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::position;
+use crate::bus::kafka::reasons::Reasons;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Position, TaskId};
 use crate::bus::topic_names::{has_prefix, meant_topic};
@@ -27,14 +28,14 @@ use crate::core::values::offset::Offset;
 const LOOK_UP: Duration = Duration::from_secs(10);
 /// How long the partitions of a topic are cached.
 const PARTITIONS_FOR: Duration = Duration::from_secs(2);
-/// Pause between two attempts to connect.
-const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The clients and caches that the buses on Kafka share.
 pub(super) struct Brokers {
     pub(super) settings: Arc<KafkaSettings>,
     /// Reads committed records only. So it returns readable ends, and it waits for open transactions before it returns a position.
-    client: BaseConsumer<rdkafka::consumer::DefaultConsumerContext>,
+    client: BaseConsumer<AskingContext>,
+    /// Why brokers could not be used lately, as the clients were told.
+    pub(super) reasons: Arc<Reasons>,
     pub(super) signal: Arc<Signal>,
     pub(super) transactional_id: String,
     /// A cache, each entry with its time.
@@ -43,21 +44,31 @@ pub(super) struct Brokers {
 }
 
 impl Brokers {
-    /// Connects. Returns the id of the cluster, too. Retries while the brokers cannot be reached; `None` if `stop` is set meanwhile.
+    /// Connects. Returns the id of the cluster, too. Retries while the brokers cannot be reached; `None` if it is told to stop meanwhile.
     /// With `find_ends`, the readers of all topics find the ends of their partitions.
     pub(super) fn connect(
         settings: KafkaSettings,
         find_ends: bool,
-        stop: &AtomicBool,
+        patience: &Patience<'_>,
     ) -> Result<Option<(Arc<Self>, String)>, OpenError> {
         let settings = Arc::new(settings);
+        if !reach(&settings, patience)? {
+            return Ok(None);
+        }
+        let reasons = Arc::default();
         let attempt = Attempt::new(
             "connect to the brokers",
             &settings.brokers,
             "--operation Describe --cluster",
         );
-        let client: BaseConsumer = settings.consumer()?.create().map_err(|error| attempt.failed(&error))?;
-        let Some(cluster) = cluster_id(&client, &settings, stop)? else {
+        let client: BaseConsumer<AskingContext> = settings
+            .consumer()?
+            .create_with_context(AskingContext {
+                log: ClientLog::new(&reasons),
+                is_quiet: false,
+            })
+            .map_err(|error| attempt.failed(&error))?;
+        let Some(cluster) = cluster_id(&client, &attempt, patience)? else {
             return Ok(None);
         };
         // An instance without a name gets a new transactional id at each start.
@@ -68,6 +79,7 @@ impl Brokers {
         let brokers = Arc::new(Self {
             signal: Arc::default(),
             client,
+            reasons,
             transactional_id: format!("{}.{instance}", settings.deployment),
             partitions: Mutex::default(),
             find_ends,
@@ -93,7 +105,13 @@ impl Brokers {
 
     /// The first offset that still exists, and the readable end.
     pub(super) fn range(&self, partition: TopicPartition) -> Result<(Offset, Offset), BrokerError> {
-        range(&self.client, partition).map_err(|error| self.attempt(partition).failed(&error))
+        range(&self.client, partition).map_err(|error| self.failed(&self.attempt(partition), &error))
+    }
+
+    /// The error of a request, with the reasons of the brokers.
+    pub(super) fn failed(&self, attempt: &Attempt<'_>, error: &KafkaError) -> BrokerError {
+        take_events(&self.client);
+        attempt.failed_after(error, &self.reasons)
     }
 
     /// Checks that a partition can be read from `offset`: no record from there on was deleted. Returns the first offset that still exists.
@@ -138,7 +156,7 @@ impl Brokers {
         let metadata = self
             .client
             .fetch_metadata(Some(topic.name()), LOOK_UP)
-            .map_err(|error| attempt.failed(&error))?;
+            .map_err(|error| self.failed(&attempt, &error))?;
         let mut numbers = Vec::new();
         for found in metadata.topics().iter().filter(|found| found.name() == topic.name()) {
             match found.error().map(Code::from) {
@@ -189,11 +207,11 @@ impl Brokers {
         let found = self
             .client
             .committed_offsets(wanted, LOOK_UP)
-            .map_err(|error| attempt.failed(&error))?;
+            .map_err(|error| self.failed(&attempt, &error))?;
         let Some(element) = found.find_partition(topic, number) else {
             return Err(attempt.rejected("the brokers returned no answer for it").into());
         };
-        element.error().map_err(|error| attempt.failed(&error))?;
+        element.error().map_err(|error| self.failed(&attempt, &error))?;
         match element.offset() {
             BrokerOffset::Offset(_) => position::decode(task, element.metadata()).map(Some),
             _ => Ok(None),
@@ -241,34 +259,29 @@ pub(super) fn range<C: rdkafka::consumer::ConsumerContext>(
     Ok((from_kafka(start), from_kafka(end)))
 }
 
-/// The cluster's id, as soon as a broker answers.
+/// The cluster's id, as soon as a broker tells it.
 fn cluster_id(
-    client: &BaseConsumer,
-    settings: &KafkaSettings,
-    stop: &AtomicBool,
+    client: &BaseConsumer<AskingContext>,
+    attempt: &Attempt<'_>,
+    patience: &Patience<'_>,
 ) -> Result<Option<String>, BrokerError> {
-    let attempt = Attempt::new(
-        "connect to the brokers",
-        &settings.brokers,
-        "--operation Describe --cluster",
-    );
+    let mut waiting = patience.waiting(attempt.clone());
     loop {
-        let found = client.fetch_metadata(Some(Topic::Control.name()), LOOK_UP);
-        match found.map_err(|error| attempt.failed(&error)) {
-            Ok(_) => match client.client().fetch_cluster_id(LOOK_UP) {
+        let found = client.fetch_metadata(Some(Topic::Control.name()), patience.slice(LOOK_UP));
+        take_events(client);
+        let why = match found {
+            Ok(_) => match client.client().fetch_cluster_id(patience.slice(LOOK_UP)) {
                 Some(id) => return Ok(Some(id)),
-                None => tracing::warn!(
-                    "the brokers at {} did not return their cluster id; trying again",
-                    settings.brokers
-                ),
+                None => "they did not return their cluster id".to_owned(),
             },
-            Err(error @ BrokerError::Unavailable { .. }) => tracing::warn!("{error} ({})", settings.brokers),
-            Err(error) => return Err(error),
-        }
-        if stop.load(Ordering::Relaxed) {
+            Err(error) => match attempt.failed_after(&error, &client.context().log.reasons) {
+                BrokerError::Unavailable { why, .. } | BrokerError::Unauthenticated { why, .. } => why,
+                error => return Err(error),
+            },
+        };
+        if !waiting.goes_on(&why)? {
             return Ok(None);
         }
-        std::thread::sleep(TRY_EVERY);
     }
 }
 

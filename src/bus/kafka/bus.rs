@@ -8,6 +8,7 @@ use crate::bus::error::{CommitError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log, Membership, Reader};
 use crate::bus::kafka::brokers::{Brokers, range};
 use crate::bus::kafka::client::Signal;
+use crate::bus::kafka::contact::Patience;
 use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::reader::KafkaReader;
@@ -34,7 +35,8 @@ impl KafkaBus {
     /// # Errors
     /// If a property is not valid, a secret cannot be read, the brokers reject this client, or one of our topics is missing.
     pub fn open(settings: KafkaSettings, stop: &Arc<AtomicBool>) -> Result<Option<Self>, OpenError> {
-        let Some((brokers, cluster)) = Brokers::connect(settings, false, stop)? else {
+        let patience = Patience { stop, timeout: None };
+        let Some((brokers, cluster)) = Brokers::connect(settings, false, &patience)? else {
             return Ok(None);
         };
         for topic in OURS {
@@ -44,7 +46,7 @@ impl KafkaBus {
         }
         brokers.warn_of_unread_topics();
         let (settings, signal) = (Arc::clone(&brokers.settings), Arc::clone(&brokers.signal));
-        let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal))?;
+        let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal), &brokers.reasons)?;
         member.join()?;
         let member = Arc::new(member);
         let transactions = Transactions::new(Arc::clone(&brokers), Arc::clone(&member), Arc::clone(stop))?;
@@ -99,7 +101,7 @@ impl Log for KafkaBus {
 
     fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         let range = range(self.member.consumer(), partition);
-        let (_, end) = range.map_err(|error| self.brokers.attempt(partition).failed(&error))?;
+        let (_, end) = range.map_err(|error| self.brokers.failed(&self.brokers.attempt(partition), &error))?;
         Ok(end)
     }
 

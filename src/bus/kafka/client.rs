@@ -1,12 +1,15 @@
 //! What all Kafka clients share: their log lines and errors, and the signal that wakes waiting threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+
+use crate::bus::kafka::reasons::Reasons;
 
 /// The same message is logged at most this often.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
@@ -61,11 +64,68 @@ impl RateLimit {
     }
 }
 
-/// Puts what librdkafka logs into our logs.
+/// Polls of a client's queue. A poll that takes an event looks like one of an empty queue, so their number is fixed.
+const POLLS: u32 = 100;
+
+/// The context of a client that is only asked. Its events are taken by [`take_events`].
+#[derive(Debug)]
+pub(super) struct AskingContext {
+    pub(super) log: ClientLog,
+    /// Whether the caller tells all reasons itself.
+    pub(super) is_quiet: bool,
+}
+
+impl ClientContext for AskingContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // `[thrd:…]: broker: reason`.
+        let is_close = matches!(
+            level,
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info
+        );
+        if is_close
+            && facility == "FAIL"
+            && let Some((_, reason)) = message.split_once("]: ")
+        {
+            self.log.reasons.add(None, reason);
+        }
+        match self.is_quiet {
+            true => tracing::debug!("librdkafka: {facility}: {message}"),
+            false => self.log.log(level, facility, message),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match self.is_quiet {
+            true => self.log.reasons.add(error.rdkafka_error_code(), reason),
+            false => self.log.error(&error, reason),
+        }
+    }
+}
+
+impl ConsumerContext for AskingContext {}
+
+/// Takes the waiting events of a client that reads nothing: its context gets them.
+pub(super) fn take_events(client: &BaseConsumer<AskingContext>) {
+    for _ in 0..POLLS {
+        drop(client.poll(Duration::ZERO));
+    }
+}
+
+/// Puts what librdkafka logs into our logs, and keeps the reasons of its errors.
 #[derive(Debug, Default)]
-pub(super) struct ClientLog(RateLimit);
+pub(super) struct ClientLog {
+    rate_limit: RateLimit,
+    pub(super) reasons: Arc<Reasons>,
+}
 
 impl ClientLog {
+    pub(super) fn new(reasons: &Arc<Reasons>) -> Self {
+        Self {
+            rate_limit: RateLimit::default(),
+            reasons: Arc::clone(reasons),
+        }
+    }
+
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // librdkafka retries by itself, and the caller reports the outcome. So nothing here needs more than a log line.
         match level {
@@ -75,7 +135,7 @@ impl ClientLog {
                 tracing::error!("librdkafka: {facility}: {message}");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                if self.0.allows(facility) {
+                if self.rate_limit.allows(facility) {
                     tracing::warn!("librdkafka: {facility}: {message}");
                 }
             }
@@ -86,8 +146,9 @@ impl ClientLog {
     }
 
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
+        self.reasons.add(error.rdkafka_error_code(), reason);
         let error = crate::bus::kafka::failure::text(error);
-        if self.0.allows(&error) {
+        if self.rate_limit.allows(&error) {
             tracing::warn!("kafka: {error}: {reason}");
         }
     }
@@ -95,7 +156,7 @@ impl ClientLog {
 
 /// The context of a client that only logs.
 #[derive(Debug, Default)]
-pub(super) struct LoggingContext(ClientLog);
+pub(super) struct LoggingContext(pub(super) ClientLog);
 
 impl ClientContext for LoggingContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

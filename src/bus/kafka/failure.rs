@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::bus::error::BrokerError;
+use crate::bus::kafka::reasons::{Reason, Reasons, join};
 
 /// A request to the brokers, for its error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,33 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// The error of this request, with the reasons of the brokers.
+    pub(super) fn failed_after(&self, error: &KafkaError, reasons: &Reasons) -> BrokerError {
+        let failed = self.failed(error);
+        let lately = reasons.lately();
+        match failed {
+            BrokerError::Unavailable { action, why } | BrokerError::Unauthenticated { action, why, .. }
+                if !lately.is_empty() =>
+            {
+                let why = format!("{why}: {}", join(&lately));
+                let brokers = self.brokers.to_owned();
+                match lately.iter().any(|(_, reason)| is_refusal(reason)) {
+                    true => BrokerError::Unauthenticated { action, brokers, why },
+                    false => BrokerError::Unavailable { action, why },
+                }
+            }
+            failed => failed,
+        }
+    }
+
     /// The error of this request.
     pub(super) fn failed(&self, error: &KafkaError) -> BrokerError {
         let why = text(error);
-        let Some(code) = error.rdkafka_error_code() else {
-            return self.rejected(why);
+        let Some(code) = code(error) else {
+            return match error {
+                KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => BrokerError::Misconfigured { why },
+                _ => self.rejected(why),
+            };
         };
         match code {
             code if is_authorisation(code) => BrokerError::Unauthorised {
@@ -38,6 +61,7 @@ impl<'a> Attempt<'a> {
             },
             Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::UnsupportedSASLMechanism => {
                 BrokerError::Unauthenticated {
+                    action: self.action.clone(),
                     brokers: self.brokers.to_owned(),
                     why,
                 }
@@ -75,11 +99,29 @@ pub(super) fn text(error: &KafkaError) -> String {
             format!("kafka property {name}: {why}")
         }
         KafkaError::ClientConfig(_, why, name, _) => format!("kafka property {name}: {why}"),
-        error => match error.rdkafka_error_code() {
+        KafkaError::ClientCreation(why) => why.clone(),
+        error => match code(error) {
             Some(code) => format!("{code}"),
             None => error.to_string(),
         },
     }
+}
+
+/// The code of an error.
+fn code(error: &KafkaError) -> Option<Code> {
+    match error {
+        // rdkafka leaves it out of `rdkafka_error_code`.
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
+/// Whether a broker has refused this client, or this client has refused the broker's certificate.
+fn is_refusal(reason: &Reason) -> bool {
+    matches!(
+        reason.code,
+        Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::UnsupportedSASLMechanism)
+    )
 }
 
 /// Whether an access control entry is missing.
@@ -156,7 +198,7 @@ mod tests {
                 Reaction::TryAgain,
                 "--operation Read --topic exchange.trades",
             ),
-            (Code::Authentication, Reaction::EndProcess, "sasl.*"),
+            (Code::Authentication, Reaction::TryAgain, "sasl.*"),
             (Code::AllBrokersDown, Reaction::TryAgain, "trying again"),
             (
                 Code::InvalidMessage,

@@ -25,6 +25,7 @@ use crate::bus::kafka::assignment::{Assignment, Expelled, FOLLOWED};
 use crate::bus::kafka::client::{ClientLog, RateLimit, Signal};
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::owners::owners;
+use crate::bus::kafka::reasons::Reasons;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::TaskId;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -124,10 +125,14 @@ pub(super) struct Member {
 
 impl Member {
     /// Creates the group's consumer, which does not join yet.
-    pub(super) fn new(settings: Arc<KafkaSettings>, signal: Arc<Signal>) -> Result<Self, OpenError> {
+    pub(super) fn new(
+        settings: Arc<KafkaSettings>,
+        signal: Arc<Signal>,
+        reasons: &Arc<Reasons>,
+    ) -> Result<Self, OpenError> {
         let assignment = Arc::new(Assignment::default());
         let context = MemberContext {
-            log: ClientLog::default(),
+            log: ClientLog::new(reasons),
             assignment: Arc::clone(&assignment),
             signal: Arc::clone(&signal),
             close_timeout: settings.rebalance_timeout() / 2,
@@ -335,7 +340,7 @@ fn handle_error(
                     "--operation Read --operation Describe --topic …",
                 )
                 .failed(&KafkaError::Global(code)),
-                _ => attempt(settings).failed(error),
+                _ => attempt(settings).failed_after(error, &consumer.context().log.reasons),
             };
             if rate_limit.allows(&error.to_string()) {
                 tracing::warn!("{error}");

@@ -5,6 +5,7 @@
 //! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks.
 //! - `consumer`, `reader`, `decisions`: consumers that each read one partition.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
+//! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
 //! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`.
 
 mod assignment;
@@ -13,8 +14,10 @@ mod bus;
 mod client;
 mod cloud_events;
 mod consumer;
+mod contact;
 mod decisions;
 mod failure;
+mod listener;
 mod member;
 mod owners;
 mod position;
@@ -22,10 +25,13 @@ mod producer;
 pub mod publish;
 mod read_only;
 mod reader;
+mod reasons;
+mod refusal;
 pub mod settings;
 pub mod topics;
 mod transaction;
 
 pub use bus::KafkaBus;
+pub use contact::Patience;
 pub use read_only::ReadOnlyKafka;
 pub use settings::KafkaSettings;

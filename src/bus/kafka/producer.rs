@@ -23,6 +23,7 @@ use crate::bus::kafka::consumer::{kafka_partition, to_kafka};
 use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::member::Member;
+use crate::bus::kafka::reasons::join;
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
@@ -51,7 +52,6 @@ struct Undelivered {
 }
 
 /// The producer's context. It keeps the first record that was not delivered.
-#[derive(Default)]
 pub(super) struct Deliveries {
     log: ClientLog,
     undelivered: Mutex<Option<Undelivered>>,
@@ -135,16 +135,26 @@ impl Transactor {
         let attempt = self.attempt("start a producer", self.needs_of_producer());
         let config = self.brokers.settings.producer(&self.transactional_id);
         let config = config.map_err(|error| Rejected(error.into()))?;
+        let context = Deliveries {
+            log: ClientLog::new(&self.brokers.reasons),
+            undelivered: Mutex::default(),
+        };
         let producer: TransactionalProducer = config
-            .create_with_context(Deliveries::default())
+            .create_with_context(context)
             .map_err(|error| Rejected(attempt.failed(&error).into()))?;
         match producer.init_transactions(REQUEST_TIMEOUT) {
             Ok(()) => Ok(producer),
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {
-                Err(Again(format!("the producer is not ready yet: {error}")))
+                let mut why = format!("the producer is not ready yet: {error}");
+                let lately = self.brokers.reasons.lately();
+                if !lately.is_empty() {
+                    why = format!("{why}: {}", join(&lately));
+                }
+                Err(Again(why))
             }
-            Err(error) => Err(match attempt.failed(&error) {
+            Err(error) => Err(match self.brokers.failed(&attempt, &error) {
                 BrokerError::Rejected { why, .. } | BrokerError::Unavailable { why, .. } => Again(why),
+                error @ BrokerError::Unauthenticated { .. } => Again(error.to_string()),
                 other => Rejected(other.into()),
             }),
         }

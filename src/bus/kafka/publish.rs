@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::bus::error::{AdminError, BrokerError, OpenError, ReadError};
 use crate::bus::interface::Log;
 use crate::bus::kafka::client::ClientLog;
 use crate::bus::kafka::consumer::kafka_partition;
+use crate::bus::kafka::contact::{Patience, reach};
 use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
@@ -49,6 +51,11 @@ pub type PublishedCounts = BTreeMap<TopicPartition, u64>;
 pub fn publish(settings: &KafkaSettings, root: &Path) -> Result<PublishedCounts, AdminError> {
     let files = ReadOnlyDir::open(root)?;
     check_inputs(&files, root)?;
+    let patience = Patience {
+        stop: &AtomicBool::new(false),
+        timeout: Some(DELIVERY_TIMEOUT),
+    };
+    reach(settings, &patience)?;
     let attempt = Attempt::new(
         "write to the source topics",
         &settings.brokers,

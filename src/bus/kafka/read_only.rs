@@ -1,12 +1,12 @@
 //! A deployment on Kafka, only read: this process does not join the consumer group and writes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::bus::error::{OpenError, ReadError};
 use crate::bus::interface::{Log, Reader};
 use crate::bus::kafka::brokers::Brokers;
+use crate::bus::kafka::contact::Patience;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Mark, Position, TaskId};
@@ -20,13 +20,13 @@ pub struct ReadOnlyKafka {
 }
 
 impl ReadOnlyKafka {
-    /// Connects. Retries while the brokers cannot be reached; `None` if `stop` is set meanwhile.
+    /// Connects. Retries while the brokers cannot be reached; `None` if it is told to stop meanwhile.
     ///
     /// # Errors
-    /// If a property is not valid, a secret cannot be read, or the brokers reject this client.
-    pub fn open(settings: KafkaSettings, stop: &AtomicBool) -> Result<Option<Self>, OpenError> {
+    /// If a property is not valid, a secret cannot be read, no broker accepts this client, or it was waited long enough.
+    pub fn open(settings: KafkaSettings, patience: &Patience<'_>) -> Result<Option<Self>, OpenError> {
         let identity = format!("deployment {}", settings.deployment);
-        let connected = Brokers::connect(settings, true, stop)?;
+        let connected = Brokers::connect(settings, true, patience)?;
         Ok(connected.map(|(brokers, cluster)| Self {
             identity: format!("kafka {cluster}, {identity}"),
             brokers,

@@ -250,7 +250,7 @@ impl Brokers {
                 // It failed only for a moment, for example while a leader moved.
                 Ok(_) => self.attempt(partition).unavailable(error.to_string()).into(),
             },
-            _ => self.attempt(partition).failed(error).into(),
+            _ => self.failed(&self.attempt(partition), error).into(),
         }
     }
 }

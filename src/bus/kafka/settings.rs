@@ -212,7 +212,7 @@ pub fn is_secret(name: &str) -> bool {
 }
 
 /// Properties by name. `ClientConfig` does not return passwords, so it cannot be used for this.
-type Properties = BTreeMap<String, String>;
+pub(super) type Properties = BTreeMap<String, String>;
 
 fn set(properties: &mut Properties, values: &[(&str, &str)]) {
     for (name, value) in values {
@@ -229,7 +229,7 @@ fn client_config(properties: Properties) -> ClientConfig {
 
 impl KafkaSettings {
     /// The properties that the operator set, with the secrets read from their files.
-    fn operator_properties(&self) -> Result<Properties, FileError> {
+    pub(super) fn operator_properties(&self) -> Result<Properties, FileError> {
         let mut properties = self.properties.clone();
         for (name, path) in &self.files {
             let text = fs::read_to_string(path).map_err(FileError::io("read", path))?;
@@ -273,6 +273,11 @@ impl KafkaSettings {
     /// If the file of a secret cannot be read.
     pub(super) fn client(&self, defaults: &[(&str, &str)]) -> Result<ClientConfig, FileError> {
         Ok(client_config(self.merged(defaults, &[])?))
+    }
+
+    /// For a client that only tries to reach the brokers. Every closed connection is told to it.
+    pub(super) fn trying(&self) -> Result<ClientConfig, FileError> {
+        Ok(client_config(self.merged(&[], &[("log.connection.close", "true")])?))
     }
 
     fn reading(&self, defaults: &[(&str, &str)]) -> Result<Properties, FileError> {

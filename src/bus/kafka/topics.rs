@@ -2,24 +2,31 @@
 //!
 //! It never changes an existing topic. The operator chose its retention and replication; the report says what is wrong with them.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
 };
-use rdkafka::error::{IsError, KafkaError};
-use rdkafka::metadata::Metadata;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::Serialize;
 
 use crate::bus::error::{AdminError, BrokerError};
 use crate::bus::kafka::client::LoggingContext;
-use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::contact::{Patience, reach};
+use crate::bus::kafka::failure::{Attempt, is_authorisation};
 use crate::bus::kafka::settings::{KafkaSettings, MAX_RECORD_BYTES};
 use crate::core::contract::topic::Topic;
 
 /// Time-out of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long new topics may take until all brokers have them.
+const APPEAR_WITHIN: Duration = Duration::from_secs(10);
+/// How long a topic may be unknown to one of the brokers.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How long the brokers should keep the positions of a group that is not running, so that no usual outage loses them.
 const OFFSETS_RETENTION_MINUTES: i64 = 30 * 24 * 60;
 
@@ -103,25 +110,14 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<WantedTopic> {
 /// Checks every topic. With `create`, first creates the missing ones.
 ///
 /// # Errors
-/// If the brokers cannot be reached, or reject a request.
+/// If the brokers cannot be reached, do not accept this client, or reject a request.
 pub fn check_topics(settings: &KafkaSettings, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, AdminError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|source| AdminError::Client { source })?;
-    let attempt = Attempt::new(
-        "check the topics",
-        &settings.brokers,
-        "--operation Describe --operation DescribeConfigs --topic '*'",
-    );
-    let admin: AdminClient<LoggingContext> = settings
-        .client(&[])?
-        .create_with_context(LoggingContext::default())
-        .map_err(|error| attempt.failed(&error))?;
-    let checker = TopicChecker {
-        admin,
-        settings,
-        attempt,
-    };
+    let attempt = attempt(settings, "check the topics", "Describe", &["*"]);
+    let admin = admin(settings, &attempt)?;
+    let checker = TopicChecker { admin, settings };
     Ok(runtime.block_on(checker.check(sizes, create))?)
 }
 
@@ -134,20 +130,13 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminErro
         .build()
         .map_err(|source| AdminError::Client { source })?;
     let topic = Topic::Ledger.name();
-    let attempt = Attempt::new(
-        format!("add partitions to topic {topic}"),
-        &settings.brokers,
-        format!("--operation Alter --topic {topic}"),
-    );
-    let admin: AdminClient<LoggingContext> = settings
-        .client(&[])?
-        .create_with_context(LoggingContext::default())
-        .map_err(|error| attempt.failed(&error))?;
+    let attempt = attempt(settings, &format!("add partitions to topic {topic}"), "Alter", &[topic]);
+    let admin = admin(settings, &attempt)?;
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let checker = TopicChecker { admin, settings };
     let found = || {
-        let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_TIMEOUT);
-        let metadata = metadata.map_err(|error| attempt.failed(&error))?;
-        Ok::<_, BrokerError>(partitions(&metadata, Topic::Ledger).map_or(0, |(count, _)| count))
+        let known = checker.known(&[Topic::Ledger])?;
+        Ok::<_, BrokerError>(known.size(Topic::Ledger).map_or(0, |(count, _)| count))
     };
     if found()? >= wanted {
         return Ok(());
@@ -156,7 +145,7 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminErro
         .operation_timeout(Some(REQUEST_TIMEOUT))
         .request_timeout(Some(REQUEST_TIMEOUT));
     let grown = [NewPartitions::new(topic, wanted)];
-    let outcomes = runtime.block_on(admin.create_partitions(&grown, &options));
+    let outcomes = runtime.block_on(checker.admin.create_partitions(&grown, &options));
     for outcome in outcomes.map_err(|error| attempt.failed(&error))? {
         if let Err((_, code)) = outcome {
             return Err(attempt.failed(&KafkaError::AdminOp(code)).into());
@@ -172,64 +161,122 @@ pub fn grow_ledger(settings: &KafkaSettings, count: u32) -> Result<(), AdminErro
     Err(attempt.rejected("the brokers do not show the new partitions").into())
 }
 
+/// An admin client of brokers that accept it.
+fn admin(settings: &KafkaSettings, attempt: &Attempt<'_>) -> Result<AdminClient<LoggingContext>, AdminError> {
+    let patience = Patience {
+        stop: &AtomicBool::new(false),
+        timeout: Some(REQUEST_TIMEOUT),
+    };
+    reach(settings, &patience)?;
+    let admin = settings.client(&[])?.create_with_context(LoggingContext::default());
+    Ok(admin.map_err(|error| attempt.failed(&error))?)
+}
+
+/// A request about topics, which needs one operation on each of them.
+fn attempt<'a>(settings: &'a KafkaSettings, action: &str, operation: &str, topics: &[&str]) -> Attempt<'a> {
+    let topics: String = topics.iter().map(|topic| format!(" --topic {topic}")).collect();
+    Attempt::new(action, &settings.brokers, format!("--operation {operation}{topics}"))
+}
+
+/// The number of brokers, the id of one, and the topics that exist.
+struct Known {
+    brokers: u32,
+    broker: Option<i32>,
+    sizes: BTreeMap<Topic, (usize, usize)>,
+}
+
+impl Known {
+    /// A topic's number of partitions, and the smallest number of replicas of one; `None` if the topic is missing.
+    fn size(&self, topic: Topic) -> Option<(usize, usize)> {
+        self.sizes.get(&topic).copied()
+    }
+}
+
 struct TopicChecker<'a> {
     admin: AdminClient<LoggingContext>,
     settings: &'a KafkaSettings,
-    attempt: Attempt<'a>,
 }
 
 impl TopicChecker<'_> {
-    fn metadata(&self) -> Result<Metadata, BrokerError> {
-        self.admin
-            .inner()
-            .fetch_metadata(None, REQUEST_TIMEOUT)
-            .map_err(|error| self.attempt.failed(&error))
+    /// Asks for each topic by its name: a list of all topics leaves out those that this client may not see.
+    fn known(&self, topics: &[Topic]) -> Result<Known, BrokerError> {
+        let mut known = Known {
+            brokers: 1,
+            broker: None,
+            sizes: BTreeMap::new(),
+        };
+        let mut refused = Refused::default();
+        for topic in topics {
+            let one = attempt(
+                self.settings,
+                &format!("look up topic {topic}"),
+                "Describe",
+                &[topic.name()],
+            );
+            let metadata = self.admin.inner().fetch_metadata(Some(topic.name()), REQUEST_TIMEOUT);
+            let metadata = metadata.map_err(|error| one.failed(&error))?;
+            known.brokers = u32::try_from(metadata.brokers().len()).unwrap_or(1).max(1);
+            known.broker = metadata.brokers().first().map(|broker| broker.id());
+            let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.name()) else {
+                continue;
+            };
+            match found.error().map(Code::from) {
+                Some(code) if is_authorisation(code) => refused.add(*topic, code),
+                Some(_) => {}
+                None => {
+                    let replicas = found.partitions().iter().map(|partition| partition.replicas().len());
+                    if let Some(least) = replicas.min() {
+                        known.sizes.insert(*topic, (found.partitions().len(), least));
+                    }
+                }
+            }
+        }
+        refused.check(self.settings, "look up", "Describe")?;
+        Ok(known)
     }
 
     async fn check(&self, sizes: Sizes, create: bool) -> Result<Vec<TopicFinding>, BrokerError> {
-        let before = self.metadata()?;
-        let brokers = u32::try_from(before.brokers().len()).unwrap_or(1).max(1);
-        let replication = sizes.replication.unwrap_or_else(|| brokers.min(3));
-        let has = |metadata: &Metadata, topic: Topic| partitions(metadata, topic).map(|(count, _)| count);
+        let before = self.known(&Topic::ALL)?;
+        let replication = sizes.replication.unwrap_or_else(|| before.brokers.min(3));
         let ledger = sizes
             .ledger
-            .or(has(&before, Topic::Ledger).and_then(|count| u32::try_from(count).ok()))
+            .or(before
+                .size(Topic::Ledger)
+                .and_then(|(count, _)| u32::try_from(count).ok()))
             .unwrap_or(8);
         let wanted = wanted(sizes, ledger);
         let missing: Vec<&WantedTopic> = wanted
             .iter()
-            .filter(|wanted| has(&before, wanted.topic).is_none())
+            .filter(|wanted| before.size(wanted.topic).is_none())
             .collect();
+        let mut after = before;
         if create && !missing.is_empty() {
             self.create(&missing, replication).await?;
+            // New topics do not appear on all brokers at once.
+            let began = Instant::now();
+            loop {
+                after = self.known(&Topic::ALL)?;
+                let all_there = wanted.iter().all(|wanted| after.size(wanted.topic).is_some());
+                if all_there || began.elapsed() > APPEAR_WITHIN {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
-        // New topics do not appear on all brokers at once.
-        let mut after = self.metadata()?;
-        let mut tries = 0;
-        while create && tries < 100 && wanted.iter().any(|wanted| has(&after, wanted.topic).is_none()) {
-            std::thread::sleep(Duration::from_millis(100));
-            after = self.metadata()?;
-            tries += 1;
-        }
+        let mut configs = self.configs(&after).await?;
         let mut findings = Vec::new();
         for wanted in &wanted {
             let created = create && missing.iter().any(|missing| missing.topic == wanted.topic);
-            findings.push(self.check_topic(wanted, &after, brokers, created, sizes.ledger).await?);
+            let config = configs.remove(&wanted.topic);
+            findings.push(check_topic(wanted, &after, created, sizes.ledger, config.as_ref()));
         }
-        if let Some(broker) = after.brokers().first() {
-            findings.push(self.check_brokers(broker.id()).await?);
+        if let Some(broker) = after.broker {
+            findings.push(self.check_brokers(broker).await?);
         }
         Ok(findings)
     }
 
     async fn create(&self, missing: &[&WantedTopic], replication: u32) -> Result<(), BrokerError> {
-        let attempt = |topic: &str| {
-            Attempt::new(
-                format!("create topic {topic}"),
-                &self.settings.brokers,
-                format!("--operation Create --topic {topic}"),
-            )
-        };
         let configs: Vec<Vec<(&str, String)>> = missing.iter().map(|wanted| wanted.configs(replication)).collect();
         let topics: Vec<NewTopic<'_>> = missing
             .iter()
@@ -246,72 +293,73 @@ impl TopicChecker<'_> {
         let options = AdminOptions::new()
             .operation_timeout(Some(REQUEST_TIMEOUT))
             .request_timeout(Some(REQUEST_TIMEOUT));
+        let attempt = |topic: &str| attempt(self.settings, &format!("create topic {topic}"), "Create", &[topic]);
         let made = self.admin.create_topics(&topics, &options).await;
+        let mut refused = Refused::default();
         for outcome in made.map_err(|error| attempt("softstake.*").failed(&error))? {
             match outcome {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((topic, code)) => return Err(attempt(&topic).failed(&KafkaError::AdminOp(code))),
+                Err((topic, code)) => match Topic::from_name(&topic).filter(|_| is_authorisation(code)) {
+                    Some(topic) => refused.add(topic, code),
+                    None => return Err(attempt(&topic).failed(&KafkaError::AdminOp(code))),
+                },
             }
         }
-        Ok(())
+        refused.check(self.settings, "create", "Create")
     }
 
-    async fn config(&self, what: &ResourceSpecifier<'_>) -> Result<ConfigResource, BrokerError> {
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let described = self.admin.describe_configs([what], &options).await;
-        let first = described
-            .map_err(|error| self.attempt.failed(&error))?
-            .into_iter()
-            .next();
-        match first {
-            Some(Ok(config)) => Ok(config),
-            Some(Err(code)) => Err(self.attempt.failed(&KafkaError::AdminOp(code))),
-            None => Err(self.attempt.rejected("the brokers returned no answer")),
+    /// The settings of the topics that exist.
+    async fn configs(&self, known: &Known) -> Result<BTreeMap<Topic, ConfigResource>, BrokerError> {
+        let topics: Vec<Topic> = known.sizes.keys().copied().collect();
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
+        let attempt = attempt(self.settings, "read the settings of topics", "DescribeConfigs", &names);
+        let began = Instant::now();
+        loop {
+            let mut configs = BTreeMap::new();
+            for config in self
+                .describe(names.iter().map(|name| ResourceSpecifier::Topic(name)), &attempt)
+                .await?
+            {
+                if let OwnedResourceSpecifier::Topic(name) = &config.specifier
+                    && let Some(topic) = Topic::from_name(name)
+                {
+                    configs.insert(topic, config);
+                }
+            }
+            let mut refused = Refused::default();
+            for topic in topics.iter().filter(|topic| !configs.contains_key(topic)) {
+                refused.add(*topic, Code::TopicAuthorizationFailed);
+            }
+            // A new topic may be unknown to this broker for a moment.
+            match refused.check(self.settings, "read the settings of", "DescribeConfigs") {
+                Err(_) if began.elapsed() < KNOWN_WITHIN => std::thread::sleep(Duration::from_millis(100)),
+                outcome => return outcome.map(|()| configs),
+            }
         }
     }
 
-    async fn check_topic(
+    /// The settings of some resources. Those without settings are left out: rdkafka returns them in place of an error, which is mostly a missing
+    /// access control entry.
+    async fn describe<'b>(
         &self,
-        wanted: &WantedTopic,
-        metadata: &Metadata,
-        brokers: u32,
-        created: bool,
-        ledger: Option<u32>,
-    ) -> Result<TopicFinding, BrokerError> {
-        let topic = wanted.topic;
-        let mut finding = TopicFinding {
-            topic: Some(topic.name()),
-            partitions: 0,
-            replication: 0,
-            created,
-            wrong: Vec::new(),
-            doubtful: Vec::new(),
-        };
-        let Some((partitions, replication)) = partitions(metadata, topic) else {
-            if Topic::SOURCES.contains(&topic) {
-                finding
-                    .doubtful
-                    .push("it is missing, and counts as empty until it is created".into());
-            } else {
-                finding
-                    .wrong
-                    .push("it is missing: `softstake topics --create` creates it".into());
-            }
-            return Ok(finding);
-        };
-        (finding.partitions, finding.replication) = (partitions, replication);
-        finding.wrong.extend(wrong_partitions(topic, partitions, ledger));
-        let config = self.config(&ResourceSpecifier::Topic(topic.name())).await?;
-        check_retention(wanted, &config, &mut finding);
-        check_replication(wanted, &config, brokers, &mut finding);
-        let largest: usize = value(&config, "max.message.bytes").parse().unwrap_or(0);
-        if !wanted.is_input() && largest < MAX_RECORD_BYTES {
-            finding.wrong.push(format!(
-                "max.message.bytes is {largest}: a dead letter can be larger; {}",
-                alter(topic, &format!("max.message.bytes={MAX_RECORD_BYTES}"))
-            ));
+        what: impl Iterator<Item = ResourceSpecifier<'b>>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Vec<ConfigResource>, BrokerError> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let what: Vec<ResourceSpecifier<'_>> = what.collect();
+        if what.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(finding)
+        let described = self.admin.describe_configs(&what, &options).await;
+        let described = described.map_err(|error| attempt.failed(&error))?;
+        let mut configs = Vec::new();
+        for config in described {
+            let config = config.map_err(|code| attempt.failed(&KafkaError::AdminOp(code)))?;
+            if !config.entries.is_empty() {
+                configs.push(config);
+            }
+        }
+        Ok(configs)
     }
 
     async fn check_brokers(&self, id: i32) -> Result<TopicFinding, BrokerError> {
@@ -323,7 +371,16 @@ impl TopicChecker<'_> {
             wrong: Vec::new(),
             doubtful: Vec::new(),
         };
-        match self.config(&ResourceSpecifier::Broker(id)).await {
+        let attempt = Attempt::new(
+            format!("read the settings of broker {id}"),
+            &self.settings.brokers,
+            "--operation DescribeConfigs --cluster",
+        );
+        let refused = || attempt.failed(&KafkaError::AdminOp(Code::ClusterAuthorizationFailed));
+        let configs = self
+            .describe([ResourceSpecifier::Broker(id)].into_iter(), &attempt)
+            .await;
+        match configs.and_then(|configs| configs.into_iter().next().ok_or_else(refused)) {
             Ok(config) => {
                 let minutes = config
                     .get("offsets.retention.minutes")
@@ -343,6 +400,72 @@ impl TopicChecker<'_> {
         }
         Ok(finding)
     }
+}
+
+/// Topics for which an access control entry is missing. All are named at once.
+#[derive(Default)]
+struct Refused {
+    topics: Vec<&'static str>,
+    code: Option<Code>,
+}
+
+impl Refused {
+    fn add(&mut self, topic: Topic, code: Code) {
+        self.topics.push(topic.name());
+        self.code = Some(code);
+    }
+
+    /// `verb`: what is done with the topics.
+    fn check(&self, settings: &KafkaSettings, verb: &str, operation: &str) -> Result<(), BrokerError> {
+        let Some(code) = self.code else { return Ok(()) };
+        let noun = if self.topics.len() == 1 { "topic" } else { "topics" };
+        let action = format!("{verb} {noun} {}", self.topics.join(", "));
+        Err(attempt(settings, &action, operation, &self.topics).failed(&KafkaError::AdminOp(code)))
+    }
+}
+
+/// Checks one topic.
+fn check_topic(
+    wanted: &WantedTopic,
+    known: &Known,
+    created: bool,
+    ledger: Option<u32>,
+    config: Option<&ConfigResource>,
+) -> TopicFinding {
+    let topic = wanted.topic;
+    let mut finding = TopicFinding {
+        topic: Some(topic.name()),
+        partitions: 0,
+        replication: 0,
+        created,
+        wrong: Vec::new(),
+        doubtful: Vec::new(),
+    };
+    let Some((partitions, replication)) = known.size(topic) else {
+        if Topic::SOURCES.contains(&topic) {
+            finding
+                .doubtful
+                .push("it is missing, and counts as empty until it is created".into());
+        } else {
+            finding
+                .wrong
+                .push("it is missing: `softstake topics --create` creates it".into());
+        }
+        return finding;
+    };
+    (finding.partitions, finding.replication) = (partitions, replication);
+    finding.wrong.extend(wrong_partitions(topic, partitions, ledger));
+    let Some(config) = config else { return finding };
+    check_retention(wanted, config, &mut finding);
+    check_replication(wanted, config, known.brokers, &mut finding);
+    let largest: usize = value(config, "max.message.bytes").parse().unwrap_or(0);
+    if !wanted.is_input() && largest < MAX_RECORD_BYTES {
+        finding.wrong.push(format!(
+            "max.message.bytes is {largest}: a dead letter can be larger; {}",
+            alter(topic, &format!("max.message.bytes={MAX_RECORD_BYTES}"))
+        ));
+    }
+    finding
 }
 
 /// The value of a topic setting; empty if it is not set.
@@ -413,20 +536,6 @@ fn check_replication(wanted: &WantedTopic, config: &ConfigResource, brokers: u32
             finding.doubtful.push(text);
         }
     }
-}
-
-/// A topic's number of partitions, and the smallest number of replicas of one; `None` if the topic is missing.
-fn partitions(metadata: &Metadata, topic: Topic) -> Option<(usize, usize)> {
-    let found = metadata.topics().iter().find(|found| found.name() == topic.name())?;
-    if found.error().is_some_and(|error| error.is_error()) || found.partitions().is_empty() {
-        return None;
-    }
-    let least = found
-        .partitions()
-        .iter()
-        .map(|partition| partition.replicas().len())
-        .min();
-    Some((found.partitions().len(), least.unwrap_or(0)))
 }
 
 fn wrong_partitions(topic: Topic, found: usize, ledger: Option<u32>) -> Option<String> {

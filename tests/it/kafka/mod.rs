@@ -1,5 +1,6 @@
 //! Deployments on real Kafka brokers.
 
+mod access;
 mod audit;
 mod broker;
 mod bus;

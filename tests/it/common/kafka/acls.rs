@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use rdkafka::ClientConfig;
 
+use super::broker::{finish, tool};
 use super::slots::Slots;
-use super::{Cluster, wait_for, wire};
+use super::{Cluster, scram_users, wait_for, wire};
 
 /// The user that may do everything.
 pub const ADMIN: &str = "admin";
@@ -22,7 +23,9 @@ pub fn password(user: &str) -> String {
 pub enum Operation {
     Read = 3,
     Write = 4,
+    Create = 5,
     Describe = 8,
+    DescribeConfigs = 10,
 }
 
 /// A resource. A name that ends with `*` means all names with that prefix.
@@ -83,10 +86,7 @@ impl Cluster {
             )
             .expect("a string takes it");
         }
-        let scram = [ADMIN, SOFTSTAKE].map(|user| {
-            let password = password(user);
-            format!("--add-scram=SCRAM-SHA-256=[name={user},password={password}]")
-        });
+        let scram = scram_users("SCRAM-SHA-256", [ADMIN, SOFTSTAKE]);
         Self::launch(1, Slots::take(1), &access, &scram)
     }
 
@@ -108,6 +108,22 @@ impl Cluster {
             config.set(name, value);
         }
         config
+    }
+
+    /// Sets the password of a user. Clients that are connected stay so.
+    pub fn set_password(&self, user: &str, password: &str) {
+        let config = format!("SCRAM-SHA-256=[password={password}]");
+        let bootstrap = self.addresses(|ports| ports.internal);
+        let arguments = [
+            "--alter",
+            "--entity-type",
+            "users",
+            "--entity-name",
+            user,
+            "--add-config",
+            &config,
+        ];
+        finish(tool("kafka.admin.ConfigCommand", &bootstrap, &arguments));
     }
 
     /// Allows a user an operation. Returns when the broker has the rule.

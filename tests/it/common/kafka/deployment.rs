@@ -43,13 +43,22 @@ impl<'a> Deployment<'a> {
 
     /// A deployment on new topics. The first user prepares it, and the instances run as the second.
     pub fn between(cluster: &'a Cluster, ledger: u32, source_partitions: u32, users: [&str; 2]) -> Self {
-        let environments = users.map(|user| {
-            let properties = Cluster::credentials(user).into_iter();
-            let variable = |name: &str| name.replace('.', "_").to_ascii_uppercase();
-            properties
-                .map(|(name, value)| (format!("SOFTSTAKE_KAFKA__PROPERTIES__{}", variable(name)), value))
-                .collect()
+        let properties = users.map(|user| {
+            Cluster::credentials(user)
+                .map(|(name, value)| (name.to_owned(), value))
+                .into()
         });
+        Self::with_properties(cluster, ledger, source_partitions, properties)
+    }
+
+    /// A deployment on new topics. It is prepared with the first properties, and the instances run with the second.
+    pub fn with_properties(
+        cluster: &'a Cluster,
+        ledger: u32,
+        source_partitions: u32,
+        properties: [Vec<(String, String)>; 2],
+    ) -> Self {
+        let environments = properties.map(|properties| environment(&properties));
         Self::with_environments(cluster, ledger, source_partitions, environments)
     }
 
@@ -201,6 +210,18 @@ impl<'a> Deployment<'a> {
     pub fn dump(&self) {
         self.dump_with(|topic| self.cluster.read_committed(topic));
     }
+}
+
+/// The environment variables that set these properties.
+pub fn environment(properties: &[(String, String)]) -> Vec<(String, String)> {
+    let variable = |name: &str| name.replace('.', "_").to_ascii_uppercase();
+    let set = |(name, value): &(String, String)| {
+        (
+            format!("SOFTSTAKE_KAFKA__PROPERTIES__{}", variable(name)),
+            value.clone(),
+        )
+    };
+    properties.iter().map(set).collect()
 }
 
 /// A running instance, killed with the test.

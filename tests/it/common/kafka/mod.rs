@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod proxy;
 pub mod records;
 mod slots;
+pub mod tls;
 mod wire;
 
 pub use deployment::{Deployment, Instance};
@@ -280,6 +281,14 @@ impl Cluster {
         }
         panic!("gave up asking for {what}; the last answer was {last}");
     }
+}
+
+/// The users with their passwords, for the tool that formats a broker's folder.
+fn scram_users<const N: usize>(mechanism: &str, users: [&str; N]) -> [String; N] {
+    users.map(|user| {
+        let password = acls::password(user);
+        format!("--add-scram={mechanism}=[name={user},password={password}]")
+    })
 }
 
 fn node(id: usize) -> i32 {

@@ -33,6 +33,10 @@ impl Log for CountedLog {
         self.log.refresh();
     }
 
+    fn gives_up(&self) -> bool {
+        self.log.gives_up()
+    }
+
     fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         self.log.start(partition)
     }

@@ -26,6 +26,11 @@ pub trait Log: Send + Sync {
     /// Forgets cached metadata: later calls see the partitions that exist then.
     fn refresh(&self) {}
 
+    /// Whether a read itself tells of a wait, and gives up. Then nothing else has to bound the wait for a record.
+    fn gives_up(&self) -> bool {
+        false
+    }
+
     /// The first offset of `partition` that still exists. Retention may have deleted the records before it.
     fn start(&self, _partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(Offset::START)

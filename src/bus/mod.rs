@@ -13,6 +13,7 @@ pub mod archive;
 pub mod dir;
 pub mod kafka;
 pub mod memory;
+pub mod patient;
 pub mod scan;
 
 pub use crate::core::contract::appends::Outputs;

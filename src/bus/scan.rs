@@ -60,7 +60,7 @@ pub fn next_batch(
             return Ok(batch);
         }
         reader.recycle(batch);
-        if began.elapsed() > ARRIVAL_TIMEOUT {
+        if began.elapsed() > ARRIVAL_TIMEOUT && !bus.gives_up() {
             return Err(ReadError::Silent {
                 partition,
                 from,

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::bus::archive::ArchiveBus;
 use crate::bus::dir::{DirBus, Options, ReadOnlyDir};
 use crate::bus::kafka::{KafkaBus, Patience, ReadOnlyKafka};
+use crate::bus::patient::{Limit, PatientLog};
 use crate::bus::{Bus, CommitError, Log, OpenError};
 use crate::cli::outcome::Failure;
 use crate::config::{BusAddress, Config};
@@ -82,11 +83,36 @@ pub(super) fn read_only(
     config: &Config,
     stop: &AtomicBool,
 ) -> Result<Option<Arc<dyn Log>>, OpenError> {
+    open_to_read(address, config, &Patience { stop, timeout: None })
+}
+
+/// The same for a command that only reads: it waits for brokers and records, tells what it waits for, and gives up after the limit.
+pub(super) fn read_patiently(
+    address: &BusAddress,
+    config: &Config,
+    limit: Limit,
+) -> Result<Option<Arc<dyn Log>>, OpenError> {
+    let patience = Patience {
+        stop: &limit.stop,
+        timeout: limit.timeout,
+    };
+    let opened = open_to_read(address, config, &patience)?;
+    Ok(opened.map(|log| match address {
+        BusAddress::Kafka => Arc::new(PatientLog::new(log, limit)) as Arc<dyn Log>,
+        BusAddress::Dir(_) => log,
+    }))
+}
+
+fn open_to_read(
+    address: &BusAddress,
+    config: &Config,
+    patience: &Patience<'_>,
+) -> Result<Option<Arc<dyn Log>>, OpenError> {
     match address {
         BusAddress::Dir(path) if ArchiveBus::is_at(path) => Ok(Some(Arc::new(ArchiveBus::open(path)?))),
         BusAddress::Dir(path) => Ok(Some(Arc::new(ReadOnlyDir::open(path)?))),
         BusAddress::Kafka => {
-            let bus = ReadOnlyKafka::open(config.kafka.clone(), &Patience { stop, timeout: None })?;
+            let bus = ReadOnlyKafka::open(config.kafka.clone(), patience)?;
             Ok(bus.map(|bus| Arc::new(bus) as Arc<dyn Log>))
         }
     }

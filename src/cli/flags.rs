@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::audit::read_counter::CountedLog;
 use crate::bus::Log;
+use crate::bus::patient::Limit;
 use crate::cli::message::message;
 use crate::cli::outcome::Failure;
 use crate::cli::{bus, logging, progress};
-use crate::config::{ConfigError, Key, Loaded};
+use crate::config::{BusAddress, ConfigError, Key, Loaded};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -42,9 +44,18 @@ pub(super) struct ReadFlags {
     bus: Option<String>,
     #[command(flatten)]
     kafka: KafkaFlags,
+    /// Give up after this many seconds without an answer or a record of the brokers; 0 to wait for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
 }
 
 impl ReadFlags {
+    /// How long this command waits for brokers and records.
+    pub(super) fn limit(&self, stop: Arc<AtomicBool>) -> Limit {
+        let timeout = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
+        Limit { stop, timeout }
+    }
+
     /// The configuration of this process, overridden by these flags.
     pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
         let mut flags = given([(Key::Bus, &self.bus)]);
@@ -55,8 +66,18 @@ impl ReadFlags {
     /// Opens the bus for reading.
     pub(super) fn open(&self) -> Result<Arc<dyn Log>, Failure> {
         let loaded = self.load()?;
-        tell_notice(&loaded);
-        open(&loaded)
+        match loaded.bus()? {
+            // A wait for brokers is told in the log.
+            BusAddress::Kafka => drop(logging::begin(&loaded)?),
+            BusAddress::Dir(_) => tell_notice(&loaded),
+        }
+        self.open_loaded(&loaded)
+    }
+
+    fn open_loaded(&self, loaded: &Loaded) -> Result<Arc<dyn Log>, Failure> {
+        let limit = self.limit(Arc::default());
+        bus::read_patiently(loaded.bus()?, &loaded.config, limit)?
+            .ok_or_else(|| Failure::Failed("stopped before the bus was reached".into()))
     }
 
     /// Opens the bus, and shows how much `work` has read of it. Results may be written afterwards.
@@ -64,7 +85,7 @@ impl ReadFlags {
         let loaded = self.load()?;
         let bars = logging::begin(&loaded)?;
         let stats = Arc::new(Stats::default());
-        let bus = CountedLog::new(open(&loaded)?, Arc::clone(&stats));
+        let bus = CountedLog::new(self.open_loaded(&loaded)?, Arc::clone(&stats));
         progress::watched(&stats, &bars, loaded.config.log.format, || work(&bus))
     }
 }
@@ -185,11 +206,6 @@ pub(super) fn tell_notice(loaded: &Loaded) {
     if let Some(notice) = loaded.notice() {
         message!("note: {notice}");
     }
-}
-
-fn open(loaded: &Loaded) -> Result<Arc<dyn Log>, Failure> {
-    bus::read_only(loaded.bus()?, &loaded.config, &AtomicBool::new(false))?
-        .ok_or_else(|| Failure::Failed("stopped before the bus was reached".into()))
 }
 
 /// Parses the name of an account.

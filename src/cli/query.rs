@@ -7,16 +7,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::asked::{Asked, AskedError, EpochProgress, Inventory, check_listed};
-use crate::cli::flags::{DeploymentFlags, account};
+use crate::bus::Log;
+use crate::cli::flags::{DeploymentFlags, ReadFlags, account};
 use crate::cli::missing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
+use crate::cli::records;
 use crate::cli::scratch::Scratch;
 use crate::cli::table::{TextTable, count, short_root};
-use crate::cli::{bus, records};
 use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::deployment::account::{AccountHoldings, AssetHolding, read_account};
 
 /// Look up an account, its distributions, or an asset's epochs
@@ -55,7 +57,8 @@ Example:
     /// Show the payouts of an account
     #[command(after_help = "\
 Example:
-  softstake query distributions alice --bus dir:bus --json")]
+  softstake query distributions alice --bus dir:bus --json
+  softstake query distributions alice --bus kafka --kafka-brokers kafka-1:9092")]
     Distributions {
         /// The account
         #[arg(value_parser = account)]
@@ -64,7 +67,7 @@ Example:
         #[arg(long)]
         asset: Option<Asset>,
         #[command(flatten)]
-        deployment: DeploymentFlags,
+        flags: BusFlags,
         /// JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -77,11 +80,21 @@ Example:
         /// The asset
         asset: Asset,
         #[command(flatten)]
-        deployment: DeploymentFlags,
+        flags: BusFlags,
         /// JSON instead of a table
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A bus that is only read.
+#[derive(Debug, Args)]
+struct BusFlags {
+    #[command(flatten)]
+    bus: ReadFlags,
+    /// Not needed: payouts and epochs are read from the bus
+    #[arg(long, value_name = "DIR", hide = true)]
+    state: Option<String>,
 }
 
 impl Query {
@@ -120,40 +133,16 @@ impl Query {
             AccountOrEpochs::Distributions {
                 name,
                 asset,
-                deployment,
+                flags,
                 json,
-            } => distributions(deployment, name.as_str(), *asset, *json, out),
-            AccountOrEpochs::Epochs {
-                asset,
-                deployment,
-                json,
-            } => epochs(deployment, *asset, *json, out),
+            } => distributions(flags, name.as_str(), *asset, *json, out),
+            AccountOrEpochs::Epochs { asset, flags, json } => epochs(flags, *asset, *json, out),
         }
     }
 }
 
-fn distributions(
-    deployment: &DeploymentFlags,
-    name: &str,
-    asset: Option<Asset>,
-    json: bool,
-    out: &mut Output<'_>,
-) -> Outcome {
-    let loaded = deployment.load()?;
-    let bus = bus::read_only_directory(loaded.bus()?)?;
-    if let Some(asset) = asset {
-        Inventory::read(&bus)?.check_asset(asset)?;
-    }
-    let of_asset = |given: Asset| asset.is_none_or(|asset| asset == given);
-    // The seals are read second: an epoch that is sealed then had its distributions before.
-    let mut found =
-        records::all::<Distribution>(&bus, Some(name), |data| data.account == *name && of_asset(data.asset))?;
-    found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
-    let mut sealed = BTreeSet::new();
-    records::each::<Seal>(&bus, None, |seal| {
-        sealed.insert((seal.asset, seal.epoch));
-        Ok(())
-    })?;
+fn distributions(flags: &BusFlags, name: &str, asset: Option<Asset>, json: bool, out: &mut Output<'_>) -> Outcome {
+    let (found, sealed) = flags.bus.read(|bus| read_distributions(bus, name, asset))?;
     let rows = found.iter().map(|data| QueriedDistribution {
         data,
         sealed: sealed.contains(&(data.asset, data.epoch)),
@@ -173,13 +162,37 @@ fn distributions(
     Ok(())
 }
 
-fn epochs(deployment: &DeploymentFlags, asset: Asset, json: bool, out: &mut Output<'_>) -> Outcome {
-    let loaded = deployment.load()?;
-    let bus = bus::read_only_directory(loaded.bus()?)?;
-    let asked = Asked::epoch(Some(asset), None);
-    let resolved = Inventory::read(&bus)?.resolve(asked, EpochProgress::Sealed)?;
-    let name = asset.as_str();
-    let mut seals = records::all::<Seal>(&bus, Some(name), |seal| seal.asset == asset)?;
+type SealedOfAssets = BTreeSet<(Asset, Epoch)>;
+
+/// The distributions to an account, and the epochs that are sealed.
+fn read_distributions(
+    bus: &dyn Log,
+    name: &str,
+    asset: Option<Asset>,
+) -> Result<(Vec<Distribution<'static>>, SealedOfAssets), Failure> {
+    if let Some(asset) = asset {
+        Inventory::read(bus)?.check_asset(asset)?;
+    }
+    let of_asset = |given: Asset| asset.is_none_or(|asset| asset == given);
+    // The seals are read second: an epoch that is sealed then had its distributions before.
+    let mut found =
+        records::all::<Distribution>(bus, Some(name), |data| data.account == *name && of_asset(data.asset))?;
+    found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
+    let mut sealed = BTreeSet::new();
+    records::each::<Seal>(bus, None, |seal| {
+        sealed.insert((seal.asset, seal.epoch));
+        Ok(())
+    })?;
+    Ok((found, sealed))
+}
+
+fn epochs(flags: &BusFlags, asset: Asset, json: bool, out: &mut Output<'_>) -> Outcome {
+    let (resolved, mut seals) = flags.bus.read(|bus| {
+        let asked = Asked::epoch(Some(asset), None);
+        let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
+        let seals = records::all::<Seal>(bus, Some(asset.as_str()), |seal| seal.asset == asset)?;
+        Ok((resolved, seals))
+    })?;
     seals.sort_by_key(|seal| seal.epoch);
     if json {
         out.json(&seals)?;
@@ -306,7 +319,6 @@ fn show_epochs(seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
 mod tests {
     use super::*;
     use crate::cli::output::text;
-    use crate::core::values::ids::Epoch;
 
     fn paid() -> Distribution<'static> {
         Distribution {

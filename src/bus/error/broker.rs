@@ -35,7 +35,7 @@ pub enum BrokerError {
     #[error("cannot make a Kafka client: {why}; correct [kafka.properties] or [kafka.files]")]
     Misconfigured { why: String },
     /// Nothing has come for as long as the command waits.
-    #[error("gave up after {seconds} s: cannot {action}: {why}")]
+    #[error("gave up after {seconds} s without progress: cannot {action}: {why}")]
     GaveUp { action: String, why: String, seconds: u64 },
     /// Kafka rejected the request, and waiting does not help.
     #[error("cannot {action}: {why}")]

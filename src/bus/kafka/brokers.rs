@@ -24,8 +24,8 @@ use crate::bus::topic_names::{has_prefix, meant_topic};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 use crate::core::values::offset::Offset;
 
-/// Time-out of one look-up.
-const LOOK_UP: Duration = Duration::from_secs(10);
+/// The longest time-out of one look-up.
+pub(super) const LOOK_UP: Duration = Duration::from_secs(10);
 /// How long the partitions of a topic are cached.
 const PARTITIONS_FOR: Duration = Duration::from_secs(2);
 
@@ -41,6 +41,8 @@ pub(super) struct Brokers {
     /// A cache, each entry with its time.
     partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
     find_ends: bool,
+    /// Time-out of one look-up.
+    look_up: Duration,
 }
 
 impl Brokers {
@@ -83,6 +85,7 @@ impl Brokers {
             transactional_id: format!("{}.{instance}", settings.deployment),
             partitions: Mutex::default(),
             find_ends,
+            look_up: patience.slice(LOOK_UP),
             settings,
         });
         Ok(Some((brokers, cluster)))
@@ -105,7 +108,7 @@ impl Brokers {
 
     /// The first offset that still exists, and the readable end.
     pub(super) fn range(&self, partition: TopicPartition) -> Result<(Offset, Offset), BrokerError> {
-        range(&self.client, partition).map_err(|error| self.failed(&self.attempt(partition), &error))
+        range(&self.client, partition, self.look_up).map_err(|error| self.failed(&self.attempt(partition), &error))
     }
 
     /// The error of a request, with the reasons of the brokers.
@@ -155,7 +158,7 @@ impl Brokers {
         );
         let metadata = self
             .client
-            .fetch_metadata(Some(topic.name()), LOOK_UP)
+            .fetch_metadata(Some(topic.name()), self.look_up)
             .map_err(|error| self.failed(&attempt, &error))?;
         let mut numbers = Vec::new();
         for found in metadata.topics().iter().filter(|found| found.name() == topic.name()) {
@@ -177,7 +180,7 @@ impl Brokers {
 
     /// Warns of topics that look as if they should be read, but are not. Topics that this client may not see are not found.
     pub(super) fn warn_of_unread_topics(&self) {
-        let metadata = match self.client.fetch_metadata(None, LOOK_UP) {
+        let metadata = match self.client.fetch_metadata(None, self.look_up) {
             Ok(metadata) => metadata,
             Err(error) => {
                 tracing::warn!("cannot look for topics with misspelt names: {error}");
@@ -206,7 +209,7 @@ impl Brokers {
         wanted.add_partition(topic, number);
         let found = self
             .client
-            .committed_offsets(wanted, LOOK_UP)
+            .committed_offsets(wanted, self.look_up)
             .map_err(|error| self.failed(&attempt, &error))?;
         let Some(element) = found.find_partition(topic, number) else {
             return Err(attempt.rejected("the brokers returned no answer for it").into());
@@ -253,9 +256,10 @@ fn unread_topics<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 pub(super) fn range<C: rdkafka::consumer::ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partition: TopicPartition,
+    at_most: Duration,
 ) -> Result<(Offset, Offset), KafkaError> {
     let (topic, number) = kafka_partition(partition);
-    let (start, end) = consumer.fetch_watermarks(topic, number, LOOK_UP)?;
+    let (start, end) = consumer.fetch_watermarks(topic, number, at_most)?;
     Ok((from_kafka(start), from_kafka(end)))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bus::error::{CommitError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log, Membership, Reader};
-use crate::bus::kafka::brokers::{Brokers, range};
+use crate::bus::kafka::brokers::{Brokers, LOOK_UP, range};
 use crate::bus::kafka::client::Signal;
 use crate::bus::kafka::contact::Patience;
 use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
@@ -100,7 +100,7 @@ impl Log for KafkaBus {
     }
 
     fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
-        let range = range(self.member.consumer(), partition);
+        let range = range(self.member.consumer(), partition, LOOK_UP);
         let (_, end) = range.map_err(|error| self.brokers.failed(&self.brokers.attempt(partition), &error))?;
         Ok(end)
     }

@@ -74,6 +74,14 @@ impl Waiting<'_> {
         stop.load(Ordering::Relaxed) || timeout.is_some_and(|timeout| self.since.elapsed() >= timeout)
     }
 
+    fn tell(&self, why: &str) {
+        let Attempt { action, brokers, .. } = &self.attempt;
+        if self.rate_limit.allows(why) {
+            let waited = self.since.elapsed().as_secs();
+            tracing::warn!("cannot {action} at {brokers} for {waited} s: {why}; trying again");
+        }
+    }
+
     /// Tells why nothing has come yet, and pauses. `false` if the process is to stop.
     ///
     /// # Errors
@@ -88,12 +96,7 @@ impl Waiting<'_> {
                 seconds: waited.as_secs(),
             });
         }
-        if self.rate_limit.allows(why) {
-            tracing::warn!(
-                "cannot {action} at {brokers} for {} s: {why}; trying again",
-                waited.as_secs()
-            );
-        }
+        self.tell(why);
         let paused = Instant::now();
         while paused.elapsed() < PAUSE {
             if self.patience.stop.load(Ordering::Relaxed) {
@@ -188,6 +191,7 @@ impl<'a> Trial<'a> {
                 why = join(&lately);
             }
             let refused = || lately.iter().filter(|(_, reason)| reason.may_be_refusal());
+            waiting.tell(&why);
             if waiting.is_over() || refused().count() >= self.brokers.len() {
                 break;
             }

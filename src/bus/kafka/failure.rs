@@ -29,6 +29,12 @@ impl<'a> Attempt<'a> {
     pub(super) fn failed_after(&self, error: &KafkaError, reasons: &Reasons) -> BrokerError {
         let failed = self.failed(error);
         let lately = reasons.lately();
+        // The request to the group's coordinator only times out; its client is told why.
+        let mut codes = lately.iter().filter_map(|(_, reason)| reason.code);
+        let is_refused = self.needs.contains("--group") && codes.any(|code| code == Code::GroupAuthorizationFailed);
+        if is_refused && matches!(failed, BrokerError::Unavailable { .. }) {
+            return self.failed(&KafkaError::Global(Code::GroupAuthorizationFailed));
+        }
         match failed {
             BrokerError::Unavailable { action, why } | BrokerError::Unauthenticated { action, why, .. }
                 if !lately.is_empty() =>

@@ -19,6 +19,7 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerConte
 use crate::bus::dir::ReadOnlyDir;
 use crate::bus::error::{AdminError, BrokerError, OpenError, ReadError};
 use crate::bus::interface::Log;
+use crate::bus::kafka::brokers::LOOK_UP;
 use crate::bus::kafka::client::ClientLog;
 use crate::bus::kafka::consumer::kafka_partition;
 use crate::bus::kafka::contact::{Patience, reach};
@@ -212,7 +213,7 @@ impl Publisher<'_> {
     fn readable_end(&self, to: TopicPartition) -> Result<Offset, AdminError> {
         let began = Instant::now();
         loop {
-            let error = match crate::bus::kafka::brokers::range(&self.consumer, to) {
+            let error = match crate::bus::kafka::brokers::range(&self.consumer, to, LOOK_UP) {
                 Ok((_, end)) => return Ok(end),
                 Err(error) => error,
             };

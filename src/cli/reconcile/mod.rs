@@ -98,7 +98,7 @@ impl Reconcile {
         let bars = logging::begin(&loaded)?;
         let stop = signals::stop_on_signals(1)?;
         let address = loaded.bus()?;
-        let Some(origin) = bus::read_only(address, &loaded.config, &stop)? else {
+        let Some(origin) = bus::read_patiently(address, &loaded.config, self.bus.limit(Arc::clone(&stop)))? else {
             return Err(self.stopped());
         };
         let findings = self.find(&loaded.config, &address.to_string(), &origin, &bars, &stop)?;

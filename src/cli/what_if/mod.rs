@@ -69,7 +69,8 @@ impl WhatIf {
         let listing =
             parse_listing(&input::read(&self.programme)?).map_err(|error| Failure::Usage(format!("{name} {error}")))?;
         let stop = signals::stop_on_signals(1)?;
-        let Some(origin) = bus::read_only(loaded.bus()?, &loaded.config, &stop)? else {
+        let Some(origin) = bus::read_patiently(loaded.bus()?, &loaded.config, self.bus.limit(Arc::clone(&stop)))?
+        else {
             return Err(stopped());
         };
         let resolved = self.resolve(origin.as_ref(), &listing)?;

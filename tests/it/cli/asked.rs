@@ -509,6 +509,7 @@ const NAME_NOTHING: &[&str] = &[
     "--stage",
     "--threads",
     "--time-resolution",
+    "--timeout",
     "--trades",
     "--version",
     "--with-ledger",

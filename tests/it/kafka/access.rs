@@ -444,14 +444,11 @@ fn what_topics_and_other_commands_may_not_do_is_named_with_the_entry_that_is_mis
         ],
     );
 
-    let said = fail(&mut program(&["reconcile", "--bus", "kafka"], &bootstrap, &user), 1);
+    let reconcile = || fail(&mut program(&["reconcile", "--bus", "kafka"], &bootstrap, &user), 1);
+    let group = "--operation Read --group softstake";
     told(
-        &said,
-        &[
-            "not allowed to ",
-            ADD,
-            "--operation Read --operation Describe --topic softstake.decisions",
-        ],
+        &reconcile(),
+        &["not allowed to read the committed position of ", ADD, group],
     );
 
     let folder = tempdir().expect("a folder");
@@ -466,4 +463,14 @@ fn what_topics_and_other_commands_may_not_do_is_named_with_the_entry_that_is_mis
     }
     told(&said(), &["not allowed to ", ADD, "--operation Read --group softstake"]);
     instance.kill();
+    cluster.allow(SOFTSTAKE, Resource::Group("softstake"), Operation::Read);
+    cluster.produce("softstake.decisions", 0, ["{}"]);
+    told(
+        &reconcile(),
+        &[
+            "not allowed to read softstake.decisions:0: ",
+            ADD,
+            "--operation Read --operation Describe --topic softstake.decisions",
+        ],
+    );
 }

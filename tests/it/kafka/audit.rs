@@ -95,6 +95,16 @@ fn payouts_and_proofs(both: &Both<'_>, folder: &Path) {
         let epoch = data["epoch"].to_string();
         let of = [text(&data["asset"]), &epoch, text(&data["account"])];
         both.run(&["explain", of[0], of[1], of[2], "--json"]);
+        let directory = format!("dir:{}", place.bus().display());
+        for query in [
+            ["query", "distributions", of[2], "--json"],
+            ["query", "epochs", of[0], "--json"],
+        ] {
+            let answer = both.run(&query);
+            assert!(answer.len() > 100, "{query:?}");
+            let on_directory = output(softstake().args(query).args(["--bus", &directory]));
+            assert_eq!(answer, on_directory, "{query:?}");
+        }
         let proof = both.run(&["prove", of[0], of[1], of[2]]);
         verify(folder, &proof, place, of[0], &epoch);
     }

@@ -8,3 +8,4 @@ mod chaos;
 mod faults;
 mod held_up;
 mod ledger;
+mod waits;

@@ -18,6 +18,7 @@ const ACCEPT: Duration = Duration::from_millis(2);
 #[repr(i16)]
 pub enum Api {
     Produce = 0,
+    Fetch = 1,
     Metadata = 3,
     InitProducerId = 22,
     AddPartitionsToTxn = 24,

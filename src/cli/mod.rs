@@ -53,6 +53,7 @@ use crate::cli::output::Output;
 use crate::cli::results::Results;
 use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::escape_for_terminal;
+use crate::deployment::raise_limit_of_open_files;
 
 /// Exact, replayable soft-staking rewards from an exchange's event log.
 #[derive(Debug, Parser)]
@@ -107,6 +108,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, out: &mut Output<'_>) -> Outcome {
+    raise_limit_of_open_files();
     match command {
         Command::Run(run) => run.run(),
         Command::Demo(demo) => demo.run(out),

@@ -14,5 +14,6 @@ pub mod state_directory;
 mod tasks;
 
 pub use error::DeploymentError;
+pub use open_files::raise_limit as raise_limit_of_open_files;
 pub use run::{RunEnd, run};
 pub use settings::{DEFAULT_PARTITIONS, Deployment, RunMode, STEP_BYTES, StartSequence};

@@ -327,7 +327,7 @@ impl Stores for StateDirectory {
     }
 
     fn expect(&self, stores: u64) -> Result<(), DeploymentError> {
-        let limit = open_files::raised_limit(stores);
+        let limit = open_files::limit();
         let tables = open_files::tables(stores, limit);
         self.resources.share_tables(tables.unwrap_or_default());
         match tables {

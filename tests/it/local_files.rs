@@ -283,10 +283,10 @@ fn too_few_open_files_are_told_at_once() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // 4,096 ledger partitions, 10 source partitions and the coordinator.
     for expected in [
-        "4107 stores need 78353 open files",
+        "4107 stores need 78417 open files",
         "may have 1024",
-        "ulimit -Hn 78353",
-        "LimitNOFILE=78353",
+        "ulimit -Hn 78417",
+        "LimitNOFILE=78417",
     ] {
         assert!(said.contains(expected), "{said}");
     }

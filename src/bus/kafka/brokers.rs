@@ -16,7 +16,9 @@ use crate::bus::kafka::client::{AskingContext, ClientLog, Signal, take_events};
 use crate::bus::kafka::consumer::{from_kafka, kafka_partition};
 use crate::bus::kafka::contact::{Patience, reach};
 use crate::bus::kafka::failure::Attempt;
+use crate::bus::kafka::fetcher::{Fetcher, read_attempt};
 use crate::bus::kafka::position;
+use crate::bus::kafka::probes::{Prober, Probes};
 use crate::bus::kafka::reasons::Reasons;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::position::{Position, TaskId};
@@ -37,6 +39,9 @@ pub(super) struct Brokers {
     /// Why brokers could not be used lately, as the clients were told.
     pub(super) reasons: Arc<Reasons>,
     pub(super) signal: Arc<Signal>,
+    pub(super) fetcher: Fetcher,
+    pub(super) probes: Arc<Probes>,
+    _prober: Prober,
     pub(super) transactional_id: String,
     /// A cache, each entry with its time.
     partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
@@ -78,8 +83,12 @@ impl Brokers {
             .instance
             .clone()
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let (signal, probes) = (Arc::<Signal>::default(), Arc::<Probes>::default());
         let brokers = Arc::new(Self {
-            signal: Arc::default(),
+            fetcher: Fetcher::new(Arc::clone(&settings), Arc::clone(&signal), Arc::clone(&probes)),
+            _prober: Prober::start(&settings, Arc::clone(&probes), Arc::clone(&signal))?,
+            probes,
+            signal,
             client,
             reasons,
             transactional_id: format!("{}.{instance}", settings.deployment),
@@ -98,12 +107,7 @@ impl Brokers {
     }
 
     pub(super) fn attempt(&self, partition: TopicPartition) -> Attempt<'_> {
-        let topic = partition.topic;
-        Attempt::new(
-            format!("read {partition}"),
-            &self.settings.brokers,
-            format!("--operation Read --operation Describe --topic {topic}"),
-        )
+        read_attempt(&self.settings, partition)
     }
 
     /// The first offset that still exists, and the readable end.

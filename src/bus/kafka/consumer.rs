@@ -1,25 +1,16 @@
-//! A consumer that reads one partition. Each reader has its own.
-//!
-//! Sharing a consumer would save threads, but could lose records. When a partition is unknown for a moment, for example while brokers restart,
-//! librdkafka may deliver a record to another queue than the reader's. The reader would miss that record without any error.
-//!
-//! Where the end of a partition matters, the consumer reports it in order with the records (`PARTITION_EOF`).
+//! What our consumers share: their log lines, their polls, and partitions and offsets as librdkafka has them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset as BrokerOffset;
-use rdkafka::{ClientContext, TopicPartitionList};
+use rdkafka::{ClientContext, Message, TopicPartitionList};
 
-use crate::bus::error::ReadError;
-use crate::bus::kafka::client::{ClientLog, Signal};
-use crate::bus::kafka::failure::Attempt;
-use crate::bus::kafka::settings::KafkaSettings;
-use crate::core::contract::topic::TopicPartition;
+use crate::bus::kafka::client::ClientLog;
+use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
 /// The queue counts as empty after this many empty polls: a poll may return a client event, of which there are few, in place of a record.
@@ -43,47 +34,28 @@ impl ClientContext for ConsumerLog {
 
 impl ConsumerContext for ConsumerLog {}
 
-/// Reads one partition.
-pub(super) struct PartitionConsumer {
-    consumer: BaseConsumer<ConsumerLog>,
+/// The next record, end or error of a consumer; `None` if there is none now.
+pub(super) fn poll<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
+    (0..EMPTY_POLLS).find_map(|_| consumer.poll(Duration::ZERO))
 }
 
-impl PartitionConsumer {
-    /// Starts to read `partition` at offset `from`. With `find_end`, it reports when it reaches the end of the partition.
-    pub(super) fn start(
-        settings: &KafkaSettings,
-        signal: &Arc<Signal>,
-        partition: TopicPartition,
-        from: Offset,
-        find_end: bool,
-    ) -> Result<Self, ReadError> {
-        let topic = partition.topic;
-        let attempt = Attempt::new(
-            format!("read {partition}"),
-            &settings.brokers,
-            format!("--operation Read --operation Describe --topic {topic}"),
-        );
-        let failed = |error: KafkaError| attempt.failed(&error);
-        let mut config = settings.consumer()?;
-        if find_end {
-            config.set("enable.partition.eof", "true");
-        }
-        let mut consumer: BaseConsumer<ConsumerLog> =
-            config.create_with_context(ConsumerLog::default()).map_err(failed)?;
-        let signal = Arc::clone(signal);
-        consumer.set_nonempty_callback(move || signal.raise());
-        let (topic, number) = kafka_partition(partition);
-        let mut assignment = TopicPartitionList::new();
-        let offset = BrokerOffset::Offset(to_kafka(from));
-        assignment.add_partition_offset(topic, number, offset).map_err(failed)?;
-        consumer.assign(&assignment).map_err(failed)?;
-        Ok(Self { consumer })
-    }
+/// The partition of a record; `None` if it is of no topic of ours.
+pub(super) fn partition_of(message: &BorrowedMessage<'_>) -> Option<TopicPartition> {
+    let number = u32::try_from(message.partition()).ok()?;
+    Some(Topic::from_name(message.topic())?.partition(number))
+}
 
-    /// The next record, end or error; `None` if there is none now.
-    pub(super) fn poll(&self) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
-        (0..EMPTY_POLLS).find_map(|_| self.consumer.poll(Duration::ZERO))
+/// A list of one partition, at an offset or at none.
+pub(super) fn list_of(partition: TopicPartition, from: Option<Offset>) -> Result<TopicPartitionList, KafkaError> {
+    let (topic, number) = kafka_partition(partition);
+    let mut list = TopicPartitionList::new();
+    match from {
+        Some(from) => list.add_partition_offset(topic, number, BrokerOffset::Offset(to_kafka(from)))?,
+        None => {
+            list.add_partition(topic, number);
+        }
     }
+    Ok(list)
 }
 
 /// A partition as librdkafka names it.

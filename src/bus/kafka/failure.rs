@@ -65,13 +65,11 @@ impl<'a> Attempt<'a> {
                 why,
                 grant: format!("kafka-acls.sh --add --allow-principal User:… {}", self.needs),
             },
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::UnsupportedSASLMechanism => {
-                BrokerError::Unauthenticated {
-                    action: self.action.clone(),
-                    brokers: self.brokers.to_owned(),
-                    why,
-                }
-            }
+            code if is_authentication(code) => BrokerError::Unauthenticated {
+                action: self.action.clone(),
+                brokers: self.brokers.to_owned(),
+                why,
+            },
             code if is_transient(code) => self.unavailable(why),
             _ => self.rejected(why),
         }
@@ -138,6 +136,22 @@ pub(super) const fn is_authorisation(code: Code) -> bool {
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed
+    )
+}
+
+/// Whether a connection to a broker failed. The client connects again by itself.
+pub(super) const fn is_connection(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut
+    )
+}
+
+/// Whether the brokers do not accept this client.
+pub(super) const fn is_authentication(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::UnsupportedSASLMechanism
     )
 }
 

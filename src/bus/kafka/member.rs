@@ -1,6 +1,6 @@
 //! This process as a member of the deployment's consumer group.
 //!
-//! The group's consumer fetches no records; each reader has a consumer of its own. The group's consumer is there for the assignment and its
+//! The group's consumer fetches no records: another consumer does, for all readers. The group's consumer is there for the assignment and its
 //! generation. Every transaction carries the generation, and the brokers reject an old one (KIP-447). So a process that was away too long cannot
 //! commit. [`Assignment`](crate::bus::kafka::assignment) tells what the process may do.
 

@@ -3,7 +3,8 @@
 //! - `bus`, `read_only`: the two buses; `brokers` has what both share.
 //! - `member`, `assignment`, `owners`: this process in the group: which tasks it may run and commit, and who has the others.
 //! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks.
-//! - `consumer`, `reader`, `decisions`: consumers that each read one partition.
+//! - `fetcher`: one consumer for all partitions that are read; `probes`: another, for a look at single records and ends.
+//! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
 //! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
 //! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`.
@@ -11,16 +12,20 @@
 mod assignment;
 mod brokers;
 mod bus;
+mod chunk;
 mod client;
 mod cloud_events;
 mod consumer;
 mod contact;
 mod decisions;
+mod evidence;
 mod failure;
+mod fetcher;
 mod listener;
 mod member;
 mod owners;
 mod position;
+mod probes;
 mod producer;
 pub mod publish;
 mod read_only;

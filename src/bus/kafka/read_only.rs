@@ -55,6 +55,10 @@ impl Log for ReadOnlyKafka {
         Ok(Box::new(KafkaReader::open(Arc::clone(&self.brokers), partition, from)?))
     }
 
+    fn check(&self, partition: TopicPartition, mark: &Mark) -> Result<(), ReadError> {
+        self.brokers.check_offset(partition, mark.offset).map(drop)
+    }
+
     fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.brokers.committed(task)
     }

@@ -1,74 +1,48 @@
 //! A reader of one partition, with evidence that the records read before are unchanged.
 //!
 //! **Ends.** A partition can end in transaction markers, so its end may be past the last record, and a cut may lie between the two. To confirm that
-//! no record is left before an end: look the end up, then start a new consumer after the last record, and wait until it reports the end of the
+//! no record is left before an end: look the end up, then start to fetch afresh after the last record, and wait for a record or the end of the
 //! partition. If a record arrives below an offset that was passed, the task stops: no record is skipped.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
 
-use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
-use serde::{Deserialize, Serialize};
 
 use crate::bus::batch::Batch;
-use crate::bus::error::{BrokerError, LogName, ReadError};
+use crate::bus::error::{LogName, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::kafka::brokers::Brokers;
-use crate::bus::kafka::cloud_events::append_structured;
-use crate::bus::kafka::consumer::{PartitionConsumer, from_kafka};
+use crate::bus::kafka::chunk::Chunk;
+use crate::bus::kafka::evidence::Evidence;
+use crate::bus::kafka::failure::is_authentication;
+use crate::bus::kafka::fetcher::{CONFIRM_AFTER, Feed, Taken};
+use crate::bus::kafka::probes::Finding;
 use crate::bus::position::Mark;
-use crate::core::contract::topic::{TopicKind, TopicPartition};
+use crate::core::contract::topic::TopicPartition;
 use crate::core::values::offset::Offset;
-
-/// How long no record may arrive at the end of a partition before that end is confirmed by a new consumer. Records on their way arrive sooner.
-const CONFIRM_AFTER: Duration = Duration::from_millis(150);
-
-/// What a mark keeps about the last record before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Evidence {
-    offset: Offset,
-    /// The xxh3 hash of the record, as the tasks read it.
-    hash: u64,
-}
-
-impl Evidence {
-    fn of(offset: Offset, record: &[u8]) -> Self {
-        Self {
-            offset,
-            hash: xxhash_rust::xxh3::xxh3_64(record),
-        }
-    }
-
-    fn write(self) -> Vec<u8> {
-        // Encoding two numbers cannot fail.
-        postcard::to_stdvec(&self).unwrap_or_default()
-    }
-
-    fn read(mark: &Mark) -> Option<Self> {
-        postcard::from_bytes(&mark.evidence).ok()
-    }
-}
 
 /// A reader of one partition.
 pub(super) struct KafkaReader {
     brokers: Arc<Brokers>,
     partition: TopicPartition,
-    consumer: PartitionConsumer,
+    feed: Feed,
     mark: Mark,
     /// The record before the mark. The first record that arrives must be this one.
     expected: Option<Evidence>,
-    /// A record that arrived, but is at or past the limit of the read.
-    held: Option<(Offset, Vec<u8>)>,
-    /// All records below this offset have arrived.
-    reached: Offset,
+    /// Records that arrived, and are not read.
+    arrived: Chunk,
     /// One past the last record that arrived.
     delivered: Offset,
-    /// When the consumer reported the end of the partition, while it is not confirmed where that end is.
+    /// All records below this offset have arrived.
+    confirmed: Offset,
+    /// When the consumer may have been at the end of the partition, while it is not confirmed where that end is.
     at_end: Option<Instant>,
-    /// The end that was looked up before this consumer was started after the last record.
-    confirming: Option<Offset>,
+    /// The search that confirms the end.
+    confirming: Option<Receiver<Finding>>,
+    /// The search that tells whether an error of the consumer concerns this partition.
+    examining: Option<Receiver<Finding>>,
     spare: Option<Batch>,
 }
 
@@ -79,93 +53,114 @@ impl KafkaReader {
         let expected =
             Evidence::read(from).filter(|evidence| evidence.offset >= start && evidence.offset < from.offset);
         let first = expected.map_or(from.offset, |evidence| evidence.offset);
-        let find_end = brokers.finds_ends(partition.topic);
-        let consumer = PartitionConsumer::start(&brokers.settings, &brokers.signal, partition, first, find_end)?;
+        let feed = brokers
+            .fetcher
+            .start(partition, first, brokers.finds_ends(partition.topic))?;
         Ok(Self {
             brokers,
             partition,
-            consumer,
+            feed,
             mark: from.clone(),
             expected,
-            held: None,
-            reached: from.offset,
+            arrived: Chunk::default(),
             delivered: from.offset,
+            confirmed: from.offset,
             at_end: None,
             confirming: None,
+            examining: None,
             spare: None,
         })
     }
 
-    /// Appends the next record, in structured mode, to `bytes`. Returns its offset; `None` if there is no record now.
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Offset>, ReadError> {
-        if let Some((offset, value)) = self.held.take() {
-            bytes.extend_from_slice(&value);
-            return Ok(Some(offset));
-        }
-        loop {
-            match self.consumer.poll() {
-                None => {
-                    self.confirm_end()?;
-                    return Ok(None);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => match self.confirming.take() {
-                    Some(end) => self.reached = self.reached.max(end),
-                    None => self.at_end = Some(Instant::now()),
-                },
-                Some(Err(error)) => return Err(self.brokers.reading_failed(self.partition, &self.mark, &error)),
-                Some(Ok(message)) => {
-                    let offset = from_kafka(message.offset());
-                    let from = bytes.len();
-                    append(self.partition, &message, bytes);
-                    drop(message);
-                    if let Some(evidence) = self.expected.take() {
-                        let value = bytes.get(from..).unwrap_or_default();
-                        let found = Evidence::of(offset, record(self.partition.topic.kind(), value));
-                        if found != evidence {
-                            return Err(self.changed());
-                        }
-                        bytes.truncate(from);
-                        continue;
-                    }
-                    // This offset was passed as a gap, but it is none.
-                    if offset < self.mark.offset {
-                        return Err(ReadError::OutOfOrder {
-                            partition: self.partition,
-                            offset,
-                            passed: self.mark.offset,
-                        });
-                    }
-                    (self.at_end, self.confirming) = (None, None);
-                    self.delivered = offset.saturating_add(1);
-                    self.reached = self.reached.max(offset);
-                    return Ok(Some(offset));
+    /// Takes the records that have arrived, if all earlier ones are read.
+    fn refill(&mut self) -> Result<(), ReadError> {
+        while self.arrived.is_empty() {
+            match self.feed.take(std::mem::take(&mut self.arrived)) {
+                Taken::Records(chunk) => self.arrived = chunk,
+                Taken::Disorder { offset, passed } => return Err(self.out_of_order(offset, passed)),
+                Taken::Nothing { at_end, trouble } => {
+                    self.at_end = at_end.or(self.at_end);
+                    self.examine(trouble)?;
+                    self.confirm_end();
+                    return Ok(());
                 }
             }
-        }
-    }
-
-    /// If the consumer has been at the end for a while, and that end is past the last record: starts to confirm that no record lies between.
-    fn confirm_end(&mut self) -> Result<(), ReadError> {
-        if self.at_end.is_none_or(|since| since.elapsed() < CONFIRM_AFTER) {
-            return Ok(());
-        }
-        let end = match self.brokers.range(self.partition) {
-            Ok((_, end)) => end,
-            Err(BrokerError::Unavailable { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        self.at_end = None;
-        if end > self.delivered.max(self.reached) {
-            self.consumer = PartitionConsumer::start(
-                &self.brokers.settings,
-                &self.brokers.signal,
-                self.partition,
-                self.delivered,
-                true,
-            )?;
-            self.confirming = Some(end);
+            if let Some(evidence) = self.expected.take() {
+                let found = self.arrived.take_first();
+                if found.map(|(offset, record)| Evidence::of(offset, record)) != Some(evidence) {
+                    return Err(self.changed());
+                }
+            }
+            // This offset was passed as a gap, but it is none.
+            if let Some(offset) = self.arrived.first().filter(|offset| *offset < self.mark.offset) {
+                return Err(self.out_of_order(offset, self.mark.offset));
+            }
+            (self.at_end, self.confirming, self.examining) = (None, None, None);
+            if let Some(last) = self.arrived.last() {
+                self.delivered = self.delivered.max(last.saturating_add(1));
+            }
         }
         Ok(())
+    }
+
+    /// If the consumer has been at the end for a while, and that end is past the last record: confirms that no record lies between.
+    fn confirm_end(&mut self) {
+        let Some(search) = &self.confirming else {
+            if self.at_end.is_some_and(|since| since.elapsed() >= CONFIRM_AFTER) {
+                self.at_end = None;
+                self.confirming = Some(self.brokers.probes.ask(self.partition, self.delivered, true));
+            }
+            return;
+        };
+        match search.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Ok(Finding::End(end)) => self.confirmed = self.confirmed.max(end),
+            // A record is on its way, or nothing is known: it is asked again if no record arrives.
+            Ok(_) | Err(TryRecvError::Disconnected) => {
+                self.at_end = Some(Instant::now());
+                self.brokers.probes.ring_after(CONFIRM_AFTER);
+            }
+        }
+        self.confirming = None;
+    }
+
+    /// After an error of the consumer, which names no partition: finds out whether this partition can be read. If so, fetches it afresh, because
+    /// the consumer gives up a partition after some errors.
+    fn examine(&mut self, trouble: Option<Code>) -> Result<(), ReadError> {
+        if let Some(code) = trouble {
+            if is_authentication(code) {
+                return Err(self.failed(&KafkaError::MessageConsumption(code)));
+            }
+            self.examining = Some(self.brokers.probes.ask(self.partition, self.feed.next(), false));
+        }
+        let Some(search) = &self.examining else {
+            return Ok(());
+        };
+        match search.try_recv() {
+            Err(TryRecvError::Empty) => return Ok(()),
+            Ok(Finding::Failed(error)) => return Err(self.failed(&error)),
+            Ok(Finding::End(_) | Finding::Record(_)) => {
+                self.feed.restart().map_err(|error| self.failed(&error))?;
+            }
+            Ok(Finding::Unknown) | Err(TryRecvError::Disconnected) => {
+                self.examining = Some(self.brokers.probes.ask(self.partition, self.feed.next(), false));
+                return Ok(());
+            }
+        }
+        self.examining = None;
+        Ok(())
+    }
+
+    fn failed(&self, error: &KafkaError) -> ReadError {
+        self.brokers.reading_failed(self.partition, &self.mark, error)
+    }
+
+    fn out_of_order(&self, offset: Offset, passed: Offset) -> ReadError {
+        ReadError::OutOfOrder {
+            partition: self.partition,
+            offset,
+            passed,
+        }
     }
 
     fn changed(&self) -> ReadError {
@@ -178,39 +173,19 @@ impl KafkaReader {
     }
 }
 
-/// Appends a record's value as the tasks read it.
-fn append(partition: TopicPartition, message: &BorrowedMessage<'_>, bytes: &mut Vec<u8>) {
-    let value = message.payload().unwrap_or_default();
-    match partition.topic.kind() {
-        TopicKind::Input => append_structured(message.headers(), value, bytes),
-        TopicKind::Output | TopicKind::Inner => bytes.extend_from_slice(value),
-    }
-}
-
-/// The record with this value. A line of white space alone has no content, as on every bus.
-fn record(kind: TopicKind, value: &[u8]) -> &[u8] {
-    let is_blank = kind != TopicKind::Inner && value.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-    if is_blank { &[] } else { value }
-}
-
 impl Reader for KafkaReader {
     fn read(&mut self, limit: usize, until: Offset) -> Result<Batch, ReadError> {
-        let (mut bytes, mut records) = self.spare.take().unwrap_or_default().into_parts();
-        let kind = self.partition.topic.kind();
-        while records.is_empty() || bytes.len() < limit {
-            let from = bytes.len();
-            let Some(offset) = self.next(&mut bytes)? else { break };
-            let value = bytes.get(from..).unwrap_or_default();
-            if offset >= until {
-                self.held = Some((offset, value.to_vec()));
-                bytes.truncate(from);
+        let mut parts = self.spare.take().unwrap_or_default().into_parts();
+        while parts.1.is_empty() || parts.0.len() < limit {
+            self.refill()?;
+            if self.arrived.first().is_none_or(|offset| offset >= until) {
                 break;
             }
-            let record = record(kind, value);
-            self.mark.add(record);
-            let end = from + record.len();
-            bytes.truncate(end);
-            records.push((offset, from..end));
+            self.arrived.move_to(&mut parts, limit, until);
+        }
+        let (bytes, records) = parts;
+        for (offset, range) in &records {
+            self.mark.add(bytes.get(range.clone()).unwrap_or_default());
             self.mark.offset = offset.saturating_add(1);
         }
         if let Some((offset, range)) = records.last() {
@@ -218,18 +193,14 @@ impl Reader for KafkaReader {
             self.mark.evidence = Evidence::of(*offset, record).write();
         }
         // Offsets without a record are passed, too.
-        self.mark.offset = self.mark.offset.max(self.reached.min(until));
+        let reached = self.arrived.first().unwrap_or(self.confirmed);
+        self.mark.offset = self.mark.offset.max(reached.min(until));
         Ok(Batch::new(bytes, records, self.mark.clone()))
     }
 
     fn has_news(&mut self) -> Result<bool, ReadError> {
-        if self.held.is_none() {
-            let mut value = Vec::new();
-            if let Some(offset) = self.next(&mut value)? {
-                self.held = Some((offset, value));
-            }
-        }
-        Ok(self.held.is_some() || self.reached > self.mark.offset)
+        self.refill()?;
+        Ok(!self.arrived.is_empty() || self.confirmed > self.mark.offset)
     }
 
     fn mark(&self) -> &Mark {

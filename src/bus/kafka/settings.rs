@@ -285,7 +285,8 @@ impl KafkaSettings {
             ("fetch.wait.max.ms", "100"),
             ("fetch.queue.backoff.ms", "20"),
             ("queued.min.messages", "1000000"),
-            ("queued.max.messages.kbytes", "4096"),
+            // For all partitions together.
+            ("queued.max.messages.kbytes", "16384"),
         ];
         self.merged(
             &[&reading, defaults].concat(),
@@ -301,9 +302,35 @@ impl KafkaSettings {
         )
     }
 
-    /// For a reader.
+    /// For the consumer that looks things up.
     pub(super) fn consumer(&self) -> Result<ClientConfig, FileError> {
         Ok(client_config(self.reading(&[])?))
+    }
+
+    /// For the consumer of all records. It reports ends of partitions.
+    pub(super) fn fetcher(&self) -> Result<ClientConfig, FileError> {
+        let mut properties = self.reading(&[])?;
+        set(&mut properties, &[("enable.partition.eof", "true")]);
+        Ok(client_config(properties))
+    }
+
+    /// For the consumer that looks at single records. It reports ends of partitions, and fetches little at a time.
+    pub(super) fn prober(&self) -> Result<ClientConfig, FileError> {
+        let mut properties = self.reading(&[])?;
+        set(
+            &mut properties,
+            &[
+                ("enable.partition.eof", "true"),
+                ("fetch.wait.max.ms", "5"),
+                ("fetch.min.bytes", "1"),
+                ("fetch.message.max.bytes", "32768"),
+                ("queued.min.messages", "1"),
+                ("fetch.queue.backoff.ms", "1"),
+            ],
+        );
+        // The operator may have set the other name of the same property.
+        properties.remove("max.partition.fetch.bytes");
+        Ok(client_config(properties))
     }
 
     /// For the group's consumer. It fetches no records, and looks up written ends (high watermarks).

@@ -6,6 +6,7 @@ mod broker;
 mod bus;
 mod chaos;
 mod faults;
+mod fetching;
 mod held_up;
 mod ledger;
 mod waits;

@@ -1,0 +1,346 @@
+//! Looks at single places of partitions: whether a record is there, which one, or whether the partition ends. A consumer and a thread of their own do
+//! it, so no task waits meanwhile.
+//!
+//! **Ends.** The end of a partition is looked up first. Then the fetching starts afresh, so what it finds is no older than that end.
+//!
+//! **Whose end, whose error.** The client reports an end with the number of its partition, and an error with neither topic nor number. So partitions
+//! are searched together only if their numbers differ, and one by one after an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset as BrokerOffset;
+use rdkafka::{ClientContext, Message, TopicPartitionList};
+
+use crate::bus::error::OpenError;
+use crate::bus::kafka::client::{ClientLog, Signal};
+use crate::bus::kafka::consumer::{from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka};
+use crate::bus::kafka::evidence::{Evidence, append};
+use crate::bus::kafka::failure::{Attempt, is_connection, text};
+use crate::bus::kafka::settings::KafkaSettings;
+use crate::core::contract::topic::TopicPartition;
+use crate::core::values::offset::Offset;
+
+/// Time-out of a search. Without an answer by then, nothing is known.
+const SEARCH: Duration = Duration::from_secs(2);
+/// Time-out of one poll.
+const POLL: Duration = Duration::from_millis(50);
+/// This many partitions are searched together at most.
+const TOGETHER: usize = 64;
+/// The name of the thread.
+const NAME: &str = "kafka probes";
+
+/// What is at a place of a partition.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// No record is between the place and this end, which was looked up before the search.
+    End(Offset),
+    /// The first record at or after the place.
+    Record(Evidence),
+    /// The partition cannot be read.
+    Failed(KafkaError),
+    /// No broker answered in time.
+    Unknown,
+}
+
+/// A place to look at.
+struct Question {
+    partition: TopicPartition,
+    from: Offset,
+    /// Whether the end of the partition has to be looked up first.
+    finds_end: bool,
+    answer: Sender<Finding>,
+}
+
+#[derive(Default)]
+struct Queue {
+    questions: Vec<Question>,
+    /// When to wake the waiting tasks.
+    ring_at: Option<Instant>,
+    stop: bool,
+}
+
+/// The questions that wait for the thread.
+#[derive(Default)]
+pub(super) struct Probes {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl Probes {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks what is at offset `from`. The waiting tasks are woken when the answer is there.
+    pub(super) fn ask(&self, partition: TopicPartition, from: Offset, finds_end: bool) -> Receiver<Finding> {
+        let (answer, receiver) = channel();
+        self.lock().questions.push(Question {
+            partition,
+            from,
+            finds_end,
+            answer,
+        });
+        self.changed.notify_all();
+        receiver
+    }
+
+    /// Wakes the waiting tasks after a pause at the latest.
+    pub(super) fn ring_after(&self, pause: Duration) {
+        let at = Instant::now() + pause;
+        let mut queue = self.lock();
+        if queue.ring_at.is_none_or(|earlier| at < earlier) {
+            queue.ring_at = Some(at);
+            drop(queue);
+            self.changed.notify_all();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.lock().stop
+    }
+
+    /// Waits for questions; `None` at the end.
+    fn next(&self, signal: &Signal) -> Option<Vec<Question>> {
+        let mut queue = self.lock();
+        loop {
+            if queue.stop {
+                return None;
+            }
+            let now = Instant::now();
+            if queue.ring_at.is_some_and(|at| at <= now) {
+                queue.ring_at = None;
+                signal.raise();
+            }
+            if !queue.questions.is_empty() {
+                return Some(std::mem::take(&mut queue.questions));
+            }
+            queue = match queue.ring_at {
+                Some(at) => {
+                    let pause = at.saturating_duration_since(now);
+                    let waited = self.changed.wait_timeout(queue, pause);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+/// Only logs what the library logs: what a search meets is in its finding.
+#[derive(Default)]
+struct SearchContext(ClientLog);
+
+impl ClientContext for SearchContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("kafka: {}: {reason}", text(&error));
+    }
+}
+
+impl ConsumerContext for SearchContext {}
+
+/// The thread that answers the questions, ended with this.
+pub(super) struct Prober {
+    probes: Arc<Probes>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prober {
+    pub(super) fn start(
+        settings: &Arc<KafkaSettings>,
+        probes: Arc<Probes>,
+        signal: Arc<Signal>,
+    ) -> Result<Self, OpenError> {
+        let attempt = Attempt::new("look at records", &settings.brokers, "--operation Read --topic …");
+        let consumer = settings.prober()?.create_with_context(SearchContext::default());
+        let search = Search {
+            consumer: consumer.map_err(|error| attempt.failed(&error))?,
+            probes: Arc::clone(&probes),
+        };
+        let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || {
+            while let Some(questions) = search.probes.next(&signal) {
+                search.answer(questions);
+                signal.raise();
+            }
+        });
+        Ok(Self {
+            probes,
+            thread: Some(thread.map_err(|source| OpenError::Thread { name: NAME, source })?),
+        })
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.probes.lock().stop = true;
+        self.probes.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It ends within a poll or a look-up. A panic in it is already logged.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The consumer of the thread.
+struct Search {
+    consumer: BaseConsumer<SearchContext>,
+    probes: Arc<Probes>,
+}
+
+/// A place to search from.
+type Place = (TopicPartition, Offset);
+
+impl Search {
+    fn answer(&self, questions: Vec<Question>) {
+        let with_end = questions.iter().filter(|question| question.finds_end);
+        let ends = self.ends(&with_end.map(|question| question.partition).collect());
+        let mut places = Vec::new();
+        let mut searched = Vec::new();
+        for question in questions {
+            let end = ends.get(&question.partition).copied();
+            match end {
+                // The asker may be gone.
+                _ if question.finds_end && end.is_none() => drop(question.answer.send(Finding::Unknown)),
+                Some(end) if question.finds_end && end <= question.from => {
+                    drop(question.answer.send(Finding::End(end)));
+                }
+                _ => {
+                    places.push((question.partition, question.from));
+                    searched.push((question, end));
+                }
+            }
+        }
+        for ((question, end), finding) in searched.into_iter().zip(self.find(&places)) {
+            let finding = match (finding, end.filter(|_| question.finds_end)) {
+                (Finding::End(_), Some(end)) => Finding::End(end),
+                (Finding::Record(record), Some(end)) if record.offset >= end => Finding::End(end),
+                (finding, _) => finding,
+            };
+            drop(question.answer.send(finding));
+        }
+    }
+
+    /// The readable ends of these partitions. One that cannot be looked up now is missing.
+    fn ends(&self, partitions: &BTreeSet<TopicPartition>) -> BTreeMap<TopicPartition, Offset> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let (topic, number) = kafka_partition(*partition);
+            // In place of a time, this asks for the end. It is a valid offset.
+            let _ = list.add_partition_offset(topic, number, BrokerOffset::End);
+        }
+        if partitions.is_empty() {
+            return BTreeMap::new();
+        }
+        let found = match self.consumer.offsets_for_times(list, SEARCH) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!("cannot look up ends of partitions: {}", text(&error));
+                return BTreeMap::new();
+            }
+        };
+        let end = |partition: &TopicPartition| {
+            let (topic, number) = kafka_partition(*partition);
+            let element = found.find_partition(topic, number)?;
+            match (element.error(), element.offset()) {
+                (Ok(()), BrokerOffset::Offset(end)) => Some((*partition, from_kafka(end))),
+                _ => None,
+            }
+        };
+        partitions.iter().filter_map(end).collect()
+    }
+
+    /// The first record at or after each of these places.
+    fn find(&self, places: &[Place]) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = places.iter().map(|_| Finding::Unknown).collect();
+        let mut left: Vec<usize> = (0..places.len()).collect();
+        while !left.is_empty() {
+            let mut numbers = BTreeSet::new();
+            let (group, rest): (Vec<usize>, Vec<usize>) = left.into_iter().partition(|index| {
+                let number = places.get(*index).map(|(partition, _)| partition.partition);
+                numbers.len() < TOGETHER && numbers.insert(number)
+            });
+            left = rest;
+            for index in self.find_together(places, &group, &mut findings) {
+                self.find_together(places, &[index], &mut findings);
+            }
+        }
+        findings
+    }
+
+    /// Searches from places whose partitions have different numbers. Returns those that have to be searched alone, because of an error.
+    fn find_together(&self, places: &[Place], group: &[usize], findings: &mut [Finding]) -> Vec<usize> {
+        // An error of an earlier search may have come late.
+        while poll(&self.consumer).is_some() {}
+        let mut left: BTreeMap<usize, Place> = group
+            .iter()
+            .filter_map(|index| Some((*index, *places.get(*index)?)))
+            .collect();
+        let mut list = TopicPartitionList::new();
+        for (partition, from) in left.values() {
+            let (topic, number) = kafka_partition(*partition);
+            // An offset from a record is valid.
+            let _ = list.add_partition_offset(topic, number, BrokerOffset::Offset(to_kafka(*from)));
+        }
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            tracing::debug!("cannot look at records: {}", text(&error));
+            return Vec::new();
+        }
+        let deadline = Instant::now() + SEARCH;
+        let mut alone = Vec::new();
+        while !left.is_empty() && Instant::now() < deadline && !self.probes.is_stopped() {
+            let Some(event) = self.consumer.poll(POLL) else { continue };
+            let found = match event {
+                Ok(message) => partition_of(&message).and_then(|partition| {
+                    let index = index_of(&left, |(place, _)| *place == partition)?;
+                    let mut bytes = Vec::new();
+                    append(partition, &message, &mut bytes);
+                    let record = Evidence::of(from_kafka(message.offset()), &bytes);
+                    Some((index, Finding::Record(record)))
+                }),
+                Err(KafkaError::PartitionEOF(number)) => {
+                    let is_meant = |place: &Place| kafka_partition(place.0).1 == number;
+                    index_of(&left, is_meant).map(|index| {
+                        let end = left.get(&index).map_or(Offset::START, |(_, from)| *from);
+                        (index, Finding::End(end))
+                    })
+                }
+                Err(error) if error.rdkafka_error_code().is_some_and(is_connection) => None,
+                Err(error) if group.len() == 1 => index_of(&left, |_| true).map(|index| (index, Finding::Failed(error))),
+                Err(_) => {
+                    alone = left.keys().copied().collect();
+                    break;
+                }
+            };
+            let Some((index, finding)) = found else { continue };
+            if let (Some((partition, _)), Some(place)) = (left.remove(&index), findings.get_mut(index)) {
+                *place = finding;
+                self.unassign(partition);
+            }
+        }
+        for (partition, _) in left.into_values() {
+            self.unassign(partition);
+        }
+        alone
+    }
+
+    fn unassign(&self, partition: TopicPartition) {
+        let ended = list_of(partition, None).and_then(|list| self.consumer.incremental_unassign(&list));
+        if let Err(error) = ended {
+            tracing::debug!("cannot end the search in {partition}: {}", text(&error));
+        }
+    }
+}
+
+fn index_of(left: &BTreeMap<usize, Place>, is_meant: impl Fn(&Place) -> bool) -> Option<usize> {
+    left.iter().find(|(_, place)| is_meant(place)).map(|(index, _)| *index)
+}

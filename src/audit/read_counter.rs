@@ -61,6 +61,10 @@ impl Log for CountedLog {
         self.log.check(partition, mark)
     }
 
+    fn verify(&self, partition: TopicPartition) -> Result<(), ReadError> {
+        self.log.verify(partition)
+    }
+
     fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.log.committed(task)
     }

@@ -60,6 +60,15 @@ pub trait Log: Send + Sync {
         self.open(partition, mark).map(drop)
     }
 
+    /// Checks that the records which readers of this process have read of `partition` are still there, unchanged. A task calls this before it
+    /// publishes what depends on all of them.
+    ///
+    /// # Errors
+    /// If they have changed, or if that cannot be found out now.
+    fn verify(&self, _partition: TopicPartition) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     /// The position that `task` committed last; `None` if it has committed nothing.
     fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError>;
 

@@ -232,10 +232,21 @@ impl<F: Fold> Harness<F> {
         (&mut self.fold, context)
     }
 
+    /// Checks that the inputs are still the logs that were read: what a job publishes depends on all of them.
+    fn verify_inputs(&self) -> Result<(), TaskError> {
+        for input in self.fold.inputs() {
+            self.access.log().verify(*input)?;
+        }
+        Ok(())
+    }
+
     fn continue_job(&mut self) -> Result<(), TaskError> {
         // A job scans the store, so the store must be where the task was when the job began. What the job itself changes is
         // before the key it has reached. At that point everything is published already.
         if self.position.cursor.reached.is_empty() {
+            if self.recover_to.is_none() {
+                self.verify_inputs()?;
+            }
             self.persist()?;
         }
         let until = self
@@ -421,9 +432,9 @@ impl<F: Fold> Harness<F> {
         }
         let is_unconfirmed = !self.store.is_confirmed();
         match error {
-            TaskError::Read(ReadError::SourceChanged { partition, offset, .. }) if is_unconfirmed => {
-                other_log(self.task, partition, offset).into()
-            }
+            TaskError::Read(
+                ReadError::SourceChanged { partition, offset, .. } | ReadError::Replaced { partition, offset, .. },
+            ) if is_unconfirmed => other_log(self.task, partition, offset).into(),
             TaskError::Read(ReadError::File(FileError::Damaged { .. }))
                 if is_unconfirmed || self.position == self.begins_at =>
             {

@@ -78,6 +78,14 @@ impl IngestTask {
                 Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
                 _ => None,
             };
+            // An answer or a barrier speaks for all records before it, so they must still be there after the end was looked up.
+            let speaks_for_all = matches!(
+                decision,
+                Decision::CloseAccepted { .. } | Decision::ListingProposed { .. } | Decision::Cut { .. }
+            );
+            if speaks_for_all && !context.recovering {
+                context.log.verify(source)?;
+            }
             self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
             if let Decision::SourcesAdded { starts, .. } = &decision
                 && let Some(start) = starts.0.get(&source)
@@ -91,6 +99,9 @@ impl IngestTask {
 
     fn apply_source(&mut self, batch: &Batch, context: &mut StepContext<'_>) -> Result<usize, FoldError> {
         let source = self.ingest.source();
+        if !context.recovering && self.ingest.reaches_cut(batch.next.offset) {
+            context.log.verify(source)?;
+        }
         self.ingest.begin_batch(context.position.offset(source));
         let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
         self.dedup

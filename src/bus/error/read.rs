@@ -24,6 +24,20 @@ pub enum ReadError {
         /// A predicate: `shrank to 12 bytes (40 were read)`, `was changed`.
         what: String,
     },
+    /// While a task read a log, another one took its place.
+    #[error(
+        "{log} ({partition}) was deleted and created again, or lost records, while it was read: the record at offset {offset} is not there any more; \
+         up to offset {read_to}, records of the new log may have been read, so nothing more of it is used, also not after a restart; \
+         restore the original topic and the state directories from before, or begin a new deployment on new topics"
+    )]
+    Replaced {
+        partition: TopicPartition,
+        log: LogName,
+        /// The offset of the record that was there before.
+        offset: Offset,
+        /// The offset up to which the partition was read.
+        read_to: Offset,
+    },
     /// Records that a task still has to read were deleted.
     #[error(
         "{partition} starts at offset {start} now, but has to be read from offset {wanted}: the topic's retention deleted the records between them; \
@@ -120,6 +134,7 @@ impl ReadError {
     pub const fn reaction(&self) -> Reaction {
         match self {
             Self::SourceChanged { .. }
+            | Self::Replaced { .. }
             | Self::Retained { .. }
             | Self::Unread { .. }
             | Self::Position { .. }

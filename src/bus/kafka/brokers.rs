@@ -21,6 +21,7 @@ use crate::bus::kafka::position;
 use crate::bus::kafka::probes::{Prober, Probes};
 use crate::bus::kafka::reasons::Reasons;
 use crate::bus::kafka::settings::KafkaSettings;
+use crate::bus::kafka::watch::Verdict;
 use crate::bus::position::{Position, TaskId};
 use crate::bus::topic_names::{has_prefix, meant_topic};
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
@@ -30,6 +31,10 @@ use crate::core::values::offset::Offset;
 pub(super) const LOOK_UP: Duration = Duration::from_secs(10);
 /// How long the partitions of a topic are cached.
 const PARTITIONS_FOR: Duration = Duration::from_secs(2);
+/// Time-out of the check that records are unchanged.
+const VERIFY: Duration = Duration::from_secs(6);
+/// Pause between two looks at a record that is missing.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The clients and caches that the buses on Kafka share.
 pub(super) struct Brokers {
@@ -146,6 +151,26 @@ impl Brokers {
             });
         }
         Ok(start)
+    }
+
+    /// As [`Log::verify`](crate::bus::interface::Log::verify).
+    pub(super) fn verify(&self, partition: TopicPartition) -> Result<(), ReadError> {
+        for watched in self.probes.watch.of(partition) {
+            let deadline = Instant::now() + VERIFY;
+            loop {
+                let verdict = self.probes.compare(&watched).recv_timeout(VERIFY);
+                watched.check()?;
+                match verdict {
+                    Ok(Verdict::Same | Verdict::Replaced) => break,
+                    Ok(Verdict::Missing) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+                    Ok(Verdict::Missing | Verdict::Unknown) | Err(_) => {
+                        let why = "the brokers did not show the last records that were read";
+                        return Err(self.attempt(partition).unavailable(why).into());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn partitions(&self, topic: Topic) -> Result<Vec<u32>, BrokerError> {

@@ -116,6 +116,10 @@ impl Log for KafkaBus {
         self.brokers.check_offset(partition, mark.offset).map(drop)
     }
 
+    fn verify(&self, partition: TopicPartition) -> Result<(), ReadError> {
+        self.brokers.verify(partition)
+    }
+
     fn committed(&self, task: TaskId) -> Result<Option<Position>, ReadError> {
         self.brokers.committed(task)
     }

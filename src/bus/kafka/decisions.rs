@@ -22,6 +22,8 @@ const CHUNK: usize = 1 << 20;
 struct Decided {
     records: BTreeMap<Offset, Vec<u8>>,
     reader: Option<KafkaReader>,
+    /// How often they were read from the start.
+    times: u64,
 }
 
 pub(super) struct Decisions {
@@ -45,6 +47,7 @@ impl Decisions {
             None => {
                 // From the start again, also after an error: no decision may be missing.
                 log.records.clear();
+                log.times += 1;
                 KafkaReader::open(Arc::clone(&self.brokers), DECISIONS, &Mark::default())?
             }
         };
@@ -65,8 +68,10 @@ impl Decisions {
 pub(super) struct DecisionsReader {
     decisions: Arc<Decisions>,
     mark: Mark,
-    /// The digest of the mark that it was opened at, until the decisions before that mark have arrived and are compared.
+    /// The digest of the decisions before the mark, until these have arrived and are compared.
     expected: Option<RunningDigest>,
+    /// How often the decisions had been read from the start when they were compared.
+    times: u64,
 }
 
 impl DecisionsReader {
@@ -76,11 +81,16 @@ impl DecisionsReader {
             decisions,
             mark: from.clone(),
             expected: from.digest,
+            times: 0,
         })
     }
 
     /// Returns whether the decisions before the mark are those that were read there; `false` while they have not all arrived.
     fn check(&mut self, log: &Decided) -> Result<bool, ReadError> {
+        // Read again after an error, they may be those of another log.
+        if self.times != log.times {
+            (self.times, self.expected) = (log.times, self.mark.digest);
+        }
         let Some(expected) = self.expected else {
             return Ok(true);
         };

@@ -1,6 +1,7 @@
 //! Records as the tasks read them, and the evidence that a record is unchanged.
 
 use rdkafka::Message;
+use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +26,36 @@ impl Evidence {
         }
     }
 
-    pub(super) fn write(self) -> Vec<u8> {
-        // Encoding two numbers cannot fail.
-        postcard::to_stdvec(&self).unwrap_or_default()
+    /// The evidence of a mark after this record. An older record is kept with it, which was compared before.
+    pub(super) fn write(self, checked: Self) -> Vec<u8> {
+        // Encoding numbers cannot fail.
+        postcard::to_stdvec(&(self, checked)).unwrap_or_default()
     }
 
+    /// The last record before a mark.
     pub(super) fn read(mark: &Mark) -> Option<Self> {
-        postcard::from_bytes(&mark.evidence).ok()
+        // The checked record follows, if there is one.
+        postcard::take_from_bytes(&mark.evidence).ok().map(|(last, _)| last)
     }
+
+    /// The older record that a mark keeps.
+    pub(super) fn read_checked(mark: &Mark) -> Option<Self> {
+        let both: Option<(Self, Self)> = postcard::from_bytes(&mark.evidence).ok();
+        both.map(|(_, checked)| checked)
+    }
+}
+
+/// What a search finds at a place of a partition.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// No record is between the place and this end, which was looked up before the search.
+    End(Offset),
+    /// The first record at or after the place.
+    Record(Evidence),
+    /// The partition cannot be read.
+    Failed(KafkaError),
+    /// No broker answered in time.
+    Unknown,
 }
 
 /// Appends a record as the tasks read it: in structured mode, and empty if it is a line of white space alone, as on every bus.

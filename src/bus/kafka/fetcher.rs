@@ -1,7 +1,7 @@
 //! One consumer for all partitions that this process reads. It has no thread of its own: readers poll it.
 //!
-//! A reader takes what has arrived for its partition. If that is nothing, it polls the consumer, and puts each record into the feed of the record's
-//! partition, whoever reads that. All records come through the consumer's one queue, in order, so none can go astray. (Queues split by partition
+//! A reader takes the records that have arrived for its partition. If there are none, it polls the consumer, and puts each record into the feed of
+//! the record's partition, also if that is another reader's. All records come through the consumer's one queue, in order, so none can go astray. (Queues split by partition
 //! would not do: while a partition is unknown for a moment, librdkafka may deliver its records to the consumer's own queue.)
 //!
 //! Partitions come and go under the lock that polls. librdkafka drops what it had queued for an assignment that has ended, so a feed never gets a
@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::Message;
 
 use crate::bus::error::ReadError;
 use crate::bus::kafka::chunk::Chunk;
@@ -99,7 +99,10 @@ struct Arrived {
 pub(super) enum Taken {
     Records(Chunk),
     /// A record arrived after the one before `passed`.
-    Disorder { offset: Offset, passed: Offset },
+    Disorder {
+        offset: Offset,
+        passed: Offset,
+    },
     Nothing {
         at_end: Option<Instant>,
         trouble: Option<Code>,
@@ -231,11 +234,7 @@ impl Feed {
         drop(arrived);
         self.shared.waiting.fetch_sub(chunk.bytes(), Ordering::Relaxed);
         if paused {
-            let inner = self.shared.lock();
-            let resumed = list_of(self.state.partition, None).and_then(|list| inner.consumer.resume(&list));
-            if let Err(error) = resumed {
-                tracing::warn!("cannot resume {}: {error}", self.state.partition);
-            }
+            self.shared.lock().resume(self.state.partition);
         }
         Some(chunk)
     }
@@ -248,12 +247,8 @@ impl Feed {
     /// Starts the fetching of this partition afresh, after the last record that arrived.
     pub(super) fn restart(&self) -> Result<(), KafkaError> {
         let inner = self.shared.lock();
-        inner.unassign(self.state.partition);
-        let mut arrived = self.state.lock();
-        arrived.paused = false;
-        let next = arrived.next;
-        drop(arrived);
-        inner.assign(self.state.partition, next)
+        inner.unassign(&self.state);
+        inner.assign(self.state.partition, self.next())
     }
 }
 
@@ -261,7 +256,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         let mut inner = self.shared.lock();
         inner.feeds.remove(&self.state.partition);
-        inner.unassign(self.state.partition);
+        inner.unassign(&self.state);
         let waiting = self.state.lock().chunk.bytes();
         self.shared.waiting.fetch_sub(waiting, Ordering::Relaxed);
     }
@@ -278,8 +273,8 @@ impl FeedState {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a record. Returns whether it is the first that waits, and the bytes that were added.
-    fn add(&self, message: &BorrowedMessage<'_>) -> (bool, usize) {
+    /// Adds a record. `waiting` counts the bytes in all feeds. Returns whether the record is the first that waits, and its bytes.
+    fn add(&self, message: &BorrowedMessage<'_>, waiting: &AtomicUsize) -> (bool, usize) {
         let mut arrived = self.lock();
         let offset = from_kafka(message.offset());
         let (was_empty, before) = (!arrived.has_records(), arrived.chunk.bytes());
@@ -292,7 +287,10 @@ impl FeedState {
             .push(offset, |bytes| append(self.partition, message, bytes));
         arrived.next = offset.saturating_add(1);
         (arrived.at_end, arrived.trouble) = (None, None);
-        (was_empty, arrived.chunk.bytes() - before)
+        let bytes = arrived.chunk.bytes() - before;
+        // Within the lock: a reader that takes the record subtracts its bytes.
+        waiting.fetch_add(bytes, Ordering::Relaxed);
+        (was_empty, bytes)
     }
 }
 
@@ -307,7 +305,18 @@ impl Inner {
         self.consumer.incremental_assign(&list_of(partition, Some(from))?)
     }
 
-    fn unassign(&self, partition: TopicPartition) {
+    fn resume(&self, partition: TopicPartition) {
+        if let Err(error) = list_of(partition, None).and_then(|list| self.consumer.resume(&list)) {
+            tracing::warn!("cannot resume {partition}: {error}");
+        }
+    }
+
+    fn unassign(&self, feed: &FeedState) {
+        let partition = feed.partition;
+        // A pause would outlast the assignment.
+        if std::mem::take(&mut feed.lock().paused) {
+            self.resume(partition);
+        }
         let ended = list_of(partition, None).and_then(|list| self.consumer.incremental_unassign(&list));
         if let Err(error) = ended {
             tracing::debug!("cannot end the fetching of {partition}: {error}");
@@ -335,12 +344,11 @@ impl Inner {
                 // Its reader is gone.
                 continue;
             };
-            let (was_empty, bytes) = feed.add(&message);
+            let (was_empty, bytes) = feed.add(&message, &shared.waiting);
             drop(message);
             polled += bytes.max(1);
             wakes |= was_empty && !Arc::ptr_eq(&feed, mine);
-            let waiting = shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            if feed.is_full(waiting, self.feeds.len()) {
+            if feed.is_full(shared.waiting.load(Ordering::Relaxed), self.feeds.len()) {
                 self.full = Some(Arc::clone(&feed));
             }
             last = Some(feed);
@@ -396,8 +404,12 @@ impl Inner {
         }
         match error.rdkafka_error_code() {
             // librdkafka connects again by itself.
-            Some(code) if is_connection(code) => return false,
+            Some(code) if is_connection(code) => {
+                shared.probes.compare_soon();
+                return false;
+            }
             code => {
+                shared.probes.compare_soon();
                 for feed in self.feeds.values() {
                     feed.lock().trouble = Some(code.unwrap_or(Code::Fail));
                 }

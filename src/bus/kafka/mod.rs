@@ -4,6 +4,7 @@
 //! - `member`, `assignment`, `owners`: this process in the group: which tasks it may run and commit, and who has the others.
 //! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks.
 //! - `fetcher`: one consumer for all partitions that are read; `probes`: another, for a look at single records and ends.
+//! - `watch`: whether the records that were read are still there.
 //! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
 //! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
@@ -35,6 +36,7 @@ mod refusal;
 pub mod settings;
 pub mod topics;
 mod transaction;
+mod watch;
 
 pub use bus::KafkaBus;
 pub use contact::Patience;

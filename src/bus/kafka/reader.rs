@@ -15,10 +15,10 @@ use crate::bus::error::{LogName, ReadError};
 use crate::bus::interface::Reader;
 use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::chunk::Chunk;
-use crate::bus::kafka::evidence::Evidence;
+use crate::bus::kafka::evidence::{Evidence, Finding};
 use crate::bus::kafka::failure::is_authentication;
 use crate::bus::kafka::fetcher::{CONFIRM_AFTER, Feed, Taken};
-use crate::bus::kafka::probes::Finding;
+use crate::bus::kafka::watch::{Verdict, Watched};
 use crate::bus::position::Mark;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::values::offset::Offset;
@@ -28,6 +28,9 @@ pub(super) struct KafkaReader {
     brokers: Arc<Brokers>,
     partition: TopicPartition,
     feed: Feed,
+    watched: Arc<Watched>,
+    /// Whether the records that the first mark keeps are still there, until that is known.
+    comparing: Option<Receiver<Verdict>>,
     mark: Mark,
     /// The record before the mark. The first record that arrives must be this one.
     expected: Option<Evidence>,
@@ -56,7 +59,13 @@ impl KafkaReader {
         let feed = brokers
             .fetcher
             .start(partition, first, brokers.finds_ends(partition.topic))?;
+        let watched = Arc::new(Watched::at(partition, from));
+        brokers.probes.watch.add(&watched);
+        // The last record is read again. The checked one before it has to be looked at.
+        let is_older = watched.to_compare().len() > 1;
         Ok(Self {
+            comparing: is_older.then(|| brokers.probes.compare(&watched)),
+            watched,
             brokers,
             partition,
             feed,
@@ -74,6 +83,10 @@ impl KafkaReader {
 
     /// Takes the records that have arrived, if all earlier ones are read.
     fn refill(&mut self) -> Result<(), ReadError> {
+        self.watched.check()?;
+        if !self.is_compared() {
+            return Ok(());
+        }
         while self.arrived.is_empty() {
             match self.feed.take(std::mem::take(&mut self.arrived)) {
                 Taken::Records(chunk) => self.arrived = chunk,
@@ -101,6 +114,22 @@ impl KafkaReader {
             }
         }
         Ok(())
+    }
+
+    /// Whether the records that the first mark keeps were compared, so that records after them may be read.
+    fn is_compared(&mut self) -> bool {
+        let Some(look) = &self.comparing else { return true };
+        match look.try_recv() {
+            Ok(Verdict::Same) => {
+                self.comparing = None;
+                return true;
+            }
+            Err(TryRecvError::Empty) => {}
+            Ok(_) | Err(TryRecvError::Disconnected) => {
+                self.comparing = Some(self.brokers.probes.compare(&self.watched));
+            }
+        }
+        false
     }
 
     /// If the consumer has been at the end for a while, and that end is past the last record: confirms that no record lies between.
@@ -190,7 +219,7 @@ impl Reader for KafkaReader {
         }
         if let Some((offset, range)) = records.last() {
             let record = bytes.get(range.clone()).unwrap_or_default();
-            self.mark.evidence = Evidence::of(*offset, record).write();
+            self.mark.evidence = self.watched.note_read(Evidence::of(*offset, record));
         }
         // Offsets without a record are passed, too.
         let reached = self.arrived.first().unwrap_or(self.confirmed);

@@ -272,6 +272,12 @@ impl Ingest {
         }
     }
 
+    /// Whether a cut is at or below `offset`, at which no barrier is sent yet.
+    #[must_use]
+    pub fn reaches_cut(&self, offset: Offset) -> bool {
+        self.lowest_cut() <= offset
+    }
+
     /// Closes the epochs whose cut is at or below `offset`, the task's position, and sends their barriers.
     fn cross_cuts(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
         for number in 0..self.state.assets.len() {

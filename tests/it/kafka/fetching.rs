@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use softstake::bus::kafka::{KafkaSettings, ReadOnlyKafka};
+use softstake::bus::kafka::{KafkaSettings, Patience, ReadOnlyKafka};
 use softstake::bus::{Log, Mark, Reader, Topic};
 use softstake::core::values::offset::Offset;
 use softstake::generate::Synthetic;
@@ -19,7 +19,9 @@ fn descriptors(instance: &Instance, state: &str) -> BTreeMap<String, usize> {
     let folder = fs::read_dir(format!("/proc/{}/fd", instance.id())).expect("a process");
     for entry in folder.filter_map(Result::ok) {
         // One may be closed meanwhile.
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let Ok(target) = fs::read_link(entry.path()) else {
+            continue;
+        };
         let target = target.display().to_string();
         if !target.contains(state) {
             let kind = target.split([':', '[']).next().unwrap_or_default().to_owned();
@@ -73,7 +75,11 @@ fn read_only(cluster: &Cluster) -> ReadOnlyKafka {
         brokers: cluster.bootstrap(),
         ..KafkaSettings::default()
     };
-    ReadOnlyKafka::open(settings, &AtomicBool::new(false))
+    let patience = Patience {
+        stop: &AtomicBool::new(false),
+        timeout: Some(Duration::from_secs(60)),
+    };
+    ReadOnlyKafka::open(settings, &patience)
         .expect("the brokers")
         .expect("a log")
 }
@@ -84,11 +90,7 @@ fn read(reader: &mut dyn Reader, count: usize) -> Vec<(u64, Vec<u8>)> {
     let mut records = Vec::new();
     while records.len() < count {
         let batch = reader.read(1 << 20, Offset::NO_LIMIT).expect("a batch");
-        records.extend(
-            batch
-                .iter()
-                .map(|record| (record.offset.get(), record.value.to_vec())),
-        );
+        records.extend(batch.iter().map(|record| (record.offset.get(), record.value.to_vec())));
         assert!(Instant::now() < deadline, "only {} of {count}", records.len());
     }
     records
@@ -138,6 +140,20 @@ fn a_partition_that_nobody_reads_holds_up_no_other_and_loses_nothing() {
     assert_eq!(read(second.as_mut(), count), numbered(count, width));
     let rest = read(silent.as_mut(), count - first.len());
     assert_eq!([first, rest].concat(), numbered(count, width));
+    // A reader that was opened again while nobody read its partition.
+    let mut again = open(Topic::Deposits, 0);
+    for round in 0..2 {
+        assert_eq!(read(again.as_mut(), 1).first().map(|(offset, _)| *offset), Some(0));
+        for _ in 0..6 {
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(!others[0].has_news().expect("no error"));
+        }
+        drop(again);
+        again = open(Topic::Deposits, 0);
+        println!("opened again, {round}");
+    }
+    assert_eq!(read(again.as_mut(), count), numbered(count, width));
+    drop(again);
     // A reader that is opened again begins where it is told, whatever waited for the one before.
     let mark = silent.mark().clone();
     drop((silent, second));

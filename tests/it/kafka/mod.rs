@@ -9,4 +9,5 @@ mod faults;
 mod fetching;
 mod held_up;
 mod ledger;
+mod recreated;
 mod waits;

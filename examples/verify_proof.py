@@ -2,7 +2,8 @@
 """Checks a proof of a payout: verify_proof.py PROOF.json ROOT
 
 Written from section 8 of docs/contract.md and RFC 6962 alone, with nothing of Softstake in it. Ends with status 0 if the proof
-holds, with 1 and a sentence if not. Take the root from the seal of the epoch, or from somebody you trust.
+holds, with 1 and a sentence if not, with 2 if an argument is missing. Take the root from the seal of the epoch, or from
+somebody you trust.
 """
 import hashlib
 import json
@@ -79,9 +80,18 @@ def shown(name):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        print("usage: verify_proof.py PROOF.json ROOT", file=sys.stderr)
+        print("ROOT is the `root` in the seal of the epoch. Without it a proof proves nothing.", file=sys.stderr)
+        sys.exit(2)
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
             proof = json.load(file, object_pairs_hook=once)
+    except OSError as wrong:
+        sys.exit(f"cannot read {shown(sys.argv[1])}: {wrong.strerror}")
+    except Exception as wrong:
+        sys.exit(f"it proves nothing: it is no file of `softstake prove`: {wrong!r}")
+    try:
         verify(sys.argv[2].lower(), **proof)
     except Exception as wrong:  # Whatever is wrong with it, it proves nothing.
         sys.exit(f"it proves nothing: {wrong!r}")

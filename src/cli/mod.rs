@@ -42,7 +42,7 @@ mod what_if;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -146,13 +146,32 @@ fn unparsed(error: &clap::Error, out: &mut Output<'_>) -> Outcome {
         matches!(escape_for_terminal(&argument), Cow::Borrowed(_)) && without_credentials(&argument) == argument
     };
     if std::env::args_os().all(is_printable) {
+        let text = error.render();
+        let text = if has_colours(&io::stderr()) {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
         // Errors are ignored: the exit status still tells.
-        let _ = error.print();
+        let _ = io::stderr().write_all(in_words(text).as_bytes());
     } else {
         // clap quotes the arguments as they are.
-        message!("{}", error.to_string().trim_end());
+        message!("{}", in_words(error.to_string()).trim_end());
     }
     Err(Failure::Logged(Box::new(Failure::Usage(String::new()))))
+}
+
+/// A message of clap, with what Rust says of a number that it cannot read in words for users.
+fn in_words(message: String) -> String {
+    let words = [
+        ("invalid digit found in string", "must be a whole number"),
+        ("cannot parse integer from empty string", "must be a whole number"),
+        ("number too large to fit in target type", "is too large"),
+        ("invalid float literal", "must be a number, such as 0.01"),
+    ];
+    words
+        .into_iter()
+        .fold(message, |message, (rust, words)| message.replace(rust, words))
 }
 
 /// Whether a text may have colours: it goes to a terminal, and `NO_COLOR` does not forbid it.

@@ -40,7 +40,8 @@ impl Verify {
         if bytes.len() as u64 > LARGEST {
             return Err(wrong(format!("it is larger than {LARGEST} bytes")));
         }
-        let proof: Proof = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let proof: Proof = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("{error}; name a file that `softstake prove` wrote")))?;
         proof
             .verify(self.root.as_deref().unwrap_or(&proof.root))
             .map_err(wrong)?;

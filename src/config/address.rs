@@ -1,8 +1,10 @@
 //! The address of a bus.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::core::values::similar::meant;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BusAddress {
@@ -31,7 +33,17 @@ impl FromStr for BusAddress {
             ("dir", path) => Ok(Self::Dir(path.into())),
             ("kafka", "") => Ok(Self::Kafka),
             ("kafka", _) => Err("must be `kafka` alone: the brokers are named by `kafka.brokers`".into()),
-            _ => Err(format!("must be `dir:PATH` or `kafka`, not \"{text}\"")),
+            _ => Err(format!("must be `dir:PATH` or `kafka`, not \"{text}\"{}", hint(text))),
         }
+    }
+}
+
+/// What was probably meant by an address that is none, as the end of a sentence.
+fn hint(text: &str) -> String {
+    let is_path = text.contains('/') || text.starts_with('.') || Path::new(text).is_dir();
+    match meant(text, ["kafka"]) {
+        Some(meant) => format!("; did you mean {meant}?"),
+        None if is_path && !text.contains("://") => format!("; did you mean dir:{text}?"),
+        None => String::new(),
     }
 }

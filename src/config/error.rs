@@ -56,4 +56,11 @@ pub enum ConfigError {
     /// A setting that the command needs.
     #[error("`{}` is not set: give {}, set {}, or name a configuration with --config", .0.name(), .0.flag(), .0.variable())]
     Missing(Key),
+    /// One of the two is inside the other.
+    #[error(
+        "`state` is {state} and `bus` is dir:{bus}: keep the two apart, because a state directory may be deleted at any time, and a bus may not"
+    )]
+    Together { state: PathBuf, bus: PathBuf },
+    #[error("`state` is {path}, which is no directory: name a directory, which is made if it is missing")]
+    NoDirectory { path: PathBuf },
 }

@@ -159,9 +159,22 @@ impl Loaded {
     /// The state directory.
     ///
     /// # Errors
-    /// If it is not set.
+    /// If it is not set, is no directory, or if it and a directory bus are not apart.
     pub fn state(&self) -> Result<&Path, ConfigError> {
-        self.config.state.as_deref().ok_or(ConfigError::Missing(Key::State))
+        let state = self.config.state.as_deref().ok_or(ConfigError::Missing(Key::State))?;
+        if state.exists() && !state.is_dir() {
+            return Err(ConfigError::NoDirectory { path: state.into() });
+        }
+        if let Some(BusAddress::Dir(bus)) = &self.config.bus {
+            let (inner, outer) = (real(state), real(bus));
+            if inner.starts_with(&outer) || outer.starts_with(&inner) {
+                return Err(ConfigError::Together {
+                    state: state.into(),
+                    bus: bus.clone(),
+                });
+            }
+        }
+        Ok(state)
     }
 
     fn put(&mut self, key: Key, value: &SettingValue<'_>, origin: Origin) -> Result<(), ConfigError> {
@@ -302,4 +315,19 @@ fn ours(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<BTr
         };
     }
     Ok(ours)
+}
+
+/// A path without links and relative parts, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for parent in path.ancestors() {
+        if let Ok(found) = parent.canonicalize() {
+            return match path.strip_prefix(parent) {
+                Ok(rest) if rest.as_os_str().is_empty() => found,
+                Ok(rest) => found.join(rest),
+                Err(_) => found,
+            };
+        }
+    }
+    path
 }

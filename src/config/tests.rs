@@ -151,7 +151,7 @@ fn an_invalid_value_is_rejected_with_its_origin() {
         ),
         (
             "bus = \"/a\"",
-            "softstake.toml:1: `bus` must be `dir:PATH` or `kafka`, not \"/a\"",
+            "softstake.toml:1: `bus` must be `dir:PATH` or `kafka`, not \"/a\"; did you mean dir:/a?",
         ),
         (
             "kafka.instance = \"a b\"",

@@ -81,6 +81,9 @@ fn look_at_topic(layout: &DirLayout, topic: Topic, names: &mut UnreadNames) -> R
     Ok(())
 }
 
+/// Folders of a state directory.
+const OF_STATE: [&str; 3] = ["ingest", "accrue", "coordinate"];
+
 /// What is wrong with a name in the bus directory that is not a topic's.
 fn problem_of_entry(name: &str, is_folder: bool) -> Option<String> {
     if is_folder {
@@ -92,8 +95,19 @@ fn problem_of_entry(name: &str, is_folder: bool) -> Option<String> {
                 "{name} is not a topic, though it begins like one: move it out of the bus. The source topics are {}",
                 Topic::SOURCES.map(Topic::name).join(", ")
             )),
+            None if OF_STATE.contains(&name) => Some(format!(
+                "{name} is a folder of a state directory, which may be deleted at any time, and a bus may not: keep the two apart"
+            )),
             None => None,
         };
+    }
+    if Topic::ALL
+        .into_iter()
+        .any(|topic| number(name, suffix(topic)).is_some())
+    {
+        return Some(format!(
+            "{name} is a partition, which lies in the folder of a topic: name the folder above it as the bus"
+        ));
     }
     let stem = LINE_ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
     let stem = stem.unwrap_or(name);

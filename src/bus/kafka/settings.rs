@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::bindings::rd_kafka_conf_res_t as ConfigResult;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use url::{Host, Url};
 
 use crate::bus::error::FileError;
+use crate::core::values::similar::meant;
 
 /// The largest record that we write or read, in bytes: a dead letter holds a whole source record, escaped.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -165,8 +168,17 @@ pub fn check_property(name: &str) -> Result<(), String> {
 /// # Errors
 /// The reason, as a predicate. It does not quote the value, which may hold credentials.
 pub fn check_value(name: &str, value: &str) -> Result<(), String> {
+    check_name(name)?;
     if name != TOKEN_URL {
-        return Ok(());
+        return match ClientConfig::new().set(name, value).create_native_config() {
+            Err(_) if name == "security.protocol" => Err("must be plaintext, ssl, sasl_plaintext or sasl_ssl".into()),
+            // Some messages of librdkafka hold the value.
+            Err(KafkaError::ClientConfig(_, why, ..)) if !is_secret(name) || !why.contains(value) => {
+                Err(format!("is not valid: {why}"))
+            }
+            Err(_) => Err("has a value that is not valid".into()),
+            Ok(_) => Ok(()),
+        };
     }
     let is_here = |host: Host<&str>| match host {
         Host::Domain(name) => name == "localhost",
@@ -190,11 +202,68 @@ pub fn check_value(name: &str, value: &str) -> Result<(), String> {
 /// # Errors
 /// The reason, as a predicate.
 pub fn check_file(name: &str) -> Result<(), String> {
+    check_name(name)?;
     if name == TOKEN_URL {
         return Err("cannot come from a file: set it in [kafka.properties]".into());
     }
     Ok(())
 }
+
+/// Rejects a name that librdkafka does not know.
+fn check_name(name: &str) -> Result<(), String> {
+    match ClientConfig::new().set(name, "").create_native_config() {
+        Err(KafkaError::ClientConfig(ConfigResult::RD_KAFKA_CONF_UNKNOWN, ..)) => {}
+        _ => return Ok(()),
+    }
+    let is_file = name.strip_suffix(".file").filter(|name| COMMON.contains(name));
+    Err(match (is_file, meant(name, COMMON)) {
+        (Some(name), _) => {
+            format!("is no property of librdkafka: name the file of a secret as `{name}` in [kafka.files]")
+        }
+        (None, Some(meant)) => format!("is no property of librdkafka; did you mean `{meant}`?"),
+        (None, None) => "is no property of librdkafka; its CONFIGURATION.md has them all (Java's names differ)".into(),
+    })
+}
+
+/// Properties that operators set, for "did you mean".
+const COMMON: [&str; 36] = [
+    "client.id",
+    "compression.type",
+    "connections.max.idle.ms",
+    "debug",
+    "fetch.max.bytes",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "heartbeat.interval.ms",
+    "linger.ms",
+    "max.in.flight.requests.per.connection",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "metadata.max.age.ms",
+    "queue.buffering.max.kbytes",
+    "queued.max.messages.kbytes",
+    "reconnect.backoff.max.ms",
+    "retry.backoff.ms",
+    "sasl.mechanism",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.method",
+    TOKEN_URL,
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "transaction.timeout.ms",
+];
 
 /// Whether the value of a property is never shown. Every name that could be a secret's counts as one, also if it is misspelt.
 #[must_use]

@@ -71,11 +71,32 @@ impl Asset {
     }
 }
 
-impl std::str::FromStr for Asset {
-    type Err = NameError;
+/// A text that is no name of an asset. The message is a predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoAssetName {
+    /// The name in capital letters, if that is one.
+    meant: Option<Asset>,
+}
 
-    fn from_str(text: &str) -> Result<Asset, NameError> {
-        Asset::parse(text)
+impl fmt::Display for NoAssetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&NameError::Asset, f)?;
+        match self.meant {
+            Some(meant) => write!(f, "; did you mean {meant}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for NoAssetName {}
+
+impl std::str::FromStr for Asset {
+    type Err = NoAssetName;
+
+    fn from_str(text: &str) -> Result<Asset, NoAssetName> {
+        Asset::parse(text).map_err(|_| NoAssetName {
+            meant: Asset::parse(&text.trim().to_ascii_uppercase()).ok(),
+        })
     }
 }
 

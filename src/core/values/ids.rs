@@ -50,11 +50,30 @@ impl fmt::Display for Epoch {
     }
 }
 
-impl FromStr for Epoch {
-    type Err = std::num::ParseIntError;
+/// A text that is not the number of an epoch. The message is a predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoEpoch {
+    is_date: bool,
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+impl fmt::Display for NoEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_date {
+            "is a date, but an epoch has a number: 0 begins at the asset's anchor; `softstake query epochs ASSET` lists the numbers with their ends"
+        } else {
+            "is not the number of an epoch: 0, 1, 2 and so on"
+        })
+    }
+}
+
+impl std::error::Error for NoEpoch {}
+
+impl FromStr for Epoch {
+    type Err = NoEpoch;
+
+    fn from_str(text: &str) -> Result<Self, NoEpoch> {
+        let is_date = |text: &str| text.len() >= 8 && text.contains(['-', '/', '.', ':']);
+        text.parse().map(Self).map_err(|_| NoEpoch { is_date: is_date(text) })
     }
 }
 

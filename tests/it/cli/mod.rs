@@ -7,4 +7,5 @@ mod forecast;
 mod hostile_names;
 mod log;
 mod manual;
+mod mistakes;
 mod outputs;

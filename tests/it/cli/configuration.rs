@@ -114,12 +114,12 @@ fn no_command_reads_a_file_that_is_not_named() {
             "{error}"
         );
     }
-    // These end when the client refuses a property, before they look for a broker.
+    // These end at the file of a secret, before they look for a broker.
     for arguments in [&["topics"][..], &["publish", "--from", bus[1]]] {
         let mut command = command_in(folder.path(), arguments);
-        let error = fail(command.env("SOFTSTAKE_KAFKA__PROPERTIES__NO_SUCH", "1"), 2);
+        let error = fail(command.env("SOFTSTAKE_KAFKA__FILES__SASL_PASSWORD", "/no/such"), 2);
         assert!(error.contains(NOTICE) && !error.contains("nonsense"), "{error}");
-        assert!(error.contains("kafka property no.such"), "{error}");
+        assert!(error.contains("/no/such"), "{error}");
     }
 }
 

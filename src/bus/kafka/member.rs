@@ -110,6 +110,12 @@ fn membership(consumer: &BaseConsumer<MemberContext>) -> String {
     }
 }
 
+/// Whether the group's consumer has any partitions. During a rebalance librdkafka puts an `unsubscribe` off, and forgets it if a `subscribe` comes
+/// first. The consumer would then keep partitions for which there is no grant any more, so that nobody runs their tasks.
+fn has_partitions(consumer: &BaseConsumer<MemberContext>) -> bool {
+    consumer.assignment().is_ok_and(|partitions| partitions.count() > 0)
+}
+
 fn home(topic: &str, partition: i32) -> Option<TopicPartition> {
     Some(Topic::from_name(topic)?.partition(u32::try_from(partition).ok()?))
 }
@@ -178,7 +184,8 @@ impl Member {
                 if assignment.take_must_rejoin(&membership(&consumer), &signal) {
                     tracing::warn!("the group may have evicted this process; it rejoins");
                     consumer.unsubscribe();
-                    while assignment.has_running_tasks() && !stop.load(Ordering::Relaxed) {
+                    while (assignment.has_running_tasks() || has_partitions(&consumer)) && !stop.load(Ordering::Relaxed)
+                    {
                         if let Some(Err(error)) = consumer.poll(POLL) {
                             handle_error(&error, &consumer, &assignment, &signal, &settings, &rate_limit);
                         }

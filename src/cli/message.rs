@@ -22,8 +22,12 @@ pub(super) fn to_stderr(text: fmt::Arguments<'_>) {
 
 /// One line without credentials, and without any character that a terminal might execute or hide. Its only line feed is at its end.
 pub(super) fn escaped_line(text: fmt::Arguments<'_>) -> String {
-    let text = text.to_string();
-    let mut line = escape_for_terminal(&without_credentials(&text)).into_owned();
+    let mut line = escaped(&text.to_string());
     line.push('\n');
     line
+}
+
+/// A text without credentials, and without any character that a terminal might execute or hide.
+pub(super) fn escaped(text: &str) -> String {
+    escape_for_terminal(&without_credentials(text)).into_owned()
 }

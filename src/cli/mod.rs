@@ -98,7 +98,8 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut results = Results::stdout();
-    let mut out = Output::new(&mut results);
+    let columns = terminal_size::terminal_size_of(io::stdout()).map(|(columns, _)| usize::from(columns.0));
+    let mut out = Output::new(&mut results, columns);
     let outcome = match Cli::try_parse() {
         Ok(cli) => run(cli.command, &mut out),
         Err(error) => unparsed(&error, &mut out),

@@ -14,31 +14,39 @@ use crate::cli::outcome::Outcome;
 use crate::core::values::printable::escape_json;
 
 /// What a command writes its results to.
-pub(super) struct Output<'a>(&'a mut dyn Write);
+pub(super) struct Output<'a> {
+    to: &'a mut dyn Write,
+    /// The width of the terminal that shows the results. Without a terminal there is no limit.
+    columns: Option<usize>,
+}
 
 impl<'a> Output<'a> {
-    pub(super) fn new(to: &'a mut dyn Write) -> Self {
-        Self(to)
+    pub(super) fn new(to: &'a mut dyn Write, columns: Option<usize>) -> Self {
+        Self { to, columns }
+    }
+
+    pub(super) const fn columns(&self) -> Option<usize> {
+        self.columns
     }
 
     /// Writes one line; [`write_line!`] formats it.
     pub(super) fn line(&mut self, text: fmt::Arguments<'_>) -> Outcome {
-        Ok(self.0.write_all(escaped_line(text).as_bytes())?)
+        Ok(self.to.write_all(escaped_line(text).as_bytes())?)
     }
 
     /// Writes a value as indented JSON. Characters that are not printable have JSON's own escapes, so the value is the same.
     pub(super) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        serde_json::to_writer_pretty(PrintableJson(self.0), value)?;
-        Ok(self.0.write_all(b"\n")?)
+        serde_json::to_writer_pretty(PrintableJson(self.to), value)?;
+        Ok(self.to.write_all(b"\n")?)
     }
 
     /// Writes a text of our own as it is.
     pub(super) fn verbatim(&mut self, text: &[u8]) -> Outcome {
-        Ok(self.0.write_all(text)?)
+        Ok(self.to.write_all(text)?)
     }
 
     pub(super) fn flush(&mut self) -> Outcome {
-        Ok(self.0.flush()?)
+        Ok(self.to.flush()?)
     }
 }
 
@@ -73,8 +81,14 @@ impl Write for PrintableJson<'_> {
 /// The text that `write` writes, and its result.
 #[cfg(test)]
 pub(super) fn captured<T>(write: impl FnOnce(&mut Output<'_>) -> T) -> (T, String) {
+    captured_at(None, write)
+}
+
+/// The same on a terminal of this width.
+#[cfg(test)]
+pub(super) fn captured_at<T>(columns: Option<usize>, write: impl FnOnce(&mut Output<'_>) -> T) -> (T, String) {
     let mut bytes = Vec::new();
-    let result = write(&mut Output::new(&mut bytes));
+    let result = write(&mut Output::new(&mut bytes, columns));
     (result, String::from_utf8(bytes).unwrap())
 }
 

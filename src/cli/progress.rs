@@ -38,7 +38,8 @@ pub(super) fn bar(things: &str, length: u64) -> ProgressBar {
         // The cast saturates, and indicatif handles a failure to write.
         let _ = write!(out, "{}", HumanCount(state.per_sec().max(0.0).round() as u64));
     };
-    let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {things}, {{rate}}/s, {{eta}} left");
+    // The bar takes the width that the text leaves.
+    let template = format!("{{wide_bar}} {{human_pos}} of {{human_len}} {things}, {{rate}}/s, {{eta}} left");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style.with_key("rate", rate))
 }

@@ -18,17 +18,25 @@ use crate::core::values::asset::Asset;
 /// How many of the largest payouts of an asset are shown.
 const TOP: usize = 5;
 
+/// Seals beside each other. More do not fit into the width of a terminal.
+const SEALS_BESIDE: usize = 2;
+
 /// Writes a column for each seal: the fields would not fit into the width of a terminal.
 pub(super) fn seals(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     write_line!(out, "The seals, one for each settled and checked epoch")?;
+    for seals in results.seals.chunks(SEALS_BESIDE) {
+        seal_columns(seals, out)?;
+        write_line!(out)?;
+    }
+    Ok(())
+}
+
+fn seal_columns(seals: &[Seal<'static>], out: &mut Output<'_>) -> Outcome {
     let epoch = |seal: &Seal<'_>| format!(">{} epoch {}", seal.asset, seal.epoch);
-    let columns: Vec<_> = ["".to_owned()]
-        .into_iter()
-        .chain(results.seals.iter().map(epoch))
-        .collect();
+    let columns: Vec<_> = ["".to_owned()].into_iter().chain(seals.iter().map(epoch)).collect();
     let mut table = TextTable::new(&columns);
     let mut field = |name: &str, value: for<'s> fn(&'s Seal<'static>) -> Cow<'s, str>| {
-        table.row([Cow::Borrowed(name)].into_iter().chain(results.seals.iter().map(value)));
+        table.row([Cow::Borrowed(name)].into_iter().chain(seals.iter().map(value)));
     };
     field("ended", |seal| Cow::Borrowed(&seal.epoch_end));
     field("mode", |seal| Cow::Borrowed(&seal.mode));
@@ -46,8 +54,7 @@ pub(super) fn seals(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     field("below the minimum", |seal| count(seal.ineligible.below_minimum).into());
     field("rules from epoch", |seal| seal.programme_from_epoch.to_string().into());
     field("root", |seal| short_root(&seal.root).into());
-    table.write(out)?;
-    write_line!(out)
+    table.write(out)
 }
 
 /// The largest distributions of an asset. Equal amounts are sorted by epoch and account.

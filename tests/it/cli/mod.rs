@@ -9,3 +9,4 @@ mod log;
 mod manual;
 mod mistakes;
 mod outputs;
+mod terminal;

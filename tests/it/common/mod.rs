@@ -14,6 +14,7 @@ pub mod process;
 pub mod program;
 pub mod records;
 pub mod schemas;
+pub mod terminal;
 
 pub use dice::Dice;
 pub use files::{copy, fixture, json_lines};

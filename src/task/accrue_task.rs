@@ -1,5 +1,6 @@
 //! The accrue task: it feeds one ledger partition to the accrue fold, and keeps its rows in the store.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ethnum::I256;
@@ -10,6 +11,7 @@ use crate::core::accrue::{Accrue, AccrueJob, Rows};
 use crate::core::protocol::codec;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
 use crate::core::values::bucket::{BUCKETS, Partitions};
 use crate::core::values::ids::AssetEpoch;
 use crate::core::values::offset::Offset;
@@ -18,6 +20,7 @@ use crate::store::{Changes, Store, tables};
 use crate::task::account_walk::AccountWalk;
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext, load_state};
+use crate::task::settlements::SettlementScan;
 use crate::task::stats::Stats;
 
 /// Bytes of distributions per transaction, about: a transaction ends with the bucket in which it reaches this size.
@@ -44,6 +47,7 @@ impl AccrueTask {
     ) -> Result<Self, TaskError> {
         let accrue = load_state(store, "the state of an accrue task")?.unwrap_or_default();
         let inputs = [Topic::Ledger.partition(u32::from(partition))];
+        stats.settlements.begin(partition, &partitions.buckets(partition));
         Ok(Self {
             accrue,
             partition,
@@ -54,13 +58,32 @@ impl AccrueTask {
         })
     }
 
+    fn scan(&self, at: AssetEpoch, scan: SettlementScan) -> Result<NotedScan, FoldError> {
+        Ok(NotedScan {
+            stats: Arc::clone(&self.stats),
+            at,
+            asset: self.accrue.asset(at)?,
+            partition: self.partition,
+            buckets: self.partitions.buckets(self.partition),
+            scan,
+        })
+    }
+
     fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
         let needs_set_aside = self.accrue.needs_set_aside(at)?;
         let mut accounts = AccountWalk::new(context.store, at, 0, needs_set_aside)?;
+        let scan = self.scan(at, SettlementScan::Sum)?;
+        let mut current = self.partitions.buckets(self.partition).start;
+        scan.reached(current);
         while let Some(account) = accounts.next_account()? {
+            if account.bucket != current {
+                current = account.bucket;
+                scan.reached(current);
+            }
             summing.add_account(account)?;
         }
+        scan.finished();
         self.accrue
             .send_subtotal(at, u32::from(self.partition), summing.sums(), context.outputs)?;
         Ok(JobProgress::Finished)
@@ -84,8 +107,10 @@ impl AccrueTask {
         let accounts = AccountWalk::new(context.store, at, first, needs_set_aside)?;
         let mut accounts = accounts.setting_aside(self.accrue.aside_limit(at)?);
         let mut current = None;
+        let scan = self.scan(at, SettlementScan::Emit)?;
         while let Some(account) = accounts.next_account()? {
             if current != Some(account.bucket) {
+                scan.reached(account.bucket);
                 if let Some(done) = current
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
                 {
@@ -108,9 +133,42 @@ impl AccrueTask {
         accounts.set_aside(None, context.changes)?;
         let (from, to) = AccountTable::Rows(at).range(0);
         context.changes.delete_range(&from, &to);
+        scan.finished();
         self.accrue
             .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
         Ok(JobProgress::Finished)
+    }
+}
+
+impl Drop for AccrueTask {
+    fn drop(&mut self) {
+        self.stats.settlements.end(self.partition);
+    }
+}
+
+/// A scan of a settlement, whose progress is noted.
+struct NotedScan {
+    stats: Arc<Stats>,
+    at: AssetEpoch,
+    asset: Asset,
+    partition: u16,
+    buckets: Range<u16>,
+    scan: SettlementScan,
+}
+
+impl NotedScan {
+    /// Buckets before this one are scanned.
+    fn reached(&self, bucket: u16) {
+        self.note(u64::from(bucket.saturating_sub(self.buckets.start)));
+    }
+
+    fn finished(&self) {
+        self.note(self.buckets.len() as u64);
+    }
+
+    fn note(&self, done: u64) {
+        let settlements = &self.stats.settlements;
+        settlements.note(self.at, self.asset, self.partition, self.scan, done);
     }
 }
 
@@ -311,6 +369,16 @@ mod tests {
 
         /// Settles an epoch of an asset whose first epoch begins so many seconds after the origin. Returns who is paid.
         fn settle(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> Vec<String> {
+            let (at, weight) = self.begin_settlement(number, anchor, epoch, cut);
+            let to_share = U512::from(1_000);
+            self.paid.clear();
+            self.apply(&ledger::notice(&Notice::Total { at, to_share, weight }).unwrap());
+            self.paid.sort();
+            self.paid.clone()
+        }
+
+        /// Sums the accounts of an epoch. Returns their weight.
+        fn begin_settlement(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> (AssetEpoch, U512) {
             let at = AssetEpoch::new(number, Epoch::new(epoch)).unwrap();
             let anchor = crate::core::values::time::timestamp(i128::from(ORIGIN_MS + anchor * 1_000));
             let listing = format!(
@@ -326,12 +394,7 @@ mod tests {
             };
             self.apply(&ledger::notice(&Notice::Settle(Box::new(settlement))).unwrap());
             let barrier = Notice::Barrier { at, source: SOURCE };
-            let weight = self.apply(&ledger::notice(&barrier).unwrap()).unwrap();
-            let to_share = U512::from(1_000);
-            self.paid.clear();
-            self.apply(&ledger::notice(&Notice::Total { at, to_share, weight }).unwrap());
-            self.paid.sort();
-            self.paid.clone()
+            (at, self.apply(&ledger::notice(&barrier).unwrap()).unwrap())
         }
 
         /// The number of statuses that a settlement reads, and of those set aside.
@@ -384,6 +447,31 @@ mod tests {
         }
         assert_eq!(ledger.settle(2, 22, 0, 1_000), ["ann", "ben"]);
         assert_eq!(ledger.statuses(), (3, 118), "nothing comes back");
+    }
+
+    #[test]
+    fn a_settlement_tells_how_far_it_is() {
+        let mut ledger = Ledger::new();
+        let first = AssetEpoch::new(0, Epoch::FIRST).unwrap();
+        for account in ["ann", "ben"] {
+            ledger.post(first, account);
+        }
+        let stats = Arc::clone(&ledger.task.stats);
+        assert_eq!(stats.settlements.progress(), None);
+        ledger.begin_settlement(0, 0, 0, 1_000);
+        let progress = stats.settlements.progress().unwrap();
+        assert_eq!((progress.asset.as_str(), progress.epoch), ("A0", Epoch::FIRST));
+        assert_eq!((progress.done, progress.all), (4096, 8192), "summed, and not emitted");
+        ledger.begin_settlement(1, 0, 0, 1_000);
+        assert_eq!(stats.settlements.progress().unwrap().epochs, 2);
+        drop(ledger);
+        assert_eq!(stats.settlements.progress(), None);
+
+        let mut ledger = Ledger::new();
+        let stats = Arc::clone(&ledger.task.stats);
+        ledger.post(first, "ann");
+        assert_eq!(ledger.settle(0, 0, 0, 1_000), ["ann"]);
+        assert_eq!(stats.settlements.progress(), None, "emitted");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod ingest_task;
 pub mod pool;
 pub mod seen_events;
 pub mod sequencer_task;
+pub mod settlements;
 pub mod stats;
 pub mod superseded_statuses;
 pub mod troubles;

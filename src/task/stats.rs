@@ -9,6 +9,7 @@ use crate::core::contract::rejection::RejectionCounts;
 use crate::core::coordinate::ControlCounts;
 use crate::core::ingest::IngestCounts;
 use crate::task::announcer::Announcer;
+use crate::task::settlements::Settlements;
 
 /// Counters that all tasks of a process add to.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Stats {
     pub accrued: AtomicU64,
     pub distributions: AtomicU64,
     pub seals: AtomicU64,
+    /// The settlements that the accrue tasks work on.
+    pub settlements: Settlements,
     counts: Mutex<BTreeMap<TopicPartition, IngestCounts>>,
     control: Mutex<ControlCounts>,
     /// Tells in the log what is published. A replay has none, because it publishes nothing.

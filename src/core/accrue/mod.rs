@@ -28,6 +28,7 @@ use crate::core::protocol::ledger::{Entry, LedgerRecord, StatusEntry};
 use crate::core::protocol::messages::{Inbox, Notice, Settlement};
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
@@ -169,6 +170,14 @@ impl Accrue {
             .get(&at)
             .and_then(|settling| settling.settlement.as_deref())
             .ok_or_else(|| impossible("work on an epoch without a settlement"))
+    }
+
+    /// The asset of a settlement.
+    ///
+    /// # Errors
+    /// If no settlement of the epoch is known.
+    pub fn asset(&self, at: AssetEpoch) -> Result<Asset, Fault> {
+        Ok(self.settlement(at)?.terms.asset)
     }
 
     /// Whether the settlement of an epoch needs statuses that were set aside.

@@ -4,6 +4,7 @@ mod archive;
 mod bus;
 mod check;
 mod completions;
+mod csv_cell;
 mod csv_file;
 mod demo;
 mod deployment;

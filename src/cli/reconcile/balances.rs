@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, TimeResolution, compare};
-use crate::cli::csv_file::CsvFile;
+use crate::cli::csv_file::{CsvFile, CsvForm, SpreadsheetFlag};
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
 use crate::cli::outcome::{Failure, Outcome};
@@ -42,6 +42,8 @@ pub(in crate::cli) struct ReconcileBalances {
     /// Write all rows that do not agree, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    spreadsheet: SpreadsheetFlag,
 }
 
 fn time_resolution(text: &str) -> Result<TimeResolution, String> {
@@ -59,7 +61,7 @@ impl ReconcileBalances {
             })
         })?;
         if let Some(path) = &self.csv {
-            csv(&balances, path)?;
+            csv(&balances, path, self.spreadsheet.form())?;
         }
         if self.json {
             out.json(&balances)?;
@@ -164,7 +166,7 @@ fn cells(row: &BalanceRow) -> [String; 8] {
     ]
 }
 
-fn csv(balances: &Balances, path: &Path) -> Outcome {
+fn csv(balances: &Balances, path: &Path, form: CsvForm) -> Outcome {
     let columns = [
         "line",
         "account",
@@ -175,7 +177,7 @@ fn csv(balances: &Balances, path: &Path) -> Outcome {
         "difference",
         "note",
     ];
-    let mut file = CsvFile::create(path, &columns)?;
+    let mut file = CsvFile::create(path, form, &columns)?;
     for row in &balances.rows {
         file.row(cells(row))?;
     }

@@ -25,6 +25,7 @@ use crate::audit::reconcile::digest::{DigestObserver, Digester};
 use crate::audit::reconcile::report::ReconcileReport;
 use crate::audit::replay::{EpochFilter, OutputObserver, ReplayOutcome, ReplayPlan, Schedule, replay};
 use crate::bus::Log;
+use crate::cli::csv_file::SpreadsheetFlag;
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;
@@ -74,6 +75,8 @@ pub(super) struct Reconcile {
     /// Write all differences, a line for each field, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    spreadsheet: SpreadsheetFlag,
     /// Write the report as one HTML page without external files
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -103,7 +106,7 @@ impl Reconcile {
         };
         let findings = self.find(&loaded.config, &address.to_string(), &origin, &bars, &stop)?;
         if let Some(path) = &self.csv {
-            show::csv(&findings, path)?;
+            show::csv(&findings, path, self.spreadsheet.form())?;
         }
         if let Some(path) = &self.html {
             html::write(&findings, made_at, path)?;

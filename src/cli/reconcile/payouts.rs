@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
 use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
 use crate::audit::replay::EpochFilter;
-use crate::cli::csv_file::CsvFile;
+use crate::cli::csv_file::{CsvFile, CsvForm, SpreadsheetFlag};
 use crate::cli::flags::ReadFlags;
 use crate::cli::input;
 use crate::cli::missing;
@@ -49,6 +49,8 @@ pub(in crate::cli) struct ReconcilePayouts {
     /// Write all findings, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    spreadsheet: SpreadsheetFlag,
 }
 
 impl ReconcilePayouts {
@@ -64,7 +66,7 @@ impl ReconcilePayouts {
             Ok((compare(bus, file, filter)?, resolved))
         })?;
         if let Some(path) = &self.csv {
-            csv(&payouts, path)?;
+            csv(&payouts, path, self.spreadsheet.form())?;
         }
         if self.json {
             json(&payouts, &resolved, out)?;
@@ -150,9 +152,9 @@ fn cells(finding: &PayoutFinding) -> [String; 6] {
     ]
 }
 
-fn csv(payouts: &Payouts, path: &Path) -> Outcome {
+fn csv(payouts: &Payouts, path: &Path, form: CsvForm) -> Outcome {
     let columns = ["kind", "distribution", "distributed", "credited", "line", "note"];
-    let mut file = CsvFile::create(path, &columns)?;
+    let mut file = CsvFile::create(path, form, &columns)?;
     for finding in &payouts.findings {
         file.row(cells(finding))?;
     }

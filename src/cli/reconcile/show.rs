@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::reconcile::report::{GroupCounts, RecordDifference};
-use crate::cli::csv_file::CsvFile;
+use crate::cli::csv_file::{CsvFile, CsvForm};
 use crate::cli::missing;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
@@ -179,9 +179,9 @@ pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
 }
 
 /// Writes the differences as CSV, a line for each field.
-pub(super) fn csv(findings: &Findings, path: &Path) -> Outcome {
+pub(super) fn csv(findings: &Findings, path: &Path, form: CsvForm) -> Outcome {
     let columns = ["kind", "topic", "id", "field", "published", "replayed"];
-    let mut file = CsvFile::create(path, &columns)?;
+    let mut file = CsvFile::create(path, form, &columns)?;
     for difference in &findings.report.differences {
         for field in &difference.fields {
             let side = |value: &Option<String>| value.clone().unwrap_or_default();

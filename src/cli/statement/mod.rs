@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::audit::asked::{Asked, EpochProgress, Inventory};
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
+use crate::cli::csv_file::SpreadsheetFlag;
 use crate::cli::flags::ReadFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;
@@ -58,6 +59,8 @@ pub(super) struct Statement {
     /// Write a line for each epoch, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    spreadsheet: SpreadsheetFlag,
 }
 
 impl Statement {
@@ -66,7 +69,7 @@ impl Statement {
         let bus = self.bus.open()?;
         let findings = self.find(bus.as_ref(), asked)?;
         if let Some(path) = &self.csv {
-            show::csv(&findings.seals, path)?;
+            show::csv(&findings.seals, path, self.spreadsheet.form())?;
         }
         if self.json {
             let epochs: Vec<&Seal<'_>> = findings.seals.values().collect();

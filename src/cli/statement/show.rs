@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::csv_file::CsvFile;
+use crate::cli::csv_file::{CsvFile, CsvForm};
 use crate::cli::missing;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
@@ -51,8 +51,8 @@ fn line(seal: &Seal<'_>) -> [String; 15] {
     ]
 }
 
-pub(super) fn csv(seals: &Seals, path: &Path) -> Outcome {
-    let mut file = CsvFile::create(path, &COLUMNS)?;
+pub(super) fn csv(seals: &Seals, path: &Path, form: CsvForm) -> Outcome {
+    let mut file = CsvFile::create(path, form, &COLUMNS)?;
     for seal in seals.values() {
         file.row(line(seal))?;
     }

@@ -16,7 +16,7 @@ use crate::audit::point_in_time::PointInTime;
 use crate::audit::replay::{EpochFilter, ReplayOutcome, ReplayPlan, Schedule, replay};
 use crate::audit::what_if::{Amendment, Effect, compare};
 use crate::bus::Log;
-use crate::cli::csv_file::CsvFile;
+use crate::cli::csv_file::{CsvFile, SpreadsheetFlag};
 use crate::cli::deployment::alarmed;
 use crate::cli::flags::ReadFlags;
 use crate::cli::listing_file::parse_listing;
@@ -59,6 +59,8 @@ pub(super) struct WhatIf {
     /// Write a line for each account that was or would be paid, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    #[command(flatten)]
+    spreadsheet: SpreadsheetFlag,
 }
 
 impl WhatIf {
@@ -160,8 +162,8 @@ impl WhatIf {
         work: &Path,
     ) -> Result<Effect, Failure> {
         let columns = ["account", "asset", "paid", "would_be", "difference"];
-        let csv = self.csv.as_deref().map(|path| CsvFile::create(path, &columns));
-        let mut csv = csv.transpose()?;
+        let create = |path| CsvFile::create(path, self.spreadsheet.form(), &columns);
+        let mut csv = self.csv.as_deref().map(create).transpose()?;
         let effect = compare(buses, asset, epochs, work, |account, paid, would_be| {
             let Some(csv) = &mut csv else {
                 return Ok(());

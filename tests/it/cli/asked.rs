@@ -506,6 +506,7 @@ const NAME_NOTHING: &[&str] = &[
     "--snapshots-keep",
     "--snapshots-place",
     "--source-partitions",
+    "--spreadsheet",
     "--stage",
     "--threads",
     "--time-resolution",

@@ -2,6 +2,7 @@
 //! of a CSV file that they begin is a formula.
 
 mod arguments;
+mod spreadsheet;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};

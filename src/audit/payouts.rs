@@ -2,17 +2,18 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::BufRead;
+use std::fmt;
 
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::audit::published::{RecordPlace, read_all};
 use crate::audit::replay::schedule::EpochFilter;
-use crate::bus::{Log, ReadError};
+use crate::bus::{BrokerError, FileError, Log, ReadError};
 use crate::core::contract::records::{Distribution, PayoutExecuted, PublishedRecord, Seal};
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 
 /// What is wrong with a payout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,6 +54,45 @@ impl PayoutFindingKind {
     }
 }
 
+/// Where an acknowledgement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum AcknowledgementPlace {
+    /// On a line of a file, counted from 1.
+    Line {
+        /// Its number.
+        line: u64,
+    },
+    /// On a topic.
+    Record {
+        /// Its partition.
+        partition: u32,
+        /// Its offset there.
+        offset: Offset,
+    },
+}
+
+impl fmt::Display for AcknowledgementPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { line } => write!(f, "line {line}"),
+            Self::Record { partition, offset } => write!(f, "partition {partition}, offset {offset}"),
+        }
+    }
+}
+
+/// Takes the place and the bytes of an acknowledgement.
+pub type TakeAcknowledgement<'a> = dyn FnMut(AcknowledgementPlace, &[u8]) -> Result<(), PayoutsError> + 'a;
+
+/// The acknowledgements of a payout service.
+pub trait Acknowledgements {
+    /// Calls `take` with each of them.
+    ///
+    /// # Errors
+    /// If they cannot be read, or the error that `take` returns.
+    fn read(self: Box<Self>, take: &mut TakeAcknowledgement<'_>) -> Result<(), PayoutsError>;
+}
+
 /// One wrong payout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PayoutFinding {
@@ -63,8 +103,9 @@ pub struct PayoutFinding {
     pub distributed: Option<String>,
     /// The amount of the acknowledgement.
     pub credited: Option<String>,
-    /// The line of the acknowledgement, counted from 1.
-    pub line: Option<u64>,
+    /// Where the acknowledgement is.
+    #[serde(flatten)]
+    pub place: Option<AcknowledgementPlace>,
     /// An explanation, or empty.
     pub note: String,
 }
@@ -118,6 +159,10 @@ pub enum PayoutsError {
     Read(#[from] ReadError),
     #[error("cannot read the acknowledgements: {0}")]
     Acknowledgements(#[from] std::io::Error),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// A record on the distributions or the epochs that no Softstake wrote.
     #[error("{place}: no record of softstake ({why}); `softstake reconcile` tells more")]
     Record {
@@ -140,17 +185,21 @@ struct ExpectedPayout {
 struct SeenAcknowledgement {
     /// Of all that its copies must have in common.
     fingerprint: u128,
-    line: u64,
+    place: AcknowledgementPlace,
     /// Whether its distribution is among those that are compared.
     is_wanted: bool,
 }
 
-/// Compares the sealed distributions on `bus` with acknowledgements, one per line. Needs about 120 bytes of memory for each distribution, and 80
+/// Compares the sealed distributions on `bus` with acknowledgements. Needs about 120 bytes of memory for each distribution, and 80
 /// bytes for each acknowledgement.
 ///
 /// # Errors
-/// A failure of the bus or of a file. A bad acknowledgement is no error, but a finding.
-pub fn compare(bus: &dyn Log, acknowledgements: impl BufRead, filter: EpochFilter) -> Result<Payouts, PayoutsError> {
+/// A failure of the bus, of a file or of a topic. A bad acknowledgement is no error, but a finding.
+pub fn compare(
+    bus: &dyn Log,
+    acknowledgements: Box<dyn Acknowledgements>,
+    filter: EpochFilter,
+) -> Result<Payouts, PayoutsError> {
     let mut comparison = PayoutComparison {
         bus,
         filter,
@@ -207,45 +256,47 @@ impl PayoutComparison<'_> {
         })
     }
 
-    fn read_acknowledgements(&mut self, acknowledgements: impl BufRead) -> Result<(), PayoutsError> {
+    fn read_acknowledgements(&mut self, acknowledgements: Box<dyn Acknowledgements>) -> Result<(), PayoutsError> {
         let mut seen: HashMap<[u8; 16], SeenAcknowledgement> = HashMap::new();
-        for (number, line) in acknowledgements.split(b'\n').enumerate() {
-            let line = line?;
-            let number = number as u64 + 1;
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            match PayoutExecuted::read(line) {
-                Err(why) => self.payouts.add_finding(PayoutFinding {
+        acknowledgements.read(&mut |place, record| match PayoutExecuted::read(record) {
+            Err(why) => {
+                self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Malformed,
                     distribution: String::new(),
                     distributed: None,
                     credited: None,
-                    line: Some(number),
+                    place: Some(place),
                     note: why.reason,
-                }),
-                Ok(acknowledgement) => {
-                    let is_wanted = self.wants(&acknowledgement.distribution);
-                    let fingerprint = acknowledgement.fingerprint;
-                    match seen.entry(acknowledgement.identity) {
-                        Entry::Occupied(first) if first.get().fingerprint != fingerprint => {
-                            if is_wanted || first.get().is_wanted {
-                                self.conflict(&acknowledgement, number, first.get().line);
-                            }
-                        }
-                        Entry::Occupied(_) => self.payouts.redelivered += u64::from(is_wanted),
-                        Entry::Vacant(first) => {
-                            first.insert(SeenAcknowledgement {
-                                fingerprint,
-                                line: number,
-                                is_wanted,
-                            });
-                            if is_wanted {
-                                self.credit(&acknowledgement, number)?;
-                            }
-                        }
-                    }
+                });
+                Ok(())
+            }
+            Ok(acknowledgement) => self.take(acknowledgement, place, &mut seen),
+        })
+    }
+
+    fn take(
+        &mut self,
+        acknowledgement: PayoutExecuted,
+        place: AcknowledgementPlace,
+        seen: &mut HashMap<[u8; 16], SeenAcknowledgement>,
+    ) -> Result<(), PayoutsError> {
+        let is_wanted = self.wants(&acknowledgement.distribution);
+        let fingerprint = acknowledgement.fingerprint;
+        match seen.entry(acknowledgement.identity) {
+            Entry::Occupied(first) if first.get().fingerprint != fingerprint => {
+                if is_wanted || first.get().is_wanted {
+                    self.conflict(&acknowledgement, place, first.get().place);
+                }
+            }
+            Entry::Occupied(_) => self.payouts.redelivered += u64::from(is_wanted),
+            Entry::Vacant(first) => {
+                first.insert(SeenAcknowledgement {
+                    fingerprint,
+                    place,
+                    is_wanted,
+                });
+                if is_wanted {
+                    self.credit(&acknowledgement, place)?;
                 }
             }
         }
@@ -271,7 +322,7 @@ impl PayoutComparison<'_> {
                     distribution: id,
                     distributed: Some(paid.amount.into_owned()),
                     credited: None,
-                    line: None,
+                    place: None,
                     note: String::new(),
                 });
             }
@@ -285,8 +336,8 @@ impl PayoutComparison<'_> {
         self.filter == EpochFilter::default() || self.filter.includes(asset, epoch.unwrap_or(Epoch::new(u64::MAX)))
     }
 
-    /// Reports an acknowledgement that contradicts the one on an earlier line.
-    fn conflict(&mut self, acknowledgement: &PayoutExecuted, line: u64, first: u64) {
+    /// Reports an acknowledgement that contradicts an earlier one.
+    fn conflict(&mut self, acknowledgement: &PayoutExecuted, place: AcknowledgementPlace, first: AcknowledgementPlace) {
         let distribution = acknowledgement.distribution.clone();
         let expected = self.expected.get(&xxh3_128(distribution.as_bytes()));
         self.payouts.add_finding(PayoutFinding {
@@ -294,13 +345,13 @@ impl PayoutComparison<'_> {
             distributed: expected.map(|payout| payout.amount.to_string()),
             distribution,
             credited: Some(acknowledgement.written_amount.clone()),
-            line: Some(line),
-            note: format!("line {first} has the same id and source, but another type, time or data"),
+            place: Some(place),
+            note: format!("{first} has the same id and source, but another type, time or data"),
         });
     }
 
     /// Counts an acknowledgement that is no repetition.
-    fn credit(&mut self, acknowledgement: &PayoutExecuted, line: u64) -> Result<(), PayoutsError> {
+    fn credit(&mut self, acknowledgement: &PayoutExecuted, place: AcknowledgementPlace) -> Result<(), PayoutsError> {
         let PayoutExecuted {
             distribution, amount, ..
         } = acknowledgement;
@@ -309,7 +360,7 @@ impl PayoutComparison<'_> {
             distribution: distribution.clone(),
             distributed: distributed.map(str::to_owned),
             credited: Some(acknowledgement.written_amount.clone()),
-            line: Some(line),
+            place: Some(place),
             note: note.to_owned(),
         };
         let payouts = &mut self.payouts;

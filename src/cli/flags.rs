@@ -82,10 +82,18 @@ impl ReadFlags {
 
     /// Opens the bus, and shows how much `work` has read of it. Results may be written afterwards.
     pub(super) fn read<T>(&self, work: impl FnOnce(&dyn Log) -> Result<T, Failure>) -> Result<T, Failure> {
-        let loaded = self.load()?;
-        let bars = logging::begin(&loaded)?;
+        self.read_with(&self.load()?, work)
+    }
+
+    /// As [`Self::read`], with a configuration that is loaded already.
+    pub(super) fn read_with<T>(
+        &self,
+        loaded: &Loaded,
+        work: impl FnOnce(&dyn Log) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let bars = logging::begin(loaded)?;
         let stats = Arc::new(Stats::default());
-        let bus = CountedLog::new(self.open_loaded(&loaded)?, Arc::clone(&stats));
+        let bus = CountedLog::new(self.open_loaded(loaded)?, Arc::clone(&stats));
         progress::watched(&stats, &bars, loaded.config.log.format, || work(&bus))
     }
 }

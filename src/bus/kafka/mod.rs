@@ -6,6 +6,7 @@
 //! - `fetcher`: one consumer for all partitions that are read; `probes`: another, for a look at single records and ends.
 //! - `watch`: whether the records that were read are still there.
 //! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
+//! - `foreign_topic`: a topic that is not one of ours, read up to its end.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
 //! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
 //! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`.
@@ -22,6 +23,7 @@ mod decisions;
 mod evidence;
 mod failure;
 mod fetcher;
+mod foreign_topic;
 mod listener;
 mod member;
 mod owners;
@@ -40,5 +42,6 @@ mod watch;
 
 pub use bus::KafkaBus;
 pub use contact::Patience;
+pub use foreign_topic::ForeignTopic;
 pub use read_only::ReadOnlyKafka;
 pub use settings::KafkaSettings;

@@ -2,6 +2,7 @@
 
 mod balances;
 mod chart;
+mod executions;
 mod findings;
 mod html;
 mod payouts;

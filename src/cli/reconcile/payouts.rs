@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
-use crate::audit::payouts::{PayoutFinding, Payouts, PayoutsError, compare};
+use crate::audit::payouts::{AcknowledgementPlace, Acknowledgements, PayoutFinding, Payouts, PayoutsError, compare};
 use crate::audit::replay::EpochFilter;
 use crate::cli::csv_file::{CsvFile, CsvForm, SpreadsheetFlag};
 use crate::cli::flags::ReadFlags;
@@ -14,6 +14,7 @@ use crate::cli::input;
 use crate::cli::missing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
+use crate::cli::reconcile::executions::{Lines, topic, topic_name};
 use crate::cli::table::{TextTable, count, counted};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
@@ -24,19 +25,25 @@ const SHOWN: usize = 20;
 /// Compare the payout service's acknowledgements with the sealed distributions
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), one per line, with the id of the \
-distribution, the amount, and the time of the credit. The same event twice is a redelivery. Two events for one distribution \
+Acknowledgements are events `payout.executed.v1` (schemas/payout.executed.v1.schema.json), with the id of the distribution, the \
+amount, and the time of the credit. The payout service writes them to the topic `payout.executions`, on Kafka or as a folder of a \
+directory bus. Its committed records are read up to its end at the start. The same event twice is a redelivery. Two events for one distribution \
 are a double payment. Two different events with the same id and source are a conflict.
-Exit status: 1 if anything is wrong; 3 if the asset is not listed, or an epoch that was asked for is not sealed.
+Exit status: 1 if anything is wrong; 3 if the topic does not exist, the asset is not listed, or an epoch that was asked for is \
+not sealed.
 
-Example:
+Examples:
+  softstake reconcile payouts --bus kafka
   softstake reconcile payouts --bus dir:bus --acks payouts.jsonl")]
 pub(in crate::cli) struct ReconcilePayouts {
     #[command(flatten)]
     bus: ReadFlags,
-    /// The acknowledgements; - for standard input
-    #[arg(long, value_name = "FILE")]
-    acks: PathBuf,
+    /// The topic of the acknowledgements, on the same bus
+    #[arg(long, value_name = "TOPIC", default_value = "payout.executions", value_parser = topic_name)]
+    executions: String,
+    /// A file of acknowledgements, one per line, in place of the topic; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "executions")]
+    acks: Option<PathBuf>,
     /// Only this asset
     #[arg(long)]
     asset: Option<Asset>,
@@ -59,11 +66,17 @@ impl ReconcilePayouts {
             asset: self.asset,
             epoch: self.epoch,
         };
-        let file = input::open(&self.acks)?;
+        let loaded = self.bus.load()?;
         let asked = Asked::epoch(self.asset, self.epoch);
-        let (payouts, resolved) = self.bus.read(|bus| {
+        let file = self.acks.as_deref().map(input::open).transpose()?;
+        let (payouts, resolved) = self.bus.read_with(&loaded, |bus| {
+            // First the end of the acknowledgements: what they acknowledge is on the bus by then.
+            let acknowledgements: Box<dyn Acknowledgements> = match file {
+                Some(file) => Box::new(Lines(file)),
+                None => topic(loaded.bus()?, &loaded.config, &self.executions)?,
+            };
             let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
-            Ok((compare(bus, file, filter)?, resolved))
+            Ok((compare(bus, acknowledgements, filter)?, resolved))
         })?;
         if let Some(path) = &self.csv {
             csv(&payouts, path, self.spreadsheet.form())?;
@@ -129,7 +142,7 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
         return Ok(());
     }
     write_line!(out)?;
-    let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", ">line", ""]);
+    let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", ">at", ""]);
     for finding in payouts.findings.iter().take(SHOWN) {
         table.row(cells(finding));
     }
@@ -142,18 +155,22 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
 }
 
 fn cells(finding: &PayoutFinding) -> [String; 6] {
+    let at = |place: AcknowledgementPlace| match place {
+        AcknowledgementPlace::Line { line } => line.to_string(),
+        AcknowledgementPlace::Record { partition, offset } => format!("{partition}:{offset}"),
+    };
     [
         finding.kind.name().to_owned(),
         finding.distribution.clone(),
         finding.distributed.clone().unwrap_or_default(),
         finding.credited.clone().unwrap_or_default(),
-        finding.line.map_or_else(String::new, |line| line.to_string()),
+        finding.place.map(at).unwrap_or_default(),
         finding.note.clone(),
     ]
 }
 
 fn csv(payouts: &Payouts, path: &Path, form: CsvForm) -> Outcome {
-    let columns = ["kind", "distribution", "distributed", "credited", "line", "note"];
+    let columns = ["kind", "distribution", "distributed", "credited", "at", "note"];
     let mut file = CsvFile::create(path, form, &columns)?;
     for finding in &payouts.findings {
         file.row(cells(finding))?;

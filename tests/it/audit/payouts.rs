@@ -240,3 +240,60 @@ fn payouts_of_an_epoch_without_a_seal_are_reported() {
     let said = fail(&mut reconcile(&place, &place.bus().join("missing")), 2);
     assert!(said.contains("cannot open"), "{said}");
 }
+
+/// On a directory bus, the topic is a folder of files.
+#[test]
+fn the_topic_may_be_a_folder_of_the_bus() {
+    let place = settled();
+    let on_topic = |topic: &str| {
+        let mut command = softstake();
+        command.args(["reconcile", "payouts", "--executions", topic, "--bus"]);
+        command.arg(format!("dir:{}", place.bus().display()));
+        command
+    };
+    let said = fail(&mut on_topic("payout.executions"), 3);
+    assert!(said.contains("there is no topic payout.executions in "), "{said}");
+    let all = acks(&place);
+    let lines = |events: &[Value]| events.iter().map(|event| format!("{event}\n")).collect::<String>();
+    let folder = place.bus().join("payout.executions");
+    fs::create_dir(&folder).expect("a folder");
+    let (first, second) = all.split_at(all.len() / 2);
+    fs::write(folder.join("0.jsonl"), lines(first)).expect("a file");
+    // The last line is not written completely, and notes are no partition.
+    let torn = format!("\n{}{}", lines(second), all[0]);
+    fs::write(folder.join("1.jsonl"), torn).expect("a file");
+    fs::write(folder.join("notes.txt"), "nonsense\n").expect("a file");
+    let right = report(&mut on_topic("payout.executions"), 0);
+    assert_eq!(
+        (&right["sealed"], &right["redelivered"]),
+        (&json!(all.len()), &json!(0))
+    );
+    // The blank line has offset 0.
+    let bad = format!("\n{}nonsense\n", lines(second));
+    fs::write(folder.join("1.jsonl"), bad).expect("a file");
+    let found = report(&mut on_topic("payout.executions"), 1);
+    assert_eq!(found["counts"], json!({"malformed": 1}));
+    let finding = &found["findings"][0];
+    assert_eq!(
+        (&finding["partition"], &finding["offset"]),
+        (&json!(1), &json!(second.len() + 1))
+    );
+    // A run ignores the folder.
+    place.run(None);
+
+    // An archive does not have it.
+    let archive = tempfile::tempdir().expect("a folder");
+    let copy = archive.path().join("archive");
+    let mut command = softstake();
+    command
+        .arg("archive")
+        .arg("--bus")
+        .arg(format!("dir:{}", place.bus().display()));
+    succeed(command.arg("--out").arg(&copy));
+    let mut command = softstake();
+    command
+        .args(["reconcile", "payouts", "--bus"])
+        .arg(format!("dir:{}", copy.display()));
+    let said = fail(&mut command, 2);
+    assert!(said.contains("name a file of its events with --acks"), "{said}");
+}

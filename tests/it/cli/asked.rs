@@ -175,6 +175,16 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
     ),
     ("reconcile payouts --acks FILE/none.jsonl --bus BUS", 2, "none.jsonl"),
     (
+        "reconcile payouts --bus BUS",
+        3,
+        "there is no topic payout.executions in ",
+    ),
+    (
+        "reconcile payouts --bus BUS --executions other.executions",
+        3,
+        "there is no topic other.executions in ",
+    ),
+    (
         "reconcile balances --against FILE/misspelt.csv --bus BUS",
         1,
         "did you mean ATOM?",

@@ -180,6 +180,7 @@ impl World {
             ("reconcile payouts --acks acks.jsonl", 0),
             ("reconcile payouts --acks no-acks.jsonl", 1),
             ("reconcile payouts --acks no-file.jsonl", 2),
+            ("reconcile payouts", 3),
             ("reconcile balances --against ledger.csv", 1),
             ("what-if --programme listing.json", 0),
             ("what-if --programme wrong-listing.json", 2),

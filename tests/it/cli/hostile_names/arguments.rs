@@ -48,6 +48,8 @@ const LINES: &[&[&str]] = &[
         "/proc/X",
     ],
     &["reconcile", "payouts", "--bus", "BUS", "--acks", "X"],
+    &["reconcile", "payouts", "--bus", "BUS", "--executions", "X"],
+    &["reconcile", "payouts", "--bus", "dir:X"],
     &[
         "reconcile",
         "balances",

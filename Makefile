@@ -42,19 +42,21 @@ setup: ## install the system packages for the build, and build RocksDB
 	fi; \
 	[ -z "$(ROCKSDB)" ] || [ "$(ROCKSDB)" != "$${ROCKSDB_LIB_DIR:-}" ] || deploy/rocksdb.sh "$(ROCKSDB)"
 
-test-setup: setup ## also install Kafka and PostgreSQL for the tests
+test-setup: setup ## also install Kafka, PostgreSQL and Python packages for the tests
 	@packages=""; \
 	command -v javac >/dev/null || packages="$$packages default-jdk-headless"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
+	python3 -c "import ensurepip, venv" 2>/dev/null || packages="$$packages python3 python3-venv"; \
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
 	fi; \
-	tests/kafka/libs.sh "$(CACHE)/kafka" >/dev/null
+	tests/kafka/libs.sh "$(CACHE)/kafka" >/dev/null; \
+	tests/payout_python.sh "$(CACHE)/python" >/dev/null
 
 build: setup ## build the program, at $CARGO_TARGET_DIR/release/softstake
-	cargo build --release --locked
+	cargo build --release --locked --package softstake
 
 demo: build ## settle two days of real trades, and show the results
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
@@ -63,15 +65,15 @@ test: test-setup ## run all tests
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" cargo test --release --locked
 
 lint: setup $(DENY) ## check formatting, clippy warnings, and the licences, sources and advisories of all dependencies
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --release --locked --all-targets -- -D warnings
-	"$(DENY)" --locked check licenses bans sources
+	"$(DENY)" --locked --workspace check licenses bans sources
 	$(MAKE) --no-print-directory advisories
 
 # A machine that cannot fetch the database passes, but says so.
 advisories: $(DENY) ## check that no dependency has a known vulnerability, if their database can be fetched
 	@if "$(DENY)" --locked fetch db; then \
-	  "$(DENY)" --locked --offline check advisories; \
+	  "$(DENY)" --locked --offline --workspace check advisories; \
 	else \
 	  echo "SKIPPED: the advisories of the dependencies were not checked, because their database cannot be fetched" >&2; \
 	fi
@@ -80,7 +82,7 @@ $(DENY):
 	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked cargo-deny --version $(DENY_VERSION) --debug --root "$(TOOLS)"
 
 fmt: ## format the sources
-	cargo fmt
+	cargo fmt --all
 
 bench: setup ## run the benchmarks
 	cargo bench --locked
@@ -100,9 +102,9 @@ compose-test: ## test docker-compose.yml and kill each container, as root; SOFTS
 	command -v mvn >/dev/null || packages="$$packages maven"; \
 	[ -z "$$packages" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages; }
 	docker compose version >/dev/null 2>&1 || $(MAKE) "$(COMPOSE)"
-	[ -n "$${SOFTSTAKE_BIN:-}" ] || { $(MAKE) setup; cargo build --release --locked --bin softstake --example payout_consumer; }
+	[ -n "$${SOFTSTAKE_BIN:-}" ] || { $(MAKE) setup; cargo build --release --locked; }
 	SOFTSTAKE_BIN="$${SOFTSTAKE_BIN:-$(CARGO_TARGET_DIR)/release/softstake}" \
-	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/examples/payout_consumer}" tests/compose.sh
+	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/payout_consumer}" tests/compose.sh
 
 # Names of the packages have the version and the commit. The program is built by cargo unless SOFTSTAKE_BIN names one.
 DIST ?= $(CARGO_TARGET_DIR)/dist

@@ -21,7 +21,7 @@ began=$SECONDS
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 fail() {
   say "FAILED: $*"
-  for service in kafka topics generator softstake-1 softstake-2 postgres payout; do
+  for service in kafka topics payout-topic generator softstake-1 softstake-2 postgres payout; do
     echo "--- the end of what $service said"
     compose logs --no-log-prefix --tail 15 "$service" 2>&1 | cut -c1-400 || true
   done
@@ -150,7 +150,7 @@ days=$DAYS
 export DAYS
 say 'docker compose up, from an empty disk'
 compose up --detach --quiet-pull 2>"$work/up.log" || { cat "$work/up.log"; fail 'it does not come up'; }
-for service in topics generator; do wait_for "the end of $service" is_done "$service"; done
+for service in topics payout-topic generator; do wait_for "the end of $service" is_done "$service"; done
 say 'topics are created, events are published'
 settled "$days"
 say "paid: $(totals)"
@@ -165,7 +165,7 @@ for service in kafka softstake-1 softstake-2 postgres payout; do
   same "after the return of $service"
   say "$service was killed while idle and is back; the payouts are the same"
 done
-for service in topics generator; do
+for service in topics payout-topic generator; do
   docker start "$(container "$service")" >/dev/null
   wait_for "the end of $service" is_done "$service"
   same "after a second run of $service"
@@ -257,6 +257,14 @@ SQL
 }
 judge 'the database and the topics differ'
 say "$(wc -l <"$work/distributions") distributions on the topic, $(wc -l <"$work/epochs") seals: all paid, each once, nothing else"
+
+# Every execution is on its topic, once.
+all_executed() { [ "$(sql --command 'SELECT count(*) FROM outbox')" = 0 ]; }
+wait_for 'the executions of all payouts' all_executed
+executed() { compose exec -T softstake-1 softstake reconcile payouts 2>&1; }
+executions=$(executed) || fail "the executions differ from the payouts: $executions"
+[[ $executions = 'RIGHT: all '* && $executions = *$'\n0 acknowledgements were repeated'* ]] || fail "the executions differ from the payouts: $executions"
+say "${executions%%$'\n'*}"
 
 # The same days on a directory bus, by one process without kills.
 docker run --rm --volume "$project-reference:/var/lib/softstake" --entrypoint /bin/sh "softstake:$project" -euc "

@@ -7,6 +7,7 @@ pub mod dice;
 pub mod events;
 pub mod files;
 pub mod in_memory;
+pub mod installed;
 pub mod kafka;
 pub mod place;
 pub mod postgres;

@@ -141,7 +141,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         form: "script",
-        file: "kafka/broker.rs",
+        file: "common/installed.rs",
         reason: "a shell script",
     },
     Allowed {

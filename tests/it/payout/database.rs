@@ -1,35 +1,119 @@
 //! The consumer's database, and queries on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use num_bigint::BigInt;
+use serde_json::Value;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
-use crate::common::kafka::wait_for;
+use super::consumer::Program;
+use crate::common::kafka::records::Read;
+use crate::common::kafka::{Cluster, PATIENCE, wait_for};
 use crate::common::postgres::{Postgres, block_on};
-use crate::common::records::scaled;
+use crate::common::records::{scaled, text};
+use crate::common::schemas::check_record;
 
-/// A database for the consumer.
+/// A database for the consumer, with a topic for its executions that no other database has.
 pub struct Database {
     pub url: String,
+    /// The number of this database among all of this test process.
+    number: u32,
+    /// What works on it.
+    pub program: Program,
     folder: TempDir,
 }
 
 impl Database {
     pub fn sqlite() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        // In memory if possible: a killed process loses no written page there, either.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        };
+        let folder = folder.expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("payout.db").display());
-        Self { url, folder }
+        Self::new(url, folder)
     }
 
     pub fn postgres(server: &Postgres, name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        Self::new(server.create(name), folder)
+    }
+
+    fn new(url: String, folder: TempDir) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Self {
-            url: server.create(name),
+            url,
+            number,
+            program: Program::Rust,
             folder,
         }
+    }
+
+    /// The same, for another program.
+    pub fn of(self, program: Program) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The name of the payout service on Kafka.
+    pub fn name(&self) -> String {
+        format!("payout-{}", self.number)
+    }
+
+    /// The topic of the executions.
+    pub fn executions(&self) -> String {
+        format!("payout.executions-{}", self.number)
+    }
+
+    /// The same, with its topic for executions.
+    pub fn with_topic(self, cluster: &Cluster) -> Self {
+        self.create_topic(cluster);
+        self
+    }
+
+    pub fn create_topic(&self, cluster: &Cluster) {
+        cluster.create_topic(&self.executions(), 2, &[]);
+    }
+
+    /// Makes this database use the name and the topic of another one, which is a mistake.
+    pub fn take_name_of(&mut self, other: &Self) {
+        self.number = other.number;
+    }
+
+    /// Locks the state of the outbox while its consumer is in a transaction of Kafka, so that the consumer cannot record its end. Then calls `kill`.
+    pub fn lock_while_publishing(&self, kill: impl FnOnce()) {
+        sqlx::any::install_default_drivers();
+        let deadline = Instant::now() + PATIENCE;
+        block_on(async {
+            while Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let Ok(mut connection) = AnyConnection::connect(&self.url).await else {
+                    continue;
+                };
+                let mut lock = connection.begin().await.expect("a transaction");
+                let sql = "UPDATE publisher SET added = added WHERE attempted > published";
+                let locked = sqlx::query(sql).execute(&mut *lock).await;
+                if locked.is_ok_and(|locked| locked.rows_affected() == 1) {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    kill();
+                    return;
+                }
+            }
+            panic!("it was never in a transaction of Kafka");
+        });
+    }
+
+    /// What all consumers of this database have said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).expect("the log")
     }
 
     /// The file for the consumer's log.
@@ -94,10 +178,45 @@ impl Database {
         assert_eq!(self.rows(forgotten), Vec::<String>::new(), "paid, but not credited");
         balances
     }
+
+    /// Checks that each credit has one execution on the topic, and that nothing else is there. Returns their number.
+    ///
+    /// The amounts must be those of the credits, and the ids those of the distributions.
+    pub fn check_executions(&self, cluster: &Cluster) -> usize {
+        let read = cluster.read_committed(&self.executions());
+        let mut executed: Vec<String> = read.iter().map(execution).collect();
+        executed.sort();
+        let mut credited = self.rows("SELECT distribution, CAST(amount AS TEXT) FROM credits");
+        credited.sort();
+        assert_eq!(executed.len(), credited.len(), "executions on the topic, and credits");
+        assert!(
+            executed == credited,
+            "an execution is there twice, or differs from its credit"
+        );
+        assert_eq!(self.rows("SELECT distribution FROM outbox"), Vec::<String>::new());
+        executed.len()
+    }
 }
 
 /// A row of asset, account and amount.
 fn keyed(row: &str) -> (String, BigInt) {
     let (key, amount) = row.rsplit_once(' ').expect("an amount");
     (key.to_owned(), scaled(amount))
+}
+
+/// Distribution and amount of an execution, which must be an event by its schema.
+fn execution(record: &Read) -> String {
+    let event: Value = serde_json::from_str(record.text()).expect("JSON");
+    check_record(&event).expect("an event by its schema");
+    let data = &event["data"];
+    let distribution = text(&data["distribution"]);
+    assert_eq!((text(&event["id"]), text(&event["source"])), (distribution, "/payouts"));
+    assert_eq!(event["time"], data["credited_at"]);
+    assert_eq!(record.key.as_deref(), Some(distribution.as_bytes()));
+    let kind = (
+        "content-type".to_owned(),
+        Some(b"application/cloudevents+json".to_vec()),
+    );
+    assert_eq!(record.headers, [kind]);
+    format!("{distribution} {}", text(&data["amount"]))
 }

@@ -1,72 +1,18 @@
 //! Faults: kills of the consumer, outages of what it depends on, and records that are missing or late.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 
-use super::consumer::{Consumer, FLAGS};
+use super::consumer::Consumer;
 use super::database::Database;
 use super::epoch::{Epoch, due};
 use super::{DISTRIBUTIONS, EPOCHS, create_topics};
+use crate::common::Dice;
 use crate::common::kafka::{Cluster, wait_for};
 use crate::common::postgres::{Postgres, block_on};
 use crate::common::records::scaled;
-use crate::common::{Dice, setting};
-
-#[test]
-fn a_consumer_killed_at_random_instants_pays_exactly_once() {
-    let rounds = setting("TEST_PAYOUT_KILLS", 20);
-    let cluster = Cluster::single();
-    create_topics(&cluster);
-    let postgres = Postgres::start();
-    let mut dice = Dice::new(1);
-    let mut epochs: Vec<Epoch> = Vec::new();
-    for epoch in 0..3 {
-        for asset in ["ATOM", "DOT"] {
-            epochs.push(Epoch::random(asset, epoch, 600, &mut dice));
-            epochs.last().expect("just added").publish(&cluster);
-        }
-    }
-    let due = due(&epochs);
-    for kind in ["sqlite", "postgres"] {
-        let mut databases = 0;
-        let mut database = || {
-            databases += 1;
-            match kind {
-                "sqlite" => Database::sqlite(),
-                _ => Database::postgres(&postgres, &format!("kills_{databases}")),
-            }
-        };
-        let whole = database();
-        let began = Instant::now();
-        Consumer::run(&cluster, &whole);
-        let whole = began.elapsed();
-        let (mut kills, mut lives, mut amid) = (0, 0, 0);
-        while kills < rounds {
-            let database = database();
-            lives += 1;
-            // It is killed and started again on the same database until it ends before the next kill.
-            loop {
-                let mut consumer = Consumer::start(&cluster, &database, &FLAGS);
-                std::thread::sleep(whole.mul_f64(dice.throw(1000) as f64 / 1000.0));
-                if !consumer.running() || kills == rounds {
-                    break;
-                }
-                drop(consumer);
-                kills += 1;
-                database.balances();
-                amid += usize::from(!database.rows("SELECT 1 FROM seals WHERE status <> 'paid'").is_empty());
-            }
-            Consumer::run(&cluster, &database);
-            assert!(database.balances() == due, "something was lost or paid twice");
-            assert_eq!(database.rows("SELECT DISTINCT status FROM seals"), ["paid"]);
-            assert_eq!(database.rows("SELECT count(*) FROM credits"), ["3600"]);
-            assert_eq!(database.rows("SELECT what FROM conflicts"), Vec::<String>::new());
-        }
-        println!("{kind}: {kills} kills in {lives} lives, {amid} of them amid payments; a whole run takes {whole:?}");
-    }
-}
 
 /// Publishes an epoch and waits until it is paid.
 fn pay(cluster: &Cluster, database: &Database, epoch: Epoch) -> Epoch {
@@ -151,6 +97,12 @@ fn outages_and_missing_records_only_delay_payments() {
     let mut dice = Dice::new(2);
     let mut random = |epoch| Epoch::random("ATOM", epoch, 100, &mut dice);
     let mut epochs = vec![pay(&cluster, &database, random(0))];
+    // Payments do not wait for the topic of their executions.
+    wait_for("the missing topic to be told", || {
+        let missing = format!("the topic {} does not exist", database.executions());
+        consumer.said().contains(&missing).then_some(())
+    });
+    database.create_topic(&cluster);
 
     let second = Consumer::fail(&cluster, &database);
     assert!(second.contains("another instance runs on this database"), "{second}");
@@ -181,4 +133,8 @@ fn outages_and_missing_records_only_delay_payments() {
         consumer.said()
     );
     assert!(database.balances() == due(&epochs), "something was lost or paid twice");
+    wait_for("the executions to be published", || {
+        database.rows("SELECT 1 FROM outbox").is_empty().then_some(())
+    });
+    assert_eq!(database.check_executions(&cluster), 650);
 }

@@ -4,8 +4,11 @@ mod consumer;
 mod database;
 mod epoch;
 mod faults;
+mod folder;
+mod kills;
 mod payments;
-mod units;
+mod refusals;
+mod settled;
 
 use crate::common::kafka::Cluster;
 

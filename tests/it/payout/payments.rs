@@ -3,15 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use softstake::generate::Synthetic;
-
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Program};
 use super::database::Database;
 use super::epoch::{Epoch, due, plain};
 use super::{DISTRIBUTIONS, EPOCHS, create_topics};
 use crate::common::kafka::Cluster;
 use crate::common::postgres::Postgres;
-use crate::common::{Dice, Place, fixture, setting};
+use crate::common::{Dice, fixture, setting};
 
 #[test]
 fn the_worked_example_is_paid_once() {
@@ -26,7 +24,11 @@ fn the_worked_example_is_paid_once() {
     };
     let (distributions, seals) = (lines("distributions.jsonl"), lines("epochs.jsonl"));
     let postgres = Postgres::start();
-    let databases = [Database::sqlite(), Database::postgres(&postgres, "example")];
+    let databases = [Database::sqlite(), Database::postgres(&postgres, "example")]
+        .into_iter()
+        .chain([Program::Python, Program::Java].map(|program| Database::sqlite().of(program)))
+        .map(|database| database.with_topic(&cluster))
+        .collect::<Vec<_>>();
 
     // Distributions count if they are published before the seal, in any partition. Nothing is paid before the seal.
     let transaction = cluster.begin("payout", DISTRIBUTIONS, 2, &distributions[5..]);
@@ -57,6 +59,7 @@ fn the_worked_example_is_paid_once() {
                 "ATOM dave 0.2401",
             ];
             assert_eq!(balances, sums);
+            assert_eq!(database.check_executions(&cluster), 7);
         }
     }
 
@@ -65,42 +68,14 @@ fn the_worked_example_is_paid_once() {
     cluster.create_topic(DISTRIBUTIONS, 3, &[]);
     for database in &databases {
         let said = Consumer::fail(&cluster, database);
-        assert!(
-            said.contains("softstake.distributions, partition 0 has no offset 9, but 0 to 0;"),
-            "{said}"
-        );
+        assert!(said.contains("the next record is gone: "), "{said}");
+        if database.program == Program::Rust {
+            assert!(
+                said.contains("softstake.distributions, partition 0 has no offset 9, but 0 to 0;"),
+                "{said}"
+            );
+        }
     }
-}
-
-#[test]
-fn everything_that_softstake_publishes_is_paid() {
-    let place = Place::new();
-    let spec = Synthetic {
-        events: 30_000,
-        accounts: 1_500,
-        seed: 5,
-        late: 0.03,
-        ..Synthetic::default()
-    };
-    place.bring_all(&spec);
-    place.run(Some(4));
-    let cluster = Cluster::single();
-    create_topics(&cluster);
-    let [distributions, seals] = [DISTRIBUTIONS, EPOCHS]
-        .map(|topic| -> Vec<String> { place.records(topic).iter().map(ToString::to_string).collect() });
-    for (partition, part) in (0..).zip(distributions.chunks(distributions.len().div_ceil(3))) {
-        cluster.produce(DISTRIBUTIONS, partition, part);
-    }
-    cluster.produce(EPOCHS, 0, &seals);
-    let database = Database::sqlite();
-    Consumer::run(&cluster, &database);
-    assert_eq!(database.rows("SELECT DISTINCT status FROM seals"), ["paid"]);
-    assert_eq!(database.rows("SELECT count(*) FROM seals"), [seals.len().to_string()]);
-    assert_eq!(
-        database.rows("SELECT count(*) FROM credits"),
-        [distributions.len().to_string()]
-    );
-    assert!(!database.balances().is_empty());
 }
 
 #[test]
@@ -113,6 +88,7 @@ fn memory_does_not_grow_with_the_size_of_an_epoch() {
     epoch.publish(&cluster);
     let postgres = Postgres::start();
     for database in [Database::sqlite(), Database::postgres(&postgres, "large")] {
+        let database = database.with_topic(&cluster);
         let began = Instant::now();
         let mut consumer = Consumer::start(&cluster, &database, &["--until-idle"]);
         let mut peak_kib = 0;

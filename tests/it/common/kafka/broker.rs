@@ -13,8 +13,10 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::{BLINK, PATIENCE};
+use crate::common::installed::{installed, variable};
 
 /// Runs the given program, and kills it when its standard input ends: the end of the test process guarantees
 /// that.
@@ -218,6 +220,29 @@ fn java(main: &str) -> Command {
     command
 }
 
+/// The command for a program in one source file, which is compiled by the first call for it.
+pub fn java_program(source: &Path, main: &str) -> Command {
+    static CLASSES: OnceLock<TempDir> = OnceLock::new();
+    let classes = CLASSES.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut javac = Command::new("javac");
+        javac.args(["-cp", &classpath(), "-d"]).arg(folder.path()).arg(source);
+        let output = javac.output().expect("javac starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{} does not compile:\n{said}",
+            source.display()
+        );
+        folder
+    });
+    let mut command = Command::new("java");
+    command.args(["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    let path = format!("{}:{}", classpath(), classes.path().display());
+    command.arg("-cp").arg(path).arg(main);
+    command
+}
+
 /// The same command, but its process ends with the test process, or when its standard input is closed.
 fn tied(command: &Command, own_argument: impl AsRef<OsStr>) -> Command {
     let mut shell = Command::new("sh");
@@ -274,29 +299,6 @@ fn classpath() -> String {
 fn libs() -> &'static Path {
     static LIBS: OnceLock<PathBuf> = OnceLock::new();
     LIBS.get_or_init(|| {
-        let setting = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        if let Some(libs) = setting("SOFTSTAKE_TEST_KAFKA_LIBS") {
-            return libs;
-        }
-        let cache = setting("XDG_CACHE_HOME")
-            .or_else(|| setting("HOME").map(|home| home.join(".cache")))
-            .expect("HOME is set");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/libs.sh");
-        let output = Command::new(&script)
-            .arg(cache.join("softstake/kafka"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|e| panic!("{}: {e}", script.display()));
-        assert!(
-            output.status.success(),
-            "these tests need a real Kafka: run `make test-setup`. {} said:\n{}",
-            script.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim_end())
+        variable("SOFTSTAKE_TEST_KAFKA_LIBS").unwrap_or_else(|| installed("tests/kafka/libs.sh", "kafka"))
     })
 }

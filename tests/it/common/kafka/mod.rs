@@ -13,6 +13,7 @@ mod slots;
 pub mod tls;
 mod wire;
 
+pub use broker::java_program;
 pub use deployment::{Deployment, Instance};
 
 use std::io;

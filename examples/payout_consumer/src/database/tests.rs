@@ -219,7 +219,7 @@ fn goes_on_in_the_middle() {
             let mut step = database.begin().await.unwrap();
             let limit = if commit { 9 } else { 30 };
             let page = step.page(&seal, &Leaf::BEFORE_ALL, limit).await.unwrap();
-            let credited = step.credit("ATOM", &page).await.unwrap();
+            let credited = step.credit("ATOM", &page, "2026-11-09T00:00:00.000Z").await.unwrap();
             assert_eq!(credited.len(), if commit { 9 } else { 21 });
             step.raise_balances("ATOM", credited).await.unwrap();
             if commit {

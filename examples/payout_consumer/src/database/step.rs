@@ -69,6 +69,7 @@ impl Conflict {
 macro_rules! values {
     ($($value:expr),*) => { [$(Value::from($value)),*] };
 }
+pub(super) use values;
 
 /// A transaction. Dropping it rolls it back.
 pub struct Step<'a> {
@@ -253,13 +254,22 @@ impl<'a> Step<'a> {
     }
 
     /// Credits the distributions that are not credited yet. Returns the new credits by account.
-    pub async fn credit(&mut self, asset: &str, leaves: &[Leaf]) -> Result<BTreeMap<String, Amount>, Failure> {
+    pub async fn credit(
+        &mut self,
+        asset: &str,
+        leaves: &[Leaf],
+        now: &str,
+    ) -> Result<BTreeMap<String, Amount>, Failure> {
         let sql = format!(
-            "INSERT INTO credits (distribution, asset, account, amount) VALUES {}
+            "INSERT INTO credits (distribution, asset, account, amount, credited_at) VALUES {}
              ON CONFLICT DO NOTHING RETURNING account, CAST(amount AS TEXT)",
-            rows("($, $, $, CAST($ AS {decimal}))", leaves.len(), 1)
+            rows(
+                "($, $, $, CAST($ AS {decimal}), CAST($ AS {timestamp}))",
+                leaves.len(),
+                1
+            )
         );
-        let row = |leaf: &Leaf| values![&leaf.id, asset, &leaf.account, &leaf.amount];
+        let row = |leaf: &Leaf| values![&leaf.id, asset, &leaf.account, &leaf.amount, now];
         self.amounts(&sql, leaves.iter().flat_map(row)).await
     }
 
@@ -289,13 +299,13 @@ impl<'a> Step<'a> {
     }
 
     /// Runs a statement. Returns how many rows it changed.
-    async fn execute(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, Failure> {
+    pub(super) async fn execute(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, Failure> {
         let query = query(self.dialect.sql(sql), values);
         Ok(query.execute(&mut *self.transaction).await?.rows_affected())
     }
 
     /// The rows of a query.
-    async fn fetch<T: for<'r> FromRow<'r, AnyRow>>(
+    pub(super) async fn fetch<T: for<'r> FromRow<'r, AnyRow>>(
         &mut self,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
@@ -350,7 +360,8 @@ impl TryFrom<SealRow> for Seal {
 }
 
 /// The value of a placeholder.
-enum Value {
+#[derive(Clone)]
+pub(super) enum Value {
     Integer(i64),
     Text(String),
 }
@@ -411,7 +422,7 @@ fn parse(amount: &str) -> Result<Amount, Failure> {
         .map_err(|error| wrong(&format!("the amount {amount:?} {error}")))
 }
 
-fn only_one(rows: u64) -> Result<(), Failure> {
+pub(super) fn only_one(rows: u64) -> Result<(), Failure> {
     if rows == 1 {
         Ok(())
     } else {
@@ -419,6 +430,6 @@ fn only_one(rows: u64) -> Result<(), Failure> {
     }
 }
 
-fn wrong(what: &str) -> Failure {
+pub(super) fn wrong(what: &str) -> Failure {
     Failure::Stop(format!("the database: {what}"))
 }

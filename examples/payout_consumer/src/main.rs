@@ -16,15 +16,21 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use client::Access;
 use database::Database;
 use failure::Failure;
+use flags::Flags;
+use publisher::Publisher;
 use reader::{Offsets, Reader};
 use record::Seal;
 
 mod amount;
+mod client;
 mod database;
 mod failure;
+mod flags;
 mod merkle;
+mod publisher;
 mod reader;
 mod record;
 
@@ -36,48 +42,6 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// The longest wait between two attempts to reach the database.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Pays Softstake's distributions into a database, each exactly once.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Flags {
-    /// Kafka's bootstrap servers
-    #[arg(long, env = "PAYOUT_BROKERS", value_name = "HOST:PORT,...")]
-    brokers: String,
-
-    /// The database: sqlite:PATH or postgres://USER@HOST/NAME
-    #[arg(long, env = "PAYOUT_DATABASE", hide_env_values = true, value_name = "URL")]
-    database: String,
-
-    /// A property of librdkafka, such as security.protocol=SASL_SSL; in the variable one per line
-    #[arg(
-        short = 'X',
-        env = "PAYOUT_PROPERTIES",
-        hide_env_values = true,
-        value_name = "KEY=VALUE"
-    )]
-    #[arg(value_parser = property, value_delimiter = '\n')]
-    properties: Vec<(String, String)>,
-
-    /// How many records to keep, and how many distributions to credit, in one transaction
-    #[arg(long, env = "PAYOUT_BATCH", default_value_t = 1000, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=5000))]
-    batch: u16,
-
-    /// Exit once every record is read and every payable distribution is paid
-    #[arg(long, env = "PAYOUT_UNTIL_IDLE")]
-    until_idle: bool,
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
-    // They load native code or run a shell command, and nothing here needs them.
-    let dangerous = ["plugin.", "ssl.engine.", "ssl.providers", "sasl.kerberos."];
-    if dangerous.iter().any(|start| key.starts_with(start)) {
-        return Err(format!("{key} cannot be set: the client would load or run other code"));
-    }
-    Ok((key.to_owned(), value.to_owned()))
-}
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -127,11 +91,12 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     let runtime = runtime.map_err(|error| Failure::Stop(format!("no runtime: {error}")))?;
     let mut pause = Duration::from_secs(1);
     let mut connected_before = false;
+    let (url, properties) = (flags.database()?, flags.properties()?);
     loop {
         let ended = runtime.block_on(async {
-            let database = Database::open(&flags.database, flags.batch.into()).await?;
+            let database = Database::open(&url, flags.batch.into()).await?;
             (connected_before, pause) = (true, Duration::from_secs(1));
-            work(flags, database).await
+            work(flags, &properties, database).await
         });
         let again = match &ended {
             Err(Failure::Outage(_)) => true,
@@ -150,15 +115,22 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     }
 }
 
-/// Pays, judges and reads in turn.
-async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
-    let mut reader = Reader::start(&flags.brokers, &flags.properties, database.offsets().clone())?;
+/// Pays, publishes, judges and reads in turn.
+async fn work(flags: &Flags, properties: &[(String, String)], mut database: Database) -> Result<(), Failure> {
+    let access = Access {
+        brokers: &flags.brokers,
+        properties,
+        name: &flags.name,
+    };
+    let mut reader = Reader::start(&access, database.offsets().clone())?;
+    let mut publisher = Publisher::new(access, &flags.executions, flags.batch.into());
     let mut target: Option<ReadTarget> = None;
     database.remind().await?;
     loop {
         for seal in database.paying().await? {
             database.pay(&seal).await?;
         }
+        let all_published = publisher.publish(&mut database).await?;
         let mut all_judged = false;
         match target.take() {
             Some(reached) if reader.behind(&reached.ends).is_none() => {
@@ -180,10 +152,10 @@ async fn work(flags: &Flags, mut database: Database) -> Result<(), Failure> {
             }
         }
         let records = reader.poll(flags.batch.into(), PATIENCE)?;
-        let idle = records.is_empty() && all_judged;
+        let idle = records.is_empty() && all_judged && all_published;
         database.take(records, reader.positions()).await?;
         if flags.until_idle && idle && reader.ends()?.is_some_and(|ends| reader.behind(&ends).is_none()) {
-            info!("every record is read, and every payable distribution is paid");
+            info!("every record is read, every payable distribution is paid, and every execution is published");
             return database.remind().await;
         }
     }

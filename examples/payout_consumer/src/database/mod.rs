@@ -16,7 +16,10 @@ use lock::Lock;
 use schema::{Dialect, SCHEMA};
 use step::{Conflict, Leaf, Status, Step};
 
+pub use outbox::{Execution, Outbox};
+
 mod lock;
+mod outbox;
 mod schema;
 mod step;
 #[cfg(test)]
@@ -220,6 +223,7 @@ impl Database {
         let (mut count, mut after) = (0, Leaf::BEFORE_ALL);
         loop {
             let mut step = self.begin().await?;
+            let now = step.now().await?;
             let page = step.page(seal, &after, batch).await?;
             count += page.len() as i64;
             let Some(last) = page.last().cloned() else {
@@ -242,7 +246,8 @@ impl Database {
                 return Ok(());
             };
             for leaves in page.chunks(ROWS) {
-                let credited = step.credit(&seal.asset, leaves).await?;
+                let credited = step.credit(&seal.asset, leaves, &now).await?;
+                step.add_executions(seal, &credited, &now).await?;
                 step.raise_balances(&seal.asset, credited).await?;
             }
             step.commit().await?;

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
+use super::client::{Access, Log, cannot_start};
 use super::failure::Failure;
 use super::record::{Place, Record, TOPICS};
 
@@ -37,34 +36,20 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that continues at `positions`. `properties` are those of librdkafka.
+    /// A reader that continues at `positions`.
     ///
     /// # Errors
     /// If a property is unknown or has a wrong value.
-    pub fn start(brokers: &str, properties: &[(String, String)], positions: Offsets) -> Result<Reader, Failure> {
-        let mut config = ClientConfig::new();
-        // The client requires the name of a group. It is never joined.
-        config.set("group.id", "softstake-payout");
-        config.set("check.crcs", "true");
-        for (key, value) in properties {
-            config.set(key, value);
-        }
-        config.set("bootstrap.servers", brokers);
-        // `properties` must not change these: exactly-once depends on them.
-        config.set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false");
-        config.set("auto.offset.reset", "error");
-        config.set_log_level(RDKafkaLogLevel::Warning);
-        let client = |isolation: &str| -> KafkaResult<BaseConsumer<Log>> {
-            config
-                .clone()
-                .set("isolation.level", isolation)
+    pub fn start(access: &Access<'_>, positions: Offsets) -> Result<Reader, Failure> {
+        let client = |isolation| {
+            access
+                .consumer(isolation)
                 .create_with_context(Log)
+                .map_err(cannot_start)
         };
-        let cannot = |error| Failure::Stop(format!("the Kafka client cannot start: {error}"));
         let mut reader = Reader {
-            consumer: client("read_committed").map_err(cannot)?,
-            ends: client("read_uncommitted").map_err(cannot)?,
+            consumer: client("read_committed")?,
+            ends: client("read_uncommitted")?,
             positions: Offsets::new(),
             refreshed: None,
         };
@@ -278,22 +263,3 @@ impl Reader {
 fn refused(error: KafkaError) -> Failure {
     Failure::Stop(format!("Kafka: {error}"))
 }
-
-/// Writes the client's messages to the log.
-struct Log;
-
-impl ClientContext for Log {
-    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => error!("Kafka: {message}"),
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => warn!("Kafka: {message}"),
-            _ => debug!("Kafka: {message}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        warn!("Kafka: {error}: {reason}");
-    }
-}
-
-impl ConsumerContext for Log {}

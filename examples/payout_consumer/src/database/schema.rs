@@ -32,8 +32,16 @@ CREATE TABLE IF NOT EXISTS conflicts (
 CREATE TABLE IF NOT EXISTS credits (
     distribution TEXT {bytewise} PRIMARY KEY REFERENCES distributions (id), asset TEXT NOT NULL,
     account TEXT {bytewise} NOT NULL, amount {decimal} NOT NULL,
-    credited_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP
+    credited_at {timestamp} NOT NULL
 );
+-- The executions of credits that are not known to be on their topic yet. A row is added in the transaction of its credit.
+CREATE TABLE IF NOT EXISTS outbox (number BIGINT PRIMARY KEY, distribution TEXT NOT NULL, event TEXT NOT NULL);
+-- One row. The last execution that was added to the outbox, that may be on the topic, and that is known to be there.
+CREATE TABLE IF NOT EXISTS publisher (
+    one_row BIGINT PRIMARY KEY CHECK (one_row = 1), database_id TEXT NOT NULL,
+    added BIGINT NOT NULL, attempted BIGINT NOT NULL, published BIGINT NOT NULL
+);
+INSERT INTO publisher VALUES (1, {random}, 0, 0, 0) ON CONFLICT DO NOTHING;
 -- The sum of an account's credits. It changes in the transaction that adds the credit.
 CREATE TABLE IF NOT EXISTS balances (
     asset TEXT NOT NULL, account TEXT {bytewise} NOT NULL, balance {decimal} NOT NULL,
@@ -76,12 +84,29 @@ impl Dialect {
 
     /// Translates `sql` for this database.
     pub fn sql(self, sql: &str) -> String {
-        let (bytewise, decimal, sum) = match self {
-            Dialect::Postgres => ("COLLATE \"C\"", "NUMERIC", "balances.balance + excluded.balance"),
-            Dialect::Sqlite => ("COLLATE BINARY", "TEXT", "excluded.balance"),
+        let words = match self {
+            Dialect::Postgres => [
+                ("{bytewise}", "COLLATE \"C\""),
+                ("{decimal}", "NUMERIC"),
+                ("{timestamp}", "TIMESTAMP WITH TIME ZONE"),
+                ("{sum}", "balances.balance + excluded.balance"),
+                (
+                    "{now}",
+                    "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+                ),
+                ("{random}", "replace(CAST(gen_random_uuid() AS TEXT), '-', '')"),
+            ],
+            Dialect::Sqlite => [
+                ("{bytewise}", "COLLATE BINARY"),
+                ("{decimal}", "TEXT"),
+                ("{timestamp}", "TEXT"),
+                ("{sum}", "excluded.balance"),
+                ("{now}", "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"),
+                ("{random}", "lower(hex(randomblob(16)))"),
+            ],
         };
-        sql.replace("{bytewise}", bytewise)
-            .replace("{decimal}", decimal)
-            .replace("{sum}", sum)
+        words
+            .iter()
+            .fold(sql.to_owned(), |sql, (word, meant)| sql.replace(word, meant))
     }
 }

@@ -217,6 +217,7 @@ public class PayoutConsumer {
 
   static class Database {
     final Connection connection;
+    boolean open; // a transaction
     final int batch;
     Map<TopicPartition, Long> offsets = new HashMap<>();
     static FileChannel lock; // held until the process ends
@@ -231,29 +232,47 @@ public class PayoutConsumer {
       }
       this.batch = batch;
       connection = DriverManager.getConnection("jdbc:" + url);
-      execute("PRAGMA journal_mode = WAL");
-      execute("PRAGMA synchronous = FULL");
-      connection.setAutoCommit(false);
+      run("PRAGMA busy_timeout = 30000");
+      run("PRAGMA journal_mode = WAL");
+      run("PRAGMA synchronous = FULL");
       for (String statement : SCHEMA) {
         execute(statement);
       }
-      connection.commit();
+      commit();
       for (List<Object> row : rows("SELECT * FROM offsets")) {
         offsets.put(new TopicPartition((String) row.get(0), (int) whole(row.get(1))), whole(row.get(2)));
       }
-      connection.commit();
+      commit();
     }
 
     static long whole(Object number) {
       return ((Number) number).longValue();
     }
 
+    private void run(String sql) throws SQLException {
+      try (Statement statement = connection.createStatement()) {
+        statement.execute(sql);
+      }
+    }
+
+    /** The first statement begins a transaction, as a writer: one that began as a reader could not wait for another writer. */
     private PreparedStatement prepare(String sql, Object... values) throws SQLException {
+      if (!open) {
+        run("BEGIN IMMEDIATE");
+        open = true;
+      }
       PreparedStatement statement = connection.prepareStatement(sql);
       for (int at = 0; at < values.length; at++) {
         statement.setObject(at + 1, values[at]);
       }
       return statement;
+    }
+
+    void commit() throws SQLException {
+      if (open) {
+        run("COMMIT");
+        open = false;
+      }
     }
 
     int execute(String sql, Object... values) throws SQLException {
@@ -310,7 +329,7 @@ public class PayoutConsumer {
           conflicts.add(asset + " epoch " + epoch + ": " + what + " (" + at + ")");
         }
       }
-      connection.commit();
+      commit();
       offsets = new HashMap<>(positions);
       conflicts.forEach(PayoutConsumer::log);
     }
@@ -379,7 +398,7 @@ public class PayoutConsumer {
       String reason = String.join("; ", reasons);
       execute("UPDATE seals SET status = ?, reason = ? WHERE asset = ? AND epoch = ? AND status = 'waiting'",
           reasons.isEmpty() ? "paying" : "held", reason, seal.asset, seal.epoch);
-      connection.commit();
+      commit();
       if (!reasons.isEmpty()) {
         log(seal.asset + " epoch " + seal.epoch + " is held and nothing of it is paid: " + reason);
       }
@@ -413,7 +432,7 @@ public class PayoutConsumer {
             execute("INSERT INTO outbox SELECT added, ?, ? FROM publisher", leaf.id, event.toString());
           }
         }
-        connection.commit();
+        commit();
         count += page.size();
         last = page.get(page.size() - 1);
       }
@@ -421,7 +440,7 @@ public class PayoutConsumer {
         throw new Stop("the database: somebody changed the distributions of " + seal.asset + " by hand");
       }
       execute("UPDATE seals SET status = 'paid' WHERE asset = ? AND epoch = ? AND status = 'paying'", seal.asset, seal.epoch);
-      connection.commit();
+      commit();
       log(seal.asset + " epoch " + seal.epoch + " is paid: " + count + " distributions of " + seal.distributed + ", root " + seal.root);
     }
 
@@ -432,7 +451,7 @@ public class PayoutConsumer {
       long attempted = next.isEmpty() ? published : next.get(next.size() - 1).number;
       execute("UPDATE publisher SET attempted = ?, published = ?", attempted, published);
       execute("DELETE FROM outbox WHERE number <= ?", published);
-      connection.commit();
+      commit();
       return next;
     }
   }
@@ -590,7 +609,7 @@ public class PayoutConsumer {
         found = consumer.committed(Set.of(home), ANSWER).get(home);
       }
       List<Object> row = database.rows("SELECT database_id, attempted, published FROM publisher").get(0);
-      database.connection.commit();
+      database.commit();
       id = (String) row.get(0);
       long attempted = Database.whole(row.get(1)), published = Database.whole(row.get(2));
       if (found == null && attempted != published) {
@@ -703,7 +722,7 @@ public class PayoutConsumer {
       }
       boolean published = publisher.publish();
       List<Seal> waiting = database.seals("status = 'waiting'");
-      database.connection.commit();
+      database.commit();
       // A seal comes after its distributions. So what is before the ends, looked up after the seal was read, has all of them.
       if (ends == null && !waiting.isEmpty()) {
         ends = reader.ends();

@@ -88,6 +88,26 @@ impl Database {
         self.number = other.number;
     }
 
+    /// Waits until a query has a row; or until `gives_up`. It asks often, so a short instant is not missed.
+    pub fn until(&self, sql: &str, mut gives_up: impl FnMut() -> bool) {
+        sqlx::any::install_default_drivers();
+        block_on(async {
+            let mut connection = None;
+            while !gives_up() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if connection.is_none() {
+                    connection = AnyConnection::connect(&self.url).await.ok();
+                }
+                let Some(open) = &mut connection else { continue };
+                // The table may not be there yet.
+                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(open).await;
+                if rows.is_ok_and(|rows| !rows.is_empty()) {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Locks the state of the outbox while its consumer is in a transaction of Kafka, so that the consumer cannot record its end. Then calls `kill`.
     pub fn lock_while_publishing(&self, kill: impl FnOnce()) {
         sqlx::any::install_default_drivers();
@@ -107,7 +127,7 @@ impl Database {
                     return;
                 }
             }
-            panic!("it was never in a transaction of Kafka");
+            panic!("it was never in a transaction of Kafka: {}", self.said());
         });
     }
 

@@ -39,13 +39,6 @@ impl Kills {
     }
 }
 
-/// Whether only the brokers know which executions are on the topic.
-fn is_publishing(database: &Database) -> bool {
-    !database
-        .rows("SELECT 1 FROM publisher WHERE attempted > published")
-        .is_empty()
-}
-
 /// Kills a consumer at random instants, again and again, until kills of every kind happened. Each of its lives ends with all paid and published.
 fn kill(cluster: &Cluster, settled: &Settled, mut database: impl FnMut() -> Database) {
     let wanted = setting("TEST_PAYOUT_KILLS", 10);
@@ -63,15 +56,23 @@ fn kill(cluster: &Cluster, settled: &Settled, mut database: impl FnMut() -> Data
         // It is killed and started again on the same database until it ends before the next kill.
         loop {
             let mut consumer = Consumer::start(cluster, &database, &FLAGS);
-            // At any instant, or in a transaction of Kafka and shortly after it.
-            let at = Instant::now() + length.mul_f64(dice.throw(1000) as f64 / 1000.0);
-            if dice.throw(2) == 0 {
-                while Instant::now() < at && !is_publishing(&database) {
-                    std::thread::sleep(Duration::from_millis(1));
+            // Amid payments, in a transaction of Kafka or shortly after it, or at any instant.
+            let started = Instant::now();
+            let gives_up = |consumer: &mut Consumer| started.elapsed() > length * 3 || !consumer.running();
+            match dice.throw(3) {
+                0 => database.until("SELECT 1 FROM seals WHERE status = 'paying'", || {
+                    gives_up(&mut consumer)
+                }),
+                1 => {
+                    // What an earlier life left is not meant.
+                    let attempted = database.rows("SELECT attempted FROM publisher").concat();
+                    let attempted = if attempted.is_empty() { "0" } else { attempted.as_str() };
+                    let sql =
+                        format!("SELECT 1 FROM publisher WHERE attempted > published AND attempted <> {attempted}");
+                    database.until(&sql, || gives_up(&mut consumer));
+                    std::thread::sleep(Duration::from_millis(dice.throw(2) * dice.throw(25)));
                 }
-                std::thread::sleep(Duration::from_millis(dice.throw(25)));
-            } else {
-                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                _ => std::thread::sleep(length.mul_f64(dice.throw(1000) as f64 / 1000.0)),
             }
             if !consumer.running() || kills.all >= MOST_KILLS {
                 break;

@@ -180,13 +180,13 @@ impl World {
             ("reconcile payouts --acks acks.jsonl", 0),
             ("reconcile payouts --acks no-acks.jsonl", 1),
             ("reconcile payouts --acks no-file.jsonl", 2),
-            ("reconcile payouts", 3),
             ("reconcile balances --against ledger.csv", 1),
             ("what-if --programme listing.json", 0),
             ("what-if --programme wrong-listing.json", 2),
         ] {
             cases.push(case(line, status, move |_| self.with_file(line)));
         }
+        cases.push(case("reconcile payouts", 3, |_| on(&self.right, "reconcile payouts")));
         cases.push(case("explain", 0, |_| self.of_account("explain", &[])));
         cases.push(case("explain --json", 0, |_| self.of_account("explain", &["--json"])));
         cases.push(case("prove", 0, |_| self.of_account("prove", &[])));

@@ -247,8 +247,11 @@ fn errors_in_topics_and_settings_say_what_to_do() {
     assert!(said.contains("directory bus"), "{said}");
     let mut command = run(&[]);
     command.env("SOFTSTAKE_KAFKA__PROPERTIES__SASL_PASWORD", "hush");
-    let said = fail(&mut command, 1);
-    assert!(said.contains("sasl.pasword") && !said.contains("hush"), "{said}");
+    let said = fail(&mut command, 2);
+    assert!(
+        said.contains("sasl.pasword") && said.contains("did you mean `sasl.password`?") && !said.contains("hush"),
+        "{said}"
+    );
     let mut command = run(&[]);
     command.env("SOFTSTAKE_KAFKA__PROPERTIES__ACKS", "1");
     let said = fail(&mut command, 2);

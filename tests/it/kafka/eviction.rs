@@ -19,7 +19,7 @@ fn evicted_members_leave_no_task_without_an_instance() {
     place.append("exchange.deposits", 0, [deposit("1", 0, "ann", "A", "10")]);
     deployment.publish();
     let mut instances: Vec<Instance> = (0..3).map(|instance| deployment.start(instance)).collect();
-    let rounds = u32::try_from(setting("TEST_EVICTIONS", 4)).expect("a small number");
+    let rounds = u32::try_from(setting("TEST_EVICTIONS", 3)).expect("a small number");
     for round in 0..rounds {
         for paused in &instances[1..] {
             paused.signal("STOP");

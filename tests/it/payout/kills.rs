@@ -41,7 +41,7 @@ impl Kills {
 
 /// Kills a consumer at random instants, again and again, until kills of every kind happened. Each of its lives ends with all paid and published.
 fn kill(cluster: &Cluster, settled: &Settled, mut database: impl FnMut() -> Database) {
-    let wanted = setting("TEST_PAYOUT_KILLS", 10);
+    let wanted = setting("TEST_PAYOUT_KILLS", 4);
     let mut dice = Dice::new(1);
     let whole = database().with_topic(cluster);
     let began = Instant::now();

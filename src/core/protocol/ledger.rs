@@ -306,7 +306,7 @@ mod tests {
         #[test]
         fn what_goes_in_comes_out(
             delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
-            account in "\\PC{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
+            account in "[^\\pC\\p{Zl}\\p{Zp}]{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
         ) {
             let (account, offset) = (AccountName::new(account).unwrap(), Offset::new(offset));
             let posting = Posting { bucket, account: account.borrowed(), at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };

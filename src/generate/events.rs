@@ -114,6 +114,8 @@ impl Market {
             // Some networks charge their fee in another coin.
             let fee = if draws.one_in(6) { self.coin(draws, 2) } else { coin };
             data.push("fee", fee_of(fee, 500_000 + draws.below(1_000_000), draws));
+        } else if draws.one_in(40) {
+            data.push("fee", Json::Raw("null".into()));
         }
         let kind = "exchange.withdrawal.v1";
         event(
@@ -150,7 +152,13 @@ impl Market {
         // A price of few digits is imprecise; then the event also states the quote amount.
         let given = price(price_digits) < 100 || draws.one_in(4);
         let digits = if given { 12 } else { price_digits };
-        let price = spell_amount(decimal(price(digits).max(1), digits), draws);
+        // Some fills are free, such as a conversion of dust. Then the event may still state a quote amount, mostly of zero.
+        let is_free = draws.one_in(60);
+        let price = if is_free {
+            "0.00".to_owned()
+        } else {
+            spell_amount(decimal(price(digits).max(1), digits), draws)
+        };
         let quantity = spell_amount(decimal(quantity.max(1), quantity_digits), draws);
         let mut data = Json::object([
             ("base_asset", Json::text(base.symbol.clone())),
@@ -159,11 +167,28 @@ impl Market {
             ("quantity", Json::text(quantity)),
         ]);
         if given {
-            data.push("quote_quantity", amount(quote, value, draws));
+            let quote_quantity = if draws.one_in(if is_free { 2 } else { 100 }) {
+                Json::text("0")
+            } else {
+                amount(quote, value, draws)
+            };
+            data.push("quote_quantity", quote_quantity);
         }
         let buyer = self.account(draws);
         let seller = self.other_account(buyer, draws);
+        // The house fills some orders itself: then only one side is a customer.
+        let missing = match draws.below(24) {
+            0 => Some("buyer"),
+            1 => Some("seller"),
+            _ => None,
+        };
         for (side, account) in [("buyer", buyer), ("seller", seller)] {
+            if missing == Some(side) {
+                if draws.one_in(2) {
+                    data.push(side, Json::Raw("null".into()));
+                }
+                continue;
+            }
             let mut party = Json::object([("account", Json::Text(account_name(account)))]);
             if !draws.one_in(3) {
                 let fee = match draws.below(10) {
@@ -275,9 +300,21 @@ fn holding(account: u64, coin: &Coin, amount: Json) -> Json {
     ])
 }
 
+/// A fee, sometimes a rebate or zero.
 fn fee_of(coin: &Coin, value: u64, draws: &mut Draws) -> Json {
-    let amount = amount(coin, value, draws);
-    Json::object([("asset", Json::text(coin.symbol.clone())), ("amount", amount)])
+    let units = coin.units(value, draws);
+    let plain = spell_amount(decimal(units, coin.decimals), draws);
+    let amount = match draws.below(32) {
+        0 => "0".to_owned(),
+        1 => "-0.000".to_owned(),
+        2..5 => format!("-{plain}"),
+        5 => format!("+{plain}"),
+        _ => plain,
+    };
+    Json::object([
+        ("asset", Json::text(coin.symbol.clone())),
+        ("amount", Json::text(amount)),
+    ])
 }
 
 #[expect(clippy::too_many_arguments, reason = "the fields of one envelope")]

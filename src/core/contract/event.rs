@@ -125,26 +125,28 @@ pub struct Balance<'a> {
     pub amount: Amount,
 }
 
-/// A fee is always a debit.
+/// A fee other than zero: a debit, or a credit if it is a rebate. A fee of zero is none.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fee {
     pub asset: Asset,
+    /// Whether the event gives it with a minus.
+    pub is_rebate: bool,
     pub amount: Amount,
 }
 
-/// A trade: the buyer gets `base` and pays `quote`.
+/// A trade: the buyer gets `base` and pays `quote`. A side that is missing is no customer; one of the two is there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trade<'a> {
     pub base: Asset,
     pub quote: Asset,
-    /// The amount of quote per unit of base.
+    /// The amount of quote per unit of base; may be zero.
     pub price: Amount,
     /// The amount of base.
     pub quantity: Amount,
-    /// The amount of quote; `price * quantity` without it.
+    /// The amount of quote, which may be zero; `price * quantity` without it.
     pub quote_quantity: Option<Amount>,
-    pub buyer: Party<'a>,
-    pub seller: Party<'a>,
+    pub buyer: Option<Party<'a>>,
+    pub seller: Option<Party<'a>>,
 }
 
 /// One side of a trade.
@@ -228,39 +230,7 @@ impl<'a> SourceEvent<'a> {
                     fee: fee(fields.fee, ["fee", "fee.asset", "fee.amount"])?,
                 })
             }
-            EventType::Trade => {
-                let fields: TradeFields = fields::object(data, "data")?;
-                Ok(Self::Trade(Box::new(Trade {
-                    base: fields::asset(fields.base_asset, "base_asset")?,
-                    quote: fields::asset(fields.quote_asset, "quote_asset")?,
-                    price: fields::amount(fields.price, "price")?,
-                    quantity: fields::amount(fields.quantity, "quantity")?,
-                    quote_quantity: match fields.quote_quantity {
-                        None => None,
-                        given => Some(fields::amount(given, "quote_quantity")?),
-                    },
-                    buyer: party(
-                        fields.buyer,
-                        [
-                            "buyer",
-                            "buyer.account",
-                            "buyer.fee",
-                            "buyer.fee.asset",
-                            "buyer.fee.amount",
-                        ],
-                    )?,
-                    seller: party(
-                        fields.seller,
-                        [
-                            "seller",
-                            "seller.account",
-                            "seller.fee",
-                            "seller.fee.asset",
-                            "seller.fee.amount",
-                        ],
-                    )?,
-                })))
-            }
+            EventType::Trade => trade(data).map(|trade| Self::Trade(Box::new(trade))),
             EventType::Transfer => {
                 let fields: TransferFields = fields::object(data, "data")?;
                 Ok(Self::Transfer {
@@ -312,22 +282,69 @@ fn balance(data: &str) -> Result<Balance<'_>, Rejection> {
     })
 }
 
-/// An optional fee. `names` are the names of the fee and of its two fields.
-fn fee<'a>(field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
-    let Some(raw) = field else { return Ok(None) };
-    let fields: FeeFields = fields::object(raw.get(), names[0])?;
-    Ok(Some(Fee {
-        asset: fields::asset(fields.asset, names[1])?,
-        amount: fields::amount(fields.amount, names[2])?,
+fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
+    let fields: TradeFields = fields::object(data, "data")?;
+    let trade = Trade {
+        base: fields::asset(fields.base_asset, "base_asset")?,
+        quote: fields::asset(fields.quote_asset, "quote_asset")?,
+        price: fields::amount_or_zero(fields.price, "price")?,
+        quantity: fields::amount(fields.quantity, "quantity")?,
+        quote_quantity: match fields.quote_quantity {
+            None => None,
+            given => Some(fields::amount_or_zero(given, "quote_quantity")?),
+        },
+        buyer: party(
+            fields.buyer,
+            [
+                "buyer",
+                "buyer.account",
+                "buyer.fee",
+                "buyer.fee.asset",
+                "buyer.fee.amount",
+            ],
+        )?,
+        seller: party(
+            fields.seller,
+            [
+                "seller",
+                "seller.account",
+                "seller.fee",
+                "seller.fee.asset",
+                "seller.fee.amount",
+            ],
+        )?,
+    };
+    if trade.buyer.is_none() && trade.seller.is_none() {
+        return Err(
+            Code::InvalidEvent.because("`buyer` and `seller` are both missing; at least one side is a customer")
+        );
+    }
+    Ok(trade)
+}
+
+/// An optional fee; `None` if it is zero. `names` are the names of the fee and of its two fields.
+fn fee(field: RawField<'_>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
+    let Some(raw) = fields::not_null(field) else {
+        return Ok(None);
+    };
+    let fields: FeeFields = fields::object(raw, names[0])?;
+    let asset = fields::asset(fields.asset, names[1])?;
+    let (is_rebate, amount) = fields::signed_amount_or_zero(fields.amount, names[2])?;
+    Ok((!amount.is_zero()).then_some(Fee {
+        asset,
+        is_rebate,
+        amount,
     }))
 }
 
-/// A required side of a trade. `names` are the names of the side, its account, its fee and the fee's fields.
-fn party<'a>(field: RawField<'a>, names: [&str; 5]) -> Result<Party<'a>, Rejection> {
-    let raw = fields::required(field, names[0])?;
+/// An optional side of a trade. `names` are the names of the side, its account, its fee and the fee's fields.
+fn party<'a>(field: RawField<'a>, names: [&str; 5]) -> Result<Option<Party<'a>>, Rejection> {
+    let Some(raw) = fields::not_null(field) else {
+        return Ok(None);
+    };
     let fields: PartyFields = fields::object(raw, names[0])?;
-    Ok(Party {
+    Ok(Some(Party {
         account: fields::account(fields.account, names[1])?,
         fee: fee(fields.fee, [names[2], names[3], names[4]])?,
-    })
+    }))
 }

@@ -95,6 +95,12 @@ fn json_type(text: &str) -> &'static str {
     }
 }
 
+/// The raw JSON of an optional field for which `null` is as if absent.
+#[must_use]
+pub fn not_null(field: RawField<'_>) -> Option<&str> {
+    field.map(RawValue::get).filter(|text| *text != "null")
+}
+
 /// The raw JSON of a required field.
 pub fn required<'a>(field: RawField<'a>, name: &str) -> Result<&'a str, Rejection> {
     field
@@ -147,10 +153,15 @@ pub fn amount_or_zero(field: RawField<'_>, name: &str) -> Result<Amount, Rejecti
 
 /// A required signed amount other than zero: whether it is negative, and its magnitude.
 pub fn signed_amount(field: RawField<'_>, name: &str) -> Result<(bool, Amount), Rejection> {
-    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
-    let (negative, magnitude) = Amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))?;
+    let (negative, magnitude) = signed_amount_or_zero(field, name)?;
     let magnitude = magnitude.positive().map_err(|error| bad_amount(name, &error))?;
     Ok((negative, magnitude))
+}
+
+/// A required signed amount that may be zero: whether it has a minus, and its magnitude.
+pub fn signed_amount_or_zero(field: RawField<'_>, name: &str) -> Result<(bool, Amount), Rejection> {
+    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    Amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))
 }
 
 /// The rejection of an invalid amount.

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::core::contract::event::{Balance, Fee, MAX_LEGS, SourceEvent};
+use crate::core::contract::event::{Balance, Fee, MAX_LEGS, SourceEvent, Trade};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::Rejection;
 use crate::core::values::account::AccountName;
@@ -48,7 +48,7 @@ impl Leg<'_> {
     }
 }
 
-/// The legs of an event, in the contract's order. A status has none.
+/// The legs of an event, in the contract's order. A status has none. An amount of zero makes no leg, and gets no number.
 #[must_use]
 pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
     let opening = matches!(event, SourceEvent::OpeningBalance(_));
@@ -75,27 +75,38 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             fee,
         } => {
             leg(account, *asset, true, plain(amount), "amount");
-            if let Some(Fee { asset, amount }) = fee {
-                leg(account, *asset, true, plain(amount), "fee.amount");
+            if let Some(fee) = fee {
+                leg(account, fee.asset, !fee.is_rebate, plain(&fee.amount), "fee.amount");
             }
         }
         SourceEvent::Trade(trade) => {
-            let quote = || match &trade.quote_quantity {
-                Some(amount) => (LegAmount::Plain(amount), "quote_quantity"),
-                None => (LegAmount::Product(&trade.price, &trade.quantity), "price * quantity"),
-            };
-            let (buyer, seller) = (&trade.buyer.account, &trade.seller.account);
-            leg(buyer, trade.base, false, plain(&trade.quantity), "quantity");
-            let (amount, field) = quote();
-            leg(buyer, trade.quote, true, amount, field);
-            leg(seller, trade.base, true, plain(&trade.quantity), "quantity");
-            let (amount, field) = quote();
-            leg(seller, trade.quote, false, amount, field);
-            if let Some(fee) = &trade.buyer.fee {
-                leg(buyer, fee.asset, true, plain(&fee.amount), "buyer.fee.amount");
+            let sides = [
+                (&trade.buyer, true, "buyer.fee.amount"),
+                (&trade.seller, false, "seller.fee.amount"),
+            ];
+            for (party, is_buyer, _) in sides {
+                let Some(party) = party else { continue };
+                leg(
+                    &party.account,
+                    trade.base,
+                    !is_buyer,
+                    plain(&trade.quantity),
+                    "quantity",
+                );
+                if let Some((amount, field)) = quote(trade) {
+                    leg(&party.account, trade.quote, is_buyer, amount, field);
+                }
             }
-            if let Some(fee) = &trade.seller.fee {
-                leg(seller, fee.asset, true, plain(&fee.amount), "seller.fee.amount");
+            for (party, _, field) in sides {
+                if let Some(party) = party
+                    && let Some(Fee {
+                        asset,
+                        is_rebate,
+                        amount,
+                    }) = &party.fee
+                {
+                    leg(&party.account, *asset, !is_rebate, plain(amount), field);
+                }
             }
         }
         SourceEvent::Transfer {
@@ -116,4 +127,15 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
         SourceEvent::AccountStatus { .. } => {}
     }
     legs
+}
+
+/// The amount of quote that a trade moves, and the field it comes from; `None` if it is zero.
+fn quote<'e>(trade: &'e Trade<'_>) -> Option<(LegAmount<'e>, &'static str)> {
+    match &trade.quote_quantity {
+        Some(amount) => (!amount.is_zero()).then_some((LegAmount::Plain(amount), "quote_quantity")),
+        None => {
+            let product = LegAmount::Product(&trade.price, &trade.quantity);
+            (!trade.price.is_zero()).then_some((product, "price * quantity"))
+        }
+    }
 }

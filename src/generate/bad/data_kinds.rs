@@ -119,11 +119,16 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
     ),
     // Fees: a bad fee rejects the whole event.
     kind(EVENT, "fee-string", Withdrawal, Set("data.fee", r#""0.1""#)),
-    kind(EVENT, "fee-null", Withdrawal, Set("data.fee", "null")),
+    kind(EVENT, "fee-array", Withdrawal, Set("data.fee", "[]")),
     kind(EVENT, "fee-no-asset", Withdrawal, Drop("data.fee.asset")),
     kind(EVENT, "fee-no-amount", Withdrawal, Drop("data.fee.amount")),
-    kind(AMOUNT, "fee-zero", Withdrawal, Set("data.fee.amount", r#""0""#)),
-    kind(AMOUNT, "fee-negative", Withdrawal, Set("data.fee.amount", r#""-0.1""#)),
+    kind(
+        AMOUNT,
+        "fee-two-signs",
+        Withdrawal,
+        Set("data.fee.amount", r#""--0.1""#),
+    ),
+    kind(AMOUNT, "fee-sign-only", Withdrawal, Set("data.fee.amount", r#""-""#)),
     kind(AMOUNT, "fee-too-precise", Withdrawal, TooPrecise("data.fee.amount")),
     kind(
         AMOUNT,
@@ -135,10 +140,27 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
     kind(EVENT, "no-quote-asset", Trade, Drop("data.quote_asset")),
     kind(EVENT, "no-price", Trade, Drop("data.price")),
     kind(EVENT, "no-quantity", Trade, Drop("data.quantity")),
-    kind(EVENT, "no-buyer", Trade, Drop("data.buyer")),
+    kind(
+        EVENT,
+        "no-customer",
+        Trade,
+        Set(
+            "data",
+            r#"{"base_asset":"DOGE","quote_asset":"USDT","price":"3","quantity":"2"}"#,
+        ),
+    ),
+    kind(
+        EVENT,
+        "no-customer-null",
+        Trade,
+        Set(
+            "data",
+            r#"{"base_asset":"DOGE","quote_asset":"USDT","price":"3","quantity":"2","buyer":null,"seller":null}"#,
+        ),
+    ),
     kind(EVENT, "buyer-string", Trade, Set("data.buyer", r#""u-000001""#)),
     kind(EVENT, "no-seller-account", Trade, Drop("data.seller.account")),
-    kind(AMOUNT, "price-zero", Trade, Set("data.price", r#""0.0""#)),
+    kind(AMOUNT, "price-minus-zero", Trade, Set("data.price", r#""-0.0""#)),
     kind(AMOUNT, "price-number", Trade, Set("data.price", "1.25")),
     kind(AMOUNT, "price-negative", Trade, Set("data.price", r#""-3""#)),
     kind(AMOUNT, "quantity-zero", Trade, Set("data.quantity", r#""0""#)),
@@ -154,9 +176,9 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
     ),
     kind(
         AMOUNT,
-        "quote-quantity-zero",
+        "quote-quantity-negative",
         Trade,
-        Set("data.quote_quantity", r#""0""#),
+        Set("data.quote_quantity", r#""-1""#),
     ),
     kind(AMOUNT, "quote-quantity-null", Trade, Set("data.quote_quantity", "null")),
     kind(

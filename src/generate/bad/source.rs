@@ -1,5 +1,6 @@
 //! Bad source records, in turn.
 
+use crate::generate::accounts::account_name;
 use crate::generate::bad::data_kinds::DATA_KINDS;
 use crate::generate::bad::defect::{BadKind, Base, Defect};
 use crate::generate::bad::envelope_kinds::ENVELOPE_KINDS;
@@ -106,8 +107,10 @@ impl<'a> BadRecords<'a> {
                 json.set("data.price", plain("3"));
                 json.set("data.quantity", plain("2"));
                 json.set("data.quote_quantity", None);
-                json.set("data.buyer.fee", None);
-                json.set("data.seller.fee", None);
+                for side in ["data.buyer", "data.seller"] {
+                    let account = Json::Text(account_name(draws.below(self.market.accounts)));
+                    json.set(side, Some(Json::object([("account", account)])));
+                }
             }
             Base::Status => {}
         }

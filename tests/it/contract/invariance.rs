@@ -217,13 +217,20 @@ fn bodies() -> impl Strategy<Value = (&'static str, Value)> {
             1 => Just("0.001".to_owned()),
         ]
     };
-    let fee =
-        || prop::option::of((asset(), amount()).prop_map(|(asset, amount)| json!({"asset": asset, "amount": amount})));
+    let or_zero = move || prop_oneof![9 => amount(), 1 => Just("0.0".to_owned())];
+    let sign = || prop::sample::select(vec!["", "", "+", "-"]);
+    let fee = move || {
+        let fees = (asset(), sign(), or_zero());
+        prop::option::of(
+            fees.prop_map(|(asset, sign, amount)| json!({"asset": asset, "amount": format!("{sign}{amount}")})),
+        )
+    };
+    // A side may be missing, here null.
     let side = move || {
-        (account(), fee()).prop_map(|(account, fee)| match fee {
-            Some(fee) => json!({"account": account, "fee": fee}),
-            None => json!({"account": account}),
-        })
+        prop_oneof![
+            7 => (account(), fee()).prop_map(|(account, fee)| json!({"account": account, "fee": fee})),
+            1 => Just(Value::Null),
+        ]
     };
     prop_oneof![
         4 => (account(), asset(), amount()).prop_map(|(account, asset, amount)| {
@@ -238,7 +245,7 @@ fn bodies() -> impl Strategy<Value = (&'static str, Value)> {
         2 => (account(), account(), asset(), amount()).prop_map(|(from, to, asset, amount)| {
             ("exchange.transfer.v1", json!({"from_account": from, "to_account": to, "asset": asset, "amount": amount}))
         }),
-        2 => (asset(), asset(), amount(), amount(), side(), side()).prop_map(|(base, quote, price, quantity, buyer, seller)| {
+        2 => (asset(), asset(), or_zero(), amount(), side(), side()).prop_map(|(base, quote, price, quantity, buyer, seller)| {
             let data = json!({
                 "base_asset": base, "quote_asset": quote, "price": price, "quantity": quantity, "buyer": buyer, "seller": seller,
             });

@@ -189,8 +189,12 @@ impl<'a> Fields<'a> {
         as_object(self.required(name)?, name)
     }
 
-    fn optional_object(self, name: &str) -> Result<Option<Fields<'a>>, Rejection> {
-        self.optional(name)?.map(|value| as_object(value, name)).transpose()
+    /// An object for which `null` is as if absent.
+    fn object_unless_null(self, name: &str) -> Result<Option<Fields<'a>>, Rejection> {
+        match self.optional(name)? {
+            None | Some(Json::Null) => Ok(None),
+            Some(value) => as_object(value, name).map(Some),
+        }
     }
 
     pub fn array(self, name: &str) -> Result<Option<&'a [Json]>, Rejection> {
@@ -417,48 +421,64 @@ fn withdrawal(data: Fields) -> Result<Vec<Posting>, Rejection> {
     Ok(postings)
 }
 
+/// A fee debits; a negative one, a rebate, credits; one of zero is no posting.
 fn fee(payer: Fields, account: &str) -> Result<Option<Posting>, Rejection> {
-    let Some(fee) = payer.optional_object("fee")? else {
+    let Some(fee) = payer.object_unless_null("fee")? else {
         return Ok(None);
     };
     let asset = fee.asset("asset")?;
-    let amount = fee.amount("amount")?;
-    Ok(Some(debit(account, &asset, Quantity::Given(amount))))
+    let (is_rebate, amount) = signed_decimal(fee.required("amount")?, "amount")?;
+    if amount.is_zero() {
+        return Ok(None);
+    }
+    let quantity = Quantity::Given(amount);
+    Ok(Some(if is_rebate {
+        credit(account, &asset, quantity)
+    } else {
+        debit(account, &asset, quantity)
+    }))
 }
 
 fn trade(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let base_asset = data.asset("base_asset")?;
     let quote_asset = data.asset("quote_asset")?;
     let price = data.decimal("price")?;
-    let quote_is_computed = data.optional("quote_quantity")?.is_none();
-    if price.is_zero() {
-        return Err(Rejection::amount("price", "is zero"));
-    }
     let quantity = data.amount("quantity")?;
     let base = Quantity::Given(quantity.clone());
-    let quote = if quote_is_computed {
-        Quantity::Product { price, quantity }
-    } else {
-        Quantity::Given(data.amount("quote_quantity")?)
+    // None where the quote amount is zero: then there is no posting of it.
+    let quote = match data.optional_decimal("quote_quantity")? {
+        Some(given) if given.is_zero() => None,
+        Some(given) => Some(Quantity::Given(given)),
+        None if price.is_zero() => None,
+        None => Some(Quantity::Product { price, quantity }),
     };
-    let (buyer, buyer_fee) = party(data, "buyer")?;
-    let (seller, seller_fee) = party(data, "seller")?;
-    let mut postings = vec![
-        credit(&buyer, &base_asset, base.clone()),
-        debit(&buyer, &quote_asset, quote.clone()),
-        debit(&seller, &base_asset, base),
-        credit(&seller, &quote_asset, quote),
-    ];
-    postings.extend(buyer_fee);
-    postings.extend(seller_fee);
+    let buyer = party(data, "buyer")?;
+    let seller = party(data, "seller")?;
+    if buyer.is_none() && seller.is_none() {
+        return Err(Rejection::event("buyer", "is missing, and so is the field seller"));
+    }
+    let mut postings = Vec::new();
+    if let Some((buyer, _)) = &buyer {
+        postings.push(credit(buyer, &base_asset, base.clone()));
+        postings.extend(quote.clone().map(|quote| debit(buyer, &quote_asset, quote)));
+    }
+    if let Some((seller, _)) = &seller {
+        postings.push(debit(seller, &base_asset, base));
+        postings.extend(quote.map(|quote| credit(seller, &quote_asset, quote)));
+    }
+    postings.extend(buyer.and_then(|(_, fee)| fee));
+    postings.extend(seller.and_then(|(_, fee)| fee));
     Ok(postings)
 }
 
-fn party(data: Fields, name: &str) -> Result<(String, Option<Posting>), Rejection> {
-    let party = data.object(name)?;
+/// The account and the fee of a side. None if the side is missing.
+fn party(data: Fields, name: &str) -> Result<Option<(String, Option<Posting>)>, Rejection> {
+    let Some(party) = data.object_unless_null(name)? else {
+        return Ok(None);
+    };
     let account = party.account("account")?;
     let fee = fee(party, &account)?;
-    Ok((account, fee))
+    Ok(Some((account, fee)))
 }
 
 fn transfer(data: Fields) -> Result<Vec<Posting>, Rejection> {
@@ -480,8 +500,14 @@ fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Rejection> {
     }])
 }
 
-/// An amount after at most one sign, and whether the sign is a minus.
+/// An amount other than zero after at most one sign, and whether the sign is a minus.
 fn signed_amount(value: &Json, name: &str) -> Result<(bool, Decimal), Rejection> {
+    let (is_negative, amount) = signed_decimal(value, name)?;
+    Ok((is_negative, greater_than_zero(amount, name)?))
+}
+
+/// A decimal after at most one sign, and whether the sign is a minus.
+fn signed_decimal(value: &Json, name: &str) -> Result<(bool, Decimal), Rejection> {
     let text = match value {
         Json::Text(text) => text.to_text(),
         _ => None,
@@ -489,7 +515,7 @@ fn signed_amount(value: &Json, name: &str) -> Result<(bool, Decimal), Rejection>
     let text = text.ok_or_else(|| Rejection::amount(name, "is not a string"))?;
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
     let amount = Decimal::parse(unsigned).ok_or_else(|| Rejection::amount(name, "is no signed decimal"))?;
-    Ok((text.starts_with('-'), greater_than_zero(amount, name)?))
+    Ok((text.starts_with('-'), amount))
 }
 
 fn account_status(data: Fields) -> Result<SourceEvent, Rejection> {

@@ -34,7 +34,7 @@ fn trade_case(field: &str, value: Option<Value>, code: &'static str, names: &'st
 
 fn trades() -> Vec<Rejected> {
     let mut cases = Vec::new();
-    for field in ["base_asset", "quote_asset", "price", "quantity", "buyer", "seller"] {
+    for field in ["base_asset", "quote_asset", "price", "quantity"] {
         cases.push(trade_case(field, None, "invalid_event", field));
     }
     for side in ["buyer", "seller"] {
@@ -43,25 +43,38 @@ fn trades() -> Vec<Rejected> {
             cases.push(trade_case(&format!("{side}/{part}"), None, "invalid_event", side));
         }
         let fee = format!("{side}/fee");
-        for value in [json!(null), json!("0.1")] {
-            cases.push(trade_case(&fee, Some(value), "invalid_event", "fee"));
-        }
+        cases.push(trade_case(&fee, Some(json!("0.1")), "invalid_event", "fee"));
         let amount = format!("{fee}/amount");
-        for value in [json!(null), json!(0.1), json!("0"), json!("-1"), json!("0.001")] {
+        for value in [
+            json!(null),
+            json!(0.1),
+            json!(""),
+            json!("--1"),
+            json!("-"),
+            json!("0.001"),
+            json!("-0.001"),
+        ] {
             cases.push(trade_case(&amount, Some(value), "invalid_amount", "fee.amount"));
         }
     }
     for (field, value) in [
-        ("price", json!("0")),
+        ("price", json!("-0")),
         ("price", json!("-2.5")),
         ("price", json!("2,5")),
         ("price", json!(2.5)),
         ("quantity", json!("0")),
         ("quantity", json!("0.001")),
-        ("quote_quantity", json!("0")),
+        ("quote_quantity", json!("-0")),
         ("quote_quantity", json!(null)),
     ] {
         cases.push(trade_case(field, Some(value), "invalid_amount", field));
+    }
+    for missing in [None, Some(json!(null))] {
+        let one_sided = trade_with("/data/buyer", missing.clone());
+        for other in [None, Some(json!(null))] {
+            let record = altered(&one_sided, "/data/seller", other);
+            cases.push(rejected(TRADES, record, "invalid_event", "`buyer` and `seller`"));
+        }
     }
     cases
 }

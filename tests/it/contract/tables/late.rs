@@ -148,3 +148,30 @@ fn each_partition_has_its_own_cut() {
         ",
     );
 }
+
+#[test]
+fn what_is_no_posting_has_no_number() {
+    check(
+        "
+        list A pool
+        close A 0
+        run
+        # Of ann alone: -1 X (0, ignored), no quote, and a rebate (1). The second trade has a quote: (1), and the rebate (2).
+        +50s trade -   ann X/A 1 @0 seller_fee=A:-1
+        +50s trade -   ann X/A 1 @2 seller_fee=A:-1
+        # A fee of zero has no number: 0, 1, 2, 3, and the seller's rebate (4).
+        +50s trade ben ann X/A 1 @1 buyer_fee=A:0 seller_fee=A:-1
+        close A 1 pool=1
+        =>
+        late trades:0:0:1 ann A 1  0->1 carry
+        late trades:0:1:1 ann A 2  0->1 carry
+        late trades:0:1:2 ann A 1  0->1 carry
+        late trades:0:2:1 ben A -1 0->1 carry
+        late trades:0:2:3 ann A 1  0->1 carry
+        late trades:0:2:4 ann A 1  0->1 carry
+        paid A:1 ann 1 seconds=900
+        seal A:0
+        seal A:1 negative=1 closing=6
+        ",
+    );
+}

@@ -136,8 +136,11 @@ fn seconds(text: &str) -> i64 {
     if text.starts_with('-') { -ms } else { ms }
 }
 
-/// `C:0.5` as a fee.
+/// `C:0.5` as a fee, `null` as null.
 fn fee(text: &str) -> Value {
+    if text == "null" {
+        return Value::Null;
+    }
     let (asset, amount) = text.split_once(':').expect("a fee is ASSET:AMOUNT");
     json!({"asset": asset, "amount": amount})
 }
@@ -227,8 +230,15 @@ impl Run {
                 let price = price.strip_prefix('@').expect("a price is @PRICE");
                 let mut data = json!({
                     "base_asset": base, "quote_asset": quote, "price": price, "quantity": quantity,
-                    "buyer": {"account": buyer}, "seller": {"account": seller},
                 });
+                // `-` for a side that is missing, `null` for one that is null.
+                for (side, account) in [("buyer", buyer), ("seller", seller)] {
+                    match account {
+                        "-" => {}
+                        "null" => data[side] = Value::Null,
+                        account => data[side] = json!({"account": account}),
+                    }
+                }
                 if let Some(quote) = line.option("quote") {
                     data["quote_quantity"] = quote.into();
                 }

@@ -188,6 +188,83 @@ fn a_given_quote_quantity_replaces_price_times_quantity() {
 }
 
 #[test]
+fn a_trade_with_one_customer_moves_that_customers_balances() {
+    check(
+        "
+        list A pool
+        list B pool
+        +0s deposit ann A 10
+        +0s deposit ben B 10
+        # The house buys from ann, and sells to ben. A side may be null as well.
+        +50s trade -   ann  A/B 4 @2 seller_fee=B:1
+        +50s trade ben null A/B 2 @2 buyer_fee=null
+        # Nobody is a customer.
+        +50s trade -   null A/B 1 @1
+        close A 0 pool=9
+        close B 0 pool=11.5
+        =>
+        dead trades:0:2 invalid_event
+        # 10 * 100 - 4 * 50, and 2 * 50.
+        paid A:0 ann 8   seconds=800
+        paid A:0 ben 1   seconds=100
+        # (8 - 1) * 50, and 10 * 100 - 4 * 50.
+        paid B:0 ann 3.5 seconds=350
+        paid B:0 ben 8   seconds=800
+        seal A:0 closing=8
+        seal B:0 closing=13
+        ",
+    );
+}
+
+#[test]
+fn a_rebate_is_a_credit_and_a_fee_of_zero_nothing() {
+    check(
+        "
+        list A pool
+        +0s deposit ann A 10
+        +0s deposit ben A 10
+        +50s withdraw ann A 1 fee=A:-3
+        +50s withdraw ann A 1 fee=A:0.00
+        +50s withdraw ann A 1 fee=A:-0
+        +50s withdraw ann A 1 fee=A:+2
+        +50s withdraw ann A 1 fee=null
+        +50s trade ann ben A/USD 2 @1 buyer_fee=A:-0.5 seller_fee=A:0
+        close A 0 pool=18.25
+        =>
+        # ann: 10 * 100 + (-5 + 3 - 2 + 2 + 0.5) * 50. ben: 10 * 100 - 2 * 50.
+        paid A:0 ann 9.25 seconds=925
+        paid A:0 ben 9    seconds=900
+        seal A:0 closing=16.5
+        ",
+    );
+}
+
+#[test]
+fn a_price_or_quote_quantity_of_zero_moves_no_quote() {
+    check(
+        "
+        list A pool
+        list B pool
+        +0s deposit sell A 10
+        +0s deposit buy  B 10
+        +0s trade buy sell A/B 1 @0
+        +0s trade buy sell A/B 1 @0.000
+        +0s trade buy sell A/B 1 @5 quote=0
+        +0s trade buy sell A/B 1 @0 quote=2
+        close A 0 pool=1
+        close B 0 pool=1
+        =>
+        paid A:0 buy  0.4 seconds=400
+        paid A:0 sell 0.6 seconds=600
+        paid B:0 buy  0.8 seconds=800
+        paid B:0 sell 0.2 seconds=200
+        seal A:0
+        seal B:0
+        ",
+    );
+}
+
+#[test]
 fn a_withdrawal_fee_is_added_to_the_amount() {
     check(
         "

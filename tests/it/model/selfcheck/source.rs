@@ -125,6 +125,10 @@ fn fields_of_other_types() -> Vec<Case> {
             "buyer": {"account": "ann"}, "seller": {"account": "ben"}});
         typed("exchange.trade.v1", &data)
     };
+    let sided = |buyer: Value, seller: Value| {
+        let data = json!({"base_asset": "X", "quote_asset": "A", "price": "1", "quantity": "1", "buyer": buyer, "seller": seller});
+        typed("exchange.trade.v1", &data)
+    };
     let withdrawal = |amount: &str, fee: Value| {
         let data = with(&deposit("ann", amount), "fee", fee);
         typed("exchange.withdrawal.v1", &data)
@@ -132,9 +136,15 @@ fn fields_of_other_types() -> Vec<Case> {
     let adjustment = json!({"account": "ann", "asset": "A", "delta": "--1", "reason": "x"});
     let status = json!({"account": "ann", "status": "away"});
     vec![
-        (withdrawal("1", json!(null)), "invalid_event"),
+        (withdrawal("1", json!("null")), "invalid_event"),
+        (
+            withdrawal("1", json!({"asset": "A", "amount": "+-1"})),
+            "invalid_amount",
+        ),
+        (sided(json!(null), json!(null)), "invalid_event"),
+        (sided(json!("ann"), json!(null)), "invalid_event"),
         (trade("0.01", "0.5"), "invalid_amount"),
-        (trade("0", "1"), "invalid_amount"),
+        (trade("-0", "1"), "invalid_amount"),
         (trade("1", &format!("1.{}1", "0".repeat(76))), "invalid_amount"),
         (typed("exchange.balance_adjustment.v1", &adjustment), "invalid_amount"),
         (typed("exchange.account_status.v1", &status), "invalid_event"),

@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::audit::error::AuditError;
+use crate::audit::point_in_time::read_decisions;
 use crate::bus::archive::manifest;
 use crate::bus::archive::manifest::{ArchivedScope, Manifest, Partition};
 use crate::bus::archive::segment::SegmentBuilder;
 use crate::bus::scan::{CHUNK, next_batch};
 use crate::bus::{FileError, Log, Mark, Position, ReadError, TaskId, Topic, TopicPartition};
+use crate::core::contract::skipped::SkippedRanges;
 use crate::core::values::offset::Offset;
 
 /// The topics, in the order in which their ends are read.
@@ -44,6 +47,9 @@ pub struct Copied {
 pub enum ArchiveError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The decisions of the deployment cannot be read.
+    #[error(transparent)]
+    Decisions(#[from] AuditError),
     /// A failure of the archive's files.
     #[error(transparent)]
     File(#[from] FileError),
@@ -198,7 +204,8 @@ fn ends(bus: &dyn Log, manifest: &mut Manifest) -> Result<Vec<(TopicPartition, O
     Ok(ends)
 }
 
-/// Checks that the bus still has all records of a partition that follow the archived ones. Adds a new partition to the manifest.
+/// Checks that the bus still has all records of a partition that follow the archived ones, but for those whose loss was accepted. Adds a new
+/// partition to the manifest.
 fn check_range(
     bus: &dyn Log,
     partition: TopicPartition,
@@ -219,11 +226,20 @@ fn check_range(
         });
     }
     if start > archived.end {
-        return Err(ArchiveError::Gap {
-            partition,
-            start,
-            archived: archived.end,
-        });
+        let skipped = SkippedRanges::of(&read_decisions(bus)?);
+        if start > skipped.after(partition, archived.end) {
+            return Err(ArchiveError::Gap {
+                partition,
+                start,
+                archived: archived.end,
+            });
+        }
+        // Offsets without records need no file of their own.
+        archived.end = start;
+        match archived.segments.last_mut() {
+            Some(last) => last.next = start,
+            None => archived.start = start,
+        }
     }
     Ok(())
 }

@@ -51,7 +51,9 @@ impl<'a> NamedAccounts<'a> {
                 | EventType::AccountStatus,
             )) => one.to_vec(),
             // Control events are about assets.
-            Some(Ok(EventType::Listing | EventType::ValidatorReward | EventType::EpochClose)) => Vec::new(),
+            Some(Ok(
+                EventType::Listing | EventType::ValidatorReward | EventType::EpochClose | EventType::LossAccepted,
+            )) => Vec::new(),
             None | Some(Err(_)) => [&one[..], &two[..], &trade[..]].concat(),
         };
         let text = |(field, name): (&'static str, RawField<'a>)| Some((field, fields::text(name, field).ok()?));

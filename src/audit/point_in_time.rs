@@ -10,6 +10,7 @@ use crate::audit::error::AuditError;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, ReadError, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets, first_offsets};
+use crate::core::contract::skipped::SkippedRanges;
 use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
@@ -187,6 +188,15 @@ fn in_parallel<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Resu
         }
         Ok(all)
     })
+}
+
+/// Where the records of a source partition begin: at its recorded start; or, if they are gone, behind those there whose loss was accepted.
+pub(crate) fn first_mark(bus: &dyn Log, decisions: &[Decision], source: TopicPartition) -> Result<Mark, ReadError> {
+    let first = first_offsets(decisions).get(&source).copied().unwrap_or_default();
+    if bus.start(source)? > first {
+        return Ok(Mark::at(SkippedRanges::of(decisions).after(source, first)));
+    }
+    Ok(Mark::at(first))
 }
 
 /// Checks that retention has not deleted records of a partition since the deployment began to read it at `needed`.

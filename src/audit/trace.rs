@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
 use crate::audit::named_accounts::NamedAccounts;
-use crate::audit::point_in_time::PointInTime;
+use crate::audit::point_in_time::{PointInTime, first_mark};
 use crate::bus::scan::scan_range;
-use crate::bus::{Log, Mark, Topic, TopicPartition};
+use crate::bus::{Log, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::event::Status;
@@ -59,6 +59,8 @@ pub enum TracedOutcome {
     },
     /// None of its postings counts: their assets are not listed, or they are before the anchor.
     Ignored,
+    /// It was gone when it was to be read, and a control event accepted its loss.
+    Skipped,
 }
 
 /// A posting to one of the accounts.
@@ -89,7 +91,7 @@ pub fn read(
         let concerned = ConcernedAccounts(accounts);
         let mut identities = HashSet::new();
         let mut unreadable = false;
-        let start = Mark::at(point.start(*source));
+        let start = first_mark(bus, &point.decisions, *source)?;
         scan_range(bus, *source, &start, *end, |record| {
             if concerned.by(record.value).is_some() {
                 match Decoded::read(record.value).identity() {
@@ -219,24 +221,13 @@ impl<'a> TracedIngest<'a> {
         value: &[u8],
         decoded: &Decoded<'_>,
     ) -> Result<Option<TracedEvent>, AuditError> {
-        let before = self.ingest.state().counts;
         self.outputs.clear();
-        self.ingest.begin_batch(offset);
-        self.ingest
-            .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
-        self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
-        let after = self.ingest.state().counts;
-        let outcome = if after.dead_letters != before.dead_letters {
-            self.rejection()
-        } else if after.duplicates > before.duplicates {
-            TracedOutcome::Duplicate
-        } else if after.applied > before.applied {
-            self.application()?
-        } else if after.ignored > before.ignored {
-            TracedOutcome::Ignored
+        let outcome = if self.ingest.skips(offset, &mut self.outputs)? {
+            Some(TracedOutcome::Skipped)
         } else {
-            return Ok(None);
+            self.outcome(offset, value, decoded)?
         };
+        let Some(outcome) = outcome else { return Ok(None) };
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let envelope = match decoded {
             Decoded::Event(envelope, _) => Some(envelope),
@@ -252,6 +243,33 @@ impl<'a> TracedIngest<'a> {
             time: time.unwrap_or_default(),
             outcome,
         }))
+    }
+
+    /// What becomes of a record that is not skipped; `None` for a blank line.
+    fn outcome(
+        &mut self,
+        offset: Offset,
+        value: &[u8],
+        decoded: &Decoded<'_>,
+    ) -> Result<Option<TracedOutcome>, AuditError> {
+        let before = self.ingest.state().counts;
+        self.outputs.clear();
+        self.ingest.begin_batch(offset);
+        self.ingest
+            .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
+        self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
+        let after = self.ingest.state().counts;
+        Ok(if after.dead_letters != before.dead_letters {
+            Some(self.rejection())
+        } else if after.duplicates > before.duplicates {
+            Some(TracedOutcome::Duplicate)
+        } else if after.applied > before.applied {
+            Some(self.application()?)
+        } else if after.ignored > before.ignored {
+            Some(TracedOutcome::Ignored)
+        } else {
+            None
+        })
     }
 
     /// The outcome of a record that is now a dead letter.

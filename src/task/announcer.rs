@@ -12,6 +12,7 @@ use crate::bus::{Outputs, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::listing::Listing;
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::records::{DeadLetter, Seal, read_data};
 use crate::core::contract::rejection::{Code, RejectionCounts};
 use crate::core::values::offset::Offset;
@@ -155,12 +156,40 @@ fn tell_decision(decision: &Decision) {
             );
         }
         // Dead letters tell of what was rejected, a cut follows each close, and a reward is in its epoch's seal.
+        Decision::LossAccepted {
+            loss,
+            skipped_from,
+            skipped_to,
+            ..
+        } => tell_loss(loss, *skipped_from, *skipped_to),
         Decision::ListingProposed { .. }
+        | Decision::LossProposed { .. }
         | Decision::ListingRefused { .. }
         | Decision::RewardAdded { .. }
         | Decision::Cut { .. }
         | Decision::Refused { .. }
         | Decision::ControlRead { .. } => {}
+    }
+}
+
+fn tell_loss(loss: &RecordLoss, from: Offset, to: Offset) {
+    let (source, by, reason) = (loss.source(), loss.by.as_str(), loss.reason.as_str());
+    if from < to {
+        tracing::warn!(
+            by,
+            reason,
+            "the loss of records of {source} is accepted: offsets {from} to {last} are skipped for ever, and are no part of any result",
+            last = to.get() - 1,
+        );
+    } else {
+        tracing::warn!(
+            by,
+            reason,
+            "the loss of records of {source} is accepted, but nothing is skipped: it is read to offset {from}, and either the record there exists, \
+             or the event names only offsets from {first} to {last}",
+            first = loss.from_offset,
+            last = loss.to_offset.get() - 1,
+        );
     }
 }
 

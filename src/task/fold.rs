@@ -38,6 +38,16 @@ pub trait Fold: Send {
         None
     }
 
+    /// The next offsets of an input that a decision skips: the first, and the one after the last. The input is read up to the first.
+    fn next_skip(&self, _input: usize) -> Option<(Offset, Offset)> {
+        None
+    }
+
+    /// Skips the offsets of [`Fold::next_skip`], the first of which the task has reached.
+    fn skip(&mut self, _input: usize, _context: &mut StepContext<'_>) -> Result<(), FoldError> {
+        Ok(())
+    }
+
     /// Whether a job must be done before the next record.
     fn has_job(&self) -> bool {
         false

@@ -17,14 +17,15 @@
 use std::time::{Duration, Instant};
 
 use crate::bus::{
-    Access, Batch, Cursor, FileError, Log, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic,
-    TopicKind, TopicPartition,
+    Access, Batch, Cursor, FileError, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic,
+    TopicPartition,
 };
 use crate::core::fault::impossible;
 use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, StoreError};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
+use crate::task::inputs::{LostRecords, blame_deletion, describe, open_inputs, other_log};
 use crate::task::pool::{Progress, Task};
 
 /// Bytes of input per step, about; the default.
@@ -33,6 +34,8 @@ pub const STEP_BYTES: usize = 1 << 20;
 pub const CHANGES_BYTES: usize = 448 << 20;
 /// An idle task persists its changes after this time.
 const PERSIST_AFTER: Duration = Duration::from_secs(1);
+/// A task that waits for a decision about deleted records looks this often whether they are back.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// A rebuild waits this long for records that the bus has not brought yet.
 const REBUILD_POLL_EVERY: Duration = Duration::from_millis(20);
 
@@ -71,6 +74,8 @@ pub struct Harness<F> {
     /// Whether the position has moved since the last persist.
     dirty: bool,
     limits: StepLimits,
+    /// Records of a source partition that were deleted before the task read them.
+    lost: Option<LostRecords>,
 }
 
 impl<F: Fold> Harness<F> {
@@ -136,6 +141,7 @@ impl<F: Fold> Harness<F> {
             persisted: Instant::now(),
             dirty: false,
             limits,
+            lost: None,
         })
     }
 
@@ -281,13 +287,98 @@ impl<F: Fold> Harness<F> {
     /// Reads the next batch of an input, and applies it. Returns whether there was anything to apply.
     fn step_input(&mut self, input: usize) -> Result<bool, TaskError> {
         if self.unapplied[input].is_none() {
-            self.unapplied[input] = self.read(input)?.map(|batch| (batch, 0));
+            if self.skip(input)? {
+                return Ok(true);
+            }
+            self.unapplied[input] = self.read_existing(input)?.map(|batch| (batch, 0));
         }
         let Some((batch, first)) = self.unapplied[input].take() else {
             return Ok(false);
         };
         self.apply(input, batch, first)?;
         Ok(true)
+    }
+
+    /// Skips the records at the position of an input that a decision names as lost. Returns whether there were any. As with records, the position
+    /// moves in the same transaction as the outputs.
+    fn skip(&mut self, input: usize) -> Result<bool, TaskError> {
+        let partition = self.fold.inputs()[input];
+        let offset = self.position.offset(partition);
+        let Some((_, to)) = self.fold.next_skip(input).filter(|(from, _)| *from <= offset) else {
+            return Ok(false);
+        };
+        // In recovery, what lies behind the committed position is not published yet.
+        if self.limit(input)?.is_none_or(|limit| limit < to) {
+            return Ok(false);
+        }
+        let (fold, mut context) = self.fold_and_context();
+        let skipped = fold.skip(input, &mut context);
+        skipped.map_err(|error| self.error(error))?;
+        let before = self.position.inputs.get(&partition).cloned().unwrap_or_default();
+        let mark = Mark {
+            offset: to,
+            evidence: Vec::new(),
+            ..before
+        };
+        self.position.inputs.insert(partition, mark);
+        self.position.cursor = Cursor::default();
+        self.readers[input] = None;
+        self.lost = None;
+        self.finish_step()?;
+        Ok(true)
+    }
+
+    /// The offset up to which an input may be read now; `None` if that cannot be found out now.
+    fn limit(&mut self, input: usize) -> Result<Option<Offset>, TaskError> {
+        let partition = self.fold.inputs()[input];
+        if let Some(to) = &self.recover_to {
+            return Ok(Some(to.offset(partition)));
+        }
+        let offset = self.position.offset(partition);
+        match self.fold.read_limit(input, offset, self.access.log()) {
+            Ok(limit) => Ok(Some(limit)),
+            // Nothing has changed yet, so the next step can try again.
+            Err(FoldError::Task(TaskError::Read(error))) if error.is_unavailable() => Ok(None),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// As [`Self::read`]. If retention has deleted source records before the task read them, it keeps the task waiting for a decision about them.
+    fn read_existing(&mut self, input: usize) -> Result<Option<Batch>, TaskError> {
+        let partition = self.fold.inputs()[input];
+        let may_wait = self.recover_to.is_none() && !self.is_rebuild() && Topic::SOURCES.contains(&partition.topic);
+        if may_wait
+            && self
+                .lost
+                .as_ref()
+                .is_some_and(|lost| lost.looked.elapsed() < LOOK_AGAIN_EVERY)
+        {
+            return Ok(None);
+        }
+        match self.read(input) {
+            Err(TaskError::Read(ReadError::Retained {
+                partition,
+                start,
+                wanted,
+            })) if may_wait => {
+                self.readers[input] = None;
+                self.lost = Some(LostRecords {
+                    partition,
+                    start,
+                    wanted,
+                    looked: Instant::now(),
+                });
+                // Retention deletes from the start of a partition, so the records before are gone as well: the store must not need them again.
+                self.persist()?;
+                Ok(None)
+            }
+            read => {
+                if may_wait && read.is_ok() {
+                    self.lost = None;
+                }
+                read
+            }
+        }
     }
 
     /// The next batch of an input; `None` if there is none that may be read now.
@@ -297,15 +388,12 @@ impl<F: Fold> Harness<F> {
         if !self.fold.knows_start(input) || !self.reader(input)?.has_news()? {
             return Ok(None);
         }
-        let limit = match &self.recover_to {
-            Some(to) => to.offset(partition),
-            None => match self.fold.read_limit(input, offset, self.access.log()) {
-                Ok(limit) => limit,
-                // Nothing has changed yet, so the next step can try again.
-                Err(FoldError::Task(TaskError::Read(error))) if error.is_unavailable() => return Ok(None),
-                Err(error) => return Err(self.error(error)),
-            },
+        let Some(mut limit) = self.limit(input)? else {
+            return Ok(None);
         };
+        if let Some((from, _)) = self.fold.next_skip(input) {
+            limit = limit.min(from);
+        }
         if limit <= offset {
             return Ok(None);
         }
@@ -417,7 +505,10 @@ impl<F: Fold> Harness<F> {
             std::thread::sleep(REBUILD_POLL_EVERY);
             return Ok(Progress::Worked);
         }
-        Ok(Progress::Idle)
+        Ok(match &self.lost {
+            Some(lost) => Progress::Blocked(lost.error()),
+            None => Progress::Idle,
+        })
     }
 
     /// The error of a step. In recovery, the store may be what is wrong, and not the log: if it comes from a snapshot and is not confirmed, or if there is
@@ -480,100 +571,5 @@ fn quarantine_if_unusable<T>(task: TaskId, store: &dyn Store, outcome: &Result<T
     {
         tracing::error!(%task, "the store cannot be used: the next start of the task moves it away and rebuilds it");
         store.quarantine(error);
-    }
-}
-
-/// The error of a read. If records are gone that only this task still has to read, no other state directory has read them.
-fn blame_deletion(error: ReadError, recover_to: Option<&Position>) -> ReadError {
-    match &error {
-        ReadError::Retained { partition, wanted, .. }
-            if recover_to.is_none_or(|reached| reached.offset(*partition) <= *wanted) =>
-        {
-            error.of_unread_records()
-        }
-        _ => error,
-    }
-}
-
-/// The error of a store that has read other records before `offset` than the log has there.
-fn other_log(task: TaskId, partition: TopicPartition, offset: Offset) -> StoreError {
-    StoreError::OtherLog {
-        store: format!("the store of {task}"),
-        what: format!("it has read other records of {partition} before offset {offset} than this deployment has"),
-    }
-}
-
-fn open_inputs(
-    task: TaskId,
-    inputs: &[TopicPartition],
-    log: &dyn Log,
-    store: &dyn Store,
-    recover_to: Option<&Position>,
-) -> Result<Vec<Option<Box<dyn Reader>>>, TaskError> {
-    let opened = inputs
-        .iter()
-        .map(|input| open_input(task, *input, log, store, recover_to));
-    opened.collect()
-}
-
-/// Opens a reader of an input at the store's position, and checks the input up to the end of recovery. A source partition of which nothing was read is
-/// not opened yet.
-fn open_input(
-    task: TaskId,
-    input: TopicPartition,
-    log: &dyn Log,
-    store: &dyn Store,
-    recover_to: Option<&Position>,
-) -> Result<Option<Box<dyn Reader>>, TaskError> {
-    let mark = store.position().inputs.get(&input).cloned().unwrap_or_default();
-    let end = log.readable_end(input)?;
-    if mark.offset > end && input.topic.kind() != TopicKind::Input {
-        return Err(TaskError::StoreAhead {
-            task,
-            partition: input,
-            stored: mark.offset,
-            end,
-        });
-    }
-    // Recovery reads these records again, so they must still be there, unchanged.
-    let reached = recover_to.and_then(|to| to.inputs.get(&input));
-    if let Some(reached) = reached {
-        log.check(input, reached)?;
-    }
-    if mark.offset == Offset::START && Topic::SOURCES.contains(&input.topic) {
-        return Ok(None);
-    }
-    if let Some(reached) = reached {
-        let start = log.start(input)?;
-        if mark.offset < start && reached.offset > mark.offset {
-            return Err(TaskError::Read(ReadError::Retained {
-                partition: input,
-                start,
-                wanted: mark.offset,
-            }));
-        }
-    }
-    match log.open(input, &mark) {
-        // The log is right: it matches the committed position, which is after the store's.
-        Err(ReadError::SourceChanged { offset, .. })
-            if reached.is_some_and(|reached| reached.offset > mark.offset) || !store.is_confirmed() =>
-        {
-            Err(other_log(task, input, offset).into())
-        }
-        Err(error) => Err(blame_deletion(error, recover_to).into()),
-        Ok(reader) => Ok(Some(reader)),
-    }
-}
-
-fn describe(position: &Position) -> String {
-    let offsets: Vec<String> = position
-        .inputs
-        .iter()
-        .map(|(partition, mark)| format!("{partition}:{}", mark.offset))
-        .collect();
-    if offsets.is_empty() {
-        "the start".into()
-    } else {
-        offsets.join(", ")
     }
 }

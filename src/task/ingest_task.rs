@@ -74,19 +74,24 @@ impl IngestTask {
         let mut offset = context.position.offset(source);
         for record in batch.iter().skip(first).filter(|record| !record.value.is_empty()) {
             let decision = Decision::read(record.value)?;
-            let end = match &decision {
-                Decision::CloseAccepted { .. } if !context.recovering => Some(context.log.written_end(source)?),
+            let bound = match &decision {
+                _ if context.recovering => None,
+                Decision::CloseAccepted { .. } => Some(context.log.written_end(source)?),
+                Decision::LossProposed { loss, .. } if loss.source() == source => Some(context.log.start(source)?),
                 _ => None,
             };
             // An answer or a barrier speaks for all records before it, so they must still be there after the end was looked up.
             let speaks_for_all = matches!(
                 decision,
-                Decision::CloseAccepted { .. } | Decision::ListingProposed { .. } | Decision::Cut { .. }
+                Decision::CloseAccepted { .. }
+                    | Decision::ListingProposed { .. }
+                    | Decision::LossProposed { .. }
+                    | Decision::Cut { .. }
             );
             if speaks_for_all && !context.recovering {
                 context.log.verify(source)?;
             }
-            self.ingest.apply_decision(&decision, offset, end, context.outputs)?;
+            self.ingest.apply_decision(&decision, offset, bound, context.outputs)?;
             if let Decision::SourcesAdded { starts, .. } = &decision
                 && let Some(start) = starts.0.get(&source)
             {
@@ -181,6 +186,19 @@ impl Fold for IngestTask {
 
     fn take_beginning(&mut self) -> Option<(usize, Offset)> {
         self.beginning.take().map(|offset| (SOURCE_INPUT, offset))
+    }
+
+    fn next_skip(&self, input: usize) -> Option<(Offset, Offset)> {
+        self.ingest.next_skip().filter(|_| input == SOURCE_INPUT)
+    }
+
+    fn skip(&mut self, _: usize, context: &mut StepContext<'_>) -> Result<(), FoldError> {
+        let source = self.ingest.source();
+        let offset = context.position.offset(source);
+        if !context.recovering {
+            context.log.verify(source)?;
+        }
+        Ok(self.ingest.skip(offset, context.outputs)?)
     }
 
     fn begin_work(&mut self) {

@@ -8,6 +8,7 @@ pub mod error;
 pub mod fold;
 pub mod harness;
 pub mod ingest_task;
+mod inputs;
 pub mod pool;
 pub mod seen_events;
 pub mod sequencer_task;

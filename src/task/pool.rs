@@ -30,10 +30,12 @@ pub trait Task: Send {
 }
 
 /// The result of one step of a task.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Progress {
     /// There was nothing to do.
     Idle,
+    /// There was nothing to do but what this error keeps the task from. It goes on by itself once a decision or the bus allows it.
+    Blocked(TaskError),
     /// There may be more to do.
     Worked,
     /// New source partitions were found. Their tasks must be started.
@@ -101,6 +103,8 @@ struct PoolState {
     attempts: BTreeMap<TaskId, u32>,
     /// Tasks that an error stopped, each with the time of the last log line about it.
     stopped: BTreeMap<TaskId, (Instant, TaskError)>,
+    /// The same of tasks that wait for a decision about an error.
+    blocked: BTreeMap<TaskId, (Instant, TaskError)>,
     /// The tasks that this process has to run.
     to_run: BTreeSet<TaskId>,
     /// The tasks that are ready, idle, starting, being stepped, or waiting for a restart.
@@ -135,7 +139,8 @@ impl TaskPool<'_> {
         });
         let mut state = threads.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let end = state.end.take().unwrap_or(Ok(PoolEnd::Stopped));
-        let stopped = std::mem::take(&mut state.stopped);
+        let mut stopped = std::mem::take(&mut state.stopped);
+        stopped.append(&mut state.blocked);
         let closed = self.close_tasks(state, end.is_ok());
         let end = end?;
         if let Some((_, (_, error))) = stopped.into_iter().next() {
@@ -319,9 +324,18 @@ impl PoolThreads<'_> {
         }
         let mut state = self.lock();
         match outcome {
-            Ok(Some((Progress::Idle, task))) => state.idle.push((version, task)),
+            Ok(Some((Progress::Idle, task))) => {
+                if state.blocked.remove(&id).is_some() {
+                    self.pool.troubles.forget(id);
+                }
+                state.idle.push((version, task));
+            }
+            Ok(Some((Progress::Blocked(error), task))) => {
+                self.note_blocked(&mut state, id, error);
+                state.idle.push((version, task));
+            }
             Ok(Some((progress, task))) => {
-                if progress == Progress::FoundSources {
+                if matches!(progress, Progress::FoundSources) {
                     state.assignment = None;
                 }
                 if state.attempts.remove(&id).is_some() {
@@ -343,15 +357,32 @@ impl PoolThreads<'_> {
         Ok(task)
     }
 
+    /// Tells of a blocked task, unless it is known to be blocked.
+    fn note_blocked(&self, state: &mut PoolState, id: TaskId, error: TaskError) {
+        if state.blocked.contains_key(&id) {
+            return;
+        }
+        // Without a wait, the error is the end, and is told as such.
+        if !self.pool.until_idle {
+            tracing::error!(task = %id, "waits for a decision, the other tasks continue: {error}");
+        }
+        self.pool.troubles.note(id, format!("waits for a decision: {error}"));
+        state.blocked.insert(id, (Instant::now(), error));
+    }
+
     /// Forgets a task that was released.
     fn remove_task(&self, state: &mut PoolState, id: TaskId) {
         state.active.remove(&id);
+        if state.blocked.remove(&id).is_some() {
+            self.pool.troubles.forget(id);
+        }
         // It may have come back meanwhile, so ask for the assignment again.
         state.assignment = None;
         self.changed.notify_all();
     }
 
     fn handle_error(&self, state: &mut PoolState, id: TaskId, error: TaskError) {
+        state.blocked.remove(&id);
         let ends_at_first_error = self.pool.until_idle;
         match error.reaction() {
             Reaction::LeaveOff => {
@@ -409,7 +440,13 @@ impl PoolThreads<'_> {
         state.watching = false;
         match outcome {
             Err(error) => self.finish(&mut state, Err(error.into())),
-            Ok(version) if version == seen && self.pool.until_idle => self.finish(&mut state, Ok(PoolEnd::Idle)),
+            Ok(version) if version == seen && self.pool.until_idle => {
+                let end = match state.blocked.pop_first() {
+                    Some((_, (_, error))) => Err(error),
+                    None => Ok(PoolEnd::Idle),
+                };
+                self.finish(&mut state, end);
+            }
             // Without news every task gets a turn all the same, to persist what is in memory.
             Ok(version) if version == seen => {
                 let idle = std::mem::take(&mut state.idle);
@@ -423,10 +460,12 @@ impl PoolThreads<'_> {
     }
 
     fn remind_of_stopped_tasks(&self, state: &mut PoolState) {
-        for (task, (logged, error)) in &mut state.stopped {
+        let stopped = state.stopped.iter_mut().map(|task| ("still stopped", task));
+        let blocked = state.blocked.iter_mut();
+        for (how, (task, (logged, error))) in stopped.chain(blocked.map(|task| ("still waits for a decision", task))) {
             if logged.elapsed() > REMIND_EVERY {
                 *logged = Instant::now();
-                tracing::error!(%task, "still stopped, the other tasks continue: {error}");
+                tracing::error!(%task, "{how}, the other tasks continue: {error}");
             }
         }
     }

@@ -10,6 +10,9 @@ use crate::core::fault::Fault;
 use crate::core::values::amount::format_signed_units;
 use crate::core::values::ids::AssetEpoch;
 
+/// Why a record was skipped.
+const ACCEPTED_LOSS: &str = "it was gone when it was to be read, and a control event accepted its loss";
+
 /// The trace of one account.
 pub(crate) struct AccountTrace(pub Vec<TracedEvent>);
 
@@ -82,6 +85,7 @@ impl AccountTrace {
             let (outcome, code, reason) = match &event.outcome {
                 TracedOutcome::Duplicate => ("duplicate", None, None),
                 TracedOutcome::Ignored => ("ignored", None, None),
+                TracedOutcome::Skipped => ("skipped", None, Some(ACCEPTED_LOSS.to_owned())),
                 TracedOutcome::Rejected { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
                 TracedOutcome::Applied { postings, .. } => {
                     let late = postings.iter().find(|posting| {

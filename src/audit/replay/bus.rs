@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::{OUTPUT_TOPICS, output_ends};
-use crate::audit::replay::schedule::{Schedule, is_expected, is_outcome};
+use crate::audit::replay::schedule::{Schedule, ScheduledQuestion, is_expected, is_outcome};
 use crate::bus::dir::{DirBus, Options};
 use crate::bus::scan::{next_batch, scan_range};
 use crate::bus::{
@@ -157,6 +157,13 @@ impl ReplayBus {
             .all(|(source, offset)| applied(source) >= *offset)
     }
 
+    /// The undecided question, if this source partition is asked.
+    fn asked(&self, source: TopicPartition) -> Option<&ScheduledQuestion> {
+        let decided = self.shared.lock().questions;
+        let question = self.schedule.questions.get(decided)?;
+        question.answers.0.contains_key(&source).then_some(question)
+    }
+
     fn publish(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
         let kept = if self.keeps_outputs {
             Cow::Borrowed(outputs)
@@ -209,9 +216,16 @@ impl Log for ReplayBus {
         }
     }
 
+    /// For a source partition that is asked about a loss: the recorded end of what was skipped, so that the replay skips the same, whatever records
+    /// the origin has.
     fn start(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         match partition.topic.kind() {
-            TopicKind::Input => self.origin.start(partition),
+            TopicKind::Input => match self.asked(partition) {
+                Some(ScheduledQuestion {
+                    skipped_to: Some(to), ..
+                }) => Ok(*to),
+                _ => self.origin.start(partition),
+            },
             TopicKind::Output | TopicKind::Inner => self.scratch.start(partition),
         }
     }
@@ -231,12 +245,7 @@ impl Log for ReplayBus {
 
     /// For a source partition that is asked about a close: its recorded answer.
     fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
-        let questions = self.shared.lock().questions;
-        let question = self
-            .schedule
-            .questions
-            .get(questions)
-            .filter(|question| question.is_close);
+        let question = self.asked(partition).filter(|question| question.is_close);
         match question.and_then(|question| question.answers.0.get(&partition)) {
             Some(cut) => Ok(*cut),
             None => self.readable_end(partition),

@@ -12,6 +12,7 @@ use crate::audit::replay::bus::{Deviation, OutputObserver, ReplayBus};
 use crate::audit::replay::schedule::Schedule;
 use crate::audit::replay::sequencer::{ControlRewrite, ReplaySequencer};
 use crate::bus::{Access, Bus, Log, TaskId};
+use crate::core::contract::skipped::SkippedRanges;
 use crate::core::fault::impossible;
 use crate::core::values::offset::Offset;
 use crate::deployment::state_directory::StateDirectory;
@@ -99,12 +100,14 @@ pub fn replay(plan: ReplayPlan<'_>, stats: &Arc<Stats>, stop: &AtomicBool) -> Re
 
 /// Checks that each source partition still has the records that the replay has not read yet.
 fn check_sources(bus: &ReplayBus, schedule: &Schedule) -> Result<(), AuditError> {
+    let skipped = SkippedRanges::of(&schedule.decisions);
     for source in schedule.sources() {
         let start = bus.origin().start(source)?;
-        let needed = bus
+        let at = bus
             .committed(TaskId::ingest(source))?
             .map_or(Offset::START, |position| position.offset(source))
             .max(schedule.start(source));
+        let needed = skipped.after(source, at);
         if start > needed {
             return Err(AuditError::Gone {
                 partition: source,

@@ -18,16 +18,19 @@ pub(crate) enum ScheduleStep {
     Sources(Vec<(TopicPartition, Offset)>),
     /// The control records from the end of the step before to the offset `to`.
     Control { to: Offset },
-    /// The same, but the last record is a listing. It waits until every source partition has reached the offset of its answer to `question`.
-    Listing { to: Offset, question: usize },
+    /// The same, but the last record is a listing, or accepts a loss. It waits until every asked source partition has reached the offset of its
+    /// answer to `question`.
+    Question { to: Offset, question: usize },
 }
 
-/// A question that the coordinator asked the source partitions: about a listing, or about a close.
+/// A question that the coordinator asked the source partitions: about a listing, a close, or a loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScheduledQuestion {
     /// The offset of each source partition when it answered. For a close this is the cut.
     pub answers: Offsets,
     pub is_close: bool,
+    /// For a loss: the end of what was skipped.
+    pub skipped_to: Option<Offset>,
 }
 
 /// In which order the input of a replay arrives.
@@ -112,14 +115,19 @@ impl Schedule {
                     builder.read_control(control_offset.next()?);
                     builder.decisions.push(decision.clone());
                 }
-                Decision::ListingProposed { control_offset, .. } | Decision::CloseAccepted { control_offset, .. } => {
+                Decision::ListingProposed { control_offset, .. }
+                | Decision::LossProposed { control_offset, .. }
+                | Decision::CloseAccepted { control_offset, .. } => {
                     // A question is decided before anything else. Only the last one may still be open.
                     let Some(outcome) = rest.next() else { break };
                     if !builder.ask(decision, outcome, *control_offset, ends)? {
                         break;
                     }
                 }
-                Decision::ListingAccepted { .. } | Decision::ListingRefused { .. } | Decision::Cut { .. } => {
+                Decision::ListingAccepted { .. }
+                | Decision::ListingRefused { .. }
+                | Decision::LossAccepted { .. }
+                | Decision::Cut { .. } => {
                     return Err(unexpected(decision));
                 }
             }
@@ -150,7 +158,7 @@ impl Schedule {
     pub(crate) fn sources(&self) -> impl Iterator<Item = TopicPartition> {
         let steps = self.steps.iter().flat_map(|step| match step {
             ScheduleStep::Sources(sources) => &sources[..],
-            ScheduleStep::Control { .. } | ScheduleStep::Listing { .. } => &[],
+            ScheduleStep::Control { .. } | ScheduleStep::Question { .. } => &[],
         });
         let all = steps.map(|(partition, _)| *partition);
         all.filter(|partition| partition.topic != Topic::Control)
@@ -223,14 +231,18 @@ impl ScheduleBuilder {
         } else {
             self.read_control(control_offset);
             self.control_end = self.control_end.max(control_offset.next()?);
-            self.steps.push(ScheduleStep::Listing {
+            self.steps.push(ScheduleStep::Question {
                 to: self.control_end,
                 question: self.questions.len(),
             });
         }
         self.questions.push(ScheduledQuestion {
-            answers: answers.clone(),
             is_close,
+            skipped_to: match outcome {
+                Decision::LossAccepted { skipped_to, .. } => Some(*skipped_to),
+                _ => None,
+            },
+            answers,
         });
         self.decisions.extend([question.clone(), outcome.clone()]);
         Ok(true)
@@ -251,11 +263,14 @@ fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuesti
 }
 
 /// The answers that an outcome is based on; `None` if the decision is no outcome.
-fn answers(outcome: &Decision) -> Option<&Offsets> {
+fn answers(outcome: &Decision) -> Option<Offsets> {
     match outcome {
-        Decision::ListingAccepted { in_force_from, .. } => Some(in_force_from),
-        Decision::ListingRefused { answered_at, .. } => Some(answered_at),
-        Decision::Cut { cut, .. } => Some(cut),
+        Decision::ListingAccepted { in_force_from, .. } => Some(in_force_from.clone()),
+        Decision::ListingRefused { answered_at, .. } => Some(answered_at.clone()),
+        Decision::Cut { cut, .. } => Some(cut.clone()),
+        Decision::LossAccepted { loss, skipped_from, .. } => {
+            Some(Offsets(BTreeMap::from([(loss.source(), *skipped_from)])))
+        }
         _ => None,
     }
 }

@@ -98,8 +98,8 @@ impl Task for ReplaySequencer {
             None => Ok(Progress::Idle),
             Some(ScheduleStep::Sources(sources)) => self.commit(&Inbox::sources(sources), self.control_read),
             Some(ScheduleStep::Control { to }) => self.commit(&self.records(to), to),
-            Some(ScheduleStep::Listing { question, .. }) if !self.bus.have_answered(question) => Ok(Progress::Idle),
-            Some(ScheduleStep::Listing { to, .. }) => self.commit(&self.records(to), to),
+            Some(ScheduleStep::Question { question, .. }) if !self.bus.have_answered(question) => Ok(Progress::Idle),
+            Some(ScheduleStep::Question { to, .. }) => self.commit(&self.records(to), to),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::bus::interface::{Log, Reader};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::bus::scan::scan_range;
 use crate::core::contract::decision::{Decision, first_offsets};
+use crate::core::contract::skipped::SkippedRanges;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
 use crate::core::values::offset::Offset;
 
@@ -74,9 +75,12 @@ impl ArchiveBus {
         if !scope.has(Topic::Decisions) || scope.to.contains_key(&Topic::Decisions.partition(0)) {
             return Ok(());
         }
-        let starts = first_offsets(&self.decisions()?);
+        let decisions = self.decisions()?;
+        let starts = first_offsets(&decisions);
+        let skipped = SkippedRanges::of(&decisions);
         for (partition, archived) in &self.manifest.partitions {
-            let needed = starts.get(partition).copied().unwrap_or(Offset::START);
+            let first = starts.get(partition).copied().unwrap_or(Offset::START);
+            let needed = skipped.after(*partition, first);
             // Inner topics may have a shorter retention, because no replay reads them.
             if archived.start > needed && partition.topic.kind() != TopicKind::Inner {
                 let start = archived.start;

@@ -62,6 +62,22 @@ pub enum ReadError {
         /// The offset that the deployment needs.
         wanted: Offset,
     },
+    /// As `Unread`, of a source partition: a control event can accept the loss.
+    #[error(
+        "{partition} starts at offset {start} now, but has to be read from offset {wanted}: the topic's retention deleted the records between them \
+         before this deployment read them, and nothing was skipped; restore them under the same offsets; or, if they are gone for good, accept their \
+         loss with a softstake.loss_accepted.v1 event (topic {topic}, partition {number}, from_offset {wanted}, to_offset {start}); or begin a new \
+         deployment on new topics",
+        topic = partition.topic,
+        number = partition.partition
+    )]
+    Lost {
+        partition: TopicPartition,
+        /// The offset of the first record that still exists.
+        start: Offset,
+        /// The offset that the deployment needs.
+        wanted: Offset,
+    },
     /// The metadata of a committed offset is not a position.
     #[error(
         "cannot read the committed position of {task}: {why}; another program, or another version of softstake, commits offsets under this group's name: \
@@ -137,6 +153,7 @@ impl ReadError {
             | Self::Replaced { .. }
             | Self::Retained { .. }
             | Self::Unread { .. }
+            | Self::Lost { .. }
             | Self::Position { .. }
             | Self::OutOfOrder { .. }
             | Self::NotArchived { .. } => Reaction::StopTask,

@@ -210,6 +210,9 @@ fn set_apart(other: &OtherRecord, trace: &Explanation) -> Option<String> {
                 "{what} could not be counted, because {why}. Please ask our support."
             ))
         }
+        ("skipped", _) if lies_within(&other.time, trace) => Some(format!(
+            "{what} could not be counted, because its record was lost. Please ask our support."
+        )),
         _ => None,
     }
 }

@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
-use crate::core::contract::fields::fields;
+use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::listing::Listing;
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::topic::Topic;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::offset::Offset;
 
 /// An event of the control topic. The rules that depend on the listed assets are not checked yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub enum ControlEvent<'a> {
         /// The pool to share, without the validators' rewards.
         reward_pool: Option<Amount>,
     },
+    /// Accepts that records of a source partition are gone for good.
+    LossAccepted(Box<RecordLoss>),
 }
 
 fields!(RewardFields {
@@ -41,6 +46,14 @@ fields!(CloseFields {
     asset,
     epoch,
     reward_pool
+});
+fields!(LossFields {
+    topic,
+    partition,
+    from_offset,
+    to_offset,
+    by,
+    reason
 });
 
 impl<'a> ControlEvent<'a> {
@@ -70,8 +83,47 @@ impl<'a> ControlEvent<'a> {
                     },
                 })
             }
-            _ => Err(Code::WrongTopic
-                .because("`type` is a source event's: on softstake.control only listings, rewards and closes belong")),
+            EventType::LossAccepted => Ok(Self::LossAccepted(Box::new(read_loss(data)?))),
+            _ => Err(Code::WrongTopic.because(
+                "`type` is a source event's: on softstake.control only listings, rewards, closes and accepted losses belong",
+            )),
         }
     }
+}
+
+fn read_loss(data: &str) -> Result<RecordLoss, Rejection> {
+    let fields: LossFields = fields::object(data, "data")?;
+    let name = fields::text(fields.topic, "topic")?;
+    let topic = Topic::from_name(&name)
+        .filter(|topic| Topic::SOURCES.contains(topic))
+        .ok_or_else(|| {
+            let sources = Topic::SOURCES.map(Topic::name).join(", ");
+            Code::InvalidEvent.because(format!("`topic` must be a source topic, one of {sources}"))
+        })?;
+    let whole = |field, name, max| fields::whole(field, name, max, Code::InvalidEvent);
+    let partition = whole(fields.partition, "partition", u64::from(u32::MAX))?;
+    let loss = RecordLoss {
+        topic,
+        partition: u32::try_from(partition).unwrap_or(u32::MAX),
+        from_offset: Offset::new(whole(fields.from_offset, "from_offset", u64::MAX)?),
+        to_offset: Offset::new(whole(fields.to_offset, "to_offset", u64::MAX)?),
+        by: said(fields.by, "by")?,
+        reason: said(fields.reason, "reason")?,
+    };
+    if loss.from_offset >= loss.to_offset {
+        return Err(Code::InvalidEvent.because(format!(
+            "`to_offset` is {}; it must be greater than `from_offset`, which is {}",
+            loss.to_offset, loss.from_offset
+        )));
+    }
+    Ok(loss)
+}
+
+/// A required string that says something.
+fn said(field: RawField<'_>, name: &str) -> Result<String, Rejection> {
+    let text = fields::text(field, name)?;
+    if text.trim().is_empty() {
+        return Err(Code::InvalidEvent.because(format!("`{name}` is empty; it is kept for ever, so say it")));
+    }
+    Ok(text.into_owned())
 }

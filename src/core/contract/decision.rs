@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::contract::listing::Listing;
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
@@ -126,6 +127,19 @@ pub enum Decision {
         epoch: Epoch,
         /// For each source partition, the offset below which an event counts for the epoch.
         cut: Offsets,
+    },
+    /// The loss of records is to be accepted. The source partition answers where it is, and which record of it is the first that exists.
+    LossProposed {
+        control_offset: Offset,
+        loss: Box<RecordLoss>,
+    },
+    /// The source partition skips the offsets from `skipped_from` up to, not including, `skipped_to`. Both are its position if there is nothing
+    /// to skip.
+    LossAccepted {
+        control_offset: Offset,
+        loss: Box<RecordLoss>,
+        skipped_from: Offset,
+        skipped_to: Offset,
     },
     /// A control record was rejected. It is on the dead letters too.
     Refused { control_offset: Offset, code: Code },

@@ -35,6 +35,8 @@ pub enum EventType {
     ValidatorReward,
     /// `softstake.epoch_close.v1`
     EpochClose,
+    /// `softstake.loss_accepted.v1`
+    LossAccepted,
 }
 
 impl EventType {
@@ -54,6 +56,7 @@ impl EventType {
             "softstake.asset.v1" => Self::Listing,
             "softstake.validator_reward.v1" => Self::ValidatorReward,
             "softstake.epoch_close.v1" => Self::EpochClose,
+            "softstake.loss_accepted.v1" => Self::LossAccepted,
             _ => {
                 return Err(Code::UnsupportedType.because(format!(
                     "`type` is \"{}\", which this version does not know",
@@ -67,7 +70,7 @@ impl EventType {
     #[must_use]
     pub const fn is_control(self) -> bool {
         match self {
-            Self::Listing | Self::ValidatorReward | Self::EpochClose => true,
+            Self::Listing | Self::ValidatorReward | Self::EpochClose | Self::LossAccepted => true,
             Self::Deposit
             | Self::OpeningBalance
             | Self::Withdrawal
@@ -266,8 +269,10 @@ impl<'a> SourceEvent<'a> {
                 };
                 Ok(Self::AccountStatus { account, status })
             }
-            EventType::Listing | EventType::ValidatorReward | EventType::EpochClose => Err(Code::WrongTopic
-                .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),
+            EventType::Listing | EventType::ValidatorReward | EventType::EpochClose | EventType::LossAccepted => {
+                Err(Code::WrongTopic
+                    .because("`type` is a control event's: it belongs on softstake.control, not on a source topic"))
+            }
         }
     }
 }

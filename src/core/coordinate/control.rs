@@ -1,6 +1,6 @@
 //! Applies a record of the control topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruint::aliases::U512;
 
@@ -11,7 +11,7 @@ use crate::core::contract::fields;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::records::DeadLetter;
 use crate::core::contract::rejection::Rejection;
-use crate::core::contract::topic::Topic;
+use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingFacts, judge};
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SourceQuestion};
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
@@ -38,6 +38,10 @@ impl ListedAssets for Coordinator {
 
     fn count(&self) -> usize {
         self.assets.len()
+    }
+
+    fn has_source(&self, source: TopicPartition) -> bool {
+        self.sources.contains(&source)
     }
 }
 
@@ -77,7 +81,10 @@ impl Coordinator {
             None => self.keep_accepted(identity, fingerprint, seen_events),
             Some(question) => {
                 self.pending = Some(PendingQuestion {
-                    asked: self.sources.clone(),
+                    asked: match &question {
+                        SourceQuestion::Loss(loss) => BTreeSet::from([loss.source()]),
+                        SourceQuestion::Listing { .. } | SourceQuestion::Cut(_) => self.sources.clone(),
+                    },
                     answers: BTreeMap::new(),
                     question,
                     control_offset: offset,
@@ -129,6 +136,14 @@ impl Coordinator {
                 self.add_reward(offset, asset, epoch, units, out).map(|()| None)
             }
             Accepted::Close { asset, epoch, pool } => self.close(offset, asset, epoch, pool, out).map(Some),
+            Accepted::Loss(loss) => {
+                let proposed = Decision::LossProposed {
+                    control_offset: offset,
+                    loss: loss.clone(),
+                };
+                self.record_decision(&proposed, out)?;
+                Ok(Some(SourceQuestion::Loss(loss)))
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
 use crate::core::contract::listing::{AssetTerms, Listing};
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::values::amount::Amount;
@@ -17,10 +18,12 @@ use crate::core::values::time::{TimeMs, timestamp};
 /// Assets have numbers of 16 bits.
 const MAX_ASSETS: usize = 1 << 16;
 
-/// The listed assets, as far as the rules depend on them.
+/// What the rules depend on: the listed assets, and the source partitions.
 pub trait ListedAssets {
     fn find(&self, asset: Asset) -> Option<ListingFacts<'_>>;
     fn count(&self) -> usize;
+    /// Whether the deployment reads this source partition.
+    fn has_source(&self, source: TopicPartition) -> bool;
 }
 
 /// What the rules need to know of a listed asset.
@@ -83,6 +86,8 @@ pub enum Accepted {
         /// The pool that the close gives, in units.
         pool: u128,
     },
+    /// The loss of records. Their source partition must still tell what is gone.
+    Loss(Box<RecordLoss>),
 }
 
 /// Judges the event in an envelope from the control topic. `docs/contract-notes.md` gives the order of the checks.
@@ -104,6 +109,11 @@ pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Acce
             epoch,
             reward_pool,
         } => judge_close(asset, epoch, reward_pool.as_ref(), time, assets),
+        ControlEvent::LossAccepted(loss) if assets.has_source(loss.source()) => Ok(Accepted::Loss(loss)),
+        ControlEvent::LossAccepted(loss) => Err(Code::InvalidEvent.because(format!(
+            "`partition` is {} of {}, which this deployment does not read",
+            loss.partition, loss.topic
+        ))),
     }
 }
 

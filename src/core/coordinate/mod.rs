@@ -23,6 +23,7 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::listing::{AssetTerms, Programme};
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -99,13 +100,17 @@ enum SourceQuestion {
         programme: Box<Programme>,
     },
     Cut(AssetEpoch),
+    /// Asks only the source partition that lost records.
+    Loss(Box<RecordLoss>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceAnswer {
     offset: Offset,
     newest_unlisted_ms: Option<i64>,
     opening_unlisted: bool,
+    /// To a loss: the offset of the first record that still exists.
+    start: Offset,
 }
 
 /// Which question an answer belongs to.
@@ -114,6 +119,8 @@ enum AnswerTo {
     /// The listing at this offset of the control topic.
     Listing(Offset),
     Cut(AssetEpoch),
+    /// The accepted loss at this offset of the control topic.
+    Loss(Offset),
 }
 
 impl PendingQuestion {
@@ -294,16 +301,29 @@ impl Coordinator {
                     offset: from,
                     newest_unlisted_ms,
                     opening_unlisted,
+                    ..SourceAnswer::default()
                 };
                 self.add_answer(source, AnswerTo::Listing(control_offset), answer)?;
             }
             Inbox::CutAnswer { source, at, cut } => {
                 let answer = SourceAnswer {
                     offset: cut,
-                    newest_unlisted_ms: None,
-                    opening_unlisted: false,
+                    ..SourceAnswer::default()
                 };
                 self.add_answer(source, AnswerTo::Cut(at), answer)?;
+            }
+            Inbox::LossAnswer {
+                source,
+                control_offset,
+                at,
+                start,
+            } => {
+                let answer = SourceAnswer {
+                    offset: at,
+                    start,
+                    ..SourceAnswer::default()
+                };
+                self.add_answer(source, AnswerTo::Loss(control_offset), answer)?;
             }
             Inbox::Subtotal { partition, at, sums } => self.add_subtotal(partition, at, sums, out)?,
             Inbox::Receipt {

@@ -32,6 +32,7 @@ impl Coordinator {
         let is_meant = match (&pending.question, to) {
             (SourceQuestion::Listing { .. }, AnswerTo::Listing(offset)) => offset == pending.control_offset,
             (SourceQuestion::Cut(asked), AnswerTo::Cut(at)) => *asked == at,
+            (SourceQuestion::Loss(_), AnswerTo::Loss(offset)) => offset == pending.control_offset,
             _ => false,
         };
         if !is_meant || !pending.asked.contains(&source) || pending.answers.insert(source, answer).is_some() {
@@ -63,6 +64,19 @@ impl Coordinator {
             SourceQuestion::Cut(at) => {
                 self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
                 self.take_cut(*at, offsets, out)
+            }
+            SourceQuestion::Loss(loss) => {
+                let answer = pending.answers.get(&loss.source()).copied().unwrap_or_default();
+                self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
+                self.record_decision(
+                    &Decision::LossAccepted {
+                        control_offset: pending.control_offset,
+                        loss: loss.clone(),
+                        skipped_from: answer.offset,
+                        skipped_to: loss.skipped_to(answer.offset, answer.start),
+                    },
+                    out,
+                )
             }
         }
     }

@@ -27,6 +27,11 @@ pub enum UnfinishedEvent {
     Listing { asset: Asset, control_offset: Offset },
     /// A close that is accepted and not sealed.
     Close { asset: Asset, epoch: Epoch },
+    /// The loss of records that is to be accepted.
+    Loss {
+        source: TopicPartition,
+        control_offset: Offset,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +52,10 @@ impl Coordinator {
     pub fn waiting(&self) -> Vec<WaitingEvent> {
         let mut waiting = Vec::new();
         if let Some(pending) = &self.pending
-            && let SourceQuestion::Listing { terms, .. } = &pending.question
+            && let Some(event) = pending.event()
         {
             waiting.push(WaitingEvent {
-                event: UnfinishedEvent::Listing {
-                    asset: terms.asset,
-                    control_offset: pending.control_offset,
-                },
+                event,
                 missing: Missing::Answers(pending.unanswered()),
                 behind: self.queued_control(),
             });
@@ -95,6 +97,22 @@ impl Coordinator {
 }
 
 impl PendingQuestion {
+    /// The event that is asked about; `None` for a close, which is known by its epoch.
+    fn event(&self) -> Option<UnfinishedEvent> {
+        let control_offset = self.control_offset;
+        match &self.question {
+            SourceQuestion::Listing { terms, .. } => Some(UnfinishedEvent::Listing {
+                asset: terms.asset,
+                control_offset,
+            }),
+            SourceQuestion::Loss(loss) => Some(UnfinishedEvent::Loss {
+                source: loss.source(),
+                control_offset,
+            }),
+            SourceQuestion::Cut(_) => None,
+        }
+    }
+
     /// The source partitions whose answer is missing.
     fn unanswered(&self) -> Vec<TopicPartition> {
         let asked = self.asked.iter();
@@ -110,6 +128,7 @@ impl fmt::Display for UnfinishedEvent {
         match self {
             Self::Listing { asset, .. } => write!(f, "the listing of {asset}"),
             Self::Close { asset, epoch } => write!(f, "the close of {asset} epoch {epoch}"),
+            Self::Loss { source, .. } => write!(f, "the accepted loss of records of {source}"),
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
 impl Ingest {
-    /// Applies a decision. `offset` is the task's position in its source partition. `end` is the end of that partition, which
-    /// must be read after the decision; it is `None` during recovery, when all answers are suppressed.
+    /// Applies a decision. `offset` is the task's position in its source partition. `bound` is what it answers with, looked up after the decision:
+    /// to a close the end of that partition, to a loss its first offset that exists. It is `None` during recovery, when all answers are suppressed.
     ///
     /// # Errors
     /// A decision that cannot be read, or that the protocol rules out.
@@ -22,7 +22,7 @@ impl Ingest {
         &mut self,
         decision: &Decision,
         offset: Offset,
-        end: Option<Offset>,
+        bound: Option<Offset>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         match decision {
@@ -42,7 +42,26 @@ impl Ingest {
             } => self.answer_listing(*control_offset, listing, offset, out),
             Decision::CloseAccepted { number, epoch, .. } => {
                 let (number, epoch) = (*number, *epoch);
-                self.answer_close(AssetEpoch::new(number, epoch)?, offset, end, out)
+                self.answer_close(AssetEpoch::new(number, epoch)?, offset, bound, out)
+            }
+            Decision::LossProposed { loss, .. } | Decision::LossAccepted { loss, .. }
+                if loss.source() != self.source =>
+            {
+                Ok(())
+            }
+            Decision::LossProposed { control_offset, .. } => {
+                self.answer_loss(*control_offset, offset, bound.unwrap_or(offset), out)
+            }
+            Decision::LossAccepted {
+                skipped_from,
+                skipped_to,
+                ..
+            } => {
+                self.state.question = None;
+                if skipped_from < skipped_to {
+                    self.state.skips.push_back((*skipped_from, *skipped_to));
+                }
+                Ok(())
             }
             Decision::ListingAccepted {
                 number,
@@ -121,6 +140,25 @@ impl Ingest {
             source: self.source,
             at,
             cut: answered.unwrap_or(offset),
+        };
+        out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
+        Ok(())
+    }
+
+    /// Answers a loss of records of this partition, and reads nothing until it is decided.
+    fn answer_loss(
+        &mut self,
+        control_offset: Offset,
+        at: Offset,
+        start: Offset,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        self.state.question = Some(OpenQuestion::Loss);
+        let answer = Inbox::LossAnswer {
+            source: self.source,
+            control_offset,
+            at,
+            start,
         };
         out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())

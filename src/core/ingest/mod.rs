@@ -65,6 +65,8 @@ pub struct IngestState {
     /// By number. A source partition that is added later knows all assets from its first offset on.
     assets: Vec<IngestAsset>,
     by_name: BTreeMap<Asset, u16>,
+    /// Offset ranges to skip that are not reached yet, ascending: the first offset, and the one after the last.
+    skips: VecDeque<(Offset, Offset)>,
     /// Under `None`: all assets together for which there was no room.
     #[serde(skip)]
     unlisted: BTreeMap<Option<Asset>, UnlistedPostings>,
@@ -120,6 +122,8 @@ enum OpenQuestion {
     /// A cut. Only records below the answered offset are read until it is decided. After a restart the answer is lost; it is only
     /// known that it is not behind the task's position.
     Cut { at: AssetEpoch, answered: Option<Offset> },
+    /// A loss of records of this partition. Nothing is read until it is decided what is skipped.
+    Loss,
 }
 
 /// A listed asset, as this source partition knows it.
@@ -265,7 +269,7 @@ impl Ingest {
         }
         match self.state.question {
             None => Offset::NO_LIMIT,
-            Some(OpenQuestion::Listing | OpenQuestion::Cut { answered: None, .. }) => offset,
+            Some(OpenQuestion::Listing | OpenQuestion::Loss | OpenQuestion::Cut { answered: None, .. }) => offset,
             Some(OpenQuestion::Cut {
                 answered: Some(cut), ..
             }) => cut,
@@ -317,6 +321,44 @@ impl Ingest {
             .map(|(cut, _)| *cut)
             .min()
             .unwrap_or(Offset::NO_LIMIT)
+    }
+
+    /// The next offset range to skip: its first offset, and the one after its last. Records are read up to the first.
+    #[must_use]
+    pub fn next_skip(&self) -> Option<(Offset, Offset)> {
+        self.state.skips.front().copied()
+    }
+
+    /// Skips the range that begins at `offset`, the task's position. Cuts within it are reached.
+    ///
+    /// # Errors
+    /// If nothing is to be skipped there, or a cut that the protocol rules out.
+    pub fn skip(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
+        match self.state.skips.pop_front() {
+            Some((from, to)) if from <= offset && offset < to => {
+                self.begin_batch(offset);
+                self.end_batch(to, out)
+            }
+            _ => Err(impossible(format!(
+                "{} has nothing to skip at offset {offset}",
+                self.source
+            ))),
+        }
+    }
+
+    /// For a caller that applied all decisions before the first record: skips what lies before `offset`. Returns whether the record at `offset` is
+    /// skipped itself, because it was gone when it was to be read.
+    ///
+    /// # Errors
+    /// As [`Self::skip`].
+    pub fn skips(&mut self, offset: Offset, out: &mut Outputs) -> Result<bool, Fault> {
+        while let Some((from, to)) = self.next_skip().filter(|(from, _)| *from <= offset) {
+            if offset < to {
+                return Ok(true);
+            }
+            self.skip(from, out)?;
+        }
+        Ok(false)
     }
 
     /// Begins a batch at `offset`: the next blocks cover the records from there.

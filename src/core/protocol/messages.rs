@@ -58,6 +58,16 @@ pub enum Inbox {
     /// As `Sources`, if records of at least one partition were deleted before: each with its first offset. The control topic is among them if it begins
     /// late itself.
     SourcesFrom(Vec<(TopicPartition, Offset)>),
+    /// The answer of the source partition whose loss is to be accepted.
+    LossAnswer {
+        source: TopicPartition,
+        /// The offset of the event on the control topic.
+        control_offset: Offset,
+        /// The position of the source partition.
+        at: Offset,
+        /// The offset of the first record that still exists.
+        start: Offset,
+    },
 }
 
 impl Inbox {

@@ -49,3 +49,11 @@ pub fn close(asset: &str, epoch: u32, epoch_seconds: u32, reward_pool: &str) -> 
         &data,
     )
 }
+
+/// Accepts that records of a source partition are gone, from one offset up to, not including, another.
+pub fn loss(id: &str, topic: &str, partition: u32, from: u64, to: u64) -> String {
+    let data = json!({
+        "topic": topic, "partition": partition, "from_offset": from, "to_offset": to, "by": "ops", "reason": "retention",
+    });
+    event(id, "softstake.loss_accepted.v1", 0, &data)
+}

@@ -9,7 +9,7 @@ use crate::common::fixture;
 use crate::common::schemas::{check_record, read_json, schemas, schemas_dir, uri};
 
 /// Every type of the contract. There may be more schemas, but not fewer.
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 15] = [
     "exchange.deposit.v1",
     "exchange.opening_balance.v1",
     "exchange.withdrawal.v1",
@@ -20,6 +20,7 @@ const TYPES: [&str; 14] = [
     "softstake.asset.v1",
     "softstake.validator_reward.v1",
     "softstake.epoch_close.v1",
+    "softstake.loss_accepted.v1",
     "softstake.distribution.v1",
     "softstake.epoch_settled.v1",
     "softstake.dead_letter.v1",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use softstake::generate::Synthetic;
 
-use crate::common::events::{close, deposit, listing, pool};
+use crate::common::events::{close, deposit, listing, loss, pool};
 use crate::common::kafka::acls::{ADMIN, Operation, Resource, SOFTSTAKE, password};
 use crate::common::kafka::proxy::{Api, Fault, Proxy};
 use crate::common::kafka::{Cluster, Deployment, Instance};
@@ -229,11 +229,44 @@ fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
     let mut instance = deployment.start(0);
     deployment.until("it reports what is missing", || {
         let said = deployment.said(0);
-        said.contains("stopped, the other tasks continue: ")
+        said.contains("waits for a decision, the other tasks continue: ")
             && said.contains("exchange.trades:0 starts at offset 2 now, but has to be read from offset 0")
+            && said.contains("(topic exchange.trades, partition 0, from_offset 0, to_offset 2)")
     });
     assert!(!instance.ended());
     assert_eq!(instance.stop(), Some(1));
+
+    // A close waits, until the loss of what is gone is accepted. An event that names other records changes nothing.
+    let mut instance = deployment.start(0);
+    let wrong = loss("wrong", "exchange.trades", 0, 1, 2);
+    place.append("softstake.control", 0, [close("A", 2, 100, "5"), wrong]);
+    deployment.publish();
+    deployment.until("it tells that nothing is skipped", || {
+        deployment.said(0).contains("is accepted, but nothing is skipped")
+    });
+    assert_eq!(deployment.sealed(), 2);
+    instance.kill();
+    place.append("softstake.control", 0, [loss("right", "exchange.trades", 0, 0, 9)]);
+    deployment.publish();
+    let mut instance = deployment.start(0);
+    deployment.until_sealed(3);
+    let skipped = "the loss of records of exchange.trades:0 is accepted: offsets 0 to 1 are skipped for ever";
+    assert!(deployment.said(0).contains(skipped), "{}", deployment.said(0));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+    let paid = cluster.read_committed("softstake.distributions");
+    assert_eq!(
+        paid.iter()
+            .filter(|record| record.text().contains(r#""id":"A:2:eve""#))
+            .count(),
+        1
+    );
+
+    // The archive goes on behind what was skipped, and a replay skips it as well.
+    succeed(softstake().arg("archive").args(on_kafka).arg("--out").arg(&archive));
+    succeed(softstake().args(["archive", "--check"]).arg(&archive));
+    let said = succeed(softstake().args(["reconcile", "--bus", &of_archive]));
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("EQUAL: all 3 sealed"), "{said}");
 }
 
 #[test]

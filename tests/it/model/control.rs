@@ -1,6 +1,6 @@
 //! The fold over the control topic: listings, changes, rewards, closes and their cuts (contract, sections 3 and 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use num_bigint::BigInt;
@@ -8,7 +8,7 @@ use num_traits::Zero;
 use serde_json::Value;
 
 use super::Outputs;
-use super::bus::{self, CONTROL_TOPIC, Position};
+use super::bus::{self, CONTROL_TOPIC, Position, SOURCE_TOPICS};
 use super::event::{Envelope, Fields, Rejection, Side};
 use super::programme::{Fixed, Programme, listing};
 
@@ -70,10 +70,18 @@ impl Asset {
 pub struct Control {
     pub assets: BTreeMap<String, Asset>,
     pub dead_letters: BTreeMap<String, Value>,
+    /// The source partitions on the bus.
+    sources: BTreeSet<(String, u64)>,
 }
 
 pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
     let mut control = Control::default();
+    for topic in SOURCE_TOPICS {
+        let numbers = bus::read_topic(bus, topic)?.into_keys();
+        control
+            .sources
+            .extend(numbers.map(|number| (topic.to_owned(), u64::from(number))));
+    }
     let mut applied: BTreeMap<(String, String), Envelope> = BTreeMap::new();
     let partition = bus::read_topic(bus, CONTROL_TOPIC)?.remove(&0).unwrap_or_default();
     for (offset, record) in (0..).zip(&partition.records) {
@@ -124,6 +132,8 @@ enum Step {
         asset: String,
         reward_pool: BigInt,
     },
+    /// On a directory bus nothing is ever gone, so nothing is skipped.
+    Loss,
 }
 
 /// The effect of one record. None for an identical duplicate.
@@ -149,6 +159,7 @@ fn judge(
     let step = match envelope.kind.as_str() {
         "softstake.asset.v1" => control.judge_listing(envelope.data(), too_late)?,
         "softstake.validator_reward.v1" => control.judge_reward(envelope.data(), time)?,
+        "softstake.loss_accepted.v1" => control.judge_loss(envelope.data())?,
         _ => control.judge_close(envelope.data(), time)?,
     };
     Ok(Some((envelope, step)))
@@ -244,6 +255,29 @@ impl Control {
         Ok(Step::Close { asset, reward_pool })
     }
 
+    fn judge_loss(&self, data: Fields) -> Result<Step, Rejection> {
+        let invalid = |field: &str, why: &str| Err(Rejection::new("invalid_event", format!("the field {field} {why}")));
+        let topic = data.text("topic")?;
+        if !SOURCE_TOPICS.contains(&topic.as_str()) {
+            return invalid("topic", "is no source topic");
+        }
+        let partition = data.integer("partition")?;
+        let from = data.integer("from_offset")?;
+        let to = data.integer("to_offset")?;
+        for field in ["by", "reason"] {
+            if data.text(field)?.trim().is_empty() {
+                return invalid(field, "is blank");
+            }
+        }
+        if from >= to {
+            return invalid("to_offset", "is not greater than from_offset");
+        }
+        if !self.sources.contains(&(topic, partition)) {
+            return invalid("partition", "is not read");
+        }
+        Ok(Step::Loss)
+    }
+
     fn listed(&self, asset: &str) -> Result<&Asset, Rejection> {
         self.assets.get(asset).ok_or_else(|| {
             Rejection::new(
@@ -272,6 +306,7 @@ impl Control {
             Step::Reward { asset, epoch, amount } => {
                 *self.asset_mut(&asset)?.rewards.entry(epoch).or_default() += amount;
             }
+            Step::Loss => {}
             Step::Close { asset, reward_pool } => {
                 let listed = self.asset_mut(&asset)?;
                 let id = format!("{asset}:{}", listed.oldest_open_epoch());

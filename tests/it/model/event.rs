@@ -53,10 +53,11 @@ const SOURCE_TYPES: [&str; 7] = [
     "exchange.account_status.v1",
 ];
 
-const CONTROL_TYPES: [&str; 3] = [
+const CONTROL_TYPES: [&str; 4] = [
     "softstake.asset.v1",
     "softstake.validator_reward.v1",
     "softstake.epoch_close.v1",
+    "softstake.loss_accepted.v1",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

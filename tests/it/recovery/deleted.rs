@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use softstake::audit::point_in_time::{OUTPUT_TOPICS, PointInTime};
 use softstake::audit::replay::run::{ReplayPlan, ReplayResources, replay};
 use softstake::audit::replay::schedule::{EpochFilter, Schedule};
+use softstake::bus::memory::MemoryBus;
 use softstake::bus::{Log, Mark, Topic, TopicPartition};
 use softstake::core::values::offset::Offset;
 use softstake::task::stats::Stats;
 
 use crate::common::Place;
-use crate::common::events::{close, deposit, listing, pool};
+use crate::common::events::{close, deposit, listing, loss, pool};
 use crate::common::in_memory::{InMemory, Shape};
 use crate::judge::DEDUP_EPOCHS;
 
@@ -46,7 +47,12 @@ fn announced(deployment: &InMemory) -> Vec<Value> {
 
 /// Replays the deployment, and compares every published record.
 fn compare_with_replay(deployment: &InMemory) {
-    let origin: Arc<dyn Log> = Arc::new(deployment.bus().clone());
+    compare_with_replay_of(deployment.bus(), deployment);
+}
+
+/// The same with a bus that has the topics of the deployment.
+fn compare_with_replay_of(bus: &MemoryBus, deployment: &InMemory) {
+    let origin: Arc<dyn Log> = Arc::new(bus.clone());
     let point = PointInTime::read(origin.as_ref()).expect("its state");
     let schedule = Arc::new(Schedule::new(&point, EpochFilter::default()).expect("a schedule"));
     let place = Place::new();
@@ -152,35 +158,89 @@ fn records_deleted_after_their_partition_was_announced_are_never_skipped() {
     assert!(
         said.contains("exchange.deposits:0 starts at offset 2 now, but has to be read from offset 0")
             && said.contains("before this deployment read them")
-            && said.contains("begin a new deployment"),
+            && said.contains("begin a new deployment")
+            && said.contains("(topic exchange.deposits, partition 0, from_offset 0, to_offset 2)"),
         "{said}"
     );
     assert_eq!(deployment.records(Topic::Epochs).len(), 0);
+    // Nor does an event help that names only a part of what comes next.
+    deployment.append(CONTROL, &loss("other", "exchange.deposits", 0, 1, 2));
+    assert!(error(&deployment).contains("has to be read from offset 0"));
+    assert_eq!(losses(&deployment), [(0, 0)]);
+    deployment.append(CONTROL, &loss("part", "exchange.deposits", 0, 0, 1));
+    assert!(error(&deployment).contains("has to be read from offset 1"));
+    assert_eq!(losses(&deployment), [(0, 0), (0, 1)]);
+    assert_eq!(deployment.records(Topic::Epochs).len(), 0);
+}
+
+/// The offsets that each accepted loss skipped.
+fn losses(deployment: &InMemory) -> Vec<(u64, u64)> {
+    let decisions = deployment.records(Topic::Decisions).into_iter();
+    decisions
+        .map(|mut record| record["data"].take())
+        .filter(|data| data["decision"] == "loss_accepted")
+        .map(|data| {
+            let offset = |name: &str| data[name].as_u64().expect("an offset");
+            (offset("skipped_from"), offset("skipped_to"))
+        })
+        .collect()
+}
+
+/// A deployment that lost records 3 to 6 of a source partition before it read them, and accepted that. The cut of epoch 0 lies among them. The bus
+/// beside it has the same input, but all records.
+fn with_an_accepted_loss() -> (InMemory, MemoryBus) {
+    let (deployment, whole) = (deployment(), MemoryBus::new());
+    let append = |to, line: &str| {
+        deployment.append(to, line);
+        whole.append(to, line.as_bytes());
+    };
+    let deposits = |ids: std::ops::Range<u32>, ms| {
+        for id in ids {
+            append(DEPOSITS, &deposit(&id.to_string(), ms, &format!("u-{id}"), "A", "1"));
+        }
+    };
+    append(CONTROL, &listing("A", 2, 100, &pool()));
+    deposits(0..3, 0);
+    deployment.run();
+    deposits(3..5, 0);
+    delete(&deployment, DEPOSITS, 5);
+    append(CONTROL, &close("A", 0, 100, "5"));
+    assert!(error(&deployment).contains("(topic exchange.deposits, partition 0, from_offset 3, to_offset 5)"));
+    deposits(5..9, 100_000);
+    delete(&deployment, DEPOSITS, 7);
+    assert!(error(&deployment).contains("(topic exchange.deposits, partition 0, from_offset 3, to_offset 7)"));
+    assert_eq!(deployment.records(Topic::Epochs).len(), 0);
+    append(CONTROL, &loss("loss", "exchange.deposits", 0, 0, 20));
+    deployment.run();
+    append(CONTROL, &close("A", 1, 100, "5"));
+    deployment.run();
+    (deployment, whole)
 }
 
 #[test]
-fn a_control_topic_that_begins_late_is_recorded_too() {
-    let deployment = deployment();
-    deployment.append(CONTROL, &listing("A", 2, 100, &pool()));
-    deployment.append(CONTROL, &listing("B", 2, 100, &pool()));
-    delete(&deployment, CONTROL, 1);
-    deployment.run();
-    assert_eq!(
-        announced(&deployment),
-        [json!({"decision": "sources_added", "sources": [], "starts": {"softstake.control": {"0": 1}}})]
-    );
-    deployment.append(DEPOSITS, &deposit("1", 0, "ann", "B", "1"));
-    deployment.append(CONTROL, &close("B", 0, 100, "5"));
-    deployment.run();
-    assert_eq!(deployment.records(Topic::Epochs).len(), 1);
-    compare_with_replay(&deployment);
+fn a_loss_is_skipped_after_a_control_event_and_a_replay_skips_the_same() {
+    let (mut deployment, whole) = with_an_accepted_loss();
+    assert_eq!(losses(&deployment), [(3, 7)]);
+    let seals = deployment.records(Topic::Epochs);
+    assert_eq!(seals[0]["data"]["cut"], json!({"exchange.deposits": {"0": 5}}));
+    let paid = deployment.records(Topic::Distributions).into_iter();
+    let mut paid: Vec<_> = paid.map(|record| record["id"].to_string()).collect();
+    paid.sort();
+    let wanted = ["0:u-0", "0:u-1", "0:u-2", "1:u-0", "1:u-1", "1:u-2", "1:u-7", "1:u-8"];
+    assert_eq!(paid, wanted.map(|id| format!("\"A:{id}\"")));
 
-    deployment.append(CONTROL, &close("B", 1, 100, "5"));
-    deployment.append(CONTROL, &close("B", 2, 100, "5"));
-    delete(&deployment, CONTROL, 4);
+    // What was deleted is on the other bus, and a replay of it passes over the same records.
+    for topic in [Topic::Decisions].into_iter().chain(OUTPUT_TOPICS) {
+        for (number, lines) in deployment.lines(topic) {
+            for line in lines {
+                whole.append(topic.partition(number), &line);
+            }
+        }
+    }
+    compare_with_replay_of(&whole, &deployment);
+
+    // What was read before the loss cannot be read again, so a lost store is not rebuilt.
+    deployment.lose_stores();
     let said = error(&deployment);
-    assert!(
-        said.contains("softstake.control:0 starts at offset 4 now, but has to be read from offset 3"),
-        "{said}"
-    );
+    assert!(said.contains("restore a state directory that has read them"), "{said}");
 }

@@ -1,10 +1,10 @@
-//! Control events other than listings: closes and rewards of validators.
+//! Control events other than listings: closes, rewards of validators, and accepted losses.
 
 use serde_json::{Value, json};
 
 use super::{CONTROL, DEPOSITS, Rejected, altered, check, rejected};
 use crate::common::Place;
-use crate::common::events::{close, deposit, event, listing, pool};
+use crate::common::events::{close, deposit, event, listing, loss, pool};
 
 fn close_of(asset: &str, epoch: Value, ms: i64) -> String {
     let data = json!({"asset": asset, "epoch": epoch});
@@ -61,6 +61,30 @@ fn rewards() -> Vec<Rejected> {
     cases
 }
 
+fn losses() -> Vec<Rejected> {
+    let right = loss("l", DEPOSITS, 0, 1, 2);
+    let mut cases = Vec::new();
+    for field in ["topic", "partition", "from_offset", "to_offset", "by", "reason"] {
+        let record = altered(&right, &format!("/data/{field}"), None);
+        cases.push(rejected(CONTROL, record, "invalid_event", format!("`{field}`").leak()));
+    }
+    for (field, value, names) in [
+        ("topic", json!("softstake.control"), "`topic`"),
+        ("topic", json!("exchange.depositz"), "`topic`"),
+        ("partition", json!(7), "`partition`"),
+        ("partition", json!(-1), "`partition`"),
+        ("partition", json!(4_294_967_296_u64), "`partition`"),
+        ("from_offset", json!("1"), "`from_offset`"),
+        ("to_offset", json!(1), "`to_offset`"),
+        ("by", json!(" "), "`by`"),
+        ("reason", json!(""), "`reason`"),
+    ] {
+        let record = altered(&right, &format!("/data/{field}"), Some(value));
+        cases.push(rejected(CONTROL, record, "invalid_event", names));
+    }
+    cases
+}
+
 #[test]
 fn control_events_that_are_invalid_or_come_too_early_or_too_late() {
     let place = Place::new();
@@ -71,6 +95,7 @@ fn control_events_that_are_invalid_or_come_too_early_or_too_late() {
     let mut cases = vec![rejected(CONTROL, late_listing, "listing_too_late", "`anchor`")];
     cases.extend(closes());
     cases.extend(rewards());
+    cases.extend(losses());
     check(&place, &cases);
     place.append(CONTROL, 0, [close("A", 0, 100, "0.00")]);
     let again = close_of("A", json!(0), 100_000);

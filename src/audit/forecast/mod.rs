@@ -4,29 +4,30 @@
 //! source partition answers at its position, and a cut is at its end. With all decisions, the ingest state machine judges every record as a run
 //! does, from the first one on.
 
+mod recorded;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::audit::error::AuditError;
-use crate::audit::point_in_time::read_decisions;
-use crate::audit::published::read_all;
+use crate::audit::forecast::recorded::RecordedOutcomes;
+use crate::audit::forecast::source::ForecastIngest;
+pub use crate::audit::forecast::source::ForecastOutcome;
+use crate::audit::point_in_time::{first_mark, read_decisions};
 use crate::bus::scan::scan_range;
-use crate::bus::{Log, Mark, Outputs, TaskId, Topic, TopicPartition};
+use crate::bus::{Log, Mark, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::listing::{AssetTerms, Listing};
-use crate::core::contract::records::{DeadLetter, read_data};
+use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
-use crate::core::dedup::{DEFAULT_DEDUP_EPOCHS, DedupIndex, SeenEvent, check_copy};
-use crate::core::ingest::judge::read_event;
-use crate::core::ingest::legs::legs;
-use crate::core::ingest::{Ingest, IngestState};
+use crate::core::dedup::{DEFAULT_DEDUP_EPOCHS, check_copy};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::asset::Asset;
-use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 use crate::deployment::DeploymentError;
@@ -34,17 +35,6 @@ use crate::deployment::record::DeploymentRecord;
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
-
-/// What becomes of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ForecastOutcome {
-    Applied,
-    Duplicate,
-    /// None of its postings counts.
-    Ignored,
-    Blank,
-    Rejected(Rejection),
-}
 
 /// A forecast for one bus.
 pub struct Forecast<'a> {
@@ -120,10 +110,16 @@ impl<'a> Forecast<'a> {
     ) -> Result<(), AuditError> {
         let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
         let end = self.bus.readable_end(source)?;
-        scan_range(self.bus, source, &Mark::default(), end, |record| {
-            take(record.offset, ingest.apply(record.offset, record.value, unlisted)?);
-            Ok::<_, AuditError>(())
-        })
+        scan_range(
+            self.bus,
+            source,
+            &first_mark(self.bus, &self.decisions, source)?,
+            end,
+            |record| {
+                take(record.offset, ingest.apply(record.offset, record.value, unlisted)?);
+                Ok::<_, AuditError>(())
+            },
+        )
     }
 
     /// Judges the control records in order, and adds the decisions that are not recorded.
@@ -139,12 +135,18 @@ impl<'a> Forecast<'a> {
             recorded: RecordedOutcomes::read(self.bus, &self.decisions)?,
             seen: HashMap::new(),
             assets: BTreeMap::new(),
+            sources: self.sources.keys().copied().collect(),
         };
         if !new.is_empty() {
             self.new_sources = new.iter().copied().collect();
+            let mut starts = BTreeMap::new();
+            for source in &new {
+                starts.insert(*source, self.bus.start(*source)?);
+            }
+            starts.retain(|_, start| *start > Offset::START);
             self.decisions.push(Decision::SourcesAdded {
                 sources: new,
-                starts: Offsets::default(),
+                starts: Offsets(starts),
             });
         }
         let end = self.bus.readable_end(CONTROL)?;
@@ -194,10 +196,16 @@ impl<'a> Forecast<'a> {
                 continue;
             }
             let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
-            scan_range(self.bus, source, &Mark::default(), position, |record| {
-                ingest.apply(record.offset, record.value, &mut BTreeMap::new())?;
-                Ok::<_, AuditError>(())
-            })?;
+            scan_range(
+                self.bus,
+                source,
+                &first_mark(self.bus, &self.decisions, source)?,
+                position,
+                |record| {
+                    ingest.apply(record.offset, record.value, &mut BTreeMap::new())?;
+                    Ok::<_, AuditError>(())
+                },
+            )?;
             answers.extend(ingest.answer(control_offset, listing, position)?);
         }
         Ok(answers)
@@ -236,72 +244,6 @@ impl<'a> Forecast<'a> {
     }
 }
 
-/// The recorded outcomes of control records that do not follow from the control topic alone, and the recorded ends of questions.
-#[derive(Default)]
-struct RecordedOutcomes {
-    /// Control records below this offset are decided, or asked about.
-    decided: Offset,
-    /// Listings that came too late, with the reasons in their dead letters.
-    late: BTreeMap<Offset, Rejection>,
-    /// The numbers and epochs of closes with a cut.
-    cuts: Vec<(u16, Epoch)>,
-    /// Listings that are accepted.
-    listed: Vec<Offset>,
-}
-
-impl RecordedOutcomes {
-    fn read(bus: &dyn Log, decisions: &[Decision]) -> Result<Self, AuditError> {
-        let mut recorded = Self::of(decisions);
-        if recorded.late.is_empty() {
-            return Ok(recorded);
-        }
-        read_all::<DeadLetter, AuditError>(bus, None, |_, dead_letter| {
-            if let Ok(dead_letter) = dead_letter
-                && dead_letter.topic == Topic::Control
-                && let Some(late) = recorded.late.get_mut(&dead_letter.offset)
-            {
-                late.reason = dead_letter.reason.into_owned();
-            }
-            Ok(())
-        })?;
-        Ok(recorded)
-    }
-
-    fn of(decisions: &[Decision]) -> Self {
-        let mut recorded = Self::default();
-        let reached = |offset: Offset| offset.saturating_add(1);
-        for decision in decisions {
-            let to = match decision {
-                Decision::ListingRefused {
-                    control_offset, code, ..
-                } => {
-                    recorded
-                        .late
-                        .insert(*control_offset, code.because("its dead letter is not on the bus"));
-                    reached(*control_offset)
-                }
-                Decision::ListingAccepted { control_offset, .. } => {
-                    recorded.listed.push(*control_offset);
-                    reached(*control_offset)
-                }
-                Decision::Cut { number, epoch, .. } => {
-                    recorded.cuts.push((*number, *epoch));
-                    continue;
-                }
-                Decision::ListingProposed { control_offset, .. }
-                | Decision::ProgrammeChanged { control_offset, .. }
-                | Decision::RewardAdded { control_offset, .. }
-                | Decision::CloseAccepted { control_offset, .. }
-                | Decision::Refused { control_offset, .. } => reached(*control_offset),
-                Decision::ControlRead { to } => *to,
-                Decision::SourcesAdded { .. } => continue,
-            };
-            recorded.decided = recorded.decided.max(to);
-        }
-        recorded
-    }
-}
-
 /// A listed asset, as far as the rules about control events depend on it.
 struct ForecastAsset {
     number: u16,
@@ -317,6 +259,7 @@ struct ControlForecast {
     /// Fingerprints of the accepted events, by identity.
     seen: HashMap<[u8; 16], u128>,
     assets: BTreeMap<Asset, ForecastAsset>,
+    sources: BTreeSet<TopicPartition>,
 }
 
 impl ListedAssets for ControlForecast {
@@ -330,6 +273,10 @@ impl ListedAssets for ControlForecast {
 
     fn count(&self) -> usize {
         self.assets.len()
+    }
+
+    fn has_source(&self, source: TopicPartition) -> bool {
+        self.sources.contains(&source)
     }
 }
 
@@ -378,6 +325,7 @@ impl ControlForecast {
             Accepted::ProgrammeChange(listing) => self.change_programme(forecast, offset, listing),
             Accepted::Reward { .. } => {}
             Accepted::Close { asset, epoch, .. } => self.close(forecast, offset, asset, epoch)?,
+            Accepted::Loss(loss) => self.accept_loss(forecast, offset, loss)?,
         }
         Ok(None)
     }
@@ -437,6 +385,41 @@ impl ControlForecast {
         }
     }
 
+    fn accept_loss(
+        &self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        loss: Box<RecordLoss>,
+    ) -> Result<(), AuditError> {
+        if self.recorded.lost.contains(&offset) {
+            return Ok(());
+        }
+        let source = loss.source();
+        let given = forecast.answers(offset < self.recorded.decided, |answer| match answer {
+            Inbox::LossAnswer {
+                control_offset,
+                at,
+                start,
+                ..
+            } if control_offset == offset => Some((at, start)),
+            _ => None,
+        })?;
+        let (at, start) = match given.first() {
+            Some(answer) => *answer,
+            None => {
+                let at = forecast.sources.get(&source).copied().unwrap_or_default();
+                (at, forecast.bus.start(source)?)
+            }
+        };
+        forecast.decisions.push(Decision::LossAccepted {
+            control_offset: offset,
+            skipped_from: at,
+            skipped_to: loss.skipped_to(at, start),
+            loss,
+        });
+        Ok(())
+    }
+
     fn close(
         &mut self,
         forecast: &mut Forecast<'_>,
@@ -468,129 +451,5 @@ impl ControlForecast {
             cut,
         });
         Ok(())
-    }
-}
-
-/// The applied events of one source partition: some 100 bytes for each.
-#[derive(Default)]
-struct ForecastSeenEvents(HashMap<[u8; 16], SeenEvent>);
-
-impl DedupIndex for ForecastSeenEvents {
-    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
-        self.0.get(identity)
-    }
-
-    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
-        self.0.insert(identity, seen);
-    }
-}
-
-/// The ingest state machine of one source partition, with all decisions.
-struct ForecastIngest {
-    ingest: Ingest,
-    seen: ForecastSeenEvents,
-    outputs: Outputs,
-}
-
-impl ForecastIngest {
-    fn new(source: TopicPartition, dedup_epochs: u64, decisions: &[Decision]) -> Result<Self, AuditError> {
-        let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
-        let mut ingest = Ingest::new(source, dedup_epochs, one, IngestState::default(), []);
-        let mut outputs = Outputs::default();
-        for decision in decisions {
-            // All decisions can be applied first, because each takes effect at an offset that it names.
-            ingest.apply_decision(decision, Offset::START, None, &mut outputs)?;
-        }
-        outputs.clear();
-        Ok(Self {
-            ingest,
-            seen: ForecastSeenEvents::default(),
-            outputs,
-        })
-    }
-
-    fn apply(
-        &mut self,
-        offset: Offset,
-        value: &[u8],
-        unlisted: &mut BTreeMap<Asset, u64>,
-    ) -> Result<ForecastOutcome, AuditError> {
-        let decoded = Decoded::read(value);
-        let before = self.ingest.state().counts;
-        self.outputs.clear();
-        self.ingest.begin_batch(offset);
-        self.ingest
-            .apply_record(offset, value, &decoded, &mut self.seen, &mut self.outputs)?;
-        self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
-        let after = self.ingest.state().counts;
-        if after.unlisted > before.unlisted {
-            self.count_unlisted(offset, &decoded, unlisted);
-        }
-        Ok(if after.dead_letters != before.dead_letters {
-            ForecastOutcome::Rejected(self.rejection()?)
-        } else if after.duplicates > before.duplicates {
-            ForecastOutcome::Duplicate
-        } else if after.applied > before.applied {
-            ForecastOutcome::Applied
-        } else if after.ignored > before.ignored {
-            ForecastOutcome::Ignored
-        } else {
-            ForecastOutcome::Blank
-        })
-    }
-
-    fn count_unlisted(&mut self, offset: Offset, decoded: &Decoded<'_>, unlisted: &mut BTreeMap<Asset, u64>) {
-        // Nothing stores them, so they must not add up.
-        self.ingest.take_unlisted();
-        let Decoded::Event(envelope, _) = decoded else { return };
-        let Ok((_, event)) = read_event(envelope) else { return };
-        for leg in legs(&event) {
-            if !self.ingest.lists(leg.asset, offset) {
-                *unlisted.entry(leg.asset).or_default() += 1;
-            }
-        }
-    }
-
-    /// The rejection in the dead letter that was just written.
-    fn rejection(&self) -> Result<Rejection, AuditError> {
-        let mut written = self.outputs.iter();
-        let dead_letter = written.find(|(to, ..)| to.topic == Topic::DeadLetters);
-        let record = dead_letter.map_or(&[][..], |(_, _, record)| record);
-        let dead_letter: DeadLetter<'_> =
-            read_data(record).map_err(|error| AuditError::Decisions(format!("a dead letter: {error}")))?;
-        Ok(dead_letter.code.because(dead_letter.reason))
-    }
-
-    /// The answer to a listing at `position`, where this partition is.
-    fn answer(
-        &mut self,
-        control_offset: Offset,
-        listing: &Listing,
-        position: Offset,
-    ) -> Result<Option<ListingAnswer>, AuditError> {
-        let proposed = Decision::ListingProposed {
-            control_offset,
-            listing: Box::new(listing.clone()),
-        };
-        self.outputs.clear();
-        self.ingest
-            .apply_decision(&proposed, position, None, &mut self.outputs)?;
-        let written = self.outputs.iter().next();
-        let Some((_, _, record)) = written else { return Ok(None) };
-        match codec::decode(record, "an answer")? {
-            Inbox::ListingAnswer {
-                source,
-                from,
-                newest_unlisted_ms,
-                opening_unlisted,
-                ..
-            } => Ok(Some(ListingAnswer {
-                source,
-                from,
-                newest_unlisted_ms,
-                opening_unlisted,
-            })),
-            _ => Ok(None),
-        }
     }
 }

@@ -357,9 +357,10 @@ impl PoolThreads<'_> {
         Ok(task)
     }
 
-    /// Tells of a blocked task, unless it is known to be blocked.
+    /// Tells of a blocked task, unless it is known to be blocked by the same.
     fn note_blocked(&self, state: &mut PoolState, id: TaskId, error: TaskError) {
-        if state.blocked.contains_key(&id) {
+        let is_known = |(_, known): &(Instant, TaskError)| known.to_string() == error.to_string();
+        if state.blocked.get(&id).is_some_and(is_known) {
             return;
         }
         // Without a wait, the error is the end, and is told as such.

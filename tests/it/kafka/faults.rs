@@ -252,6 +252,12 @@ fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
     deployment.until_sealed(3);
     let skipped = "the loss of records of exchange.trades:0 is accepted: offsets 0 to 1 are skipped for ever";
     assert!(deployment.said(0).contains(skipped), "{}", deployment.said(0));
+    // Its store may still be before what was skipped. What comes next finds the way from there.
+    instance.kill();
+    let mut instance = deployment.start(0);
+    place.append("softstake.control", 0, [close("A", 3, 100, "5")]);
+    deployment.publish();
+    deployment.until_sealed(4);
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     let paid = cluster.read_committed("softstake.distributions");
     assert_eq!(
@@ -266,7 +272,7 @@ fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
     succeed(softstake().args(["archive", "--check"]).arg(&archive));
     let said = succeed(softstake().args(["reconcile", "--bus", &of_archive]));
     let said = String::from_utf8_lossy(&said.stdout);
-    assert!(said.contains("EQUAL: all 3 sealed"), "{said}");
+    assert!(said.contains("EQUAL: all 15 records follow from the log"), "{said}");
 }
 
 #[test]

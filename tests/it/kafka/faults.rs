@@ -1,6 +1,7 @@
 //! One fault of Kafka at a time: what the program reports, what goes on meanwhile, and that no record is lost or
 //! doubled.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -236,7 +237,13 @@ fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
     assert!(!instance.ended());
     assert_eq!(instance.stop(), Some(1));
 
-    // A close waits, until the loss of what is gone is accepted. An event that names other records changes nothing.
+    accept_the_loss(&deployment, &archive);
+}
+
+/// Records 0 and 1 of a partition are gone. A close waits, until their loss is accepted. An event that names other records changes nothing. `archive` has
+/// what the deployment read before.
+fn accept_the_loss(deployment: &Deployment<'_>, archive: &Path) {
+    let (cluster, place) = (deployment.cluster, &deployment.place);
     let mut instance = deployment.start(0);
     let wrong = loss("wrong", "exchange.trades", 0, 1, 2);
     place.append("softstake.control", 0, [close("A", 2, 100, "5"), wrong]);
@@ -268,8 +275,10 @@ fn records_deleted_before_they_are_read_are_told_or_stop_their_task() {
     );
 
     // The archive goes on behind what was skipped, and a replay skips it as well.
-    succeed(softstake().arg("archive").args(on_kafka).arg("--out").arg(&archive));
-    succeed(softstake().args(["archive", "--check"]).arg(&archive));
+    let on_kafka = ["--bus", "kafka", "--kafka-brokers", &deployment.bootstrap];
+    succeed(softstake().arg("archive").args(on_kafka).arg("--out").arg(archive));
+    succeed(softstake().args(["archive", "--check"]).arg(archive));
+    let of_archive = format!("dir:{}", archive.display());
     let said = succeed(softstake().args(["reconcile", "--bus", &of_archive]));
     let said = String::from_utf8_lossy(&said.stdout);
     assert!(said.contains("EQUAL: all 15 records follow from the log"), "{said}");

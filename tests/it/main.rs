@@ -7,6 +7,7 @@
 mod common;
 mod judge;
 mod model;
+mod model_parts;
 
 mod audit;
 mod cli;

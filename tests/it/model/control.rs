@@ -7,10 +7,11 @@ use num_bigint::BigInt;
 use num_traits::Zero;
 use serde_json::Value;
 
-use super::Outputs;
-use super::bus::{self, CONTROL_TOPIC, Position, SOURCE_TOPICS};
-use super::event::{Envelope, Fields, Rejection, Side};
+use super::event::{AssetName, CONTROL_TYPES, SOURCE_TYPES};
 use super::programme::{Fixed, Programme, listing};
+use crate::model_parts::Outputs;
+use crate::model_parts::bus::{self, CONTROL_TOPIC, Position, SOURCE_TOPICS};
+use crate::model_parts::fields::{Envelope, Fields, Rejection};
 
 /// The offsets of one accepted close, by topic and partition. The cut of any other partition is 0.
 pub type Cut = BTreeMap<(String, u32), u64>;
@@ -105,7 +106,7 @@ pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
             Err(rejection) => {
                 control
                     .dead_letters
-                    .insert(position.id(), bus::dead_letter(&position, record, &rejection));
+                    .insert(position.id(), bus::dead_letter(&position, record, &rejection, None));
             }
         }
     }
@@ -154,7 +155,7 @@ fn judge(
             ))
         };
     }
-    envelope.check_type(Side::Control)?;
+    envelope.check_type(&CONTROL_TYPES, &SOURCE_TYPES)?;
     let time = envelope.instant()?;
     let step = match envelope.kind.as_str() {
         "softstake.asset.v1" => control.judge_listing(envelope.data(), too_late)?,

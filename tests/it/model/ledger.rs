@@ -7,12 +7,13 @@ use std::path::Path;
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
-use super::amount::plain;
-use super::bus::{self, Partition, Position, SOURCE_TOPICS};
 use super::control::{Asset, Cut};
-use super::event::{Envelope, Posting, Rejection, Side, SourceEvent, Status, source_event};
+use super::event::{CONTROL_TYPES, Posting, SOURCE_TYPES, SourceEvent, Status, source_event};
 use super::programme::LatePolicy;
-use super::time;
+use crate::model_parts::amount::plain;
+use crate::model_parts::bus::{self, Partition, Position, SOURCE_TOPICS};
+use crate::model_parts::fields::{Envelope, Rejection};
+use crate::model_parts::time;
 
 /// How many epochs a posting may be ahead of the oldest open one.
 const MOST_EPOCHS_AHEAD: u64 = 400;
@@ -153,7 +154,7 @@ impl<'a> SourcePartition<'a> {
                 Err(rejection) => {
                     ledger
                         .dead_letters
-                        .insert(position.id(), bus::dead_letter(&position, record, &rejection));
+                        .insert(position.id(), bus::dead_letter(&position, record, &rejection, None));
                 }
             }
         }
@@ -189,7 +190,7 @@ impl<'a> SourcePartition<'a> {
                 ));
             }
         }
-        envelope.check_type(Side::Source)?;
+        envelope.check_type(&SOURCE_TYPES, &CONTROL_TYPES)?;
         let time = envelope.instant()?;
         let effect = match source_event(&envelope.kind, envelope.data())? {
             SourceEvent::Status { account, status } => {

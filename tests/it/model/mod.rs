@@ -8,35 +8,19 @@
 //! close, from its seal. The other is whether a first listing came too late, from its dead letter. Every other listing
 //! is in force from offset 0 of every source partition.
 
-mod amount;
-mod bus;
-mod compare;
 mod control;
 mod event;
-mod json;
 mod ledger;
-mod merkle;
-mod outputs;
 mod programme;
 mod selfcheck;
 mod settle;
-mod time;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
-
-pub use compare::differences;
-
-/// The records of the output topics, expected or published. One map a topic, by envelope id.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Outputs {
-    pub distributions: BTreeMap<String, Value>,
-    pub seals: BTreeMap<String, Value>,
-    pub dead_letters: BTreeMap<String, Value>,
-    pub late_postings: BTreeMap<String, Value>,
-}
+use crate::model_parts::json;
+use crate::model_parts::published as read_published;
+pub use crate::model_parts::{Outputs, differences};
 
 /// The records that must be on the output topics of this bus, given the cuts in its published seals.
 ///
@@ -48,7 +32,7 @@ pub struct Outputs {
 /// read.
 pub fn expected(bus: &Path, dedup_epochs: u64) -> Result<Outputs, String> {
     json::on_deep_stack(|| {
-        let published = outputs::published(bus)?;
+        let published = read_published(bus)?;
         let control = control::fold(bus, &published)?;
         let ledger = ledger::fold(bus, &control.assets, dedup_epochs)?;
         let mut outputs = Outputs {
@@ -71,5 +55,5 @@ pub fn expected(bus: &Path, dedup_epochs: u64) -> Result<Outputs, String> {
 /// # Errors
 /// If a record is torn or not JSON, or two records of one topic have the same id.
 pub fn published(bus: &Path) -> Result<Outputs, String> {
-    json::on_deep_stack(|| outputs::published(bus))
+    json::on_deep_stack(|| read_published(bus))
 }

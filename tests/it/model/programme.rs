@@ -3,9 +3,10 @@
 use num_bigint::BigInt;
 use num_traits::Zero;
 
-use super::amount::{Decimal, Rational};
-use super::event::{Fields, Rejection, as_decimal, as_object};
-use super::json::Json;
+use super::event::AssetName;
+use crate::model_parts::amount::{Decimal, Rational};
+use crate::model_parts::fields::{Fields, Rejection, as_decimal, as_object};
+use crate::model_parts::json::Json;
 
 /// The terms of an asset that never change, and the programme of the same listing.
 #[derive(Debug, Clone)]

@@ -6,15 +6,12 @@ use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 use serde_json::{Value, json};
 
-use super::Outputs;
-use super::amount::{Rational, cut_toward_zero, floor, floor_of_product, plain, power_of_ten};
-use super::bus;
 use super::control::{Asset, Cut};
 use super::event::Status;
 use super::ledger::{Applied, StatusEvent};
-use super::merkle;
 use super::programme::{Mode, Programme, Tier};
-use super::time;
+use crate::model_parts::amount::{Rational, cut_toward_zero, floor, floor_of_product, plain, power_of_ten};
+use crate::model_parts::{Outputs, bus, merkle, time};
 
 /// What an epoch passes on to the next, in the asset's units.
 #[derive(Default)]
@@ -220,7 +217,7 @@ impl About<'_> {
             "closing_balance": self.money(&money.closing_balance),
             "programme_from_epoch": self.programme.from_epoch,
             "cut": published_cut,
-            "root": merkle::root(&leaves),
+            "root": merkle::root(&leaves, |account| account),
         });
         let seal = bus::output("softstake.epoch_settled.v1", &id, &self.end, data);
         outputs.seals.insert(id, seal);

@@ -11,8 +11,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Outputs, differences, expected, published};
+use super::{expected, published};
 use crate::common::fixture;
+use crate::model_parts::{Outputs, differences};
 
 /// A directory bus, removed with the test.
 struct Bus {

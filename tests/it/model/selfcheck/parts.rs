@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Outputs, differences, json as text, merkle, time};
+use crate::model_parts::{Outputs, differences, json as text, merkle, time};
 
 #[test]
 fn differences_name_record_and_field() {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::event::Rejection;
+use super::fields::Rejection;
 
 pub const SOURCE_TOPICS: [&str; 5] = [
     "exchange.deposits",
@@ -72,14 +72,15 @@ pub fn is_blank(record: &[u8]) -> bool {
     record.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
-/// The envelope of an output record. Dead letters have another one, without a time.
+/// The envelope of an output record. Dead letters have another one, whose time may be absent.
 pub fn output(kind: &str, id: &str, time: &str, data: Value) -> Value {
     let mut envelope = json!({"specversion": "1.0", "id": id, "source": "/softstake", "type": kind, "time": time});
     envelope["data"] = data;
     envelope
 }
 
-pub fn dead_letter(position: &Position, record: &[u8], rejection: &Rejection) -> Value {
+/// The dead letter of a record, with the time of the record if it can be read.
+pub fn dead_letter(position: &Position, record: &[u8], rejection: &Rejection, time: Option<&str>) -> Value {
     let mut data = json!({
         "code": rejection.code, "reason": rejection.reason,
         "topic": position.topic, "partition": position.partition, "offset": position.offset,
@@ -90,7 +91,11 @@ pub fn dead_letter(position: &Position, record: &[u8], rejection: &Rejection) ->
         Ok(text) if json!(text).to_string().len() - 2 <= encoded.len() => data["payload"] = json!(text),
         _ => data["payload_base64"] = json!(encoded),
     }
-    json!({
+    let mut envelope = json!({
         "specversion": "1.0", "id": position.id(), "source": "/softstake", "type": "softstake.dead_letter.v1", "data": data,
-    })
+    });
+    if let Some(time) = time {
+        envelope["time"] = json!(time);
+    }
+    envelope
 }

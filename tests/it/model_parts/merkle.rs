@@ -9,14 +9,21 @@ type Hash = [u8; 32];
 
 const BUCKETS: usize = 4096;
 
-/// The root over `account -> id|amount`, in lower-case hex.
-pub fn root(leaf_by_account: &BTreeMap<String, String>) -> String {
-    let mut buckets: Vec<Vec<&[u8]>> = vec![Vec::new(); BUCKETS];
+/// The root over `account -> id|amount`, in lower-case hex. `hashed` is the part of an account's name that decides its
+/// bucket.
+pub fn root(leaf_by_account: &BTreeMap<String, String>, hashed: impl Fn(&str) -> &str) -> String {
+    let mut buckets: BTreeMap<usize, Vec<&[u8]>> = BTreeMap::new();
     // The map is sorted by the bytes of accounts.
     for (account, leaf) in leaf_by_account {
-        buckets[bucket(account)].push(leaf.as_bytes());
+        buckets
+            .entry(bucket(hashed(account)))
+            .or_default()
+            .push(leaf.as_bytes());
     }
-    let bucket_roots: Vec<Hash> = buckets.iter().map(|leaves| tree_hash(leaves)).collect();
+    let mut bucket_roots = vec![tree_hash(&[]); BUCKETS];
+    for (bucket, leaves) in &buckets {
+        bucket_roots[*bucket] = tree_hash(leaves);
+    }
     let top_leaves: Vec<&[u8]> = bucket_roots.iter().map(<Hash>::as_slice).collect();
     tree_hash(&top_leaves).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}"); // writing to a string cannot fail
@@ -24,7 +31,7 @@ pub fn root(leaf_by_account: &BTreeMap<String, String>) -> String {
     })
 }
 
-/// The first 12 bits of the account's hash.
+/// The first 12 bits of the name's hash.
 fn bucket(account: &str) -> usize {
     let hash = sha256(&[account.as_bytes()]);
     (usize::from(hash[0]) << 4) | usize::from(hash[1] >> 4)
@@ -40,7 +47,10 @@ pub fn tree_hash(leaves: &[&[u8]]) -> Hash {
                 split *= 2;
             }
             let (left, right) = leaves.split_at(split);
-            sha256(&[&[0x01], &tree_hash(left), &tree_hash(right)])
+            let left_hash = tree_hash(left);
+            // Most buckets are empty, so most halves are the same.
+            let right_hash = if left == right { left_hash } else { tree_hash(right) };
+            sha256(&[&[0x01], &left_hash, &right_hash])
         }
     }
 }

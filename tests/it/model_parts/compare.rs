@@ -13,6 +13,16 @@ const MOST_SHOWN: usize = 20;
 /// The time of a dead letter is not compared. Its reason is free text and only has to exist.
 #[must_use]
 pub fn differences(expected: &Outputs, published: &Outputs) -> Vec<String> {
+    compare(&without_times(expected), &without_times(published))
+}
+
+/// The same, with the times of dead letters.
+#[must_use]
+pub fn differences_with_times(expected: &Outputs, published: &Outputs) -> Vec<String> {
+    compare(expected, published)
+}
+
+fn compare(expected: &Outputs, published: &Outputs) -> Vec<String> {
     let mut found = Vec::new();
     compare_topic("softstake.epochs", &expected.seals, &published.seals, &mut found);
     compare_topic(
@@ -41,13 +51,20 @@ pub fn differences(expected: &Outputs, published: &Outputs) -> Vec<String> {
     found
 }
 
-/// Dead letters without time, and with the same text in place of every reason.
-fn comparable(dead_letters: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
-    let mut dead_letters = dead_letters.clone();
-    for dead_letter in dead_letters.values_mut() {
+fn without_times(outputs: &Outputs) -> Outputs {
+    let mut outputs = outputs.clone();
+    for dead_letter in outputs.dead_letters.values_mut() {
         if let Some(envelope) = dead_letter.as_object_mut() {
             envelope.remove("time");
         }
+    }
+    outputs
+}
+
+/// Dead letters with the same text in place of every reason.
+fn comparable(dead_letters: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let mut dead_letters = dead_letters.clone();
+    for dead_letter in dead_letters.values_mut() {
         let reason = dead_letter.pointer_mut("/data/reason");
         if let Some(reason) = reason.filter(|reason| reason.as_str().is_some_and(|text| !text.is_empty())) {
             *reason = Value::from("(any reason)");

@@ -8,6 +8,10 @@ use serde_json::Value;
 use super::Outputs;
 use super::bus;
 
+/// The records on the output topics of a bus.
+///
+/// # Errors
+/// If a record is torn or not JSON, or two records of one topic have the same id.
 pub fn published(bus: &Path) -> Result<Outputs, String> {
     Ok(Outputs {
         distributions: read(bus, "softstake.distributions")?,

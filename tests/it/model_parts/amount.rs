@@ -3,7 +3,7 @@
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 
-use super::event::Rejection;
+use super::fields::Rejection;
 
 /// An exact fraction.
 pub type Rational = num_rational::Ratio<BigInt>;

@@ -22,3 +22,4 @@ mod local_files;
 mod mutations;
 mod payout;
 mod recovery;
+mod version2;

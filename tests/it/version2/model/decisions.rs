@@ -1,0 +1,72 @@
+//! The decisions that depend on the run, as they were recorded (contract, sections 4 and 6).
+//!
+//! A run decides only two things that do not follow from its input: the version of the rules that it begins with, and
+//! the offsets of the source partitions when a control event was decided. For a listing, a withdrawal and new rules,
+//! these are the offsets from which it is in force, or would have been. For a close they are its cut. The model
+//! concludes everything else, and its own decisions can be compared with those on record.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::bus::Offsets;
+
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The version of the rules in the first decision.
+    pub rules: u64,
+    /// By the offset of the control event.
+    pub offsets: BTreeMap<u64, Offsets>,
+}
+
+impl Default for Recorded {
+    fn default() -> Recorded {
+        Recorded {
+            rules: 2,
+            offsets: BTreeMap::new(),
+        }
+    }
+}
+
+impl Recorded {
+    /// Reads the data of the records of `softstake.decisions`, in their order.
+    ///
+    /// # Errors
+    /// If the first one is not `rules`, or if offsets cannot be read.
+    pub fn read(decisions: &[Value]) -> Result<Recorded, String> {
+        let rules = decisions
+            .first()
+            .filter(|first| first["decision"] == "rules")
+            .and_then(|first| first["version"].as_u64())
+            .ok_or("the first decision does not name the version of the rules")?;
+        let mut recorded = Recorded {
+            rules,
+            ..Recorded::default()
+        };
+        let mut last_close = BTreeMap::new();
+        for decision in decisions {
+            let key = (decision["asset"].to_string(), decision["epoch"].as_u64());
+            let control_offset = decision["control_offset"].as_u64();
+            if decision["decision"] == "close_accepted" {
+                last_close.insert(key.clone(), control_offset);
+            }
+            let found = ["in_force_from", "answered_at", "cut"]
+                .into_iter()
+                .find_map(|name| decision.get(name).filter(|offsets| offsets.is_object()));
+            let Some(found) = found else { continue };
+            let offsets = Offsets::from_json(found).ok_or_else(|| format!("no offsets: {decision}"))?;
+            let control_offset = control_offset
+                .or_else(|| last_close.get(&key).copied().flatten())
+                .ok_or_else(|| format!("offsets without a control event: {decision}"))?;
+            recorded.offsets.insert(control_offset, offsets);
+        }
+        Ok(recorded)
+    }
+
+    /// The offsets recorded for a control event.
+    pub fn at(&self, control_offset: u64) -> Result<&Offsets, String> {
+        self.offsets
+            .get(&control_offset)
+            .ok_or_else(|| format!("softstake.control:0:{control_offset}: no offsets are recorded for this event"))
+    }
+}

@@ -6,3 +6,4 @@ mod conserved;
 mod example;
 mod history;
 mod model;
+mod tables;

@@ -6,4 +6,5 @@ mod conserved;
 mod example;
 mod history;
 mod model;
+mod properties;
 mod tables;

@@ -6,10 +6,12 @@
 //! concludes everything else, and its own decisions can be compared with those on record.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::bus::Offsets;
+use crate::model_parts::bus::read_topic;
 
 #[derive(Debug, Clone)]
 pub struct Recorded {
@@ -29,6 +31,17 @@ impl Default for Recorded {
 }
 
 impl Recorded {
+    /// Reads `softstake.decisions` of a directory bus.
+    ///
+    /// # Errors
+    /// If a record is not JSON, or as for [`Recorded::read`].
+    pub fn of_bus(bus: &Path) -> Result<Recorded, String> {
+        let topic = read_topic(bus, "softstake.decisions")?.remove(&0).unwrap_or_default();
+        let read = |record: &Vec<u8>| serde_json::from_slice::<Value>(record).map(|mut record| record["data"].take());
+        let decisions: Result<Vec<Value>, _> = topic.records.iter().map(read).collect();
+        Recorded::read(&decisions.map_err(|error| format!("softstake.decisions: {error}"))?)
+    }
+
     /// Reads the data of the records of `softstake.decisions`, in their order.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod status;
 mod weigh;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -70,4 +71,12 @@ pub struct Expected {
 /// If the decisions on record are impossible, or one is missing.
 pub fn expected(bus: &Bus, recorded: &Recorded, settings: &Settings) -> Result<Expected, String> {
     json::on_deep_stack(|| control::World::new(bus, recorded, settings)?.fold())
+}
+
+/// The same for a directory bus, with the decisions that are on record there.
+///
+/// # Errors
+/// If the bus or its decisions cannot be read, or the decisions are impossible.
+pub fn expected_on(bus: &Path, settings: &Settings) -> Result<Expected, String> {
+    expected(&Bus::read(bus)?, &Recorded::of_bus(bus)?, settings)
 }

@@ -71,10 +71,9 @@ fn at_a_rate(
         }
         let mut fields = json!({});
         let at = usize::try_from(epoch).expect("small");
-        if programmes[usize::from(epoch >= 2)].get("apr").is_some() {
-            if let Some(rate) = rates[at] {
-                fields["apr"] = format!("0.{rate:02}").into();
-            }
+        let has_one_rate = programmes[usize::from(epoch >= 2)].get("apr").is_some();
+        if let Some(rate) = rates[at].filter(|_| has_one_rate) {
+            fields["apr"] = format!("0.{rate:02}").into();
         }
         if reward.get("reward_asset").is_some() {
             fields["reward_rate"] = format!("{}.5", at + 1).into();

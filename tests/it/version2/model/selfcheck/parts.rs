@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::model_parts::amount::{Rational, power_of_ten};
 use crate::model_parts::{differences, differences_with_times, merkle, published};
 use crate::version2::history::History;
-use crate::version2::model::bus::{Bus, Offsets, Place};
+use crate::version2::model::bus::{Offsets, Place};
 use crate::version2::model::calendar::{Terms, owner};
 use crate::version2::model::decisions::Recorded;
 use crate::version2::model::records::plain_rate;
-use crate::version2::model::{Settings, expected};
+use crate::version2::model::{Settings, expected, expected_on};
 
 #[test]
 fn the_owner_is_the_part_before_the_first_slash() {
@@ -175,9 +175,12 @@ fn a_bus_in_a_folder_and_its_decisions_give_the_same() {
 
     let folder = tempfile::tempdir().expect("a folder");
     history.save(folder.path());
-    let bus = Bus::read(folder.path()).expect("the bus");
-    let recorded = Recorded::read(&wanted.decisions).expect("the decisions");
-    let found = expected(&bus, &recorded, &Settings::default()).expect("the model's outcome");
+    let topic = folder.path().join("softstake.decisions");
+    std::fs::create_dir(&topic).expect("the topic of decisions");
+    let line = |data: &serde_json::Value| format!("{}\n", json!({"type": "softstake.decision.v1", "data": data}));
+    let lines: String = wanted.decisions.iter().map(line).collect();
+    std::fs::write(topic.join("0.jsonl"), lines).expect("the decisions");
+    let found = expected_on(folder.path(), &Settings::default()).expect("the model's outcome");
     assert_eq!(found.outputs, wanted.outputs);
     assert_eq!(found.decisions, wanted.decisions);
     assert_eq!(found.shares, wanted.shares);

@@ -73,7 +73,7 @@ impl<'a> World<'a> {
         if !settings.known_rules.contains(&recorded.rules) {
             return Err(format!("version {} of the rules is not known", recorded.rules));
         }
-        let partition = |place: &Place| (*place, SourcePartition::new(*place, settings.dedup_days));
+        let partition = |place: &Place| (*place, SourcePartition::new(*place, recorded, settings.dedup_days));
         Ok(World {
             bus,
             recorded,
@@ -106,7 +106,8 @@ impl<'a> World<'a> {
         expected.outputs.dead_letters.extend(self.ledger.dead_letters);
         expected.outputs.late_postings = self.ledger.late_postings;
         expected.ignored_postings = self.ledger.ignored_postings;
-        expected.identical_copies = self.ledger.identical_copies;
+        let of_control = expected.verdicts.values().filter(|verdict| *verdict == "copy");
+        expected.identical_copies = self.ledger.identical_copies + of_control.count() as u64;
         Ok(expected)
     }
 
@@ -261,10 +262,10 @@ impl<'a> World<'a> {
         let partition = data.integer("partition")?.to_u32();
         let place = partition.and_then(|partition| Place::of(&topic, partition));
         let (from, to) = (data.integer("from_offset")?, data.integer("to_offset")?);
-        data.text("by")?;
-        data.text("reason")?;
-        let Some(place) = place else {
-            return Err(Rejection::event("topic", "or partition is none of the source topics'").into());
+        words(data, "by")?;
+        words(data, "reason")?;
+        let Some(place) = place.filter(|place| self.bus.sources.contains_key(place)) else {
+            return Err(Rejection::event("topic", "or partition is of no source partition").into());
         };
         if to <= from {
             return Err(Rejection::event("to_offset", "is not above from_offset").into());
@@ -304,6 +305,15 @@ impl<'a> World<'a> {
             "decision": "rules", "control_offset": event.offset, "version": version,
             "in_force_from": in_force_from.to_json(),
         }));
+        Ok(())
+    }
+}
+
+/// Who decided, and why. It is not blank.
+pub fn words(data: Fields, name: &str) -> Result<(), Rejection> {
+    if data.text(name)?.trim().is_empty() {
+        Err(Rejection::event(name, "is blank"))
+    } else {
         Ok(())
     }
 }

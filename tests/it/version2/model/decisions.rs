@@ -10,8 +10,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::bus::Offsets;
-use crate::model_parts::bus::read_topic;
+use super::bus::{Offsets, Place};
+use crate::model_parts::bus::{CONTROL_TOPIC, read_topic};
 
 #[derive(Debug, Clone)]
 pub struct Recorded {
@@ -19,6 +19,11 @@ pub struct Recorded {
     pub rules: u64,
     /// By the offset of the control event.
     pub offsets: BTreeMap<u64, Offsets>,
+    /// Where partitions begin whose first records were deleted before the deployment saw them.
+    pub starts: Offsets,
+    /// What was skipped as lost, whether an archive has it or not: a partition, and offsets from the first one up to,
+    /// not including, the second.
+    pub skipped: Vec<(Place, u64, u64)>,
 }
 
 impl Default for Recorded {
@@ -26,6 +31,8 @@ impl Default for Recorded {
         Recorded {
             rules: 2,
             offsets: BTreeMap::new(),
+            starts: Offsets::default(),
+            skipped: Vec::new(),
         }
     }
 }
@@ -58,6 +65,16 @@ impl Recorded {
         };
         let mut last_close = BTreeMap::new();
         for decision in decisions {
+            if let Some(starts) = decision["starts"].as_object() {
+                let mut of_sources = starts.clone();
+                of_sources.remove(CONTROL_TOPIC);
+                let starts = Offsets::from_json(&of_sources.into()).ok_or_else(|| format!("no offsets: {decision}"))?;
+                recorded.starts.0.extend(starts.0);
+            }
+            if let Some(to) = decision["skipped_to"].as_u64() {
+                let skipped = skipped(decision, to).ok_or_else(|| format!("no offsets: {decision}"))?;
+                recorded.skipped.push(skipped);
+            }
             let key = (decision["asset"].to_string(), decision["epoch"].as_u64());
             let control_offset = decision["control_offset"].as_u64();
             if decision["decision"] == "close_accepted" {
@@ -82,4 +99,11 @@ impl Recorded {
             .get(&control_offset)
             .ok_or_else(|| format!("softstake.control:0:{control_offset}: no offsets are recorded for this event"))
     }
+}
+
+fn skipped(decision: &Value, to: u64) -> Option<(Place, u64, u64)> {
+    let loss = decision.get("loss").unwrap_or(decision);
+    let partition = u32::try_from(loss["partition"].as_u64()?).ok()?;
+    let place = Place::of(loss["topic"].as_str()?, partition)?;
+    Some((place, decision["skipped_from"].as_u64()?, to))
 }

@@ -4,7 +4,7 @@ use num_bigint::BigInt;
 use num_traits::Zero;
 use serde_json::json;
 
-use super::control::{Event, Stop, World};
+use super::control::{Event, Stop, World, words};
 use super::event::AssetName;
 use super::ledger::MOST_DAYS_AHEAD;
 use super::listed::{Close, CloseOrder, State};
@@ -24,7 +24,7 @@ impl World<'_> {
         } else {
             (false, data.amount("amount")?)
         };
-        data.text(last_field)?;
+        words(data, last_field)?;
         let (number, epoch) = self.epoch_of_pool(&asset, event.time)?;
         let listed = &self.assets[&asset][number];
         if !listed.has_epoch(epoch) {
@@ -181,8 +181,8 @@ impl World<'_> {
         let data = event.with_fields(&["asset", "epoch", "by", "reason"])?;
         let asset = data.asset("asset")?;
         let epoch = data.integer("epoch")?;
-        data.text("by")?;
-        data.text("reason")?;
+        words(data, "by")?;
+        words(data, "reason")?;
         self.listed(&asset)?;
         self.settle_all(&asset)?;
         for (number, listed) in self.assets[&asset].iter().enumerate() {

@@ -6,6 +6,7 @@ use num_bigint::BigInt;
 use serde_json::{Value, json};
 
 use super::bus::{Log, Offsets, Place};
+use super::decisions::Recorded;
 use super::event::{CONTROL_TYPES, Posting, SOURCE_TYPES, Sort, SourceEvent, Status, source_event};
 use super::listed::{Assets, Listed, Owner, owner_of};
 use super::programme::LatePolicy;
@@ -81,6 +82,9 @@ impl StatusEvent {
 pub struct SourcePartition {
     place: Place,
     pub position: u64,
+    /// What was deleted before this offset is no part of the partition.
+    start: u64,
+    skipped: Vec<(u64, u64)>,
     /// The records that are gone.
     pub gone: Vec<u64>,
     dedup_days: u64,
@@ -118,10 +122,13 @@ struct Applied {
 }
 
 impl SourcePartition {
-    pub fn new(place: Place, dedup_days: u64) -> SourcePartition {
+    pub fn new(place: Place, recorded: &Recorded, dedup_days: u64) -> SourcePartition {
+        let skipped = recorded.skipped.iter().filter(|(of, _, _)| *of == place);
         SourcePartition {
             place,
             position: 0,
+            start: recorded.starts.of(place),
+            skipped: skipped.map(|(_, from, to)| (*from, *to)).collect(),
             gone: Vec::new(),
             dedup_days,
             seen: BTreeMap::new(),
@@ -139,8 +146,17 @@ impl SourcePartition {
         while self.position < to {
             let position = self.place.at(self.position);
             self.position += 1;
+            if self
+                .skipped
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&position.offset))
+            {
+                continue;
+            }
             let Some(record) = log.records.get(&position.offset) else {
-                self.gone.push(position.offset);
+                if position.offset >= self.start {
+                    self.gone.push(position.offset);
+                }
                 continue;
             };
             if bus::is_blank(record) {

@@ -4,7 +4,7 @@ use num_bigint::BigInt;
 use serde_json::{Value, json};
 
 use super::bus::Offsets;
-use super::control::{Event, Stop, World};
+use super::control::{Event, Stop, World, words};
 use super::event::AssetName;
 use super::ledger::{MOST_DAYS_AHEAD, Passed};
 use super::listed::{Listed, Withdrawn};
@@ -54,13 +54,14 @@ impl World<'_> {
         let in_force = self.offsets_of(event)?;
         self.read_sources(&in_force)?;
         let passed = self.ledger.passed.entry(listing.asset.clone()).or_default();
-        let newest = match newest_not_counted(passed, &in_force, &listing) {
+        let judged = newest_not_counted(passed, &in_force, &listing);
+        // Opening balances are to be sent again after the listing. These ones stay at this anchor.
+        for one in passed.iter_mut().filter(|one| one.offset < in_force.of(one.place)) {
+            one.time.get_or_insert(listing.terms.anchor_ms);
+        }
+        let newest = match judged {
             Ok(newest) => newest,
             Err(rejection) => {
-                // The opening balances are to be sent again. They stay at the anchor that was refused.
-                for one in passed.iter_mut().filter(|one| one.offset < in_force.of(one.place)) {
-                    one.time.get_or_insert(listing.terms.anchor_ms);
-                }
                 self.record(json!({
                     "decision": "listing_refused", "control_offset": event.offset, "asset": listing.asset,
                     "code": rejection.code, "answered_at": in_force.to_json(),
@@ -93,7 +94,7 @@ impl World<'_> {
         let data = event.with_fields(&["asset", "epoch", "reason"])?;
         let asset = data.asset("asset")?;
         let epoch = data.integer("epoch")?;
-        data.text("reason")?;
+        words(data, "reason")?;
         let number = self.listed(&asset)?;
         let listed = &self.assets[&asset][number];
         if listed.withdrawn.is_some() {

@@ -154,3 +154,39 @@ fn the_first_fault_gives_the_code() {
         ",
     );
 }
+
+#[test]
+fn an_event_is_applied_at_most_once_in_its_partition() {
+    check(
+        "
+        list A
+        +0s deposit ann A 1 id=x
+        +0s deposit ann A 1 id=x
+        # In another partition it is another event.
+        +0s deposit ann A 1 id=x p=1
+        # An event of which nothing was applied is not kept: rejected, or of an asset that is not listed.
+        +0s deposit ann A 0.001 id=y
+        +0s deposit ann A 1     id=y
+        +0s deposit ann Z 1     id=z
+        +0s deposit ann A 1     id=z
+        # A status is kept for good.
+        +0s status ann enrolled  id=s
+        +0s status ann enrolled  id=s
+        +0s status ann opted_out id=s
+        close A 0 pool=1 id=c
+        close A 0 pool=1 id=c
+        close A 0 pool=2 id=c
+        close A 2 id=d
+        close A 1 id=d
+        =>
+        dead deposits:0:2 invalid_amount
+        dead accounts:0:2 conflicting_duplicate
+        dead control:0:3 conflicting_duplicate
+        dead control:0:4 epoch_out_of_order
+        paid A:0 ann 1 seconds=400
+        seal A:0
+        seal A:1
+        counted ignored=1 copies=3
+        ",
+    );
+}

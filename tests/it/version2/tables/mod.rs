@@ -8,6 +8,12 @@
 //! After `=>` there is every published record, and every decision about a held, released, void or withdrawn epoch, one a
 //! line. Only fields given as `name=value` are compared. A line `counted` is optional.
 //!
+//! Where each change from version 1 is shown: rounding in `rounding`; late events in `late`; windows in `windows`; pots
+//! that are returned and deficits in `pots`; corrections, reward adjustments and debts in `corrections`; holding,
+//! releasing and voiding in `gate`; mistakes in `listings` and `withdrawals`; exclusions and statuses in `statuses`;
+//! rates and reward assets in `rates`; names, owners and sub-accounts in `names`; one-sided trades, zero fees and rebates
+//! in `events`; versions of the rules and losses in `rules`.
+//!
 //! The model judges the tables. The program will be run on them when it follows this version.
 
 mod corrections;

@@ -53,6 +53,8 @@ fn records_that_are_gone_are_skipped_if_their_loss_was_accepted() {
         lost control:0 1..2
         lost deposits:0 1..2 with={\"partition\":4294967296}
         lost deposits:0 1..2 with={\"why\":\"\"}
+        lost deposits:0 1..2 with={\"by\":\"\"}
+        lost deposits:1 1..2
         close A 0 pool=1
         =>
         lost 1..4
@@ -60,6 +62,8 @@ fn records_that_are_gone_are_skipped_if_their_loss_was_accepted() {
         dead control:0:3 invalid_event
         dead control:0:4 invalid_event
         dead control:0:5 invalid_event
+        dead control:0:6 invalid_event
+        dead control:0:7 invalid_event
         paid A:0 ann 1 seconds=900
         seal A:0
         ",

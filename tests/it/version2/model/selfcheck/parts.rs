@@ -254,7 +254,29 @@ fn decisions_that_cannot_be_are_errors() {
 #[test]
 fn a_gone_record_without_an_accepted_loss_is_an_error() {
     let mut history = history();
+    let complete = history.expected();
+    assert_eq!(complete.outputs.distributions.len(), 1);
+    let whole = history.bus.clone();
     history.lose("exchange.deposits", 1, 0);
     let error = history.try_expected().expect_err("a record is gone");
     assert!(error.contains("exchange.deposits:1:0: the record is gone"), "{error}");
+    // It needs no acceptance if it was deleted before the deployment began.
+    let added =
+        json!({"decision": "sources_added", "starts": {"exchange.deposits": {"1": 1}, "softstake.control": {"0": 0}}});
+    let mut decisions = complete.decisions.clone();
+    decisions.push(added);
+    let recorded = Recorded::read(&decisions).expect("decisions");
+    let found = expected(&history.bus, &recorded, &Settings::default()).expect("the model's outcome");
+    assert_eq!(found.outputs.seals.len(), 1);
+    assert!(found.outputs.distributions.is_empty());
+    // What was skipped is skipped again, though an archive has the record.
+    let skipped = json!({
+        "decision": "loss_accepted", "loss": {"topic": "exchange.deposits", "partition": 1}, "skipped_from": 0,
+        "skipped_to": 1,
+    });
+    decisions = complete.decisions;
+    decisions.push(skipped);
+    let recorded = Recorded::read(&decisions).expect("decisions");
+    let again = expected(&whole, &recorded, &Settings::default()).expect("the model's outcome");
+    assert_eq!(again.outputs, found.outputs);
 }

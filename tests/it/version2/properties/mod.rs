@@ -1,6 +1,7 @@
 //! Properties of version 2: money is conserved, and the order in which events arrive does not matter where the contract
 //! says so.
 
+mod any_order;
 mod conservation;
 mod order;
 

@@ -8,11 +8,18 @@
 //! After `=>` there is every published record, and every decision about a held, released, void or withdrawn epoch, one a
 //! line. Only fields given as `name=value` are compared. A line `counted` is optional.
 //!
-//! Where each change from version 1 is shown: rounding in `rounding`; late events in `late`; windows in `windows`; pots
-//! that are returned and deficits in `pots`; corrections, reward adjustments and debts in `corrections`; holding,
-//! releasing and voiding in `gate`; mistakes in `listings` and `withdrawals`; exclusions and statuses in `statuses`;
-//! rates and reward assets in `rates`; names, owners and sub-accounts in `names`; one-sided trades, zero fees and rebates
-//! in `events`; versions of the rules and losses in `rules`.
+//! Where each change from version 1 is shown:
+//!
+//! - `rounding`: units, grains, and what is withheld.
+//! - `late`, `windows`: late events and how far back and ahead they may be.
+//! - `pots`, `corrections`: returned pots, deficits, reward adjustments, debts.
+//! - `gate`: held, released and void epochs.
+//! - `listings`, `withdrawals`: mistakes, and how they are mended.
+//! - `statuses`: exclusions, and statuses of one asset.
+//! - `rates`: rates at the close and per tier, and reward assets.
+//! - `names`: names of assets, owners and sub-accounts.
+//! - `events`: one-sided trades, zero fees, rebates, identities.
+//! - `rules`: versions of the rules, and losses.
 //!
 //! The model judges the tables. The program will be run on them when it follows this version.
 

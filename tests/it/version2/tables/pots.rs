@@ -98,3 +98,20 @@ fn a_deficit_waits_while_a_rate_is_paid() {
         ",
     );
 }
+
+#[test]
+fn a_deficit_without_anybody_is_carried_and_not_returned() {
+    check(
+        "
+        list A
+        +50s  pool A -8
+        +100s deposit ann A 1
+        close A 0
+        close A 1 pool=10
+        =>
+        paid A:1 ann 2
+        seal A:0 pool=-8 commission=0 out=-8 returned=0
+        seal A:1 in=-8 out=0
+        ",
+    );
+}

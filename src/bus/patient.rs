@@ -28,16 +28,68 @@ pub struct Limit {
     pub timeout: Option<Duration>,
 }
 
+/// An error of a request, which may pass by itself.
+pub(in crate::bus) trait MayPass: From<BrokerError> {
+    /// The action and the reason, if the error passes by itself.
+    fn passing(&self) -> Option<(&str, &str)>;
+}
+
+impl MayPass for BrokerError {
+    fn passing(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Unavailable { action, why } | Self::Unauthenticated { action, why, .. } => Some((action, why)),
+            _ => None,
+        }
+    }
+}
+
+impl MayPass for ReadError {
+    fn passing(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Broker(error) => error.passing(),
+            _ => None,
+        }
+    }
+}
+
 /// When something last came, from anywhere on the log.
 #[derive(Debug)]
-struct Progress {
+pub(in crate::bus) struct ReadProgress {
     limit: Limit,
     last: Mutex<Instant>,
 }
 
-impl Progress {
-    fn made(&self) {
+impl ReadProgress {
+    pub(in crate::bus) fn new(limit: Limit) -> Self {
+        let last = Mutex::new(Instant::now());
+        Self { limit, last }
+    }
+
+    pub(in crate::bus) fn made(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Asks until there is an answer.
+    ///
+    /// # Errors
+    /// An error that does not pass by itself, or if nothing has come for the longest time.
+    pub(in crate::bus) fn ask<T, E: MayPass>(&self, question: impl Fn() -> Result<T, E>) -> Result<T, E> {
+        let mut wait = ReadWait::new();
+        loop {
+            match question() {
+                Ok(answer) => {
+                    self.made();
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let Some((action, why)) = error.passing() else {
+                        return Err(error);
+                    };
+                    wait.go_on(self, action, why)?;
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
     }
 
     /// How long nothing has come since `since`.
@@ -49,13 +101,13 @@ impl Progress {
 
 /// One wait.
 #[derive(Debug)]
-struct Wait {
+pub(in crate::bus) struct ReadWait {
     since: Instant,
     told: Option<Instant>,
 }
 
-impl Wait {
-    fn new() -> Self {
+impl ReadWait {
+    pub(in crate::bus) fn new() -> Self {
         Self {
             since: Instant::now(),
             told: None,
@@ -66,15 +118,20 @@ impl Wait {
     ///
     /// # Errors
     /// If nothing has come for the longest time, or the process is to stop.
-    fn go_on(&mut self, progress: &Progress, action: &str, why: &str) -> Result<(), ReadError> {
+    pub(in crate::bus) fn go_on(
+        &mut self,
+        progress: &ReadProgress,
+        action: &str,
+        why: &str,
+    ) -> Result<(), BrokerError> {
         let silent = progress.silent_since(self.since);
         let Limit { stop, timeout } = &progress.limit;
         if stop.load(Ordering::Relaxed) || timeout.is_some_and(|timeout| silent >= timeout) {
-            return Err(ReadError::Broker(BrokerError::GaveUp {
+            return Err(BrokerError::GaveUp {
                 action: action.to_owned(),
                 why: why.to_owned(),
                 seconds: silent.as_secs(),
-            }));
+            });
         }
         if silent >= TELL_AFTER && self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
@@ -84,50 +141,24 @@ impl Wait {
     }
 }
 
-/// The action and the reason of an error that passes by itself.
-fn passing(error: &ReadError) -> Option<(&str, &str)> {
-    match error {
-        ReadError::Broker(
-            BrokerError::Unavailable { action, why } | BrokerError::Unauthenticated { action, why, .. },
-        ) => Some((action, why)),
-        _ => None,
-    }
-}
-
 /// Reads from another log, and waits for it.
 pub struct PatientLog {
     log: Arc<dyn Log>,
-    progress: Arc<Progress>,
+    progress: Arc<ReadProgress>,
 }
 
 impl PatientLog {
     #[must_use]
     pub fn new(log: Arc<dyn Log>, limit: Limit) -> Self {
-        let last = Mutex::new(Instant::now());
         Self {
             log,
-            progress: Arc::new(Progress { limit, last }),
+            progress: Arc::new(ReadProgress::new(limit)),
         }
     }
 
     /// Asks until there is an answer.
     fn ask<T>(&self, question: impl Fn(&dyn Log) -> Result<T, ReadError>) -> Result<T, ReadError> {
-        let mut wait = Wait::new();
-        loop {
-            match question(self.log.as_ref()) {
-                Ok(answer) => {
-                    self.progress.made();
-                    return Ok(answer);
-                }
-                Err(error) => {
-                    let Some((action, why)) = passing(&error) else {
-                        return Err(error);
-                    };
-                    wait.go_on(&self.progress, action, why)?;
-                    std::thread::sleep(PAUSE);
-                }
-            }
-        }
+        self.progress.ask(|| question(self.log.as_ref()))
     }
 }
 
@@ -192,13 +223,13 @@ impl Log for PatientLog {
 
 struct PatientReader {
     log: Arc<dyn Log>,
-    progress: Arc<Progress>,
+    progress: Arc<ReadProgress>,
     partition: TopicPartition,
     mark: Mark,
     /// `None` after an error, until it is opened again at the mark: what an unfinished read has taken is lost.
     reader: Option<Box<dyn Reader>>,
     /// While nothing comes, though there should be something.
-    wait: Option<Wait>,
+    wait: Option<ReadWait>,
     /// Why the reader had to be opened again.
     failed: Option<String>,
 }
@@ -220,7 +251,7 @@ impl PatientReader {
                 Ok(Some(done))
             }
             Err(error) => {
-                let Some((_, why)) = passing(&error) else {
+                let Some((_, why)) = error.passing() else {
                     return Err(error);
                 };
                 self.failed = Some(why.to_owned());
@@ -242,9 +273,8 @@ impl PatientReader {
             false => format!("read {} from offset {from} to {until}", self.partition),
         };
         let why = self.failed.as_deref().unwrap_or("no record arrives");
-        self.wait
-            .get_or_insert_with(Wait::new)
-            .go_on(&self.progress, &action, why)
+        let wait = self.wait.get_or_insert_with(ReadWait::new);
+        Ok(wait.go_on(&self.progress, &action, why)?)
     }
 }
 

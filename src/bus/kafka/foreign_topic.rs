@@ -2,43 +2,48 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Message, TopicPartitionList};
 
 use crate::bus::error::{BrokerError, OpenError};
+use crate::bus::kafka::brokers::LOOK_UP;
 use crate::bus::kafka::cloud_events::append_structured;
 use crate::bus::kafka::consumer::{ConsumerLog, from_kafka, to_kafka};
+use crate::bus::kafka::contact::Patience;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::settings::KafkaSettings;
+use crate::bus::patient::{Limit, MayPass, ReadProgress, ReadWait};
 use crate::core::values::offset::Offset;
 
-/// Time-out of one look-up.
-const LOOK_UP: Duration = Duration::from_secs(10);
-/// Time-out for records that are known to exist.
-const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(200);
 
+/// The offsets to read, by partition: the first one, and the end.
+type Ranges = BTreeMap<i32, (Offset, Offset)>;
+
 /// A topic, with the readable end of each partition when it was opened.
+///
+/// It waits for brokers and records like every log that is only read ([`crate::bus::patient`]).
 pub struct ForeignTopic {
     settings: Arc<KafkaSettings>,
     name: String,
     consumer: BaseConsumer<ConsumerLog>,
-    /// The offsets to read, by partition: the first one, and the end.
-    ranges: BTreeMap<i32, (Offset, Offset)>,
+    ranges: Ranges,
+    progress: ReadProgress,
 }
 
 impl ForeignTopic {
     /// Opens the topic `name`; `None` if it does not exist.
     ///
     /// # Errors
-    /// If a property is not valid, or the brokers do not answer or reject this client.
-    pub fn open(settings: KafkaSettings, name: &str) -> Result<Option<Self>, OpenError> {
+    /// If a property is not valid, the brokers reject this client, or they are silent for as long as `limit` says.
+    pub fn open(settings: KafkaSettings, name: &str, limit: Limit) -> Result<Option<Self>, OpenError> {
         let settings = Arc::new(settings);
         let mut config = settings.consumer()?;
         config.set("enable.partition.eof", "true");
@@ -46,88 +51,121 @@ impl ForeignTopic {
         let consumer: BaseConsumer<ConsumerLog> = config
             .create_with_context(ConsumerLog::default())
             .map_err(|error| attempt.failed(&error))?;
-        let metadata = consumer.fetch_metadata(Some(name), LOOK_UP);
-        let metadata = metadata.map_err(|error| attempt.failed(&error))?;
-        let mut ranges = BTreeMap::new();
-        for found in metadata.topics().iter().filter(|found| found.name() == name) {
-            match found.error().map(Code::from) {
-                None => {}
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
-                Some(code) => return Err(attempt.failed(&KafkaError::MetadataFetch(code)).into()),
-            }
-            for partition in found.partitions() {
-                let ends = consumer.fetch_watermarks(name, partition.id(), LOOK_UP);
-                let (start, end) = ends.map_err(|error| attempt.failed(&error))?;
-                ranges.insert(partition.id(), (from_kafka(start), from_kafka(end)));
-            }
-        }
+        let patience = Patience {
+            stop: &limit.stop,
+            timeout: limit.timeout,
+        };
+        let look_up = patience.slice(LOOK_UP);
+        let progress = ReadProgress::new(limit);
+        let found = progress.ask(|| {
+            let found = ranges(&consumer, name, look_up);
+            found.map_err(|error| attempt.failed(&error))
+        })?;
         let name = name.to_owned();
-        Ok((!ranges.is_empty()).then_some(Self {
+        Ok((!found.is_empty()).then_some(Self {
             settings,
             name,
             consumer,
-            ranges,
+            ranges: found,
+            progress,
         }))
     }
 
     /// Calls `take` with the partition, the offset and the event of each record, in structured mode. The order between partitions is any.
     ///
     /// # Errors
-    /// If a record does not arrive, or the error that `take` returns.
+    /// If no record has come for as long as the limit says, or the error that `take` returns.
     pub fn read<E: From<BrokerError>>(
         self,
         mut take: impl FnMut(i32, Offset, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let attempt = attempt(&self.settings, &self.name);
-        let failed = |error: KafkaError| attempt.failed(&error);
-        let mut pending = self.ranges;
+        let Self {
+            settings,
+            name,
+            consumer,
+            ranges: mut pending,
+            progress,
+        } = self;
+        let attempt = attempt(&settings, &name);
         pending.retain(|_, (start, end)| start < end);
-        let mut assignment = TopicPartitionList::new();
-        for (partition, (start, _)) in &pending {
-            let offset = BrokerOffset::Offset(to_kafka(*start));
-            assignment
-                .add_partition_offset(&self.name, *partition, offset)
-                .map_err(failed)?;
-        }
-        self.consumer.assign(&assignment).map_err(failed)?;
+        assign(&consumer, &name, &pending).map_err(|error| attempt.failed(&error))?;
         let mut event = Vec::new();
-        let mut arrived = Instant::now();
-        while !pending.is_empty() {
-            match self.consumer.poll(POLL) {
-                None if arrived.elapsed() > ARRIVAL_TIMEOUT => {
-                    let seconds = ARRIVAL_TIMEOUT.as_secs();
-                    return Err(attempt
-                        .rejected(format!("no record arrived for {seconds} seconds"))
-                        .into());
-                }
-                None => continue,
+        let (mut wait, mut failed) = (ReadWait::new(), None);
+        while let Some((partition, (from, end))) = pending.iter().next().map(|(partition, range)| (*partition, *range))
+        {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => deliver(&message, &mut pending, &mut event, &mut take)?,
                 // The records before this end were delivered before.
-                Some(Err(KafkaError::PartitionEOF(partition))) => _ = pending.remove(&partition),
-                Some(Err(error)) => match attempt.failed(&error) {
-                    // The client connects again by itself.
-                    BrokerError::Unavailable { .. } => continue,
-                    error => return Err(error.into()),
-                },
-                Some(Ok(message)) => {
-                    let offset = from_kafka(message.offset());
-                    let Some((_, end)) = pending.get(&message.partition()) else {
-                        continue;
-                    };
-                    let is_last = offset.saturating_add(1) >= *end;
-                    if offset < *end {
-                        event.clear();
-                        append_structured(message.headers(), message.payload().unwrap_or_default(), &mut event);
-                        take(message.partition(), offset, &event)?;
+                Some(Err(KafkaError::PartitionEOF(ended))) => drop(pending.remove(&ended)),
+                missing => {
+                    if let Some(Err(error)) = missing {
+                        let error = attempt.failed(&error);
+                        // The client connects again by itself.
+                        let Some((_, why)) = error.passing() else {
+                            return Err(error.into());
+                        };
+                        failed = Some(why.to_owned());
                     }
-                    if is_last {
-                        pending.remove(&message.partition());
-                    }
+                    let why = failed.as_deref().unwrap_or("no record arrives");
+                    let action = format!("read {name}:{partition} from offset {from} to {end}");
+                    wait.go_on(&progress, &action, why)?;
+                    continue;
                 }
             }
-            arrived = Instant::now();
+            progress.made();
+            (wait, failed) = (ReadWait::new(), None);
         }
         Ok(())
     }
+}
+
+/// The offsets of each partition of the topic `name`; none if it does not exist.
+fn ranges(consumer: &BaseConsumer<ConsumerLog>, name: &str, at_most: Duration) -> Result<Ranges, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(name), at_most)?;
+    let mut ranges = Ranges::new();
+    for found in metadata.topics().iter().filter(|found| found.name() == name) {
+        match found.error().map(Code::from) {
+            None => {}
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(Ranges::new()),
+            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        }
+        for partition in found.partitions() {
+            let (start, end) = consumer.fetch_watermarks(name, partition.id(), at_most)?;
+            ranges.insert(partition.id(), (from_kafka(start), from_kafka(end)));
+        }
+    }
+    Ok(ranges)
+}
+
+fn assign(consumer: &BaseConsumer<ConsumerLog>, name: &str, ranges: &Ranges) -> Result<(), KafkaError> {
+    let mut assignment = TopicPartitionList::new();
+    for (partition, (start, _)) in ranges {
+        assignment.add_partition_offset(name, *partition, BrokerOffset::Offset(to_kafka(*start)))?;
+    }
+    consumer.assign(&assignment)
+}
+
+/// Gives a record to `take`, and notes how far its partition is read.
+fn deliver<E>(
+    message: &BorrowedMessage<'_>,
+    pending: &mut Ranges,
+    event: &mut Vec<u8>,
+    take: &mut impl FnMut(i32, Offset, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (partition, offset) = (message.partition(), from_kafka(message.offset()));
+    let Some((next, end)) = pending.get_mut(&partition) else {
+        return Ok(());
+    };
+    if offset < *end {
+        event.clear();
+        append_structured(message.headers(), message.payload().unwrap_or_default(), event);
+        take(partition, offset, event)?;
+    }
+    *next = offset.saturating_add(1);
+    if next >= end {
+        pending.remove(&partition);
+    }
+    Ok(())
 }
 
 fn attempt<'a>(settings: &'a KafkaSettings, topic: &str) -> Attempt<'a> {

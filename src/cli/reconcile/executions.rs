@@ -8,6 +8,7 @@ use crate::audit::payouts::{AcknowledgementPlace, Acknowledgements, PayoutsError
 use crate::bus::FileError;
 use crate::bus::archive::ArchiveBus;
 use crate::bus::kafka::ForeignTopic;
+use crate::bus::patient::Limit;
 use crate::cli::outcome::Failure;
 use crate::config::{BusAddress, Config};
 use crate::core::values::offset::Offset;
@@ -41,10 +42,15 @@ impl Acknowledgements for Lines {
 ///
 /// # Errors
 /// If there is no such topic.
-pub(super) fn topic(address: &BusAddress, config: &Config, name: &str) -> Result<Box<dyn Acknowledgements>, Failure> {
+pub(super) fn topic(
+    address: &BusAddress,
+    config: &Config,
+    name: &str,
+    limit: Limit,
+) -> Result<Box<dyn Acknowledgements>, Failure> {
     let missing = |place: &str| Failure::Absent(format!("there is no topic {name}{place}: {HINT}"));
     match address {
-        BusAddress::Kafka => match ForeignTopic::open(config.kafka.clone(), name)? {
+        BusAddress::Kafka => match ForeignTopic::open(config.kafka.clone(), name, limit)? {
             Some(topic) => Ok(Box::new(topic)),
             None => Err(missing("")),
         },

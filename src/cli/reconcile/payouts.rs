@@ -1,6 +1,7 @@
 //! `softstake reconcile payouts`: checks that the payout service credited the sealed distributions.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -73,7 +74,10 @@ impl ReconcilePayouts {
             // First the end of the acknowledgements: what they acknowledge is on the bus by then.
             let acknowledgements: Box<dyn Acknowledgements> = match file {
                 Some(file) => Box::new(Lines(file)),
-                None => topic(loaded.bus()?, &loaded.config, &self.executions)?,
+                None => {
+                    let limit = self.bus.limit(Arc::default());
+                    topic(loaded.bus()?, &loaded.config, &self.executions, limit)?
+                }
             };
             let resolved = Inventory::read(bus)?.resolve(asked, EpochProgress::Sealed)?;
             Ok((compare(bus, acknowledgements, filter)?, resolved))

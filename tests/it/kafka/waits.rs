@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 
+use crate::common::events::{listing, pool};
 use crate::common::kafka::proxy::{Api, Fault, Proxy};
 use crate::common::kafka::{Cluster, Deployment};
 use crate::common::{copy, fixture, softstake, succeed};
@@ -128,4 +129,42 @@ fn commands_that_only_read_give_up_on_records_that_do_not_come_and_wait_for_thos
     // A lost connection in the middle changes nothing.
     proxy.plan_for(Api::Fetch, 3, Fault::DropReply, |_| true);
     succeed(&mut on_kafka(&reconcile, &proxy.bootstrap(), "0"));
+}
+
+#[test]
+fn a_topic_of_executions_is_waited_for_like_the_other_topics() {
+    let cluster = Cluster::single();
+    let proxy = Proxy::before(&cluster);
+    let deployment = Deployment::new(&cluster, 2, 1);
+    deployment
+        .place
+        .append("softstake.control", 0, [listing("A", 2, 100, &pool())]);
+    deployment.publish();
+    let mut instance = deployment.start(0);
+    deployment.until("A is listed", || deployment.said(0).contains("an asset is listed"));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
+    let topic = "payout.executions";
+    cluster.create_topic(topic, 2, &[]);
+    cluster.produce(topic, 1, ["nonsense"]);
+
+    let of_topic = |request: &[u8]| request.windows(topic.len()).any(|part| part == topic.as_bytes());
+    let run = |timeout: &str, delay: Duration, times: usize| {
+        proxy.plan_for(Api::ListOffsets, times, Fault::DelayReply(delay), of_topic);
+        let began = Instant::now();
+        let reconcile = ["reconcile", "payouts"].map(str::to_owned);
+        let output = on_kafka(&reconcile, &proxy.bootstrap(), timeout).output();
+        let output = output.expect("the program starts");
+        proxy.forget_plans();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        (began.elapsed(), said)
+    };
+    let (took, said) = run("4", Duration::from_secs(300), 100_000);
+    assert!(took < WITHIN, "{took:?}: {said}");
+    let told = "s without progress: cannot read topic payout.executions: ";
+    assert!(said.contains(told), "{said}");
+    // An answer that takes longer than one look-up is waited for.
+    let (_, said) = run("30", Duration::from_secs(12), 1);
+    assert!(said.contains("cannot read topic payout.executions for "), "{said}");
+    assert!(said.contains("NOT RIGHT: 1 malformed"), "{said}");
 }

@@ -19,6 +19,7 @@ const ACCEPT: Duration = Duration::from_millis(2);
 pub enum Api {
     Produce = 0,
     Fetch = 1,
+    ListOffsets = 2,
     Metadata = 3,
     InitProducerId = 22,
     AddPartitionsToTxn = 24,

@@ -29,6 +29,7 @@ use crate::deployment::run::{RunEnd, run};
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::state_directory::{StoreOwner, Stores};
 use crate::store::{Changes, Store, tables};
+use crate::task::accrue_task::{load_accrue, write_accrue};
 use crate::task::fold::load_state;
 use crate::task::stats::Stats;
 
@@ -337,7 +338,6 @@ fn make_stores(
         return Err(fault(impossible("no layout change to make stores for")));
     };
     let (old, accrue) = open_accrue_stores(deployment, record, from)?;
-    let state = codec::encode(&accrue).map_err(fault)?;
     let coordinate = open_store(deployment, record, StoreOwner::Coordinate(from.generation), None)?;
     check_position(coordinate.as_ref(), TaskId::COORDINATE, change.inbox)?;
     check_digest(&old, coordinate.as_ref(), change)?;
@@ -357,7 +357,7 @@ fn make_stores(
             StoreOwner::Accrue(partition, to),
             &record.identity(deployment.bus.log()),
         )?;
-        rows += fill_accrue_store(new, old, &to.partitions.buckets(partition), &state, &begins_at)?;
+        rows += fill_accrue_store(new, old, &to.partitions.buckets(partition), &accrue, &begins_at)?;
     }
     make_coordinator_store(deployment, record, coordinate.as_ref(), &coordinator)?;
     Ok(rows)
@@ -379,7 +379,7 @@ fn open_accrue_stores(
         let task = TaskId::accrue(partition);
         let store = open_store(deployment, record, StoreOwner::Accrue(partition, from), None)?;
         check_position(store.as_ref(), task, stopped_at(partition).unwrap_or_default())?;
-        let accrue: Accrue = load_state(store.as_ref(), "the state of an accrue task")?.unwrap_or_default();
+        let accrue = load_accrue(store.as_ref())?;
         if !accrue.is_between_settlements() {
             return Err(cannot("an epoch is being settled: run until it is sealed"));
         }
@@ -400,7 +400,7 @@ fn fill_accrue_store(
     mut new: Box<dyn Store>,
     old: &[Box<dyn Store>],
     buckets: &Range<u16>,
-    state: &[u8],
+    state: &Accrue,
     begins_at: &Position,
 ) -> Result<u64, DeploymentError> {
     let mut changes = Changes::default();
@@ -419,7 +419,7 @@ fn fill_accrue_store(
             }
         }
     }
-    changes.put(&tables::STATE, state);
+    write_accrue(&mut changes, state).map_err(fault)?;
     new.commit(&mut changes, begins_at)?;
     Ok(rows)
 }

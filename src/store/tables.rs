@@ -12,6 +12,7 @@
 //! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount ([`opening_value`]) |
 //! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id ([`status_value`]) |
 //! | 7 | set aside | accrue | as statuses | statuses that only settlements of earlier epochs need (`core::accrue::statuses`) |
+//! | 8 | settling | accrue | asset (u16), epoch (u32) | what is known of an epoch that is not yet emitted (version byte, postcard) |
 //!
 //! Numbers in keys are big-endian, so that keys sort by them. The name of an account has no control characters, so the byte 0 ends it.
 
@@ -36,6 +37,7 @@ const ROWS: u8 = 4;
 const OPENINGS: u8 = 5;
 const STATUSES: u8 = 6;
 const SET_ASIDE: u8 = 7;
+const SETTLING: u8 = 8;
 
 /// Lengths of the prefixes before the bucket.
 const ROWS_PREFIX: usize = 7;
@@ -80,6 +82,27 @@ pub fn unlisted_asset(key: &[u8]) -> Result<Option<Asset>, Fault> {
         [0, ..] => Ok(None),
         padded => Asset::from_padded(padded).map(Some).map_err(|_| wrong()),
     }
+}
+
+/// The key of an epoch that is not yet emitted.
+#[must_use]
+pub fn settling(at: AssetEpoch) -> [u8; 7] {
+    let mut key = [SETTLING; 7];
+    key[1..].copy_from_slice(&at.to_be_bytes());
+    key
+}
+
+/// The range of the epochs that are not yet emitted: from, to.
+#[must_use]
+pub const fn all_settling() -> ([u8; 1], [u8; 1]) {
+    ([SETTLING], [SETTLING + 1])
+}
+
+/// Reads the epoch from a key of the settling table.
+pub fn settling_epoch(key: &[u8]) -> Result<AssetEpoch, Fault> {
+    let at = key.get(1..).and_then(|at| <[u8; 6]>::try_from(at).ok());
+    at.map(AssetEpoch::from_be_bytes)
+        .ok_or_else(|| undecodable("the key of an epoch that is not yet emitted"))
 }
 
 /// Writes the key of a row into `key`.

@@ -7,7 +7,8 @@ use ethnum::I256;
 
 use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
 use crate::core::accrue::row::Row;
-use crate::core::accrue::{Accrue, AccrueJob, Rows};
+use crate::core::accrue::{Accrue, AccrueJob, Rows, Settling};
+use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
@@ -45,7 +46,7 @@ impl AccrueTask {
         store: &dyn Store,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
-        let accrue = load_state(store, "the state of an accrue task")?.unwrap_or_default();
+        let accrue = load_accrue(store)?;
         let inputs = [Topic::Ledger.partition(u32::from(partition))];
         stats.settlements.begin(partition, &partitions.buckets(partition));
         Ok(Self {
@@ -233,9 +234,51 @@ impl Fold for AccrueTask {
     }
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
-        changes.put(&tables::STATE, &codec::encode(&self.accrue)?);
+        put_accrue(changes, &self.accrue)?;
+        for (at, settling) in self.accrue.take_changed() {
+            put_settling(changes, at, settling)?;
+        }
         Ok(())
     }
+}
+
+/// Loads the state of an accrue task from its store.
+pub fn load_accrue(store: &dyn Store) -> Result<Accrue, TaskError> {
+    const WHAT: &str = "the state of an accrue task";
+    let mut accrue: Accrue = load_state(store, WHAT)?.unwrap_or_default();
+    restore_settling(&mut accrue, store).map_err(|error| error.at(WHAT))?;
+    Ok(accrue)
+}
+
+fn restore_settling(accrue: &mut Accrue, store: &dyn Store) -> Result<(), FoldError> {
+    let (from, to) = tables::all_settling();
+    let mut scan = store.scan(&from, &to)?;
+    while let Some((key, value)) = scan.next()? {
+        let settling = codec::decode(value, "an epoch that is not yet emitted")?;
+        accrue.restore(tables::settling_epoch(key)?, settling);
+    }
+    Ok(())
+}
+
+/// Writes all of the state into the changes of a new store.
+pub fn write_accrue(changes: &mut Changes, accrue: &Accrue) -> Result<(), Fault> {
+    for (at, settling) in accrue.settling() {
+        put_settling(changes, at, Some(settling))?;
+    }
+    put_accrue(changes, accrue)
+}
+
+fn put_accrue(changes: &mut Changes, accrue: &Accrue) -> Result<(), Fault> {
+    changes.put(&tables::STATE, &codec::encode(accrue)?);
+    Ok(())
+}
+
+fn put_settling(changes: &mut Changes, at: AssetEpoch, settling: Option<&Settling>) -> Result<(), Fault> {
+    match settling {
+        Some(settling) => changes.put(&tables::settling(at), &codec::encode(settling)?),
+        None => changes.delete(&tables::settling(at)),
+    }
+    Ok(())
 }
 
 /// Turns rows and statuses into changes of the store.
@@ -370,6 +413,11 @@ mod tests {
         /// Settles an epoch of an asset whose first epoch begins so many seconds after the origin. Returns who is paid.
         fn settle(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> Vec<String> {
             let (at, weight) = self.begin_settlement(number, anchor, epoch, cut);
+            self.emit(at, weight)
+        }
+
+        /// Sends the total of an epoch. Returns who is paid.
+        fn emit(&mut self, at: AssetEpoch, weight: U512) -> Vec<String> {
             let to_share = U512::from(1_000);
             self.paid.clear();
             self.apply(&ledger::notice(&Notice::Total { at, to_share, weight }).unwrap());
@@ -379,6 +427,12 @@ mod tests {
 
         /// Sums the accounts of an epoch. Returns their weight.
         fn begin_settlement(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> (AssetEpoch, U512) {
+            let (at, weight) = self.close(number, anchor, epoch, cut);
+            (at, weight.unwrap())
+        }
+
+        /// Sends the settlement and the barrier of an epoch. Returns the weight, if it is the next one.
+        fn close(&mut self, number: u16, anchor: i64, epoch: u64, cut: u64) -> (AssetEpoch, Option<U512>) {
             let at = AssetEpoch::new(number, Epoch::new(epoch)).unwrap();
             let anchor = crate::core::values::time::timestamp(i128::from(ORIGIN_MS + anchor * 1_000));
             let listing = format!(
@@ -394,7 +448,7 @@ mod tests {
             };
             self.apply(&ledger::notice(&Notice::Settle(Box::new(settlement))).unwrap());
             let barrier = Notice::Barrier { at, source: SOURCE };
-            (at, self.apply(&ledger::notice(&barrier).unwrap()).unwrap())
+            (at, self.apply(&ledger::notice(&barrier).unwrap()))
         }
 
         /// The number of statuses that a settlement reads, and of those set aside.
@@ -447,6 +501,62 @@ mod tests {
         }
         assert_eq!(ledger.settle(2, 22, 0, 1_000), ["ann", "ben"]);
         assert_eq!(ledger.statuses(), (3, 118), "nothing comes back");
+    }
+
+    /// The bytes that a persist writes after a barrier, while so many epochs wait behind the next one.
+    fn persisted_behind(waiting: u64) -> usize {
+        let mut ledger = Ledger::new();
+        for epoch in 1..=waiting {
+            ledger.close(0, 0, epoch, 1_000);
+        }
+        let mut changes = Changes::default();
+        ledger.task.write_state(&mut changes).unwrap();
+        ledger.store.commit(&mut changes, &Position::default()).unwrap();
+        // A task that starts from the store knows as much.
+        let restored = load_accrue(&ledger.store).unwrap();
+        assert_eq!(restored, ledger.task.accrue);
+        assert_eq!(restored.settling().count() as u64, waiting);
+        let at = AssetEpoch::new(0, Epoch::FIRST).unwrap();
+        ledger.apply(&ledger::notice(&Notice::Barrier { at, source: SOURCE }).unwrap());
+        ledger.task.write_state(&mut changes).unwrap();
+        changes.bytes()
+    }
+
+    #[test]
+    fn what_a_settlement_writes_does_not_grow_with_the_epochs_that_wait() {
+        let alone = persisted_behind(0);
+        assert!(alone > 0);
+        assert_eq!(persisted_behind(300), alone);
+    }
+
+    #[test]
+    fn a_settled_epoch_leaves_nothing_in_the_store() {
+        let mut ledger = Ledger::new();
+        let at = |epoch| AssetEpoch::new(0, Epoch::new(epoch)).unwrap();
+        let persist = |ledger: &mut Ledger| {
+            let mut changes = Changes::default();
+            ledger.task.write_state(&mut changes).unwrap();
+            ledger.store.commit(&mut changes, &Position::default()).unwrap();
+            let restored = load_accrue(&ledger.store).unwrap();
+            assert_eq!(restored, ledger.task.accrue);
+            restored
+        };
+        for epoch in 0..3 {
+            ledger.post(at(epoch), "ann");
+        }
+        let (first, weight) = ledger.begin_settlement(0, 0, 0, 1_000);
+        for epoch in 1..3 {
+            ledger.close(0, 0, epoch, 1_000);
+        }
+        assert_eq!(persist(&mut ledger).settling().count(), 3);
+        assert_eq!(ledger.emit(first, weight), ["ann"]);
+        // The next epoch is summed at once.
+        let restored = persist(&mut ledger);
+        assert_eq!(
+            restored.settling().map(|(at, _)| at).collect::<Vec<_>>(),
+            [at(1), at(2)]
+        );
+        assert_eq!(restored.job(), None);
     }
 
     #[test]

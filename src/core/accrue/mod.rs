@@ -11,6 +11,7 @@ pub mod settle;
 pub mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
@@ -43,16 +44,22 @@ pub trait Rows {
 /// The state of an accrue task, without its rows. The order of fields and variants, here and below, is part of the stored format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accrue {
-    /// Epochs with a barrier or a settlement that are not yet emitted.
+    /// Epochs with a barrier or a settlement that are not yet emitted. Each is stored by itself ([`Accrue::take_changed`]): hundreds may wait for
+    /// their turn, and what a settlement writes must not grow with them.
+    #[serde(skip)]
     settling: BTreeMap<AssetEpoch, Settling>,
+    /// Those that have changed since they were stored, or are gone.
+    #[serde(skip)]
+    changed: BTreeSet<AssetEpoch>,
     /// The next epoch to settle of each asset; 0 if absent.
     next: BTreeMap<u16, Epoch>,
     /// Up to where superseded statuses are set aside.
     set_aside: Option<AsideLimit>,
 }
 
+/// What is known of an epoch that is not yet emitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Settling {
+pub struct Settling {
     settlement: Option<Box<Settlement>>,
     barriers: BTreeSet<TopicPartition>,
     stage: SettlingStage,
@@ -105,7 +112,7 @@ impl Accrue {
     fn apply_notice(&mut self, notice: Notice) -> Result<(), Fault> {
         match notice {
             Notice::Barrier { at, source } => {
-                if !self.settling.entry(at).or_default().barriers.insert(source) {
+                if !self.begin(at).barriers.insert(source) {
                     return Err(impossible(format!(
                         "a second barrier of {source} for epoch {}",
                         at.epoch()
@@ -114,12 +121,11 @@ impl Accrue {
             }
             Notice::Settle(settlement) => {
                 let at = settlement.at;
-                self.settling.entry(at).or_default().settlement = Some(settlement);
+                self.begin(at).settlement = Some(settlement);
             }
             Notice::Total { at, to_share, weight } => {
                 let settling = self
-                    .settling
-                    .get_mut(&at)
+                    .change(at)
                     .ok_or_else(|| impossible("a total of an unknown epoch"))?;
                 let SettlingStage::Summed { weight: expected } = settling.stage else {
                     return Err(impossible("a total of an epoch that has not been summed"));
@@ -130,28 +136,63 @@ impl Accrue {
         Ok(())
     }
 
+    /// An epoch that has or gets a barrier or a settlement, to be changed.
+    fn begin(&mut self, at: AssetEpoch) -> &mut Settling {
+        self.changed.insert(at);
+        self.settling.entry(at).or_default()
+    }
+
+    /// An epoch that has a barrier or a settlement, to be changed.
+    fn change(&mut self, at: AssetEpoch) -> Option<&mut Settling> {
+        self.changed.insert(at);
+        self.settling.get_mut(&at)
+    }
+
+    /// Restores an epoch that was stored.
+    pub fn restore(&mut self, at: AssetEpoch, settling: Settling) {
+        self.settling.insert(at, settling);
+    }
+
+    /// The epochs that have changed since the last call, to be stored; `None` for one that is emitted.
+    pub fn take_changed(&mut self) -> impl Iterator<Item = (AssetEpoch, Option<&Settling>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|at| (at, self.settling.get(&at)))
+    }
+
+    /// The epochs that are not yet emitted.
+    pub fn settling(&self) -> impl Iterator<Item = (AssetEpoch, &Settling)> {
+        self.settling.iter().map(|(at, settling)| (*at, settling))
+    }
+
     /// The next work to do before another record is applied.
     #[must_use]
     pub fn job(&self) -> Option<AccrueJob> {
-        self.settling.iter().find_map(|(at, settling)| {
-            if self.next.get(&at.number()).copied().unwrap_or(Epoch::FIRST) != at.epoch() {
-                return None;
+        // Only the next epoch of each asset counts, however many wait behind it.
+        let mut after = Bound::Unbounded;
+        loop {
+            let (first, _) = self.settling.range((after, Bound::Unbounded)).next()?;
+            let number = first.number();
+            let next = self.next.get(&number).copied().unwrap_or(Epoch::FIRST);
+            let job = AssetEpoch::new(number, next).ok().and_then(|next| self.job_of(next));
+            if job.is_some() {
+                return job;
             }
-            match &settling.stage {
-                SettlingStage::AwaitsBarriers => {
-                    let cut = &settling.settlement.as_ref()?.cut;
-                    let complete = cut.0.keys().all(|source| settling.barriers.contains(source));
-                    complete.then_some(AccrueJob::Sum(*at))
-                }
-                SettlingStage::Summed { .. } => None,
-                SettlingStage::Emitting(_) => Some(AccrueJob::Emit(*at)),
-            }
-        })
+            after = Bound::Excluded(AssetEpoch::last_of(number));
+        }
     }
 
-    /// The epochs with a barrier or a settlement that are not yet emitted.
-    pub fn unsettled(&self) -> impl Iterator<Item = AssetEpoch> {
-        self.settling.keys().copied()
+    /// The work to do on the next epoch of an asset.
+    fn job_of(&self, at: AssetEpoch) -> Option<AccrueJob> {
+        let settling = self.settling.get(&at)?;
+        match &settling.stage {
+            SettlingStage::AwaitsBarriers => {
+                let cut = &settling.settlement.as_ref()?.cut;
+                let complete = cut.0.keys().all(|source| settling.barriers.contains(source));
+                complete.then_some(AccrueJob::Sum(at))
+            }
+            SettlingStage::Summed { .. } => None,
+            SettlingStage::Emitting(_) => Some(AccrueJob::Emit(at)),
+        }
     }
 
     /// Whether every settlement still waits for barriers. If so, all partitions of a ledger that is read to its end have the same
@@ -218,8 +259,7 @@ impl Accrue {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let settling = self
-            .settling
-            .get_mut(&at)
+            .change(at)
             .ok_or_else(|| impossible("a subtotal of an unknown epoch"))?;
         settling.stage = SettlingStage::Summed { weight: sums.weight };
         out.push(
@@ -249,8 +289,7 @@ impl Accrue {
     pub fn keep_chunk(&mut self, emitting: &mut Emitting) -> Result<(), Fault> {
         let progress = emitting.end_chunk()?;
         let settling = self
-            .settling
-            .get_mut(&emitting.at())
+            .change(emitting.at())
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
         settling.stage = SettlingStage::Emitting(Box::new(progress));
         Ok(())
@@ -272,6 +311,7 @@ impl Accrue {
         if let Some(limit) = self.aside_limit(at)? {
             self.set_aside = Some(limit);
         }
+        self.changed.insert(at);
         self.settling
             .remove(&at)
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;

@@ -128,6 +128,15 @@ impl AssetEpoch {
         [a, b, c, d, e, f]
     }
 
+    /// Reads [`AssetEpoch::to_be_bytes`].
+    #[must_use]
+    pub const fn from_be_bytes([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self {
+            number: u16::from_be_bytes([a, b]),
+            epoch: u32::from_be_bytes([c, d, e, f]),
+        }
+    }
+
     /// Little-endian, the number first.
     #[must_use]
     pub const fn to_le_bytes(self) -> [u8; 6] {
@@ -170,6 +179,7 @@ mod tests {
             let of = |number, epoch: u32| AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap();
             let (one, other) = (of(number, epoch), of(other_number, other_epoch));
             prop_assert_eq!(AssetEpoch::from_le_bytes(one.to_le_bytes()), one);
+            prop_assert_eq!(AssetEpoch::from_be_bytes(one.to_be_bytes()), one);
             prop_assert_eq!(one.to_be_bytes().cmp(&other.to_be_bytes()), one.cmp(&other));
             let stored = postcard::to_stdvec(&one).unwrap();
             prop_assert_eq!(stored, postcard::to_stdvec(&(number, epoch)).unwrap());

@@ -1,6 +1,7 @@
 //! The coordinator task: it feeds the inbox to the coordinator's fold.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
 use crate::core::coordinate::Coordinator;
@@ -14,6 +15,9 @@ use crate::task::seen_events::StoredDedupIndex;
 use crate::task::stats::Stats;
 
 const INPUTS: [TopicPartition; 1] = [Topic::Inbox.partition(0)];
+
+/// What is unfinished is noted at most this often while the task works. To note it takes the longer, the more closes wait.
+const NOTE_EVERY: Duration = Duration::from_millis(250);
 
 /// What the coordinator has not finished.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct CoordinatorTask {
     coordinator: Coordinator,
     dedup: StoredDedupIndex,
     unfinished: Arc<Mutex<UnfinishedWork>>,
+    /// When it was noted last.
+    noted: Instant,
     stats: Arc<Stats>,
     /// Whether recovery is over.
     is_working: bool,
@@ -56,10 +62,11 @@ impl CoordinatorTask {
     ) -> Result<Self, TaskError> {
         let coordinator =
             load_state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
-        let task = Self {
+        let mut task = Self {
             coordinator,
             dedup: StoredDedupIndex::default(),
             unfinished,
+            noted: Instant::now(),
             stats,
             is_working: false,
         };
@@ -71,7 +78,8 @@ impl CoordinatorTask {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update_unfinished(&self) {
+    fn update_unfinished(&mut self) {
+        self.noted = Instant::now();
         self.stats.note_control(self.coordinator.counts());
         let mut unfinished = self.unfinished();
         *unfinished = UnfinishedWork::default();
@@ -117,7 +125,10 @@ impl Fold for CoordinatorTask {
         for alarm in self.coordinator.take_alarms() {
             tracing::error!("{alarm}");
         }
-        self.update_unfinished();
+        // What is not noted here is noted with the next persist: at the latest a second after the last record, and at a clean end.
+        if self.noted.elapsed() >= NOTE_EVERY {
+            self.update_unfinished();
+        }
         Ok(batch.len())
     }
 
@@ -141,6 +152,7 @@ impl Fold for CoordinatorTask {
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
         self.dedup.write(changes);
         changes.put(&tables::STATE, &codec::encode(&self.coordinator)?);
+        self.update_unfinished();
         Ok(())
     }
 }
@@ -194,35 +206,63 @@ mod tests {
         CoordinatorTask::new(1, store, Arc::default(), Arc::default()).unwrap()
     }
 
-    /// Lets the task read control records, and persists its state.
-    fn read(task: &mut CoordinatorTask, store: &mut dyn Store, first: u64, control: &[Vec<u8>]) {
-        let numbered = control.iter().zip(first..);
-        let message = Inbox::Control {
+    fn control(first: u64, records: &[Vec<u8>]) -> Inbox {
+        let numbered = records.iter().zip(first..);
+        Inbox::Control {
             records: numbered
                 .map(|(record, offset)| (Offset::new(offset), record.clone()))
                 .collect(),
-            read_to: Offset::new(first + control.len() as u64),
-        };
-        let bytes = codec::encode(&message).unwrap();
+            read_to: Offset::new(first + records.len() as u64),
+        }
+    }
+
+    fn apply(task: &mut CoordinatorTask, store: &dyn Store, offset: u64, message: &Inbox) {
+        let bytes = codec::encode(message).unwrap();
         let length = bytes.len();
-        let batch = Batch::new(bytes, vec![(Offset::new(first), 0..length)], Mark::default());
+        let batch = Batch::new(bytes, vec![(Offset::new(offset), 0..length)], Mark::default());
+        let mut context = StepContext {
+            log: &MemoryBus::new(),
+            store,
+            position: &Position::default(),
+            recovering: false,
+            changes: &mut Changes::default(),
+            outputs: &mut Outputs::default(),
+        };
+        task.apply(0, &batch, 0, &mut context).unwrap();
+    }
+
+    /// Lets the task read control records, and persists its state.
+    fn read(task: &mut CoordinatorTask, store: &mut dyn Store, first: u64, records: &[Vec<u8>]) {
+        apply(task, store, first, &control(first, records));
         let mut changes = Changes::default();
-        task.apply(
-            0,
-            &batch,
-            0,
-            &mut StepContext {
-                log: &MemoryBus::new(),
-                store: &*store,
-                position: &Position::default(),
-                recovering: false,
-                changes: &mut changes,
-                outputs: &mut Outputs::default(),
-            },
-        )
-        .unwrap();
         task.write_state(&mut changes).unwrap();
         store.commit(&mut changes, &Position::default()).unwrap();
+    }
+
+    #[test]
+    fn what_is_unfinished_is_not_noted_for_each_record_and_is_right_when_persisted() {
+        let mut store = MemoryStore::default();
+        let unfinished = Arc::<Mutex<UnfinishedWork>>::default();
+        let mut task = CoordinatorTask::new(1, &store, Arc::clone(&unfinished), Arc::default()).unwrap();
+        let is_noted = || unfinished.lock().unwrap().undecided;
+        // Nobody answers, because the new source is not asked in this test.
+        let sources = Inbox::Sources(vec![Topic::Deposits.partition(0)]);
+        task.noted = Instant::now() + Duration::from_secs(60);
+        apply(&mut task, &store, 0, &sources);
+        apply(&mut task, &store, 1, &control(1, &[listing("1", "A", 2)]));
+        assert!(task.coordinator.is_undecided() && !is_noted());
+        let mut changes = Changes::default();
+        task.write_state(&mut changes).unwrap();
+        store.commit(&mut changes, &Position::default()).unwrap();
+        assert!(is_noted());
+        // Later it is noted without a persist, too.
+        unfinished.lock().unwrap().undecided = false;
+        task.noted = Instant::now() + Duration::from_secs(60);
+        apply(&mut task, &store, 2, &control(2, &[]));
+        assert!(!is_noted());
+        task.noted = Instant::now() - NOTE_EVERY;
+        apply(&mut task, &store, 3, &control(3, &[]));
+        assert!(is_noted());
     }
 
     #[test]

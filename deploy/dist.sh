@@ -3,7 +3,7 @@
 #
 #   deploy/dist.sh PROGRAM FOLDER    PROGRAM is a release build of this commit; the packages go to FOLDER
 #
-# It needs Debian's dpkg-dev and binutils. The .deb is for the Debian release that the program was built on, and newer ones.
+# It needs cargo, and Debian's dpkg-dev and binutils. The .deb is for the Debian release that the program was built on, and newer ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$(realpath "$1")
@@ -32,6 +32,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 strip -o "$work/softstake" "$program"
 "$work/softstake" man "$work/man1" >/dev/null
+deploy/licences.sh >"$work/THIRD-PARTY-LICENCES.txt"
 for shell in bash zsh fish; do "$work/softstake" completions "$shell" >"$work/$shell"; done
 
 # put MODE FILE... TO: copies, and creates the folder of TO.
@@ -60,7 +61,7 @@ put 644 "$work/bash" "$root/share/bash-completion/completions/softstake"
 put 644 "$work/zsh" "$root/share/zsh/site-functions/_softstake"
 put 644 "$work/fish" "$root/share/fish/vendor_completions.d/softstake.fish"
 put 644 deploy/softstake.service deploy/softstake.toml -t "$root/etc"
-put 644 LICENSE -t "$root"
+put 644 LICENSE "$work/THIRD-PARTY-LICENCES.txt" -t "$root"
 documents "$root"
 pack "$name" | gzip -9n >"$out/$name.tar.gz"
 
@@ -78,6 +79,7 @@ put 640 deploy/softstake.toml -t "$root/etc/softstake"
 documents "$root/usr/share/doc/softstake"
 gzip -9n <CHANGELOG.md >"$root/usr/share/doc/softstake/changelog.gz"
 rm "$root/usr/share/doc/softstake/CHANGELOG.md"
+gzip -9n <"$work/THIRD-PARTY-LICENCES.txt" >"$root/usr/share/doc/softstake/THIRD-PARTY-LICENCES.txt.gz"
 {
   printf '%s\n' 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/' 'Upstream-Name: softstake' '' \
     'Files: *' 'Copyright: the authors of Softstake' 'License: Apache-2.0' '' 'License: Apache-2.0'

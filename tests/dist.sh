@@ -42,7 +42,7 @@ say "$(cd "$work/dist" && du -h --apparent-size ./*.deb ./*.tar.gz | tr '\t\n' '
 say "$(dpkg-deb --field "$deb" Depends)"
 dpkg-deb --contents "$deb" >"$work/contents"
 for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/softstake.service usr/share/man/man1/softstake-run.1.gz \
-  usr/share/doc/softstake/{copyright,changelog.gz,README.md} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json; do
+  usr/share/doc/softstake/{copyright,changelog.gz,README.md,THIRD-PARTY-LICENCES.txt.gz} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json; do
   grep -q " \./$file\$" "$work/contents" || fail "the .deb lacks $file"
 done
 ! grep -v ' root/root ' "$work/contents" || fail 'a file in the .deb is not of root'
@@ -152,5 +152,18 @@ quietly 'apt-get update' inside unpacked apt-get update
 quietly 'the libraries' inside unpacked apt-get install -y --no-install-recommends \
   $(dpkg-deb --field "$deb" Depends | sed 's/([^)]*)//g; s/adduser//' | tr ',' ' ')
 settles unpacked "/opt/$(basename "$tarball" .tar.gz)/bin/softstake"
-[ -s "$work/unpacked/opt/$(basename "$tarball" .tar.gz)/LICENSE" ] || fail 'the tarball lacks its licence'
+unpacked=$work/unpacked/opt/$(basename "$tarball" .tar.gz)
+[ -s "$unpacked/LICENSE" ] || fail 'the tarball lacks its licence'
+
+# ---- the licences of others: each crate that is linked, and the C libraries
+
+licences=$unpacked/THIRD-PARTY-LICENCES.txt
+crates=$(cargo tree --locked --package softstake --edges normal,no-proc-macro --prefix none --no-dedupe | grep -v '^softstake ' | sort -u)
+while read -r crate version _; do
+  grep -qF "$crate ${version#v}: " "$licences" || fail "there is no licence of $crate"
+done <<<"$crates"
+for text in 'Copyright (c) 2012-2022, Magnus Edenhill' 'Copyright (c) 2011 The LevelDB Authors' 'Copyright (c) Meta Platforms' 'Yann Collet'; do
+  grep -qF "$text" "$licences" || fail "the licences lack '$text'"
+done
+say "licences of $(wc -l <<<"$crates") crates"
 say 'the packages work'

@@ -261,9 +261,9 @@ say "$(wc -l <"$work/distributions") distributions on the topic, $(wc -l <"$work
 # Every execution is on its topic, once.
 all_executed() { [ "$(sql --command 'SELECT count(*) FROM outbox')" = 0 ]; }
 wait_for 'the executions of all payouts' all_executed
-executed() { compose exec -T softstake-1 softstake reconcile payouts 2>&1; }
-executions=$(executed) || fail "the executions differ from the payouts: $executions"
-[[ $executions = 'RIGHT: all '* && $executions = *$'\n0 acknowledgements were repeated'* ]] || fail "the executions differ from the payouts: $executions"
+# On stderr is its progress, if it takes long.
+executions=$(compose exec -T softstake-1 softstake reconcile payouts 2>"$work/reconcile.log") && [[ $executions = 'RIGHT: all '* ]] &&
+  [[ $executions = *$'\n0 acknowledgements were repeated'* ]] || fail "the executions differ from the payouts: $(cat "$work/reconcile.log") $executions"
 say "${executions%%$'\n'*}"
 
 # The same days on a directory bus, by one process without kills.

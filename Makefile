@@ -61,8 +61,10 @@ build: setup ## build the program, at $CARGO_TARGET_DIR/release/softstake
 demo: build ## settle two days of real trades, and show the results
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
 
+# Many tests mostly wait, so two a core run at a time.
 test: test-setup ## run all tests
-	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" cargo test --release --locked
+	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; threads="$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}"; \
+	SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" RUST_TEST_THREADS="$$threads" cargo test --release --locked
 
 lint: setup $(DENY) ## check formatting, clippy warnings, and the licences, sources and advisories of all dependencies
 	cargo fmt --all --check

@@ -145,7 +145,7 @@ fn calculated(explanation: &Value) -> BigInt {
 #[test]
 fn a_thousand_explanations_add_up_to_their_payouts() {
     let spec = Synthetic {
-        events: 12_000,
+        events: 5_000,
         accounts: 400,
         assets: 5,
         epochs: 5,

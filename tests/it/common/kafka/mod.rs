@@ -75,11 +75,6 @@ impl Cluster {
         Self::launch(3, Slots::take(3), OPEN_TO_ALL, &[])
     }
 
-    /// Three brokers, while no other test has one.
-    pub fn three_alone() -> Self {
-        Self::launch(3, Slots::take_all(), OPEN_TO_ALL, &[])
-    }
-
     fn launch(brokers: usize, slots: Slots, settings: &str, format: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let ports: Vec<Ports> = (0..brokers).map(|_| Ports::free()).collect();

@@ -6,8 +6,8 @@
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-/// Slots in all: one a core, and enough for a single broker beside a cluster of three.
-static ALL: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(4, |cores| cores.get().max(4)));
+/// Slots in all: one a core, and enough for three single brokers beside a cluster of three.
+static ALL: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(6, |cores| cores.get().max(6)));
 
 struct Queue {
     taken: usize,
@@ -41,11 +41,6 @@ impl Slots {
         drop(queue);
         CHANGED.notify_all();
         Self(brokers)
-    }
-
-    /// Waits until no other broker runs, and lets none start meanwhile.
-    pub fn take_all() -> Self {
-        Self::take(*ALL)
     }
 }
 

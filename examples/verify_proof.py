@@ -56,7 +56,8 @@ def verify(wanted, /, *, format, id, asset, epoch, account, amount, bucket, in_b
     need(number(format) == 1, "a format other than 1")
     need(digest(root) == digest(wanted), f"a proof for root {root}")
     # The leaf is a text of several fields: it says one thing only if none of them can hold what separates them.
-    text("[A-Z0-9]{1,16}", asset)
+    need(1 <= len(asset.encode()) <= 32 and ":" not in asset, "an asset of no or too many bytes, or with a colon")
+    need(not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Zs") for c in asset), "an unprintable or blank asset")
     text(r"(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", amount)
     need(1 <= len(account.encode()) <= 128, "an account of no or too many bytes")
     need(not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in account), "an unprintable account")
@@ -95,4 +96,4 @@ if __name__ == "__main__":
         verify(sys.argv[2].lower(), **proof)
     except Exception as wrong:  # Whatever is wrong with it, it proves nothing.
         sys.exit(f"it proves nothing: {wrong!r}")
-    print(f"proven: {shown(proof['account'])} was paid {proof['amount']} {proof['asset']} for epoch {proof['epoch']}")
+    print(f"proven: {shown(proof['account'])} was paid {proof['amount']} {shown(proof['asset'])} for epoch {proof['epoch']}")

@@ -10,6 +10,7 @@ use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressState, ProgressS
 
 use crate::cli::table::counted;
 use crate::config::LogFormat;
+use crate::core::values::printable::escape_for_terminal;
 use crate::task::settlements::SettlementProgress;
 use crate::task::stats::Stats;
 
@@ -183,7 +184,11 @@ fn settlement_bar(progress: &SettlementProgress) -> ProgressBar {
 /// The epochs that are settled.
 fn settled_epochs(progress: &SettlementProgress) -> String {
     match progress.epochs {
-        1 => format!("{} epoch {}", progress.asset, progress.epoch),
+        1 => format!(
+            "{} epoch {}",
+            escape_for_terminal(progress.asset.as_str()),
+            progress.epoch
+        ),
         epochs => counted(epochs as u64, "epoch", "epochs"),
     }
 }
@@ -262,7 +267,7 @@ mod tests {
         let records = bar("records", 999_999_999_999);
         records.set_position(999_999_999_998);
         let settlements = settlement_bar(&SettlementProgress {
-            asset: Asset::parse(&"A".repeat(16)).unwrap(),
+            asset: Asset::parse(&"A".repeat(32)).unwrap(),
             epoch: Epoch::new(u32::MAX.into()),
             epochs: 1,
             done: 4096,
@@ -270,7 +275,10 @@ mod tests {
         });
         for (bar, expected) in [
             (records, "999,999,999,998 of 999,999,999,999 records"),
-            (settlements, "50% settled of AAAAAAAAAAAAAAAA epoch 4294967295"),
+            (
+                settlements,
+                "50% settled of AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA epoch 4294967295",
+            ),
         ] {
             let text = draw(&bar);
             assert!(text.contains(expected), "{text:?}");

@@ -95,7 +95,7 @@ const ROWS: [CatalogueRow; 12] = [
         ],
     ),
     CatalogueRow(
-        "NEO",
+        "币安人生",
         0,
         12_000_000,
         0,
@@ -103,7 +103,7 @@ const ROWS: [CatalogueRow; 12] = [
         &[],
     ),
     CatalogueRow(
-        "DOT",
+        "DOT.S",
         10,
         6_000_000,
         1,
@@ -194,6 +194,7 @@ pub(crate) fn unlisted() -> Vec<Coin> {
         ("DOGE", 8, 150_000),
         ("EUR", 2, 1_080_000),
         ("1INCH", 18, 300_000),
+        ("USDe", 18, 1_000_000),
     ];
     let coin = |(symbol, decimals, price): (&str, u8, u64)| Coin {
         symbol: symbol.to_owned(),

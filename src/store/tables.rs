@@ -7,7 +7,7 @@
 //! | 0 | own | all | `format`, `owner`, `position` | the store's own: format version, owner, position of the newest commit (`store::rocks`) |
 //! | 1 | state | all | | state of the fold (version byte, postcard) |
 //! | 2 | seen | ingest, coordinate | identity (16 bytes) | fingerprint, asset and epoch of each posting (`core::dedup`) |
-//! | 3 | passed | ingest | asset name (16 bytes, zero padded; all zero for the names that are only known together) | what ingest passed over while the asset was not listed (version byte, postcard) |
+//! | 3 | passed | ingest | asset name (32 bytes, zero padded; all zero for the names that are only known together) | what ingest passed over while the asset was not listed (version byte, postcard) |
 //! | 4 | rows | accrue | asset (u16), epoch (u32), bucket (u16), account | delta, weighted sum (`store::row`) |
 //! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount ([`opening_value`]) |
 //! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id ([`status_value`]) |
@@ -25,7 +25,7 @@ use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
-use crate::core::values::asset::Asset;
+use crate::core::values::asset::{Asset, MAX_ASSET_BYTES};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
@@ -59,8 +59,8 @@ pub fn is_seen(key: &[u8]) -> bool {
 
 /// The key of an asset that is not listed, in the passed table; with zeros for a name, of all that have no entry of their own.
 #[must_use]
-pub fn unlisted(asset: Option<Asset>) -> [u8; 17] {
-    let mut key = [0; 17];
+pub fn unlisted(asset: Option<Asset>) -> [u8; 1 + MAX_ASSET_BYTES] {
+    let mut key = [0; 1 + MAX_ASSET_BYTES];
     key[0] = UNLISTED;
     if let Some(asset) = asset {
         key[1..].copy_from_slice(asset.padded());
@@ -77,7 +77,9 @@ pub const fn all_unlisted() -> ([u8; 1], [u8; 1]) {
 /// Reads the asset from a key of the passed table; `None` from the key without a name.
 pub fn unlisted_asset(key: &[u8]) -> Result<Option<Asset>, Fault> {
     let wrong = || undecodable("the key of an asset that is not listed");
-    let padded = key.get(1..).and_then(|name| <[u8; 16]>::try_from(name).ok());
+    let padded = key
+        .get(1..)
+        .and_then(|name| <[u8; MAX_ASSET_BYTES]>::try_from(name).ok());
     match padded.ok_or_else(wrong)? {
         [0, ..] => Ok(None),
         padded => Asset::from_padded(padded).map(Some).map_err(|_| wrong()),

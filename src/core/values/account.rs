@@ -16,10 +16,11 @@ pub const MAX_ACCOUNT_BYTES: usize = 128;
 pub enum NameError {
     #[error("is empty")]
     Empty,
-    #[error("has {bytes} bytes, more than the 128 allowed")]
+    #[error("has {bytes} bytes, more than the {most} allowed")]
     TooLong {
         /// The length, in bytes of UTF-8.
         bytes: usize,
+        most: usize,
     },
     #[error("has the unprintable character U+{:04X} at byte {at}", u32::from(*character))]
     Unprintable {
@@ -28,9 +29,9 @@ pub enum NameError {
         /// Where it starts, in bytes from 0.
         at: usize,
     },
-    /// Not `[A-Z0-9]{1,16}`.
-    #[error("is no asset name (1 to 16 of A-Z and 0-9)")]
-    Asset,
+    /// White space or `:` in the name of an asset.
+    #[error("has the character U+{:04X} at byte {at}, which no asset's name may have", u32::from(*character))]
+    NotOfAsset { character: char, at: usize },
     /// A number of ledger partitions that is no power of two up to [`BUCKETS`](crate::core::values::bucket::BUCKETS).
     #[error("is no power of two from 1 to 4096")]
     Partitions,
@@ -122,7 +123,10 @@ fn check_length(name: &str) -> Result<(), NameError> {
     match name.len() {
         0 => Err(NameError::Empty),
         1..=MAX_ACCOUNT_BYTES => Ok(()),
-        bytes => Err(NameError::TooLong { bytes }),
+        bytes => Err(NameError::TooLong {
+            bytes,
+            most: MAX_ACCOUNT_BYTES,
+        }),
     }
 }
 
@@ -172,11 +176,9 @@ mod tests {
         }
         assert_eq!(AccountName::new(""), Err(NameError::Empty));
         assert_eq!(AccountName::written_before(""), Err(NameError::Empty));
-        assert_eq!(AccountName::new(&too_long), Err(NameError::TooLong { bytes: 130 }));
-        assert_eq!(
-            AccountName::written_before(&too_long),
-            Err(NameError::TooLong { bytes: 130 })
-        );
+        let rejected = Err(NameError::TooLong { bytes: 130, most: 128 });
+        assert_eq!(AccountName::new(&too_long), rejected);
+        assert_eq!(AccountName::written_before(&too_long), rejected);
         let bad = [
             '\0', '\n', '\u{1b}', '\u{7f}', '\u{80}', '\u{9f}', '\u{2028}', '\u{2029}',
         ];

@@ -100,6 +100,15 @@ pub(super) fn is_unprintable(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') || within(&FORMAT_CHARACTERS, character)
 }
 
+/// Whether a printable character is white space: U+0020, and those of category Zs as of Unicode 16. The list is fixed here, as the table
+/// above.
+pub(super) fn is_white_space(character: char) -> bool {
+    matches!(
+        character,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+    )
+}
+
 fn is_unsafe_to_show(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_control();

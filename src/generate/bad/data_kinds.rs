@@ -64,16 +64,28 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
     kind(EVENT, "no-receiver", Transfer, Drop("data.to_account")),
     kind(EVENT, "no-asset", Deposit, Drop("data.asset")),
     kind(EVENT, "asset-number", Deposit, Set("data.asset", "1")),
-    kind(EVENT, "asset-lower-case", Deposit, Set("data.asset", r#""atom""#)),
+    kind(EVENT, "asset-blank", Deposit, Set("data.asset", r#""AT OM""#)),
+    kind(
+        EVENT,
+        "asset-no-break-space",
+        Deposit,
+        Set("data.asset", r#""ATOM\u00a0""#),
+    ),
+    kind(EVENT, "asset-control", Transfer, Set("data.asset", r#""ATOM\u0007""#)),
     kind(EVENT, "asset-empty", Deposit, Set("data.asset", r#""""#)),
     kind(
         EVENT,
-        "asset-17-letters",
+        "asset-33-bytes",
         Deposit,
-        Set("data.asset", r#""ABCDEFGHIJKLMNOPQ""#),
+        Set("data.asset", r#""币币币币币币币币币币币""#),
     ),
-    kind(EVENT, "asset-hyphen", Withdrawal, Set("data.asset", r#""ATOM-USD""#)),
-    kind(EVENT, "asset-full-width", Deposit, Set("data.asset", r#""ＡＴＯＭ""#)),
+    kind(EVENT, "asset-colon", Withdrawal, Set("data.asset", r#""ATOM:USD""#)),
+    kind(
+        EVENT,
+        "asset-bidi-override",
+        Deposit,
+        Set("data.asset", r#""\u202eATOM""#),
+    ),
     // Amounts.
     kind(EVENT, "no-amount", Deposit, Drop("data.amount")),
     kind(

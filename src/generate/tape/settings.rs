@@ -49,9 +49,10 @@ pub struct TapeSummary {
 impl Tape {
     pub(super) fn check(&self) -> Result<(), GenerateError> {
         for (setting, name) in [("base", &self.base), ("quote", &self.quote)] {
-            let valid = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9');
-            if !(1..=16).contains(&name.len()) || !name.bytes().all(valid) {
-                return Err(GenerateError::setting(setting, name, "1 to 16 of A-Z and 0-9"));
+            let wrong = |character: char| character.is_control() || character.is_whitespace() || character == ':';
+            if !(1..=32).contains(&name.len()) || name.contains(wrong) {
+                let expected = "1 to 32 bytes of printable UTF-8, without white space and without `:`";
+                return Err(GenerateError::setting(setting, name, expected));
             }
         }
         if self.base == self.quote {

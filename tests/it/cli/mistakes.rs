@@ -68,7 +68,7 @@ impl Desk {
 /// A command line, its exit status, and parts of what it says.
 type Mistake = (&'static str, i32, &'static [&'static str]);
 
-const WORDS: [Mistake; 29] = [
+const WORDS: [Mistake; 30] = [
     // The command line.
     (
         "reconcle --bus dir:bus",
@@ -87,8 +87,13 @@ const WORDS: [Mistake; 29] = [
     ),
     (
         "explain --bus dir:bus atom 0 alice",
+        3,
+        &["atom is not listed; did you mean ATOM?"],
+    ),
+    (
+        "explain --bus dir:bus ATOM:0 0 alice",
         2,
-        &["'atom'", "is no asset name", "did you mean ATOM?"],
+        &["'ATOM:0'", "is no asset name", "U+003A at byte 4"],
     ),
     (
         "explain --bus dir:bus ATMO 0 alice",

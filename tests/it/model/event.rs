@@ -3,7 +3,7 @@
 use num_bigint::BigInt;
 
 use crate::model_parts::amount::Decimal;
-use crate::model_parts::fields::{Fields, Rejection, signed_amount, signed_decimal};
+use crate::model_parts::fields::{Fields, Rejection, is_printable, signed_amount, signed_decimal};
 
 pub const SOURCE_TYPES: [&str; 7] = [
     "exchange.deposit.v1",
@@ -30,10 +30,8 @@ pub trait AssetName {
 impl AssetName for Fields<'_> {
     fn asset(self, name: &str) -> Result<String, Rejection> {
         let asset = self.text(name)?;
-        let is_asset = (1..=16).contains(&asset.len())
-            && asset
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        let is_allowed = |character: char| is_printable(character) && !character.is_whitespace() && character != ':';
+        let is_asset = (1..=32).contains(&asset.len()) && asset.chars().all(is_allowed);
         if is_asset {
             Ok(asset)
         } else {

@@ -15,8 +15,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::texts::{ACCOUNTS, DAY, HOSTILE, acknowledgements, bad_events, control_events, own_events};
-use crate::common::events::{close, listing, pool, time};
+use self::texts::{ACCOUNTS, ASSETS, DAY, HOSTILE, acknowledgements, bad_events, control_events, own_events};
+use crate::common::events::{close, deposit, listing, pool, time};
 use crate::common::records::text;
 use crate::common::{Place, copy, softstake};
 
@@ -38,12 +38,20 @@ impl World {
         let accounts = ACCOUNTS.map(str::to_owned).into_iter().chain(["=".repeat(128)]);
         let accounts: Vec<String> = accounts.collect();
         place.append("softstake.control", 0, [listing("ATOM", 6, DAY, &pool())]);
+        place.append(
+            "softstake.control",
+            0,
+            ASSETS.map(|asset| listing(asset, 6, DAY, &pool())),
+        );
         place.append("softstake.control", 0, control_events());
         for (number, account) in accounts.iter().enumerate() {
             place.append("exchange.deposits", 0, own_events(number, account));
         }
+        let of_asset = |asset| deposit(&format!("of-{asset}"), 1_000, "-ann", asset, "2");
+        place.append("exchange.deposits", 0, ASSETS.map(of_asset));
         place.append("exchange.deposits", 0, bad_events());
         place.append("softstake.control", 0, [close("ATOM", 0, DAY, "300")]);
+        place.append("softstake.control", 0, ASSETS.map(|asset| close(asset, 0, DAY, "3")));
         let folder = tempfile::tempdir().expect("a folder");
         let world = Self {
             folder,
@@ -314,7 +322,8 @@ fn reports_on_hostile_records_are_harmless() {
         "published",
     );
     assert!(published.contains(HOSTILE[4]), "{published:?}");
-    column(&csv(&["statement"], &world.place, "statement.csv"), "asset");
+    let assets = column(&csv(&["statement"], &world.place, "statement.csv"), "asset");
+    assert!(ASSETS.iter().all(|name| assets.contains(*name)), "{assets:?}");
     judge_text("the page", &fs::read(world.file("page.html")).expect("a page"));
 }
 
@@ -353,6 +362,42 @@ fn answers_about_hostile_accounts_are_harmless() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn answers_about_hostile_assets_are_harmless() {
+    let world = World::new();
+    let bus = format!("dir:{}", world.place.bus().display());
+    for asset in ASSETS {
+        let of_asset = format!("--asset={asset}");
+        let html = ["--html", "page.html", "--csv", "differences.csv", &of_asset];
+        for words in [
+            &["explain", "--", asset, "0", "-ann"][..],
+            &["explain", "--json", "--", asset, "0", "-ann"],
+            &["explain", "--for", "customer", "--", asset, "0", "-ann"],
+            &["query", "epochs", "--", asset],
+            &["query", "epochs", "--json", "--", asset],
+            &["prove", "--", asset, "0", "-ann"],
+            &["statement", &of_asset],
+            &["statement", "--json", &of_asset],
+            &[&["reconcile"], &html[..]].concat(),
+            &["check", "--json"],
+        ] {
+            let mut command = softstake();
+            let at = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+            command.args(&words[..at]).args(["--bus", &bus]).args(&words[at..]);
+            let output = world.checked(&words.join(" "), &mut command);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{words:?}: {said}");
+            if words[0] == "prove" {
+                fs::write(world.file("proof.json"), &output.stdout).expect("a proof");
+                verify(&world, &serde_json::from_slice(&output.stdout).expect("a proof"));
+            }
+        }
+        let page = fs::read(world.file("page.html")).expect("a page");
+        judge_text("the page", &page);
+        assert!(!String::from_utf8_lossy(&page).contains("<b>"), "{asset:?}");
     }
 }
 

@@ -33,6 +33,21 @@ pub const ACCOUNTS: [&str; 10] = [
     "＝1+1",
 ];
 
+/// Names of assets that are valid, and begin a formula, look like others, or are paths or flags.
+pub const ASSETS: [&str; 11] = [
+    "=1+1",
+    "@SUM(1+1)",
+    "+49",
+    "-SOL",
+    "'quoted",
+    "A;=1+1",
+    "../../A",
+    "A\u{3164}\u{fe0f}",
+    "\"币安人生\",<b>&amp;",
+    "＝1+1",
+    "================================",
+];
+
 /// Events of one account, with hostile texts where an event may have any text.
 pub fn own_events(number: usize, account: &str) -> Vec<String> {
     let mut all = Vec::new();

@@ -329,23 +329,45 @@ fn spellings_of_names() {
         }
     }
     // A valid name of an asset that is not listed: the event is ignored.
-    for asset in ["A1", "0", "USDT", "ABCDEFGHIJKLMNOP"] {
+    let longest = "a".repeat(32);
+    for asset in [
+        "A1",
+        "0",
+        "USDe",
+        "DOT.S",
+        "币安人生",
+        "a",
+        "A-B",
+        "A/B",
+        "-",
+        "=1+1",
+        "Å",
+        "Ａ",
+        "A\u{301}",
+        "A|B",
+        &longest,
+    ] {
         place.append(DEPOSITS, 0, [deposit_with("/data/asset", Some(json!(asset)))]);
     }
     for asset in [
         "",
-        "a",
-        "Usd",
-        "ABCDEFGHIJKLMNOPQ",
-        "A-B",
-        "A/B",
         "A B",
         " A",
+        "A:B",
+        ":",
         "A\n",
-        "Å",
-        "Ａ",
         "A\u{0}",
+        "A\u{85}",
+        "A\u{a0}",
+        "A\u{1680}",
+        "\u{2003}A",
+        "A\u{2028}",
+        "A\u{3000}",
+        "A\u{ad}",
         "A\u{200b}",
+        "\u{202e}A",
+        &"a".repeat(33),
+        &"币".repeat(11),
     ] {
         cases.push(rejected(
             DEPOSITS,

@@ -21,6 +21,41 @@ fn a_balance_earns_from_its_posting_on() {
 }
 
 #[test]
+fn assets_are_told_apart_by_their_bytes() {
+    check(
+        "
+        list USDe pool
+        list USDE pool
+        list DOT.S pool
+        list DOT pool
+        list 币安人生 pool
+        +0s  deposit ann USDe 1
+        +0s  deposit ann USDE 2
+        +0s  deposit ann DOT.S 3
+        +0s  deposit ann DOT 4
+        +0s  deposit ann 币安人生 5
+        +50s trade ann - 币安人生/USDe 1 @0.5
+        close USDe 0 pool=1
+        close USDE 0 pool=1
+        close DOT.S 0 pool=1
+        close DOT 0 pool=1
+        close 币安人生 0 pool=1
+        =>
+        paid USDe:0 ann 1 seconds=75
+        paid USDE:0 ann 1 seconds=200
+        paid DOT.S:0 ann 1 seconds=300
+        paid DOT:0 ann 1 seconds=400
+        paid 币安人生:0 ann 1 seconds=550
+        seal USDe:0
+        seal USDE:0
+        seal DOT.S:0
+        seal DOT:0
+        seal 币安人生:0
+        ",
+    );
+}
+
+#[test]
 fn a_balance_keeps_earning_in_later_epochs() {
     check(
         "

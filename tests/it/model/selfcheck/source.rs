@@ -100,7 +100,9 @@ fn fields_of_deposits() -> Vec<Case> {
         (deposited(&deposit("", "1")), "invalid_event"),
         (deposited(&deposit("a\u{200b}", "1")), "invalid_event"),
         (deposited(&deposit(&"ä".repeat(65), "1")), "invalid_event"),
-        (deposited(&with(&ann, "asset", json!("atom"))), "invalid_event"),
+        (deposited(&with(&ann, "asset", json!("ATOM:1"))), "invalid_event"),
+        (deposited(&with(&ann, "asset", json!("AT\u{a0}OM"))), "invalid_event"),
+        (deposited(&with(&ann, "asset", json!("币".repeat(11)))), "invalid_event"),
         (
             changed("\"account\"", "\"account\":\"ann\",\"account\""),
             "invalid_event",

@@ -8,8 +8,7 @@ use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 
 fields!(RecordFields {
-    #[serde(rename = "type")]
-    event_type,
+    event_type = "type",
     data
 });
 fields!(NameFields {
@@ -34,10 +33,14 @@ impl<'a> NamedAccounts<'a> {
 
     fn read(record: &'a str) -> Option<Self> {
         let RecordFields { event_type, data } = fields::object(record, "record").ok()?;
-        let data: NameFields<'a> = fields::object(data?.get(), "data").ok()?;
+        let data: NameFields<'a> = fields::object(fields::required(data, "data").ok()?, "data").ok()?;
         let one = [("account", data.account)];
         let two = [("from_account", data.from_account), ("to_account", data.to_account)];
-        let side = |field: RawField<'a>| fields::object::<SideFields<'a>>(field?.get(), "side").ok()?.account;
+        let side = |field: RawField<'a>| {
+            let text = fields::required(field, "side").ok();
+            let side: Option<SideFields<'a>> = text.and_then(|text| fields::object(text, "side").ok());
+            side.map_or(RawField::Missing, |side| side.account)
+        };
         let trade = [("buyer", side(data.buyer)), ("seller", side(data.seller))];
         let event_type = fields::text(event_type, "type").ok();
         let named = match event_type.map(|name| EventType::of(&name)) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::input;
-use crate::cli::listing_file::{ListingFileError, parse_listing};
+use crate::cli::listing_file::parse_listing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -17,6 +17,7 @@ use crate::core::accrue::row::Row;
 use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Holding, Rules};
 use crate::core::contract::listing::{Enrolment, LatePolicy, Listing, Mode};
+use crate::core::contract::rejection::Rejection;
 use crate::core::fault::Fault;
 use crate::core::values::amount;
 use crate::core::values::ids::Epoch;
@@ -29,8 +30,8 @@ const EXAMPLE_POOL: u128 = 100;
 pub(super) fn check(file: &Path, json: bool, out: &mut Output<'_>) -> Outcome {
     let listing = match parse_listing(&input::read(file)?) {
         Ok(listing) => listing,
-        Err(error) => {
-            show_error(&error, json, out)?;
+        Err(rejection) => {
+            show_rejection(&rejection, json, out)?;
             return Err(Failure::Found);
         }
     };
@@ -45,23 +46,11 @@ pub(super) fn check(file: &Path, json: bool, out: &mut Output<'_>) -> Outcome {
     show(&listing, &example, out)
 }
 
-fn show_error(error: &ListingFileError, json: bool, out: &mut Output<'_>) -> Outcome {
-    match error {
-        ListingFileError::Rejected(rejection) if json => {
-            out.json(&json!({ "refused": { "code": rejection.code, "reason": rejection.reason } }))
-        }
-        ListingFileError::Rejected(rejection) => {
-            write_line!(out, "Rejected. {}: {}", rejection.code, rejection.reason)
-        }
-        ListingFileError::UnknownFields(fields) if json => out.json(&json!({ "unknown_fields": fields })),
-        ListingFileError::UnknownFields(fields) => {
-            write_line!(
-                out,
-                "Not right. A run would accept this listing, but ignore what no listing has:"
-            )?;
-            fields.iter().try_for_each(|field| write_line!(out, "  {field}"))
-        }
+fn show_rejection(Rejection { code, reason }: &Rejection, json: bool, out: &mut Output<'_>) -> Outcome {
+    if json {
+        return out.json(&json!({ "refused": { "code": code, "reason": reason } }));
     }
+    write_line!(out, "Rejected. {code}: {reason}")
 }
 
 /// The listing in sentences.
@@ -332,17 +321,20 @@ mod tests {
             ),
             (
                 &POOL.replace("\"commission_rate\"", "\"comission_rate\""),
-                "Not right. A run would accept this listing, but ignore what no listing has:\n  \
-                 `programme.comission_rate`: did you mean `programme.commission_rate`?\n",
+                "Rejected. invalid_programme: `programme` has the field `comission_rate`, which does not exist; the nearest one is \
+                 `commission_rate`\n",
             ),
             (
                 &POOL.replace("\"multiplier\":\"1\"", "\"multiplier\":\"1\",\"note\":\"base\""),
-                "Not right. A run would accept this listing, but ignore what no listing has:\n  \
-                 `programme.tiers[0].note`: remove it\n",
+                "Rejected. invalid_programme: `tiers[0]` has the field `note`, which does not exist; the nearest one is `up_to`\n",
             ),
             (
                 &POOL.replace("\"mode\"", "\"Mode\""),
-                "Rejected. invalid_event: `mode` is missing. No listing has `programme.Mode`: did you mean `programme.mode`?\n",
+                "Rejected. invalid_programme: `programme` has the field `Mode`, which does not exist; the nearest one is `mode`\n",
+            ),
+            (
+                &POOL.replace("\"decimals\"", "\"decimal\""),
+                "Rejected. invalid_event: `data` has the field `decimal`, which does not exist; the nearest one is `decimals`\n",
             ),
         ] {
             let (outcome, said) = checked(text, false);

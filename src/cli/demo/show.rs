@@ -9,11 +9,11 @@ use crate::cli::demo::results::DemoResults;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, short_root};
-use crate::core::contract::event::shortened;
 use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::core::ingest::IngestCounts;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
+use crate::core::values::printable::shortened;
 
 /// How many of the largest payouts of an asset are shown.
 const TOP: usize = 5;

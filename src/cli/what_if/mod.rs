@@ -68,8 +68,8 @@ impl WhatIf {
         let loaded = self.bus.load()?;
         let bars = logging::begin(&loaded)?;
         let name = self.programme.display();
-        let listing =
-            parse_listing(&input::read(&self.programme)?).map_err(|error| Failure::Usage(format!("{name} {error}")))?;
+        let listing = parse_listing(&input::read(&self.programme)?)
+            .map_err(|rejection| Failure::Usage(format!("{name} would be rejected. {rejection}")))?;
         let stop = signals::stop_on_signals(1)?;
         let Some(origin) = bus::read_patiently(loaded.bus()?, &loaded.config, self.bus.limit(Arc::clone(&stop)))?
         else {

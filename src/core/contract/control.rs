@@ -65,7 +65,7 @@ impl<'a> ControlEvent<'a> {
         match event_type {
             EventType::Listing => Ok(Self::Listing(Box::new(Listing::read(data)?))),
             EventType::ValidatorReward => {
-                let fields: RewardFields = fields::object(data, "data")?;
+                let fields: RewardFields = fields::closed_object(data, "data", Code::InvalidEvent)?;
                 Ok(Self::ValidatorReward {
                     asset: fields::asset(fields.asset, "asset")?,
                     amount: fields::amount(fields.amount, "amount")?,
@@ -73,14 +73,11 @@ impl<'a> ControlEvent<'a> {
                 })
             }
             EventType::EpochClose => {
-                let fields: CloseFields = fields::object(data, "data")?;
+                let fields: CloseFields = fields::closed_object(data, "data", Code::InvalidEvent)?;
                 Ok(Self::EpochClose {
                     asset: fields::asset(fields.asset, "asset")?,
                     epoch: Epoch::new(fields::whole(fields.epoch, "epoch", u64::MAX, Code::InvalidEvent)?),
-                    reward_pool: match fields.reward_pool {
-                        None => None,
-                        given => Some(fields::amount_or_zero(given, "reward_pool")?),
-                    },
+                    reward_pool: fields::if_given(fields.reward_pool, "reward_pool", fields::amount_or_zero)?,
                 })
             }
             EventType::LossAccepted => Ok(Self::LossAccepted(Box::new(read_loss(data)?))),

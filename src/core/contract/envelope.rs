@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::core::contract::fields;
-use crate::core::contract::fields::RawField;
+use crate::core::contract::fields::{FieldSet, RawField, fields};
 use crate::core::contract::fingerprint::{Part, fingerprint};
 use crate::core::contract::rejection::{Code, Rejection};
 
@@ -24,21 +21,14 @@ pub struct Envelope<'a> {
     pub data: &'a str,
 }
 
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    specversion: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    id: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    source: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw", rename = "type")]
-    event_type: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    time: RawField<'a>,
-    #[serde(default, borrow, deserialize_with = "fields::raw")]
-    data: RawField<'a>,
-}
+fields!(EnvelopeFields {
+    specversion,
+    id,
+    source,
+    event_type = "type",
+    time,
+    data
+});
 
 impl<'a> Envelope<'a> {
     /// Reads the envelope of a record.
@@ -52,23 +42,20 @@ impl<'a> Envelope<'a> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
-        // Serde would read an array as an object, field by field.
-        if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-            return Err(fields::not_an_object(text, "the record"));
-        }
-        let wire: Wire<'a> = serde_json::from_str(text).map_err(|error| fields::explain(text, "the record", &error))?;
-        let specversion = fields::text(wire.specversion, "specversion")?;
+        let fields: EnvelopeFields<'a> = fields::record(text)?;
+        fields.check_twice()?;
+        let specversion = fields::text(fields.specversion, "specversion")?;
         if specversion != "1.0" {
             return Err(Code::InvalidEvent.because("`specversion` must be \"1.0\""));
         }
-        let id = filled(wire.id, "id")?;
-        let source = filled(wire.source, "source")?;
-        let event_type = filled(wire.event_type, "type")?;
-        let data = fields::required(wire.data, "data")?;
+        let id = filled(fields.id, "id")?;
+        let source = filled(fields.source, "source")?;
+        let event_type = filled(fields.event_type, "type")?;
+        let data = fields::required(fields.data, "data")?;
         if !data.starts_with('{') {
             return Err(Code::InvalidEvent.because("`data` must be a JSON object"));
         }
-        let time = fields::required(wire.time, "time")?;
+        let time = fields::required(fields.time, "time")?;
         Ok(Self {
             id,
             source,
@@ -89,6 +76,26 @@ impl<'a> Envelope<'a> {
     }
 }
 
+impl EnvelopeFields<'_> {
+    /// All of these are `invalid_event`, so their order does not matter.
+    fn check_twice(&self) -> Result<(), Rejection> {
+        let Self {
+            specversion,
+            id,
+            source,
+            event_type,
+            time,
+            data,
+        } = self;
+        let twice = [specversion, id, source, event_type, time, data]
+            .into_iter()
+            .zip(EnvelopeFields::NAMES)
+            .find(|(field, _)| matches!(field, RawField::Twice));
+        let Some((_, name)) = twice else { return Ok(()) };
+        Err(Code::InvalidEvent.because(format!("`{name}` is given twice, as a field or as a header of Kafka")))
+    }
+}
+
 /// What is wrong with a record that begins with bytes that some writers put before the JSON; `None` if it does not.
 fn foreign_start(bytes: &[u8]) -> Option<String> {
     match *bytes {
@@ -106,7 +113,7 @@ fn foreign_start(bytes: &[u8]) -> Option<String> {
 }
 
 /// A required string that is not empty.
-fn filled<'a>(field: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, Rejection> {
+fn filled<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {
     let text = fields::text(field, name)?;
     if text.is_empty() {
         return Err(Code::InvalidEvent.because(format!("`{name}` is empty")));

@@ -1,13 +1,12 @@
 //! The types of events, and the events of the source topics (contract, section 3).
 
-use std::borrow::Cow;
-
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
+use crate::core::values::printable::{escape_for_terminal, shortened};
 
 /// The most legs of an event: a trade with two fees.
 pub const MAX_LEGS: usize = 6;
@@ -60,7 +59,7 @@ impl EventType {
             _ => {
                 return Err(Code::UnsupportedType.because(format!(
                     "`type` is \"{}\", which this version does not know",
-                    crate::core::values::printable::escape_for_terminal(&shortened(name))
+                    escape_for_terminal(&shortened(name))
                 )));
             }
         })
@@ -79,14 +78,6 @@ impl EventType {
             | Self::BalanceAdjustment
             | Self::AccountStatus => false,
         }
-    }
-}
-
-/// At most the first 100 characters of a text, for a message.
-pub fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(100) {
-        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
-        None => Cow::Borrowed(text),
     }
 }
 
@@ -294,10 +285,7 @@ fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
         quote: fields::asset(fields.quote_asset, "quote_asset")?,
         price: fields::amount_or_zero(fields.price, "price")?,
         quantity: fields::amount(fields.quantity, "quantity")?,
-        quote_quantity: match fields.quote_quantity {
-            None => None,
-            given => Some(fields::amount_or_zero(given, "quote_quantity")?),
-        },
+        quote_quantity: fields::if_given(fields.quote_quantity, "quote_quantity", fields::amount_or_zero)?,
         buyer: party(
             fields.buyer,
             [
@@ -329,7 +317,7 @@ fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
 
 /// An optional fee; `None` if it is zero. `names` are the names of the fee and of its two fields.
 fn fee(field: RawField<'_>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
-    let Some(raw) = fields::not_null(field) else {
+    let Some(raw) = fields::not_null(field, names[0])? else {
         return Ok(None);
     };
     let fields: FeeFields = fields::object(raw, names[0])?;
@@ -344,7 +332,7 @@ fn fee(field: RawField<'_>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> 
 
 /// An optional side of a trade. `names` are the names of the side, its account, its fee and the fee's fields.
 fn party<'a>(field: RawField<'a>, names: [&str; 5]) -> Result<Option<Party<'a>>, Rejection> {
-    let Some(raw) = fields::not_null(field) else {
+    let Some(raw) = fields::not_null(field, names[0])? else {
         return Ok(None);
     };
     let fields: PartyFields = fields::object(raw, names[0])?;

@@ -2,8 +2,9 @@
 //! wrong type.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -11,76 +12,176 @@ use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::{Amount, AmountError};
 use crate::core::values::asset::Asset;
+use crate::core::values::printable::{escape_for_terminal, shortened};
+use crate::core::values::similar::nearest;
 use crate::core::values::time::TimeMs;
 
-/// The raw JSON of a field; `None` if the field is missing. `null` is not missing.
-pub type RawField<'a> = Option<&'a RawValue>;
-
-/// For `deserialize_with`: a `null` becomes `Some`, and a missing field `None`.
-pub fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawField<'de>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+/// A field as raw JSON. `null` is not missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum RawField<'a> {
+    #[default]
+    Missing,
+    Given(&'a RawValue),
+    /// Nobody can tell which value is meant.
+    Twice,
 }
 
-/// Declares a struct of raw fields; with `names`, also the list of their names.
-macro_rules! fields {
-    (names $name:ident { $($field:ident),* $(,)? }) => {
-        $crate::core::contract::fields::fields!($name { $($field),* });
+/// A struct of raw fields, declared with [`fields`].
+pub trait FieldSet<'a>: Default {
+    const NAMES: &'static [&'static str];
 
-        impl $name<'_> {
-            const NAMES: [&'static str; [$(stringify!($field)),*].len()] = [$(stringify!($field)),*];
-        }
-    };
-    ($(#[$meta:meta])* $name:ident { $($(#[$rename:meta])* $field:ident),* $(,)? }) => {
-        $(#[$meta])*
-        #[derive(serde::Deserialize)]
+    /// The field with this name.
+    fn field(&mut self, name: &[u8]) -> Option<&mut RawField<'a>>;
+}
+
+/// Declares a struct of raw fields. A name that is a keyword is given behind `=`.
+macro_rules! fields {
+    ($name:ident { $($field:ident $(= $wire:literal)?),* $(,)? }) => {
+        #[derive(Default)]
         struct $name<'a> {
-            $(
-                $(#[$rename])*
-                #[serde(default, borrow, deserialize_with = "crate::core::contract::fields::raw")]
-                $field: $crate::core::contract::fields::RawField<'a>,
-            )*
+            $($field: $crate::core::contract::fields::RawField<'a>,)*
+        }
+
+        impl<'a> $crate::core::contract::fields::FieldSet<'a> for $name<'a> {
+            const NAMES: &'static [&'static str] = &[$($crate::core::contract::fields::fields!(name $field $($wire)?)),*];
+
+            fn field(&mut self, name: &[u8]) -> Option<&mut $crate::core::contract::fields::RawField<'a>> {
+                $(
+                    if name == $crate::core::contract::fields::fields!(name $field $($wire)?).as_bytes() {
+                        return Some(&mut self.$field);
+                    }
+                )*
+                None
+            }
         }
     };
+    (name $field:ident) => { stringify!($field) };
+    (name $field:ident $wire:literal) => { $wire };
 }
 pub(crate) use fields;
 
-/// Reads `text`, the value of `what`, as an object of known fields.
-pub fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Rejection> {
+/// The fields of an object, and the first name that is none of theirs.
+struct Object<T> {
+    fields: T,
+    unknown: Option<String>,
+}
+
+impl<'de, T: FieldSet<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let empty = Self {
+            fields: T::default(),
+            unknown: None,
+        };
+        deserializer.deserialize_map(empty)
+    }
+}
+
+impl<'de, T: FieldSet<'de>> Visitor<'de> for Object<T> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(field) = map.next_key_seed(FieldName(&mut self))? {
+            match field {
+                Some(field) => {
+                    let value = map.next_value()?;
+                    *field = match field {
+                        RawField::Missing => RawField::Given(value),
+                        RawField::Given(_) | RawField::Twice => RawField::Twice,
+                    };
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Finds the field of a name. A name may hold half a surrogate pair, which is JSON but no text, so it is read as bytes.
+struct FieldName<'o, T>(&'o mut Object<T>);
+
+impl<'de: 'o, 'o, T: FieldSet<'de>> DeserializeSeed<'de> for FieldName<'o, T> {
+    type Value = Option<&'o mut RawField<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl<'de: 'o, 'o, T: FieldSet<'de>> Visitor<'de> for FieldName<'o, T> {
+    type Value = Option<&'o mut RawField<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
+        let Object { fields, unknown } = self.0;
+        let field = fields.field(name);
+        if field.is_none() && unknown.is_none() {
+            *unknown = Some(shortened(&String::from_utf8_lossy(name)).into_owned());
+        }
+        Ok(field)
+    }
+}
+
+/// Reads `text`, the value of `what`, as an object of known fields. Other fields are ignored.
+pub fn object<'a, T: FieldSet<'a>>(text: &'a str, what: &str) -> Result<T, Rejection> {
+    read_object(text, what).map(|object| object.fields)
+}
+
+/// Reads `text`, the value of `what`, as an object of known fields and no others.
+///
+/// # Errors
+/// `invalid_event`; with `code` if a field is not known. The reason names the nearest one that is.
+pub fn closed_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str, code: Code) -> Result<T, Rejection> {
+    let object: Object<T> = read_object(text, what)?;
+    let Some(unknown) = object.unknown else {
+        return Ok(object.fields);
+    };
+    let nearest = nearest(&unknown, T::NAMES.iter().copied()).unwrap_or_default();
+    Err(code.because(format!(
+        "`{what}` has the field `{}`, which does not exist; the nearest one is `{nearest}`",
+        escape_for_terminal(&unknown)
+    )))
+}
+
+fn read_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str) -> Result<Object<T>, Rejection> {
     if !text.starts_with('{') {
         return Err(Code::InvalidEvent.because(format!("`{what}` must be a JSON object, not {}", json_type(text))));
     }
     serde_json::from_str(text).map_err(|error| Code::InvalidEvent.because(format!("`{what}`: {error}")))
 }
 
-/// The rejection of a text that does not begin with `{`.
-#[must_use]
-pub fn not_an_object(text: &str, what: &str) -> Rejection {
+/// Reads a record as an object of known fields.
+///
+/// # Errors
+/// `invalid_json`; `invalid_event` for another JSON value.
+pub fn record<'a, T: FieldSet<'a>>(text: &'a str) -> Result<T, Rejection> {
+    // Serde would read an array as an object, field by field.
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(not_an_object(text));
+    }
+    let object: Result<Object<T>, _> = serde_json::from_str(text);
+    object
+        .map(|object| object.fields)
+        .map_err(|error| Code::InvalidJson.because(format!("the record is not JSON: {error}")))
+}
+
+/// The rejection of a record that does not begin with `{`.
+fn not_an_object(text: &str) -> Rejection {
     match serde_json::from_str::<IgnoredAny>(text) {
-        Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
+        Err(error) => Code::InvalidJson.because(format!("the record is not JSON: {error}")),
         Ok(_) => Code::InvalidEvent.because(format!(
-            "{what} must be a JSON object, not {}",
+            "the record must be a JSON object, not {}",
             json_type(text.trim_start())
         )),
     }
-}
-
-/// The rejection of a text that could not be read as an object of known fields.
-#[must_use]
-pub fn explain(text: &str, what: &str, error: &serde_json::Error) -> Rejection {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Err(error) => Code::InvalidJson.because(format!("{what} is not JSON: {error}")),
-        Ok(_) => Code::InvalidEvent.because(match doubled(error) {
-            Some(name) => format!("`{name}` is given twice, as a field or as a header of Kafka"),
-            None => format!("{what}: {error}"),
-        }),
-    }
-}
-
-/// The field that is there twice, if that is the error.
-fn doubled(error: &serde_json::Error) -> Option<String> {
-    let text = error.to_string();
-    let (name, _) = text.strip_prefix("duplicate field `")?.split_once('`')?;
-    Some(name.to_owned())
 }
 
 /// The type of the JSON value that a text begins with.
@@ -95,17 +196,38 @@ fn json_type(text: &str) -> &'static str {
     }
 }
 
+/// The raw JSON of an optional field.
+///
+/// # Errors
+/// `invalid_event` if the field is given twice.
+pub fn optional<'a>(field: RawField<'a>, name: &str) -> Result<Option<&'a str>, Rejection> {
+    match field {
+        RawField::Missing => Ok(None),
+        RawField::Given(raw) => Ok(Some(raw.get())),
+        RawField::Twice => Err(Code::InvalidEvent.because(format!("`{name}` is given twice"))),
+    }
+}
+
 /// The raw JSON of an optional field for which `null` is as if absent.
-#[must_use]
-pub fn not_null(field: RawField<'_>) -> Option<&str> {
-    field.map(RawValue::get).filter(|text| *text != "null")
+pub fn not_null<'a>(field: RawField<'a>, name: &str) -> Result<Option<&'a str>, Rejection> {
+    Ok(optional(field, name)?.filter(|text| *text != "null"))
+}
+
+/// Reads an optional field, if it is there.
+pub fn if_given<'a, T>(
+    field: RawField<'a>,
+    name: &str,
+    read: impl FnOnce(RawField<'a>, &str) -> Result<T, Rejection>,
+) -> Result<Option<T>, Rejection> {
+    match field {
+        RawField::Missing => Ok(None),
+        given => read(given, name).map(Some),
+    }
 }
 
 /// The raw JSON of a required field.
 pub fn required<'a>(field: RawField<'a>, name: &str) -> Result<&'a str, Rejection> {
-    field
-        .map(RawValue::get)
-        .ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` is missing")))
+    optional(field, name)?.ok_or_else(|| Code::InvalidEvent.because(format!("`{name}` is missing")))
 }
 
 /// A raw JSON value as a string; rejected with `code` if it is none.

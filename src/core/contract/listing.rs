@@ -143,14 +143,14 @@ pub fn in_force(programmes: &[Programme], epoch: Epoch) -> Option<&Programme> {
     programmes.iter().rev().find(|programme| programme.from_epoch <= epoch)
 }
 
-fields!(names ListingFields {
+fields!(ListingFields {
     asset,
     decimals,
     anchor,
     epoch_seconds,
     programme
 });
-fields!(names ProgrammeFields {
+fields!(ProgrammeFields {
     from_epoch,
     mode,
     apr,
@@ -163,22 +163,15 @@ fields!(names ProgrammeFields {
     enrolment,
     late_policy,
 });
-fields!(names TierFields { up_to, multiplier });
+fields!(TierFields { up_to, multiplier });
 
 impl Listing {
-    /// The names of its fields.
-    pub const FIELDS: [&str; 5] = ListingFields::NAMES;
-    /// The names of the fields of its programme.
-    pub const PROGRAMME_FIELDS: [&str; 11] = ProgrammeFields::NAMES;
-    /// The names of the fields of a tier.
-    pub const TIER_FIELDS: [&str; 2] = TierFields::NAMES;
-
     /// Reads the data of a `softstake.asset.v1`.
     ///
     /// # Errors
     /// `invalid_event`, `invalid_time`, `invalid_amount`, `invalid_programme`.
     pub fn read(data: &str) -> Result<Self, Rejection> {
-        let fields: ListingFields = fields::object(data, "data")?;
+        let fields: ListingFields = fields::closed_object(data, "data", Code::InvalidEvent)?;
         let asset = fields::asset(fields.asset, "asset")?;
         let decimals = fields::whole(fields.decimals, "decimals", MAX_DECIMALS, Code::InvalidProgramme)?;
         // At most 18.
@@ -191,7 +184,8 @@ impl Listing {
             )));
         }
         let seconds = u32::try_from(seconds).map_err(|_| invalid("`epoch_seconds` is too large"))?;
-        let programme = Programme::read(fields::required(fields.programme, "programme")?, decimals)?;
+        let programme = fields::required(fields.programme, "programme")?;
+        let programme = Programme::read(programme, decimals)?;
         Ok(Self {
             terms: AssetTerms {
                 asset,
@@ -207,12 +201,16 @@ impl Programme {
     /// Reads a programme of an asset with `decimals` decimals from its JSON.
     ///
     /// # Errors
-    /// `invalid_event`, `invalid_amount`, `invalid_programme`.
+    /// `invalid_event` if it is no object, `invalid_programme` for every fault inside.
     pub fn read(text: &str, decimals: u8) -> Result<Self, Rejection> {
-        let fields: ProgrammeFields = fields::object(text, "programme")?;
+        let fields: ProgrammeFields = fields::closed_object(text, "programme", Code::InvalidProgramme)?;
+        Self::read_fields(&fields, decimals).map_err(|fault| invalid(fault.reason))
+    }
+
+    fn read_fields(fields: &ProgrammeFields<'_>, decimals: u8) -> Result<Self, Rejection> {
         let from_epoch = fields::whole(fields.from_epoch, "from_epoch", u64::MAX, Code::InvalidProgramme)?;
         let mode = fields::text(fields.mode, "mode")?;
-        let apr = optional(fields.apr, |field| factor(field, "apr", MAX_APR))?;
+        let apr = fields::if_given(fields.apr, "apr", |field, name| factor(field, name, MAX_APR))?;
         let mode = match (mode.as_ref(), apr) {
             ("pool", None) => Mode::Pool,
             ("apr", Some(rate)) => Mode::Apr { rate },
@@ -220,31 +218,34 @@ impl Programme {
             ("apr", None) => return Err(invalid("`mode` is \"apr\", so `apr` is required")),
             _ => return Err(invalid("`mode` must be \"pool\" or \"apr\"")),
         };
-        let min_balance = optional(fields.min_balance, |field| units(field, "min_balance", decimals))?.unwrap_or(0);
-        let max_balance = match fields.max_balance {
-            Some(raw) if raw.get() != "null" => Some(units(Some(raw), "max_balance", decimals)?),
-            _ => None,
+        let of_asset = |field, name: &str| units(field, name, decimals);
+        let min_balance = fields::if_given(fields.min_balance, "min_balance", of_asset)?.unwrap_or(0);
+        let max_balance = match fields::not_null(fields.max_balance, "max_balance")? {
+            Some(_) => Some(units(fields.max_balance, "max_balance", decimals)?),
+            None => None,
         };
         if max_balance.is_some_and(|most| most == 0 || most < min_balance) {
             return Err(invalid(
                 "`max_balance` must be greater than zero and not below `min_balance`",
             ));
         }
-        let commission_rate =
-            optional(fields.commission_rate, |field| factor(field, "commission_rate", 1))?.unwrap_or(Rate::ZERO);
+        let commission_rate = fields::if_given(fields.commission_rate, "commission_rate", |field, name| {
+            factor(field, name, 1)
+        })?
+        .unwrap_or(Rate::ZERO);
         if !commission_rate.is_zero() && mode != Mode::Pool {
             return Err(invalid("`commission_rate` must be 0 when `mode` is \"apr\""));
         }
-        let tiers = match fields.tiers {
-            Some(raw) => tiers(raw.get(), decimals)?,
+        let tiers = match fields::optional(fields.tiers, "tiers")? {
+            Some(raw) => tiers(raw, decimals)?,
             None => vec![Tier {
                 up_to: None,
                 multiplier: Multiplier::ONE,
             }],
         };
-        let min_payout = optional(fields.min_payout, |field| units(field, "min_payout", decimals))?.unwrap_or(0);
-        let payout_decimals = optional(fields.payout_decimals, |field| {
-            fields::whole(field, "payout_decimals", u64::from(decimals), Code::InvalidProgramme)
+        let min_payout = fields::if_given(fields.min_payout, "min_payout", of_asset)?.unwrap_or(0);
+        let payout_decimals = fields::if_given(fields.payout_decimals, "payout_decimals", |field, name| {
+            fields::whole(field, name, u64::from(decimals), Code::InvalidProgramme)
         })?
         .map_or(decimals, |given| u8::try_from(given).unwrap_or(decimals));
         let enrolment = match choice(fields.enrolment, "enrolment", ["automatic", "opt_in"])? {
@@ -274,18 +275,6 @@ fn invalid(reason: impl Into<String>) -> Rejection {
     Code::InvalidProgramme.because(reason)
 }
 
-/// Reads a field if it is there.
-fn optional<'a, T>(
-    field: RawField<'a>,
-    read: impl FnOnce(RawField<'a>) -> Result<T, Rejection>,
-) -> Result<Option<T>, Rejection> {
-    if field.is_some() {
-        read(field).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
 /// An amount, zero included, in units.
 fn units(field: RawField<'_>, name: &str, decimals: u8) -> Result<u128, Rejection> {
     fields::amount_or_zero(field, name)?
@@ -301,7 +290,7 @@ fn factor<const DECIMALS: u8>(field: RawField<'_>, name: &str, most: u32) -> Res
 
 /// The index of an optional field's word; 0 if the field is missing.
 fn choice(field: RawField<'_>, name: &str, words: [&str; 2]) -> Result<usize, Rejection> {
-    let Some(text) = optional(field, |field| fields::text(field, name))? else {
+    let Some(text) = fields::if_given(field, name, fields::text)? else {
         return Ok(0);
     };
     words
@@ -318,7 +307,8 @@ fn tiers(text: &str, decimals: u8) -> Result<Vec<Tier>, Rejection> {
     }
     let mut tiers: Vec<Tier> = Vec::with_capacity(raw.len());
     for (index, tier) in raw.iter().enumerate() {
-        let fields: TierFields = fields::object(tier.get(), &format!("tiers[{index}]"))?;
+        let what = format!("tiers[{index}]");
+        let fields: TierFields = fields::closed_object(tier.get(), &what, Code::InvalidProgramme)?;
         let bound = fields::required(fields.up_to, &format!("tiers[{index}].up_to"))?;
         let up_to = match bound {
             "null" => None,

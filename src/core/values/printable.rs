@@ -24,6 +24,14 @@ pub fn escape_for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// At most the first 100 characters of a text, for a message.
+pub fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(100) {
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Replaces the same characters in a JSON text by JSON's own escapes, so the value does not change. Line feeds stay: in JSON they are only
 /// between values.
 pub fn escape_json(json: &str) -> Cow<'_, str> {

@@ -21,9 +21,32 @@ pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option
     nearest.map(|(_, candidate)| candidate)
 }
 
+/// The known name that is most like `name`, however little that is; `None` if none is known.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    known
+        .into_iter()
+        .min_by_key(|candidate| strsim::osa_distance(&lower, candidate))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_name() {
+        let known = ["commission_rate", "min_balance", "mode"];
+        for (name, expected) in [
+            ("comission_rate", "commission_rate"),
+            ("MIN_BALANCE", "min_balance"),
+            ("x", "mode"),
+            ("mode", "mode"),
+        ] {
+            assert_eq!(nearest(name, known), Some(expected), "{name}");
+        }
+        assert_eq!(nearest("x", []), None);
+    }
 
     #[test]
     fn the_name_that_was_meant() {

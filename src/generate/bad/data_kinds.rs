@@ -130,6 +130,12 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
         ),
     ),
     // Fees: a bad fee rejects the whole event.
+    kind(
+        EVENT,
+        "fee-amount-twice",
+        Withdrawal,
+        Set("data.fee.amount", r#""1","amount":"1""#),
+    ),
     kind(EVENT, "fee-string", Withdrawal, Set("data.fee", r#""0.1""#)),
     kind(EVENT, "fee-array", Withdrawal, Set("data.fee", "[]")),
     kind(EVENT, "fee-no-asset", Withdrawal, Drop("data.fee.asset")),

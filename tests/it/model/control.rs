@@ -215,6 +215,7 @@ impl Control {
     }
 
     fn judge_reward(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
+        data.only("invalid_event", &["asset", "amount", "validator"])?;
         let asset = data.asset("asset")?;
         let amount = data.amount("amount")?;
         data.text("validator")?;
@@ -226,6 +227,7 @@ impl Control {
     }
 
     fn judge_close(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
+        data.only("invalid_event", &["asset", "epoch", "reward_pool"])?;
         let asset = data.asset("asset")?;
         let epoch = data.integer("epoch")?;
         let reward_pool = data.optional_decimal("reward_pool")?;

@@ -74,7 +74,23 @@ impl LatePolicy {
     }
 }
 
+const PROGRAMME_FIELDS: [&str; 11] = [
+    "from_epoch",
+    "mode",
+    "apr",
+    "min_balance",
+    "max_balance",
+    "commission_rate",
+    "tiers",
+    "min_payout",
+    "payout_decimals",
+    "enrolment",
+    "late_policy",
+];
+
 pub fn listing(data: Fields) -> Result<Listing, Rejection> {
+    let known = ["asset", "decimals", "anchor", "epoch_seconds", "programme"];
+    data.only("invalid_event", &known)?;
     let asset = data.asset("asset")?;
     let decimals = up_to(data.integer("decimals")?, 18, "decimals")?;
     let anchor_ms = data.instant("anchor")?;
@@ -83,7 +99,9 @@ pub fn listing(data: Fields) -> Result<Listing, Rejection> {
         return Err(Rejection::programme("epoch_seconds", "is less than a minute"));
     }
     let epoch_ms = i64::from(up_to(epoch_seconds, 2_678_400, "epoch_seconds")?) * 1000;
-    let programme = programme(data.object("programme")?, decimals)?;
+    // Any fault inside the programme has one code.
+    let programme = programme(data.object("programme")?, decimals)
+        .map_err(|fault| Rejection::new("invalid_programme", fault.reason))?;
     Ok(Listing {
         asset,
         fixed: Fixed {
@@ -96,6 +114,7 @@ pub fn listing(data: Fields) -> Result<Listing, Rejection> {
 }
 
 fn programme(data: Fields, decimals: u32) -> Result<Programme, Rejection> {
+    data.only("invalid_programme", &PROGRAMME_FIELDS)?;
     let zero = Rational::zero;
     let units = |name: &str, amount: Decimal| amount.units(name, decimals);
 
@@ -189,7 +208,7 @@ fn greater_than_zero(units: BigInt, name: &str) -> Result<BigInt, Rejection> {
     }
 }
 
-/// A decimal string from 0 to `most`. An invalid rate makes the programme invalid; it is not an invalid amount.
+/// A decimal string from 0 to `most`.
 fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Option<Rational>, Rejection> {
     let Some(text) = data.optional_text(name)? else {
         return Ok(None);
@@ -207,6 +226,7 @@ fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Optio
 
 fn tier(value: &Json, decimals: u32) -> Result<Tier, Rejection> {
     let data = as_object(value, "tiers")?;
+    data.only("invalid_programme", &["up_to", "multiplier"])?;
     let up_to = match data.required("up_to")? {
         Json::Null => None,
         value => Some(greater_than_zero(

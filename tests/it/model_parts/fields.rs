@@ -128,6 +128,14 @@ impl<'a> Fields<'a> {
         Some(found.0.to_text().unwrap_or_default())
     }
 
+    /// Rejects fields that are none of these.
+    pub fn only(self, code: &'static str, known: &[&str]) -> Result<(), Rejection> {
+        match self.unknown(known) {
+            None => Ok(()),
+            Some(name) => Err(Rejection::new(code, format!("no field is named {name:?}"))),
+        }
+    }
+
     pub fn optional(self, name: &str) -> Result<Option<&'a Json>, Rejection> {
         let mut found = self.0.iter().filter(|(key, _)| key.is(name)).map(|(_, value)| value);
         let first = found.next();

@@ -26,7 +26,18 @@ fn closes() -> Vec<Rejected> {
         case(close_of("A", json!(-1), 100_000), "invalid_event", "`epoch`"),
         case(close_of("A", json!(0.5), 100_000), "invalid_event", "`epoch`"),
         case(close_of("A", json!(null), 100_000), "invalid_event", "`epoch`"),
-        case(close_of("a", json!(0), 100_000), "invalid_event", "`asset`"),
+        case(close_of("A:", json!(0), 100_000), "invalid_event", "`asset`"),
+        case(close_of("a", json!(0), 100_000), "unknown_asset", "`asset`"),
+        case(
+            altered(&close_of("A", json!(0), 100_000), "/data/reward_pol", Some(json!("1"))),
+            "invalid_event",
+            "`reward_pool`",
+        ),
+        case(
+            close_of("A", json!(0), 100_000).replace("\"epoch\":0", "\"epoch\":0,\"epoch\":0"),
+            "invalid_event",
+            "`epoch` is given twice",
+        ),
         case(
             altered(&close_of("A", json!(0), 0), "/time", Some(json!("soon"))),
             "invalid_time",
@@ -52,6 +63,7 @@ fn rewards() -> Vec<Rejected> {
     for (field, value, code, names) in [
         ("validator", None, "invalid_event", "`validator`"),
         ("validator", Some(json!(null)), "invalid_event", "`validator`"),
+        ("note", Some(json!("x")), "invalid_event", "`note`"),
         ("amount", Some(json!("0")), "invalid_amount", "`amount`"),
         ("amount", Some(json!("0.001")), "invalid_amount", "`amount`"),
     ] {

@@ -110,8 +110,51 @@ fn other_types() -> Vec<Rejected> {
     cases
 }
 
+/// Known fields that are given twice, at any depth. A fault of an earlier field gives the code.
+fn doubled() -> Vec<Rejected> {
+    let fee = "\"fee\":{\"amount\":\"0.01\",\"asset\":\"A\"}";
+    let twice = |member: &str| trade_with("/data/x", None).replace(member, &format!("{member},{member}"));
+    let adjustment = |delta: &str| {
+        let data = json!({"account": "ann", "asset": "A", "delta": delta, "reason": "hold"});
+        let member = "\"reason\":\"hold\"";
+        event("altered", "exchange.balance_adjustment.v1", 1000, &data).replace(member, &format!("{member},{member}"))
+    };
+    vec![
+        rejected(
+            TRADES,
+            twice("\"price\":\"2.5\""),
+            "invalid_event",
+            "`price` is given twice",
+        ),
+        rejected(TRADES, twice(fee), "invalid_event", "`buyer.fee` is given twice"),
+        rejected(
+            TRADES,
+            twice("\"account\":\"ben\""),
+            "invalid_event",
+            "`seller.account` is given twice",
+        ),
+        rejected(ACCOUNTS, adjustment("1"), "invalid_event", "`reason` is given twice"),
+        rejected(ACCOUNTS, adjustment("0"), "invalid_amount", "`delta`"),
+        rejected(
+            TRADES,
+            twice("\"specversion\":\"1.0\""),
+            "invalid_event",
+            "`specversion` is given twice",
+        ),
+        rejected(
+            TRADES,
+            twice("\"source\":\"/test\""),
+            "invalid_event",
+            "`source` is given twice",
+        ),
+    ]
+}
+
 #[test]
-fn fields_that_are_missing_or_of_the_wrong_kind() {
-    let cases: Vec<Rejected> = [deposits(), trades(), other_types()].into_iter().flatten().collect();
+fn fields_that_are_missing_given_twice_or_of_the_wrong_kind() {
+    let cases: Vec<Rejected> = [deposits(), trades(), other_types(), doubled()]
+        .into_iter()
+        .flatten()
+        .collect();
     check(&listed(), &cases);
 }

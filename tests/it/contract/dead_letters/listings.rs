@@ -24,12 +24,10 @@ fn required_fields() -> Vec<Rejected> {
         "programme/from_epoch",
         "programme/mode",
     ] {
-        cases.push(case(field, None, "invalid_event"));
-        let code = if field == "anchor" {
-            "invalid_time"
-        } else {
-            "invalid_event"
-        };
+        let inside = field.starts_with("programme/");
+        let code = if inside { "invalid_programme" } else { "invalid_event" };
+        cases.push(case(field, None, code));
+        let code = if field == "anchor" { "invalid_time" } else { code };
         cases.push(case(field, Some(json!([])), code));
     }
     cases
@@ -87,12 +85,12 @@ fn invalid_amounts_and_times() -> Vec<Rejected> {
             json!("10000000000000000000000000000.01"),
             json!(""),
         ] {
-            cases.push(case(field, Some(value), "invalid_amount"));
+            cases.push(case(field, Some(value), "invalid_programme"));
         }
     }
-    cases.push(case("programme/min_balance", Some(json!(null)), "invalid_amount"));
+    cases.push(case("programme/min_balance", Some(json!(null)), "invalid_programme"));
     let tiers = json!([{"up_to": "0.001", "multiplier": "1"}, {"up_to": null, "multiplier": "1"}]);
-    let mut bound = case("programme/tiers", Some(tiers), "invalid_amount");
+    let mut bound = case("programme/tiers", Some(tiers), "invalid_programme");
     bound.names = "up_to";
     cases.push(bound);
     cases.push(case("anchor", Some(json!("2026-11-01")), "invalid_time"));
@@ -110,12 +108,51 @@ fn wrong_kinds() -> Vec<Rejected> {
         ("programme/tiers", json!([{"up_to": null, "multiplier": 1}])),
         ("programme/enrolment", json!(null)),
         ("programme/payout_decimals", json!("2")),
-        ("decimals", json!(2.5)),
-        ("decimals", json!("2")),
     ] {
-        cases.push(case(field, Some(value), "invalid_event"));
+        cases.push(case(field, Some(value), "invalid_programme"));
+    }
+    for value in [json!(2.5), json!("2")] {
+        cases.push(case("decimals", Some(value), "invalid_event"));
     }
     cases
+}
+
+/// A misspelt field must not mean that its rule is not wanted.
+fn unknown_fields() -> Vec<Rejected> {
+    let mut cases = Vec::new();
+    for (field, code, nearest) in [
+        ("decimal", "invalid_event", "`decimals`"),
+        ("note", "invalid_event", "`note`"),
+        ("programme/comission_rate", "invalid_programme", "`commission_rate`"),
+        ("programme/Mode", "invalid_programme", "`mode`"),
+        ("programme/max_payout", "invalid_programme", "`min_payout`"),
+    ] {
+        let mut case = case(field, Some(json!("1")), code);
+        case.names = nearest;
+        cases.push(case);
+    }
+    let tiers = json!([{"up_to": null, "multiplier": "1", "multiplyer": "2"}]);
+    let mut tier = case("programme/tiers", Some(tiers), "invalid_programme");
+    tier.names = "`multiplier`";
+    cases.push(tier);
+    cases
+}
+
+/// A field that is given twice, and the code of it there.
+fn doubled_fields() -> Vec<Rejected> {
+    let listing = listing("B", 2, 100, &pool());
+    let cases = [
+        ("\"decimals\":2", "invalid_event", "`decimals` is given twice"),
+        ("\"mode\":\"pool\"", "invalid_programme", "`mode` is given twice"),
+        ("\"from_epoch\":0", "invalid_programme", "`from_epoch` is given twice"),
+    ];
+    cases
+        .map(|(member, code, names)| {
+            assert!(listing.contains(member), "{listing} has no {member}");
+            let record = listing.replace(member, &format!("{member},{member}"));
+            rejected(CONTROL, record, code, names)
+        })
+        .into()
 }
 
 #[test]
@@ -126,6 +163,8 @@ fn listings_with_invalid_terms() {
         invalid_programmes(),
         invalid_amounts_and_times(),
         wrong_kinds(),
+        unknown_fields(),
+        doubled_fields(),
     ];
     check(&place, &cases.into_iter().flatten().collect::<Vec<_>>());
     // None of them listed the asset, so a valid listing is still accepted.

@@ -24,7 +24,8 @@ fn terms() -> Vec<Case> {
     vec![
         (("exchange.deposit.v1", json!({})), "wrong_topic"),
         (("softstake.asset.v2", json!({})), "unsupported_type"),
-        (changed("asset", json!("b")), "invalid_event"),
+        (changed("asset", json!("b:")), "invalid_event"),
+        (changed("asset_name", json!("B")), "invalid_event"),
         (changed("decimals", json!(19)), "invalid_programme"),
         (changed("decimals", json!(-1)), "invalid_event"),
         (changed("decimals", json!("2")), "invalid_event"),
@@ -45,7 +46,7 @@ fn programmes() -> Vec<Case> {
         of(programme)
     };
     vec![
-        (of(json!({})), "invalid_event"),
+        (of(json!({})), "invalid_programme"),
         (of(json!({"mode": "lottery"})), "invalid_programme"),
         (pool("from_epoch", json!(1)), "invalid_programme"),
         (pool("apr", json!("0.1")), "invalid_programme"),
@@ -56,22 +57,23 @@ fn programmes() -> Vec<Case> {
             "invalid_programme",
         ),
         (pool("commission_rate", json!("1.1")), "invalid_programme"),
-        (pool("commission_rate", json!(0.1)), "invalid_event"),
+        (pool("commission_rate", json!(0.1)), "invalid_programme"),
         (
             pool("commission_rate", json!("0.0000000000000000001")),
             "invalid_programme",
         ),
-        (pool("min_balance", json!("0.001")), "invalid_amount"),
-        (pool("min_balance", json!(1)), "invalid_amount"),
+        (pool("min_balance", json!("0.001")), "invalid_programme"),
+        (pool("min_balance", json!(1)), "invalid_programme"),
         (pool("max_balance", json!("0")), "invalid_programme"),
         (
             of(json!({"mode": "pool", "max_balance": "1", "min_balance": "2"})),
             "invalid_programme",
         ),
-        (pool("min_payout", json!(null)), "invalid_amount"),
+        (pool("min_payout", json!(null)), "invalid_programme"),
         (pool("payout_decimals", json!(3)), "invalid_programme"),
         (pool("enrolment", json!("always")), "invalid_programme"),
         (pool("late_policy", json!("drop")), "invalid_programme"),
+        (pool("comission_rate", json!("0.1")), "invalid_programme"),
     ]
 }
 
@@ -82,7 +84,11 @@ fn tiers() -> Vec<Case> {
     ]);
     vec![
         (tiers(json!([])), "invalid_programme"),
-        (tiers(json!({})), "invalid_event"),
+        (tiers(json!({})), "invalid_programme"),
+        (
+            tiers(json!([{"up_to": null, "multiplier": "1", "name": "all"}])),
+            "invalid_programme",
+        ),
         (tiers(json!([{"up_to": "1", "multiplier": "1"}])), "invalid_programme"),
         (
             tiers(json!([{"up_to": null, "multiplier": "100.1"}])),
@@ -114,6 +120,10 @@ fn closes_and_rewards() -> Vec<Case> {
         (reward_of("A", "0.001"), "invalid_amount"),
         (reward_of("B", "1"), "unknown_asset"),
         (reward(json!({"asset": "A", "amount": "1"})), "invalid_event"),
+        (
+            reward(json!({"asset": "B", "amount": "0", "validator": "v", "epoch": 0})),
+            "invalid_event",
+        ),
     ]
 }
 

@@ -62,7 +62,8 @@ def verify(wanted, /, *, format, id, asset, epoch, account, amount, bucket, in_b
     need(1 <= len(account.encode()) <= 128, "an account of no or too many bytes")
     need(not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in account), "an unprintable account")
     need(id == f"{asset}:{number(epoch)}:{account}", "an id that is not of this payout")
-    ours = int.from_bytes(sha256(account.encode())[:2], "big") >> 4
+    owner = account.split("/")[0] or account  # An account that begins with "/" is its own owner.
+    ours = int.from_bytes(sha256(owner.encode())[:2], "big") >> 4
     need((number(bucket), in_epoch["index"], in_epoch["size"]) == (ours, ours, 4096), "the wrong bucket")
     need(root_of(f"{id}|{amount}".encode(), **in_bucket) == digest(bucket_root), "a payout that is not in its bucket")
     need(root_of(digest(bucket_root), **in_epoch) == digest(root), "a bucket that is not under the root")

@@ -189,8 +189,11 @@ public class PayoutConsumer {
     }
   }
 
+  /** An account that begins with "/" is its own owner. */
   static int bucket(String account) {
-    byte[] hash = sha256(-1, account.getBytes(UTF_8));
+    int slash = account.indexOf('/');
+    String owner = slash > 0 ? account.substring(0, slash) : account;
+    byte[] hash = sha256(-1, owner.getBytes(UTF_8));
     return (hash[0] & 0xff) << 4 | (hash[1] & 0xff) >> 4;
   }
 

@@ -103,7 +103,8 @@ def decode(topic, value):
 # ---- the Merkle root of an epoch: RFC 6962, one tree per bucket of accounts, and one over the roots of the 4,096 buckets
 
 def bucket(account):
-    return int.from_bytes(hashlib.sha256(account.encode()).digest()[:2], "big") >> 4
+    owner = account.split("/")[0] or account  # An account that begins with "/" is its own owner.
+    return int.from_bytes(hashlib.sha256(owner.encode()).digest()[:2], "big") >> 4
 
 
 class Tree:

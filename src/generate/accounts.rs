@@ -3,7 +3,7 @@
 use crate::generate::json::JsonText;
 
 /// Valid names that break careless escaping, keys built by joining, and code that counts characters as bytes.
-const EXOTIC: [&str; 18] = [
+const EXOTIC: [&str; 20] = [
     "Zoë Müller",
     "o'brien \"ob\" conor",
     "back\\slash\\user",
@@ -22,6 +22,8 @@ const EXOTIC: [&str; 18] = [
     "a\u{301}",
     "á",
     "U-000001",
+    "/its own owner",
+    "u-000001//",
 ];
 
 /// Name of account number `index`. Different accounts have different names.
@@ -32,6 +34,15 @@ pub(crate) fn account_name(index: u64) -> JsonText {
         && let Some(name) = EXOTIC.get(exotic)
     {
         return JsonText::Borrowed(name);
+    }
+    // Every eighth account is a sub-account, of a busier account or of one of its own kind.
+    if index % 8 == 6 {
+        let owner = plain_name(index / 8);
+        return JsonText::Owned(match index % 3 {
+            0 => format!("{owner}/grid"),
+            1 => format!("{owner}/{index}"),
+            _ => format!("{owner}/bot/{index}"),
+        });
     }
     JsonText::Owned(plain_name(index))
 }
@@ -49,6 +60,17 @@ mod tests {
         assert!(EXOTIC.iter().all(|name| (1..=128).contains(&name.len())));
         assert_eq!(EXOTIC.iter().filter(|name| name.len() == 128).count(), 2);
         assert!(EXOTIC.iter().all(|name| !name.contains(char::is_control)));
+    }
+
+    #[test]
+    fn some_accounts_are_sub_accounts() {
+        let names: Vec<JsonText> = (0..1_000).map(account_name).collect();
+        let owners = names
+            .iter()
+            .filter_map(|name| name.split_once('/').map(|(owner, _)| owner));
+        assert!((100..150).contains(&owners.clone().count()));
+        // Some owners have an account of their own name.
+        assert!(owners.filter(|owner| names.iter().any(|name| name == owner)).count() > 50);
     }
 
     #[test]

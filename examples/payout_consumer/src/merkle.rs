@@ -8,9 +8,14 @@ const BUCKETS: u16 = 4096;
 
 type Hash = [u8; 32];
 
-/// The bucket of an account: the first 12 bits of SHA-256 of its bytes.
+/// The bucket of an account: the first 12 bits of SHA-256 of its owner's bytes. The owner is the part before the first `/`; an account
+/// that begins with `/` is its own owner.
 pub fn bucket(account: &str) -> u16 {
-    let hash = Sha256::digest(account);
+    let owner = match account.find('/') {
+        None | Some(0) => account,
+        Some(at) => &account[..at],
+    };
+    let hash = Sha256::digest(owner);
     u16::from_be_bytes([hash[0], hash[1]]) >> 4
 }
 

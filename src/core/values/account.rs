@@ -71,6 +71,13 @@ impl<'a> AccountName<'a> {
         &self.0
     }
 
+    /// The owner of the account (see [`owner`]).
+    #[inline]
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        owner(&self.0)
+    }
+
     /// The same name, borrowed from this one.
     #[inline]
     #[must_use]
@@ -95,6 +102,17 @@ impl<'a> AccountName<'a> {
     #[must_use]
     pub fn length(&self) -> u8 {
         u8::try_from(self.0.len()).unwrap_or(u8::MAX)
+    }
+}
+
+/// The owner of an account: the part of its name before the first `/`. An account without `/`, or one that begins with it, is its own
+/// owner. The others are sub-accounts (contract, section 3).
+#[inline]
+#[must_use]
+pub fn owner(account: &str) -> &str {
+    match memchr::memchr(b'/', account.as_bytes()) {
+        None | Some(0) => account,
+        Some(at) => account.get(..at).unwrap_or(account),
     }
 }
 
@@ -191,6 +209,24 @@ mod tests {
         }
         let error = AccountName::new("a\u{202e}b").unwrap_err();
         assert_eq!(error.to_string(), "has the unprintable character U+202E at byte 1");
+    }
+
+    #[test]
+    fn owners() {
+        for (account, expected) in [
+            ("u-42", "u-42"),
+            ("u-42/grid", "u-42"),
+            ("u-42/grid/2", "u-42"),
+            ("u-42/", "u-42"),
+            ("u-42//", "u-42"),
+            ("/", "/"),
+            ("/grid", "/grid"),
+            ("//u", "//u"),
+            ("客户/1", "客户"),
+            ("u-42／grid", "u-42／grid"),
+        ] {
+            assert_eq!(AccountName::new(account).unwrap().owner(), expected, "{account}");
+        }
     }
 
     proptest! {

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use crate::core::values::account::NameError;
+use crate::core::values::account::{NameError, owner};
 
 /// The number of buckets.
 pub const BUCKETS: u16 = 4096;
 
-/// The bucket of an account, below [`BUCKETS`]: the first 12 bits of the SHA-256 of its bytes.
+/// The bucket of an account, below [`BUCKETS`]: the first 12 bits of the SHA-256 of its owner's bytes. So all accounts of an owner are
+/// in one bucket.
 #[inline]
 pub fn bucket(account: &str) -> u16 {
-    let [first, second, ..] = <[u8; 32]>::from(Sha256::digest(account.as_bytes()));
+    let [first, second, ..] = <[u8; 32]>::from(Sha256::digest(owner(account).as_bytes()));
     u16::from(first) << 4 | u16::from(second) >> 4
 }
 
@@ -69,6 +70,8 @@ mod tests {
         // SHA-256 of "abc" starts with ba 78 (FIPS 180-2), of nothing with e3 b0.
         assert_eq!(bucket("abc"), 0xba7);
         assert_eq!(bucket(""), 0xe3b);
+        assert_eq!(bucket("abc/grid/2"), 0xba7);
+        assert_ne!(bucket("/abc"), 0xe3b);
         assert!((0..10_000).all(|i| bucket(&format!("u-{i}")) < BUCKETS));
     }
 

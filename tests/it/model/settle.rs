@@ -217,7 +217,7 @@ impl About<'_> {
             "closing_balance": self.money(&money.closing_balance),
             "programme_from_epoch": self.programme.from_epoch,
             "cut": published_cut,
-            "root": merkle::root(&leaves, |account| account),
+            "root": merkle::root(&leaves, owner),
         });
         let seal = bus::output("softstake.epoch_settled.v1", &id, &self.end, data);
         outputs.seals.insert(id, seal);
@@ -382,4 +382,12 @@ fn weight(c: &BigInt, tiers: &[Tier], len: &BigInt) -> Rational {
         }
     }
     weight
+}
+
+/// The part of an account's name before the first slash. An account that begins with a slash is its own owner.
+fn owner(account: &str) -> &str {
+    match account.split_once('/') {
+        Some((owner, _)) if !owner.is_empty() => owner,
+        _ => account,
+    }
 }

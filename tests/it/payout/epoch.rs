@@ -36,7 +36,8 @@ impl Epoch {
             let number = dice.throw(accounts as u64 * 2);
             let prefix = ["u-", "U-", "ü:", "|_", "\u{1f980} "][usize::try_from(number % 5).expect("small")];
             let amount = BigInt::from(1 + dice.throw(1 << 31)).pow(1 + u32::try_from(dice.throw(5)).expect("small"));
-            paid.insert(format!("{prefix}{number}"), amount);
+            let sub_account = ["", "", "/grid"][usize::try_from(number % 3).expect("small")];
+            paid.insert(format!("{prefix}{number}{sub_account}"), amount);
         }
         Self {
             asset,
@@ -62,7 +63,9 @@ impl Epoch {
         let mut buckets: Vec<MemoryBackedTree<Sha256, String>> = (0..4096).map(|_| MemoryBackedTree::new()).collect();
         // `paid` is sorted by bytes.
         for (account, amount) in paid {
-            let hash = Sha256::digest(account);
+            // None of these accounts begins with a slash.
+            let owner = account.split('/').next().unwrap_or_default();
+            let hash = Sha256::digest(owner);
             let bucket = usize::from(hash[0]) << 4 | usize::from(hash[1]) >> 4;
             buckets[bucket].push(format!("{asset}:{epoch}:{account}|{}", plain(amount)));
         }

@@ -20,7 +20,7 @@ pub const HOSTILE: [&str; 8] = [
 ];
 
 /// Names of accounts that are valid, and begin a formula or look like others.
-pub const ACCOUNTS: [&str; 10] = [
+pub const ACCOUNTS: [&str; 12] = [
     "=cmd|' /C calc'!A0",
     "@SUM(1+1)",
     "+49 123",
@@ -31,6 +31,8 @@ pub const ACCOUNTS: [&str; 10] = [
     "ann\u{3164}\u{fe0f}",
     "\"客户\",<b>&amp;",
     "＝1+1",
+    "ann/=1+1",
+    "/../ann",
 ];
 
 /// Names of assets that are valid, and begin a formula, look like others, or are paths or flags.

@@ -21,6 +21,27 @@ fn a_balance_earns_from_its_posting_on() {
 }
 
 #[test]
+fn a_sub_account_has_a_balance_of_its_own() {
+    check(
+        "
+        list A pool
+        +0s  deposit ann A 1
+        +0s  deposit ann/grid A 2
+        +0s  deposit ann/ A 3
+        +0s  deposit /ann A 4
+        +50s transfer ann/grid ann A 1
+        close A 0 pool=10
+        =>
+        paid A:0 ann 1.5 seconds=150
+        paid A:0 ann/grid 1.5 seconds=150
+        paid A:0 ann/ 3 seconds=300
+        paid A:0 /ann 4 seconds=400
+        seal A:0
+        ",
+    );
+}
+
+#[test]
 fn assets_are_told_apart_by_their_bytes() {
     check(
         "

@@ -7,6 +7,7 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::{AssetTerms, Programme, in_force};
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::asset::Asset;
+use crate::core::values::calendar::MAX_DAYS_AHEAD;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 
 /// A listed asset.
@@ -72,6 +73,14 @@ impl History {
         let of_asset = |at: &&AssetEpoch| at.number() == number;
         let newest = self.cuts.keys().rev().find(of_asset);
         newest.map_or(Epoch::FIRST, |at| at.epoch().saturating_add(1))
+    }
+
+    /// The last epoch of an asset in which an event is accepted now.
+    #[must_use]
+    pub fn last_accepted(&self, number: u16) -> Epoch {
+        let listed = self.assets.get(usize::from(number));
+        let ahead = listed.map_or(0, |listed| listed.terms.calendar.epochs_of_days(MAX_DAYS_AHEAD));
+        self.oldest_uncut(number).saturating_add(ahead)
     }
 
     /// The name of an asset.

@@ -11,7 +11,7 @@ use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, ReadError, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets, first_offsets};
 use crate::core::contract::skipped::SkippedRanges;
-use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
+use crate::core::dedup::DEFAULT_DEDUP_DAYS;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::AssetEpoch;
@@ -35,7 +35,7 @@ pub const OUTPUT_TOPICS: [Topic; 4] = [
 #[derive(Debug, Clone)]
 pub struct PointInTime {
     /// For how many epochs duplicates are recognised.
-    pub dedup_epochs: u64,
+    pub dedup_days: u64,
     /// The first offset of each source partition, and of control, that began late: earlier records were deleted before the deployment saw them.
     pub starts: BTreeMap<TopicPartition, Offset>,
     /// The position of each source partition: all records below this offset were ingested.
@@ -87,15 +87,15 @@ impl PointInTime {
         input_ends.extend(in_parallel(&sources, |source| {
             bus.readable_end(*source).map(|end| (*source, end))
         })?);
-        let (sealed, dedup_epochs) = match deployment {
+        let (sealed, dedup_days) = match deployment {
             Some(deployment) => {
                 let sealed = sealed(bus, coordinator.unwrap_or(Offset::START), &deployment)?;
-                (Some(sealed), deployment.dedup_epochs)
+                (Some(sealed), deployment.dedup_days)
             }
-            None => (None, DEFAULT_DEDUP_EPOCHS),
+            None => (None, DEFAULT_DEDUP_DAYS),
         };
         Ok(Self {
-            dedup_epochs,
+            dedup_days,
             starts,
             ingested,
             input_ends,

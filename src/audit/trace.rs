@@ -197,7 +197,7 @@ impl<'a> TracedIngest<'a> {
         accounts: &'a HashSet<String>,
     ) -> Result<Self, AuditError> {
         let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
-        let mut ingest = Ingest::new(source, point.dedup_epochs, one, IngestState::default(), []);
+        let mut ingest = Ingest::new(source, point.dedup_days, one, IngestState::default(), []);
         let mut outputs = Outputs::default();
         for decision in &point.decisions {
             // All decisions can be applied first, because each takes effect at an offset that it names.

@@ -24,7 +24,7 @@ pub(super) fn deployment(
         bus: Access::ReadWrite(bus),
         stores: Arc::new(stores),
         partitions: config.partitions,
-        dedup_epochs: config.dedup_epochs,
+        dedup_days: config.dedup_days,
         threads: config.threads,
         step_bytes: match config.bus {
             // A block must fit into a record that brokers accept, and a transaction must be short.

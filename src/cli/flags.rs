@@ -123,9 +123,9 @@ pub(super) struct SettingFlags {
     /// Worker threads [default: two for each core]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
-    /// Epochs for which duplicates are detected; older events are rejected [default: 7]
+    /// Days for which duplicates are detected; older events are rejected [default: 7]
     #[arg(long, value_name = "N")]
-    dedup_epochs: Option<String>,
+    dedup_days: Option<String>,
     /// Cache for the stores, in mebibytes [default: 256]
     #[arg(long, value_name = "MB")]
     cache_mb: Option<String>,
@@ -195,7 +195,7 @@ impl SettingFlags {
         flags.extend(given([
             (Key::Partitions, &self.partitions),
             (Key::Threads, &self.threads),
-            (Key::DedupEpochs, &self.dedup_epochs),
+            (Key::DedupDays, &self.dedup_days),
             (Key::CacheMb, &self.cache_mb),
             (Key::DirSync, &self.dir_sync),
             (Key::SnapshotsPlace, &self.snapshots_place),

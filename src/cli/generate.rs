@@ -262,7 +262,7 @@ mod tests {
             pair("XRP/ETH").map(|(base, quote)| (base.to_string(), quote.to_string())),
             Ok(("XRP".into(), "ETH".into()))
         );
-        for wrong in ["XRPETH", "xrp/eth", "/ETH", "XRP/"] {
+        for wrong in ["XRPETH", "X P/ETH", "XRP:/ETH", "/ETH", "XRP/"] {
             pair(wrong).unwrap_err();
         }
     }

@@ -52,7 +52,7 @@ impl Rebuild {
             bus: Access::ReadOnly(bus),
             stores: Arc::new(new(state)?),
             partitions: config.partitions,
-            dedup_epochs: config.dedup_epochs,
+            dedup_days: config.dedup_days,
             threads: config.threads,
             step_bytes: STEP_BYTES,
             mode: RunMode::Rebuild { before: None },

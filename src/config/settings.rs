@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bus::kafka::KafkaSettings as KafkaConfig;
 use crate::config::address::BusAddress;
-use crate::core::dedup::DEFAULT_DEDUP_EPOCHS;
+use crate::core::dedup::DEFAULT_DEDUP_DAYS;
 use crate::snapshot::{SnapshotPlace, SnapshotSettings};
 
 /// The settings of a process.
@@ -18,8 +18,8 @@ pub struct Config {
     pub partitions: Option<u32>,
     /// Number of worker threads.
     pub threads: usize,
-    /// Number of epochs for which duplicates are detected.
-    pub dedup_epochs: u64,
+    /// Number of days for which duplicates are detected.
+    pub dedup_days: u64,
     /// Cache of all stores together, in mebibytes.
     pub cache_mb: u64,
     pub dir: DirConfig,
@@ -80,7 +80,7 @@ impl Default for Config {
             partitions: None,
             // Two for each core: while one waits for the disk, the other works.
             threads: std::thread::available_parallelism().map_or(2, |cores| cores.get().saturating_mul(2)),
-            dedup_epochs: DEFAULT_DEDUP_EPOCHS,
+            dedup_days: DEFAULT_DEDUP_DAYS,
             cache_mb: 256,
             dir: DirConfig { sync: true },
             kafka: KafkaConfig::default(),

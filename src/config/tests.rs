@@ -62,7 +62,7 @@ fn each_layer_overrides_the_one_below() {
         shown,
         expected.map(|(key, value, origin)| (key, value.to_owned(), origin.to_owned()))
     );
-    assert_eq!(loaded.config.dedup_epochs, 7);
+    assert_eq!(loaded.config.dedup_days, 7);
     assert!(loaded.config.dir.sync);
 }
 

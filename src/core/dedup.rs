@@ -5,10 +5,10 @@ use arrayvec::ArrayVec;
 use crate::core::contract::event::MAX_LEGS;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::fault::Fault;
-use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::ids::AssetEpoch;
 
-/// The default of the setting `dedup_epochs`: for so many epochs, copies are recognised.
-pub const DEFAULT_DEDUP_EPOCHS: u64 = 7;
+/// The default of the setting `dedup_days`: for so many days, copies are recognised.
+pub const DEFAULT_DEDUP_DAYS: u64 = 7;
 
 /// An applied event, as the dedup index keeps it under its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +60,6 @@ impl SeenEvent {
             postings,
         })
     }
-}
-
-/// Whether an event with a posting in `epoch` is outside the dedup window of `dedup_epochs` epochs behind the oldest open one.
-#[must_use]
-pub fn is_expired(epoch: Epoch, oldest_open: Epoch, dedup_epochs: u64) -> bool {
-    epoch.saturating_add(dedup_epochs) < oldest_open
 }
 
 /// Compares the fingerprint of an event with that of the applied event with the same identity.

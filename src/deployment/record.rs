@@ -24,8 +24,8 @@ pub struct DeploymentRecord {
     pub id: DeploymentId,
     /// The number of ledger partitions in force.
     pub partitions: u32,
-    /// The number of epochs for which duplicates are recognised.
-    pub dedup_epochs: u64,
+    /// The number of days for which duplicates are recognised.
+    pub dedup_days: u64,
     /// Every layout change, oldest first.
     pub layout_changes: Vec<LayoutChange>,
 }
@@ -121,7 +121,7 @@ impl DeploymentRecord {
                 .layout_changes
                 .get(layout_change)
                 .map_or(self.partitions, |layout_change| layout_change.from),
-            dedup_epochs: self.dedup_epochs,
+            dedup_days: self.dedup_days,
             layout_changes: self.layout_changes.iter().take(layout_change).cloned().collect(),
         }
     }
@@ -290,7 +290,7 @@ fn check_settings(
     let record = recorded.unwrap_or_else(|| DeploymentRecord {
         id: DeploymentId::random(),
         partitions: ledger.or(deployment.partitions).unwrap_or(DEFAULT_PARTITIONS),
-        dedup_epochs: deployment.dedup_epochs,
+        dedup_days: deployment.dedup_days,
         layout_changes: Vec::new(),
     });
     let count = record.partitions;
@@ -311,11 +311,11 @@ fn check_settings(
             hint: "restore the topic as it was, or begin a new deployment on new topics",
         });
     }
-    if deployment.dedup_epochs != record.dedup_epochs {
+    if deployment.dedup_days != record.dedup_days {
         return Err(DeploymentError::SettingChanged {
-            name: "dedup_epochs",
-            given: deployment.dedup_epochs.to_string(),
-            recorded: record.dedup_epochs.to_string(),
+            name: "dedup_days",
+            given: deployment.dedup_days.to_string(),
+            recorded: record.dedup_days.to_string(),
             hint: "payouts depend on it: set it back",
         });
     }
@@ -342,7 +342,7 @@ mod tests {
         DeploymentRecord {
             id: DeploymentId::random(),
             partitions: 2,
-            dedup_epochs: 7,
+            dedup_days: 7,
             layout_changes: vec![
                 LayoutChange {
                     from: 2,
@@ -501,7 +501,7 @@ mod tests {
         let mut last = there_and_back();
         last.layout_changes[1].inbox.offset = Offset::NO_LIMIT;
         last.layout_changes[1].ledger[0] = stopped_at(u64::MAX);
-        last.dedup_epochs = u64::MAX;
+        last.dedup_days = u64::MAX;
         assert_eq!(last.check(), Ok(()));
         assert_eq!(last.partitions_at(Offset::NO_LIMIT), 2);
     }

@@ -17,8 +17,8 @@ pub struct Deployment {
     pub stores: Arc<dyn Stores>,
     /// The number of ledger partitions; `None` for the number on record.
     pub partitions: Option<u32>,
-    /// The number of epochs for which duplicates are recognised.
-    pub dedup_epochs: u64,
+    /// The number of days for which duplicates are recognised.
+    pub dedup_days: u64,
     /// The number of threads that step tasks; at least 1.
     pub threads: usize,
     /// Bytes of input per step of a task, about: [`STEP_BYTES`], but for tests. It does not affect results.

@@ -199,8 +199,8 @@ impl<'a> TaskFactory<'a> {
     }
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
-        let dedup_epochs = self.deployment.dedup_epochs;
-        let window = Arc::new(DedupWindow::new(dedup_epochs));
+        let dedup_days = self.deployment.dedup_days;
+        let window = Arc::new(DedupWindow::default());
         let filter = Arc::clone(&window);
         let expired: Expired = Arc::new(move |key, value| filter.expires(key, value));
         let task = TaskId::ingest(source);
@@ -208,7 +208,7 @@ impl<'a> TaskFactory<'a> {
         let store = self.store(StoreOwner::Ingest(source), committed.as_ref(), Some(expired))?;
         let fold = IngestTask::new(
             source,
-            dedup_epochs,
+            dedup_days,
             self.layout.partitions,
             store.as_ref(),
             window,

@@ -1,6 +1,7 @@
 //! The settings of a synthetic bus, and the counts of what was written.
 
 use crate::generate::catalogue::ANCHOR_MS;
+use crate::generate::text::DAY_MS;
 
 /// The settings of a synthetic bus. The default is a small exchange with one record in a hundred of each oddity.
 #[derive(Debug, Clone)]
@@ -52,6 +53,15 @@ impl Synthetic {
     /// Start of a stage's epoch, in milliseconds since 1970.
     pub(super) fn stage_start_ms(&self, stage: u32) -> i64 {
         ANCHOR_MS + i64::from(stage) * self.epoch_ms()
+    }
+}
+
+impl Synthetic {
+    /// The first time that is more than 400 days, in whole epochs, ahead of a stage's epoch.
+    pub(super) fn too_far_ahead_ms(&self, stage: u32) -> i64 {
+        let ahead = (400 * DAY_MS).unsigned_abs().div_ceil(self.epoch_ms().unsigned_abs());
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        self.stage_start_ms(stage.saturating_add(ahead).saturating_add(1))
     }
 }
 

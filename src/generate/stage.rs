@@ -5,6 +5,7 @@ use crate::generate::draws::{Draws, Purpose, Streams};
 use crate::generate::events::{Market, Slot, SyntheticEvent};
 use crate::generate::json::{Json, Style};
 use crate::generate::spec::Synthetic;
+use crate::generate::text::DAY_MS;
 
 /// The kind of the record at one index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,7 @@ impl<'a> SyntheticStage<'a> {
             3 => start + length - 1,
             // Ahead of the epoch, and as far ahead as is still accepted.
             4 => start + length + signed(draws.below(3 * length.unsigned_abs())),
-            5 if draws.one_in(50) => start + 350 * length,
+            5 if draws.one_in(50) => start + 350 * DAY_MS,
             // Before the anchor.
             6 => ANCHOR_MS - 1 - signed(draws.below(86_400_000)),
             7..40 => within(draws.below(1 << 32), 1 << 32),

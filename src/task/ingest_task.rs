@@ -41,7 +41,7 @@ impl IngestTask {
     /// Restores the fold from its store.
     pub fn new(
         source: TopicPartition,
-        dedup_epochs: u64,
+        dedup_days: u64,
         partitions: Partitions,
         store: &dyn Store,
         window: Arc<DedupWindow>,
@@ -49,9 +49,9 @@ impl IngestTask {
     ) -> Result<Self, TaskError> {
         let state = load_state(store, "the state of an ingest task")?.unwrap_or_default();
         let unlisted = load_unlisted(store).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?;
-        let ingest = Ingest::new(source, dedup_epochs, partitions, state, unlisted);
+        let ingest = Ingest::new(source, dedup_days, partitions, state, unlisted);
         stats.note(source, ingest.state().counts);
-        window.set(ingest.oldest_open());
+        window.set(ingest.oldest_kept());
         Ok(Self {
             ingest,
             inputs: [DECISIONS, source],
@@ -223,7 +223,7 @@ impl Fold for IngestTask {
             changes.put(&tables::unlisted(asset), &codec::encode(&unlisted)?);
         }
         changes.put(&tables::STATE, &codec::encode(self.ingest.state())?);
-        self.window.set(self.ingest.oldest_open());
+        self.window.set(self.ingest.oldest_kept());
         Ok(())
     }
 }

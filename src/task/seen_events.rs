@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{PoisonError, RwLock};
 
-use crate::core::dedup::{DedupIndex, SeenEvent, is_expired};
+use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::values::ids::Epoch;
 use crate::store::{Changes, Store, tables};
 use crate::task::fold::FoldError;
@@ -31,37 +31,28 @@ impl Hasher for FirstBytes {
 /// The dedup window: the epochs for which seen events are kept. RocksDB may drop older ones whenever it compacts the store.
 ///
 /// The fold treats an expired event as absent. So it does not matter whether the store still has it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DedupWindow {
-    dedup_epochs: u64,
-    /// The oldest open epoch of each asset, by number, as of the last persist.
-    oldest_open: RwLock<Vec<Epoch>>,
+    /// The oldest epoch in the window of each asset, by number, as of the last persist. None before the first one.
+    oldest_kept: RwLock<Vec<Epoch>>,
 }
 
 impl DedupWindow {
-    /// A window in which no event has expired yet.
-    pub fn new(dedup_epochs: u64) -> Self {
-        Self {
-            dedup_epochs,
-            oldest_open: RwLock::default(),
-        }
-    }
-
-    /// Moves the window, given the oldest open epoch of each asset, by number.
-    pub fn set(&self, oldest_open: impl Iterator<Item = Epoch>) {
-        let mut known = self.oldest_open.write().unwrap_or_else(PoisonError::into_inner);
+    /// Moves the window, given the oldest epoch in it of each asset, by number.
+    pub fn set(&self, oldest_kept: impl Iterator<Item = Epoch>) {
+        let mut known = self.oldest_kept.write().unwrap_or_else(PoisonError::into_inner);
         known.clear();
-        known.extend(oldest_open);
+        known.extend(oldest_kept);
     }
 
     /// Whether an entry of the store is a seen event older than the window. One posting in an epoch that old is enough.
     pub fn expires(&self, key: &[u8], value: &[u8]) -> bool {
-        let oldest_open = self.oldest_open.read().unwrap_or_else(PoisonError::into_inner);
+        let oldest_kept = self.oldest_kept.read().unwrap_or_else(PoisonError::into_inner);
         tables::is_seen(key)
             && SeenEvent::read(value).is_ok_and(|seen| {
                 seen.postings.iter().any(|at| {
-                    let oldest = oldest_open.get(usize::from(at.number())).copied().unwrap_or_default();
-                    is_expired(at.epoch(), oldest, self.dedup_epochs)
+                    let oldest = oldest_kept.get(usize::from(at.number())).copied().unwrap_or_default();
+                    at.epoch() < oldest
                 })
             })
     }
@@ -151,13 +142,16 @@ mod tests {
 
     #[test]
     fn events_expire_once_they_are_older_than_the_window() {
-        let window = DedupWindow::new(7);
+        let window = DedupWindow::default();
         let (key, value) = entry(&[(0, 2), (1, 9)]);
         assert!(!window.expires(&key, &value), "nothing is closed");
-        window.set([9, 9].map(Epoch::new).into_iter());
-        assert!(!window.expires(&key, &value), "seven epochs behind is in the window");
-        window.set([10, 9].map(Epoch::new).into_iter());
-        assert!(window.expires(&key, &value), "eight is not, and one asset is enough");
+        window.set([2, 9].map(Epoch::new).into_iter());
+        assert!(!window.expires(&key, &value), "the oldest epoch of the window is in it");
+        window.set([3, 9].map(Epoch::new).into_iter());
+        assert!(
+            window.expires(&key, &value),
+            "the one before is not, and one asset is enough"
+        );
         let (key, value) = entry(&[]);
         assert!(!window.expires(&key, &value), "a status never expires");
         assert!(!window.expires(&tables::STATE, &value), "other tables never expire");

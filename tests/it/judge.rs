@@ -5,7 +5,7 @@ use crate::common::{OUTPUTS, Place};
 use crate::model;
 
 /// The default deduplication window, in epochs.
-pub const DEDUP_EPOCHS: u64 = 7;
+pub const DEDUP_DAYS: u64 = 7;
 
 /// Fails the test unless everything published is valid and as the model says. Returns what was published.
 pub fn judge(place: &Place) -> model::Outputs {
@@ -14,7 +14,7 @@ pub fn judge(place: &Place) -> model::Outputs {
             check_record(&record).unwrap_or_else(|fault| panic!("{topic}: {fault}: {record}"));
         }
     }
-    let expected = model::expected(&place.bus(), DEDUP_EPOCHS).expect("the model's outcome");
+    let expected = model::expected(&place.bus(), DEDUP_DAYS).expect("the model's outcome");
     let published = model::published(&place.bus()).expect("the outcome");
     let differences = model::differences(&expected, &published);
     assert!(

@@ -4,7 +4,6 @@ use crate::audit::asked::AskedError;
 use crate::audit::error::AuditError;
 use crate::bus::ReadError;
 use crate::core::fault::Fault;
-use crate::core::ingest::judge::MAX_EPOCHS_AHEAD;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -14,10 +13,15 @@ pub enum ExplainError {
     Asked(#[from] AskedError),
     /// No posting can lie in the epoch yet.
     #[error(
-        "epoch {epoch} of {asset} is too far ahead: the oldest open epoch is {open}, and events are accepted up to epoch {}",
-        open.saturating_add(MAX_EPOCHS_AHEAD)
+        "epoch {epoch} of {asset} is too far ahead: the oldest open epoch is {open}, and events are accepted up to epoch {last}"
     )]
-    NoEpoch { asset: Asset, epoch: Epoch, open: Epoch },
+    NoEpoch {
+        asset: Asset,
+        epoch: Epoch,
+        open: Epoch,
+        /// The last epoch in which an event is accepted.
+        last: Epoch,
+    },
     #[error("no record names this account: {account}{}", waiting(*not_taken_in))]
     NoRecord {
         account: String,

@@ -24,7 +24,6 @@ use crate::core::accrue::assess::Account;
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
 use crate::core::contract::event::Status;
 use crate::core::contract::listing::{Enrolment, Mode};
-use crate::core::ingest::judge::MAX_EPOCHS_AHEAD;
 use crate::core::protocol::messages::Settlement;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::format_units_wide;
@@ -63,10 +62,17 @@ impl<'a> Explainer<'a> {
         check_listed(asset, self.history.listed())?;
         let (number, listed) = self.history.asset(asset).ok_or(AskedError::NoAssets)?;
         let open = self.history.oldest_uncut(number);
-        let too_far = ExplainError::NoEpoch { asset, epoch, open };
+        let last = self.history.last_accepted(number);
         let at = match AssetEpoch::new(number, epoch) {
-            Ok(at) if epoch <= open.saturating_add(MAX_EPOCHS_AHEAD) => at,
-            _ => return Err(too_far),
+            Ok(at) if epoch <= last => at,
+            _ => {
+                return Err(ExplainError::NoEpoch {
+                    asset,
+                    epoch,
+                    open,
+                    last,
+                });
+            }
         };
         let accounts = HashSet::from([account.as_str().to_owned()]);
         let trace = trace::read(self.bus, &self.point, &self.history, &accounts)?;

@@ -67,6 +67,7 @@ impl ExplainInputs<'_> {
             asset: self.asset,
             epoch,
             open: self.history.oldest_uncut(at.number()),
+            last: self.history.last_accepted(at.number()),
         })?;
         let assessor = Assessor::new(&settlement)?;
         account.row = self.trace.row(at)?;

@@ -24,7 +24,7 @@ use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
-use crate::core::dedup::{DEFAULT_DEDUP_EPOCHS, check_copy};
+use crate::core::dedup::{DEFAULT_DEDUP_DAYS, check_copy};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::asset::Asset;
@@ -39,7 +39,7 @@ const INBOX: TopicPartition = Topic::Inbox.partition(0);
 /// A forecast for one bus.
 pub struct Forecast<'a> {
     bus: &'a dyn Log,
-    dedup_epochs: u64,
+    dedup_days: u64,
     /// Whether softstake has worked on the bus.
     is_deployed: bool,
     /// The source partitions, and how far each is read.
@@ -52,11 +52,11 @@ pub struct Forecast<'a> {
 }
 
 impl<'a> Forecast<'a> {
-    /// Reads the control topic, and the decisions that are recorded. Without a deployment, `dedup_epochs` is the setting of its first run.
+    /// Reads the control topic, and the decisions that are recorded. Without a deployment, `dedup_days` is the setting of its first run.
     ///
     /// # Errors
     /// A failure of the bus, or a record of Softstake that cannot be decoded.
-    pub fn new(bus: &'a dyn Log, sources: &[TopicPartition], dedup_epochs: Option<u64>) -> Result<Self, AuditError> {
+    pub fn new(bus: &'a dyn Log, sources: &[TopicPartition], dedup_days: Option<u64>) -> Result<Self, AuditError> {
         let deployment = DeploymentRecord::read(bus).map_err(DeploymentError::from)?;
         let mut positions = BTreeMap::new();
         for source in sources {
@@ -66,9 +66,9 @@ impl<'a> Forecast<'a> {
         }
         let mut forecast = Self {
             bus,
-            dedup_epochs: match &deployment {
-                Some(deployment) => deployment.dedup_epochs,
-                None => dedup_epochs.unwrap_or(DEFAULT_DEDUP_EPOCHS),
+            dedup_days: match &deployment {
+                Some(deployment) => deployment.dedup_days,
+                None => dedup_days.unwrap_or(DEFAULT_DEDUP_DAYS),
             },
             is_deployed: deployment.is_some(),
             sources: positions,
@@ -82,8 +82,8 @@ impl<'a> Forecast<'a> {
 
     /// For how many epochs duplicates are recognised.
     #[must_use]
-    pub const fn dedup_epochs(&self) -> u64 {
-        self.dedup_epochs
+    pub const fn dedup_days(&self) -> u64 {
+        self.dedup_days
     }
 
     /// Whether softstake has worked on the bus, so that the number of these epochs is fixed.
@@ -108,7 +108,7 @@ impl<'a> Forecast<'a> {
         unlisted: &mut BTreeMap<Asset, u64>,
         mut take: impl FnMut(Offset, ForecastOutcome),
     ) -> Result<(), AuditError> {
-        let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
+        let mut ingest = ForecastIngest::new(source, self.dedup_days, &self.decisions)?;
         let end = self.bus.readable_end(source)?;
         scan_range(
             self.bus,
@@ -195,7 +195,7 @@ impl<'a> Forecast<'a> {
                 answers.push(*answer);
                 continue;
             }
-            let mut ingest = ForecastIngest::new(source, self.dedup_epochs, &self.decisions)?;
+            let mut ingest = ForecastIngest::new(source, self.dedup_days, &self.decisions)?;
             scan_range(
                 self.bus,
                 source,

@@ -53,9 +53,9 @@ pub(super) struct ForecastIngest {
 }
 
 impl ForecastIngest {
-    pub(super) fn new(source: TopicPartition, dedup_epochs: u64, decisions: &[Decision]) -> Result<Self, AuditError> {
+    pub(super) fn new(source: TopicPartition, dedup_days: u64, decisions: &[Decision]) -> Result<Self, AuditError> {
         let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
-        let mut ingest = Ingest::new(source, dedup_epochs, one, IngestState::default(), []);
+        let mut ingest = Ingest::new(source, dedup_days, one, IngestState::default(), []);
         let mut outputs = Outputs::default();
         for decision in decisions {
             // All decisions can be applied first, because each takes effect at an offset that it names.

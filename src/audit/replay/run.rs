@@ -35,7 +35,7 @@ pub struct ReplayPlan<'a> {
     pub origin: Arc<dyn Log>,
     pub schedule: Arc<Schedule>,
     /// For how many epochs duplicates are recognised.
-    pub dedup_epochs: u64,
+    pub dedup_days: u64,
     /// The folder to work in. A replay that was interrupted there resumes.
     pub work: &'a Path,
     pub resources: ReplayResources,
@@ -134,7 +134,7 @@ fn deployment(bus: &Arc<ReplayBus>, plan: ReplayPlan<'_>) -> Result<Deployment, 
             None,
         )?),
         partitions: Some(resources.partitions),
-        dedup_epochs: plan.dedup_epochs,
+        dedup_days: plan.dedup_days,
         threads: resources.threads,
         step_bytes: STEP_BYTES,
         mode: RunMode::Work,

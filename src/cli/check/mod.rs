@@ -36,8 +36,8 @@ pub(super) struct Check {
     #[arg(long, value_name = "dir:PATH")]
     bus: Option<BusAddress>,
     /// The setting of the run that is foretold; fixed once softstake has run on the bus [default: 7]
-    #[arg(long, value_name = "N", requires = "bus", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    dedup_epochs: Option<u64>,
+    #[arg(long, value_name = "N", requires = "bus", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    dedup_days: Option<u64>,
     /// Explain a softstake.asset.v1 event, or only its data; - for standard input
     #[arg(long, value_name = "FILE")]
     programme: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl Check {
         if let Some(file) = &self.config {
             config::check(file.as_deref(), self.json, out)
         } else if let Some(address) = &self.bus {
-            report::check(address, self.dedup_epochs, self.json, out)
+            report::check(address, self.dedup_days, self.json, out)
         } else if let Some(file) = &self.programme {
             programme::check(file, self.json, out)
         } else {

@@ -23,7 +23,7 @@ const EXAMPLES: usize = 3;
 #[derive(Debug, Default, Serialize)]
 struct BusReport {
     bus: String,
-    dedup_epochs: u64,
+    dedup_days: u64,
     /// Whether softstake has worked on the bus.
     has_run: bool,
     topics: Vec<TopicReport>,
@@ -84,12 +84,12 @@ struct Example {
     reason: String,
 }
 
-pub(super) fn check(address: &BusAddress, dedup_epochs: Option<u64>, json: bool, out: &mut Output<'_>) -> Outcome {
+pub(super) fn check(address: &BusAddress, dedup_days: Option<u64>, json: bool, out: &mut Output<'_>) -> Outcome {
     let opened = bus::read_only_directory(address)?;
     let root = bus::directory(address)?;
     let mut findings = files::look(&opened, root)?;
     let written = check_written(&opened, &mut findings)?;
-    let mut report = match read(&opened, address, dedup_epochs) {
+    let mut report = match read(&opened, address, dedup_days) {
         Ok(report) => report,
         // What softstake wrote is read to foretell a run. Damage comes first, because it explains the error.
         Err(Failure::Failed(error)) if written.damaged > 0 => {
@@ -117,7 +117,7 @@ pub(super) fn check(address: &BusAddress, dedup_epochs: Option<u64>, json: bool,
     }
 }
 
-fn read(bus: &ReadOnlyDir, address: &BusAddress, dedup_epochs: Option<u64>) -> Result<BusReport, Failure> {
+fn read(bus: &ReadOnlyDir, address: &BusAddress, dedup_days: Option<u64>) -> Result<BusReport, Failure> {
     let mut sources = Vec::new();
     for topic in Topic::SOURCES {
         let partitions = files::partitions(bus, topic)?;
@@ -127,16 +127,16 @@ fn read(bus: &ReadOnlyDir, address: &BusAddress, dedup_epochs: Option<u64>) -> R
     for partition in sources.iter().copied().chain([Topic::Control.partition(0)]) {
         bar.inc_length(bus.readable_end(partition)?.since(Offset::START));
     }
-    let forecast = Forecast::new(bus, &sources, dedup_epochs)?;
-    if let Some(given) = dedup_epochs.filter(|given| *given != forecast.dedup_epochs()) {
+    let forecast = Forecast::new(bus, &sources, dedup_days)?;
+    if let Some(given) = dedup_days.filter(|given| *given != forecast.dedup_days()) {
         return Err(Failure::Usage(format!(
-            "--dedup-epochs is {given}, but softstake has run on this bus with {}: leave it out",
-            forecast.dedup_epochs()
+            "--dedup-days is {given}, but softstake has run on this bus with {}: leave it out",
+            forecast.dedup_days()
         )));
     }
     let mut report = BusReport {
         bus: address.to_string(),
-        dedup_epochs: forecast.dedup_epochs(),
+        dedup_days: forecast.dedup_days(),
         has_run: forecast.is_deployed(),
         ..BusReport::default()
     };
@@ -227,12 +227,12 @@ impl TopicReport {
 fn show(report: &BusReport, out: &mut Output<'_>) -> Outcome {
     write_line!(
         out,
-        "Judged as by a run that starts now, if nothing is added meanwhile. For {} epochs it recognises duplicates (dedup_epochs, {}).",
-        report.dedup_epochs,
+        "Judged as by a run that starts now, if nothing is added meanwhile. For {} days it recognises duplicates (dedup_days, {}).",
+        report.dedup_days,
         if report.has_run {
             "fixed by the first run"
         } else {
-            "--dedup-epochs sets another number"
+            "--dedup-days sets another number"
         }
     )?;
     write_line!(out)?;

@@ -248,7 +248,7 @@ impl Pass<'_> {
         let plan = ReplayPlan {
             origin: Arc::clone(self.origin),
             schedule: Arc::clone(self.schedule),
-            dedup_epochs: self.point.dedup_epochs,
+            dedup_days: self.point.dedup_days,
             work,
             resources: resources(self.config),
             rewrite: None,

@@ -118,7 +118,7 @@ impl WhatIf {
         let plan = ReplayPlan {
             origin: Arc::clone(origin),
             schedule: Arc::new(amendment.amend(schedule, &removed)),
-            dedup_epochs: point.dedup_epochs,
+            dedup_days: point.dedup_days,
             work: work.path(),
             resources: resources(config),
             rewrite: Some(amendment.rewrite()),

@@ -89,7 +89,7 @@ impl<'a> ControlEvent<'a> {
 }
 
 fn read_loss(data: &str) -> Result<RecordLoss, Rejection> {
-    let fields: LossFields = fields::object(data, "data")?;
+    let fields: LossFields = fields::closed_object(data, "data", Code::InvalidEvent)?;
     let name = fields::text(fields.topic, "topic")?;
     let topic = Topic::from_name(&name)
         .filter(|topic| Topic::SOURCES.contains(topic))

@@ -24,9 +24,9 @@ pub enum Code {
     InvalidTime,
     /// An event with the `id` and `source` of an applied event, but another type, time or data.
     ConflictingDuplicate,
-    /// A posting more than 400 epochs ahead of the oldest open one.
+    /// A posting or a reward more than 400 days ahead of the oldest open epoch.
     TooFarAhead,
-    /// A posting more than `dedup_epochs` behind the oldest open epoch.
+    /// A posting more than `dedup_days` behind the oldest open epoch.
     TooOld,
     /// The rules do not allow this listing or change of programme.
     InvalidProgramme,

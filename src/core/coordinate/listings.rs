@@ -11,6 +11,7 @@ use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
+use crate::core::values::calendar::MAX_DAYS_AHEAD;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
@@ -166,8 +167,14 @@ fn judge_reward(
 ) -> Result<Accepted, Rejection> {
     let listed = find(asset, assets)?;
     let units = units(amount, "amount", &listed)?;
-    let oldest = listed.oldest_open;
-    let epoch = listed.terms.calendar.epoch_of(time).unwrap_or(oldest).max(oldest);
+    let (oldest, calendar) = (listed.oldest_open, &listed.terms.calendar);
+    let epoch = calendar.epoch_of(time).unwrap_or(oldest).max(oldest);
+    if epoch > oldest.saturating_add(calendar.epochs_of_days(MAX_DAYS_AHEAD)) {
+        return Err(Code::TooFarAhead.because(format!(
+            "`time` lies in epoch {epoch} of {asset}, more than {MAX_DAYS_AHEAD} days ahead of epoch {oldest}, the oldest open; send it \
+             again with the right time"
+        )));
+    }
     Ok(Accepted::Reward { asset, epoch, units })
 }
 

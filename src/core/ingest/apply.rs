@@ -147,7 +147,7 @@ impl Ingest {
             self.state
                 .assets
                 .get(usize::from(at.number()))
-                .is_some_and(|asset| asset.is_expired(at.epoch(), self.dedup_epochs))
+                .is_some_and(|asset| at.epoch() < asset.oldest_kept())
         })
     }
 
@@ -208,11 +208,11 @@ impl Ingest {
             return Ok(LegVerdict::BeforeAnchor);
         };
         let (asset, epoch, oldest) = (leg.asset, located.epoch, listed.oldest_open);
-        if listed.is_expired(epoch, self.dedup_epochs) {
+        if epoch < listed.oldest_kept() {
             return Err(Code::TooOld.because(format!(
-                "`time` lies in epoch {epoch} of {asset}, more than {} epochs behind epoch {oldest}, the oldest open: whether it was applied \
-                 before is no longer known; send it as a balance adjustment with a time of today if it was not",
-                self.dedup_epochs
+                "`time` lies in epoch {epoch} of {asset}, more than {} days ({} epochs) behind epoch {oldest}, the oldest open: whether it \
+                 was applied before is no longer known; send it as a balance adjustment with a time of today if it was not",
+                self.dedup_days, listed.dedup_epochs
             )));
         }
         let applied = epoch.max(oldest);

@@ -176,7 +176,7 @@ impl Ingest {
             return Err(impossible(format!("asset number {number} is listed out of order")));
         }
         self.state.by_name.insert(listing.terms.asset, number);
-        self.state.assets.push(IngestAsset::new(listing, from));
+        self.state.assets.push(IngestAsset::new(listing, from, self.dedup_days));
         Ok(())
     }
 

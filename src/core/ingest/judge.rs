@@ -6,12 +6,9 @@ use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::legs::Leg;
-use crate::core::values::calendar::Calendar;
+use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
-
-/// The most epochs a posting may lie ahead of the oldest open one (contract, section 4).
-pub const MAX_EPOCHS_AHEAD: u64 = 400;
 
 /// What the rules need to know of a listed asset.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +16,8 @@ pub struct AssetFacts {
     pub decimals: u8,
     pub calendar: Calendar,
     pub oldest_open: Epoch,
+    /// So many epochs a posting may lie ahead of the oldest open one: [`MAX_DAYS_AHEAD`].
+    pub epochs_ahead: u64,
 }
 
 /// A leg, in the epoch that its time lies in.
@@ -55,11 +54,11 @@ pub fn locate(leg: &Leg<'_>, time: TimeMs, facts: &AssetFacts) -> Result<Option<
     let Some(epoch) = facts.calendar.epoch_of(time) else {
         return Ok(None);
     };
-    if epoch > facts.oldest_open.saturating_add(MAX_EPOCHS_AHEAD) {
+    if epoch > facts.oldest_open.saturating_add(facts.epochs_ahead) {
         return Err(Code::TooFarAhead.because(format!(
-            "`time` lies in epoch {epoch} of {}, more than {MAX_EPOCHS_AHEAD} epochs ahead of epoch {}, the oldest open; \
+            "`time` lies in epoch {epoch} of {}, more than {MAX_DAYS_AHEAD} days ({} epochs) ahead of epoch {}, the oldest open; \
              send it again with the right time",
-            leg.asset, facts.oldest_open
+            leg.asset, facts.epochs_ahead, facts.oldest_open
         )));
     }
     Ok(Some(LocatedLeg { delta, time, epoch }))

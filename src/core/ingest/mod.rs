@@ -20,7 +20,6 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::{LatePolicy, Listing};
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
-use crate::core::dedup;
 use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::judge::AssetFacts;
 use crate::core::protocol::ledger;
@@ -28,7 +27,7 @@ use crate::core::protocol::ledger::{BlockBuilder, Posting, StatusEntry};
 use crate::core::protocol::messages::Notice;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
-use crate::core::values::calendar::Calendar;
+use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
@@ -39,7 +38,7 @@ pub const MAX_UNLISTED: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Ingest {
     source: TopicPartition,
-    dedup_epochs: u64,
+    dedup_days: u64,
     partitions: Partitions,
     state: IngestState,
     /// The unlisted assets whose postings were ignored since the last [`Ingest::take_unlisted`], as in [`IngestState::unlisted`].
@@ -140,6 +139,10 @@ struct IngestAsset {
     oldest_open: Epoch,
     /// Recorded cuts that are not reached yet, ascending: the offset, and the epoch that it closes.
     cuts: VecDeque<(Offset, Epoch)>,
+    /// So many epochs a posting may lie ahead of the oldest open one.
+    epochs_ahead: u64,
+    /// So many epochs behind the oldest open one, copies are recognised.
+    dedup_epochs: u64,
 }
 
 /// The ignored postings of an asset that is not listed, or of several. The order of the fields is part of the stored format.
@@ -155,7 +158,7 @@ pub struct UnlistedPostings {
 }
 
 impl IngestAsset {
-    fn new(listing: &Listing, from: Offset) -> Self {
+    fn new(listing: &Listing, from: Offset, dedup_days: u64) -> Self {
         let (terms, programme) = (&listing.terms, &listing.programme);
         Self {
             asset: terms.asset,
@@ -165,6 +168,8 @@ impl IngestAsset {
             from,
             oldest_open: Epoch::FIRST,
             cuts: VecDeque::new(),
+            epochs_ahead: terms.calendar.epochs_of_days(MAX_DAYS_AHEAD),
+            dedup_epochs: terms.calendar.epochs_of_days(dedup_days),
         }
     }
 
@@ -173,6 +178,7 @@ impl IngestAsset {
             decimals: self.decimals,
             calendar: self.calendar,
             oldest_open: self.oldest_open,
+            epochs_ahead: self.epochs_ahead,
         }
     }
 
@@ -184,8 +190,9 @@ impl IngestAsset {
             .map_or(LatePolicy::Carry, |(_, policy)| *policy)
     }
 
-    fn is_expired(&self, epoch: Epoch, dedup_epochs: u64) -> bool {
-        dedup::is_expired(epoch, self.oldest_open, dedup_epochs)
+    /// The oldest epoch in the dedup window. An event with a posting in an earlier one is too old, or expired.
+    const fn oldest_kept(&self) -> Epoch {
+        self.oldest_open.saturating_sub(self.dedup_epochs)
     }
 }
 
@@ -194,7 +201,7 @@ impl Ingest {
     #[must_use]
     pub fn new(
         source: TopicPartition,
-        dedup_epochs: u64,
+        dedup_days: u64,
         partitions: Partitions,
         state: IngestState,
         unlisted: impl IntoIterator<Item = (Option<Asset>, UnlistedPostings)>,
@@ -203,7 +210,7 @@ impl Ingest {
         blocks.resize_with(usize::from(partitions.count()), BlockBuilder::default);
         let mut ingest = Self {
             source,
-            dedup_epochs,
+            dedup_days,
             partitions,
             state,
             unlisted_changed: Vec::new(),
@@ -239,9 +246,9 @@ impl Ingest {
             .collect()
     }
 
-    /// The oldest epoch open for this partition of each asset, by number. The dedup window ends a number of epochs behind it.
-    pub fn oldest_open(&self) -> impl Iterator<Item = Epoch> {
-        self.state.assets.iter().map(|asset| asset.oldest_open)
+    /// The oldest epoch in the dedup window of each asset, by number.
+    pub fn oldest_kept(&self) -> impl Iterator<Item = Epoch> {
+        self.state.assets.iter().map(IngestAsset::oldest_kept)
     }
 
     /// Whether the coordinator has recorded this source partition.

@@ -10,6 +10,11 @@ use crate::core::values::time::TimeMs;
 /// The shortest and the longest epoch, in seconds.
 pub const EPOCH_SECONDS: RangeInclusive<u64> = 60..=2_678_400;
 
+/// The most days that a posting or a reward may lie ahead of the oldest open epoch (contract, section 4).
+pub const MAX_DAYS_AHEAD: u64 = 400;
+
+const DAY_MS: u64 = 86_400_000;
+
 /// An asset's epochs: epoch k covers `[anchor + k * length, anchor + (k + 1) * length)` (contract, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StoredCalendar")]
@@ -61,6 +66,13 @@ impl Calendar {
         self.length_ms
     }
 
+    /// So many days in whole epochs, rounded up, and at least one.
+    #[must_use]
+    pub const fn epochs_of_days(&self, days: u64) -> u64 {
+        let epochs = days.saturating_mul(DAY_MS).div_ceil(self.length_ms);
+        if epochs == 0 { 1 } else { epochs }
+    }
+
     /// The epoch that `time` lies in; `None` before the anchor.
     #[must_use]
     pub const fn epoch_of(&self, time: TimeMs) -> Option<Epoch> {
@@ -87,6 +99,24 @@ impl Calendar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_count_in_whole_epochs() {
+        for (seconds, days, epochs) in [
+            (3_600, 7, 168),
+            (86_400, 7, 7),
+            (2_678_400, 7, 1),
+            (2_678_400, 400, 13),
+            (86_401, 7, 7),
+            (86_399, 7, 8),
+            (60, 400, 576_000),
+            (60, 0, 1),
+            (60, u64::MAX, u64::MAX / 60_000 + 1),
+        ] {
+            let calendar = Calendar::new(TimeMs::from(0), seconds);
+            assert_eq!(calendar.epochs_of_days(days), epochs, "{days} days of {seconds} s");
+        }
+    }
 
     #[test]
     fn only_possible_calendars_are_read() {

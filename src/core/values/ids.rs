@@ -44,6 +44,14 @@ impl Epoch {
     }
 }
 
+impl Epoch {
+    /// The epoch so many before this one, or the first.
+    #[must_use]
+    pub const fn saturating_sub(self, epochs: u64) -> Self {
+        Self(self.0.saturating_sub(epochs))
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -5,7 +5,7 @@ use crate::generate::draws::Draws;
 use crate::generate::json::{Json, JsonText};
 
 use ControlDefect::{
-    ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardField, Truncated, Type,
+    ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardAhead, RewardField, Truncated, Type,
 };
 
 /// The defect of a control record about the asset whose epoch was just closed.
@@ -17,6 +17,8 @@ enum ControlDefect {
     CloseField(&'static str, Option<&'static str>),
     /// A valid reward, but for this member.
     RewardField(&'static str, Option<&'static str>),
+    /// A reward of an epoch that is too far ahead.
+    RewardAhead,
     /// A valid later programme, but for this member.
     ChangeField(&'static str, Option<&'static str>),
     /// A valid first listing, but for this member.
@@ -74,6 +76,7 @@ const KINDS: &[(&str, &str, ControlDefect)] = &[
         "reward-too-precise",
         RewardField("amount", Some(r#""1.0000000000000000001""#)),
     ),
+    ("too_far_ahead", "reward-far-ahead", RewardAhead),
     (EVENT, "reward-unknown-field", RewardField("epoch", Some("0"))),
     (EVENT, "reward-no-amount", RewardField("amount", None)),
     (EVENT, "reward-no-validator", RewardField("validator", None)),
@@ -244,6 +247,10 @@ fn line(of: &StageClose, (_, name, defect): (&str, &str, ControlDefect), draws: 
         RewardField(field, text) => {
             let data = reward(of.symbol(), "1".to_owned(), 0);
             spoilt(rewarding, data, field, text)
+        }
+        RewardAhead => {
+            let data = reward(of.symbol(), "1".to_owned(), 0);
+            control_event(id(), rewarding, of.spec.too_far_ahead_ms(of.spec.epochs), data)
         }
         // Later than every programme of the catalogue.
         ChangeField(field, text) => spoilt(listed, proposal(of, of.epoch + 50), field, text),

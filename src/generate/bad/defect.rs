@@ -23,8 +23,8 @@ pub(super) enum Defect {
     TooPrecise(&'static str),
     /// An amount at the path of one unit more than 10^30.
     TooLarge(&'static str),
-    /// A time this many epochs after the last epoch of the bus.
-    Ahead(u32),
+    /// A time too far ahead of the last epoch of the bus.
+    Ahead,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -202,7 +202,7 @@ pub(super) const ENVELOPE_KINDS: &[BadKind] = &[
         Deposit,
         Set("time", r#""2026-11-01T08:00:00Z ""#),
     ),
-    kind(AHEAD, "far-ahead", Deposit, Ahead(401)),
+    kind(AHEAD, "far-ahead", Deposit, Ahead),
     kind(
         AHEAD,
         "very-far-ahead",

@@ -147,9 +147,9 @@ impl<'a> BadRecords<'a> {
                 };
                 json.set(path, Some(Json::text(amount)));
             }
-            Defect::Ahead(epochs) => {
-                // After the last epoch of the bus, so that it is ahead of every open epoch.
-                let time_ms = self.spec.stage_start_ms(self.spec.epochs + epochs);
+            Defect::Ahead => {
+                // From the epoch after the last one of the bus, so that it is too far ahead of every open epoch.
+                let time_ms = self.spec.too_far_ahead_ms(self.spec.epochs);
                 json.set("time", Some(Json::text(timestamp(time_ms))));
             }
         }

@@ -258,7 +258,7 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
     (
         "what-if --programme FILE/misspelt.json --bus BUS",
         2,
-        "did you mean `programme.commission_rate`?",
+        "the nearest one is `commission_rate`",
     ),
     (
         "archive --bus BUS --out NEW --topic exchange.trade",
@@ -292,14 +292,14 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
     ),
     ("archive --check FILE/none", 2, "none"),
     (
-        "check --bus BUS --dedup-epochs 9",
+        "check --bus BUS --dedup-days 9",
         2,
         "softstake has run on this bus with 7",
     ),
     (
         "check --programme FILE/misspelt.json",
         1,
-        "did you mean `programme.commission_rate`?",
+        "the nearest one is `commission_rate`",
     ),
     ("check --programme FILE/none.json", 2, "none.json"),
     ("check --config FILE/misspelt.toml", 2, "did you mean `partitions`?"),

@@ -66,7 +66,7 @@ fn run_as_foretold(place: &Place) -> BTreeMap<String, u64> {
 }
 
 /// All closes of a bus that no run has read are decided before its first source record. So no epoch is closed while its events are read, and
-/// events more than 400 epochs after the first one are too far ahead.
+/// events more than 400 days after the first one are too far ahead.
 #[test]
 fn a_run_over_five_hundred_epochs_rejects_what_was_foretold() {
     let place = Place::new();
@@ -152,9 +152,9 @@ fn the_window_of_duplicates_is_that_of_the_run() {
         0,
         [close("ATOM", 0, DAY, "1"), close("ATOM", 1, DAY, "1")],
     );
-    succeed(place.command(Some(2)).args(["--dedup-epochs", "1"]));
+    succeed(place.command(Some(2)).args(["--dedup-days", "1"]));
     place.append("exchange.deposits", 0, [deposit("d-2", 0, "ann", "ATOM", "1")]);
     let report = foretold(&place);
-    assert_eq!((&report["dedup_epochs"], &report["has_run"]), (&json!(1), &json!(true)));
+    assert_eq!((&report["dedup_days"], &report["has_run"]), (&json!(1), &json!(true)));
     assert_eq!(report["refused"]["too_old"]["count"], 1);
 }

@@ -26,13 +26,13 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    pub fn new(shape: Shape, dedup_epochs: u64) -> Self {
+    pub fn new(shape: Shape, dedup_days: u64) -> Self {
         let bus = MemoryBus::new();
         let deployment = Deployment {
             bus: Access::ReadWrite(Arc::new(bus.clone())),
             stores: Arc::new(state_directory::MemoryStores::default()),
             partitions: Some(shape.partitions),
-            dedup_epochs,
+            dedup_days,
             threads: shape.threads,
             step_bytes: shape.step_bytes,
             mode: RunMode::Work,

@@ -5,12 +5,12 @@ use std::path::Path;
 use softstake::generate::Synthetic;
 
 use crate::common::{Place, setting};
-use crate::judge::DEDUP_EPOCHS;
+use crate::judge::DEDUP_DAYS;
 use crate::model;
 
 /// Compares the output with the model.
 fn compare(bus: &Path, what: &str) -> model::Outputs {
-    let expected = model::expected(bus, DEDUP_EPOCHS).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let expected = model::expected(bus, DEDUP_DAYS).unwrap_or_else(|error| panic!("{what}: {error}"));
     let published = model::published(bus).unwrap_or_else(|error| panic!("{what}: {error}"));
     let differences = model::differences(&expected, &published);
     assert!(differences.is_empty(), "{what}: {}", differences.join("\n"));

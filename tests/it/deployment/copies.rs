@@ -305,7 +305,7 @@ fn run_in_memory(bus: &MemoryBus) -> Result<(), String> {
         bus: Access::ReadWrite(Arc::new(bus.clone())),
         stores: Arc::new(MemoryStores::default()),
         partitions: Some(1),
-        dedup_epochs: 7,
+        dedup_days: 7,
         threads: 2,
         step_bytes: 1 << 20,
         mode: RunMode::Work,

@@ -34,7 +34,16 @@ pub struct Close {
     pub published_cut: Value,
 }
 
+/// How many days a posting or a reward may be ahead of the oldest open epoch.
+pub const MOST_DAYS_AHEAD: u64 = 400;
+
 impl Asset {
+    /// Days in whole epochs, rounded up, and at least one.
+    pub fn epochs_of_days(&self, days: u64) -> u64 {
+        let epoch_ms = self.fixed.epoch_ms.unsigned_abs();
+        (days * 86_400_000).div_ceil(epoch_ms).max(1)
+    }
+
     pub fn programme(&self, epoch: u64) -> &Programme {
         self.programmes
             .iter()
@@ -222,7 +231,14 @@ impl Control {
         let listed = self.listed(&asset)?;
         let amount = amount.units("amount", listed.fixed.decimals)?;
         // A time before the anchor counts as epoch 0, so it is treated like a closed epoch.
-        let epoch = listed.epoch_of(time).unwrap_or(0).max(listed.oldest_open_epoch());
+        let oldest_open = listed.oldest_open_epoch();
+        let epoch = listed.epoch_of(time).unwrap_or(0).max(oldest_open);
+        if epoch > oldest_open + listed.epochs_of_days(MOST_DAYS_AHEAD) {
+            return Err(Rejection::new(
+                "too_far_ahead",
+                "the field time is more than 400 days ahead",
+            ));
+        }
         Ok(Step::Reward { asset, epoch, amount })
     }
 
@@ -259,6 +275,8 @@ impl Control {
     }
 
     fn judge_loss(&self, data: Fields) -> Result<Step, Rejection> {
+        let known = ["topic", "partition", "from_offset", "to_offset", "by", "reason"];
+        data.only("invalid_event", &known)?;
         let invalid = |field: &str, why: &str| Err(Rejection::new("invalid_event", format!("the field {field} {why}")));
         let topic = data.text("topic")?;
         if !SOURCE_TOPICS.contains(&topic.as_str()) {

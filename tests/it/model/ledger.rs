@@ -7,16 +7,13 @@ use std::path::Path;
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
-use super::control::{Asset, Cut};
+use super::control::{Asset, Cut, MOST_DAYS_AHEAD};
 use super::event::{CONTROL_TYPES, Posting, SOURCE_TYPES, SourceEvent, Status, source_event};
 use super::programme::LatePolicy;
 use crate::model_parts::amount::plain;
 use crate::model_parts::bus::{self, Partition, Position, SOURCE_TOPICS};
 use crate::model_parts::fields::{Envelope, Rejection};
 use crate::model_parts::time;
-
-/// How many epochs a posting may be ahead of the oldest open one.
-const MOST_EPOCHS_AHEAD: u64 = 400;
 
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -55,13 +52,13 @@ fn cut_of(cut: &Cut, topic: &str, partition: u32) -> u64 {
     cut.get(&(topic.to_owned(), partition)).copied().unwrap_or(0)
 }
 
-pub fn fold(bus: &Path, assets: &BTreeMap<String, Asset>, dedup_epochs: u64) -> Result<Ledger, String> {
+pub fn fold(bus: &Path, assets: &BTreeMap<String, Asset>, dedup_days: u64) -> Result<Ledger, String> {
     let mut ledger = Ledger::default();
     let mut ends = BTreeMap::new();
     for topic in SOURCE_TOPICS {
         for (number, partition) in bus::read_topic(bus, topic)? {
             ends.insert((topic.to_owned(), number), partition.records.len() as u64);
-            SourcePartition::new(topic, number, assets, dedup_epochs).fold(&partition, &mut ledger)?;
+            SourcePartition::new(topic, number, assets, dedup_days).fold(&partition, &mut ledger)?;
         }
     }
     for (name, asset) in assets {
@@ -84,7 +81,7 @@ struct SourcePartition<'a> {
     assets: &'a BTreeMap<String, Asset>,
     /// By asset: this partition's offset in the cut of each closed epoch.
     cuts: BTreeMap<&'a str, Vec<u64>>,
-    dedup_epochs: u64,
+    dedup_days: u64,
     /// By id and source.
     seen: BTreeMap<(String, String), Seen>,
 }
@@ -114,7 +111,7 @@ struct Placed {
 }
 
 impl<'a> SourcePartition<'a> {
-    fn new(topic: &'static str, number: u32, assets: &'a BTreeMap<String, Asset>, dedup_epochs: u64) -> Self {
+    fn new(topic: &'static str, number: u32, assets: &'a BTreeMap<String, Asset>, dedup_days: u64) -> Self {
         let cuts = assets
             .iter()
             .map(|(name, asset)| {
@@ -133,7 +130,7 @@ impl<'a> SourcePartition<'a> {
             number,
             assets,
             cuts,
-            dedup_epochs,
+            dedup_days,
             seen: BTreeMap::new(),
         }
     }
@@ -169,7 +166,11 @@ impl<'a> SourcePartition<'a> {
     }
 
     fn is_too_old(&self, asset: &str, epoch: u64, offset: u64) -> bool {
-        epoch.saturating_add(self.dedup_epochs) < self.oldest_open_epoch(asset, offset)
+        let window = self
+            .assets
+            .get(asset)
+            .map_or(0, |listed| listed.epochs_of_days(self.dedup_days));
+        epoch.saturating_add(window) < self.oldest_open_epoch(asset, offset)
     }
 
     /// None for an identical duplicate.
@@ -228,10 +229,10 @@ impl<'a> SourcePartition<'a> {
             return Ok(None);
         };
         let oldest_open = self.oldest_open_epoch(&posting.asset, offset);
-        if true_epoch > oldest_open + MOST_EPOCHS_AHEAD {
+        if true_epoch > oldest_open + asset.epochs_of_days(MOST_DAYS_AHEAD) {
             return Err(Rejection::new(
                 "too_far_ahead",
-                "the field time is more than 400 epochs ahead",
+                "the field time is more than 400 days ahead",
             ));
         }
         if self.is_too_old(&posting.asset, true_epoch, offset) {

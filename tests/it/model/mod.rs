@@ -30,11 +30,11 @@ pub use crate::model_parts::{Outputs, differences};
 /// # Errors
 /// If an accepted close has no published seal, if a published cut is impossible, or if the output topics cannot be
 /// read.
-pub fn expected(bus: &Path, dedup_epochs: u64) -> Result<Outputs, String> {
+pub fn expected(bus: &Path, dedup_days: u64) -> Result<Outputs, String> {
     json::on_deep_stack(|| {
         let published = read_published(bus)?;
         let control = control::fold(bus, &published)?;
-        let ledger = ledger::fold(bus, &control.assets, dedup_epochs)?;
+        let ledger = ledger::fold(bus, &control.assets, dedup_days)?;
         let mut outputs = Outputs {
             dead_letters: control.dead_letters,
             late_postings: ledger.late_postings,

@@ -16,7 +16,7 @@ use softstake::task::stats::Stats;
 use crate::common::Place;
 use crate::common::events::{close, deposit, listing, loss, pool};
 use crate::common::in_memory::{InMemory, Shape};
-use crate::judge::DEDUP_EPOCHS;
+use crate::judge::DEDUP_DAYS;
 
 const DEPOSITS: TopicPartition = Topic::Deposits.partition(0);
 const CONTROL: TopicPartition = Topic::Control.partition(0);
@@ -27,7 +27,7 @@ fn deployment() -> InMemory {
         threads: 2,
         step_bytes: 1 << 20,
     };
-    InMemory::new(shape, DEDUP_EPOCHS)
+    InMemory::new(shape, DEDUP_DAYS)
 }
 
 /// Deletes the first `before` records, which must have been appended.
@@ -61,7 +61,7 @@ fn compare_with_replay_of(bus: &MemoryBus, deployment: &InMemory) {
         ReplayPlan {
             origin,
             schedule,
-            dedup_epochs: DEDUP_EPOCHS,
+            dedup_days: DEDUP_DAYS,
             work: &work,
             resources: ReplayResources {
                 partitions: 4,

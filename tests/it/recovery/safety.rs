@@ -319,9 +319,9 @@ fn another_number_of_partitions_is_refused() {
 fn another_dedup_window_is_refused() {
     let place = settled();
     append_more(&place);
-    let said = fail(place.command(None).args(["--dedup-epochs", "8"]), 2);
+    let said = fail(place.command(None).args(["--dedup-days", "8"]), 2);
     assert!(
-        said.contains("dedup_epochs is 8") && said.contains("begun with 7"),
+        said.contains("dedup_days is 8") && said.contains("begun with 7"),
         "{said}"
     );
     place.run(None);

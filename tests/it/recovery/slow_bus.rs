@@ -19,7 +19,7 @@ use softstake::generate::Synthetic;
 use softstake::task::stats::Stats;
 
 use crate::common::{OUTPUTS, Place};
-use crate::judge::{DEDUP_EPOCHS, judge};
+use crate::judge::{DEDUP_DAYS, judge};
 
 /// A bus whose readers report no records for a while before each batch. Readers of decisions do so for longest.
 struct Slow {
@@ -158,7 +158,7 @@ fn recovery_applies_the_decisions_in_force_at_each_record() {
             })),
             stores: Arc::new(MemoryStores::default()),
             partitions: Some(4),
-            dedup_epochs: DEDUP_EPOCHS,
+            dedup_days: DEDUP_DAYS,
             threads: 2,
             step_bytes: 4_096,
             mode: RunMode::Work,

@@ -382,7 +382,6 @@ fn answers_about_hostile_assets_are_harmless() {
             &["statement", &of_asset],
             &["statement", "--json", &of_asset],
             &[&["reconcile"], &html[..]].concat(),
-            &["check", "--json"],
         ] {
             let mut command = softstake();
             let at = words.iter().position(|word| *word == "--").unwrap_or(words.len());

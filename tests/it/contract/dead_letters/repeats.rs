@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{CONTROL, DEPOSITS, altered, check, deposit_with, listed, rejected};
-use crate::common::events::{close, deposit, time};
+use crate::common::Place;
+use crate::common::events::{close, deposit, listing, pool, time};
 
 #[test]
 fn duplicates_that_differ() {
@@ -39,20 +40,22 @@ fn duplicates_that_differ() {
 
 #[test]
 fn events_that_are_too_old_or_too_far_ahead() {
-    let place = listed();
+    const DAY_MS: i64 = 86_400_000;
+    let place = Place::new();
+    place.append(CONTROL, 0, [listing("A", 2, 86_400, &pool())]);
     for epoch in 0..9 {
-        place.append(CONTROL, 0, [close("A", epoch, 100, "0")]);
+        place.append(CONTROL, 0, [close("A", epoch, 86_400, "0")]);
     }
     place.append(DEPOSITS, 0, [deposit("before", 0, "ann", "A", "1")]);
     place.run(None);
-    // Epoch 9 is the oldest open one. Epoch 2 is seven epochs behind it, epoch 1 eight, and epoch 409 is four hundred
+    // Epoch 9 is the oldest open one. Epoch 2 is seven days behind it, epoch 1 eight, and epoch 409 is four hundred days
     // ahead.
     place.append(
         DEPOSITS,
         0,
         [
-            deposit("old", 200_000, "ann", "A", "1"),
-            deposit("new", 40_999_999, "ann", "A", "1"),
+            deposit("old", 2 * DAY_MS, "ann", "A", "1"),
+            deposit("new", 410 * DAY_MS - 1, "ann", "A", "1"),
         ],
     );
     check(
@@ -60,14 +63,14 @@ fn events_that_are_too_old_or_too_far_ahead() {
         &[
             rejected(
                 DEPOSITS,
-                deposit("too-old", 199_999, "ann", "A", "1"),
+                deposit("too-old", 2 * DAY_MS - 1, "ann", "A", "1"),
                 "too_old",
                 "`time`",
             ),
             rejected(DEPOSITS, deposit("before", 0, "ann", "A", "1"), "too_old", "`time`"),
             rejected(
                 DEPOSITS,
-                deposit("too-new", 41_000_000, "ann", "A", "1"),
+                deposit("too-new", 410 * DAY_MS, "ann", "A", "1"),
                 "too_far_ahead",
                 "`time`",
             ),

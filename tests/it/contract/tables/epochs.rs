@@ -32,7 +32,7 @@ fn a_validator_reward_goes_into_the_epoch_of_its_time_or_the_oldest_open_one() {
         close A 1 pool=0.5
         close A 2
         # Of an epoch in the far future.
-        +99999900s reward A 32
+        +9999900s reward A 32
         close A 3
         =>
         paid A:0 ann 3
@@ -47,21 +47,52 @@ fn a_validator_reward_goes_into_the_epoch_of_its_time_or_the_oldest_open_one() {
 }
 
 #[test]
-fn a_posting_may_be_four_hundred_epochs_ahead_and_no_more() {
+fn a_posting_may_be_four_hundred_days_ahead_and_no_more() {
     check(
         "
-        list A pool
-        +40000s     deposit ann A 1
-        +40099.999s deposit ann A 1
-        +40100s     deposit ann A 1 id=x
+        list A pool epoch=86400s
+        +34560000s     deposit ann A 1
+        +34646399.999s deposit ann A 1
+        +34646400s     deposit ann A 1 id=x
         close A 0
         run
-        +40100s     deposit ann A 1 id=x
-        +40200s     deposit ann A 1
+        +34646400s     deposit ann A 1 id=x
+        +34732800s     deposit ann A 1
         =>
         dead deposits:0:2 too_far_ahead
         dead deposits:0:4 too_far_ahead
         seal A:0
+        ",
+    );
+    // 9,600 epochs of an hour, and 13 of 31 days.
+    check(
+        "
+        list H pool epoch=3600s
+        list M pool epoch=2678400s
+        +34563599.999s deposit ann H 1
+        +34563600s     deposit ann H 1
+        +37497599.999s deposit ann M 1
+        +37497600s     deposit ann M 1
+        =>
+        dead deposits:0:1 too_far_ahead
+        dead deposits:0:3 too_far_ahead
+        ",
+    );
+}
+
+#[test]
+fn a_reward_may_be_four_hundred_days_ahead_and_no_more() {
+    check(
+        "
+        list A pool epoch=86400s
+        +34646399.999s reward A 1
+        +34646400s     reward A 1 id=x
+        close A 0
+        # The close moves the window.
+        +34646400s     reward A 1 id=x
+        =>
+        dead control:0:2 too_far_ahead
+        seal A:0 pool=0
         ",
     );
 }

@@ -86,7 +86,7 @@ struct Terms {
 
 struct Run {
     memory: InMemory,
-    dedup_epochs: u64,
+    dedup_days: u64,
     terms: BTreeMap<String, Terms>,
     events: usize,
 }
@@ -148,10 +148,10 @@ fn fee(text: &str) -> Value {
 impl Run {
     fn new(steps: &str, shape: Shape) -> Self {
         let dedup = lines(steps).find_map(|line| line.strip_prefix("dedup "));
-        let dedup_epochs = dedup.map_or(7, |epochs| epochs.parse().expect("a number of epochs"));
+        let dedup_days = dedup.map_or(7, |epochs| epochs.parse().expect("a number of epochs"));
         Self {
-            memory: InMemory::new(shape, dedup_epochs),
-            dedup_epochs,
+            memory: InMemory::new(shape, dedup_days),
+            dedup_days,
             terms: BTreeMap::new(),
             events: 0,
         }
@@ -356,7 +356,7 @@ impl Run {
     fn compare_with_model(&self) {
         let folder = tempfile::tempdir().expect("a folder for the model");
         self.memory.save(folder.path());
-        let expected = model::expected(folder.path(), self.dedup_epochs).expect("the model's outcome");
+        let expected = model::expected(folder.path(), self.dedup_days).expect("the model's outcome");
         let published = model::published(folder.path()).expect("the outcome");
         assert_eq!(
             model::differences(&expected, &published),

@@ -388,8 +388,8 @@ fn an_event_is_applied_whole_or_not_at_all() {
         +0s deposit ann A 10
         # B has no decimals, so the fee is invalid, and the withdrawal of A is not applied either.
         +0s withdraw ann A 10 fee=B:0.5
-        # Epoch 401 of C, epoch 240 of A.
-        +24060s trade ann ben A/C 1 @1
+        # 400 days are 576000 epochs of C and 345600 of A. This is epoch 576001 of C, and epoch 345600 of A.
+        +34560060s trade ann ben A/C 1 @1
         # A fee in an asset before its anchor is ignored and does not reject the event.
         list D pool anchor=+1000s
         +0s withdraw ann A 1 fee=D:1

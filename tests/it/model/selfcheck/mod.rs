@@ -70,7 +70,12 @@ impl Bus {
     /// Closes the next epoch of A at this offset of `exchange.deposits`. All statuses so far are before the cut.
     fn close(&self, epoch: u32, reward_pool: &str, deposits: u32) {
         let data = json!({"asset": "A", "epoch": epoch, "reward_pool": reward_pool});
-        self.control(&format!("close-{epoch}"), "softstake.epoch_close.v1", "59:00", &data);
+        self.control(
+            &format!("close-{epoch}"),
+            "softstake.epoch_close.v1",
+            "30T00:00:00",
+            &data,
+        );
         let statuses = fs::read_to_string(self.path().join("exchange.accounts/0.jsonl")).unwrap_or_default();
         let mut cut = json!({"exchange.deposits": {"0": deposits}});
         if !statuses.is_empty() {
@@ -93,11 +98,15 @@ fn list(asset: &str, programme: &Value) -> Value {
     json!({"asset": asset, "decimals": 2, "anchor": "2026-11-01T00:00:00Z", "epoch_seconds": 60, "programme": programme})
 }
 
-/// An event of 2026-11-01. `minute` is `MM:SS` in the first hour.
-fn event(id: &str, kind: &str, minute: &str, data: &Value) -> String {
+/// An event of November 2026. `at` is `MM:SS` in its first hour, or `DDTHH:MM:SS`.
+fn event(id: &str, kind: &str, at: &str, data: &Value) -> String {
+    let time = if at.contains('T') {
+        format!("2026-11-{at}Z")
+    } else {
+        format!("2026-11-01T00:{at}Z")
+    };
     json!({
-        "specversion": "1.0", "id": id, "source": "/test", "type": kind,
-        "time": format!("2026-11-01T00:{minute}Z"), "data": data,
+        "specversion": "1.0", "id": id, "source": "/test", "type": kind, "time": time, "data": data,
     })
     .to_string()
 }

@@ -2,25 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::{Bus, codes, event, fields, text_of};
+use super::{Bus, codes, event, fields, list, text_of};
 
 #[test]
 fn duplicates_are_recognised_within_the_dedup_window() {
-    let bus = Bus::listing(&json!({"mode": "pool"}));
-    bus.deposit("d-0", "00:10", "ann", "1");
-    bus.deposit("d-0", "00:10", "ann", "1"); // identical
+    let bus = Bus::new();
+    let mut daily = list("A", &json!({"mode": "pool"}));
+    daily["epoch_seconds"] = json!(86_400);
+    bus.control("list-A", "softstake.asset.v1", "00:00", &daily);
+    bus.deposit("d-0", "01T00:00:10", "ann", "1");
+    bus.deposit("d-0", "01T00:00:10", "ann", "1"); // identical
     bus.line(
         "exchange.deposits",
         r#"{"data":{"amount":"\u0031","asset":"A","account":"ann"},"type":"exchange.deposit.v1","time":"2026-11-01T00:00:10Z","source":"/test","id":"d-0","specversion":"1.0","x":1}"#,
     ); // identical as JSON values
-    bus.deposit("d-0", "00:10", "ann", "2"); // 3: differs
-    bus.line("exchange.deposits", &event("d-0", "no.such.type", "00:10", &json!({}))); // 4: differs, which is found before its type is judged
-    bus.deposit("d-1", "00:10", "ann", "0.001"); // 5: rejected, so not in the dedup index
-    bus.deposit("d-1", "00:10", "ann", "0.01"); // 6: the same id, applied
-    bus.deposit("d-0", "00:10", "ann", "1"); // 7: two epochs behind, within the window
-    bus.deposit("d-0", "00:10", "ann", "1"); // 8: three epochs behind, too old
-    bus.deposit("d-0", "09:10", "ann", "7"); // 9: the id has expired, so another event may use it
-    bus.deposit("d-0", "09:10", "ann", "7"); // 10: identical
+    bus.deposit("d-0", "01T00:00:10", "ann", "2"); // 3: differs
+    bus.line(
+        "exchange.deposits",
+        &event("d-0", "no.such.type", "01T00:00:10", &json!({})),
+    ); // 4: differs, which is found before its type is judged
+    bus.deposit("d-1", "01T00:00:10", "ann", "0.001"); // 5: rejected, so not in the dedup index
+    bus.deposit("d-1", "01T00:00:10", "ann", "0.01"); // 6: the same id, applied
+    bus.deposit("d-0", "01T00:00:10", "ann", "1"); // 7: two days behind, within the window
+    bus.deposit("d-0", "01T00:00:10", "ann", "1"); // 8: three days behind, too old
+    bus.deposit("d-0", "10T00:00:10", "ann", "7"); // 9: the id has expired, so another event may use it
+    bus.deposit("d-0", "10T00:00:10", "ann", "7"); // 10: identical
     for (epoch, cut) in [7, 7, 8].into_iter().enumerate() {
         bus.close(u32::try_from(epoch).unwrap_or(u32::MAX), "0", cut);
     }
@@ -89,7 +95,7 @@ fn envelopes() -> Vec<Case> {
         (timed("\"2026-11-01\""), "invalid_time"),
         (timed("\"\\ud800\""), "invalid_time"),
         (timed("null"), "invalid_time"),
-        (timed("\"2026-11-01T06:41:00Z\""), "too_far_ahead"),
+        (timed("\"2027-12-06T00:01:00Z\""), "too_far_ahead"),
     ]
 }
 
@@ -198,7 +204,7 @@ fn valid_source_records_are_applied() {
         "00:10",
         &json!({"account": "ann", "asset": "A", "amount": "1"}),
     )
-    .replace("00:00:10Z", "06:40:59.9999+00:00"); // 400 epochs ahead is not too far
+    .replace("2026-11-01T00:00:10Z", "2027-12-06T00:00:59.9999+00:00"); // 400 days ahead is not too far
     bus.line("exchange.deposits", &far);
     let data = json!({"account": "ann", "asset": "A", "amount": "10000000000000000000000000000", "x": {"y": []}});
     bus.line(

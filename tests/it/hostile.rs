@@ -211,10 +211,11 @@ fn nested_control_records() -> Vec<String> {
             &arrays("1"),
         ),
         with(
-            &listing("C", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "more": "MARK"})),
+            &listing("D", 0, 100, &json!({"from_epoch": 0, "mode": "pool", "more": "MARK"})),
             "\"MARK\"",
             &arrays("1"),
         ),
+        listing("C", 0, 100, &pool()).replace("\"specversion\"", &format!("\"more\":{},\"specversion\"", arrays("0"))),
         close("A", 0, 100, "3"),
         close("C", 0, 100, "0"),
     ]
@@ -234,8 +235,9 @@ fn values_nested_a_hundred_thousand_deep() {
         BTreeMap::from([
             ("conflicting_duplicate", 2),
             ("invalid_amount", 1),
-            ("invalid_event", 7),
-            ("invalid_json", 6)
+            ("invalid_event", 6),
+            ("invalid_json", 6),
+            ("invalid_programme", 2)
         ])
     );
     assert!(peak < 400, "it took {peak} MiB");

@@ -61,22 +61,25 @@ macro_rules! fields {
 pub(crate) use fields;
 
 /// The fields of an object, and the first name that is none of theirs.
-struct Object<T> {
+struct Object<'a, T> {
     fields: T,
-    unknown: Option<String>,
+    unknown: Option<Cow<'a, [u8]>>,
+    /// Whether a name has a control character. That is JSON only if it is written as an escape, and names are read without a look at that.
+    has_control: bool,
 }
 
-impl<'de, T: FieldSet<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: FieldSet<'de>> Deserialize<'de> for Object<'de, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let empty = Self {
             fields: T::default(),
             unknown: None,
+            has_control: false,
         };
         deserializer.deserialize_map(empty)
     }
 }
 
-impl<'de, T: FieldSet<'de>> Visitor<'de> for Object<T> {
+impl<'de, T: FieldSet<'de>> Visitor<'de> for Object<'de, T> {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,9 +106,9 @@ impl<'de, T: FieldSet<'de>> Visitor<'de> for Object<T> {
 }
 
 /// Finds the field of a name. A name may hold half a surrogate pair, which is JSON but no text, so it is read as bytes.
-struct FieldName<'o, T>(&'o mut Object<T>);
+struct FieldName<'o, 'a, T>(&'o mut Object<'a, T>);
 
-impl<'de: 'o, 'o, T: FieldSet<'de>> DeserializeSeed<'de> for FieldName<'o, T> {
+impl<'de: 'o, 'o, T: FieldSet<'de>> DeserializeSeed<'de> for FieldName<'o, 'de, T> {
     type Value = Option<&'o mut RawField<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -113,20 +116,35 @@ impl<'de: 'o, 'o, T: FieldSet<'de>> DeserializeSeed<'de> for FieldName<'o, T> {
     }
 }
 
-impl<'de: 'o, 'o, T: FieldSet<'de>> Visitor<'de> for FieldName<'o, T> {
+impl<'de: 'o, 'o, T: FieldSet<'de>> Visitor<'de> for FieldName<'o, 'de, T> {
     type Value = Option<&'o mut RawField<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
+    fn visit_borrowed_bytes<E: Error>(self, name: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(self.find(Cow::Borrowed(name)))
+    }
+
     fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
-        let Object { fields, unknown } = self.0;
-        let field = fields.field(name);
-        if field.is_none() && unknown.is_none() {
-            *unknown = Some(shortened(&String::from_utf8_lossy(name)).into_owned());
+        Ok(self.find(Cow::Owned(name.to_vec())))
+    }
+}
+
+impl<'de: 'o, 'o, T: FieldSet<'de>> FieldName<'o, 'de, T> {
+    fn find(self, name: Cow<'de, [u8]>) -> Option<&'o mut RawField<'de>> {
+        let Object {
+            fields,
+            unknown,
+            has_control,
+        } = self.0;
+        let field = fields.field(&name);
+        if field.is_none() {
+            *has_control |= name.iter().any(|byte| *byte < b' ');
+            unknown.get_or_insert(name);
         }
-        Ok(field)
+        field
     }
 }
 
@@ -140,10 +158,12 @@ pub fn object<'a, T: FieldSet<'a>>(text: &'a str, what: &str) -> Result<T, Rejec
 /// # Errors
 /// `invalid_event`; with `code` if a field is not known. The reason names the nearest one that is.
 pub fn closed_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str, code: Code) -> Result<T, Rejection> {
-    let object: Object<T> = read_object(text, what)?;
+    let object: Object<'_, T> = read_object(text, what)?;
     let Some(unknown) = object.unknown else {
         return Ok(object.fields);
     };
+    let unknown = String::from_utf8_lossy(&unknown);
+    let unknown = shortened(&unknown);
     let nearest = nearest(&unknown, T::NAMES.iter().copied()).unwrap_or_default();
     Err(code.because(format!(
         "`{what}` has the field `{}`, which does not exist; the nearest one is `{nearest}`",
@@ -151,7 +171,7 @@ pub fn closed_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str, code: Code)
     )))
 }
 
-fn read_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str) -> Result<Object<T>, Rejection> {
+fn read_object<'a, T: FieldSet<'a>>(text: &'a str, what: &str) -> Result<Object<'a, T>, Rejection> {
     if !text.starts_with('{') {
         return Err(Code::InvalidEvent.because(format!("`{what}` must be a JSON object, not {}", json_type(text))));
     }
@@ -167,10 +187,12 @@ pub fn record<'a, T: FieldSet<'a>>(text: &'a str) -> Result<T, Rejection> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(not_an_object(text));
     }
-    let object: Result<Object<T>, _> = serde_json::from_str(text);
-    object
-        .map(|object| object.fields)
-        .map_err(|error| Code::InvalidJson.because(format!("the record is not JSON: {error}")))
+    let not_json = |error| Code::InvalidJson.because(format!("the record is not JSON: {error}"));
+    let object: Object<'a, T> = serde_json::from_str(text).map_err(not_json)?;
+    if object.has_control {
+        serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+    }
+    Ok(object.fields)
 }
 
 /// The rejection of a record that does not begin with `{`.

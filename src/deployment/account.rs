@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use ethnum::I256;
-use ruint::aliases::U512;
-
+use crate::core::accrue::eligibility::Standing;
 use crate::core::accrue::row::Row;
-use crate::core::accrue::settle::{Holding, Rules};
-use crate::core::contract::listing;
+use crate::core::accrue::settle::Rules;
+use crate::core::contract::programme::in_force;
 use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::impossible;
 use crate::core::values::account::AccountName;
@@ -111,15 +109,15 @@ fn asset_holding(
     let mut key = Vec::new();
     tables::opening(&mut key, number, bucket, account);
     let stored = store.get(&key)?;
-    let (opening, withheld) = match &stored {
-        Some(value) => tables::read_opening(value)?,
-        None => (I256::ZERO, U512::ZERO),
+    let opening = match &stored {
+        Some(value) => tables::read_row(value)?,
+        None => Row::ZERO,
     };
     let rows = rows(store, number, bucket, account)?;
     if stored.is_none() && rows.is_empty() {
         return Ok(None);
     }
-    let mut balance = opening;
+    let mut balance = opening.delta;
     let mut open_epochs = Vec::new();
     let oldest = rows
         .first()
@@ -132,18 +130,14 @@ fn asset_holding(
         let Some(in_force) = rules_of_epoch(listed, epoch)? else {
             continue;
         };
-        let measure = in_force.measure(&Holding {
-            opening: balance,
-            row,
-            excluded: false,
-        })?;
+        let measure = in_force.hold(balance, row, Standing::EARNS)?;
         balance = measure.closing;
         let calendar = &listed.terms.calendar;
         open_epochs.push(OpenEpoch {
             epoch,
             start: timestamp(calendar.start_ms(epoch)),
             end: timestamp(calendar.end_ms(epoch)),
-            delta: in_force.signed_amount(row.delta),
+            delta: in_force.balance(row.delta),
             balance_seconds: in_force.balance_seconds(measure.held),
         });
         rules = Some(in_force);
@@ -151,21 +145,21 @@ fn asset_holding(
     Ok(rules.map(|rules| AssetHolding {
         asset: listed.terms.asset.to_string(),
         decimals: listed.terms.decimals,
-        balance: rules.signed_amount(balance),
-        withheld: rules.amount(withheld),
+        balance: rules.balance(balance),
+        withheld: rules.signed_reward(opening.weighted),
         open_epochs,
     }))
 }
 
 /// The rules of an unsettled epoch; `None` if no programme is in force.
 fn rules_of_epoch(listed: &ListedAsset, epoch: Epoch) -> Result<Option<Rules>, FoldError> {
-    let Some(programme) = listing::in_force(&listed.programmes, epoch) else {
+    let Some(programme) = in_force(&listed.programmes, epoch) else {
         return Ok(None);
     };
-    Ok(Some(Rules::new(&listed.terms, programme)?))
+    Ok(Some(Rules::of_programme(&listed.terms, programme)?))
 }
 
-/// The account's rows of an asset, by epoch. Keys begin with the epoch, so this takes one lookup per epoch; few epochs have rows.
+/// The account's rows of an asset in the epochs that are not yet emitted. Keys begin with the epoch, so this takes one lookup per epoch; few epochs have rows.
 fn rows(
     store: &dyn Store,
     number: u16,
@@ -174,9 +168,9 @@ fn rows(
 ) -> Result<Vec<(Epoch, Row)>, FoldError> {
     let mut found = Vec::new();
     let mut key = Vec::new();
-    let mut epoch = Epoch::FIRST;
+    let mut epoch = next_unsealed(store, number)?;
     while let Some(next) = next_epoch(store, number, epoch)? {
-        tables::row(&mut key, AssetEpoch::new(number, next)?, bucket, account);
+        tables::row_key(&mut key, AssetEpoch::new(number, next)?, bucket, account);
         if let Some(value) = store.get(&key)? {
             let row = row::decode(&value).ok_or_else(|| impossible("a row that cannot be read"))?;
             found.push((next, row));
@@ -184,6 +178,18 @@ fn rows(
         epoch = next.next()?;
     }
     Ok(found)
+}
+
+/// The epoch after the last one that is emitted; the first of all if none is.
+fn next_unsealed(store: &dyn Store, number: u16) -> Result<Epoch, FoldError> {
+    let from = tables::sealed(AssetEpoch::new(number, Epoch::FIRST)?);
+    let to = tables::sealed(AssetEpoch::last_of(number));
+    let mut scan = store.scan(&from, &to)?;
+    let mut next = Epoch::FIRST;
+    while let Some((key, _)) = scan.next()? {
+        next = tables::sealed_epoch(key)?.epoch().next()?;
+    }
+    Ok(next)
 }
 
 /// The first epoch from `epoch` on that has rows.

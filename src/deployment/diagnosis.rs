@@ -31,7 +31,7 @@ impl Diagnosis<'_> {
             Missing::Seal(_) => Ok(()),
             Missing::Answers(sources) => self.each(sources, &mut sentences, |source| self.answer(source, &owners)),
             Missing::Subtotals { partitions, cut } => self.subtotals(partitions, cut, &owners, &mut sentences),
-            Missing::Receipts(partitions) => self.each(partitions, &mut sentences, |partition| {
+            Missing::Previews(partitions) | Missing::Receipts(partitions) => self.each(partitions, &mut sentences, |partition| {
                 self.ledger(partition, "is emitting distributions", &owners)
             }),
         };

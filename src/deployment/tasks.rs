@@ -192,6 +192,7 @@ impl<'a> TaskFactory<'a> {
         let fold = AccrueTask::new(
             partition,
             self.layout.partitions,
+            self.deployment.dedup_days,
             store.as_ref(),
             Arc::clone(&self.stats),
         )?;

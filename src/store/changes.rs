@@ -62,6 +62,11 @@ impl Changes {
         self.push(PUT, key, |bytes| bytes.extend_from_slice(value));
     }
 
+    /// Sets `key` to a row.
+    pub fn put_row(&mut self, key: &[u8], row: Row) {
+        self.push(PUT, key, |bytes| row::encode(&row, bytes));
+    }
+
     /// Removes `key`.
     pub fn delete(&mut self, key: &[u8]) {
         self.push(DELETE, key, |_| ());

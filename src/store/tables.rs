@@ -9,17 +9,21 @@
 //! | 2 | seen | ingest, coordinate | identity (16 bytes) | fingerprint, asset and epoch of each posting (`core::dedup`) |
 //! | 3 | passed | ingest | asset name (32 bytes, zero padded; all zero for the names that are only known together) | what ingest passed over while the asset was not listed (version byte, postcard) |
 //! | 4 | rows | accrue | asset (u16), epoch (u32), bucket (u16), account | delta, weighted sum (`store::row`) |
-//! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount ([`opening_value`]) |
-//! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), id ([`status_value`]) |
+//! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount (`store::row`) |
+//! | 6 | statuses | accrue | bucket (u16), account, 0, topic (u8), partition (u32), offset (u64) | time (i64), status (u8), asset, id ([`status_value`]) |
 //! | 7 | set aside | accrue | as statuses | statuses that only settlements of earlier epochs need (`core::accrue::statuses`) |
 //! | 8 | settling | accrue | asset (u16), epoch (u32) | what is known of an epoch that is not yet emitted (version byte, postcard) |
+//! | 9 | adjustments | accrue | asset (u16), epoch (u32), bucket (u16), account | sum of reward adjustments, 0 (`store::row`) |
+//! | 10 | late | accrue | as rows, 0, missed epoch (u32) | what late postings into the epoch add to the missed one: delta, weighted sum (`store::row`) |
+//! | 11 | resettled | accrue | as rows, of a sealed epoch | what all late postings add to S, the newest R' (`store::row`) |
+//! | 12 | sealed | accrue | asset (u16), epoch (u32) | a sealed epoch that may be settled again (version byte, postcard) |
+//!
+//! Rows and the tables 11 and 12 are kept for the dedup window after their epoch is sealed, because `resettle` needs them. Then they are deleted.
 //!
 //! Numbers in keys are big-endian, so that keys sort by them. The name of an account has no control characters, so the byte 0 ends it.
 
-use ethnum::I256;
-use ruint::aliases::U512;
-
 use crate::core::accrue::eligibility::KeptStatus;
+use crate::core::accrue::row::Row;
 use crate::core::contract::event::Status;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
@@ -38,8 +42,12 @@ const OPENINGS: u8 = 5;
 const STATUSES: u8 = 6;
 const SET_ASIDE: u8 = 7;
 const SETTLING: u8 = 8;
+const ADJUSTMENTS: u8 = 9;
+const LATE: u8 = 10;
+const RESETTLED: u8 = 11;
+const SEALED: u8 = 12;
 
-/// Lengths of the prefixes before the bucket.
+/// Lengths of the prefixes before the bucket. Tables by asset and epoch have that of rows.
 const ROWS_PREFIX: usize = 7;
 const OPENINGS_PREFIX: usize = 3;
 const STATUSES_PREFIX: usize = 1;
@@ -107,13 +115,63 @@ pub fn settling_epoch(key: &[u8]) -> Result<AssetEpoch, Fault> {
         .ok_or_else(|| undecodable("the key of an epoch that is not yet emitted"))
 }
 
+/// The key of a sealed epoch.
+#[must_use]
+pub fn sealed(at: AssetEpoch) -> [u8; 7] {
+    let mut key = [SEALED; 7];
+    key[1..].copy_from_slice(&at.to_be_bytes());
+    key
+}
+
+/// Reads the epoch from a key of the sealed table.
+pub fn sealed_epoch(key: &[u8]) -> Result<AssetEpoch, Fault> {
+    let at = key.get(1..).and_then(|at| <[u8; 6]>::try_from(at).ok());
+    at.map(AssetEpoch::from_be_bytes)
+        .ok_or_else(|| undecodable("the key of a sealed epoch"))
+}
+
+/// Whether a key is of the sealed table, which is the same in all accrue stores of a deployment.
+#[must_use]
+pub fn is_sealed(key: &[u8]) -> bool {
+    key.first() == Some(&SEALED)
+}
+
 /// Writes the key of a row into `key`.
-pub fn row(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
+pub fn row_key(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
+    of_epoch(key, ROWS, at, bucket, account);
+}
+
+/// Writes the key of an account's reward adjustments in an epoch into `key`.
+pub fn adjustments(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
+    of_epoch(key, ADJUSTMENTS, at, bucket, account);
+}
+
+/// Writes the key of what late postings into an epoch add to the closed epoch `missed` into `key`.
+pub fn late(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, missed: Epoch) {
+    of_epoch(key, LATE, at, bucket, account);
+    key.push(0);
+    // It is before the epoch of `at`, which has 32 bits.
+    key.extend_from_slice(&(missed.get() as u32).to_be_bytes());
+}
+
+/// Writes the key of an account that a sealed epoch was settled again for into `key`.
+pub fn resettled(key: &mut Vec<u8>, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
+    of_epoch(key, RESETTLED, at, bucket, account);
+}
+
+fn of_epoch(key: &mut Vec<u8>, table: u8, at: AssetEpoch, bucket: u16, account: &AccountName<'_>) {
     key.clear();
-    key.push(ROWS);
+    key.push(table);
     key.extend_from_slice(&at.to_be_bytes());
     key.extend_from_slice(&bucket.to_be_bytes());
     key.extend_from_slice(account.as_str().as_bytes());
+}
+
+/// Reads the missed epoch from a key of the late table.
+pub fn missed_epoch(key: &[u8]) -> Result<Epoch, Fault> {
+    key.last_chunk::<4>()
+        .map(|epoch| Epoch::new(u32::from_be_bytes(*epoch).into()))
+        .ok_or_else(|| undecodable("the key of a late posting"))
 }
 
 /// Writes the key of an opening row into `key`.
@@ -149,6 +207,12 @@ pub fn set_aside(key: &mut [u8]) {
 pub enum AccountTable {
     /// The rows of an epoch.
     Rows(AssetEpoch),
+    /// The reward adjustments of an epoch.
+    Adjustments(AssetEpoch),
+    /// What late postings into an epoch add to earlier ones.
+    Late(AssetEpoch),
+    /// The accounts for which a sealed epoch was settled again.
+    Resettled(AssetEpoch),
     /// The opening rows of an asset, by its number.
     Openings(u16),
     Statuses,
@@ -162,8 +226,13 @@ impl AccountTable {
     pub fn prefix(self) -> Vec<u8> {
         let mut prefix = Vec::with_capacity(9);
         match self {
-            Self::Rows(at) => {
-                prefix.push(ROWS);
+            Self::Rows(at) | Self::Adjustments(at) | Self::Late(at) | Self::Resettled(at) => {
+                prefix.push(match self {
+                    Self::Adjustments(_) => ADJUSTMENTS,
+                    Self::Late(_) => LATE,
+                    Self::Resettled(_) => RESETTLED,
+                    _ => ROWS,
+                });
                 prefix.extend_from_slice(&at.to_be_bytes());
             }
             Self::Openings(number) => {
@@ -174,6 +243,30 @@ impl AccountTable {
             Self::SetAside => prefix.push(SET_ASIDE),
         }
         prefix
+    }
+
+    /// The range of an account's keys, in a table that ends its name with a byte 0: from, to.
+    #[must_use]
+    pub fn account_range(self, bucket: u16, account: &AccountName<'_>) -> (Vec<u8>, Vec<u8>) {
+        let mut from = self.prefix();
+        from.extend_from_slice(&bucket.to_be_bytes());
+        from.extend_from_slice(account.as_str().as_bytes());
+        let mut to = from.clone();
+        from.push(0);
+        to.push(1);
+        (from, to)
+    }
+
+    /// The range of the keys of an owner's sub-accounts: from, to.
+    #[must_use]
+    pub fn sub_account_range(self, bucket: u16, owner: &str) -> (Vec<u8>, Vec<u8>) {
+        let mut from = self.prefix();
+        from.extend_from_slice(&bucket.to_be_bytes());
+        from.extend_from_slice(owner.as_bytes());
+        let mut to = from.clone();
+        from.push(b'/');
+        to.push(b'/' + 1);
+        (from, to)
     }
 
     /// The range of its keys from `bucket` on: from, to. Buckets are below 4,096, so no key has 0xffff after the prefix.
@@ -190,7 +283,7 @@ impl AccountTable {
     /// The bytes of bucket and account in one of its keys. They sort alike in these tables, which are scanned side by side.
     pub fn account_key(self, key: &[u8]) -> Result<&[u8], Fault> {
         let from = match self {
-            Self::Rows(_) => ROWS_PREFIX,
+            Self::Rows(_) | Self::Adjustments(_) | Self::Late(_) | Self::Resettled(_) => ROWS_PREFIX,
             Self::Openings(_) => OPENINGS_PREFIX,
             Self::Statuses | Self::SetAside => STATUSES_PREFIX,
         };
@@ -199,20 +292,37 @@ impl AccountTable {
             .filter(|rest| rest.len() > 2)
             .ok_or_else(|| undecodable("a key"))?;
         match self {
-            Self::Rows(_) | Self::Openings(_) => Ok(rest),
-            Self::Statuses | Self::SetAside => {
-                let end = memchr::memchr(0, &rest[2..]).ok_or_else(|| undecodable("the key of a status"))?;
+            Self::Rows(_) | Self::Adjustments(_) | Self::Resettled(_) | Self::Openings(_) => Ok(rest),
+            Self::Statuses | Self::SetAside | Self::Late(_) => {
+                let end = memchr::memchr(0, &rest[2..]).ok_or_else(|| undecodable("the end of an account in a key"))?;
                 Ok(&rest[..end + 2])
             }
         }
     }
 }
 
+impl AccountTable {
+    /// The tables that hold statuses: with `set_aside`, both.
+    #[must_use]
+    pub const fn statuses(set_aside: bool) -> &'static [Self] {
+        if set_aside {
+            &[Self::Statuses, Self::SetAside]
+        } else {
+            &[Self::Statuses]
+        }
+    }
+}
+
+/// Decodes a row.
+pub fn read_row(value: &[u8]) -> Result<Row, Fault> {
+    crate::store::row::decode(value).ok_or_else(|| undecodable("a row"))
+}
+
 /// The bucket in a key of an accrue store; `None` for the state.
 #[must_use]
 pub fn bucket(key: &[u8]) -> Option<u16> {
     let from = match *key.first()? {
-        ROWS => ROWS_PREFIX,
+        ROWS | ADJUSTMENTS | LATE | RESETTLED => ROWS_PREFIX,
         OPENINGS => OPENINGS_PREFIX,
         STATUSES | SET_ASIDE => STATUSES_PREFIX,
         _ => return None,
@@ -236,12 +346,16 @@ pub fn split_account_key(key: &[u8]) -> Result<(u16, AccountName<'_>), Fault> {
     Ok((u16::from_be_bytes(*bucket), account))
 }
 
-/// Encodes a status: time in milliseconds (8 bytes, big-endian), status (1 byte), id.
+/// Encodes a status: time in milliseconds (8 bytes, big-endian), status (1 byte), length of the asset's name (1 byte, 0 for all assets), name, id.
 #[must_use]
 pub fn status_value(entry: &StatusEntry<'_>) -> Vec<u8> {
-    let mut value = Vec::with_capacity(9 + entry.id.len());
+    let mut value = Vec::with_capacity(10 + MAX_ASSET_BYTES + entry.id.len());
     value.extend_from_slice(&entry.time_ms.to_be_bytes());
     value.push(entry.status as u8);
+    let asset = entry.asset.as_ref().map_or("", |asset| asset.as_str());
+    // At most 32 bytes.
+    value.push(asset.len() as u8);
+    value.extend_from_slice(asset.as_bytes());
     value.extend_from_slice(entry.id.as_bytes());
     value
 }
@@ -253,11 +367,18 @@ pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
         let (rest, partition) = rest.split_last_chunk::<4>()?;
         let topic = Topic::from_number(*rest.last()?)?;
         let (time, rest) = value.split_first_chunk::<8>()?;
-        let (status, id) = rest.split_first()?;
+        let (status, rest) = rest.split_first()?;
+        let (length, rest) = rest.split_first()?;
+        let (name, id) = rest.split_at_checked(usize::from(*length))?;
+        let asset = match name {
+            [] => None,
+            name => Some(Asset::parse(std::str::from_utf8(name).ok()?).ok()?),
+        };
         Some(KeptStatus {
             time_ms: i64::from_be_bytes(*time),
             id: std::str::from_utf8(id).ok()?.to_owned(),
             status: Status::from_number(*status)?,
+            asset,
             source: topic.partition(u32::from_be_bytes(*partition)),
             offset: Offset::new(u64::from_be_bytes(*offset)),
         })
@@ -265,80 +386,9 @@ pub fn read_status(key: &[u8], value: &[u8]) -> Result<KeptStatus, Fault> {
     read().ok_or_else(|| undecodable("a status"))
 }
 
-/// Encodes an opening row: the length of the balance in bytes, the balance in two's complement, the withheld amount. Both are little-endian,
-/// without high bytes that only repeat the sign or zero.
-#[must_use]
-pub fn opening_value(balance: I256, withheld: U512) -> Vec<u8> {
-    let bytes = balance.to_le_bytes();
-    let fill = if balance < I256::ZERO { 0xff } else { 0 };
-    let mut length = bytes.len();
-    // The highest byte that stays must carry the sign.
-    while length > 0
-        && bytes[length - 1] == fill
-        && (if length > 1 {
-            bytes[length - 2] >> 7 == fill >> 7
-        } else {
-            fill == 0
-        })
-    {
-        length -= 1;
-    }
-    let mut value = Vec::with_capacity(length + 9);
-    value.push(length as u8);
-    value.extend_from_slice(&bytes[..length]);
-    value.extend_from_slice(without_top_zeros(withheld.as_le_slice()));
-    value
-}
-
-/// Decodes an opening row.
-pub fn read_opening(value: &[u8]) -> Result<(I256, U512), Fault> {
-    let read = || {
-        let (length, rest) = value.split_first()?;
-        let (balance, withheld) = rest.split_at_checked(usize::from(*length))?;
-        let fill = if balance.last().is_some_and(|top| top >> 7 == 1) {
-            0xff
-        } else {
-            0
-        };
-        let mut bytes = [fill; 32];
-        bytes.get_mut(..balance.len())?.copy_from_slice(balance);
-        Some((I256::from_le_bytes(bytes), U512::try_from_le_slice(withheld)?))
-    };
-    read().ok_or_else(|| undecodable("an opening row"))
-}
-
-fn without_top_zeros(bytes: &[u8]) -> &[u8] {
-    let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    &bytes[..length]
-}
-
 fn undecodable(what: &'static str) -> Fault {
     Fault::Undecodable {
         what,
         why: "this version does not write such bytes".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn openings_are_read_as_written(high: i128, low: u128, bytes: [u8; 32], shift in 0u32..256) {
-            let balance = I256::from_words(high, low.cast_signed()) >> shift;
-            let withheld = U512::from_le_slice(&bytes) >> (shift as usize);
-            let value = opening_value(balance, withheld);
-            prop_assert_eq!(read_opening(&value).unwrap(), (balance, withheld));
-        }
-    }
-
-    #[test]
-    fn an_empty_opening_is_one_byte() {
-        assert_eq!(opening_value(I256::ZERO, U512::ZERO), vec![0]);
-        assert_eq!(opening_value(I256::MINUS_ONE, U512::ZERO), vec![1, 0xff]);
-        assert_eq!(opening_value(I256::new(128), U512::ONE), vec![2, 0x80, 0, 1]);
     }
 }

@@ -1,22 +1,28 @@
 //! A walk over all accounts of an epoch, in the order of bucket and account.
 //!
-//! It scans some tables side by side: opening rows, the rows of the epoch, statuses, and statuses that were set aside if the epoch needs them.
+//! It scans some tables side by side: opening rows, the rows and reward adjustments of the epoch, statuses, and statuses that were set aside if the
+//! epoch needs them.
+
+use std::collections::BTreeSet;
 
 use ethnum::I256;
-use ruint::aliases::U512;
 
 use crate::core::accrue::assess::Account;
+use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::statuses::AsideLimit;
-use crate::core::fault::Fault;
+use crate::core::contract::event::Status;
+use crate::core::fault::{Fault, impossible};
+use crate::core::values::account::{AccountName, owner};
 use crate::core::values::ids::AssetEpoch;
 use crate::store::tables::AccountTable;
-use crate::store::{Changes, Scan, Store, row, tables};
+use crate::store::{Changes, Scan, Store, tables};
 use crate::task::fold::FoldError;
+use crate::task::resettling::Resettling;
 use crate::task::superseded_statuses::SupersededStatuses;
 
 /// A scan of one table, with the entry that it has reached.
-struct TableScan<'a> {
+pub(super) struct TableScan<'a> {
     table: AccountTable,
     scan: Box<dyn Scan + 'a>,
     key: Vec<u8>,
@@ -25,7 +31,7 @@ struct TableScan<'a> {
 }
 
 impl<'a> TableScan<'a> {
-    fn open(store: &'a dyn Store, table: AccountTable, bucket: u16) -> Result<Self, FoldError> {
+    pub(super) fn open(store: &'a dyn Store, table: AccountTable, bucket: u16) -> Result<Self, FoldError> {
         let (from, to) = table.range(bucket);
         let mut scan = Self {
             table,
@@ -38,7 +44,7 @@ impl<'a> TableScan<'a> {
         Ok(scan)
     }
 
-    fn advance(&mut self) -> Result<(), FoldError> {
+    pub(super) fn advance(&mut self) -> Result<(), FoldError> {
         match self.scan.next()? {
             Some((key, value)) => {
                 self.key.clear();
@@ -52,12 +58,22 @@ impl<'a> TableScan<'a> {
     }
 
     /// Bucket and account of the present entry; `None` at the end.
-    fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
+    pub(super) fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
         if self.ended {
             Ok(None)
         } else {
             Ok(Some(self.table.account_key(&self.key)?))
         }
+    }
+
+    /// The key of the present entry.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The row of the present entry.
+    pub(super) fn row(&self) -> Result<Row, Fault> {
+        tables::read_row(&self.value)
     }
 
     fn is_at(&self, account_key: &[u8]) -> Result<bool, FoldError> {
@@ -67,16 +83,25 @@ impl<'a> TableScan<'a> {
 
 /// The accounts of an epoch.
 pub struct AccountWalk<'a> {
+    store: &'a dyn Store,
+    /// Whether all accounts of a bucket are handed out at once.
+    by_bucket: bool,
     rows: TableScan<'a>,
     openings: TableScan<'a>,
+    adjustments: TableScan<'a>,
     statuses: TableScan<'a>,
     /// The statuses that were set aside, if the epoch needs them.
     set_aside: Option<TableScan<'a>>,
+    /// Settles closed epochs again for late postings, if that is to be done.
+    resettling: Option<Resettling<'a>>,
     /// Finds the statuses to set aside, if that is to be done.
     superseded: Option<SupersededStatuses>,
     /// Bucket and account of the present account.
     account_key: Vec<u8>,
-    account: Option<Account>,
+    /// Of the present bucket: the accounts with an exclusion that are their own owners.
+    excluded_owners: BTreeSet<Vec<u8>>,
+    /// Memory for the accounts handed out.
+    accounts: Vec<Account>,
 }
 
 impl<'a> AccountWalk<'a> {
@@ -84,14 +109,31 @@ impl<'a> AccountWalk<'a> {
     pub fn new(store: &'a dyn Store, at: AssetEpoch, bucket: u16, needs_set_aside: bool) -> Result<Self, FoldError> {
         let open = |table| TableScan::open(store, table, bucket);
         Ok(Self {
+            store,
+            by_bucket: false,
             rows: open(AccountTable::Rows(at))?,
             openings: open(AccountTable::Openings(at.number()))?,
+            adjustments: open(AccountTable::Adjustments(at))?,
             statuses: open(AccountTable::Statuses)?,
             set_aside: needs_set_aside.then(|| open(AccountTable::SetAside)).transpose()?,
+            resettling: None,
             superseded: None,
             account_key: Vec::new(),
-            account: None,
+            excluded_owners: BTreeSet::new(),
+            accounts: Vec::new(),
         })
+    }
+
+    /// The same walk, which hands out all accounts of a bucket at once, or one by one.
+    pub const fn by_bucket(mut self, by_bucket: bool) -> Self {
+        self.by_bucket = by_bucket;
+        self
+    }
+
+    /// The same walk, with what is made good for the epoch's late postings.
+    pub fn resettling(mut self, at: AssetEpoch, bucket: u16) -> Result<Self, FoldError> {
+        self.resettling = Some(Resettling::new(self.store, at, bucket)?);
+        Ok(self)
     }
 
     /// The same walk, which finds the statuses to set aside on its way: see [`Self::set_aside`].
@@ -100,51 +142,96 @@ impl<'a> AccountWalk<'a> {
         self
     }
 
-    /// The next account with a row or an opening row. An account that only has statuses is skipped.
-    pub fn next_account(&mut self) -> Result<Option<&Account>, FoldError> {
-        let next = match (self.rows.account_key()?, self.openings.account_key()?) {
-            (Some(row), Some(opening)) => row.min(opening),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => {
-                self.account = None;
-                self.pass_statuses()?;
-                return Ok(None);
+    /// The next account that has more than statuses, or all of the next bucket; none at the end.
+    pub fn next_accounts(&mut self) -> Result<&[Account], FoldError> {
+        let mut count = 0;
+        while self.find_next()? {
+            let (bucket, _) = tables::split_account_key(&self.account_key)?;
+            if count > 0 && self.accounts.first().is_some_and(|first| first.bucket != bucket) {
+                break;
             }
+            self.take_account(count)?;
+            count += 1;
+            if !self.by_bucket {
+                break;
+            }
+        }
+        if count == 0 {
+            self.pass_statuses(None)?;
+        }
+        Ok(self.accounts.get(..count).unwrap_or_default())
+    }
+
+    /// Finds the next account, and leaves bucket and name in `account_key`. Returns false at the end.
+    fn find_next(&mut self) -> Result<bool, FoldError> {
+        let keys = [&self.rows, &self.openings, &self.adjustments].map(TableScan::account_key);
+        let mut next: Option<&[u8]> = None;
+        for key in keys {
+            let key = key?;
+            next = match (next, key) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        let next = match &mut self.resettling {
+            Some(resettling) => resettling.next_key(next)?,
+            None => next,
         };
+        let Some(next) = next else { return Ok(false) };
+        if self.account_key.get(..2) != next.get(..2) {
+            self.excluded_owners.clear();
+        }
         self.account_key.clear();
         self.account_key.extend_from_slice(next);
+        Ok(true)
+    }
+
+    /// Takes the account that was found, into the memory at `index`.
+    fn take_account(&mut self, index: usize) -> Result<(), FoldError> {
         let (bucket, name) = tables::split_account_key(&self.account_key)?;
-        let account = self
-            .account
-            .get_or_insert_with(|| Account::new(bucket, name.clone().into_owned()));
+        if self.accounts.len() <= index {
+            self.accounts.push(Account::new(bucket, name.clone().into_owned()));
+        }
+        let Some(account) = self.accounts.get_mut(index) else {
+            return Err(impossible("no memory for an account").into());
+        };
         account.bucket = bucket;
         account.name.assign(&name);
         account.statuses.clear();
-        account.row = Row::default();
+        account.owner_statuses.clear();
+        account.row = Row::ZERO;
         if self.rows.is_at(&self.account_key)? {
-            account.row = row::decode(&self.rows.value).ok_or_else(|| Fault::Undecodable {
-                what: "a row",
-                why: "this version does not write such bytes".into(),
-            })?;
+            account.row = self.rows.row()?;
             self.rows.advance()?;
         }
-        (account.opening, account.withheld) = (I256::ZERO, U512::ZERO);
+        let mut opening = Row::ZERO;
         if self.openings.is_at(&self.account_key)? {
-            (account.opening, account.withheld) = tables::read_opening(&self.openings.value)?;
+            opening = self.openings.row()?;
             self.openings.advance()?;
         }
-        self.pass_statuses()?;
-        Ok(self.account.as_ref())
+        (account.opening, account.withheld) = (opening.delta, opening.weighted);
+        account.adjusted = I256::ZERO;
+        if self.adjustments.is_at(&self.account_key)? {
+            account.adjusted = self.adjustments.row()?.delta;
+            self.adjustments.advance()?;
+        }
+        account.made_good = match &mut self.resettling {
+            Some(resettling) => resettling.take(&self.account_key),
+            None => I256::ZERO,
+        };
+        self.pass_statuses(Some(index))?;
+        self.add_owner_statuses(index)
     }
 
-    /// Passes the statuses up to those of the present account, which takes its own; all that are left after the last account.
-    fn pass_statuses(&mut self) -> Result<(), FoldError> {
+    /// Passes the statuses up to those of the account at `index`, which takes its own; without it, all that are left after the last account.
+    fn pass_statuses(&mut self, index: Option<usize>) -> Result<(), FoldError> {
+        let mut account = index.and_then(|index| self.accounts.get_mut(index));
         for scan in [Some(&mut self.statuses), self.set_aside.as_mut()]
             .into_iter()
             .flatten()
         {
             while let Some(key) = scan.account_key()? {
-                match &mut self.account {
+                match &mut account {
                     Some(_) if key > self.account_key.as_slice() => break,
                     Some(account) if key == self.account_key.as_slice() => {
                         account.statuses.push(tables::read_status(&scan.key, &scan.value)?);
@@ -152,6 +239,10 @@ impl<'a> AccountWalk<'a> {
                     // Nobody needs the statuses that are left.
                     None if self.superseded.is_none() => break,
                     _ => {}
+                }
+                if account.is_some() && key.get(..2) == self.account_key.get(..2) && is_owners_exclusion(key, &scan.value)
+                {
+                    self.excluded_owners.insert(key.to_vec());
                 }
                 // Nothing is set aside while statuses that were set aside are read.
                 if let Some(superseded) = &mut self.superseded {
@@ -163,11 +254,61 @@ impl<'a> AccountWalk<'a> {
         Ok(())
     }
 
-    /// Sets aside the superseded statuses that the walk has found: up to those of bucket `last`, or all at the end of the walk.
-    pub fn set_aside(self, last: Option<u16>, changes: &mut Changes) -> Result<(), FoldError> {
+    /// Gives a sub-account the statuses of its owner's own account, if an exclusion is among them. That account comes before it.
+    fn add_owner_statuses(&mut self, index: usize) -> Result<(), FoldError> {
+        let Some(account) = self.accounts.get_mut(index) else { return Ok(()) };
+        let owner = account.name.owner();
+        if owner == account.name.as_str() {
+            return Ok(());
+        }
+        let key = self.account_key.get(..2 + owner.len()).unwrap_or_default();
+        if !self.excluded_owners.contains(key) {
+            return Ok(());
+        }
+        let owner = tables::split_account_key(key)?.1;
+        account.owner_statuses = tables::AccountTable::statuses(self.set_aside.is_some())
+            .iter()
+            .map(|table| read_statuses(self.store, *table, account.bucket, &owner))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat();
+        Ok(())
+    }
+
+    /// Keeps what the walk has found, up to bucket `last`, or all at its end: superseded statuses are set aside, and for the closed epochs that were
+    /// settled again, what they pay now.
+    pub fn keep_findings(self, last: Option<u16>, changes: &mut Changes) -> Result<(), FoldError> {
+        if let Some(resettling) = self.resettling {
+            resettling.keep(last, changes);
+        }
         match self.superseded {
             Some(superseded) => superseded.set_aside(last, changes),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a status with this value excludes an account that is its own owner. `account_key` is bucket and name of the account.
+fn is_owners_exclusion(account_key: &[u8], value: &[u8]) -> bool {
+    let is_exclusion = value.get(8) == Some(&(Status::Excluded as u8));
+    is_exclusion
+        && account_key
+            .get(2..)
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .is_some_and(|name| owner(name) == name)
+}
+
+/// The statuses of an account in one table.
+pub(super) fn read_statuses(
+    store: &dyn Store,
+    table: AccountTable,
+    bucket: u16,
+    account: &AccountName<'_>,
+) -> Result<Vec<KeptStatus>, FoldError> {
+    let (from, to) = table.account_range(bucket, account);
+    let mut scan = store.scan(&from, &to)?;
+    let mut statuses = Vec::new();
+    while let Some((key, value)) = scan.next()? {
+        statuses.push(tables::read_status(key, value)?);
+    }
+    Ok(statuses)
 }

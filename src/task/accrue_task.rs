@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ethnum::I256;
 
 use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
+use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::{Accrue, AccrueJob, Rows, Settling};
 use crate::core::fault::Fault;
@@ -14,7 +15,7 @@ use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::{BUCKETS, Partitions};
-use crate::core::values::ids::AssetEpoch;
+use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
@@ -33,6 +34,7 @@ pub struct AccrueTask {
     partition: u16,
     partitions: Partitions,
     inputs: [TopicPartition; 1],
+    dedup_days: u64,
     /// A buffer for keys.
     key: Vec<u8>,
     stats: Arc<Stats>,
@@ -43,6 +45,7 @@ impl AccrueTask {
     pub fn new(
         partition: u16,
         partitions: Partitions,
+        dedup_days: u64,
         store: &dyn Store,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
@@ -54,6 +57,7 @@ impl AccrueTask {
             partition,
             partitions,
             inputs,
+            dedup_days,
             key: Vec::new(),
             stats,
         })
@@ -73,21 +77,48 @@ impl AccrueTask {
     fn sum(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
         let mut summing = self.accrue.begin_sum(at)?;
         let needs_set_aside = self.accrue.needs_set_aside(at)?;
-        let mut accounts = AccountWalk::new(context.store, at, 0, needs_set_aside)?;
+        let walk = AccountWalk::new(context.store, at, 0, needs_set_aside)?;
+        let mut walk = walk.by_bucket(summing.is_by_owner());
         let scan = self.scan(at, SettlementScan::Sum)?;
-        let mut current = self.partitions.buckets(self.partition).start;
-        scan.reached(current);
-        while let Some(account) = accounts.next_account()? {
-            if account.bucket != current {
-                current = account.bucket;
-                scan.reached(current);
-            }
-            summing.add_account(account)?;
-        }
-        scan.finished();
+        self.visit_all(&mut walk, &scan, |accounts| summing.add_accounts(accounts))?;
         self.accrue
             .send_subtotal(at, u32::from(self.partition), summing.sums(), context.outputs)?;
         Ok(JobProgress::Finished)
+    }
+
+    /// Works out what would be published, for the gate.
+    fn preview(&mut self, at: AssetEpoch, context: &mut StepContext<'_>) -> Result<JobProgress, FoldError> {
+        let mut payments = self.accrue.begin_preview(at)?;
+        let needs_set_aside = self.accrue.needs_set_aside(at)?;
+        let walk = AccountWalk::new(context.store, at, 0, needs_set_aside)?.resettling(at, 0)?;
+        let mut walk = walk.by_bucket(payments.is_by_owner());
+        let scan = self.scan(at, SettlementScan::Preview)?;
+        self.visit_all(&mut walk, &scan, |accounts| payments.add_accounts(accounts))?;
+        self.accrue
+            .send_preview(at, u32::from(self.partition), payments.sums(), context.outputs)?;
+        Ok(JobProgress::Finished)
+    }
+
+    /// Visits all accounts of an epoch, and notes how far it is.
+    fn visit_all(
+        &self,
+        walk: &mut AccountWalk<'_>,
+        scan: &NotedScan,
+        mut visit: impl FnMut(&[Account]) -> Result<(), Fault>,
+    ) -> Result<(), FoldError> {
+        let mut current = self.partitions.buckets(self.partition).start;
+        scan.reached(current);
+        loop {
+            let accounts = walk.next_accounts()?;
+            let Some(first) = accounts.first() else { break };
+            if first.bucket != current {
+                current = first.bucket;
+                scan.reached(current);
+            }
+            visit(accounts)?;
+        }
+        scan.finished();
+        Ok(())
     }
 
     /// Emits distributions from the bucket after `reached` on, for the length of one transaction, and at most up to the bucket `until`.
@@ -105,39 +136,86 @@ impl AccrueTask {
         };
         let mut emitting = self.accrue.begin_emission(at)?;
         let needs_set_aside = self.accrue.needs_set_aside(at)?;
-        let accounts = AccountWalk::new(context.store, at, first, needs_set_aside)?;
-        let mut accounts = accounts.setting_aside(self.accrue.aside_limit(at)?);
+        let walk = AccountWalk::new(context.store, at, first, needs_set_aside)?.resettling(at, first)?;
+        let walk = walk.by_bucket(emitting.is_by_owner());
+        let mut walk = walk.setting_aside(self.accrue.aside_limit(at)?);
         let mut current = None;
         let scan = self.scan(at, SettlementScan::Emit)?;
-        while let Some(account) = accounts.next_account()? {
+        loop {
+            let accounts = walk.next_accounts()?;
+            let Some(account) = accounts.first() else { break };
             if current != Some(account.bucket) {
                 scan.reached(account.bucket);
                 if let Some(done) = current
                     && (account.bucket >= end || context.outputs.bytes() >= CHUNK_BYTES)
                 {
                     self.accrue.keep_chunk(&mut emitting)?;
-                    accounts.set_aside(Some(done), context.changes)?;
+                    walk.keep_findings(Some(done), context.changes)?;
                     return Ok(JobProgress::Reached(u16::to_be_bytes(done).to_vec()));
                 }
                 current = Some(account.bucket);
             }
-            let next = emitting.emit_account(account, context.outputs)?;
-            tables::opening(&mut self.key, at.number(), account.bucket, &account.name);
-            if next.balance == I256::ZERO && next.withheld.is_zero() {
-                context.changes.delete(&self.key);
-            } else {
-                context
-                    .changes
-                    .put(&self.key, &tables::opening_value(next.balance, next.withheld));
-            }
+            let (key, changes) = (&mut self.key, &mut *context.changes);
+            emitting.emit_accounts(accounts, context.outputs, |account, next| {
+                tables::opening(key, at.number(), account.bucket, &account.name);
+                if next.balance == I256::ZERO && next.withheld == I256::ZERO {
+                    changes.delete(key);
+                } else {
+                    let opening = Row {
+                        delta: next.balance,
+                        weighted: next.withheld,
+                    };
+                    changes.put_row(key, opening);
+                }
+            })?;
         }
-        accounts.set_aside(None, context.changes)?;
-        let (from, to) = AccountTable::Rows(at).range(0);
-        context.changes.delete_range(&from, &to);
+        walk.keep_findings(None, context.changes)?;
+        self.keep_sealed(at, context.changes)?;
         scan.finished();
         self.accrue
             .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
         Ok(JobProgress::Finished)
+    }
+
+    /// Keeps what `resettle` needs of an epoch that is emitted, and deletes what nothing needs any more.
+    fn keep_sealed(&self, at: AssetEpoch, changes: &mut Changes) -> Result<(), FoldError> {
+        let sealed = self.accrue.sealed(at)?;
+        let calendar = &sealed.settlement.terms.calendar;
+        for table in [AccountTable::Adjustments(at), AccountTable::Late(at)] {
+            let (from, to) = table.range(0);
+            changes.delete_range(&from, &to);
+        }
+        if sealed.settlement.is_last {
+            return Ok(self.drop_listing(calendar.first(), at, changes)?);
+        }
+        changes.put(&tables::sealed(at), &codec::encode(&sealed)?);
+        // A posting into the next epoch can have missed so many epochs.
+        let kept = calendar.epochs_of_days(self.dedup_days);
+        let expired = at.epoch().get().checked_sub(kept).map(Epoch::new);
+        if let Some(expired) = expired.filter(|expired| *expired >= calendar.first()) {
+            let expired = AssetEpoch::new(at.number(), expired)?;
+            for table in [AccountTable::Rows(expired), AccountTable::Resettled(expired)] {
+                let (from, to) = table.range(0);
+                changes.delete_range(&from, &to);
+            }
+            changes.delete(&tables::sealed(expired));
+        }
+        Ok(())
+    }
+
+    /// Deletes all that is kept of a withdrawn asset, after its last epoch.
+    fn drop_listing(&self, first: Epoch, last: AssetEpoch, changes: &mut Changes) -> Result<(), Fault> {
+        let number = last.number();
+        let first = AssetEpoch::new(number, first)?;
+        for table in [AccountTable::Rows, AccountTable::Adjustments, AccountTable::Late, AccountTable::Resettled] {
+            let (from, _) = table(first).range(0);
+            let (_, to) = table(AssetEpoch::last_of(number)).range(0);
+            changes.delete_range(&from, &to);
+        }
+        let (from, to) = AccountTable::Openings(number).range(0);
+        changes.delete_range(&from, &to);
+        changes.delete_range(&tables::sealed(first), &tables::sealed(last));
+        Ok(())
     }
 }
 
@@ -224,6 +302,7 @@ impl Fold for AccrueTask {
         match self.accrue.job() {
             None => Ok(JobProgress::Finished),
             Some(AccrueJob::Sum(at)) => self.sum(at, context),
+            Some(AccrueJob::Preview(at)) => self.preview(at, context),
             Some(AccrueJob::Emit(at)) => self.emit(at, reached, until, context),
         }
     }
@@ -290,7 +369,22 @@ struct RowChanges<'a> {
 
 impl Rows for RowChanges<'_> {
     fn add(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, row: Row) {
-        tables::row(self.key, at, bucket, account);
+        tables::row_key(self.key, at, bucket, account);
+        self.changes.add(self.key, row);
+        self.postings += 1;
+    }
+
+    fn add_late(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, missed: Epoch, row: Row) {
+        tables::late(self.key, at, bucket, account, missed);
+        self.changes.add(self.key, row);
+    }
+
+    fn adjust(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, delta: I256) {
+        tables::adjustments(self.key, at, bucket, account);
+        let row = Row {
+            delta,
+            weighted: I256::ZERO,
+        };
         self.changes.add(self.key, row);
         self.postings += 1;
     }

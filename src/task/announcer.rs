@@ -155,7 +155,53 @@ fn tell_decision(decision: &Decision) {
                 Topic::SOURCES.map(Topic::name).join(", ")
             );
         }
-        // Dead letters tell of what was rejected, a cut follows each close, and a reward is in its epoch's seal.
+        Decision::Rules { version, .. } => tracing::info!(version, "version {version} of the contract's rules is in force"),
+        Decision::WithdrawalAccepted {
+            asset, epoch, dropped, ..
+        } => tracing::info!(
+            %asset,
+            epoch = epoch.get(),
+            %dropped,
+            "{asset} is withdrawn: it has no epoch from {epoch} on"
+        ),
+        Decision::EpochHeld {
+            asset,
+            epoch,
+            limit,
+            largest,
+            total,
+            change,
+            ..
+        } => tracing::warn!(
+            %asset,
+            epoch = epoch.get(),
+            %limit,
+            %largest,
+            %total,
+            change = change.as_deref().unwrap_or("none"),
+            "epoch {epoch} of {asset} is held by the gate ({limit}), and nothing of it is paid; release it or void it"
+        ),
+        Decision::EpochReleased {
+            asset,
+            epoch,
+            by,
+            reason,
+            ..
+        } => tracing::info!(%asset, epoch = epoch.get(), by, reason, "epoch {epoch} of {asset} is released"),
+        Decision::EpochVoid {
+            asset,
+            epoch,
+            by,
+            reason,
+            ..
+        } => tracing::warn!(
+            %asset,
+            epoch = epoch.get(),
+            by,
+            reason,
+            "epoch {epoch} of {asset} is void: nothing of it is paid, and later epochs wait; close it again"
+        ),
+        // Dead letters tell of what was rejected, a cut follows each close, and a pool is in its epoch's seal.
         Decision::LossAccepted {
             loss,
             skipped_from,
@@ -165,7 +211,10 @@ fn tell_decision(decision: &Decision) {
         Decision::ListingProposed { .. }
         | Decision::LossProposed { .. }
         | Decision::ListingRefused { .. }
+        | Decision::WithdrawalProposed { .. }
+        | Decision::RulesProposed { .. }
         | Decision::RewardAdded { .. }
+        | Decision::PoolAdjusted { .. }
         | Decision::Cut { .. }
         | Decision::Refused { .. }
         | Decision::ControlRead { .. } => {}
@@ -213,7 +262,7 @@ fn tell_sources(sources: &[TopicPartition], starts: &Offsets) {
 }
 
 fn tell_listing(what: &str, listing: &Listing) {
-    let Listing { terms, programme } = listing;
+    let Listing { terms, programme, .. } = listing;
     let value = listing.to_value();
     tracing::info!(
         asset = %terms.asset,

@@ -11,6 +11,7 @@ pub mod ingest_task;
 mod inputs;
 pub mod pool;
 pub mod seen_events;
+pub mod resettling;
 pub mod sequencer_task;
 pub mod settlements;
 pub mod stats;

@@ -36,10 +36,12 @@ struct PartitionScans {
     all: u64,
 }
 
-/// One of the two scans of a settlement.
+/// A scan of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettlementScan {
     Sum,
+    /// For the gate. It counts like an emission, which is counted anew if it follows.
+    Preview,
     Emit,
 }
 
@@ -85,7 +87,7 @@ impl Settlements {
         };
         let before = match scan {
             SettlementScan::Sum => 0,
-            SettlementScan::Emit => buckets,
+            SettlementScan::Preview | SettlementScan::Emit => buckets,
         };
         let epoch = scans.epochs.entry(at).or_insert_with(|| EpochScans {
             asset,

@@ -75,11 +75,10 @@ impl SupersededStatuses {
                 .iter()
                 .map(|(key, value)| tables::read_status(key, value))
                 .collect::<Result<_, _>>()?;
-            if let Some(deciding) = self.limit.deciding(statuses.iter()) {
-                for (status, (key, value)) in statuses.iter().zip(self.of_account.iter()) {
-                    if status.rank() < deciding.rank() {
-                        self.found.push(key, value);
-                    }
+            let superseded = self.limit.superseded(&statuses);
+            for (is_superseded, (key, value)) in superseded.into_iter().zip(self.of_account.iter()) {
+                if is_superseded {
+                    self.found.push(key, value);
                 }
             }
         }

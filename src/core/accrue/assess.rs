@@ -1,11 +1,14 @@
-//! Assesses one account in one epoch. The sum, the shares and the explanations all use this, so they agree.
+//! Assesses accounts in one epoch. The sum, the shares and the explanations all use this, so they agree.
+
+use std::collections::BTreeMap;
 
 use ethnum::I256;
 use ruint::aliases::U512;
 
-use crate::core::accrue::eligibility::{KeptStatus, is_excluded};
+use crate::core::accrue::eligibility::{Eligibility, KeptStatus, StatusScope};
 use crate::core::accrue::row::Row;
-use crate::core::accrue::settle::{Holding, Measure, Rules};
+use crate::core::accrue::settle::{Measure, Rules, magnitude};
+use crate::core::contract::programme::Scope;
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::Settlement;
 use crate::core::protocol::totals::Subtotal;
@@ -18,12 +21,18 @@ pub struct Account {
     pub name: AccountName<'static>,
     /// Its balance at the start of the epoch, in units.
     pub opening: I256,
-    /// The amount withheld below `min_payout` before, in units.
-    pub withheld: U512,
+    /// The part of its due that was not paid before, in units of the reward asset. A debt is negative.
+    pub withheld: I256,
     /// The sums of its postings into the epoch.
     pub row: Row,
+    /// Sum of its reward adjustments that count in the epoch, in units of the reward asset.
+    pub adjusted: I256,
+    /// What closed epochs pay more or less because of late postings, in units of the reward asset.
+    pub made_good: I256,
     /// All its statuses.
     pub statuses: Vec<KeptStatus>,
+    /// All statuses of its owner's own account, if it is a sub-account.
+    pub owner_statuses: Vec<KeptStatus>,
 }
 
 impl Account {
@@ -34,15 +43,18 @@ impl Account {
             bucket,
             name,
             opening: I256::ZERO,
-            withheld: U512::ZERO,
+            withheld: I256::ZERO,
             row: Row::ZERO,
+            adjusted: I256::ZERO,
+            made_good: I256::ZERO,
             statuses: Vec::new(),
+            owner_statuses: Vec::new(),
         }
     }
 }
 
 /// Measures accounts under one settlement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Assessor {
     rules: Rules,
     settlement: Settlement,
@@ -56,7 +68,7 @@ impl Assessor {
     pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
         let epoch = settlement.at.epoch();
         Ok(Self {
-            rules: Rules::new(&settlement.terms, &settlement.programme)?,
+            rules: Rules::new(settlement)?,
             start_ms: settlement.terms.calendar.start_ms(epoch),
             end_ms: settlement.terms.calendar.end_ms(epoch),
             settlement: settlement.clone(),
@@ -68,23 +80,114 @@ impl Assessor {
         &self.rules
     }
 
-    /// Measures an account, its statuses included.
+    #[must_use]
+    pub const fn settlement(&self) -> &Settlement {
+        &self.settlement
+    }
+
+    /// Whether minimum, cap and tiers apply to an owner's accounts together.
+    #[must_use]
+    pub fn is_by_owner(&self) -> bool {
+        self.settlement.programme.scope == Scope::Owner
+    }
+
+    /// For judging statuses in this epoch.
+    #[must_use]
+    pub const fn status_scope(&self) -> StatusScope<'_> {
+        StatusScope {
+            asset: self.settlement.terms.asset,
+            cut: &self.settlement.cut,
+            start_ms: self.start_ms,
+            end_ms: self.end_ms,
+        }
+    }
+
+    /// Measures accounts into `measures`, in their order. With scope `owner`, all accounts of an owner must be among them.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn measure(&self, account: &Account) -> Result<Measure, Fault> {
-        let excluded = is_excluded(
-            &account.statuses,
-            self.settlement.programme.enrolment,
-            &self.settlement.cut,
-            self.start_ms,
-            self.end_ms,
-        );
-        self.rules.measure(&Holding {
-            opening: account.opening,
-            row: account.row,
-            excluded,
+    pub fn measure(&self, accounts: &[Account], measures: &mut Vec<Measure>) -> Result<(), Fault> {
+        measures.clear();
+        for account in accounts {
+            let enrolment = self.settlement.programme.enrolment;
+            let standing = self
+                .status_scope()
+                .standing(&account.statuses, &account.owner_statuses, enrolment);
+            measures.push(self.rules.hold(account.opening, account.row, standing)?);
+        }
+        if self.is_by_owner() {
+            return self.weigh_owners(accounts, measures);
+        }
+        for measure in measures {
+            if let Some(held) = measure.positive() {
+                measure.eligibility = self.rules.weigh(held)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures one account, whose programme has the scope `account`.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn measure_one(&self, account: &Account) -> Result<Measure, Fault> {
+        let mut measures = Vec::with_capacity(1);
+        self.measure(std::slice::from_ref(account), &mut measures)?;
+        measures
+            .pop()
+            .ok_or_else(|| crate::core::fault::impossible("an account without a measure"))
+    }
+
+    /// Applies minimum, cap and tiers to the sum of each owner's positive accounts, and divides what comes of it among them.
+    fn weigh_owners(&self, accounts: &[Account], measures: &mut [Measure]) -> Result<(), Fault> {
+        let mut owners: BTreeMap<&str, U512> = BTreeMap::new();
+        for (account, measure) in accounts.iter().zip(measures.iter()) {
+            if let Some(held) = measure.positive() {
+                let sum = owners.entry(account.name.owner()).or_default();
+                *sum = sum
+                    .checked_add(held)
+                    .ok_or(Fault::Overflow("an owner's balance-milliseconds"))?;
+            }
+        }
+        for (account, measure) in accounts.iter().zip(measures) {
+            let Some(held) = measure.positive() else { continue };
+            let together = owners.get(account.name.owner()).copied().unwrap_or(held);
+            measure.eligibility = self.rules.weigh(together)?.part(held, together)?;
+        }
+        Ok(())
+    }
+}
+
+impl Eligibility {
+    /// The part of an account that holds `held` of its owner's `together` unit-milliseconds.
+    fn part(self, held: U512, together: U512) -> Result<Self, Fault> {
+        let Self::Eligible { counted, weight } = self else {
+            return Ok(self);
+        };
+        if held == together {
+            return Ok(self);
+        }
+        let part = |whole: U512| {
+            let product = whole.checked_mul(held);
+            product
+                .and_then(|product| product.checked_div(together))
+                .ok_or(Fault::Overflow("an account's part of its owner's weight"))
+        };
+        Ok(Self::Eligible {
+            counted: part(counted)?,
+            weight: part(weight)?,
         })
+    }
+}
+
+impl Measure {
+    /// S of an account that may earn, if it is positive; whether it reaches the minimum is not decided.
+    fn positive(&self) -> Option<U512> {
+        let may_earn = matches!(
+            self.eligibility,
+            Eligibility::Eligible { .. } | Eligibility::BelowMinimum
+        );
+        may_earn.then(|| magnitude(self.held))
     }
 }
 
@@ -92,6 +195,7 @@ impl Assessor {
 #[derive(Debug)]
 pub struct Summing {
     assessor: Assessor,
+    measures: Vec<Measure>,
     sums: Subtotal,
 }
 
@@ -101,15 +205,25 @@ impl Summing {
     pub fn new(settlement: &Settlement) -> Result<Self, Fault> {
         Ok(Self {
             assessor: Assessor::new(settlement)?,
+            measures: Vec::new(),
             sums: Subtotal::default(),
         })
     }
 
+    /// Whether [`Self::add_accounts`] needs all accounts of a bucket at once.
+    #[must_use]
+    pub fn is_by_owner(&self) -> bool {
+        self.assessor.is_by_owner()
+    }
+
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn add_account(&mut self, account: &Account) -> Result<(), Fault> {
-        let measure = self.assessor.measure(account)?;
-        self.sums.add_account(account.withheld, &measure)
+    pub fn add_accounts(&mut self, accounts: &[Account]) -> Result<(), Fault> {
+        self.assessor.measure(accounts, &mut self.measures)?;
+        for (account, measure) in accounts.iter().zip(&self.measures) {
+            self.sums.add_account(account.withheld, measure)?;
+        }
+        Ok(())
     }
 
     #[must_use]

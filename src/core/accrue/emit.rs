@@ -7,14 +7,13 @@ use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::assess::{Account, Assessor};
-use crate::core::accrue::eligibility::Eligibility;
+use crate::core::accrue::settle::{Measure, Payout};
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::listing::Mode;
 use crate::core::contract::merkle::{BucketTree, Hash};
 use crate::core::contract::records::Distribution;
 use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::Settlement;
+use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::protocol::totals::Emitted;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
@@ -23,10 +22,7 @@ use crate::core::values::time::timestamp;
 /// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmissionProgress {
-    /// The amount to share among all accounts, in units.
-    to_share: U512,
-    /// The weight of all accounts.
-    total_weight: U512,
+    pot: Pot,
     /// The weight of this ledger partition's accounts, as summed before.
     partition_weight: U512,
     emitted: Emitted,
@@ -35,12 +31,17 @@ pub struct EmissionProgress {
 }
 
 impl EmissionProgress {
-    /// `partition_weight` is the weight of this ledger partition, `total_weight` the weight of all partitions.
+    /// What the accounts share.
     #[must_use]
-    pub fn new(to_share: U512, total_weight: U512, partition_weight: U512) -> Self {
+    pub const fn pot(&self) -> Pot {
+        self.pot
+    }
+
+    /// `partition_weight` is the weight of this ledger partition.
+    #[must_use]
+    pub fn new(pot: Pot, partition_weight: U512) -> Self {
         Self {
-            to_share,
-            total_weight,
+            pot,
             partition_weight,
             emitted: Emitted::default(),
             roots: Vec::new(),
@@ -48,16 +49,81 @@ impl EmissionProgress {
     }
 }
 
-/// The second pass over the accounts of an epoch: their payouts, in the order of bucket and name.
+/// Works out what accounts are paid, and adds it up.
+#[derive(Debug)]
+pub struct Payments {
+    assessor: Assessor,
+    pot: Pot,
+    measures: Vec<Measure>,
+    payouts: Vec<Payout>,
+    sums: Emitted,
+}
+
+impl Payments {
+    /// # Errors
+    /// None for a programme that was accepted.
+    pub fn new(settlement: &Settlement, pot: Pot) -> Result<Self, Fault> {
+        Ok(Self {
+            assessor: Assessor::new(settlement)?,
+            pot,
+            measures: Vec::new(),
+            payouts: Vec::new(),
+            sums: Emitted::default(),
+        })
+    }
+
+    /// Whether [`Self::add_accounts`] needs all accounts of a bucket at once.
+    #[must_use]
+    pub fn is_by_owner(&self) -> bool {
+        self.assessor.is_by_owner()
+    }
+
+    /// Works out the payouts of accounts. The last ones can be read until the next call.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn add_accounts(&mut self, accounts: &[Account]) -> Result<(), Fault> {
+        self.assessor.measure(accounts, &mut self.measures)?;
+        self.payouts.clear();
+        let rules = self.assessor.rules();
+        for (account, measure) in accounts.iter().zip(&self.measures) {
+            let rewarded = rules.share(measure.weight(), self.pot)?;
+            let parts = [account.made_good, account.adjusted, account.withheld];
+            let payout = rules.pay(rewarded, parts, measure.is_excluded)?;
+            self.sums = self.sums.plus(&Emitted {
+                weight: measure.weight(),
+                rewarded,
+                made_good: account.made_good,
+                adjusted: account.adjusted,
+                distributed: payout.paid,
+                withheld_after: payout.withheld,
+                largest: payout.paid,
+                distributions: u64::from(payout.paid > I256::ZERO),
+            })?;
+            self.payouts.push(payout);
+        }
+        Ok(())
+    }
+
+    /// The sums over all accounts so far.
+    #[must_use]
+    pub const fn sums(&self) -> Emitted {
+        self.sums
+    }
+}
+
+/// The last pass over the accounts of an epoch: their payouts, in the order of bucket and name.
 #[derive(Debug)]
 pub struct Emitting {
     at: AssetEpoch,
-    assessor: Assessor,
+    payments: Payments,
     asset: Asset,
+    reward_asset: Asset,
     programme_from_epoch: Epoch,
     start: String,
     end: String,
-    progress: EmissionProgress,
+    partition_weight: U512,
+    roots: Vec<(u16, Hash)>,
     pooled: bool,
     bucket: Option<(u16, BucketTree)>,
 }
@@ -67,8 +133,8 @@ pub struct Emitting {
 pub struct NextOpening {
     /// In units.
     pub balance: I256,
-    /// In units.
-    pub withheld: U512,
+    /// In units of the reward asset. A debt is negative.
+    pub withheld: I256,
 }
 
 impl Emitting {
@@ -79,15 +145,19 @@ impl Emitting {
     pub fn new(settlement: &Settlement, progress: EmissionProgress) -> Result<Self, Fault> {
         let calendar = &settlement.terms.calendar;
         let epoch = settlement.at.epoch();
+        let mut payments = Payments::new(settlement, progress.pot)?;
+        payments.sums = progress.emitted;
         Ok(Self {
             at: settlement.at,
-            assessor: Assessor::new(settlement)?,
+            pooled: payments.assessor.rules().rate().is_none(),
+            payments,
             asset: settlement.terms.asset,
+            reward_asset: settlement.terms.reward_asset(),
             programme_from_epoch: settlement.programme.from_epoch,
             start: timestamp(calendar.start_ms(epoch)),
             end: timestamp(calendar.end_ms(epoch)),
-            progress,
-            pooled: matches!(settlement.programme.mode, Mode::Pool),
+            partition_weight: progress.partition_weight,
+            roots: progress.roots,
             bucket: None,
         })
     }
@@ -97,55 +167,82 @@ impl Emitting {
         self.at
     }
 
-    /// Emits an account's distribution. Appends it to `out` if there is one, and returns its amounts for the next epoch.
+    /// Whether [`Self::emit_accounts`] needs all accounts of a bucket at once.
+    #[must_use]
+    pub fn is_by_owner(&self) -> bool {
+        self.payments.is_by_owner()
+    }
+
+    /// Emits the distributions of accounts: appends those that there are to `out`. Hands each account's amounts for the next epoch to `keep`.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn emit_account(&mut self, account: &Account, out: &mut Outputs) -> Result<NextOpening, Fault> {
-        let measure = self.assessor.measure(account)?;
-        let rules = self.assessor.rules();
-        let weight = match measure.eligibility {
-            Eligibility::Eligible { weight, .. } => weight,
-            _ => U512::ZERO,
-        };
-        let share = rules.share(weight, self.progress.to_share, self.progress.total_weight)?;
-        let (emitted_amount, withheld) = rules.emit_or_withhold(share, account.withheld)?;
-        self.progress.emitted = self.progress.emitted.plus(&Emitted {
-            weight,
-            rewarded: share,
-            distributed: emitted_amount,
-            withheld_after: withheld,
-            distributions: u64::from(!emitted_amount.is_zero()),
-        })?;
-        if !emitted_amount.is_zero() {
-            let distribution = Distribution {
-                account: account.name.as_str().into(),
-                asset: self.asset,
-                epoch: self.at.epoch(),
-                epoch_start: Cow::Borrowed(&self.start),
-                epoch_end: Cow::Borrowed(&self.end),
-                amount: rules.amount(emitted_amount).into(),
-                balance_seconds: rules.balance_seconds(measure.held).into(),
-                average_balance: rules.average(measure.held).into(),
-                programme_from_epoch: self.programme_from_epoch,
+    pub fn emit_accounts(
+        &mut self,
+        accounts: &[Account],
+        out: &mut Outputs,
+        mut keep: impl FnMut(&Account, NextOpening),
+    ) -> Result<(), Fault> {
+        self.payments.add_accounts(accounts)?;
+        for (index, account) in accounts.iter().enumerate() {
+            let (Some(measure), Some(payout)) = (
+                self.payments.measures.get(index).copied(),
+                self.payments.payouts.get(index).copied(),
+            ) else {
+                return Err(impossible("an account without a payout"));
             };
-            let id = distribution.id();
-            let mut written = Ok(());
-            // On Kafka, the key chooses the partition.
-            out.push_with(
-                Topic::Distributions.partition(0),
-                account.name.as_str().as_bytes(),
-                |record| {
-                    written = distribution.write(record, &id);
+            if payout.paid > I256::ZERO {
+                self.emit(account, &measure, &payout, out)?;
+            }
+            keep(
+                account,
+                NextOpening {
+                    balance: measure.closing,
+                    withheld: payout.withheld,
                 },
             );
-            written?;
-            self.add_leaf(account.bucket, format!("{id}|{}", distribution.amount).as_bytes());
         }
-        Ok(NextOpening {
-            balance: measure.closing,
-            withheld,
-        })
+        Ok(())
+    }
+
+    fn emit(
+        &mut self,
+        account: &Account,
+        measure: &Measure,
+        payout: &Payout,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let rules = self.payments.assessor.rules();
+        let distribution = Distribution {
+            account: account.name.as_str().into(),
+            asset: self.asset,
+            reward_asset: self.reward_asset,
+            epoch: self.at.epoch(),
+            epoch_start: Cow::Borrowed(&self.start),
+            epoch_end: Cow::Borrowed(&self.end),
+            amount: rules.signed_reward(payout.paid).into(),
+            rewarded: rules.reward(payout.rewarded).into(),
+            made_good: rules.signed_reward(account.made_good).into(),
+            adjusted: rules.signed_reward(account.adjusted).into(),
+            withheld_before: rules.signed_reward(account.withheld).into(),
+            balance_seconds: rules.balance_seconds(measure.held).into(),
+            average_balance: rules.average(measure.held).into(),
+            programme_from_epoch: self.programme_from_epoch,
+        };
+        let id = distribution.id();
+        let mut written = Ok(());
+        // On Kafka, the key chooses the partition.
+        out.push_with(
+            Topic::Distributions.partition(0),
+            account.name.as_str().as_bytes(),
+            |record| {
+                written = distribution.write(record, &id);
+            },
+        );
+        written?;
+        let leaf = format!("{id}|{}", distribution.amount);
+        self.add_leaf(account.bucket, leaf.as_bytes());
+        Ok(())
     }
 
     fn add_leaf(&mut self, bucket: u16, leaf: &[u8]) {
@@ -160,7 +257,7 @@ impl Emitting {
 
     fn close_bucket(&mut self) {
         if let Some((bucket, tree)) = self.bucket.take() {
-            self.progress.roots.push((bucket, tree.root()));
+            self.roots.push((bucket, tree.root()));
         }
     }
 
@@ -171,7 +268,12 @@ impl Emitting {
     pub fn end_chunk(&mut self) -> Result<EmissionProgress, Fault> {
         self.close_bucket();
         self.check_conservation()?;
-        Ok(self.progress.clone())
+        Ok(EmissionProgress {
+            pot: self.payments.pot,
+            partition_weight: self.partition_weight,
+            emitted: self.payments.sums,
+            roots: self.roots.clone(),
+        })
     }
 
     /// Ends the emission. Returns what was emitted, and the Merkle root of each bucket that has distributions.
@@ -200,13 +302,12 @@ impl Emitting {
         if !self.pooled {
             return Ok(());
         }
-        let emitted = &self.progress.emitted;
+        let (emitted, pot) = (&self.payments.sums, &self.payments.pot);
         let given = emitted
             .rewarded
-            .checked_mul(self.progress.total_weight)
+            .checked_mul(pot.weight)
             .ok_or(Fault::Overflow("a check of shares"))?;
-        let bound = self
-            .progress
+        let bound = pot
             .to_share
             .checked_mul(emitted.weight)
             .ok_or(Fault::Overflow("a check of shares"))?;
@@ -216,7 +317,7 @@ impl Emitting {
                 self.asset,
                 self.at.epoch(),
                 emitted.rewarded,
-                self.progress.to_share
+                pot.to_share
             )));
         }
         Ok(())

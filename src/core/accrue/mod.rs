@@ -1,11 +1,13 @@
 //! The state machine over one ledger partition: it adds up postings, and settles an epoch when the barriers of all sources are in.
 //!
 //! In the order in which money moves: [`row`] adds up postings, [`assess`] measures accounts and sums them, [`emit`] emits their distributions.
-//! [`eligibility`] and [`settle`] hold the rules. [`statuses`] tells which statuses are needed no more.
+//! [`eligibility`] and [`settle`] hold the rules. [`resettle`] settles sealed epochs again for late postings. [`statuses`] tells which statuses are
+//! needed no more.
 
 pub mod assess;
 pub mod eligibility;
 pub mod emit;
+pub mod resettle;
 pub mod row;
 pub mod settle;
 pub mod statuses;
@@ -13,11 +15,13 @@ pub mod statuses;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::assess::Summing;
-use crate::core::accrue::emit::{EmissionProgress, Emitting};
+use crate::core::accrue::emit::{EmissionProgress, Emitting, Payments};
+use crate::core::accrue::resettle::SealedEpoch;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::statuses::AsideLimit;
 use crate::core::contract::appends::Outputs;
@@ -25,9 +29,9 @@ use crate::core::contract::merkle::{EMPTY_ROOT, Hash, epoch_root};
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::codec;
-use crate::core::protocol::ledger::{Entry, LedgerRecord, StatusEntry};
-use crate::core::protocol::messages::{Inbox, Notice, Settlement};
-use crate::core::protocol::totals::Subtotal;
+use crate::core::protocol::ledger::{Entry, LedgerRecord, Posting, StatusEntry};
+use crate::core::protocol::messages::{Inbox, Notice, Pot, Settlement};
+use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
@@ -37,6 +41,10 @@ use crate::core::values::ids::{AssetEpoch, Epoch};
 pub trait Rows {
     /// Adds `row` to the row of an account in an epoch.
     fn add(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, row: Row);
+    /// Adds `row` to what an account's late postings into an epoch add to the closed epoch `missed`.
+    fn add_late(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, missed: Epoch, row: Row);
+    /// Adds to an account's reward adjustments in an epoch.
+    fn adjust(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, delta: I256);
     /// Stores a status.
     fn keep(&mut self, source: TopicPartition, status: &StatusEntry<'_>);
 }
@@ -51,8 +59,6 @@ pub struct Accrue {
     /// Those that have changed since they were stored, or are gone.
     #[serde(skip)]
     changed: BTreeSet<AssetEpoch>,
-    /// The next epoch to settle of each asset; 0 if absent.
-    next: BTreeMap<u16, Epoch>,
     /// Up to where superseded statuses are set aside.
     set_aside: Option<AsideLimit>,
 }
@@ -71,6 +77,10 @@ enum SettlingStage {
     AwaitsBarriers,
     /// The subtotal is sent; the total is not yet known.
     Summed { weight: U512 },
+    /// The total is known; the gate wants to know first what would be published.
+    Previewing { weight: U512, pot: Pot },
+    /// The gate knows it. The epoch is emitted, or settled again.
+    Previewed { weight: U512, pot: Pot },
     /// The total is known; distributions are being published.
     Emitting(Box<EmissionProgress>),
 }
@@ -80,9 +90,17 @@ enum SettlingStage {
 pub enum AccrueJob {
     /// Sum the accounts of an epoch: [`Accrue::begin_sum`], then [`Accrue::send_subtotal`].
     Sum(AssetEpoch),
+    /// Work out the distributions of an epoch for the gate: [`Accrue::begin_preview`], then [`Accrue::send_preview`].
+    Preview(AssetEpoch),
     /// Emit the distributions of an epoch: [`Accrue::begin_emission`], [`Accrue::keep_chunk`] after each chunk, then
     /// [`Accrue::end_emission`].
     Emit(AssetEpoch),
+}
+
+fn add_posting(posting: &Posting<'_>, rows: &mut impl Rows) -> Result<(), Fault> {
+    let row = Row::of_posting(posting.delta, posting.before_end_ms).ok_or(Fault::Overflow("a posting"))?;
+    rows.add(posting.at, posting.bucket, &posting.account, row);
+    Ok(())
 }
 
 impl Accrue {
@@ -95,10 +113,17 @@ impl Accrue {
             LedgerRecord::Block(mut block) => {
                 while let Some(entry) = block.next_entry()? {
                     match entry {
-                        Entry::Posting(posting) => {
-                            let row = Row::of_posting(posting.delta, posting.before_end_ms)
+                        Entry::Posting(posting) => add_posting(&posting, rows)?,
+                        Entry::Late(late) => {
+                            let posting = &late.posting;
+                            add_posting(posting, rows)?;
+                            let row = Row::of_posting(posting.delta, late.before_missed_end_ms)
                                 .ok_or(Fault::Overflow("a posting"))?;
-                            rows.add(posting.at, posting.bucket, &posting.account, row);
+                            rows.add_late(posting.at, posting.bucket, &posting.account, late.missed, row);
+                        }
+                        Entry::Adjustment(adjustment) => {
+                            let delta = I256::new(adjustment.delta);
+                            rows.adjust(adjustment.at, adjustment.bucket, &adjustment.account, delta);
                         }
                         Entry::Status(status) => rows.keep(block.source, &status),
                     }
@@ -120,17 +145,34 @@ impl Accrue {
                 }
             }
             Notice::Settle(settlement) => {
-                let at = settlement.at;
-                self.begin(at).settlement = Some(settlement);
+                let settling = self.begin(settlement.at);
+                match settling.stage {
+                    SettlingStage::AwaitsBarriers if settling.settlement.is_none() => {}
+                    // A void epoch is settled again.
+                    SettlingStage::Previewed { .. } => settling.stage = SettlingStage::AwaitsBarriers,
+                    _ => return Err(impossible("a second settlement of an epoch that is not held")),
+                }
+                settling.settlement = Some(settlement);
             }
-            Notice::Total { at, to_share, weight } => {
+            Notice::Total { at, pot, is_preview } => {
                 let settling = self
                     .change(at)
                     .ok_or_else(|| impossible("a total of an unknown epoch"))?;
-                let SettlingStage::Summed { weight: expected } = settling.stage else {
+                let SettlingStage::Summed { weight } = settling.stage else {
                     return Err(impossible("a total of an epoch that has not been summed"));
                 };
-                settling.stage = SettlingStage::Emitting(Box::new(EmissionProgress::new(to_share, weight, expected)));
+                settling.stage = if is_preview {
+                    SettlingStage::Previewing { weight, pot }
+                } else {
+                    SettlingStage::Emitting(Box::new(EmissionProgress::new(pot, weight)))
+                };
+            }
+            Notice::Emit { at } => {
+                let settling = self.change(at).ok_or_else(|| impossible("an unknown epoch passes the gate"))?;
+                let SettlingStage::Previewed { weight, pot } = settling.stage else {
+                    return Err(impossible("an epoch passes the gate without a preview"));
+                };
+                settling.stage = SettlingStage::Emitting(Box::new(EmissionProgress::new(pot, weight)));
             }
         }
         Ok(())
@@ -167,17 +209,16 @@ impl Accrue {
     /// The next work to do before another record is applied.
     #[must_use]
     pub fn job(&self) -> Option<AccrueJob> {
-        // Only the next epoch of each asset counts, however many wait behind it.
+        // Settlements come in the order of their epochs, so only the first epoch of each asset counts, however many wait behind it. A barrier may come
+        // before the settlement of an earlier epoch, but without its own settlement an epoch has no job.
         let mut after = Bound::Unbounded;
         loop {
             let (first, _) = self.settling.range((after, Bound::Unbounded)).next()?;
-            let number = first.number();
-            let next = self.next.get(&number).copied().unwrap_or(Epoch::FIRST);
-            let job = AssetEpoch::new(number, next).ok().and_then(|next| self.job_of(next));
+            let job = self.job_of(*first);
             if job.is_some() {
                 return job;
             }
-            after = Bound::Excluded(AssetEpoch::last_of(number));
+            after = Bound::Excluded(AssetEpoch::last_of(first.number()));
         }
     }
 
@@ -190,7 +231,8 @@ impl Accrue {
                 let complete = cut.0.keys().all(|source| settling.barriers.contains(source));
                 complete.then_some(AccrueJob::Sum(at))
             }
-            SettlingStage::Summed { .. } => None,
+            SettlingStage::Summed { .. } | SettlingStage::Previewed { .. } => None,
+            SettlingStage::Previewing { .. } => Some(AccrueJob::Preview(at)),
             SettlingStage::Emitting(_) => Some(AccrueJob::Emit(at)),
         }
     }
@@ -211,6 +253,20 @@ impl Accrue {
             .get(&at)
             .and_then(|settling| settling.settlement.as_deref())
             .ok_or_else(|| impossible("work on an epoch without a settlement"))
+    }
+
+    /// What is kept of an epoch whose total is known, to settle it again after its seal.
+    ///
+    /// # Errors
+    /// If its total is not known.
+    pub fn sealed(&self, at: AssetEpoch) -> Result<SealedEpoch, Fault> {
+        let settlement = self.settlement(at)?.clone();
+        let stage = self.settling.get(&at).map(|settling| &settling.stage);
+        let pot = match stage {
+            Some(SettlingStage::Emitting(progress)) => progress.pot(),
+            _ => return Err(impossible("an emission without a total")),
+        };
+        Ok(SealedEpoch { settlement, pot })
     }
 
     /// The asset of a settlement.
@@ -270,6 +326,49 @@ impl Accrue {
         Ok(())
     }
 
+    /// Begins to work out the distributions of an epoch for the gate.
+    ///
+    /// # Errors
+    /// If the gate does not ask for it.
+    pub fn begin_preview(&self, at: AssetEpoch) -> Result<Payments, Fault> {
+        match self.settling.get(&at).map(|settling| &settling.stage) {
+            Some(SettlingStage::Previewing { pot, .. }) => Payments::new(self.settlement(at)?, *pot),
+            _ => Err(impossible("a preview that nobody asked for")),
+        }
+    }
+
+    /// Sends what ledger partition `partition` would publish.
+    ///
+    /// # Errors
+    /// If the gate does not ask for it, or if the accounts are no longer those that were summed.
+    pub fn send_preview(
+        &mut self,
+        at: AssetEpoch,
+        partition: u32,
+        payouts: Emitted,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let settling = self
+            .change(at)
+            .ok_or_else(|| impossible("a preview of an unknown epoch"))?;
+        let SettlingStage::Previewing { weight, pot } = settling.stage else {
+            return Err(impossible("a preview that nobody asked for"));
+        };
+        if payouts.weight != weight {
+            return Err(impossible(format!(
+                "the rows of closed epoch {} changed between the sum and the preview",
+                at.epoch()
+            )));
+        }
+        settling.stage = SettlingStage::Previewed { weight, pot };
+        out.push(
+            Topic::Inbox.partition(0),
+            &[],
+            &codec::encode(&Inbox::Preview { partition, at, payouts })?,
+        );
+        Ok(())
+    }
+
     /// Begins the emission of an epoch's distributions, or continues it after the last chunk.
     ///
     /// # Errors
@@ -315,7 +414,6 @@ impl Accrue {
         self.settling
             .remove(&at)
             .ok_or_else(|| impossible("an emission of an unknown epoch"))?;
-        self.next.insert(at.number(), at.epoch().next()?);
         let buckets = partitions.buckets(partition);
         let roots: BTreeMap<u16, Hash> = roots.into_iter().collect();
         let root = epoch_root(buckets.map(|bucket| roots.get(&bucket).copied().unwrap_or(EMPTY_ROOT)));

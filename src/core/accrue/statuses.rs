@@ -4,11 +4,14 @@
 //! statuses that were superseded before it are set aside. They are not lost: an asset that is listed later may begin in the past, and needs them
 //! then.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::contract::decision::Offsets;
 use crate::core::protocol::messages::Settlement;
+use crate::core::values::asset::Asset;
 use crate::core::values::offset::Offset;
 
 /// Up to where statuses are set aside: the newest settlement after which that was done. The order of the fields is part of the stored format.
@@ -36,13 +39,25 @@ impl AsideLimit {
         self.start_ms <= later.start_ms && self.cut.0.iter().all(reaches)
     }
 
-    /// Of all statuses of an account: the one that decides at the start of the epoch, if there is one. Every status before it in
-    /// [`KeptStatus::rank`] is superseded for settlements that are not before this limit.
+    /// Of all statuses of an account: whether each is superseded for settlements that are not before this limit. Among those for one asset, and among
+    /// those for all, it is every one before the one that decides at the start of the epoch, in the order of [`KeptStatus::rank`].
     #[must_use]
-    pub fn deciding<'s>(&self, statuses: impl Iterator<Item = &'s KeptStatus>) -> Option<&'s KeptStatus> {
-        statuses
-            .filter(|kept| kept.counts(&self.cut) && i128::from(kept.time_ms) <= self.start_ms)
-            .max_by(|a, b| a.rank().cmp(&b.rank()))
+    pub fn superseded(&self, statuses: &[KeptStatus]) -> Vec<bool> {
+        let mut deciding: BTreeMap<Option<Asset>, &KeptStatus> = BTreeMap::new();
+        for kept in statuses {
+            if kept.counts(&self.cut) && i128::from(kept.time_ms) <= self.start_ms {
+                let newest = deciding.entry(kept.asset).or_insert(kept);
+                if newest.rank() < kept.rank() {
+                    *newest = kept;
+                }
+            }
+        }
+        let is_superseded = |kept: &KeptStatus| {
+            deciding
+                .get(&kept.asset)
+                .is_some_and(|deciding| kept.rank() < deciding.rank())
+        };
+        statuses.iter().map(is_superseded).collect()
     }
 }
 
@@ -51,19 +66,24 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use crate::core::accrue::eligibility::is_excluded;
+    use crate::core::accrue::eligibility::StatusScope;
     use crate::core::contract::event::Status;
-    use crate::core::contract::listing::Enrolment;
+    use crate::core::contract::programme::Enrolment;
     use crate::core::contract::topic::Topic;
 
     use super::*;
 
+    fn asset_of(name: &str) -> Asset {
+        Asset::parse(name).unwrap()
+    }
+
     fn status() -> impl Strategy<Value = KeptStatus> {
         let kinds = prop_oneof![Just(Status::Enrolled), Just(Status::OptedOut), Just(Status::Excluded)];
-        (0..20i64, 0..3u8, kinds, 0..2u32, 0..20u64).prop_map(|(time_ms, id, status, partition, offset)| KeptStatus {
+        (0..20i64, 0..3u8, kinds, 0..2u32, 0..20u64, 0..3usize).prop_map(|(time_ms, id, status, partition, offset, asset)| KeptStatus {
             time_ms,
             id: id.to_string(),
             status,
+            asset: [None, Some(asset_of("A")), Some(asset_of("B"))][asset],
             source: Topic::Accounts.partition(partition),
             offset: Offset::new(offset),
         })
@@ -94,15 +114,19 @@ mod tests {
                 all.extend(new.clone());
                 kept.extend(new);
                 let enrolment = if automatic { Enrolment::Automatic } else { Enrolment::OptIn };
-                let excluded = |statuses: &[KeptStatus]| {
-                    is_excluded(statuses, enrolment, &now.cut, now.start_ms, now.start_ms + length)
+                let standing = |statuses: &[KeptStatus]| {
+                    let scope = StatusScope {
+                        asset: asset_of("A"),
+                        cut: &now.cut,
+                        start_ms: now.start_ms,
+                        end_ms: now.start_ms + length,
+                    };
+                    scope.standing(statuses, &[], enrolment)
                 };
                 if set_aside.as_ref().is_none_or(|limit| limit.is_before(&now)) {
-                    prop_assert_eq!(excluded(&kept), excluded(&all));
-                    let deciding = now.deciding(kept.iter()).cloned();
-                    if let Some(deciding) = deciding {
-                        kept.retain(|status| status.rank() >= deciding.rank());
-                    }
+                    prop_assert_eq!(standing(&kept), standing(&all));
+                    let mut superseded = now.superseded(&kept).into_iter();
+                    kept.retain(|_| !superseded.next().unwrap_or_default());
                     set_aside = Some(now);
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::core::contract::gate::GateLimit;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::rejection::Code;
@@ -78,7 +79,18 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Offsets::is_empty")]
         starts: Offsets,
     },
-    /// A first listing is proposed. Every source partition answers whether it ignored postings of the asset.
+    /// A version of the rules is in force: in each source partition from an offset, for settlements from the next close on. The first decision of a
+    /// deployment names the version that it begins with, and nothing else.
+    Rules {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        control_offset: Option<Offset>,
+        version: u64,
+        #[serde(default, skip_serializing_if = "Offsets::is_empty")]
+        in_force_from: Offsets,
+    },
+    /// A later version of the rules is proposed. Every source partition answers with its position.
+    RulesProposed { control_offset: Offset, version: u64 },
+    /// A listing of an asset that has none is proposed. Every source partition answers whether it ignored postings of the asset.
     ListingProposed {
         control_offset: Offset,
         listing: Box<Listing>,
@@ -90,6 +102,9 @@ pub enum Decision {
         listing: Box<Listing>,
         /// The first offset of each source partition at which the asset is listed.
         in_force_from: Offsets,
+        /// The newest time of an ignored posting that did not make the listing too late.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest_not_counted: Option<String>,
     },
     /// The asset is not listed, because postings that the listing covers were ignored.
     ListingRefused {
@@ -105,6 +120,34 @@ pub enum Decision {
         number: u16,
         listing: Box<Listing>,
     },
+    /// The end of a listing is proposed. Every source partition answers with its position.
+    WithdrawalProposed {
+        control_offset: Offset,
+        asset: Asset,
+        number: u16,
+        /// The first epoch that there is not.
+        epoch: Epoch,
+    },
+    /// The listing has no epoch from `epoch` on.
+    WithdrawalAccepted {
+        control_offset: Offset,
+        asset: Asset,
+        number: u16,
+        epoch: Epoch,
+        /// The first offset of each source partition at which the withdrawal is in force.
+        in_force_from: Offsets,
+        /// The sum of the rewards and pool adjustments of such epochs.
+        dropped: String,
+    },
+    /// A pool was adjusted.
+    PoolAdjusted {
+        control_offset: Offset,
+        asset: Asset,
+        /// The epoch whose pool it is.
+        epoch: Epoch,
+        /// With a sign if it takes.
+        amount: String,
+    },
     /// A reward was added to the pool of an epoch.
     RewardAdded {
         control_offset: Offset,
@@ -119,6 +162,51 @@ pub enum Decision {
         asset: Asset,
         number: u16,
         epoch: Epoch,
+        /// The pool that the close gives.
+        reward_pool: String,
+        /// The rate that takes the place of the programme's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        apr: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reward_rate: Option<String>,
+        /// Whether it is the last epoch of a withdrawn asset, in which `min_payout` counts as zero.
+        #[serde(default, skip_serializing_if = "is_false")]
+        is_last: bool,
+        /// Whether the epoch was void. It keeps its cut, so nobody is asked.
+        #[serde(default, skip_serializing_if = "is_false")]
+        again: bool,
+    },
+    /// The gate holds an epoch: nothing of it is published until it is released. Amounts are in the reward asset.
+    EpochHeld {
+        asset: Asset,
+        number: u16,
+        epoch: Epoch,
+        /// The limit that it is beyond.
+        limit: GateLimit,
+        /// The largest distribution.
+        largest: String,
+        /// The sum of the distributions.
+        total: String,
+        /// The change of the rewards against the epoch before, cut to 18 decimals; null if there is nothing to compare with.
+        change: Option<String>,
+    },
+    /// A held epoch is paid.
+    EpochReleased {
+        control_offset: Offset,
+        asset: Asset,
+        number: u16,
+        epoch: Epoch,
+        by: String,
+        reason: String,
+    },
+    /// A held epoch publishes nothing. It can be closed again, on the same cut.
+    EpochVoid {
+        control_offset: Offset,
+        asset: Asset,
+        number: u16,
+        epoch: Epoch,
+        by: String,
+        reason: String,
     },
     /// The cut of an epoch: all answers to its close.
     Cut {
@@ -145,6 +233,12 @@ pub enum Decision {
     Refused { control_offset: Offset, code: Code },
     /// All control records below this offset are decided.
     ControlRead { to: Offset },
+}
+
+/// Whether a field is left out.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[derive(Serialize, Deserialize)]

@@ -26,16 +26,28 @@ pub enum EventType {
     Transfer,
     /// `exchange.balance_adjustment.v1`
     BalanceAdjustment,
+    /// `exchange.reward_adjustment.v1`
+    RewardAdjustment,
     /// `exchange.account_status.v1`
     AccountStatus,
     /// `softstake.asset.v1`
     Listing,
+    /// `softstake.asset_withdrawn.v1`
+    Withdrawn,
     /// `softstake.validator_reward.v1`
     ValidatorReward,
+    /// `softstake.pool_adjustment.v1`
+    PoolAdjustment,
     /// `softstake.epoch_close.v1`
     EpochClose,
+    /// `softstake.epoch_release.v1`
+    EpochRelease,
+    /// `softstake.epoch_void.v1`
+    EpochVoid,
     /// `softstake.loss_accepted.v1`
     LossAccepted,
+    /// `softstake.rules.v1`
+    Rules,
 }
 
 impl EventType {
@@ -51,11 +63,17 @@ impl EventType {
             "exchange.trade.v1" => Self::Trade,
             "exchange.transfer.v1" => Self::Transfer,
             "exchange.balance_adjustment.v1" => Self::BalanceAdjustment,
+            "exchange.reward_adjustment.v1" => Self::RewardAdjustment,
             "exchange.account_status.v1" => Self::AccountStatus,
             "softstake.asset.v1" => Self::Listing,
+            "softstake.asset_withdrawn.v1" => Self::Withdrawn,
             "softstake.validator_reward.v1" => Self::ValidatorReward,
+            "softstake.pool_adjustment.v1" => Self::PoolAdjustment,
             "softstake.epoch_close.v1" => Self::EpochClose,
+            "softstake.epoch_release.v1" => Self::EpochRelease,
+            "softstake.epoch_void.v1" => Self::EpochVoid,
             "softstake.loss_accepted.v1" => Self::LossAccepted,
+            "softstake.rules.v1" => Self::Rules,
             _ => {
                 return Err(Code::UnsupportedType.because(format!(
                     "`type` is \"{}\", which this version does not know",
@@ -69,13 +87,22 @@ impl EventType {
     #[must_use]
     pub const fn is_control(self) -> bool {
         match self {
-            Self::Listing | Self::ValidatorReward | Self::EpochClose | Self::LossAccepted => true,
+            Self::Listing
+            | Self::Withdrawn
+            | Self::ValidatorReward
+            | Self::PoolAdjustment
+            | Self::EpochClose
+            | Self::EpochRelease
+            | Self::EpochVoid
+            | Self::LossAccepted
+            | Self::Rules => true,
             Self::Deposit
             | Self::OpeningBalance
             | Self::Withdrawal
             | Self::Trade
             | Self::Transfer
             | Self::BalanceAdjustment
+            | Self::RewardAdjustment
             | Self::AccountStatus => false,
         }
     }
@@ -104,10 +131,19 @@ pub enum SourceEvent<'a> {
         negative: bool,
         balance: Balance<'a>,
     },
+    /// Adds to what an account is due, or takes from it, in units of the asset's reward asset.
+    RewardAdjustment {
+        /// Whether it takes.
+        negative: bool,
+        /// Its asset is the one that earned the reward.
+        balance: Balance<'a>,
+    },
     /// The account has this status from the event's time on.
     AccountStatus {
         account: AccountName<'a>,
         status: Status,
+        /// The asset that it is for; `None` for all.
+        asset: Option<Asset>,
     },
 }
 
@@ -203,7 +239,11 @@ fields!(AdjustmentFields {
     delta,
     reason
 });
-fields!(StatusFields { account, status });
+fields!(StatusFields {
+    account,
+    status,
+    asset
+});
 
 impl<'a> SourceEvent<'a> {
     /// Reads `data`, a raw JSON object, as an event of type `event_type`.
@@ -235,15 +275,12 @@ impl<'a> SourceEvent<'a> {
                 })
             }
             EventType::BalanceAdjustment => {
-                let fields: AdjustmentFields = fields::object(data, "data")?;
-                let account = fields::account(fields.account, "account")?;
-                let asset = fields::asset(fields.asset, "asset")?;
-                let (negative, amount) = fields::signed_amount(fields.delta, "delta")?;
-                fields::text(fields.reason, "reason")?;
-                Ok(Self::BalanceAdjustment {
-                    negative,
-                    balance: Balance { account, asset, amount },
-                })
+                let (negative, balance) = adjustment(data)?;
+                Ok(Self::BalanceAdjustment { negative, balance })
+            }
+            EventType::RewardAdjustment => {
+                let (negative, balance) = adjustment(data)?;
+                Ok(Self::RewardAdjustment { negative, balance })
             }
             EventType::AccountStatus => {
                 let fields: StatusFields = fields::object(data, "data")?;
@@ -258,14 +295,23 @@ impl<'a> SourceEvent<'a> {
                         );
                     }
                 };
-                Ok(Self::AccountStatus { account, status })
+                let asset = fields::if_given(fields.asset, "asset", fields::asset)?;
+                Ok(Self::AccountStatus { account, status, asset })
             }
-            EventType::Listing | EventType::ValidatorReward | EventType::EpochClose | EventType::LossAccepted => {
-                Err(Code::WrongTopic
-                    .because("`type` is a control event's: it belongs on softstake.control, not on a source topic"))
-            }
+            _ => Err(Code::WrongTopic
+                .because("`type` is a control event's: it belongs on softstake.control, not on a source topic")),
         }
     }
+}
+
+/// An adjustment: whether it takes, and the rest.
+fn adjustment(data: &str) -> Result<(bool, Balance<'_>), Rejection> {
+    let fields: AdjustmentFields = fields::object(data, "data")?;
+    let account = fields::account(fields.account, "account")?;
+    let asset = fields::asset(fields.asset, "asset")?;
+    let (negative, amount) = fields::signed_amount(fields.delta, "delta")?;
+    fields::text(fields.reason, "reason")?;
+    Ok((negative, Balance { account, asset, amount }))
 }
 
 /// A deposit or an opening balance.

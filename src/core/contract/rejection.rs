@@ -40,11 +40,13 @@ pub enum Code {
     EpochOutOfOrder,
     /// A close with a time before the end of its epoch.
     EpochNotOver,
+    /// A release or void of an epoch that the gate does not hold.
+    EpochNotHeld,
 }
 
 impl Code {
     /// Every code, in the order of the variants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidJson,
         Self::InvalidEvent,
         Self::UnsupportedType,
@@ -60,6 +62,7 @@ impl Code {
         Self::EpochAlreadyClosed,
         Self::EpochOutOfOrder,
         Self::EpochNotOver,
+        Self::EpochNotHeld,
     ];
 
     /// The code as dead letters have it.
@@ -81,6 +84,7 @@ impl Code {
             Self::EpochAlreadyClosed => "epoch_already_closed",
             Self::EpochOutOfOrder => "epoch_out_of_order",
             Self::EpochNotOver => "epoch_not_over",
+            Self::EpochNotHeld => "epoch_not_held",
         }
     }
 
@@ -105,7 +109,11 @@ impl Code {
                 Some("correct `epoch`; nothing needs to be done if the epoch was closed on purpose")
             }
             Self::EpochNotOver => Some("send the close again, with a `time` at the end of the epoch or after it"),
-            Self::TooOld | Self::ListingTooLate | Self::UnknownAsset | Self::EpochOutOfOrder => None,
+            Self::TooOld
+            | Self::ListingTooLate
+            | Self::UnknownAsset
+            | Self::EpochOutOfOrder
+            | Self::EpochNotHeld => None,
         }
     }
 

@@ -2,20 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruint::aliases::U512;
+use ethnum::I256;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::fields;
 use crate::core::contract::listing::Listing;
+use crate::core::contract::programme::schedule;
 use crate::core::contract::records::DeadLetter;
 use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::{Topic, TopicPartition};
-use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingFacts, judge};
-use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SourceQuestion};
+use crate::core::coordinate::listings::{Accepted, CloseOrder, ListedAssets, ListingFacts, judge};
+use crate::core::coordinate::{
+    ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion,
+};
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::totals::signed_sum;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
@@ -23,17 +27,21 @@ use crate::core::values::offset::Offset;
 use crate::core::values::time::TimeMs;
 
 impl ListedAssets for Coordinator {
-    fn find(&self, asset: Asset) -> Option<ListingFacts<'_>> {
-        let number = *self.by_name.get(&asset)?;
-        let listed = self.assets.get(usize::from(number))?;
-        Some(ListingFacts {
-            terms: &listed.terms,
-            oldest_open: listed.oldest_open,
-            newest_from: listed
-                .programmes
-                .last()
-                .map_or(Epoch::FIRST, |programme| programme.from_epoch),
-        })
+    fn listings(&self, asset: Asset) -> Vec<ListingFacts<'_>> {
+        let numbers = self.by_name.get(&asset).into_iter().flatten();
+        let facts = |number: &u16| {
+            let listed = self.assets.get(usize::from(*number))?;
+            Some(ListingFacts {
+                number: *number,
+                terms: &listed.terms,
+                misdated_from: listed.misdated_from,
+                programmes: &listed.programmes,
+                oldest_open: listed.oldest_open,
+                withdrawn: listed.withdrawn,
+                stopped: listed.stopped(),
+            })
+        };
+        numbers.filter_map(facts).collect()
     }
 
     fn count(&self) -> usize {
@@ -42,6 +50,10 @@ impl ListedAssets for Coordinator {
 
     fn has_source(&self, source: TopicPartition) -> bool {
         self.sources.contains(&source)
+    }
+
+    fn rules(&self) -> u64 {
+        self.rules
     }
 }
 
@@ -83,7 +95,7 @@ impl Coordinator {
                 self.pending = Some(PendingQuestion {
                     asked: match &question {
                         SourceQuestion::Loss(loss) => BTreeSet::from([loss.source()]),
-                        SourceQuestion::Listing { .. } | SourceQuestion::Cut(_) => self.sources.clone(),
+                        _ => self.sources.clone(),
                     },
                     answers: BTreeMap::new(),
                     question,
@@ -131,11 +143,35 @@ impl Coordinator {
     ) -> Result<Option<SourceQuestion>, Fault> {
         match accepted {
             Accepted::FirstListing(listing) => self.propose(offset, listing, out).map(Some),
-            Accepted::ProgrammeChange(listing) => self.change_programme(offset, listing, out).map(|()| None),
-            Accepted::Reward { asset, epoch, units } => {
-                self.add_reward(offset, asset, epoch, units, out).map(|()| None)
+            Accepted::ProgrammeChange { number, listing } => {
+                self.change_programme(offset, number, listing, out).map(|()| None)
             }
-            Accepted::Close { asset, epoch, pool } => self.close(offset, asset, epoch, pool, out).map(Some),
+            Accepted::Withdrawal { number, epoch } => self.propose_withdrawal(offset, number, epoch, out).map(Some),
+            Accepted::PoolChange {
+                number,
+                epoch,
+                units,
+                is_adjustment,
+            } => self
+                .change_pool(offset, number, epoch, (units, is_adjustment), out)
+                .map(|()| None),
+            Accepted::Close {
+                number,
+                epoch,
+                order,
+                again,
+            } => self.close(offset, AssetEpoch::new(number, epoch)?, order, again, out),
+            Accepted::GateVerdict {
+                number,
+                epoch,
+                is_release,
+                by,
+                reason,
+            } => {
+                let at = AssetEpoch::new(number, epoch)?;
+                self.decide_held(offset, at, is_release, (by, reason), out)
+                    .map(|()| None)
+            }
             Accepted::Loss(loss) => {
                 let proposed = Decision::LossProposed {
                     control_offset: offset,
@@ -144,13 +180,21 @@ impl Coordinator {
                 self.record_decision(&proposed, out)?;
                 Ok(Some(SourceQuestion::Loss(loss)))
             }
+            Accepted::Rules { version } => {
+                let proposed = Decision::RulesProposed {
+                    control_offset: offset,
+                    version,
+                };
+                self.record_decision(&proposed, out)?;
+                Ok(Some(SourceQuestion::Rules { version }))
+            }
         }
     }
 
     fn propose(&mut self, offset: Offset, listing: Listing, out: &mut Outputs) -> Result<SourceQuestion, Fault> {
         let question = SourceQuestion::Listing {
-            json: listing.to_value().to_string(),
             terms: listing.terms.clone(),
+            misdated_from: listing.misdated_from,
             programme: Box::new(listing.programme.clone()),
         };
         self.record_decision(
@@ -163,9 +207,14 @@ impl Coordinator {
         Ok(question)
     }
 
-    fn change_programme(&mut self, offset: Offset, listing: Listing, out: &mut Outputs) -> Result<(), Fault> {
-        let (number, listed) = self.listed_mut(listing.terms.asset)?;
-        listed.programmes.push(listing.programme.clone());
+    fn change_programme(
+        &mut self,
+        offset: Offset,
+        number: u16,
+        listing: Listing,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        schedule(&mut self.listed_mut(number)?.programmes, listing.programme.clone());
         self.record_decision(
             &Decision::ProgrammeChanged {
                 control_offset: offset,
@@ -176,48 +225,16 @@ impl Coordinator {
         )
     }
 
-    fn add_reward(
+    fn propose_withdrawal(
         &mut self,
         offset: Offset,
-        asset: Asset,
+        number: u16,
         epoch: Epoch,
-        units: u128,
-        out: &mut Outputs,
-    ) -> Result<(), Fault> {
-        let (_, listed) = self.listed_mut(asset)?;
-        let pool = listed.rewards.entry(epoch).or_default();
-        *pool = pool
-            .checked_add(U512::from(units))
-            .ok_or(Fault::Overflow("a reward pool"))?;
-        let amount = amount::format_units(units, listed.terms.decimals);
-        self.record_decision(
-            &Decision::RewardAdded {
-                control_offset: offset,
-                asset,
-                epoch,
-                amount,
-            },
-            out,
-        )
-    }
-
-    fn close(
-        &mut self,
-        offset: Offset,
-        asset: Asset,
-        epoch: Epoch,
-        given: u128,
         out: &mut Outputs,
     ) -> Result<SourceQuestion, Fault> {
-        let (number, listed) = self.listed_mut(asset)?;
-        let rewards = listed.rewards.remove(&epoch).unwrap_or_default();
-        let pool = U512::from(given)
-            .checked_add(rewards)
-            .ok_or(Fault::Overflow("a reward pool"))?;
-        listed.oldest_open = epoch.next()?;
-        listed.closing.insert(epoch, ClosingEpoch::new(pool));
+        let asset = self.listed_mut(number)?.terms.asset;
         self.record_decision(
-            &Decision::CloseAccepted {
+            &Decision::WithdrawalProposed {
                 control_offset: offset,
                 asset,
                 number,
@@ -225,14 +242,90 @@ impl Coordinator {
             },
             out,
         )?;
-        Ok(SourceQuestion::Cut(AssetEpoch::new(number, epoch)?))
+        Ok(SourceQuestion::Withdrawal { number, epoch })
     }
 
-    fn listed_mut(&mut self, asset: Asset) -> Result<(u16, &mut ListedAsset), Fault> {
-        let number = self.by_name.get(&asset).copied();
-        number
-            .and_then(|number| Some((number, self.assets.get_mut(usize::from(number))?)))
-            .ok_or_else(|| impossible(format!("an accepted control event of {asset}, which is not listed")))
+    /// Adds a reward or an adjustment to the pool of an open epoch, or of a void one.
+    fn change_pool(
+        &mut self,
+        offset: Offset,
+        number: u16,
+        epoch: Epoch,
+        (units, is_adjustment): (I256, bool),
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let listed = self.listed_mut(number)?;
+        let pool = match listed.closing.get_mut(&epoch) {
+            Some(void) => &mut void.added,
+            None => listed.added.entry(epoch).or_insert(SignedUnits(I256::ZERO)),
+        };
+        pool.0 = signed_sum(pool.0, units)?;
+        let (asset, control_offset) = (listed.terms.asset, offset);
+        let amount = listed.reward_amount(units);
+        let decision = if is_adjustment {
+            Decision::PoolAdjusted {
+                control_offset,
+                asset,
+                epoch,
+                amount,
+            }
+        } else {
+            Decision::RewardAdded {
+                control_offset,
+                asset,
+                epoch,
+                amount,
+            }
+        };
+        self.record_decision(&decision, out)
+    }
+
+    /// Closes an epoch. One that was void has a cut, so nobody is asked.
+    fn close(
+        &mut self,
+        offset: Offset,
+        at: AssetEpoch,
+        order: CloseOrder,
+        again: bool,
+        out: &mut Outputs,
+    ) -> Result<Option<SourceQuestion>, Fault> {
+        let (number, epoch) = (at.number(), at.epoch());
+        let listed = self.listed_mut(number)?;
+        if again {
+            let closing = listed.closing.get_mut(&epoch);
+            let closing = closing.ok_or_else(|| impossible("a new close of an epoch that is not void"))?;
+            *closing = ClosingEpoch {
+                cut: closing.cut.take(),
+                ..ClosingEpoch::new(order, closing.added)
+            };
+        } else {
+            let added = listed.added.remove(&epoch).unwrap_or_default();
+            listed.oldest_open = epoch.next()?;
+            listed.closing.insert(epoch, ClosingEpoch::new(order, added));
+        }
+        let decision = Decision::CloseAccepted {
+            control_offset: offset,
+            asset: listed.terms.asset,
+            number,
+            epoch,
+            reward_pool: amount::format_units(order.reward_pool, listed.terms.reward_decimals()),
+            apr: order.rates.apr.map(|rate| rate.to_string()),
+            reward_rate: order.rates.reward_rate.map(|rate| rate.to_string()),
+            is_last: order.is_last,
+            again,
+        };
+        self.record_decision(&decision, out)?;
+        if again {
+            self.send_settlement(at, out)?;
+            return Ok(None);
+        }
+        Ok(Some(SourceQuestion::Cut(at)))
+    }
+
+    pub(super) fn listed_mut(&mut self, number: u16) -> Result<&mut ListedAsset, Fault> {
+        self.assets
+            .get_mut(usize::from(number))
+            .ok_or_else(|| impossible(format!("an accepted control event of listing {number}, which does not exist")))
     }
 
     /// Writes a dead letter for the control record at `offset`.

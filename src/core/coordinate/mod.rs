@@ -5,9 +5,13 @@
 //! answers.
 //!
 //! [`listings`] has the rules about control events, [`control`] applies one, [`questions`] asks the source partitions, and [`seal`]
-//! leads an epoch from its subtotals to its seal. [`waiting`] tells what is not finished, and why.
+//! leads an epoch from its subtotals to its seal, through the [`gate`]. [`waiting`] tells what is not finished, and why.
+//!
+//! Two kinds of control event do not keep to that order. A release or void waits until the epochs of its asset that were closed before it are sealed
+//! or held. Meanwhile an event that accepts a loss is decided before it: they may wait for the very records that are lost.
 
 mod control;
+pub mod gate;
 pub mod listings;
 mod questions;
 mod seal;
@@ -15,26 +19,34 @@ pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
-use crate::core::accrue::settle::Split;
+use crate::core::accrue::settle::{Split, magnitude};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
-use crate::core::contract::listing::{AssetTerms, Programme};
+use crate::core::contract::control::ControlEvent;
+use crate::core::contract::event::EventType;
+use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::merkle::Hash;
+use crate::core::contract::programme::Programme;
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
+use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::listings::{CloseOrder, KNOWN_RULES};
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::Fault;
-use crate::core::protocol::messages::{Inbox, Notice};
-use crate::core::protocol::totals::{Emitted, Subtotal};
+use crate::core::protocol::messages::{Inbox, Notice, UnlistedTimes};
+use crate::core::protocol::totals::{Emitted, Subtotal, i256_bytes};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::amount::format_units_wide;
 use crate::core::values::offset::Offset;
+use crate::core::values::time::TimeMs;
 
 /// The state of the coordinator; the control events it has applied have entries of their own. The order of fields and variants, here
 /// and below, is part of the stored format.
@@ -44,12 +56,15 @@ pub struct Coordinator {
     partitions: u32,
     /// The number of recorded decisions.
     decisions: u64,
+    /// The version of the contract's rules in force for settlements.
+    rules: u64,
     sources: BTreeSet<TopicPartition>,
     queue: VecDeque<QueuedInput>,
     pending: Option<PendingQuestion>,
     /// By number.
     assets: Vec<ListedAsset>,
-    by_name: BTreeMap<Asset, u16>,
+    /// The numbers of an asset's listings, in their order.
+    by_name: BTreeMap<Asset, Vec<u16>>,
     counts: ControlCounts,
     #[serde(skip)]
     alarms: Vec<String>,
@@ -94,10 +109,18 @@ struct PendingQuestion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum SourceQuestion {
     Listing {
-        /// The listing as JSON. Nothing reads it; it is part of the stored format.
-        json: String,
         terms: AssetTerms,
+        misdated_from: Option<TimeMs>,
         programme: Box<Programme>,
+    },
+    /// The end of a listing, by its number: the first epoch that there is not.
+    Withdrawal {
+        number: u16,
+        epoch: Epoch,
+    },
+    /// A version of the rules.
+    Rules {
+        version: u64,
     },
     Cut(AssetEpoch),
     /// Asks only the source partition that lost records.
@@ -107,8 +130,8 @@ enum SourceQuestion {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceAnswer {
     offset: Offset,
-    newest_unlisted_ms: Option<i64>,
-    opening_unlisted: bool,
+    /// To a listing.
+    unlisted: UnlistedTimes,
     /// To a loss: the offset of the first record that still exists.
     start: Offset,
 }
@@ -118,9 +141,19 @@ struct SourceAnswer {
 enum AnswerTo {
     /// The listing at this offset of the control topic.
     Listing(Offset),
+    /// The withdrawal, or version of the rules, at this offset of the control topic.
+    Position(Offset),
     Cut(AssetEpoch),
     /// The accepted loss at this offset of the control topic.
     Loss(Offset),
+}
+
+/// The type of a control record's event, if it has one.
+fn type_of(record: &[u8]) -> Option<EventType> {
+    match Decoded::read(record) {
+        Decoded::Event(envelope, _) => EventType::of(&envelope.event_type).ok(),
+        _ => None,
+    }
 }
 
 impl PendingQuestion {
@@ -142,32 +175,58 @@ impl PendingQuestion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedAsset {
     pub terms: AssetTerms,
+    pub misdated_from: Option<TimeMs>,
     /// Ascending by their first epoch.
     pub programmes: Vec<Programme>,
     /// The oldest epoch whose close has not been accepted.
     pub oldest_open: Epoch,
     /// The oldest epoch that is not sealed.
     pub next_seal: Epoch,
-    /// Rewards for open epochs, in units.
-    rewards: BTreeMap<Epoch, U512>,
+    /// If it was withdrawn: the first epoch that there is not.
+    pub withdrawn: Option<Epoch>,
+    /// What rewards and adjustments add to the pools of open epochs.
+    added: BTreeMap<Epoch, SignedUnits>,
     /// Closed epochs that are not sealed.
     closing: BTreeMap<Epoch, ClosingEpoch>,
-    /// The remainder that is carried into the next epoch in `pool` mode, in units.
-    pub carried: U512,
-    /// The amount withheld from all accounts, in units.
-    pub withheld: U512,
+    /// What is carried into the next epoch in `pool` mode, in units of the reward asset. A deficit is negative.
+    #[serde(with = "i256_bytes")]
+    pub carried: I256,
+    /// The amount withheld from all accounts, in units of the reward asset. Debts count negative.
+    #[serde(with = "i256_bytes")]
+    pub withheld: I256,
+    /// Sum of R of the newest sealed epoch.
+    rewarded_before: Option<U512>,
+    /// Whether an epoch has come to the gate while a question was pending. A question and its outcome stay side by side on record.
+    gate_waits: bool,
+}
+
+/// Signed units of the reward asset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct SignedUnits(#[serde(with = "i256_bytes")] I256);
+
+impl ListedAsset {
+    /// Signed units of the reward asset as a decimal number.
+    fn reward_amount(&self, units: I256) -> String {
+        let decimals = u32::from(self.terms.reward_decimals());
+        format_units_wide(units < I256::ZERO, magnitude(units), decimals)
+    }
 }
 
 /// An epoch between its close and its seal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct ClosingEpoch {
-    /// In units.
-    pool: U512,
+    order: CloseOrder,
+    /// What rewards and adjustments add to the pool.
+    added: SignedUnits,
     cut: Option<Offsets>,
     /// By ledger partition.
     subtotals: BTreeMap<u32, Subtotal>,
     /// The sum of the subtotals, and the split of the pool.
     total: Option<(Subtotal, Split)>,
+    /// What would be published, for the gate, by ledger partition.
+    previews: BTreeMap<u32, Emitted>,
+    gate: GateState,
     /// By ledger partition.
     receipts: BTreeMap<u32, (Emitted, Hash)>,
     /// The alarm that stopped it.
@@ -175,12 +234,15 @@ struct ClosingEpoch {
 }
 
 impl ClosingEpoch {
-    const fn new(pool: U512) -> Self {
+    const fn new(order: CloseOrder, added: SignedUnits) -> Self {
         Self {
-            pool,
+            order,
+            added,
             cut: None,
             subtotals: BTreeMap::new(),
             total: None,
+            previews: BTreeMap::new(),
+            gate: GateState::Before,
             receipts: BTreeMap::new(),
             halted: None,
         }
@@ -194,6 +256,7 @@ impl Coordinator {
         Self {
             partitions,
             decisions: 0,
+            rules: KNOWN_RULES[KNOWN_RULES.len() - 1],
             sources: BTreeSet::new(),
             queue: VecDeque::new(),
             pending: None,
@@ -244,12 +307,15 @@ impl Coordinator {
         &self.assets
     }
 
-    /// Epochs that are closed and not sealed, each with the alarm that stopped it, if there is one.
+    /// Epochs that are closed and on their way to a seal, each with the alarm that stopped it, if there is one. One that the gate holds, one that is void,
+    /// and those behind them are none.
     pub fn unsealed(&self) -> impl Iterator<Item = (Asset, Epoch, Option<&str>)> {
         self.assets.iter().flat_map(|listed| {
+            let is_under_way = |(_, closing): &(&Epoch, &ClosingEpoch)| listed.stopped().is_none() || closing.cut.is_none();
             listed
                 .closing
                 .iter()
+                .filter(is_under_way)
                 .map(|(epoch, closing)| (listed.terms.asset, *epoch, closing.halted.as_deref()))
         })
     }
@@ -281,6 +347,14 @@ impl Coordinator {
     /// # Errors
     /// A record that cannot be decoded, or that the protocol rules out.
     pub fn receive(&mut self, record: &[u8], out: &mut Outputs) -> Result<(), Fault> {
+        if self.decisions == 0 {
+            let first = Decision::Rules {
+                control_offset: None,
+                version: self.rules,
+                in_force_from: Offsets::default(),
+            };
+            self.record_decision(&first, out)?;
+        }
         match codec::decode(record, "a record of the inbox")? {
             Inbox::Sources(sources) => self.queue.push_back(QueuedInput::Sources(sources)),
             Inbox::SourcesFrom(sources) => self.queue.push_back(QueuedInput::SourcesFrom(sources)),
@@ -294,16 +368,25 @@ impl Coordinator {
                 source,
                 control_offset,
                 from,
-                newest_unlisted_ms,
-                opening_unlisted,
+                unlisted,
             } => {
                 let answer = SourceAnswer {
                     offset: from,
-                    newest_unlisted_ms,
-                    opening_unlisted,
+                    unlisted,
                     ..SourceAnswer::default()
                 };
                 self.add_answer(source, AnswerTo::Listing(control_offset), answer)?;
+            }
+            Inbox::PositionAnswer {
+                source,
+                control_offset,
+                from,
+            } => {
+                let answer = SourceAnswer {
+                    offset: from,
+                    ..SourceAnswer::default()
+                };
+                self.add_answer(source, AnswerTo::Position(control_offset), answer)?;
             }
             Inbox::CutAnswer { source, at, cut } => {
                 let answer = SourceAnswer {
@@ -326,6 +409,7 @@ impl Coordinator {
                 self.add_answer(source, AnswerTo::Loss(control_offset), answer)?;
             }
             Inbox::Subtotal { partition, at, sums } => self.add_subtotal(partition, at, sums, out)?,
+            Inbox::Preview { partition, at, payouts } => self.add_preview(partition, at, payouts, out)?,
             Inbox::Receipt {
                 partition,
                 at,
@@ -340,12 +424,42 @@ impl Coordinator {
     /// was one.
     #[must_use]
     pub fn next_identity(&self) -> Option<[u8; 16]> {
-        match self.queue.front() {
-            Some(QueuedInput::Control(_, record)) if self.pending.is_none() => {
-                Decoded::read(record).identity().copied()
-            }
+        match self.queue.get(self.next_input()?) {
+            Some(QueuedInput::Control(_, record)) => Decoded::read(record).identity().copied(),
             _ => None,
         }
+    }
+
+    /// The index of the queued input that is decided next; `None` if all have to wait.
+    fn next_input(&self) -> Option<usize> {
+        if self.pending.is_some() {
+            return None;
+        }
+        match self.queue.front()? {
+            QueuedInput::Control(_, record) if self.must_wait(record) => self.queue.iter().position(
+                |input| matches!(input, QueuedInput::Control(_, record) if type_of(record) == Some(EventType::LossAccepted)),
+            ),
+            _ => Some(0),
+        }
+    }
+
+    /// Whether a control record is a release or void, and an epoch of its asset that was closed before is not yet sealed or held.
+    fn must_wait(&self, record: &[u8]) -> bool {
+        let Decoded::Event(envelope, _) = Decoded::read(record) else {
+            return false;
+        };
+        let event_type = EventType::of(&envelope.event_type).ok();
+        let is_verdict = |one: &EventType| matches!(one, EventType::EpochRelease | EventType::EpochVoid);
+        let Some(event_type) = event_type.filter(is_verdict) else {
+            return false;
+        };
+        let Ok(ControlEvent::GateVerdict { asset, .. }) = ControlEvent::read(event_type, envelope.data) else {
+            return false;
+        };
+        let numbers = self.by_name.get(&asset).into_iter().flatten();
+        numbers
+            .filter_map(|number| self.assets.get(usize::from(*number)))
+            .any(ListedAsset::is_settling)
     }
 
     /// Decides the pending question if all answers are in; otherwise the next input, if none is pending. Returns whether there was anything to
@@ -356,12 +470,13 @@ impl Coordinator {
     pub fn take_turn(&mut self, seen_events: &mut impl DedupIndex, out: &mut Outputs) -> Result<bool, Fault> {
         if let Some(pending) = self.pending.take_if(|pending| pending.is_answered()) {
             self.conclude(pending, seen_events, out)?;
+            self.open_gates(out)?;
             return Ok(true);
         }
-        if self.pending.is_some() {
+        let Some(next) = self.next_input() else {
             return Ok(false);
-        }
-        match self.queue.pop_front() {
+        };
+        match self.queue.remove(next) {
             None => return Ok(false),
             Some(QueuedInput::Sources(sources)) => {
                 let sources = sources.into_iter().map(|source| (source, Offset::START));
@@ -372,6 +487,17 @@ impl Coordinator {
             Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
         }
         Ok(true)
+    }
+
+    /// Lets the epochs come to the gate that waited for the end of a question.
+    fn open_gates(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        for number in 0..self.assets.len() {
+            if self.pending.is_none() && self.assets.get(number).is_some_and(|listed| listed.gate_waits) {
+                let number = u16::try_from(number).map_err(|_| Fault::Overflow("the number of a listing"))?;
+                self.advance(number, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// Records the partitions that are new. The sequencer names all of them again after a restart; their first offsets stay those of the first time.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ruint::aliases::U512;
+use ethnum::I256;
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fields;
-use crate::core::contract::listing::{Listing, Programme, in_force};
+use crate::core::contract::listing::Listing;
+use crate::core::contract::programme::Programme;
 use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::listings::{ListingAnswer, check_in_time};
@@ -16,8 +17,10 @@ use crate::core::coordinate::{AnswerTo, Coordinator, ListedAsset, PendingQuestio
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Settlement};
+use crate::core::protocol::totals::signed_sum;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
+use crate::core::values::time::timestamp;
 
 impl Coordinator {
     /// Keeps the answer of `source` to the pending question.
@@ -31,6 +34,9 @@ impl Coordinator {
         let pending = self.pending.as_mut().ok_or_else(stray)?;
         let is_meant = match (&pending.question, to) {
             (SourceQuestion::Listing { .. }, AnswerTo::Listing(offset)) => offset == pending.control_offset,
+            (SourceQuestion::Withdrawal { .. } | SourceQuestion::Rules { .. }, AnswerTo::Position(offset)) => {
+                offset == pending.control_offset
+            }
             (SourceQuestion::Cut(asked), AnswerTo::Cut(at)) => *asked == at,
             (SourceQuestion::Loss(_), AnswerTo::Loss(offset)) => offset == pending.control_offset,
             _ => false,
@@ -50,16 +56,36 @@ impl Coordinator {
     ) -> Result<(), Fault> {
         let offsets = pending.offsets();
         match &pending.question {
-            SourceQuestion::Listing { terms, programme, .. } => {
+            SourceQuestion::Listing {
+                terms,
+                misdated_from,
+                programme,
+            } => {
                 let listing = Listing {
                     terms: terms.clone(),
+                    misdated_from: *misdated_from,
                     programme: Programme::clone(programme),
                 };
-                if let Err(rejection) = check_in_time(terms, &pending.listing_answers()) {
-                    return self.reject_listing(&pending, &rejection, listing, offsets, out);
-                }
+                let not_counted = match check_in_time(terms, &pending.listing_answers()) {
+                    Ok(newest) => newest.map(|newest| timestamp(i128::from(newest))),
+                    Err(rejection) => return self.reject_listing(&pending, &rejection, listing, offsets, out),
+                };
                 self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
-                self.list(pending.control_offset, listing, offsets, out)
+                self.list(pending.control_offset, listing, offsets, not_counted, out)
+            }
+            SourceQuestion::Withdrawal { number, epoch } => {
+                self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
+                self.withdraw(pending.control_offset, *number, *epoch, offsets, out)
+            }
+            SourceQuestion::Rules { version } => {
+                self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
+                self.rules = *version;
+                let in_force = Decision::Rules {
+                    control_offset: Some(pending.control_offset),
+                    version: *version,
+                    in_force_from: offsets,
+                };
+                self.record_decision(&in_force, out)
             }
             SourceQuestion::Cut(at) => {
                 self.keep_accepted(pending.identity, pending.fingerprint, seen_events);
@@ -110,19 +136,25 @@ impl Coordinator {
         control_offset: Offset,
         listing: Listing,
         in_force_from: Offsets,
+        newest_not_counted: Option<String>,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let number = u16::try_from(self.assets.len()).map_err(|_| Fault::Overflow("an asset number"))?;
-        self.by_name.insert(listing.terms.asset, number);
+        let number = u16::try_from(self.assets.len()).map_err(|_| Fault::Overflow("the number of a listing"))?;
+        let first = listing.terms.calendar.first();
+        self.by_name.entry(listing.terms.asset).or_default().push(number);
         self.assets.push(ListedAsset {
             terms: listing.terms.clone(),
+            misdated_from: listing.misdated_from,
             programmes: vec![listing.programme.clone()],
-            oldest_open: Epoch::FIRST,
-            next_seal: Epoch::FIRST,
-            rewards: BTreeMap::new(),
+            oldest_open: first,
+            next_seal: first,
+            withdrawn: None,
+            added: BTreeMap::new(),
             closing: BTreeMap::new(),
-            carried: U512::ZERO,
-            withheld: U512::ZERO,
+            carried: I256::ZERO,
+            withheld: I256::ZERO,
+            rewarded_before: None,
+            gate_waits: false,
         });
         self.record_decision(
             &Decision::ListingAccepted {
@@ -130,42 +162,79 @@ impl Coordinator {
                 number,
                 listing: Box::new(listing),
                 in_force_from,
+                newest_not_counted,
             },
             out,
         )
     }
 
+    /// Ends a listing.
+    fn withdraw(
+        &mut self,
+        control_offset: Offset,
+        number: u16,
+        epoch: Epoch,
+        in_force_from: Offsets,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let listed = self.listed_mut(number)?;
+        listed.withdrawn = Some(epoch);
+        let dropped = listed.added.split_off(&epoch);
+        let dropped = dropped
+            .values()
+            .try_fold(I256::ZERO, |sum, units| signed_sum(sum, units.0))?;
+        let decision = Decision::WithdrawalAccepted {
+            control_offset,
+            asset: listed.terms.asset,
+            number,
+            epoch,
+            in_force_from,
+            dropped: listed.reward_amount(dropped),
+        };
+        self.record_decision(&decision, out)
+    }
+
     /// Records a cut, and sends the settlement of its epoch to every ledger partition.
     fn take_cut(&mut self, at: AssetEpoch, cut: Offsets, out: &mut Outputs) -> Result<(), Fault> {
-        let listed = self
-            .assets
-            .get_mut(usize::from(at.number()))
-            .ok_or_else(|| impossible("a cut of an asset that is not listed"))?;
-        let terms = listed.terms.clone();
-        let programme = in_force(&listed.programmes, at.epoch())
-            .ok_or_else(|| impossible("an epoch without a programme"))?
-            .clone();
+        let listed = self.listed_mut(at.number())?;
+        let asset = listed.terms.asset;
         let closing = listed
             .closing
             .get_mut(&at.epoch())
             .ok_or_else(|| impossible("a cut of an epoch that is not closing"))?;
         closing.cut = Some(cut.clone());
-        self.record_decision(
-            &Decision::Cut {
-                asset: terms.asset,
-                number: at.number(),
-                epoch: at.epoch(),
-                cut: cut.clone(),
-            },
-            out,
-        )?;
-        let settlement = Settlement {
-            at,
-            terms,
-            programme,
+        let decision = Decision::Cut {
+            asset,
+            number: at.number(),
+            epoch: at.epoch(),
             cut,
         };
+        self.record_decision(&decision, out)?;
+        self.send_settlement(at, out)
+    }
+
+    /// Sends the settlement of an epoch that has a cut to every ledger partition.
+    pub(super) fn send_settlement(&mut self, at: AssetEpoch, out: &mut Outputs) -> Result<(), Fault> {
+        let settlement = self.listed_mut(at.number())?.settlement(at)?;
         self.broadcast(&Notice::Settle(Box::new(settlement)), out)
+    }
+}
+
+impl ListedAsset {
+    /// The settlement of an epoch that has a cut.
+    pub(super) fn settlement(&self, at: AssetEpoch) -> Result<Settlement, Fault> {
+        let closing = self.closing.get(&at.epoch());
+        let (Some(closing), Some(cut)) = (closing, closing.and_then(|closing| closing.cut.clone())) else {
+            return Err(impossible("a settlement without a cut"));
+        };
+        Ok(Settlement {
+            at,
+            terms: self.terms.clone(),
+            programme: self.programme(at.epoch())?.clone(),
+            cut,
+            rates: closing.order.rates,
+            is_last: closing.order.is_last,
+        })
     }
 }
 
@@ -176,8 +245,7 @@ impl PendingQuestion {
             .map(|(source, answer)| ListingAnswer {
                 source: *source,
                 from: answer.offset,
-                newest_unlisted_ms: answer.newest_unlisted_ms,
-                opening_unlisted: answer.opening_unlisted,
+                unlisted: answer.unlisted,
             })
             .collect()
     }

@@ -9,16 +9,17 @@ use crate::core::contract::decoded::Decoded;
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::{MAX_LEGS, SourceEvent};
 use crate::core::contract::fields;
-use crate::core::contract::listing::LatePolicy;
-use crate::core::contract::records::{DeadLetter, LatePosting};
+use crate::core::contract::programme::LatePolicy;
+use crate::core::contract::records::{DeadLetter, LatePosting as LateReport};
 use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
-use crate::core::ingest::legs::{Leg, legs};
+use crate::core::ingest::legs::{Leg, LegSort, legs};
 use crate::core::ingest::{Ingest, IngestAsset, MAX_UNLISTED};
-use crate::core::protocol::ledger::{Posting, StatusEntry};
+use crate::core::protocol::ledger::{Adjustment, Entry, LatePosting, Posting, StatusEntry};
+use crate::core::values::account::AccountName;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
@@ -28,11 +29,32 @@ use crate::core::values::time::{TimeMs, timestamp};
 
 /// The judgement of one leg that is not rejected.
 enum LegVerdict<'e> {
-    Post(Posting<'e>, Option<Lateness>),
+    Post(AcceptedLeg<'e>),
     /// Its asset is not listed.
     Unlisted,
     /// It lies before its asset's anchor.
     BeforeAnchor,
+}
+
+/// A leg that counts.
+struct AcceptedLeg<'e> {
+    entry: Entry<'e>,
+    /// The epoch that it is applied to.
+    at: AssetEpoch,
+    /// Signed units; of the reward asset for a reward.
+    delta: i128,
+    late: Option<Lateness>,
+}
+
+impl AcceptedLeg<'_> {
+    const fn account(&self) -> &AccountName<'_> {
+        match &self.entry {
+            Entry::Posting(posting) => &posting.account,
+            Entry::Late(late) => &late.posting.account,
+            Entry::Adjustment(adjustment) => &adjustment.account,
+            Entry::Status(status) => &status.account,
+        }
+    }
 }
 
 /// What the report of a late posting says.
@@ -44,6 +66,7 @@ struct Lateness {
     missed_epoch: Epoch,
     /// The time at which it counts.
     time: TimeMs,
+    /// `carry` for a reward, which has no policy.
     policy: LatePolicy,
     applied_end_ms: i128,
 }
@@ -114,15 +137,16 @@ impl Ingest {
             return Ok(());
         }
         let (time, event) = read_event(envelope)?;
-        let epochs = if let SourceEvent::AccountStatus { account, status } = &event {
-            self.add_status(&StatusEntry {
+        let epochs = if let SourceEvent::AccountStatus { account, status, asset } = &event {
+            self.add_entry(&Entry::Status(StatusEntry {
                 bucket: bucket(account.as_str()),
                 account: account.borrowed(),
                 offset,
                 time_ms: time.get(),
                 id: &envelope.id,
                 status: *status,
-            });
+                asset: *asset,
+            }));
             Epochs::new()
         } else {
             let epochs = self.apply_legs(offset, envelope, time, &legs(&event), out)?;
@@ -160,12 +184,12 @@ impl Ingest {
         legs: &[Leg<'_>],
         out: &mut Outputs,
     ) -> Result<Epochs, NotApplied> {
-        let mut postings: ArrayVec<(Posting<'_>, Option<Lateness>), MAX_LEGS> = ArrayVec::new();
+        let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
         let mut unlisted: ArrayVec<&Leg<'_>, MAX_LEGS> = ArrayVec::new();
         let mut before_anchor = 0;
         for (index, leg) in legs.iter().enumerate() {
             match self.judge_leg(offset, index, leg, time)? {
-                LegVerdict::Post(posting, late) => postings.push((posting, late)),
+                LegVerdict::Post(posting) => postings.push(posting),
                 LegVerdict::Unlisted => unlisted.push(leg),
                 LegVerdict::BeforeAnchor => before_anchor += 1,
             }
@@ -176,16 +200,16 @@ impl Ingest {
             self.note_unlisted(leg, time, offset);
         }
         let mut epochs = Epochs::new();
-        for (posting, late) in &postings {
+        for posting in &postings {
             let mut at = posting.at;
-            if let Some(late) = late {
+            if let Some(late) = &posting.late {
                 self.report_late(offset, envelope, posting, late, out)?;
                 self.state.counts.late += 1;
                 // A second copy is judged by the epoch of its time, not by the epoch it was applied to.
                 at = AssetEpoch::new(at.number(), late.missed_epoch)?;
             }
             self.state.counts.postings += 1;
-            self.add_posting(posting);
+            self.add_entry(&posting.entry);
             if !epochs.contains(&at) {
                 epochs.push(at);
             }
@@ -220,28 +244,55 @@ impl Ingest {
         let late = (epoch < oldest).then(|| Lateness {
             index,
             asset,
-            decimals: listed.decimals,
+            decimals: match leg.sort {
+                LegSort::Reward => listed.reward_decimals,
+                LegSort::Balance | LegSort::Opening => listed.decimals,
+            },
             missed_epoch: epoch,
             time: located.time,
-            policy: listed.late_policy(applied),
+            policy: match leg.sort {
+                LegSort::Reward => LatePolicy::Carry,
+                LegSort::Balance | LegSort::Opening => listed.late_policy(applied),
+            },
             applied_end_ms: end_ms,
         });
-        let before_end_ms = match &late {
-            Some(late) if late.policy == LatePolicy::Forfeit => listed.calendar.length_ms(),
-            _ => u64::try_from(end_ms - i128::from(located.time.get()))
-                .map_err(|_| Code::InvalidTime.because("`time` lies beyond what can be counted"))?,
+        let before = |end_ms: i128| {
+            u64::try_from(end_ms - i128::from(located.time.get()))
+                .map_err(|_| Code::InvalidTime.because("`time` lies beyond what can be counted"))
         };
         let at = AssetEpoch::new(number, applied).map_err(|_| {
             Code::TooFarAhead.because(format!("epoch {applied} of {asset} is beyond what can be counted"))
         })?;
-        let posting = Posting {
-            bucket: bucket(leg.account.as_str()),
-            account: leg.account.borrowed(),
-            at,
-            delta: located.delta,
-            before_end_ms,
+        let (bucket, account, delta) = (bucket(leg.account.as_str()), leg.account.borrowed(), located.delta);
+        let entry = if leg.sort == LegSort::Reward {
+            Entry::Adjustment(Adjustment {
+                bucket,
+                account,
+                at,
+                delta,
+            })
+        } else {
+            let policy = late.as_ref().map(|late| late.policy);
+            let posting = Posting {
+                bucket,
+                account,
+                at,
+                delta,
+                before_end_ms: match policy {
+                    Some(LatePolicy::Forfeit | LatePolicy::Resettle) => listed.calendar.length_ms(),
+                    Some(LatePolicy::Carry) | None => before(end_ms)?,
+                },
+            };
+            match policy {
+                Some(LatePolicy::Resettle) => Entry::Late(LatePosting {
+                    posting,
+                    missed: epoch,
+                    before_missed_end_ms: before(listed.calendar.end_ms(epoch))?,
+                }),
+                _ => Entry::Posting(posting),
+            }
         };
-        Ok(LegVerdict::Post(posting, late))
+        Ok(LegVerdict::Post(AcceptedLeg { entry, at, delta, late }))
     }
 
     /// Whether the listing of an asset is in force at `offset`.
@@ -265,7 +316,7 @@ impl Ingest {
         let name = Some(leg.asset).filter(|_| has_room || all.contains_key(&Some(leg.asset)));
         let unlisted = all.entry(name).or_default();
         let before = *unlisted;
-        if leg.opening {
+        if leg.sort == LegSort::Opening {
             unlisted.opening_at = Some(offset);
         } else {
             unlisted.newest_ms = unlisted.newest_ms.max(Some(time.get()));
@@ -279,14 +330,15 @@ impl Ingest {
         &self,
         offset: Offset,
         envelope: &Envelope<'_>,
-        posting: &Posting<'_>,
+        posting: &AcceptedLeg<'_>,
         late: &Lateness,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let report = LatePosting {
+        let account = posting.account();
+        let report = LateReport {
             event_id: Cow::Borrowed(&envelope.id),
             event_source: Cow::Borrowed(&envelope.source),
-            account: posting.account.as_str().into(),
+            account: account.as_str().into(),
             asset: late.asset,
             delta: amount::format_signed_units(posting.delta, late.decimals).into(),
             event_time: timestamp(i128::from(late.time.get())).into(),
@@ -299,7 +351,7 @@ impl Ingest {
         let mut written = Ok(());
         out.push_with(
             Topic::LatePostings.partition(0),
-            posting.account.as_str().as_bytes(),
+            account.as_str().as_bytes(),
             |record| {
                 written = report.write(record, &id, &end);
             },

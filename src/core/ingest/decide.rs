@@ -8,7 +8,7 @@ use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion, UnlistedPostings};
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::Inbox;
+use crate::core::protocol::messages::{Inbox, UnlistedTimes};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
@@ -34,8 +34,29 @@ impl Ingest {
                 self.state.control_read = *to;
                 Ok(())
             }
-            Decision::Refused { .. } | Decision::RewardAdded { .. } => Ok(()),
-            Decision::ListingProposed { .. } | Decision::CloseAccepted { .. } if !self.state.announced => Ok(()),
+            Decision::Refused { .. }
+            | Decision::RewardAdded { .. }
+            | Decision::PoolAdjusted { .. }
+            | Decision::EpochHeld { .. }
+            | Decision::EpochReleased { .. }
+            | Decision::EpochVoid { .. }
+            // It has a cut.
+            | Decision::CloseAccepted { again: true, .. } => Ok(()),
+            Decision::ListingProposed { .. }
+            | Decision::WithdrawalProposed { .. }
+            | Decision::RulesProposed { .. }
+            | Decision::CloseAccepted { .. }
+                if !self.state.announced =>
+            {
+                Ok(())
+            }
+            Decision::WithdrawalProposed { control_offset, .. } | Decision::RulesProposed { control_offset, .. } => {
+                self.answer_position(*control_offset, offset, out)
+            }
+            Decision::WithdrawalAccepted { .. } | Decision::Rules { .. } => {
+                self.state.question = None;
+                Ok(())
+            }
             Decision::ListingProposed {
                 control_offset,
                 listing,
@@ -88,9 +109,10 @@ impl Ingest {
             }
             Decision::ProgrammeChanged { number, listing, .. } => {
                 let programme = &listing.programme;
-                self.asset_mut(*number)?
-                    .late_policies
-                    .push((programme.from_epoch, programme.late_policy));
+                let policies = &mut self.asset_mut(*number)?.late_policies;
+                // A change replaces those that were scheduled for its first epoch or a later one.
+                policies.retain(|(from, _)| *from < programme.from_epoch);
+                policies.push((programme.from_epoch, programme.late_policy));
                 Ok(())
             }
             Decision::Cut { number, epoch, cut, .. } => {
@@ -109,17 +131,33 @@ impl Ingest {
         offset: Offset,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        self.state.question = Some(OpenQuestion::Listing);
+        self.state.question = Some(OpenQuestion::Position);
         // An asset without an entry of its own may be one of those that are only known together.
         let all = &self.state.unlisted;
         let unlisted = all.get(&Some(listing.terms.asset)).or_else(|| all.get(&None));
         let unlisted = unlisted.copied().unwrap_or_default();
+        let anchor = listing.terms.calendar.anchor().get();
         let answer = Inbox::ListingAnswer {
             source: self.source,
             control_offset,
             from: offset,
-            newest_unlisted_ms: unlisted.newest(),
-            opening_unlisted: unlisted.has_uncounted_opening(),
+            unlisted: UnlistedTimes {
+                newest_counted_ms: unlisted.newest().filter(|newest| *newest >= anchor),
+                has_opening: unlisted.has_uncounted_opening(),
+                newest_not_counted_ms: None,
+            },
+        };
+        out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
+        Ok(())
+    }
+
+    /// Answers a proposed withdrawal or version of the rules, and stops before the next record until it is decided.
+    fn answer_position(&mut self, control_offset: Offset, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
+        self.state.question = Some(OpenQuestion::Position);
+        let answer = Inbox::PositionAnswer {
+            source: self.source,
+            control_offset,
+            from: offset,
         };
         out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())

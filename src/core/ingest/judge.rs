@@ -5,7 +5,7 @@ use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::ingest::legs::Leg;
+use crate::core::ingest::legs::{Leg, LegSort};
 use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
 use crate::core::values::ids::Epoch;
 use crate::core::values::time::TimeMs;
@@ -14,6 +14,7 @@ use crate::core::values::time::TimeMs;
 #[derive(Debug, Clone, Copy)]
 pub struct AssetFacts {
     pub decimals: u8,
+    pub reward_decimals: u8,
     pub calendar: Calendar,
     pub oldest_open: Epoch,
     /// So many epochs a posting may lie ahead of the oldest open one: [`MAX_DAYS_AHEAD`].
@@ -23,7 +24,7 @@ pub struct AssetFacts {
 /// A leg, in the epoch that its time lies in.
 #[derive(Debug, Clone, Copy)]
 pub struct LocatedLeg {
-    /// Signed units.
+    /// Signed units; of the reward asset for a reward.
     pub delta: i128,
     /// The time at which it counts.
     pub time: TimeMs,
@@ -49,8 +50,14 @@ pub fn read_event<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, SourceEvent<'a
 /// # Errors
 /// `invalid_amount`, `too_far_ahead`.
 pub fn locate(leg: &Leg<'_>, time: TimeMs, facts: &AssetFacts) -> Result<Option<LocatedLeg>, Rejection> {
-    let delta = leg.delta(facts.decimals)?;
-    let time = if leg.opening { facts.calendar.anchor() } else { time };
+    let delta = leg.delta(match leg.sort {
+        LegSort::Reward => facts.reward_decimals,
+        LegSort::Balance | LegSort::Opening => facts.decimals,
+    })?;
+    let time = match leg.sort {
+        LegSort::Opening => facts.calendar.anchor(),
+        LegSort::Balance | LegSort::Reward => time,
+    };
     let Some(epoch) = facts.calendar.epoch_of(time) else {
         return Ok(None);
     };

@@ -19,8 +19,18 @@ pub struct Leg<'e> {
     pub amount: LegAmount<'e>,
     /// The field that the amount comes from, for messages.
     pub field: &'static str,
-    /// Whether it is an opening balance, which counts at its asset's anchor instead of its own time.
-    pub opening: bool,
+    pub sort: LegSort,
+}
+
+/// What a leg changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegSort {
+    /// A balance.
+    Balance,
+    /// A balance, from its asset's anchor on instead of its own time.
+    Opening,
+    /// The reward that an account is due, in units of the reward asset.
+    Reward,
 }
 
 /// An amount as the event gives it.
@@ -51,7 +61,11 @@ impl Leg<'_> {
 /// The legs of an event, in the contract's order. A status has none. An amount of zero makes no leg, and gets no number.
 #[must_use]
 pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
-    let opening = matches!(event, SourceEvent::OpeningBalance(_));
+    let sort = match event {
+        SourceEvent::OpeningBalance(_) => LegSort::Opening,
+        SourceEvent::RewardAdjustment { .. } => LegSort::Reward,
+        _ => LegSort::Balance,
+    };
     let mut legs = ArrayVec::new();
     let mut leg = |account: &'e AccountName<'_>, asset, negative, amount, field| {
         // At most six: a trade with two fees.
@@ -61,7 +75,7 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             negative,
             amount,
             field,
-            opening,
+            sort,
         });
     };
     let plain = LegAmount::Plain;
@@ -119,6 +133,10 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             leg(to, *asset, false, plain(amount), "amount");
         }
         SourceEvent::BalanceAdjustment {
+            negative,
+            balance: Balance { account, asset, amount },
+        }
+        | SourceEvent::RewardAdjustment {
             negative,
             balance: Balance { account, asset, amount },
         } => {

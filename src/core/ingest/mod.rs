@@ -17,13 +17,14 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::listing::{LatePolicy, Listing};
+use crate::core::contract::listing::Listing;
+use crate::core::contract::programme::LatePolicy;
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::judge::AssetFacts;
 use crate::core::protocol::ledger;
-use crate::core::protocol::ledger::{BlockBuilder, Posting, StatusEntry};
+use crate::core::protocol::ledger::{BlockBuilder, Entry};
 use crate::core::protocol::messages::Notice;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
@@ -116,8 +117,8 @@ impl IngestCounts {
 /// A question of the coordinator that is answered but not yet decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum OpenQuestion {
-    /// A listing. No record is read until it is decided, or the answer would no longer be true.
-    Listing,
+    /// A listing, a withdrawal, or a version of the rules. No record is read until it is decided, or the answer would no longer be true.
+    Position,
     /// A cut. Only records below the answered offset are read until it is decided. After a restart the answer is lost; it is only
     /// known that it is not behind the task's position.
     Cut { at: AssetEpoch, answered: Option<Offset> },
@@ -130,6 +131,7 @@ enum OpenQuestion {
 struct IngestAsset {
     asset: Asset,
     decimals: u8,
+    reward_decimals: u8,
     calendar: Calendar,
     /// Late policies with the first epoch of each, ascending.
     late_policies: Vec<(Epoch, LatePolicy)>,
@@ -163,10 +165,11 @@ impl IngestAsset {
         Self {
             asset: terms.asset,
             decimals: terms.decimals,
+            reward_decimals: terms.reward_decimals(),
             calendar: terms.calendar,
             late_policies: vec![(programme.from_epoch, programme.late_policy)],
             from,
-            oldest_open: Epoch::FIRST,
+            oldest_open: terms.calendar.first(),
             cuts: VecDeque::new(),
             epochs_ahead: terms.calendar.epochs_of_days(MAX_DAYS_AHEAD),
             dedup_epochs: terms.calendar.epochs_of_days(dedup_days),
@@ -176,6 +179,7 @@ impl IngestAsset {
     fn facts(&self) -> AssetFacts {
         AssetFacts {
             decimals: self.decimals,
+            reward_decimals: self.reward_decimals,
             calendar: self.calendar,
             oldest_open: self.oldest_open,
             epochs_ahead: self.epochs_ahead,
@@ -187,7 +191,7 @@ impl IngestAsset {
             .iter()
             .rev()
             .find(|(from, _)| *from <= epoch)
-            .map_or(LatePolicy::Carry, |(_, policy)| *policy)
+            .map_or(LatePolicy::Resettle, |(_, policy)| *policy)
     }
 
     /// The oldest epoch in the dedup window. An event with a posting in an earlier one is too old, or expired.
@@ -276,7 +280,7 @@ impl Ingest {
         }
         match self.state.question {
             None => Offset::NO_LIMIT,
-            Some(OpenQuestion::Listing | OpenQuestion::Loss | OpenQuestion::Cut { answered: None, .. }) => offset,
+            Some(OpenQuestion::Position | OpenQuestion::Loss | OpenQuestion::Cut { answered: None, .. }) => offset,
             Some(OpenQuestion::Cut {
                 answered: Some(cut), ..
             }) => cut,
@@ -418,11 +422,12 @@ impl Ingest {
         block
     }
 
-    fn add_posting(&mut self, posting: &Posting<'_>) {
-        self.block(posting.bucket).posting(posting);
-    }
-
-    fn add_status(&mut self, entry: &StatusEntry<'_>) {
-        self.block(entry.bucket).status(entry);
+    fn add_entry(&mut self, entry: &Entry<'_>) {
+        match entry {
+            Entry::Posting(posting) => self.block(posting.bucket).posting(posting),
+            Entry::Late(late) => self.block(late.posting.bucket).late(late),
+            Entry::Adjustment(adjustment) => self.block(adjustment.bucket).adjustment(adjustment),
+            Entry::Status(status) => self.block(status.bucket).status(status),
+        }
     }
 }

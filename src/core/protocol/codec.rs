@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::core::fault::Fault;
 
 /// The version of the encoding: the first byte of each record.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Encodes an inner record or the state of a task.
 ///

@@ -4,9 +4,11 @@
 //!
 //! ```text
 //! block    = tag(1) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
-//! entry    = posting | status
+//! entry    = posting | late | adjustment | status
 //! posting  = 0(u8) bucket(u16) asset(varint) epoch(varint) before_end_ms(varint) delta(varint, zigzag) length(u8) account
-//! status   = 1(u8) bucket(u16) offset(varint) time_ms(i64) status(u8) length(u8) account length(varint) id
+//! late     = 2(u8), then as a posting, missed_epoch(varint) before_missed_end_ms(varint)
+//! adjustment = 3(u8) bucket(u16) asset(varint) epoch(varint) delta(varint, zigzag) length(u8) account
+//! status   = 1(u8) bucket(u16) offset(varint) time_ms(i64) status(u8) length(u8) account length(varint) id length(u8) asset
 //! ```
 //!
 //! Integers of fixed width are little-endian, and a varint is LEB128. The tag is the version too: a changed layout gets a new tag.
@@ -17,6 +19,7 @@ use crate::core::fault::Fault;
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Notice;
 use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
@@ -24,6 +27,8 @@ const BLOCK: u8 = 1;
 const NOTICE: u8 = 2;
 const POSTING: u8 = 0;
 const STATUS: u8 = 1;
+const LATE: u8 = 2;
+const ADJUSTMENT: u8 = 3;
 
 /// A posting with its epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,28 @@ pub struct Posting<'a> {
     pub before_end_ms: u64,
 }
 
+/// A late posting under the policy `resettle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatePosting<'a> {
+    /// As it counts in the open epoch: from its start.
+    pub posting: Posting<'a>,
+    /// The closed epoch that its time lies in, the first that it missed.
+    pub missed: Epoch,
+    /// Its time, in milliseconds before the end of that epoch.
+    pub before_missed_end_ms: u64,
+}
+
+/// What a reward adjustment adds to an account's due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustment<'a> {
+    pub bucket: u16,
+    pub account: AccountName<'a>,
+    /// The epoch in whose settlement it counts.
+    pub at: AssetEpoch,
+    /// Signed units of the reward asset.
+    pub delta: i128,
+}
+
 /// A change of status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusEntry<'a> {
@@ -50,11 +77,15 @@ pub struct StatusEntry<'a> {
     /// The event's id. It orders statuses with the same time.
     pub id: &'a str,
     pub status: Status,
+    /// The asset that it is for; `None` for all.
+    pub asset: Option<Asset>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
     Posting(Posting<'a>),
+    Late(LatePosting<'a>),
+    Adjustment(Adjustment<'a>),
     Status(StatusEntry<'a>),
 }
 
@@ -113,19 +144,21 @@ impl<'a> Block<'a> {
         let tag = take_u8(rest)?;
         let bucket = u16::from_le_bytes(take(rest)?);
         match tag {
-            POSTING => {
-                let number = u16::try_from(take_varint(rest)?).map_err(|_| damaged("asset number"))?;
-                let epoch = Epoch::new(take_u64(rest)?);
-                let before_end_ms = take_u64(rest)?;
+            POSTING => Ok(Some(Entry::Posting(take_posting(rest, bucket)?))),
+            LATE => Ok(Some(Entry::Late(LatePosting {
+                posting: take_posting(rest, bucket)?,
+                missed: Epoch::new(take_u64(rest)?),
+                before_missed_end_ms: take_u64(rest)?,
+            }))),
+            ADJUSTMENT => {
+                let at = take_epoch(rest)?;
                 let delta = unzigzag(take_varint(rest)?);
                 let account = take_account(rest)?;
-                let at = AssetEpoch::new(number, epoch).map_err(|_| damaged("epoch"))?;
-                Ok(Some(Entry::Posting(Posting {
+                Ok(Some(Entry::Adjustment(Adjustment {
                     bucket,
                     account,
                     at,
                     delta,
-                    before_end_ms,
                 })))
             }
             STATUS => {
@@ -135,6 +168,7 @@ impl<'a> Block<'a> {
                 let account = take_account(rest)?;
                 let length = usize::try_from(take_varint(rest)?).map_err(|_| damaged("length of an id"))?;
                 let id = take_text(rest, length)?;
+                let asset = take_asset(rest)?;
                 Ok(Some(Entry::Status(StatusEntry {
                     bucket,
                     account,
@@ -142,6 +176,7 @@ impl<'a> Block<'a> {
                     time_ms,
                     id,
                     status,
+                    asset,
                 })))
             }
             other => Err(damaged(&format!("unknown entry {other}"))),
@@ -167,14 +202,32 @@ impl BlockBuilder {
     }
 
     pub fn posting(&mut self, posting: &Posting<'_>) {
+        self.put_posting(POSTING, posting);
+    }
+
+    pub fn late(&mut self, late: &LatePosting<'_>) {
+        self.put_posting(LATE, &late.posting);
+        put_varint(&mut self.entries, u128::from(late.missed.get()));
+        put_varint(&mut self.entries, u128::from(late.before_missed_end_ms));
+    }
+
+    fn put_posting(&mut self, tag: u8, posting: &Posting<'_>) {
         let out = &mut self.entries;
-        out.push(POSTING);
+        out.push(tag);
         out.extend_from_slice(&posting.bucket.to_le_bytes());
-        put_varint(out, u128::from(posting.at.number()));
-        put_varint(out, u128::from(posting.at.epoch().get()));
+        put_epoch(out, posting.at);
         put_varint(out, u128::from(posting.before_end_ms));
         put_varint(out, zigzag(posting.delta));
         put_account(out, &posting.account);
+    }
+
+    pub fn adjustment(&mut self, adjustment: &Adjustment<'_>) {
+        let out = &mut self.entries;
+        out.push(ADJUSTMENT);
+        out.extend_from_slice(&adjustment.bucket.to_le_bytes());
+        put_epoch(out, adjustment.at);
+        put_varint(out, zigzag(adjustment.delta));
+        put_account(out, &adjustment.account);
     }
 
     pub fn status(&mut self, entry: &StatusEntry<'_>) {
@@ -187,6 +240,10 @@ impl BlockBuilder {
         put_account(out, &entry.account);
         put_varint(out, entry.id.len() as u128);
         out.extend_from_slice(entry.id.as_bytes());
+        let asset = entry.asset.as_ref().map_or("", |asset| asset.as_str());
+        // At most 32 bytes.
+        out.push(asset.len() as u8);
+        out.extend_from_slice(asset.as_bytes());
     }
 
     /// Appends the block's record to `out`, and begins the next block.
@@ -216,6 +273,11 @@ fn damaged(why: &str) -> Fault {
         what: "a ledger block",
         why: why.into(),
     }
+}
+
+fn put_epoch(out: &mut Vec<u8>, at: AssetEpoch) {
+    put_varint(out, u128::from(at.number()));
+    put_varint(out, u128::from(at.epoch().get()));
 }
 
 fn put_account(out: &mut Vec<u8>, account: &AccountName<'_>) {
@@ -275,6 +337,35 @@ fn take_offset(rest: &mut &[u8]) -> Result<Offset, Fault> {
     take_u64(rest).map(Offset::new)
 }
 
+fn take_epoch(rest: &mut &[u8]) -> Result<AssetEpoch, Fault> {
+    let number = u16::try_from(take_varint(rest)?).map_err(|_| damaged("asset number"))?;
+    AssetEpoch::new(number, Epoch::new(take_u64(rest)?)).map_err(|_| damaged("epoch"))
+}
+
+fn take_posting<'a>(rest: &mut &'a [u8], bucket: u16) -> Result<Posting<'a>, Fault> {
+    let at = take_epoch(rest)?;
+    let before_end_ms = take_u64(rest)?;
+    let delta = unzigzag(take_varint(rest)?);
+    let account = take_account(rest)?;
+    Ok(Posting {
+        bucket,
+        account,
+        at,
+        delta,
+        before_end_ms,
+    })
+}
+
+fn take_asset(rest: &mut &[u8]) -> Result<Option<Asset>, Fault> {
+    let length = usize::from(take_u8(rest)?);
+    if length == 0 {
+        return Ok(None);
+    }
+    let name = take_text(rest, length)?;
+    let asset = Asset::parse(name).map_err(|error| damaged(&format!("the name of an asset {error}")))?;
+    Ok(Some(asset))
+}
+
 fn take_text<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a str, Fault> {
     let (head, tail) = rest
         .split_at_checked(length)
@@ -307,20 +398,31 @@ mod tests {
         fn what_goes_in_comes_out(
             delta: i128, before_end_ms: u64, number: u16, epoch: u32, bucket in 0u16..4096,
             account in "[^\\pC\\p{Zl}\\p{Zp}]{1,32}", id in "\\PC{0,40}", time_ms: i64, offset: u64, partition: u32,
+            missed: u64, before_missed_end_ms: u64, is_for_asset: bool,
         ) {
             let (account, offset) = (AccountName::new(account).unwrap(), Offset::new(offset));
             let posting = Posting { bucket, account: account.borrowed(), at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
-            let status = StatusEntry { bucket, account: account.borrowed(), offset, time_ms, id: &id, status: Status::OptedOut };
+            let status = StatusEntry { bucket, account: account.borrowed(), offset, time_ms, id: &id, status: Status::OptedOut, asset: is_for_asset.then(|| Asset::parse("币安人生").unwrap()) };
+            let late = LatePosting { posting: posting.clone(), missed: Epoch::new(missed), before_missed_end_ms };
+            let adjustment = Adjustment { bucket, account: account.borrowed(), at: posting.at, delta };
             let mut builder = BlockBuilder::default();
             builder.posting(&posting);
             builder.status(&status);
+            builder.late(&late);
+            builder.adjustment(&adjustment);
             builder.posting(&posting);
             let mut record = Vec::new();
             builder.finish(&mut record, Topic::Trades.partition(partition), (offset, Offset::NO_LIMIT));
             prop_assert!(builder.is_empty());
             prop_assert_eq!(
                 read_back(&record),
-                vec![Entry::Posting(posting.clone()), Entry::Status(status), Entry::Posting(posting)]
+                vec![
+                    Entry::Posting(posting.clone()),
+                    Entry::Status(status),
+                    Entry::Late(late),
+                    Entry::Adjustment(adjustment),
+                    Entry::Posting(posting),
+                ]
             );
             for cut in 0..record.len() {
                 // A torn record is an error or a shorter block, never a panic.

@@ -5,7 +5,9 @@ use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::contract::decision::Offsets;
-use crate::core::contract::listing::{AssetTerms, Programme};
+use crate::core::contract::control::CloseRates;
+use crate::core::contract::listing::AssetTerms;
+use crate::core::contract::programme::Programme;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::protocol::totals::{Emitted, Subtotal};
 use crate::core::values::ids::AssetEpoch;
@@ -29,10 +31,16 @@ pub enum Inbox {
         control_offset: Offset,
         /// The position of the source partition. An accepted listing is in force from this offset on.
         from: Offset,
-        /// The newest time of a posting that was ignored because the asset is not listed, in milliseconds since 1970.
-        newest_unlisted_ms: Option<i64>,
-        /// Whether an opening balance was ignored for that reason. It is too early for every anchor.
-        opening_unlisted: bool,
+        /// What it has read of the asset that the listing covers.
+        unlisted: UnlistedTimes,
+    },
+    /// A source partition's answer to a proposed withdrawal or version of the rules.
+    PositionAnswer {
+        source: TopicPartition,
+        /// The offset of the event on the control topic.
+        control_offset: Offset,
+        /// The position of the source partition. What is accepted is in force from this offset on.
+        from: Offset,
     },
     /// A source partition's answer to a close: its part of the cut.
     CutAnswer {
@@ -46,6 +54,12 @@ pub enum Inbox {
         partition: u32,
         at: AssetEpoch,
         sums: Subtotal,
+    },
+    /// What a ledger partition would publish of an epoch, for the gate.
+    Preview {
+        partition: u32,
+        at: AssetEpoch,
+        payouts: Emitted,
     },
     /// A ledger partition has published all its distributions of an epoch.
     Receipt {
@@ -70,6 +84,17 @@ pub enum Inbox {
     },
 }
 
+/// What a source partition has read of an asset before a proposed listing. Times are in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlistedTimes {
+    /// The newest time of a posting that the listing covers. It makes the listing too late.
+    pub newest_counted_ms: Option<i64>,
+    /// Whether an opening balance is among them.
+    pub has_opening: bool,
+    /// The newest time, at or after the anchor, of a posting that does not make it too late.
+    pub newest_not_counted_ms: Option<i64>,
+}
+
 impl Inbox {
     /// Announces partitions, each with its first offset.
     #[must_use]
@@ -86,16 +111,26 @@ impl Inbox {
 pub enum Notice {
     /// All postings of this source partition into this epoch are before this barrier.
     Barrier { at: AssetEpoch, source: TopicPartition },
-    /// The epoch can be settled as soon as the barriers of all partitions in its cut have arrived.
+    /// The epoch can be settled as soon as the barriers of all partitions in its cut have arrived. A void epoch is settled again by another one.
     Settle(Box<Settlement>),
     /// The sums over all ledger partitions. Shares can now be worked out.
     Total {
         at: AssetEpoch,
-        /// N of the contract: the amount to share, in units; 0 in an `apr` epoch.
-        to_share: U512,
-        /// The sum of all weights.
-        weight: U512,
+        pot: Pot,
+        /// Whether the gate wants to know first what would be published. Then [`Notice::Emit`] follows.
+        is_preview: bool,
     },
+    /// The gate lets the epoch pass.
+    Emit { at: AssetEpoch },
+}
+
+/// What the accounts share in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pot {
+    /// N of the contract: the amount to share, in units of the reward asset; 0 if there is none, and in an `apr` epoch.
+    pub to_share: U512,
+    /// The sum of all weights.
+    pub weight: U512,
 }
 
 /// The input of a settlement, without the postings.
@@ -105,4 +140,8 @@ pub struct Settlement {
     pub terms: AssetTerms,
     pub programme: Programme,
     pub cut: Offsets,
+    /// The rates that the close gives.
+    pub rates: CloseRates,
+    /// Whether it is the last epoch of a withdrawn asset: then `min_payout` counts as zero.
+    pub is_last: bool,
 }

@@ -9,15 +9,16 @@ use crate::core::fault::Fault;
 /// Sums over the accounts of one or more ledger partitions, before rewards are shared. They add up in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtotal {
-    /// Sum of the weights, in unit-milliseconds times parts of a multiplier.
+    /// Sum of the weights, in unit-milliseconds times parts of a multiplier or of a rate.
     pub weight: U512,
     /// Sum of C of the contract, in unit-milliseconds.
     pub counted: U512,
     /// Sum of the eligible accounts' balances at the end of the epoch, in units.
     #[serde(with = "i256_bytes")]
     pub closing_balance: I256,
-    /// Sum of the amounts withheld before the epoch, in units.
-    pub withheld_before: U512,
+    /// Sum of the amounts withheld before the epoch, in units of the reward asset. Debts count negative.
+    #[serde(with = "i256_bytes")]
+    pub withheld_before: I256,
     /// Accounts that are not eligible because of their status.
     pub excluded: u64,
     /// Accounts that are not eligible because S is negative.
@@ -32,12 +33,28 @@ impl Default for Subtotal {
             weight: U512::ZERO,
             counted: U512::ZERO,
             closing_balance: I256::ZERO,
-            withheld_before: U512::ZERO,
+            withheld_before: I256::ZERO,
             excluded: 0,
             negative: 0,
             below_minimum: 0,
         }
     }
+}
+
+fn wide(a: U512, b: U512) -> Result<U512, Fault> {
+    a.checked_add(b).ok_or(Fault::Overflow("a sum over accounts"))
+}
+
+/// The sum of two signed amounts.
+///
+/// # Errors
+/// [`Fault::Overflow`], which needs far more than any accepted input.
+pub fn signed_sum(a: I256, b: I256) -> Result<I256, Fault> {
+    a.checked_add(b).ok_or(Fault::Overflow("a sum of amounts"))
+}
+
+fn count(a: u64, b: u64) -> Result<u64, Fault> {
+    a.checked_add(b).ok_or(Fault::Overflow("a count of accounts"))
 }
 
 impl Subtotal {
@@ -46,16 +63,11 @@ impl Subtotal {
     /// # Errors
     /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
-        let wide = |a: U512, b: U512| a.checked_add(b).ok_or(Fault::Overflow("a subtotal"));
-        let count = |a: u64, b: u64| a.checked_add(b).ok_or(Fault::Overflow("a count of accounts"));
         Ok(Self {
             weight: wide(self.weight, other.weight)?,
             counted: wide(self.counted, other.counted)?,
-            closing_balance: self
-                .closing_balance
-                .checked_add(other.closing_balance)
-                .ok_or(Fault::Overflow("a closing balance"))?,
-            withheld_before: wide(self.withheld_before, other.withheld_before)?,
+            closing_balance: signed_sum(self.closing_balance, other.closing_balance)?,
+            withheld_before: signed_sum(self.withheld_before, other.withheld_before)?,
             excluded: count(self.excluded, other.excluded)?,
             negative: count(self.negative, other.negative)?,
             below_minimum: count(self.below_minimum, other.below_minimum)?,
@@ -63,17 +75,29 @@ impl Subtotal {
     }
 }
 
-/// Sums over the accounts of one or more ledger partitions, of what was really published. They add up in any order.
+/// Sums over the accounts of one or more ledger partitions, of what is published or would be. They add up in any order. Amounts are in units of the
+/// reward asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Emitted {
     /// Sum of the weights that shares were worked out with. It must equal that of the subtotal.
     pub weight: U512,
-    /// Sum of the shares (R of the contract), in units.
+    /// Sum of R of the contract.
     pub rewarded: U512,
-    /// Sum of the amounts distributed, in units.
-    pub distributed: U512,
-    /// Sum of the amounts withheld after the epoch, in units.
-    pub withheld_after: U512,
+    /// Sum of what is made good.
+    #[serde(with = "i256_bytes")]
+    pub made_good: I256,
+    /// Sum of the reward adjustments.
+    #[serde(with = "i256_bytes")]
+    pub adjusted: I256,
+    /// Sum of the amounts distributed.
+    #[serde(with = "i256_bytes")]
+    pub distributed: I256,
+    /// Sum of the amounts withheld after the epoch. Debts count negative.
+    #[serde(with = "i256_bytes")]
+    pub withheld_after: I256,
+    /// The largest amount distributed.
+    #[serde(with = "i256_bytes")]
+    pub largest: I256,
     pub distributions: u64,
 }
 
@@ -82,8 +106,11 @@ impl Default for Emitted {
         Self {
             weight: U512::ZERO,
             rewarded: U512::ZERO,
-            distributed: U512::ZERO,
-            withheld_after: U512::ZERO,
+            made_good: I256::ZERO,
+            adjusted: I256::ZERO,
+            distributed: I256::ZERO,
+            withheld_after: I256::ZERO,
+            largest: I256::ZERO,
             distributions: 0,
         }
     }
@@ -95,22 +122,21 @@ impl Emitted {
     /// # Errors
     /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
-        let wide = |a: U512, b: U512| a.checked_add(b).ok_or(Fault::Overflow("a sum of payouts"));
         Ok(Self {
             weight: wide(self.weight, other.weight)?,
             rewarded: wide(self.rewarded, other.rewarded)?,
-            distributed: wide(self.distributed, other.distributed)?,
-            withheld_after: wide(self.withheld_after, other.withheld_after)?,
-            distributions: self
-                .distributions
-                .checked_add(other.distributions)
-                .ok_or(Fault::Overflow("a count of distributions"))?,
+            made_good: signed_sum(self.made_good, other.made_good)?,
+            adjusted: signed_sum(self.adjusted, other.adjusted)?,
+            distributed: signed_sum(self.distributed, other.distributed)?,
+            withheld_after: signed_sum(self.withheld_after, other.withheld_after)?,
+            largest: self.largest.max(other.largest),
+            distributions: count(self.distributions, other.distributions)?,
         })
     }
 }
 
 /// `I256` as 32 little-endian bytes.
-mod i256_bytes {
+pub mod i256_bytes {
     use ethnum::I256;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::fault::Fault;
 
-/// The number of an epoch of one asset. Epoch 0 starts at the asset's anchor.
+/// The number of an epoch of one asset. The first one of a listing starts at its anchor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// Epoch 0.
+    /// Epoch 0, the first of a listing that names no other.
     pub const FIRST: Self = Self(0);
 
     /// The epoch with this number.
@@ -122,10 +122,17 @@ impl AssetEpoch {
         Epoch(u64::from(self.epoch))
     }
 
-    /// The epochs from the asset's first up to and including this one.
-    pub fn with_earlier(self) -> impl Iterator<Item = Self> {
+    /// The epochs from this one up to, not including, `end` of the same asset.
+    pub fn up_to(self, end: Self) -> impl Iterator<Item = Self> {
         let number = self.number;
-        (0..=self.epoch).map(move |epoch| Self { number, epoch })
+        (self.epoch..end.epoch).map(move |epoch| Self { number, epoch })
+    }
+
+    /// The epochs from `first` up to and including this one.
+    pub fn since(self, first: Epoch) -> impl Iterator<Item = Self> {
+        let number = self.number;
+        let first = u32::try_from(first.get()).unwrap_or(u32::MAX);
+        (first..=self.epoch).map(move |epoch| Self { number, epoch })
     }
 
     /// Big-endian, the number first: sorts as the values do.

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 const DAY_MS: i64 = 86_400_000;
 const DAY_SECONDS: i64 = 86_400;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, as POSIX counts them: leap seconds have no numbers of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct TimeMs(i64);
 
 /// Why a time is rejected. Each message continues a sentence that begins with the name of the field.

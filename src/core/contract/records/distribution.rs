@@ -13,13 +13,28 @@ pub struct Distribution<'a> {
     #[serde(borrow)]
     pub account: Cow<'a, str>,
     pub asset: Asset,
+    /// The asset that it is paid in.
+    pub reward_asset: Asset,
     pub epoch: Epoch,
     #[serde(borrow)]
     pub epoch_start: Cow<'a, str>,
     #[serde(borrow)]
     pub epoch_end: Cow<'a, str>,
+    /// What is paid. This and the next four are decimal numbers of the reward asset.
     #[serde(borrow)]
     pub amount: Cow<'a, str>,
+    /// R of the contract: what this epoch adds to the account's due.
+    #[serde(borrow)]
+    pub rewarded: Cow<'a, str>,
+    /// What closed epochs pay more, or less, because of late postings.
+    #[serde(borrow)]
+    pub made_good: Cow<'a, str>,
+    /// The sum of the account's reward adjustments.
+    #[serde(borrow)]
+    pub adjusted: Cow<'a, str>,
+    /// The part of the due that was not paid before; negative for a debt.
+    #[serde(borrow)]
+    pub withheld_before: Cow<'a, str>,
     /// S, in asset times seconds.
     #[serde(borrow)]
     pub balance_seconds: Cow<'a, str>,
@@ -50,10 +65,15 @@ impl Distribution<'_> {
         Distribution {
             account: owned(self.account),
             asset: self.asset,
+            reward_asset: self.reward_asset,
             epoch: self.epoch,
             epoch_start: owned(self.epoch_start),
             epoch_end: owned(self.epoch_end),
             amount: owned(self.amount),
+            rewarded: owned(self.rewarded),
+            made_good: owned(self.made_good),
+            adjusted: owned(self.adjusted),
+            withheld_before: owned(self.withheld_before),
             balance_seconds: owned(self.balance_seconds),
             average_balance: owned(self.average_balance),
             programme_from_epoch: self.programme_from_epoch,

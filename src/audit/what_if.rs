@@ -156,12 +156,14 @@ impl Amendment {
                     control_offset,
                     number,
                     in_force_from,
+                    newest_not_counted,
                     ..
                 } if self.is_first() && control_offset == self.at => Some(Decision::ListingAccepted {
                     control_offset,
                     number,
                     listing: Box::new(self.listing.clone()),
                     in_force_from,
+                    newest_not_counted,
                 }),
                 Decision::ProgrammeChanged {
                     control_offset, number, ..

@@ -381,7 +381,7 @@ fn open_accrue_stores(
         check_position(store.as_ref(), task, stopped_at(partition).unwrap_or_default())?;
         let accrue = load_accrue(store.as_ref())?;
         if !accrue.is_between_settlements() {
-            return Err(cannot("an epoch is being settled: run until it is sealed"));
+            return Err(cannot("an epoch is being settled, or held by the gate: run until it is sealed; release a held one, or void it and close it again"));
         }
         // Barriers and settlements go to every partition, so the states are equal.
         if state.as_ref().is_some_and(|state| *state != accrue) {
@@ -408,10 +408,12 @@ fn fill_accrue_store(
     for old in old {
         let mut scan = old.scan(&[1], &[0xff])?;
         while let Some((key, value)) = scan.next()? {
-            if !tables::bucket(key).is_some_and(|bucket| buckets.contains(&bucket)) {
+            // Sealed epochs are the same in all stores.
+            let is_ours = tables::bucket(key).is_some_and(|bucket| buckets.contains(&bucket));
+            if !is_ours && !tables::is_sealed(key) {
                 continue;
             }
-            rows += 1;
+            rows += u64::from(is_ours);
             changes.put(key, value);
             if changes.bytes() > BATCH_BYTES {
                 // Until its state is in it, the store does not count as complete.

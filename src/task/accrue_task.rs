@@ -401,11 +401,12 @@ mod tests {
 
     use crate::bus::memory::MemoryBus;
     use crate::bus::{Mark, Position};
+    use crate::core::contract::control::CloseRates;
     use crate::core::contract::decision::Offsets;
     use crate::core::contract::event::Status;
     use crate::core::contract::listing::Listing;
     use crate::core::protocol::ledger::{self, BlockBuilder, Posting};
-    use crate::core::protocol::messages::{Inbox, Notice, Settlement};
+    use crate::core::protocol::messages::{Inbox, Notice, Pot, Settlement};
     use crate::core::values::bucket::bucket;
     use crate::core::values::ids::Epoch;
     use crate::store::memory::MemoryStore;
@@ -427,7 +428,7 @@ mod tests {
     impl Ledger {
         fn new() -> Self {
             let store = MemoryStore::default();
-            let task = AccrueTask::new(0, Partitions::new(1).unwrap(), &store, Arc::default()).unwrap();
+            let task = AccrueTask::new(0, Partitions::new(1).unwrap(), 7, &store, Arc::default()).unwrap();
             let paid = Vec::new();
             Self { task, store, paid }
         }
@@ -500,6 +501,7 @@ mod tests {
                     time_ms: ORIGIN_MS + seconds * 1_000,
                     id: "s",
                     status,
+                    asset: None,
                 });
             });
         }
@@ -512,9 +514,17 @@ mod tests {
 
         /// Sends the total of an epoch. Returns who is paid.
         fn emit(&mut self, at: AssetEpoch, weight: U512) -> Vec<String> {
-            let to_share = U512::from(1_000);
+            let pot = Pot {
+                to_share: U512::from(1_000),
+                weight,
+            };
             self.paid.clear();
-            self.apply(&ledger::notice(&Notice::Total { at, to_share, weight }).unwrap());
+            let total = Notice::Total {
+                at,
+                pot,
+                is_preview: false,
+            };
+            self.apply(&ledger::notice(&total).unwrap());
             self.paid.sort();
             self.paid.clone()
         }
@@ -533,12 +543,14 @@ mod tests {
                 r#"{{"asset":"A{number}","decimals":0,"anchor":"{anchor}","epoch_seconds":{},"programme":{{"from_epoch":0,"mode":"pool"}}}}"#,
                 EPOCH_MS / 1_000
             );
-            let Listing { terms, programme } = Listing::read(&listing).unwrap();
+            let Listing { terms, programme, .. } = Listing::read(&listing).unwrap();
             let settlement = Settlement {
                 at,
                 terms,
                 programme,
                 cut: Offsets([(SOURCE, Offset::new(cut))].into()),
+                rates: CloseRates::default(),
+                is_last: false,
             };
             self.apply(&ledger::notice(&Notice::Settle(Box::new(settlement))).unwrap());
             let barrier = Notice::Barrier { at, source: SOURCE };

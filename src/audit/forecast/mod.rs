@@ -19,17 +19,22 @@ use crate::bus::{Log, Mark, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::envelope::Envelope;
+use crate::core::contract::control::ControlEvent;
+use crate::core::contract::event::EventType;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::loss::RecordLoss;
-use crate::core::contract::rejection::Rejection;
+use crate::core::contract::programme::{Programme, in_force, schedule};
+use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::coordinate::gate::GateState;
 use crate::core::coordinate::listings;
-use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
+use crate::core::coordinate::listings::{Accepted, KNOWN_RULES, ListedAssets, ListingAnswer, ListingFacts};
 use crate::core::dedup::{DEFAULT_DEDUP_DAYS, check_copy};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
+use crate::core::values::time::{TimeMs, timestamp};
 use crate::deployment::DeploymentError;
 use crate::deployment::record::DeploymentRecord;
 
@@ -134,7 +139,8 @@ impl<'a> Forecast<'a> {
         let mut control = ControlForecast {
             recorded: RecordedOutcomes::read(self.bus, &self.decisions)?,
             seen: HashMap::new(),
-            assets: BTreeMap::new(),
+            listings: Vec::new(),
+            rules: first_rules(&self.decisions),
             sources: self.sources.keys().copied().collect(),
         };
         if !new.is_empty() {
@@ -179,14 +185,8 @@ impl<'a> Forecast<'a> {
                 source,
                 control_offset: asked,
                 from,
-                newest_unlisted_ms,
-                opening_unlisted,
-            } if asked == control_offset => Some(ListingAnswer {
-                source,
-                from,
-                newest_unlisted_ms,
-                opening_unlisted,
-            }),
+                unlisted,
+            } if asked == control_offset => Some(ListingAnswer { source, from, unlisted }),
             _ => None,
         })?;
         let mut answers = Vec::new();
@@ -244,13 +244,15 @@ impl<'a> Forecast<'a> {
     }
 }
 
-/// A listed asset, as far as the rules about control events depend on it.
-struct ForecastAsset {
-    number: u16,
+/// A listing, as far as the rules about control events depend on it.
+struct ForecastListing {
     terms: AssetTerms,
+    misdated_from: Option<TimeMs>,
+    programmes: Vec<Programme>,
     oldest_open: Epoch,
-    /// The first epoch of its newest programme.
-    newest_from: Epoch,
+    withdrawn: Option<Epoch>,
+    /// The epoch that is void.
+    void: Option<Epoch>,
 }
 
 /// The control topic up to a record.
@@ -258,21 +260,36 @@ struct ControlForecast {
     recorded: RecordedOutcomes,
     /// Fingerprints of the accepted events, by identity.
     seen: HashMap<[u8; 16], u128>,
-    assets: BTreeMap<Asset, ForecastAsset>,
+    /// By number.
+    listings: Vec<ForecastListing>,
     sources: BTreeSet<TopicPartition>,
+    /// The version of the rules.
+    rules: u64,
 }
 
 impl ListedAssets for ControlForecast {
-    fn find(&self, asset: Asset) -> Option<ListingFacts<'_>> {
-        self.assets.get(&asset).map(|known| ListingFacts {
-            terms: &known.terms,
-            oldest_open: known.oldest_open,
-            newest_from: known.newest_from,
-        })
+    fn listings(&self, asset: Asset) -> Vec<ListingFacts<'_>> {
+        let numbered = (0..).zip(&self.listings);
+        numbered
+            .filter(|(_, known)| known.terms.asset == asset)
+            .map(|(number, known)| ListingFacts {
+                number,
+                terms: &known.terms,
+                misdated_from: known.misdated_from,
+                programmes: &known.programmes,
+                oldest_open: known.oldest_open,
+                withdrawn: known.withdrawn,
+                stopped: known.void.map(|epoch| (epoch, GateState::Void)),
+            })
+            .collect()
     }
 
     fn count(&self) -> usize {
-        self.assets.len()
+        self.listings.len()
+    }
+
+    fn rules(&self) -> u64 {
+        self.rules
     }
 
     fn has_source(&self, source: TopicPartition) -> bool {
@@ -318,14 +335,29 @@ impl ControlForecast {
     ) -> Result<Option<Rejection>, AuditError> {
         let accepted = match listings::judge(envelope, self) {
             Ok(accepted) => accepted,
+            Err(rejection) if rejection.code == Code::EpochNotHeld => {
+                return Ok(Some(rejection).filter(|_| !self.is_held(offset, envelope)));
+            }
             Err(rejection) => return Ok(Some(rejection)),
         };
         match accepted {
             Accepted::FirstListing(listing) => return self.list(forecast, offset, listing),
-            Accepted::ProgrammeChange(listing) => self.change_programme(forecast, offset, listing),
-            Accepted::Reward { .. } => {}
-            Accepted::Close { asset, epoch, .. } => self.close(forecast, offset, asset, epoch)?,
+            Accepted::ProgrammeChange { number, listing } => self.change_programme(forecast, offset, number, listing),
+            Accepted::Withdrawal { number, epoch } => self.withdraw(forecast, offset, number, epoch)?,
+            Accepted::PoolChange { .. } | Accepted::GateVerdict { .. } => {}
+            Accepted::Close {
+                number, epoch, again, ..
+            } => self.close(forecast, offset, (number, epoch), again)?,
             Accepted::Loss(loss) => self.accept_loss(forecast, offset, loss)?,
+            Accepted::Rules { version } => {
+                self.rules = version;
+                let in_force_from = self.positions(forecast, offset)?;
+                forecast.decisions.extend(in_force_from.map(|in_force_from| Decision::Rules {
+                    control_offset: Some(offset),
+                    version,
+                    in_force_from,
+                }));
+            }
         }
         Ok(None)
     }
@@ -339,50 +371,131 @@ impl ControlForecast {
         if let Some(rejection) = self.recorded.late.get(&offset) {
             return Ok(Some(rejection.clone()));
         }
-        let number = u16::try_from(self.assets.len()).unwrap_or(u16::MAX);
-        let known = ForecastAsset {
-            number,
+        let number = u16::try_from(self.listings.len()).unwrap_or(u16::MAX);
+        let known = ForecastListing {
             terms: listing.terms.clone(),
-            oldest_open: Epoch::FIRST,
-            newest_from: listing.programme.from_epoch,
+            misdated_from: listing.misdated_from,
+            programmes: vec![listing.programme.clone()],
+            oldest_open: listing.terms.calendar.first(),
+            withdrawn: None,
+            void: None,
         };
         if !self.recorded.listed.contains(&offset) {
             let answers = forecast.listing_answers(offset, &listing, offset < self.recorded.decided)?;
             let offsets = answers.iter().map(|answer| (answer.source, answer.from));
             let answered_at = Offsets(offsets.collect());
             let listing = Box::new(listing);
-            if let Err(rejection) = listings::check_in_time(&listing.terms, &answers) {
-                forecast.decisions.push(Decision::ListingRefused {
-                    control_offset: offset,
-                    listing,
-                    code: rejection.code,
-                    answered_at,
-                });
-                return Ok(Some(rejection));
-            }
+            let newest = match listings::check_in_time(&listing.terms, &answers) {
+                Ok(newest) => newest,
+                Err(rejection) => {
+                    forecast.decisions.push(Decision::ListingRefused {
+                        control_offset: offset,
+                        listing,
+                        code: rejection.code,
+                        answered_at,
+                    });
+                    return Ok(Some(rejection));
+                }
+            };
             forecast.decisions.push(Decision::ListingAccepted {
                 control_offset: offset,
                 number,
                 listing,
                 in_force_from: answered_at,
+                newest_not_counted: newest.map(|newest| timestamp(i128::from(newest))),
             });
         }
-        self.assets.insert(known.terms.asset, known);
+        self.listings.push(known);
         Ok(None)
     }
 
-    fn change_programme(&mut self, forecast: &mut Forecast<'_>, offset: Offset, listing: Listing) {
-        let Some(known) = self.assets.get_mut(&listing.terms.asset) else {
+    fn change_programme(&mut self, forecast: &mut Forecast<'_>, offset: Offset, number: u16, listing: Listing) {
+        let Some(known) = self.listings.get_mut(usize::from(number)) else {
             return;
         };
-        known.newest_from = listing.programme.from_epoch;
+        schedule(&mut known.programmes, listing.programme.clone());
         if offset >= self.recorded.decided {
             forecast.decisions.push(Decision::ProgrammeChanged {
                 control_offset: offset,
-                number: known.number,
+                number,
                 listing: Box::new(listing),
             });
         }
+    }
+
+    /// The positions of the source partitions when they answer a withdrawal or a version of the rules; `None` if its outcome is recorded.
+    fn positions(&self, forecast: &Forecast<'_>, offset: Offset) -> Result<Option<Offsets>, AuditError> {
+        if self.recorded.answered.contains(&offset) {
+            return Ok(None);
+        }
+        let is_recorded = offset < self.recorded.decided;
+        let given = forecast.answers(is_recorded, |answer| match answer {
+            Inbox::PositionAnswer {
+                source,
+                control_offset,
+                from,
+            } if control_offset == offset => Some((source, from)),
+            _ => None,
+        })?;
+        let mut positions: BTreeMap<TopicPartition, Offset> = forecast.asked(is_recorded).collect();
+        positions.extend(given);
+        Ok(Some(Offsets(positions)))
+    }
+
+    fn withdraw(
+        &mut self,
+        forecast: &mut Forecast<'_>,
+        offset: Offset,
+        number: u16,
+        epoch: Epoch,
+    ) -> Result<(), AuditError> {
+        let in_force_from = self.positions(forecast, offset)?;
+        let Some(known) = self.listings.get_mut(usize::from(number)) else {
+            return Ok(());
+        };
+        known.withdrawn = Some(epoch);
+        let asset = known.terms.asset;
+        forecast
+            .decisions
+            .extend(in_force_from.map(|in_force_from| Decision::WithdrawalAccepted {
+                control_offset: offset,
+                asset,
+                number,
+                epoch,
+                in_force_from,
+                // No source partition needs to know it.
+                dropped: String::new(),
+            }));
+        Ok(())
+    }
+
+    /// Whether a release or void concerns an epoch that the gate holds. If it is not decided yet, it is foretold for a closed epoch that has a gate.
+    fn is_held(&mut self, offset: Offset, envelope: &Envelope<'_>) -> bool {
+        let event_type = EventType::of(&envelope.event_type);
+        let event = event_type.and_then(|event_type| ControlEvent::read(event_type, envelope.data));
+        let Ok(ControlEvent::GateVerdict {
+            asset,
+            epoch,
+            is_release,
+            ..
+        }) = event
+        else {
+            return false;
+        };
+        let is_decided = offset < self.recorded.decided;
+        let is_accepted = self.recorded.verdicts.contains(&offset);
+        let mut listings = self.listings.iter_mut();
+        let listed = listings.find(|known| {
+            let has_gate = in_force(&known.programmes, epoch).is_some_and(|programme| programme.gate.is_some());
+            known.terms.asset == asset && known.terms.calendar.first() <= epoch && epoch < known.oldest_open && has_gate
+        });
+        let Some(listed) = listed.filter(|_| !is_decided || is_accepted) else {
+            return false;
+        };
+        if !is_release {
+            listed.void = Some(epoch);
+        }
+        true
     }
 
     fn accept_loss(
@@ -391,7 +504,7 @@ impl ControlForecast {
         offset: Offset,
         loss: Box<RecordLoss>,
     ) -> Result<(), AuditError> {
-        if self.recorded.lost.contains(&offset) {
+        if self.recorded.answered.contains(&offset) {
             return Ok(());
         }
         let source = loss.source();
@@ -424,14 +537,18 @@ impl ControlForecast {
         &mut self,
         forecast: &mut Forecast<'_>,
         offset: Offset,
-        asset: Asset,
-        epoch: Epoch,
+        (number, epoch): (u16, Epoch),
+        again: bool,
     ) -> Result<(), AuditError> {
-        let Some(known) = self.assets.get_mut(&asset) else {
+        let Some(known) = self.listings.get_mut(usize::from(number)) else {
             return Ok(());
         };
+        if again {
+            known.void = None;
+            return Ok(());
+        }
         known.oldest_open = epoch.next()?;
-        let number = known.number;
+        let asset = known.terms.asset;
         if self.recorded.cuts.contains(&(number, epoch)) {
             return Ok(());
         }
@@ -441,6 +558,12 @@ impl ControlForecast {
                 asset,
                 number,
                 epoch,
+                // No source partition needs to know what is ordered.
+                reward_pool: String::new(),
+                apr: None,
+                reward_rate: None,
+                is_last: false,
+                again: false,
             });
         }
         let cut = forecast.cut(number, epoch, offset < self.recorded.decided)?;
@@ -451,5 +574,14 @@ impl ControlForecast {
             cut,
         });
         Ok(())
+    }
+}
+
+/// The version of the rules that a deployment begins with.
+fn first_rules(decisions: &[Decision]) -> u64 {
+    let newest = KNOWN_RULES.last().copied().unwrap_or_default();
+    match decisions.first() {
+        Some(Decision::Rules { version, .. }) => *version,
+        _ => newest,
     }
 }

@@ -22,8 +22,10 @@ pub(super) struct RecordedOutcomes {
     pub(super) cuts: Vec<(u16, Epoch)>,
     /// Listings that are accepted.
     pub(super) listed: Vec<Offset>,
-    /// Losses that are accepted.
-    pub(super) lost: Vec<Offset>,
+    /// Withdrawals, versions of the rules and losses that are accepted.
+    pub(super) answered: Vec<Offset>,
+    /// Releases and voids that are accepted.
+    pub(super) verdicts: Vec<Offset>,
 }
 
 impl RecordedOutcomes {
@@ -61,8 +63,17 @@ impl RecordedOutcomes {
                     recorded.listed.push(*control_offset);
                     reached(*control_offset)
                 }
-                Decision::LossAccepted { control_offset, .. } => {
-                    recorded.lost.push(*control_offset);
+                Decision::LossAccepted { control_offset, .. }
+                | Decision::WithdrawalAccepted { control_offset, .. }
+                | Decision::Rules {
+                    control_offset: Some(control_offset),
+                    ..
+                } => {
+                    recorded.answered.push(*control_offset);
+                    reached(*control_offset)
+                }
+                Decision::EpochReleased { control_offset, .. } | Decision::EpochVoid { control_offset, .. } => {
+                    recorded.verdicts.push(*control_offset);
                     reached(*control_offset)
                 }
                 Decision::Cut { number, epoch, .. } => {
@@ -71,12 +82,15 @@ impl RecordedOutcomes {
                 }
                 Decision::ListingProposed { control_offset, .. }
                 | Decision::LossProposed { control_offset, .. }
+                | Decision::WithdrawalProposed { control_offset, .. }
+                | Decision::RulesProposed { control_offset, .. }
+                | Decision::PoolAdjusted { control_offset, .. }
                 | Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
                 | Decision::CloseAccepted { control_offset, .. }
                 | Decision::Refused { control_offset, .. } => reached(*control_offset),
                 Decision::ControlRead { to } => *to,
-                Decision::SourcesAdded { .. } => continue,
+                Decision::SourcesAdded { .. } | Decision::EpochHeld { .. } | Decision::Rules { .. } => continue,
             };
             recorded.decided = recorded.decided.max(to);
         }

@@ -146,15 +146,9 @@ impl ForecastIngest {
             Inbox::ListingAnswer {
                 source,
                 from,
-                newest_unlisted_ms,
-                opening_unlisted,
+                unlisted,
                 ..
-            } => Ok(Some(ListingAnswer {
-                source,
-                from,
-                newest_unlisted_ms,
-                opening_unlisted,
-            })),
+            } => Ok(Some(ListingAnswer { source, from, unlisted })),
             _ => Ok(None),
         }
     }

@@ -181,6 +181,16 @@ impl ReplayBus {
 impl ReplayProgress {
     /// Compares a decision of the replay with the recorded one. Returns `false` if they differ.
     fn decide(&mut self, schedule: &Schedule, decision: &Decision) -> bool {
+        if matches!(decision, Decision::EpochHeld { .. })
+            && let Some(recorded) = schedule.contradicts(decision)
+        {
+            self.deviation = Some(Deviation {
+                number: self.decided,
+                recorded: Some(recorded.clone()),
+                replayed: decision.clone(),
+            });
+            return false;
+        }
         if !is_expected(decision) {
             return true;
         }

@@ -18,12 +18,12 @@ pub(crate) enum ScheduleStep {
     Sources(Vec<(TopicPartition, Offset)>),
     /// The control records from the end of the step before to the offset `to`.
     Control { to: Offset },
-    /// The same, but the last record is a listing, or accepts a loss. It waits until every asked source partition has reached the offset of its
+    /// The same, but the last record asks the source partitions, and is no close. It waits until every asked source partition has reached the offset of its
     /// answer to `question`.
     Question { to: Offset, question: usize },
 }
 
-/// A question that the coordinator asked the source partitions: about a listing, a close, or a loss.
+/// A question that the coordinator asked the source partitions: about a listing, a withdrawal, the rules, a close, or a loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScheduledQuestion {
     /// The offset of each source partition when it answered. For a close this is the cut.
@@ -40,6 +40,9 @@ pub struct Schedule {
     pub(crate) questions: Vec<ScheduledQuestion>,
     /// The decisions that the replay must make again. `control_read` is left out: in which portions control is read changes no result.
     pub(crate) decisions: Vec<Decision>,
+    /// The epochs that the gate must hold again. When a settlement comes to the gate between other decisions is a matter of time, so they have no place
+    /// in the order.
+    pub(crate) held: Vec<Decision>,
     /// For each source partition, by the number of decided questions: the offset up to which it may be read.
     read_limits: BTreeMap<TopicPartition, Vec<Offset>>,
     /// The offset after the last control record with a decision.
@@ -73,11 +76,22 @@ impl Schedule {
         let mut ends = point.ingested.clone();
         let mut decisions = &point.decisions[..];
         if let Some(epoch) = filter.epoch {
-            let last = decisions.iter().rposition(|decision| {
-                matches!(decision, Decision::Cut { asset, epoch: cut, .. }
-                    if filter.includes(asset.as_str(), *cut) && *cut == epoch)
+            let is_meant = |asset: &Asset, of: &Epoch| filter.includes(asset.as_str(), *of) && *of == epoch;
+            let last = decisions.iter().rposition(|decision| match decision {
+                Decision::Cut { asset, epoch, .. }
+                | Decision::EpochReleased { asset, epoch, .. }
+                | Decision::CloseAccepted {
+                    asset,
+                    epoch,
+                    again: true,
+                    ..
+                } => is_meant(asset, epoch),
+                _ => false,
             });
             decisions = &decisions[..last.map_or(0, |last| last + 1)];
+            // Control goes on until a held epoch is released.
+            let is_held = |decision: &Decision| matches!(decision, Decision::EpochHeld { asset, epoch, .. } if is_meant(asset, epoch));
+            let is_held = point.decisions.iter().any(is_held);
             let mut needed: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
             for decision in decisions {
                 if let Decision::Cut { asset, epoch, cut, .. } = decision
@@ -89,11 +103,26 @@ impl Schedule {
                     }
                 }
             }
-            for (source, end) in &mut ends {
+            for (source, end) in ends.iter_mut().filter(|_| !is_held) {
                 *end = (*end).min(needed.get(source).copied().unwrap_or(Offset::START));
             }
         }
-        Self::build(decisions, &ends)
+        let mut schedule = Self::build(decisions, &ends)?;
+        let held = point.decisions.iter().filter(|decision| matches!(decision, Decision::EpochHeld { .. }));
+        schedule.held = held.cloned().collect();
+        Ok(schedule)
+    }
+
+    /// The recorded decision that a held epoch of the replay contradicts. One that is not recorded is none: the deployment may not have come that far.
+    pub(crate) fn contradicts(&self, held: &Decision) -> Option<&Decision> {
+        let of = |decision: &Decision| match decision {
+            Decision::EpochHeld { number, epoch, .. } => Some((*number, *epoch)),
+            _ => None,
+        };
+        let same = self.held.iter().filter(|recorded| of(recorded) == of(held));
+        let mut same = same.peekable();
+        let first = same.peek().copied();
+        if same.any(|recorded| recorded == held) { None } else { first }
     }
 
     fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, Offset>) -> Result<Self, AuditError> {
@@ -109,13 +138,27 @@ impl Schedule {
                     builder.decisions.push(decision.clone());
                 }
                 Decision::ControlRead { to } => builder.read_control(*to),
+                Decision::Rules {
+                    control_offset: None, ..
+                } => builder.decisions.push(decision.clone()),
+                Decision::EpochHeld { .. } => {}
                 Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
+                | Decision::PoolAdjusted { control_offset, .. }
+                | Decision::EpochReleased { control_offset, .. }
+                | Decision::EpochVoid { control_offset, .. }
+                | Decision::CloseAccepted {
+                    control_offset,
+                    again: true,
+                    ..
+                }
                 | Decision::Refused { control_offset, .. } => {
                     builder.read_control(control_offset.next()?);
                     builder.decisions.push(decision.clone());
                 }
                 Decision::ListingProposed { control_offset, .. }
+                | Decision::WithdrawalProposed { control_offset, .. }
+                | Decision::RulesProposed { control_offset, .. }
                 | Decision::LossProposed { control_offset, .. }
                 | Decision::CloseAccepted { control_offset, .. } => {
                     // A question is decided before anything else. Only the last one may still be open.
@@ -126,6 +169,8 @@ impl Schedule {
                 }
                 Decision::ListingAccepted { .. }
                 | Decision::ListingRefused { .. }
+                | Decision::WithdrawalAccepted { .. }
+                | Decision::Rules { .. }
                 | Decision::LossAccepted { .. }
                 | Decision::Cut { .. } => {
                     return Err(unexpected(decision));
@@ -141,6 +186,7 @@ impl Schedule {
             steps: builder.steps,
             questions: builder.questions,
             decisions: builder.decisions,
+            held: Vec::new(),
             control_end: builder.control_end,
         })
     }
@@ -265,7 +311,13 @@ fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuesti
 /// The answers that an outcome is based on; `None` if the decision is no outcome.
 fn answers(outcome: &Decision) -> Option<Offsets> {
     match outcome {
-        Decision::ListingAccepted { in_force_from, .. } => Some(in_force_from.clone()),
+        Decision::ListingAccepted { in_force_from, .. }
+        | Decision::WithdrawalAccepted { in_force_from, .. }
+        | Decision::Rules {
+            control_offset: Some(_),
+            in_force_from,
+            ..
+        } => Some(in_force_from.clone()),
         Decision::ListingRefused { answered_at, .. } => Some(answered_at.clone()),
         Decision::Cut { cut, .. } => Some(cut.clone()),
         Decision::LossAccepted { loss, skipped_from, .. } => {
@@ -287,5 +339,5 @@ pub(crate) fn is_outcome(decision: &Decision) -> bool {
 
 /// Whether the replay must make this decision again.
 pub(crate) const fn is_expected(decision: &Decision) -> bool {
-    !matches!(decision, Decision::ControlRead { .. })
+    !matches!(decision, Decision::ControlRead { .. } | Decision::EpochHeld { .. })
 }

@@ -20,7 +20,7 @@ use crate::core::values::offset::Offset;
 /// The file name of the manifest.
 pub const NAME: &str = "archive.json";
 /// The version of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The largest manifest that is read, in bytes. An archive of 4 TB has a manifest of some 60 MB.
 const MAX_BYTES: u64 = 256 << 20;
 /// The longest record that fits into an archive, in bytes.

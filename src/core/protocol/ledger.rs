@@ -3,7 +3,7 @@
 //! A record is a tag, then either a notice (see [`messages`](crate::core::protocol::messages)) or a block:
 //!
 //! ```text
-//! block    = tag(1) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
+//! block    = tag(3) topic(u8) partition(varint) first_offset(varint) next_offset(varint) entry*
 //! entry    = posting | late | adjustment | status
 //! posting  = 0(u8) bucket(u16) asset(varint) epoch(varint) before_end_ms(varint) delta(varint, zigzag) length(u8) account
 //! late     = 2(u8), then as a posting, missed_epoch(varint) before_missed_end_ms(varint)
@@ -23,7 +23,7 @@ use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
-const BLOCK: u8 = 1;
+const BLOCK: u8 = 3;
 const NOTICE: u8 = 2;
 const POSTING: u8 = 0;
 const STATUS: u8 = 1;

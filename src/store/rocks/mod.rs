@@ -39,7 +39,7 @@ use crate::store::error::StoreError;
 use crate::store::{Scan, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// The store's own keys. Keys of tables begin with a byte other than zero.
 const FORMAT: &[u8] = b"\0format";

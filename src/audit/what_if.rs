@@ -1,7 +1,8 @@
 //! Settles past epochs under other rules: which accounts would gain or lose, and how much in total.
 //!
 //! A replay reads the log with another programme for one asset, on the control topic and in the expected decisions. Everything else stays: the cuts,
-//! the pools, and which postings count for which epoch do not depend on programmes.
+//! the pools, and which postings count for which epoch do not depend on programmes. The gate holds nothing: what it would say of other payouts was
+//! never decided, so the asset's programmes lose their gates, and its releases are passed over.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -43,16 +44,20 @@ pub struct Amendment {
     at: Offset,
     /// The control offsets of the asset's listings that stay.
     kept: BTreeSet<Offset>,
+    /// The control offsets of the accepted releases of its epochs.
+    released: BTreeSet<Offset>,
 }
 
 impl Amendment {
     /// Finds where in the log of a deployment these rules take effect.
     ///
     /// # Errors
-    /// A sentence, if the asset was never listed, or with other terms.
-    pub fn new(listing: Listing, point: &PointInTime) -> Result<Self, String> {
+    /// A sentence, if the asset was never listed, or with other terms, or if one of its epochs was void.
+    pub fn new(mut listing: Listing, point: &PointInTime) -> Result<Self, String> {
+        listing.programme.gate = None;
         let asset = listing.terms.asset;
         let mut found: Option<Self> = None;
+        let mut other: Option<&Listing> = None;
         for decision in &point.decisions {
             let (offset, number, listed, change) = match decision {
                 Decision::ListingAccepted {
@@ -72,10 +77,8 @@ impl Amendment {
                 continue;
             }
             if listed.terms != listing.terms {
-                return Err(format!(
-                    "{asset} is listed with decimals, anchor and epoch_seconds as in {}; they never change: give the same",
-                    listed.to_value()
-                ));
+                other = Some(listed);
+                continue;
             }
             match &mut found {
                 None => {
@@ -84,6 +87,7 @@ impl Amendment {
                         number,
                         at: offset,
                         kept: BTreeSet::from([offset]),
+                        released: BTreeSet::new(),
                     });
                 }
                 Some(found) if change && listed.programme.from_epoch < listing.programme.from_epoch => {
@@ -93,8 +97,30 @@ impl Amendment {
                 Some(_) => {}
             }
         }
-        let mut found =
-            found.ok_or_else(|| format!("{asset} was never listed there, so it has no epochs to settle"))?;
+        let mut found = found.ok_or_else(|| match other {
+            Some(listed) => format!(
+                "{asset} is listed with the terms in {}; only the programme of a listing changes: give the same terms",
+                listed.to_value()
+            ),
+            None => format!("{asset} was never listed there, so it has no epochs to settle"),
+        })?;
+        for decision in &point.decisions {
+            match decision {
+                Decision::EpochVoid { asset: of, epoch, .. } if *of == asset => {
+                    return Err(format!(
+                        "epoch {epoch} of {asset} was void and closed again; what other rules would have paid then was never ordered"
+                    ));
+                }
+                Decision::EpochReleased {
+                    asset: of,
+                    control_offset,
+                    ..
+                } if *of == asset => {
+                    found.released.insert(*control_offset);
+                }
+                _ => {}
+            }
+        }
         // A rejected listing was asked about too. It stays, so that the questions of the schedule stay the same.
         for decision in &point.decisions {
             if let Decision::ListingRefused {
@@ -123,7 +149,20 @@ impl Amendment {
 
     /// Whether the new rules replace the asset's first listing.
     fn is_first(&self) -> bool {
-        self.from_epoch() == Epoch::FIRST
+        self.from_epoch() == self.listing.terms.calendar.first()
+    }
+
+    /// A decision on a listing of the asset, without its gate.
+    fn without_gate(&self, mut decision: Decision) -> Decision {
+        if let Decision::ListingProposed { listing, .. }
+        | Decision::ListingAccepted { listing, .. }
+        | Decision::ListingRefused { listing, .. }
+        | Decision::ProgrammeChanged { listing, .. } = &mut decision
+            && listing.terms.asset == self.asset()
+        {
+            listing.programme.gate = None;
+        }
+        decision
     }
 
     /// The schedule with the decisions that are expected under the new rules. `removed` is from [`Self::removed`].
@@ -169,7 +208,8 @@ impl Amendment {
                     control_offset, number, ..
                 } if number == self.number && !self.kept.contains(&control_offset) => None,
                 Decision::Refused { control_offset, .. } if removed.contains(&control_offset) => None,
-                decision => Some(decision),
+                Decision::EpochReleased { control_offset, .. } if self.released.contains(&control_offset) => None,
+                decision => Some(self.without_gate(decision)),
             };
             kept.into_iter().chain(takes_effect.then(|| changed.clone())).collect()
         })
@@ -209,24 +249,35 @@ impl Amendment {
     pub fn rewrite(&self) -> Arc<ControlRewrite> {
         let amendment = self.clone();
         Arc::new(move |offset, record| {
+            if amendment.released.contains(&offset) {
+                return Vec::new();
+            }
             if !amendment.is_ours(record) {
                 return vec![record.to_vec()];
             }
             if !amendment.kept.contains(&offset) {
                 return Vec::new();
             }
-            if offset != amendment.at {
-                return vec![record.to_vec()];
-            }
             let Ok(mut event) = serde_json::from_slice::<Value>(record) else {
                 return vec![record.to_vec()];
             };
+            // One that is rejected stays as it is, or it might be accepted without its gate.
+            if Listing::read(&event["data"].to_string()).is_err() {
+                return vec![record.to_vec()];
+            }
+            if let Some(programme) = event.pointer_mut("/data/programme").and_then(Value::as_object_mut) {
+                programme.remove("gate");
+            }
+            let record = event.to_string().into_bytes();
+            if offset != amendment.at {
+                return vec![record];
+            }
             event["data"] = amendment.listing.to_value();
             if amendment.is_first() {
                 return vec![event.to_string().into_bytes()];
             }
             event["source"] = json!("/softstake/what-if");
-            vec![record.to_vec(), event.to_string().into_bytes()]
+            vec![record, event.to_string().into_bytes()]
         })
     }
 }

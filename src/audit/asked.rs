@@ -406,7 +406,7 @@ mod tests {
 
     /// ATOM has epochs of a day: 0, 1 and 3 are sealed, 2 and 4 are closed. ETH is listed only.
     fn inventory() -> Inventory {
-        let calendar = Calendar::new(TimeMs::parse("2026-11-01T00:00:00Z").unwrap(), 86_400);
+        let calendar = Calendar::new(TimeMs::parse("2026-11-01T00:00:00Z").unwrap(), 86_400, Epoch::FIRST);
         let mut inventory = Inventory::default();
         for name in ["ATOM", "ETH"] {
             inventory.0.entry(asset(name)).or_default().calendar = Some(calendar);

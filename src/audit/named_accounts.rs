@@ -51,11 +51,20 @@ impl<'a> NamedAccounts<'a> {
                 | EventType::OpeningBalance
                 | EventType::Withdrawal
                 | EventType::BalanceAdjustment
+                | EventType::RewardAdjustment
                 | EventType::AccountStatus,
             )) => one.to_vec(),
             // Control events are about assets.
             Some(Ok(
-                EventType::Listing | EventType::ValidatorReward | EventType::EpochClose | EventType::LossAccepted,
+                EventType::Listing
+                | EventType::Withdrawn
+                | EventType::ValidatorReward
+                | EventType::PoolAdjustment
+                | EventType::EpochClose
+                | EventType::EpochRelease
+                | EventType::EpochVoid
+                | EventType::LossAccepted
+                | EventType::Rules,
             )) => Vec::new(),
             None | Some(Err(_)) => [&one[..], &two[..], &trade[..]].concat(),
         };
@@ -98,9 +107,11 @@ mod tests {
         for (event_type, expected) in [
             ("exchange.deposit.v1", &["account=ab"][..]),
             ("exchange.account_status.v1", &["account=ab"]),
+            ("exchange.reward_adjustment.v1", &["account=ab"]),
             ("exchange.transfer.v1", &["from_account=c", "to_account=d"]),
             ("exchange.trade.v1", &["buyer=e", "seller=f"]),
             ("softstake.epoch_close.v1", &[]),
+            ("softstake.epoch_release.v1", &[]),
             (
                 "exchange.airdrop.v1",
                 &["account=ab", "from_account=c", "to_account=d", "buyer=e", "seller=f"],

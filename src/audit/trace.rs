@@ -20,7 +20,9 @@ use crate::core::contract::event::Status;
 use crate::core::contract::records::{DeadLetter, LatePosting, read_data};
 use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::ingest::{Ingest, IngestState};
-use crate::core::protocol::ledger::{Entry, LedgerRecord};
+use crate::core::protocol::ledger::{Entry, LedgerRecord, Posting};
+use crate::core::values::account::AccountName;
+use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
@@ -48,8 +50,10 @@ pub enum TracedOutcome {
     Applied {
         /// Only the postings to the traced accounts.
         postings: Vec<TracedPosting>,
-        /// The new status of one of the accounts, and its time in milliseconds since 1970.
-        status: Option<(Status, i64)>,
+        /// A reward adjustment of one of the accounts.
+        adjustment: Option<TracedAdjustment>,
+        /// A new status of one of the accounts.
+        status: Option<TracedStatus>,
     },
     /// It is identical to an event that was applied before.
     Duplicate,
@@ -74,6 +78,39 @@ pub struct TracedPosting {
     pub before_end_ms: u64,
     /// If the event was late: the closed epoch that its time belongs to.
     pub missed_epoch: Option<Epoch>,
+    /// If the closed epochs that it missed are settled again: its time, in milliseconds before the end of the first of them.
+    pub before_missed_end_ms: Option<u64>,
+}
+
+/// A reward adjustment of one of the accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedAdjustment {
+    pub account: Box<str>,
+    /// The epoch in whose settlement it counts.
+    pub at: AssetEpoch,
+    /// In units of the reward asset, signed.
+    pub delta: i128,
+    /// If the event was late: the closed epoch that its time belongs to.
+    pub missed_epoch: Option<Epoch>,
+}
+
+/// A new status of one of the accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedStatus {
+    pub account: Box<str>,
+    pub status: Status,
+    /// From when on, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The asset that it is for; `None` for all.
+    pub asset: Option<Asset>,
+}
+
+/// The parts of an application that concern the accounts.
+#[derive(Default)]
+struct AppliedParts {
+    postings: Vec<TracedPosting>,
+    adjustment: Option<TracedAdjustment>,
+    status: Option<TracedStatus>,
 }
 
 /// Traces `accounts`: their events in the order of partitions and offsets.
@@ -284,7 +321,7 @@ impl<'a> TracedIngest<'a> {
 
     /// The outcome of a record that was applied.
     fn application(&self) -> Result<TracedOutcome, AuditError> {
-        let (mut postings, mut status) = (Vec::new(), None);
+        let mut parts = AppliedParts::default();
         let mut late = BTreeMap::new();
         for (to, _, value) in self.outputs.iter() {
             match to.topic {
@@ -296,47 +333,77 @@ impl<'a> TracedIngest<'a> {
                         late.insert(key, posting.missed_epoch);
                     }
                 }
-                Topic::Ledger => self.read_ledger(value, &mut postings, &mut status)?,
+                Topic::Ledger => self.read_ledger(value, &mut parts)?,
                 _ => {}
             }
         }
-        for posting in &mut postings {
-            let Some(asset) = self.history.name(posting.at.number()) else {
-                continue;
-            };
-            let key = (posting.account.to_string(), asset, posting.at.epoch());
-            posting.missed_epoch = late.get(&key).copied();
+        let missed = |account: &str, at: AssetEpoch| {
+            let asset = self.history.name(at.number())?;
+            late.get(&(account.to_owned(), asset, at.epoch())).copied()
+        };
+        for posting in &mut parts.postings {
+            posting.missed_epoch = missed(&posting.account, posting.at);
         }
-        Ok(TracedOutcome::Applied { postings, status })
+        if let Some(adjustment) = &mut parts.adjustment {
+            adjustment.missed_epoch = missed(&adjustment.account, adjustment.at);
+        }
+        let AppliedParts {
+            postings,
+            adjustment,
+            status,
+        } = parts;
+        Ok(TracedOutcome::Applied {
+            postings,
+            adjustment,
+            status,
+        })
     }
 
     /// Adds what a ledger record holds of the traced accounts.
-    fn read_ledger(
-        &self,
-        record: &[u8],
-        postings: &mut Vec<TracedPosting>,
-        status: &mut Option<(Status, i64)>,
-    ) -> Result<(), AuditError> {
+    fn read_ledger(&self, record: &[u8], parts: &mut AppliedParts) -> Result<(), AuditError> {
         let LedgerRecord::Block(mut block) = LedgerRecord::read(record)? else {
             return Ok(());
         };
+        let is_traced = |account: &AccountName<'_>| self.accounts.contains(account.as_str());
         while let Some(entry) = block.next_entry()? {
             match entry {
-                Entry::Posting(posting) if self.accounts.contains(posting.account.as_str()) => {
-                    postings.push(TracedPosting {
-                        account: posting.account.as_str().into(),
-                        at: posting.at,
-                        delta: posting.delta,
-                        before_end_ms: posting.before_end_ms,
+                Entry::Posting(posting) if is_traced(&posting.account) => {
+                    parts.postings.push(traced_posting(&posting, None));
+                }
+                Entry::Late(late) if is_traced(&late.posting.account) => {
+                    let posting = traced_posting(&late.posting, Some(late.before_missed_end_ms));
+                    parts.postings.push(posting);
+                }
+                Entry::Adjustment(adjustment) if is_traced(&adjustment.account) => {
+                    parts.adjustment = Some(TracedAdjustment {
+                        account: adjustment.account.as_str().into(),
+                        at: adjustment.at,
+                        delta: adjustment.delta,
                         missed_epoch: None,
-                    })
+                    });
                 }
-                Entry::Status(entry) if self.accounts.contains(entry.account.as_str()) => {
-                    *status = Some((entry.status, entry.time_ms));
+                Entry::Status(entry) if is_traced(&entry.account) => {
+                    parts.status = Some(TracedStatus {
+                        account: entry.account.as_str().into(),
+                        status: entry.status,
+                        time_ms: entry.time_ms,
+                        asset: entry.asset,
+                    });
                 }
-                Entry::Posting(_) | Entry::Status(_) => {}
+                Entry::Posting(_) | Entry::Late(_) | Entry::Adjustment(_) | Entry::Status(_) => {}
             }
         }
         Ok(())
+    }
+}
+
+fn traced_posting(posting: &Posting<'_>, before_missed_end_ms: Option<u64>) -> TracedPosting {
+    TracedPosting {
+        account: posting.account.as_str().into(),
+        at: posting.at,
+        delta: posting.delta,
+        before_end_ms: posting.before_end_ms,
+        missed_epoch: None,
+        before_missed_end_ms,
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct AccountTrace(pub Vec<TracedEvent>);
 impl AccountTrace {
     /// The sums of the account's postings into an epoch.
     pub(crate) fn row(&self, at: AssetEpoch) -> Result<Row, Fault> {
-        let mut sum = Row::default();
+        let mut sum = Row::ZERO;
         for (_, posting) in self.postings(at) {
             sum = sum.checked_add(row_of(posting)?).ok_or(Fault::Overflow("a posting"))?;
         }
@@ -65,12 +65,12 @@ impl AccountTrace {
     pub(crate) fn statuses(&self) -> Vec<KeptStatus> {
         let statuses = self.0.iter().filter_map(|event| match &event.outcome {
             TracedOutcome::Applied {
-                status: Some((status, time_ms)),
-                ..
+                status: Some(status), ..
             } => Some(KeptStatus {
-                time_ms: *time_ms,
+                time_ms: status.time_ms,
                 id: event.id.clone(),
-                status: *status,
+                status: status.status,
+                asset: status.asset,
                 source: event.source,
                 offset: event.offset,
             }),

@@ -22,11 +22,12 @@ use crate::audit::trace;
 use crate::bus::Log;
 use crate::core::accrue::assess::Account;
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
+use crate::core::accrue::settle::{Payout, Rules};
 use crate::core::contract::event::Status;
-use crate::core::contract::listing::{Enrolment, Mode};
-use crate::core::protocol::messages::Settlement;
+use crate::core::contract::programme::Mode;
+use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::values::account::AccountName;
-use crate::core::values::amount::format_units_wide;
+use crate::core::values::amount::{format_units, format_units_wide};
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::{AssetEpoch, Epoch};
@@ -86,6 +87,7 @@ impl<'a> Explainer<'a> {
         let inputs = ExplainInputs {
             asset,
             decimals: listed.terms.decimals,
+            reward_decimals: listed.terms.reward_decimals(),
             history: &self.history,
             trace: AccountTrace(trace),
             sums: epoch_sums(self.bus, number)?,
@@ -93,17 +95,20 @@ impl<'a> Explainer<'a> {
         };
         let mut held = Account::new(bucket(account.as_str()), account.clone().into_owned());
         held.statuses = inputs.trace.statuses();
-        let mut withheld_from: Vec<(Epoch, U512)> = Vec::new();
-        for past in at.with_earlier().take_while(|past| *past < at) {
+        let mut withheld_from: Vec<(Epoch, I256)> = Vec::new();
+        for past in at.since(listed.terms.calendar.first()).take_while(|past| *past < at) {
             let figures = inputs.figures(past, &mut held)?;
             held.opening = figures.measure.closing;
             if let Some(payout) = figures.payout {
-                if !payout.paid.is_zero() {
+                let Payout { paid, withheld, .. } = payout.payout;
+                let added = withheld.saturating_sub(held.withheld);
+                if paid > I256::ZERO {
                     withheld_from.clear();
-                } else if !payout.share.is_zero() {
-                    withheld_from.push((past.epoch(), payout.share));
+                    withheld_from.extend((withheld != I256::ZERO).then_some((past.epoch(), withheld)));
+                } else if added != I256::ZERO {
+                    withheld_from.push((past.epoch(), added));
                 }
-                held.withheld = payout.withheld_after;
+                held.withheld = withheld;
             }
         }
         let figures = inputs.figures(at, &mut held)?;
@@ -115,7 +120,7 @@ impl<'a> Explainer<'a> {
         &self,
         inputs: &ExplainInputs<'_>,
         account: &Account,
-        withheld_from: &[(Epoch, U512)],
+        withheld_from: &[(Epoch, I256)],
         figures: &EpochFigures,
         published: Published,
     ) -> Result<Explanation, ExplainError> {
@@ -142,7 +147,7 @@ impl<'a> Explainer<'a> {
                 (true, None) => EpochStage::Closed,
                 (true, Some(_)) => EpochStage::Sealed,
             },
-            programme: show_programme(settlement, |units| amount(figures, units)),
+            programme: show_programme(settlement, rules),
             opening_balance: signed(figures.opening, decimals),
             changes: inputs.trace.changes(at, decimals)?,
             closing_balance: signed(measure.closing, decimals),
@@ -162,7 +167,7 @@ impl<'a> Explainer<'a> {
                 .map(|(part, multiplier)| ExplainedTier {
                     multiplier_scaled: multiplier.to_string(),
                     unit_milliseconds: part.to_string(),
-                    average_balance: rules.amount(part / U512::from(calendar.length_ms())),
+                    average_balance: average(part, settlement),
                 })
                 .collect(),
             weight: figures.weight.to_string(),
@@ -175,28 +180,44 @@ impl<'a> Explainer<'a> {
     }
 }
 
-fn amount(figures: &EpochFigures, units: U512) -> ExplainedAmount {
+fn reward(figures: &EpochFigures, units: I256) -> ExplainedAmount {
     ExplainedAmount {
-        amount: figures.assessor.rules().amount(units),
+        amount: figures.assessor.rules().signed_reward(units),
         units: units.to_string(),
     }
 }
 
-fn show_payout(payout: &PayoutFigures, figures: &EpochFigures, withheld_from: &[(Epoch, U512)]) -> ExplainedPayout {
-    let amount = |units| amount(figures, units);
+/// Unit-milliseconds divided by the length of the epoch, cut to the asset's decimals.
+fn average(part: U512, settlement: &Settlement) -> String {
+    let length = U512::from(settlement.terms.calendar.length_ms());
+    let average = part.checked_div(length).unwrap_or_default();
+    format_units_wide(false, average, u32::from(settlement.terms.decimals))
+}
+
+fn show_payout(payout: &PayoutFigures, figures: &EpochFigures, withheld_from: &[(Epoch, I256)]) -> ExplainedPayout {
+    let amount = |units| reward(figures, units);
+    let Payout {
+        rewarded,
+        due,
+        paid,
+        withheld,
+    } = payout.payout;
     let pool = figures.pool.filter(|_| figures.settlement.programme.mode == Mode::Pool);
     ExplainedPayout {
-        pool: pool.map(|pool| show_pool(&pool, payout.total_weight, amount)),
-        share_per_cent: pool.and_then(|_| per_cent(figures.weight, payout.total_weight)),
-        reward: amount(payout.share),
+        pool: pool.map(|pool| show_pool(&pool, payout.pot, amount)),
+        share_per_cent: pool.and_then(|_| per_cent(figures.weight, payout.pot.weight)),
+        reward: ExplainedAmount {
+            amount: figures.assessor.rules().reward(rewarded),
+            units: rewarded.to_string(),
+        },
         withheld_from: withheld_from
             .iter()
-            .map(|(epoch, share)| (*epoch, amount(*share)))
+            .map(|(epoch, added)| (*epoch, amount(*added)))
             .collect(),
         withheld_before: amount(payout.withheld_before),
-        due: amount(payout.share.saturating_add(payout.withheld_before)),
-        paid: amount(payout.paid),
-        withheld_after: amount(payout.withheld_after),
+        due: amount(due),
+        paid: amount(paid),
+        withheld_after: amount(withheld),
     }
 }
 
@@ -214,13 +235,13 @@ fn per_cent(part: U512, whole: U512) -> Option<String> {
     Some(format_units_wide(false, digits, decimals))
 }
 
-fn show_pool(pool: &EpochPool, total_weight: U512, amount: impl Fn(U512) -> ExplainedAmount) -> ExplainedPool {
+fn show_pool(pool: &EpochPool, pot: Pot, amount: impl Fn(I256) -> ExplainedAmount) -> ExplainedPool {
     ExplainedPool {
         reward_pool: amount(pool.reward_pool),
         commission: amount(pool.commission),
         carried_in: amount(pool.carried_in),
-        to_share: amount(pool.to_share),
-        total_weight: total_weight.to_string(),
+        to_share: amount(pool.net),
+        total_weight: pot.weight.to_string(),
     }
 }
 
@@ -250,25 +271,30 @@ const fn why_ineligible(eligibility: Eligibility) -> Option<&'static str> {
     }
 }
 
-fn show_programme(settlement: &Settlement, amount: impl Fn(U512) -> ExplainedAmount) -> ExplainedProgramme {
+fn show_programme(settlement: &Settlement, rules: &Rules) -> ExplainedProgramme {
     let programme = &settlement.programme;
-    let units = |units: u128| amount(U512::from(units));
+    let decimals = settlement.terms.programme_decimals();
+    let balance = |units: u128| unsigned(units, decimals.asset);
     ExplainedProgramme {
         from_epoch: programme.from_epoch,
         mode: programme.mode.name(),
         apr_scaled: match programme.mode {
             Mode::Apr { rate } => Some(rate.parts().to_string()),
-            Mode::Pool => None,
+            Mode::Pool | Mode::AprPerTier => None,
         },
         commission_rate: programme.commission_rate.to_string(),
-        min_balance: units(programme.min_balance),
-        max_balance: programme.max_balance.map(units),
-        min_payout: units(programme.min_payout),
-        grain: units(programme.grain(settlement.terms.decimals)),
-        enrolment: match programme.enrolment {
-            Enrolment::Automatic => "automatic",
-            Enrolment::OptIn => "opt_in",
-        },
+        min_balance: balance(programme.min_balance),
+        max_balance: programme.max_balance.map(balance),
+        min_payout: unsigned(programme.min_payout, decimals.reward),
+        grain: signed(rules.grain(), decimals.reward),
+        enrolment: programme.enrolment.name(),
+    }
+}
+
+fn unsigned(units: u128, decimals: u8) -> ExplainedAmount {
+    ExplainedAmount {
+        amount: format_units(units, decimals),
+        units: units.to_string(),
     }
 }
 

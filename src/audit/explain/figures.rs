@@ -11,10 +11,9 @@ use crate::audit::explain::read::EpochPool;
 use crate::audit::history::History;
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::accrue::eligibility::Eligibility;
-use crate::core::accrue::settle::Measure;
-use crate::core::contract::listing::Mode;
+use crate::core::accrue::settle::{Measure, Payout, magnitude};
 use crate::core::contract::records::Seal;
-use crate::core::protocol::messages::Settlement;
+use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::protocol::totals::Subtotal;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
@@ -23,6 +22,7 @@ use crate::core::values::ids::{AssetEpoch, Epoch};
 pub(crate) struct ExplainInputs<'a> {
     pub asset: Asset,
     pub decimals: u8,
+    pub reward_decimals: u8,
     pub history: &'a History,
     pub trace: AccountTrace,
     /// The sums over all accounts, by epoch.
@@ -50,12 +50,10 @@ pub(crate) struct EpochFigures {
 /// From the pool to the payout of an account, in units.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PayoutFigures {
-    /// The weights of all accounts; 0 in `apr` mode.
-    pub total_weight: U512,
-    pub share: U512,
-    pub withheld_before: U512,
-    pub paid: U512,
-    pub withheld_after: U512,
+    /// What the accounts share; nothing in `apr` mode.
+    pub pot: Pot,
+    pub withheld_before: I256,
+    pub payout: Payout,
 }
 
 impl ExplainInputs<'_> {
@@ -71,7 +69,7 @@ impl ExplainInputs<'_> {
         })?;
         let assessor = Assessor::new(&settlement)?;
         account.row = self.trace.row(at)?;
-        let measure = assessor.measure(account)?;
+        let measure = assessor.measure_one(account)?;
         let (counted, weight) = match measure.eligibility {
             Eligibility::Eligible { counted, weight } => (counted, weight),
             _ => (U512::ZERO, U512::ZERO),
@@ -79,11 +77,11 @@ impl ExplainInputs<'_> {
         let pool = self
             .seals
             .get(&epoch)
-            .map(|seal| EpochPool::of(seal, self.decimals))
+            .map(|seal| EpochPool::of(seal, self.reward_decimals))
             .transpose();
         let pool = pool.map_err(|why| ExplainError::BadSeal { asset, epoch, why })?;
         let payout = match &pool {
-            Some(pool) => Some(self.payout(&settlement, &assessor, pool, weight, account.withheld)?),
+            Some(pool) => Some(self.payout(&assessor, pool, &measure, account)?),
             None => None,
         };
         Ok(EpochFigures {
@@ -100,29 +98,31 @@ impl ExplainInputs<'_> {
 
     fn payout(
         &self,
-        settlement: &Settlement,
         assessor: &Assessor,
         pool: &EpochPool,
-        weight: U512,
-        withheld_before: U512,
+        measure: &Measure,
+        account: &Account,
     ) -> Result<PayoutFigures, ExplainError> {
-        let (asset, epoch) = (self.asset, settlement.at.epoch());
-        let total_weight = match settlement.programme.mode {
-            Mode::Apr { .. } => U512::ZERO,
-            Mode::Pool => {
-                let sums = self.sums.get(&epoch);
-                sums.ok_or(ExplainError::NoSums { asset, epoch })?.weight
+        let (asset, epoch) = (self.asset, assessor.settlement().at.epoch());
+        let rules = assessor.rules();
+        let pot = if rules.rate().is_some() {
+            Pot {
+                to_share: U512::ZERO,
+                weight: U512::ZERO,
+            }
+        } else {
+            let sums = self.sums.get(&epoch);
+            Pot {
+                to_share: magnitude(pool.net.max(I256::ZERO)),
+                weight: sums.ok_or(ExplainError::NoSums { asset, epoch })?.weight,
             }
         };
-        let rules = assessor.rules();
-        let share = rules.share(weight, pool.to_share, total_weight)?;
-        let (paid, withheld_after) = rules.emit_or_withhold(share, withheld_before)?;
+        let rewarded = rules.share(measure.weight(), pot)?;
+        let parts = [account.made_good, account.adjusted, account.withheld];
         Ok(PayoutFigures {
-            total_weight,
-            share,
-            withheld_before,
-            paid,
-            withheld_after,
+            pot,
+            withheld_before: account.withheld,
+            payout: rules.pay(rewarded, parts, measure.is_excluded)?,
         })
     }
 }

@@ -47,12 +47,16 @@ fn whole_record(field: &str, published: Option<&[u8]>, replayed: Option<&[u8]>) 
 
 /// The record that settlement writes for these figures; `None` if it pays nothing, or the epoch is not sealed.
 pub(crate) fn expected_record(figures: &EpochFigures, account: &Account) -> Result<Option<Vec<u8>>, Fault> {
-    let (Some(pool), Some(payout)) = (&figures.pool, &figures.payout) else {
+    let Some(payout) = &figures.payout else {
         return Ok(None);
     };
-    let progress = EmissionProgress::new(pool.to_share, payout.total_weight, U512::ZERO);
+    let progress = EmissionProgress::new(payout.pot, U512::ZERO);
     let mut outputs = Outputs::default();
-    Emitting::new(&figures.settlement, progress)?.emit_account(account, &mut outputs)?;
+    Emitting::new(&figures.settlement, progress)?.emit_accounts(
+        std::slice::from_ref(account),
+        &mut outputs,
+        |_, _| (),
+    )?;
     let record = outputs.iter().next().map(|(_, _, record)| record.to_vec());
     Ok(record)
 }

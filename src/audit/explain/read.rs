@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ruint::aliases::U512;
+use ethnum::I256;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
@@ -19,32 +19,32 @@ use crate::core::values::ids::Epoch;
 /// The pool of a sealed epoch, in units.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EpochPool {
-    pub reward_pool: U512,
-    pub commission: U512,
-    pub carried_in: U512,
-    /// The pool without the commission, plus what was carried in.
-    pub to_share: U512,
+    pub reward_pool: I256,
+    pub commission: I256,
+    pub carried_in: I256,
+    /// N of the contract: the pool without the commission, plus what was carried in. A deficit is negative.
+    pub net: I256,
 }
 
 impl EpochPool {
     /// The pool that a seal has. The error says what is wrong with the seal.
     pub(crate) fn of(seal: &Seal<'_>, decimals: u8) -> Result<Self, String> {
         let units = |field: &str, text: &str| {
-            amount::parse_wide_units(text, decimals)
-                .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", seal.asset))
+            amount::parse_signed_units(text, decimals)
+                .ok_or_else(|| format!("{field} is {text}, which is no amount of {}", seal.reward_asset))
         };
         let reward_pool = units("reward_pool", &seal.reward_pool)?;
         let commission = units("commission", &seal.commission)?;
         let carried_in = units("carried_in", &seal.carried_in)?;
-        let to_share = reward_pool
+        let net = reward_pool
             .checked_sub(commission)
             .and_then(|rest| rest.checked_add(carried_in))
-            .ok_or_else(|| "its commission is more than its pool".to_owned())?;
+            .ok_or_else(|| "its pool is beyond what can be counted".to_owned())?;
         Ok(Self {
             reward_pool,
             commission,
             carried_in,
-            to_share,
+            net,
         })
     }
 }

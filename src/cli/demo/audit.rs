@@ -7,7 +7,7 @@ use crate::cli::output::{Output, write_line};
 use crate::cli::table::short_root;
 use crate::core::contract::merkle::{BucketTree, EMPTY_ROOT, epoch_root};
 use crate::core::contract::records::{Distribution, Seal};
-use crate::core::values::amount::ExactAmount;
+use crate::core::values::amount::{ExactAmount, SignedAmount};
 use crate::core::values::bucket::{BUCKETS, bucket};
 
 /// The parts of two sums that must be equal.
@@ -18,37 +18,38 @@ struct Conservation<'a> {
 }
 
 impl<'a> Conservation<'a> {
-    /// `P + carried_in + withheld_before = commission + distributed + withheld_after + carried_out`. In an epoch that pays a
-    /// rate, the rewards replace the pool, and the carried amount does not change.
+    /// `P + carried_in + withheld_before + made_good + adjusted = commission + distributed + withheld_after + carried_out + returned`. In an epoch
+    /// that pays a rate, the rewards replace the pool, and the carried amount does not change.
     fn of(seal: &'a Seal<'_>) -> Self {
-        let before = (&*seal.withheld_before, "withheld before");
+        let due = [
+            (&*seal.withheld_before, "withheld before"),
+            (&*seal.made_good, "made good"),
+            (&*seal.adjusted, "adjusted"),
+        ];
         let paid = [
             (&*seal.distributed, "distributed"),
             (&*seal.withheld_after, "withheld after"),
         ];
         if seal.mode == "apr" {
+            let mut given = vec![(&*seal.rewarded, "rewarded")];
+            given.extend(due);
             return Conservation {
-                given: vec![(&seal.rewarded, "rewarded"), before],
+                given,
                 used: paid.to_vec(),
             };
         }
+        let mut given = vec![(&*seal.reward_pool, "pool"), (&seal.carried_in, "carried in")];
+        given.extend(due);
         let mut used = vec![(&*seal.commission, "commission")];
         used.extend(paid);
-        used.push((&seal.carried_out, "carried out"));
-        Conservation {
-            given: vec![(&seal.reward_pool, "pool"), (&seal.carried_in, "carried in"), before],
-            used,
-        }
+        used.extend([(&*seal.carried_out, "carried out"), (&seal.returned, "returned")]);
+        Conservation { given, used }
     }
 }
 
 impl Conservation<'_> {
     fn holds(&self) -> bool {
-        let sum = |parts: &[(&str, &str)]| {
-            parts.iter().try_fold(ExactAmount::default(), |sum, (amount, _)| {
-                sum.plus(ExactAmount::parse(amount)?)
-            })
-        };
+        let sum = |parts: &[(&str, &str)]| SignedAmount::sum(parts.iter().map(|(amount, _)| *amount));
         let given = sum(&self.given);
         given.is_some() && given == sum(&self.used)
     }
@@ -167,10 +168,15 @@ mod tests {
         Distribution {
             account: account.into(),
             asset: Asset::parse("ATOM").unwrap(),
+            reward_asset: Asset::parse("ATOM").unwrap(),
             epoch: Epoch::FIRST,
             epoch_start: "".into(),
             epoch_end: "".into(),
             amount: amount.into(),
+            rewarded: amount.into(),
+            made_good: "0".into(),
+            adjusted: "0".into(),
+            withheld_before: "0".into(),
             balance_seconds: "".into(),
             average_balance: "".into(),
             programme_from_epoch: Epoch::FIRST,
@@ -181,15 +187,21 @@ mod tests {
     fn example() -> (Seal<'static>, Vec<Distribution<'static>>) {
         let seal = Seal {
             asset: Asset::parse("ATOM").unwrap(),
+            reward_asset: Asset::parse("ATOM").unwrap(),
             epoch: Epoch::FIRST,
             epoch_start: "".into(),
             epoch_end: "".into(),
             mode: "pool".into(),
+            apr: None,
+            reward_rate: None,
             reward_pool: "12.5".into(),
             commission: "1.25".into(),
             carried_in: "0".into(),
             carried_out: "0.0001".into(),
+            returned: "0".into(),
             rewarded: "11.2499".into(),
+            made_good: "0".into(),
+            adjusted: "0".into(),
             distributed: "11.2499".into(),
             withheld_before: "0".into(),
             withheld_after: "0".into(),
@@ -222,7 +234,8 @@ mod tests {
         let (seal, mut distributions) = example();
         assert_eq!(
             Conservation::of(&seal).line(),
-            "12.5 pool + 0 carried in + 0 withheld before = 1.25 commission + 11.2499 distributed + 0 withheld after + 0.0001 carried out"
+            "12.5 pool + 0 carried in + 0 withheld before + 0 made good + 0 adjusted = 1.25 commission + 11.2499 distributed + 0 withheld after + \
+             0.0001 carried out + 0 returned"
         );
         assert!(holds(&seal, &distributions));
         distributions.reverse();
@@ -236,6 +249,9 @@ mod tests {
             |seal: &mut Seal<'static>| seal.carried_out = "0.000100000000000001".into(),
             |seal: &mut Seal<'static>| seal.withheld_before = "0.000001".into(),
             |seal: &mut Seal<'static>| seal.commission = "-1.25".into(),
+            |seal: &mut Seal<'static>| seal.made_good = "0.000001".into(),
+            |seal: &mut Seal<'static>| seal.adjusted = "-0.000001".into(),
+            |seal: &mut Seal<'static>| seal.returned = "0.000001".into(),
             |seal: &mut Seal<'static>| seal.distributions = 4,
             |seal: &mut Seal<'static>| seal.root.to_mut().replace_range(0..1, "a"),
         ] {
@@ -254,13 +270,27 @@ mod tests {
     }
 
     #[test]
+    fn debts_deficits_and_a_returned_pot_are_counted_with_their_signs() {
+        let (mut seal, distributions) = example();
+        // 0.9 of the pool is gone, 0.2 were made good, 0.05 clawed back; a debt of 0.75 is left.
+        (seal.reward_pool, seal.carried_in) = ("11.6".into(), "0".into());
+        (seal.made_good, seal.adjusted) = ("0.2".into(), "-0.05".into());
+        seal.withheld_after = "-0.75".into();
+        assert!(holds(&seal, &distributions));
+        (seal.carried_out, seal.returned) = ("-1.9999".into(), "2".into());
+        assert!(holds(&seal, &distributions));
+        seal.returned = "1.9999".into();
+        assert!(!holds(&seal, &distributions));
+    }
+
+    #[test]
     fn a_rate_has_no_pot() {
         let (mut seal, distributions) = example();
         seal.mode = "apr".into();
         (seal.carried_in, seal.carried_out) = ("5".into(), "5".into());
         assert_eq!(
             Conservation::of(&seal).line(),
-            "11.2499 rewarded + 0 withheld before = 11.2499 distributed + 0 withheld after"
+            "11.2499 rewarded + 0 withheld before + 0 made good + 0 adjusted = 11.2499 distributed + 0 withheld after"
         );
         assert!(holds(&seal, &distributions));
     }

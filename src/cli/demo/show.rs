@@ -44,10 +44,13 @@ fn seal_columns(seals: &[Seal<'static>], out: &mut Output<'_>) -> Outcome {
     field("commission", |seal| Cow::Borrowed(&seal.commission));
     field("carried in", |seal| Cow::Borrowed(&seal.carried_in));
     field("rewarded", |seal| Cow::Borrowed(&seal.rewarded));
+    field("made good", |seal| Cow::Borrowed(&seal.made_good));
+    field("adjusted", |seal| Cow::Borrowed(&seal.adjusted));
     field("distributed", |seal| Cow::Borrowed(&seal.distributed));
     field("withheld before", |seal| Cow::Borrowed(&seal.withheld_before));
     field("withheld after", |seal| Cow::Borrowed(&seal.withheld_after));
     field("carried out", |seal| Cow::Borrowed(&seal.carried_out));
+    field("returned", |seal| Cow::Borrowed(&seal.returned));
     field("distributions", |seal| count(seal.distributions).into());
     field("excluded by status", |seal| count(seal.ineligible.status).into());
     field("balance negative", |seal| count(seal.ineligible.negative).into());

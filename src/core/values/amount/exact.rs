@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ethnum::I256;
 use ruint::aliases::U512;
 
 use crate::core::values::amount::digits::{number, split, without_leading_zeros, without_trailing_zeros};
@@ -50,6 +51,60 @@ impl fmt::Display for ExactAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format_units_wide(false, self.0, u32::from(DECIMALS)))
     }
+}
+
+/// A decimal number of either sign with at most 18 decimals, in parts of 10^-18. Debts and deficits are negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SignedAmount(I256);
+
+impl SignedAmount {
+    /// Reads a plain decimal number, which may have a leading `-`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_signed_units(text, DECIMALS).map(Self)
+    }
+
+    /// The difference; `None` if it does not fit, which nothing published comes near.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The sum; `None` if it does not fit, which nothing published comes near.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The sum of some texts; `None` if one of them is no number, or the sum does not fit.
+    #[must_use]
+    pub fn sum<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut texts = texts.into_iter();
+        texts.try_fold(Self::default(), |sum, text| sum.plus(Self::parse(text)?))
+    }
+
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
+        self.0.is_negative()
+    }
+}
+
+impl fmt::Display for SignedAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let magnitude = U512::from_le_slice(&self.0.unsigned_abs().to_le_bytes());
+        f.pad(&format_units_wide(self.is_negative(), magnitude, u32::from(DECIMALS)))
+    }
+}
+
+/// The units of a decimal number as [`parse_wide_units`] reads them, with a leading `-` if they are negative.
+#[must_use]
+pub fn parse_signed_units(text: &str, decimals: u8) -> Option<I256> {
+    let digits = text.strip_prefix('-');
+    let units = parse_wide_units(digits.unwrap_or(text), decimals)?;
+    let (low, high) = units.as_le_slice().split_at_checked(32)?;
+    let units = I256::from_le_bytes(<[u8; 32]>::try_from(low).ok()?);
+    let fits = units >= I256::ZERO && high.iter().all(|byte| *byte == 0);
+    fits.then_some(if digits.is_some() { -units } else { units })
 }
 
 /// The units of a plain decimal amount that is written with at most `decimals` decimals; `None` if it is none, or does not fit into 512
@@ -124,6 +179,32 @@ mod tests {
         assert_eq!(parse_wide_units(&most, 0), Some(U512::MAX));
         assert_eq!(parse_wide_units(&most, 1), None);
         assert_eq!(parse_wide_units(&format!("{most}0"), 0), None);
+    }
+
+    #[test]
+    fn numbers_of_either_sign() {
+        for text in [
+            "0",
+            "-1",
+            "12.5",
+            "-0.000000000000000001",
+            "-1000000000000000000000000000000.5",
+        ] {
+            assert_eq!(SignedAmount::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "-", "--1", "+1", "- 1", "-.5", "1e3"] {
+            assert_eq!(SignedAmount::parse(text), None, "{text:?}");
+        }
+        assert_eq!(parse_signed_units("-1.5", 2), Some(I256::from(-150)));
+        let most = I256::MAX.to_string();
+        assert_eq!(parse_signed_units(&most, 0), Some(I256::MAX));
+        assert_eq!(parse_signed_units(&format!("-{most}"), 0), Some(-I256::MAX));
+        assert_eq!(parse_signed_units(&I256::MIN.to_string(), 0), None);
+        assert_eq!(parse_signed_units(&format!("{most}0"), 0), None);
+        let sum = SignedAmount::sum(["5", "-7.5", "0.25"]).unwrap();
+        assert_eq!(sum.to_string(), "-2.25");
+        assert!(sum.is_negative() && sum.minus(sum) == Some(SignedAmount::default()));
+        assert_eq!(SignedAmount::sum(["5", "x"]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `10^-decimals`. Nothing here rounds: a number that is not exact is rejected.
 //!
 //! [`Amount`] is for the events that come in: up to 10^30 units, judged by its asset. [`ExactAmount`] is for the records that go out:
-//! it has the asset's decimals already, and adds up.
+//! it has the asset's decimals already, and adds up. [`SignedAmount`] is for those of them that may be negative.
 
 mod decimal;
 mod digits;
@@ -16,5 +16,5 @@ mod tests;
 
 pub use decimal::Amount;
 pub use error::{AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
-pub use exact::{ExactAmount, is_canonical, parse_wide_units};
+pub use exact::{ExactAmount, SignedAmount, is_canonical, parse_signed_units, parse_wide_units};
 pub use format::{format_signed_units, format_units, format_units_wide, write_signed_units, write_units};

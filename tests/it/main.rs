@@ -7,7 +7,6 @@
 mod common;
 mod judge;
 mod model;
-mod model_parts;
 
 mod audit;
 mod cli;
@@ -22,4 +21,3 @@ mod local_files;
 mod mutations;
 mod payout;
 mod recovery;
-mod version2;

@@ -1,92 +1,99 @@
-//! Conservation of money in what was published, checked from the records alone.
+//! Conservation of money, checked from the published records alone.
 
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_rational::Ratio;
-use num_traits::{One, Zero};
+use num_traits::Zero;
 use serde_json::Value;
 
+type Money = Ratio<BigInt>;
+
 /// A published decimal, exactly.
-fn decimal(value: &Value) -> Ratio<BigInt> {
+pub fn decimal(value: &Value) -> Money {
     let text = value
         .as_str()
         .unwrap_or_else(|| panic!("{value} is no decimal in a string"));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: BigInt = format!("{whole}{fraction}")
-        .parse()
-        .unwrap_or_else(|_| panic!("{text} is no decimal"));
-    let scale = (0..fraction.len()).fold(BigInt::one(), |scale, _| scale * 10);
-    Ratio::new(digits, scale)
+    let digits = format!("{whole}{fraction}").parse();
+    let digits: BigInt = digits.unwrap_or_else(|_| panic!("{text} is no decimal"));
+    let decimals = u32::try_from(fraction.len()).expect("few decimals");
+    Ratio::new(digits, BigInt::from(10).pow(decimals))
 }
 
-/// Checks that every seal conserves money, agrees with its distributions and continues the seal before it.
-pub fn check(seals: &[Value], distributions: &[Value]) {
-    let mut paid: BTreeMap<(String, u64), (Ratio<BigInt>, u64)> = BTreeMap::new();
-    for data in distributions.iter().map(|record| &record["data"]) {
-        let entry = paid.entry(epoch_of(data)).or_insert_with(|| (Ratio::zero(), 0));
-        assert!(decimal(&data["amount"]) > Ratio::zero(), "{data} pays nothing");
-        entry.0 += decimal(&data["amount"]);
-        entry.1 += 1;
+/// Published records by their ids.
+type Records = BTreeMap<String, Value>;
+
+/// Checks that every seal balances, agrees with its distributions, and continues the seal before it.
+pub fn check(seals: &Records, distributions: &Records) {
+    let mut sums: BTreeMap<String, (u64, Money)> = BTreeMap::new();
+    for record in distributions.values() {
+        let data = &record["data"];
+        let amount = decimal(&data["amount"]);
+        assert!(amount > Money::zero(), "{data} pays nothing");
+        let due = ["rewarded", "made_good", "adjusted", "withheld_before"].map(|name| decimal(&data[name]));
+        assert!(amount <= due.iter().sum(), "{data} pays more than its parts");
+        let seal = format!("{}:{}", text(&data["asset"]), data["epoch"]);
+        let sum = sums.entry(seal).or_insert_with(|| (0, Money::zero()));
+        *sum = (sum.0 + 1, &sum.1 + amount);
     }
-    let by_epoch: BTreeMap<_, &Value> = seals
-        .iter()
-        .map(|record| (epoch_of(&record["data"]), &record["data"]))
-        .collect();
-    assert_eq!(by_epoch.len(), seals.len(), "an epoch is sealed twice");
-    for ((asset, epoch), seal) in &by_epoch {
-        let what = format!("{asset}:{epoch}");
-        let field = |name: &str| decimal(&seal[name]);
-        if seal["mode"] == "pool" {
-            assert_eq!(
-                field("reward_pool") + field("carried_in") + field("withheld_before"),
-                field("commission") + field("distributed") + field("withheld_after") + field("carried_out"),
-                "{what} does not conserve money"
-            );
-        } else {
-            assert_eq!(
-                field("carried_in"),
-                field("carried_out"),
-                "{what} touches dust in apr mode"
-            );
-        }
-        assert_eq!(
-            field("rewarded") + field("withheld_before"),
-            field("distributed") + field("withheld_after"),
-            "{what} pays or withholds more or less than was earned"
-        );
-        let before = epoch
-            .checked_sub(1)
-            .and_then(|before| by_epoch.get(&(asset.clone(), before)));
-        let left = |name: &str| before.map_or_else(Ratio::zero, |seal| decimal(&seal[name]));
-        assert_eq!(
-            field("carried_in"),
-            left("carried_out"),
-            "{what} does not carry in what the epoch before carried out"
-        );
-        assert_eq!(
-            field("withheld_before"),
-            left("withheld_after"),
-            "{what} does not continue what the epoch before withheld"
-        );
-        let (amount, count) = paid.remove(&(asset.clone(), *epoch)).unwrap_or((Ratio::zero(), 0));
-        assert_eq!(
-            field("distributed"),
-            amount,
-            "{what}: the sum in the seal is not that of its distributions"
-        );
-        assert_eq!(
-            seal["distributions"].as_u64(),
-            Some(count),
-            "{what}: the count in the seal is not that of its distributions"
-        );
+    for (id, record) in seals {
+        let data = &record["data"];
+        let (count, distributed) = sums.remove(id).unwrap_or_else(|| (0, Money::zero()));
+        assert_eq!(data["distributions"], count, "{id}: the number of distributions");
+        assert_eq!(decimal(&data["distributed"]), distributed, "{id}: their sum");
+        check_seal(id, data);
+        check_before(id, data, seals);
     }
-    assert!(paid.is_empty(), "distributions without a seal: {paid:?}");
+    assert!(sums.is_empty(), "distributions without a seal: {sums:?}");
 }
 
-fn epoch_of(data: &Value) -> (String, u64) {
-    (
-        data["asset"].as_str().expect("an asset").to_owned(),
-        data["epoch"].as_u64().expect("an epoch"),
-    )
+fn check_seal(id: &str, data: &Value) {
+    let sum = |names: &[&str]| names.iter().map(|name| decimal(&data[*name])).sum::<Money>();
+    let paid = ["distributed", "withheld_after"];
+    assert_eq!(
+        sum(&["rewarded", "withheld_before", "made_good", "adjusted"]),
+        sum(&paid),
+        "{id}: what is due is paid or withheld"
+    );
+    if data["mode"] == "pool" {
+        assert_eq!(
+            sum(&["reward_pool", "carried_in", "withheld_before", "made_good", "adjusted"]),
+            sum(&["commission", "carried_out", "returned"]) + sum(&paid),
+            "{id}: the pool"
+        );
+        let returned = decimal(&data["returned"]);
+        assert!(returned >= Money::zero(), "{id} returns a deficit");
+        assert!(
+            returned.is_zero() || decimal(&data["carried_out"]).is_zero(),
+            "{id} returns and carries"
+        );
+    } else {
+        assert_eq!(data["carried_in"], data["carried_out"], "{id}: what a pool left");
+        assert_eq!((text(&data["commission"]), text(&data["returned"])), ("0", "0"), "{id}");
+    }
+}
+
+/// The seal before belongs to the same listing if it ends where this one starts.
+fn check_before(id: &str, data: &Value, seals: &Records) {
+    let epoch = data["epoch"].as_u64().expect("an epoch");
+    let before = epoch
+        .checked_sub(1)
+        .map(|epoch| format!("{}:{epoch}", text(&data["asset"])));
+    let before = before.and_then(|id| seals.get(&id)).map(|record| &record["data"]);
+    let Some(before) = before.filter(|before| before["epoch_end"] == data["epoch_start"]) else {
+        return;
+    };
+    // A listing after a withdrawal begins with nothing.
+    let begins_anew = ["carried_in", "withheld_before"].iter().all(|name| data[*name] == "0");
+    for (now, then) in [("carried_in", "carried_out"), ("withheld_before", "withheld_after")] {
+        assert!(
+            begins_anew || data[now] == before[then],
+            "{id}: {now} is not what the epoch before left"
+        );
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string"))
 }

@@ -1,12 +1,11 @@
 //! A deployment in this process: the tasks on a bus and stores in memory.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use softstake::bus::memory::MemoryBus;
-use softstake::bus::{Access, Log, Mark, Topic, TopicKind, TopicPartition};
+use softstake::bus::{Access, Log, Mark, Topic, TopicPartition};
 use softstake::core::values::offset::Offset;
 use softstake::deployment::{Deployment, DeploymentError, RunEnd, RunMode, run, state_directory};
 use softstake::task::stats::Stats;
@@ -23,6 +22,7 @@ pub struct Shape {
 pub struct InMemory {
     bus: MemoryBus,
     deployment: Deployment,
+    stats: Arc<Stats>,
 }
 
 impl InMemory {
@@ -38,7 +38,11 @@ impl InMemory {
             mode: RunMode::Work,
             sequence: None,
         };
-        Self { bus, deployment }
+        Self {
+            bus,
+            deployment,
+            stats: Arc::default(),
+        }
     }
 
     pub fn append(&self, to: TopicPartition, line: &str) {
@@ -50,6 +54,11 @@ impl InMemory {
         &self.bus
     }
 
+    /// The counters of all runs.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     /// Loses all stores.
     pub fn lose_stores(&mut self) {
         self.deployment.stores = Arc::new(state_directory::MemoryStores::default());
@@ -57,12 +66,7 @@ impl InMemory {
 
     /// Runs until idle, or until the first error.
     pub fn try_run(&self) -> Result<RunEnd, DeploymentError> {
-        run(
-            &self.deployment,
-            true,
-            &AtomicBool::new(false),
-            &Arc::new(Stats::default()),
-        )
+        run(&self.deployment, true, &AtomicBool::new(false), &self.stats)
     }
 
     /// Runs until idle.
@@ -89,20 +93,5 @@ impl InMemory {
             (number, batch.iter().map(|record| record.value.to_vec()).collect())
         };
         numbers.into_iter().map(read).collect()
-    }
-
-    /// Writes every topic except the inner ones as a directory bus.
-    pub fn save(&self, root: &Path) {
-        for topic in Topic::ALL.into_iter().filter(|topic| topic.kind() != TopicKind::Inner) {
-            for (number, lines) in self.lines(topic) {
-                let folder = root.join(topic.name());
-                std::fs::create_dir_all(&folder).expect("a topic's folder");
-                let bytes: Vec<u8> = lines
-                    .into_iter()
-                    .flat_map(|line| [line, vec![b'\n']].concat())
-                    .collect();
-                std::fs::write(folder.join(format!("{number}.jsonl")), bytes).expect("a partition's file");
-            }
-        }
     }
 }

@@ -1,21 +1,9 @@
 //! The program and the model on the same synthetic buses: every published record must be equal.
 
-use std::path::Path;
-
 use softstake::generate::Synthetic;
 
 use crate::common::{Place, setting};
-use crate::judge::DEDUP_DAYS;
-use crate::model;
-
-/// Compares the output with the model.
-fn compare(bus: &Path, what: &str) -> model::Outputs {
-    let expected = model::expected(bus, DEDUP_DAYS).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let published = model::published(bus).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let differences = model::differences(&expected, &published);
-    assert!(differences.is_empty(), "{what}: {}", differences.join("\n"));
-    published
-}
+use crate::judge::compare;
 
 #[test]
 fn a_hundred_thousand_events_on_1_and_on_16_partitions() {

@@ -13,6 +13,7 @@ use softstake::generate::{Synthetic, write};
 use crate::common::conservation;
 use crate::common::events::{close, event, listing};
 use crate::common::in_memory::{InMemory, Shape};
+use crate::common::records::by_id;
 
 /// Records to be read. Their order must not matter, except among records with one key.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ fn outcome(log: &Log, layout: &Layout) -> Outcome {
     }
     memory.run();
     let (distributions, seals) = (memory.records(Topic::Distributions), memory.records(Topic::Epochs));
-    conservation::check(&seals, &distributions);
+    conservation::check(&by_id(seals.clone()), &by_id(distributions.clone()));
     assert!(
         memory.records(Topic::LatePostings).is_empty(),
         "all events come before the closes"
@@ -173,7 +174,7 @@ fn layouts(copies: impl Strategy<Value = u64>) -> impl Strategy<Value = Layout> 
     })
 }
 
-const ACCOUNTS: [&str; 6] = ["ann", "ben", "cat", "dan", "eve", "名前"];
+const ACCOUNTS: [&str; 8] = ["ann", "ann/grid", "ben", "cat/a", "cat/b", "dan", "eve", "名前"];
 const EPOCH_MS: i64 = 60_000;
 const EPOCHS: u32 = 3;
 
@@ -192,13 +193,13 @@ fn programmes() -> impl Strategy<Value = Value> {
         0u32..=2,
         any::<[bool; 3]>(),
     );
-    rules.prop_map(|(mut programme, min_balance, max_balance, min_payout, payout_decimals, [opt_in, forfeit, tiers])| {
+    rules.prop_map(|(mut programme, min_balance, max_balance, min_payout, payout_decimals, [opt_in, of_owner, tiers])| {
         programme["min_balance"] = min_balance.into();
         programme["max_balance"] = max_balance.into();
         programme["min_payout"] = min_payout.into();
         programme["payout_decimals"] = payout_decimals.into();
         programme["enrolment"] = if opt_in { "opt_in" } else { "automatic" }.into();
-        programme["late_policy"] = if forfeit { "forfeit" } else { "carry" }.into();
+        programme["scope"] = if of_owner { "owner" } else { "account" }.into();
         if tiers {
             programme["tiers"] = json!([{"up_to": "2", "multiplier": "0.5"}, {"up_to": "4", "multiplier": "0"}, {"up_to": null, "multiplier": "1.5"}]);
         }
@@ -255,9 +256,19 @@ fn bodies() -> impl Strategy<Value = (&'static str, Value)> {
             let delta = if negative { format!("-{amount}") } else { amount };
             ("exchange.balance_adjustment.v1", json!({"account": account, "asset": asset, "delta": delta, "reason": "hold"}))
         }),
-        2 => (account(), prop::sample::select(vec!["enrolled", "opted_out", "excluded"])).prop_map(|(account, status)| {
-            ("exchange.account_status.v1", json!({"account": account, "status": status}))
+        1 => (account(), asset(), amount(), any::<bool>()).prop_map(|(account, asset, amount, negative)| {
+            let delta = if negative { format!("-{amount}") } else { amount };
+            ("exchange.reward_adjustment.v1", json!({"account": account, "asset": asset, "delta": delta, "reason": "goodwill"}))
         }),
+        2 => (account(), prop::sample::select(vec!["enrolled", "opted_out", "excluded"]), asset(), any::<bool>()).prop_map(
+            |(account, status, asset, for_all)| {
+                let mut data = json!({"account": account, "status": status});
+                if !for_all {
+                    data["asset"] = asset.into();
+                }
+                ("exchange.account_status.v1", data)
+            },
+        ),
     ]
 }
 

@@ -3,7 +3,9 @@
 mod agreement;
 mod dead_letters;
 mod example;
+mod in_program;
 mod invariance;
+mod properties;
 mod schemas;
 mod tables;
 mod unlisted;

@@ -59,11 +59,9 @@ fn produce_example(deployment: &Deployment<'_>) {
     trades.commit();
     let never = cluster.begin("exchange", "exchange.trades", 0, ["{\"never\":1}"]);
     never.abort();
-    cluster.produce(
-        "exchange.accounts",
-        0,
-        lines(&file("exchange.accounts")).iter().map(|line| binary(line)),
-    );
+    for topic in ["exchange.accounts", "exchange.transfers"] {
+        cluster.produce(topic, 0, lines(&file(topic)).iter().map(|line| binary(line)));
+    }
     let close = cluster.begin("treasury", "softstake.control", 0, closes.to_vec());
     close.commit();
 }
@@ -77,10 +75,12 @@ fn the_worked_example_in_both_content_modes_and_in_transactions() {
     deployment.until_sealed(2);
     assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
     deployment.dump();
+    // The last epoch of the example is not on this bus.
+    let is_here = |record: &Value| record["data"]["epoch"].as_u64() < Some(2);
     let expected = json_lines(&fixture("example/expected/distributions.jsonl"));
     assert_eq!(
         by_id(deployment.place.records("softstake.distributions")),
-        by_id(expected)
+        by_id(expected.into_iter().filter(is_here).collect())
     );
     let without_cut = |mut seal: Value| {
         seal["data"]["cut"] = Value::Null;
@@ -88,6 +88,7 @@ fn the_worked_example_in_both_content_modes_and_in_transactions() {
     };
     let seals: Vec<Value> = json_lines(&fixture("example/expected/epochs.jsonl"))
         .into_iter()
+        .filter(is_here)
         .map(without_cut)
         .collect();
     let published: Vec<Value> = deployment

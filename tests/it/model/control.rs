@@ -1,382 +1,331 @@
-//! The fold over the control topic: listings, changes, rewards, closes and their cuts (contract, sections 3 and 4).
+//! The fold over the control topic (contract, sections 3.2 and 4). Each event is decided before the next one is read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use num_bigint::BigInt;
-use num_traits::Zero;
-use serde_json::Value;
+use num_traits::ToPrimitive;
+use serde_json::{Value, json};
 
-use super::event::{AssetName, CONTROL_TYPES, SOURCE_TYPES};
-use super::programme::{Fixed, Programme, listing};
-use crate::model_parts::Outputs;
-use crate::model_parts::bus::{self, CONTROL_TOPIC, Position, SOURCE_TOPICS};
-use crate::model_parts::fields::{Envelope, Fields, Rejection};
+use super::bus::{Bus, Offsets, Place};
+use super::decisions::Recorded;
+use super::event::{CONTROL_TYPES, SOURCE_TYPES};
+use super::ledger::{Ledger, SourcePartition};
+use super::listed::{Assets, Listed, State};
+use super::programme::check_known;
+use super::records::plain_rate;
+use super::settle::{Held, Settlement, settle};
+use super::{Expected, Settings};
+use crate::model::parts::amount::plain;
+use crate::model::parts::bus::{CONTROL_TOPIC, Position, dead_letter, is_blank};
+use crate::model::parts::fields::{Envelope, Fields, Rejection};
+use crate::model::parts::time;
 
-/// The offsets of one accepted close, by topic and partition. The cut of any other partition is 0.
-pub type Cut = BTreeMap<(String, u32), u64>;
-
-#[derive(Debug, Clone)]
-pub struct Asset {
-    pub fixed: Fixed,
-    /// Sorted by `from_epoch`, which is 0 for the first.
-    programmes: Vec<Programme>,
-    /// The closes of the closed epochs, from epoch 0.
-    pub closes: Vec<Close>,
-    rewards: BTreeMap<u64, BigInt>,
+/// Why an event has no effect: it is rejected, or what is on record is impossible.
+pub enum Stop {
+    Rejected(Rejection),
+    Impossible(String),
 }
 
-#[derive(Debug, Clone)]
-pub struct Close {
-    pub reward_pool: BigInt,
-    pub cut: Cut,
-    /// The cut as published.
-    pub published_cut: Value,
-}
-
-/// How many days a posting or a reward may be ahead of the oldest open epoch.
-pub const MOST_DAYS_AHEAD: u64 = 400;
-
-impl Asset {
-    /// Days in whole epochs, rounded up, and at least one.
-    pub fn epochs_of_days(&self, days: u64) -> u64 {
-        let epoch_ms = self.fixed.epoch_ms.unsigned_abs();
-        (days * 86_400_000).div_ceil(epoch_ms).max(1)
-    }
-
-    pub fn programme(&self, epoch: u64) -> &Programme {
-        self.programmes
-            .iter()
-            .rfind(|programme| programme.from_epoch <= epoch)
-            .unwrap_or(&self.programmes[0])
-    }
-
-    pub fn validator_rewards(&self, epoch: u64) -> BigInt {
-        self.rewards.get(&epoch).cloned().unwrap_or_default()
-    }
-
-    /// The epoch that a time is in. None before the anchor.
-    pub fn epoch_of(&self, instant_ms: i64) -> Option<u64> {
-        u64::try_from((instant_ms - self.fixed.anchor_ms).div_euclid(self.fixed.epoch_ms)).ok()
-    }
-
-    pub fn start_of(&self, epoch: u64) -> Result<i64, String> {
-        i64::try_from(epoch)
-            .ok()
-            .and_then(|epoch| {
-                epoch
-                    .checked_mul(self.fixed.epoch_ms)?
-                    .checked_add(self.fixed.anchor_ms)
-            })
-            .ok_or_else(|| format!("epoch {epoch} lies beyond all time"))
-    }
-
-    fn oldest_open_epoch(&self) -> u64 {
-        self.closes.len() as u64
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Stop {
+        Stop::Rejected(rejection)
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Control {
-    pub assets: BTreeMap<String, Asset>,
-    pub dead_letters: BTreeMap<String, Value>,
-    /// The source partitions on the bus.
-    sources: BTreeSet<(String, u64)>,
+impl From<String> for Stop {
+    fn from(text: String) -> Stop {
+        Stop::Impossible(text)
+    }
 }
 
-pub fn fold(bus: &Path, published: &Outputs) -> Result<Control, String> {
-    let mut control = Control::default();
-    for topic in SOURCE_TOPICS {
-        let numbers = bus::read_topic(bus, topic)?.into_keys();
-        control
-            .sources
-            .extend(numbers.map(|number| (topic.to_owned(), u64::from(number))));
+/// All that was read so far.
+pub struct World<'a> {
+    bus: &'a Bus,
+    recorded: &'a Recorded,
+    settings: &'a Settings,
+    rules: u64,
+    pub assets: Assets,
+    sources: BTreeMap<Place, SourcePartition>,
+    pub ledger: Ledger,
+    /// Records that may be gone.
+    losses: Vec<(Place, u64, u64)>,
+    /// By id and source.
+    seen: BTreeMap<(String, String), Envelope>,
+    expected: Expected,
+}
+
+/// A control event in the middle of its decision.
+pub struct Event<'a> {
+    pub offset: u64,
+    pub time: i64,
+    pub data: Fields<'a>,
+}
+
+impl Event<'_> {
+    /// The data, if all its fields are among these.
+    pub fn with_fields(&self, known: &[&str]) -> Result<Fields<'_>, Rejection> {
+        check_known(self.data, known)?;
+        Ok(self.data)
     }
-    let mut applied: BTreeMap<(String, String), Envelope> = BTreeMap::new();
-    let partition = bus::read_topic(bus, CONTROL_TOPIC)?.remove(&0).unwrap_or_default();
-    for (offset, record) in (0..).zip(&partition.records) {
-        if bus::is_blank(record) {
-            continue;
+}
+
+impl<'a> World<'a> {
+    pub fn new(bus: &'a Bus, recorded: &'a Recorded, settings: &'a Settings) -> Result<World<'a>, String> {
+        if !settings.known_rules.contains(&recorded.rules) {
+            return Err(format!("version {} of the rules is not known", recorded.rules));
         }
-        let position = Position {
-            topic: CONTROL_TOPIC,
-            partition: 0,
+        let partition = |place: &Place| (*place, SourcePartition::new(*place, recorded, settings.dedup_days));
+        Ok(World {
+            bus,
+            recorded,
+            settings,
+            rules: recorded.rules,
+            assets: Assets::new(),
+            sources: bus.sources.keys().map(partition).collect(),
+            ledger: Ledger::default(),
+            losses: Vec::new(),
+            seen: BTreeMap::new(),
+            expected: Expected {
+                decisions: vec![json!({"decision": "rules", "version": recorded.rules})],
+                ..Expected::default()
+            },
+        })
+    }
+
+    pub fn fold(mut self) -> Result<Expected, String> {
+        for (offset, record) in &self.bus.control.records {
+            if !is_blank(record) {
+                self.decide(*offset, record)?;
+            }
+        }
+        self.read_sources(&self.bus.ends())?;
+        for asset in self.assets.keys().cloned().collect::<Vec<_>>() {
+            self.settle_all(&asset)?;
+        }
+        self.check_losses()?;
+        let mut expected = self.expected;
+        expected.outputs.dead_letters.extend(self.ledger.dead_letters);
+        expected.outputs.late_postings = self.ledger.late_postings;
+        expected.ignored_postings = self.ledger.ignored_postings;
+        let of_control = expected.verdicts.values().filter(|verdict| *verdict == "copy");
+        expected.identical_copies = self.ledger.identical_copies + of_control.count() as u64;
+        Ok(expected)
+    }
+
+    fn decide(&mut self, offset: u64, record: &[u8]) -> Result<(), String> {
+        let envelope = Envelope::read(record);
+        let time = envelope.as_ref().ok().and_then(|envelope| envelope.instant().ok());
+        let verdict = match envelope
+            .map_err(Stop::Rejected)
+            .and_then(|envelope| self.judge(offset, envelope))
+        {
+            Ok(verdict) => verdict.to_owned(),
+            Err(Stop::Impossible(text)) => return Err(text),
+            Err(Stop::Rejected(rejection)) => {
+                let position = Position {
+                    topic: CONTROL_TOPIC,
+                    partition: 0,
+                    offset,
+                };
+                let time = time.map(time::format);
+                let letter = dead_letter(&position, record, &rejection, time.as_deref());
+                self.expected.outputs.dead_letters.insert(position.id(), letter);
+                if rejection.code != "listing_too_late" {
+                    self.record(json!({"decision": "refused", "control_offset": offset, "code": rejection.code}));
+                }
+                rejection.code.to_owned()
+            }
+        };
+        self.expected.verdicts.insert(offset, verdict);
+        Ok(())
+    }
+
+    fn judge(&mut self, offset: u64, envelope: Envelope) -> Result<&'static str, Stop> {
+        let key = (envelope.id.clone(), envelope.source.clone());
+        if let Some(first) = self.seen.get(&key) {
+            return if first.is_same_event(&envelope) {
+                Ok("copy")
+            } else {
+                let reason = "the id and source were used by another event";
+                Err(Rejection::new("conflicting_duplicate", reason).into())
+            };
+        }
+        envelope.check_type(&CONTROL_TYPES, &SOURCE_TYPES)?;
+        let event = Event {
             offset,
+            time: envelope.instant()?,
+            data: envelope.data(),
         };
-        let too_late = published.dead_letters.get(&position.id()).is_some_and(|dead_letter| {
-            dead_letter["data"]["code"] == "listing_too_late" // decided during the run, by the events that were skipped before
-        });
-        match judge(&control, &applied, record, too_late) {
-            Ok(None) => {}
-            Ok(Some((envelope, step))) => {
-                control.apply(step, published)?;
-                applied.insert((envelope.id.clone(), envelope.source.clone()), envelope);
-            }
-            Err(rejection) => {
-                control
-                    .dead_letters
-                    .insert(position.id(), bus::dead_letter(&position, record, &rejection, None));
-            }
+        match envelope.kind.as_str() {
+            "softstake.asset.v1" => self.list(&event)?,
+            "softstake.asset_withdrawn.v1" => self.withdraw(&event)?,
+            "softstake.validator_reward.v1" => self.add_to_pool(&event, false)?,
+            "softstake.pool_adjustment.v1" => self.add_to_pool(&event, true)?,
+            "softstake.epoch_close.v1" => self.close(&event)?,
+            "softstake.epoch_release.v1" => self.release(&event)?,
+            "softstake.epoch_void.v1" => self.void(&event)?,
+            "softstake.loss_accepted.v1" => self.accept_loss(&event)?,
+            "softstake.rules.v1" => self.change_rules(&event)?,
+            other => unreachable!("CONTROL_TYPES has a type without an arm: {other}"),
         }
+        self.seen.insert(key, envelope);
+        Ok("accepted")
     }
-    Ok(control)
-}
 
-/// The effect of an accepted control event.
-enum Step {
-    List {
-        asset: String,
-        fixed: Fixed,
-        programme: Programme,
-    },
-    Change {
-        asset: String,
-        programme: Programme,
-    },
-    Reward {
-        asset: String,
-        epoch: u64,
-        amount: BigInt,
-    },
-    Close {
-        asset: String,
-        reward_pool: BigInt,
-    },
-    /// On a directory bus nothing is ever gone, so nothing is skipped.
-    Loss,
-}
-
-/// The effect of one record. None for an identical duplicate.
-fn judge(
-    control: &Control,
-    applied: &BTreeMap<(String, String), Envelope>,
-    record: &[u8],
-    too_late: bool,
-) -> Result<Option<(Envelope, Step)>, Rejection> {
-    let envelope = Envelope::read(record)?;
-    if let Some(first) = applied.get(&(envelope.id.clone(), envelope.source.clone())) {
-        return if first.is_same_event(&envelope) {
-            Ok(None)
-        } else {
-            Err(Rejection::new(
-                "conflicting_duplicate",
-                "the id and source were used by another event",
-            ))
-        };
-    }
-    envelope.check_type(&CONTROL_TYPES, &SOURCE_TYPES)?;
-    let time = envelope.instant()?;
-    let step = match envelope.kind.as_str() {
-        "softstake.asset.v1" => control.judge_listing(envelope.data(), too_late)?,
-        "softstake.validator_reward.v1" => control.judge_reward(envelope.data(), time)?,
-        "softstake.loss_accepted.v1" => control.judge_loss(envelope.data())?,
-        _ => control.judge_close(envelope.data(), time)?,
-    };
-    Ok(Some((envelope, step)))
-}
-
-impl Control {
-    fn judge_listing(&self, data: Fields, too_late: bool) -> Result<Step, Rejection> {
-        let listing = listing(data)?;
-        let from_epoch = listing.programme.from_epoch;
-        let Some(listed) = self.assets.get(&listing.asset) else {
-            if from_epoch != 0 {
-                return Err(Rejection::programme("from_epoch", "of a first listing is not 0"));
-            }
-            if too_late {
-                return Err(Rejection::new(
-                    "listing_too_late",
-                    "postings that the listing covers were passed over",
+    /// The offsets on record for an event. Nothing before them may have been read further than that.
+    pub fn offsets_of(&self, event: &Event) -> Result<Offsets, String> {
+        let offsets = self.recorded.at(event.offset)?;
+        for (place, source) in &self.sources {
+            if offsets.of(*place) < source.position {
+                let at = place.at(offsets.of(*place)).id();
+                return Err(format!(
+                    "softstake.control:0:{}: {at} on record was read earlier",
+                    event.offset
                 ));
             }
-            return Ok(Step::List {
-                asset: listing.asset,
-                fixed: listing.fixed,
-                programme: listing.programme,
-            });
-        };
-        if listing.fixed != listed.fixed {
-            return Err(Rejection::programme(
-                "anchor",
-                "or decimals or epoch_seconds differ from the first listing's",
-            ));
         }
-        if from_epoch <= listed.oldest_open_epoch() {
-            return Err(Rejection::programme(
-                "from_epoch",
-                "is not later than the oldest open epoch",
-            ));
-        }
-        if listed
-            .programmes
-            .iter()
-            .any(|programme| from_epoch <= programme.from_epoch)
-        {
-            return Err(Rejection::programme(
-                "from_epoch",
-                "is not later than the newest programme's",
-            ));
-        }
-        Ok(Step::Change {
-            asset: listing.asset,
-            programme: listing.programme,
-        })
+        Ok(offsets.clone())
     }
 
-    fn judge_reward(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
-        data.only("invalid_event", &["asset", "amount", "validator"])?;
-        let asset = data.asset("asset")?;
-        let amount = data.amount("amount")?;
-        data.text("validator")?;
-        let listed = self.listed(&asset)?;
-        let amount = amount.units("amount", listed.fixed.decimals)?;
-        // A time before the anchor counts as epoch 0, so it is treated like a closed epoch.
-        let oldest_open = listed.oldest_open_epoch();
-        let epoch = listed.epoch_of(time).unwrap_or(0).max(oldest_open);
-        if epoch > oldest_open + listed.epochs_of_days(MOST_DAYS_AHEAD) {
-            return Err(Rejection::new(
-                "too_far_ahead",
-                "the field time is more than 400 days ahead",
-            ));
-        }
-        Ok(Step::Reward { asset, epoch, amount })
+    pub fn record(&mut self, decision: Value) {
+        self.expected.decisions.push(decision);
     }
 
-    fn judge_close(&self, data: Fields, time: i64) -> Result<Step, Rejection> {
-        data.only("invalid_event", &["asset", "epoch", "reward_pool"])?;
-        let asset = data.asset("asset")?;
-        let epoch = data.integer("epoch")?;
-        let reward_pool = data.optional_decimal("reward_pool")?;
-        let listed = self.listed(&asset)?;
-        let reward_pool = match reward_pool {
-            Some(amount) => amount.units("reward_pool", listed.fixed.decimals)?,
-            None => BigInt::zero(),
-        };
-        let oldest_open = listed.oldest_open_epoch();
-        if epoch < oldest_open {
-            return Err(Rejection::new(
-                "epoch_already_closed",
-                format!("epoch {epoch} is closed already"),
-            ));
+    /// Reads each source partition up to its offset, if it is not there yet.
+    pub fn read_sources(&mut self, to: &Offsets) -> Result<(), String> {
+        for (place, offset) in &to.0 {
+            let (Some(source), Some(log)) = (self.sources.get_mut(place), self.bus.sources.get(place)) else {
+                return Err(format!(
+                    "{}: an offset on record is of no partition",
+                    place.at(*offset).id()
+                ));
+            };
+            source.advance(*offset, log, &self.assets, &mut self.ledger)?;
         }
-        if epoch > oldest_open {
-            return Err(Rejection::new(
-                "epoch_out_of_order",
-                format!("epoch {oldest_open} is to be closed first"),
-            ));
-        }
-        if listed.epoch_of(time).is_none_or(|reached| reached <= epoch) {
-            return Err(Rejection::new(
-                "epoch_not_over",
-                "the field time lies before the epoch's end",
-            ));
-        }
-        Ok(Step::Close { asset, reward_pool })
+        Ok(())
     }
 
-    fn judge_loss(&self, data: Fields) -> Result<Step, Rejection> {
-        let known = ["topic", "partition", "from_offset", "to_offset", "by", "reason"];
-        data.only("invalid_event", &known)?;
-        let invalid = |field: &str, why: &str| Err(Rejection::new("invalid_event", format!("the field {field} {why}")));
-        let topic = data.text("topic")?;
-        if !SOURCE_TOPICS.contains(&topic.as_str()) {
-            return invalid("topic", "is no source topic");
-        }
-        let partition = data.integer("partition")?;
-        let from = data.integer("from_offset")?;
-        let to = data.integer("to_offset")?;
-        for field in ["by", "reason"] {
-            if data.text(field)?.trim().is_empty() {
-                return invalid(field, "is blank");
-            }
-        }
-        if from >= to {
-            return invalid("to_offset", "is not greater than from_offset");
-        }
-        if !self.sources.contains(&(topic, partition)) {
-            return invalid("partition", "is not read");
-        }
-        Ok(Step::Loss)
-    }
-
-    fn listed(&self, asset: &str) -> Result<&Asset, Rejection> {
-        self.assets.get(asset).ok_or_else(|| {
-            Rejection::new(
-                "unknown_asset",
-                format!("the field asset names {asset}, which is not listed"),
-            )
-        })
-    }
-
-    fn apply(&mut self, step: Step, published: &Outputs) -> Result<(), String> {
-        match step {
-            Step::List {
-                asset,
-                fixed,
-                programme,
-            } => {
-                let listed = Asset {
-                    fixed,
-                    programmes: vec![programme],
-                    closes: Vec::new(),
-                    rewards: BTreeMap::new(),
-                };
-                self.assets.insert(asset, listed);
-            }
-            Step::Change { asset, programme } => self.asset_mut(&asset)?.programmes.push(programme),
-            Step::Reward { asset, epoch, amount } => {
-                *self.asset_mut(&asset)?.rewards.entry(epoch).or_default() += amount;
-            }
-            Step::Loss => {}
-            Step::Close { asset, reward_pool } => {
-                let listed = self.asset_mut(&asset)?;
-                let id = format!("{asset}:{}", listed.oldest_open_epoch());
-                let seal = published.seals.get(&id).ok_or_else(|| {
-                    format!("softstake.epochs: the seal {id} is missing, so nothing after its cut can be computed")
-                })?;
-                let published_cut = seal["data"]["cut"].clone();
-                let cut = read_cut(&published_cut).ok_or_else(|| format!("seal {id}: {published_cut} is no cut"))?;
-                if let Some(before) = listed.closes.last() {
-                    check_not_behind(&before.cut, &cut).map_err(|error| format!("seal {id}: {error}"))?;
+    /// Settles the closed epochs of an asset up to one that the gate holds, or that is void.
+    pub fn settle_all(&mut self, asset: &str) -> Result<(), String> {
+        let listings = self.assets.get(asset).map_or(0, Vec::len);
+        for number in 0..listings {
+            for at in 0..self.assets[asset][number].closes.len() {
+                let close = &self.assets[asset][number].closes[at];
+                match close.state {
+                    State::Sealed => continue,
+                    State::Held(_) | State::Void => break,
+                    State::Waiting => {}
                 }
-                listed.closes.push(Close {
-                    reward_pool,
-                    cut,
-                    published_cut,
-                });
+                let cut = close.cut.clone();
+                self.read_sources(&cut)?;
+                let listed = &self.assets[asset][number];
+                let settlement = settle(asset, number, listed, &listed.closes[at], &self.ledger)?;
+                let Some(held) = &settlement.held else {
+                    self.seal(asset, number, at, settlement);
+                    continue;
+                };
+                let decision = held_decision(asset, &settlement, held, listed.terms.reward_decimals());
+                self.record(decision);
+                self.listing_mut(asset, number)?.closes[at].state = State::Held(Box::new(settlement));
+                break;
             }
         }
         Ok(())
     }
 
-    fn asset_mut(&mut self, asset: &str) -> Result<&mut Asset, String> {
+    /// Publishes an epoch.
+    pub fn seal(&mut self, asset: &str, number: usize, at: usize, settlement: Settlement) {
+        let outputs = &mut self.expected.outputs;
+        outputs.distributions.extend(settlement.distributions.clone());
+        outputs
+            .seals
+            .insert(format!("{asset}:{}", settlement.epoch), settlement.seal.clone());
+        for (account, share) in &settlement.shares {
+            let key = (asset.to_owned(), settlement.epoch, account.clone());
+            self.expected.shares.insert(key, share.clone());
+        }
+        if let Ok(listed) = self.listing_mut(asset, number) {
+            listed.closes[at].state = State::Sealed;
+            listed.book.seal(settlement);
+        }
+    }
+
+    pub fn listing_mut(&mut self, asset: &str, number: usize) -> Result<&mut Listed, String> {
         self.assets
             .get_mut(asset)
-            .ok_or_else(|| format!("{asset} is not listed"))
+            .and_then(|listings| listings.get_mut(number))
+            .ok_or_else(|| format!("{asset} has no listing {number}"))
     }
-}
 
-fn read_cut(published: &Value) -> Option<Cut> {
-    let mut cut = Cut::new();
-    for (topic, partitions) in published.as_object()? {
-        for (partition, offset) in partitions.as_object()? {
-            cut.insert((topic.clone(), partition.parse().ok()?), offset.as_u64()?);
+    fn accept_loss(&mut self, event: &Event) -> Result<(), Stop> {
+        let data = event.with_fields(&["topic", "partition", "from_offset", "to_offset", "by", "reason"])?;
+        let topic = data.text("topic")?;
+        let partition = data.integer("partition")?.to_u32();
+        let place = partition.and_then(|partition| Place::of(&topic, partition));
+        let (from, to) = (data.integer("from_offset")?, data.integer("to_offset")?);
+        words(data, "by")?;
+        words(data, "reason")?;
+        let Some(place) = place.filter(|place| self.bus.sources.contains_key(place)) else {
+            return Err(Rejection::event("topic", "or partition is of no source partition").into());
+        };
+        if to <= from {
+            return Err(Rejection::event("to_offset", "is not above from_offset").into());
         }
+        self.losses.push((place, from, to));
+        self.record(json!({
+            "decision": "loss_accepted", "control_offset": event.offset, "topic": place.topic,
+            "partition": place.partition, "from_offset": from, "to_offset": to,
+        }));
+        Ok(())
     }
-    Some(cut)
-}
 
-/// A later close has a later cut, with every partition of the one before.
-fn check_not_behind(before: &Cut, cut: &Cut) -> Result<(), String> {
-    for ((topic, partition), offset) in before {
-        match cut.get(&(topic.clone(), *partition)) {
-            Some(later) if later >= offset => {}
-            _ => {
-                return Err(format!(
-                    "the cut of {topic}/{partition} is behind the one of the epoch before"
-                ));
+    /// A record that is gone was skipped, and a loss must have been accepted.
+    fn check_losses(&self) -> Result<(), String> {
+        for (place, source) in &self.sources {
+            for gone in &source.gone {
+                let is_accepted = |(of, from, to): &(Place, u64, u64)| of == place && (from..to).contains(&gone);
+                if !self.losses.iter().any(is_accepted) {
+                    return Err(format!(
+                        "{}: the record is gone, and no loss was accepted",
+                        place.at(*gone).id()
+                    ));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn change_rules(&mut self, event: &Event) -> Result<(), Stop> {
+        let version = event.with_fields(&["version"])?.integer("version")?;
+        if version <= self.rules || !self.settings.known_rules.contains(&version) {
+            return Err(Rejection::event("version", "is no known and higher version").into());
+        }
+        let in_force_from = self.offsets_of(event)?;
+        self.rules = version;
+        self.record(json!({
+            "decision": "rules", "control_offset": event.offset, "version": version,
+            "in_force_from": in_force_from.to_json(),
+        }));
+        Ok(())
+    }
+}
+
+/// Who decided, and why. It is not blank.
+pub fn words(data: Fields, name: &str) -> Result<(), Rejection> {
+    if data.text(name)?.trim().is_empty() {
+        Err(Rejection::event(name, "is blank"))
+    } else {
+        Ok(())
+    }
+}
+
+fn held_decision(asset: &str, settlement: &Settlement, held: &Held, decimals: u32) -> Value {
+    json!({
+        "decision": "epoch_held",
+        "asset": asset,
+        "epoch": settlement.epoch,
+        "limit": held.limit,
+        "largest": plain(&held.largest, decimals),
+        "total": plain(&held.total, decimals),
+        "change": held.change.as_ref().map(plain_rate),
+    })
 }

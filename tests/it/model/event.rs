@@ -1,49 +1,42 @@
-//! From a source event's data to its postings (contract, section 3).
+//! From a source event's data to its postings (contract, section 3.1).
 
 use num_bigint::BigInt;
 
-use crate::model_parts::amount::Decimal;
-use crate::model_parts::fields::{Fields, Rejection, is_printable, signed_amount, signed_decimal};
+use crate::model::parts::amount::Decimal;
+use crate::model::parts::fields::{Fields, Rejection, signed_amount, signed_decimal};
 
-pub const SOURCE_TYPES: [&str; 7] = [
+pub const SOURCE_TYPES: [&str; 8] = [
     "exchange.deposit.v1",
     "exchange.opening_balance.v1",
     "exchange.withdrawal.v1",
     "exchange.trade.v1",
     "exchange.transfer.v1",
     "exchange.balance_adjustment.v1",
+    "exchange.reward_adjustment.v1",
     "exchange.account_status.v1",
 ];
 
-pub const CONTROL_TYPES: [&str; 4] = [
+pub const CONTROL_TYPES: [&str; 9] = [
     "softstake.asset.v1",
+    "softstake.asset_withdrawn.v1",
     "softstake.validator_reward.v1",
+    "softstake.pool_adjustment.v1",
     "softstake.epoch_close.v1",
+    "softstake.epoch_release.v1",
+    "softstake.epoch_void.v1",
     "softstake.loss_accepted.v1",
+    "softstake.rules.v1",
 ];
-
-/// Names of assets as this version allows them.
-pub trait AssetName {
-    fn asset(self, name: &str) -> Result<String, Rejection>;
-}
-
-impl AssetName for Fields<'_> {
-    fn asset(self, name: &str) -> Result<String, Rejection> {
-        let asset = self.text(name)?;
-        let is_allowed = |character: char| is_printable(character) && !character.is_whitespace() && character != ':';
-        let is_asset = (1..=32).contains(&asset.len()) && asset.chars().all(is_allowed);
-        if is_asset {
-            Ok(asset)
-        } else {
-            Err(Rejection::event(name, "is no asset name"))
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 pub enum SourceEvent {
     Postings(Vec<Posting>),
-    Status { account: String, status: Status },
+    /// A status for one asset, or for all.
+    Status {
+        account: String,
+        asset: Option<String>,
+        status: Status,
+    },
 }
 
 /// In the order that decides between two statuses with the same time and id.
@@ -54,15 +47,23 @@ pub enum Status {
     Excluded,
 }
 
-/// One posting as the event states it, before the conversion to the asset's units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    Balance,
+    /// Counts from the anchor, whatever the time of the event.
+    Opening,
+    /// Changes the reward instead of the balance.
+    Reward,
+}
+
+/// One posting as the event states it, before the conversion to units.
 #[derive(Debug, Clone)]
 pub struct Posting {
     pub account: String,
     pub asset: String,
+    pub sort: Sort,
     is_debit: bool,
     quantity: Quantity,
-    /// Whether it is an opening balance, which counts from the anchor at any time of the event.
-    pub at_anchor: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -71,8 +72,17 @@ enum Quantity {
     Product { price: Decimal, quantity: Decimal },
 }
 
+impl Quantity {
+    fn is_zero(&self) -> bool {
+        match self {
+            Quantity::Given(amount) => amount.is_zero(),
+            Quantity::Product { price, .. } => price.is_zero(), // a quantity is never zero
+        }
+    }
+}
+
 impl Posting {
-    /// The signed delta in the asset's units.
+    /// The signed delta in units of `10^-decimals`.
     pub fn delta(&self, decimals: u32) -> Result<BigInt, Rejection> {
         const MOST_DIGITS: usize = 76;
         let units = match &self.quantity {
@@ -94,9 +104,9 @@ fn credit(account: &str, asset: &str, quantity: Quantity) -> Posting {
     Posting {
         account: account.to_owned(),
         asset: asset.to_owned(),
+        sort: Sort::Balance,
         is_debit: false,
         quantity,
-        at_anchor: false,
     }
 }
 
@@ -110,24 +120,25 @@ fn debit(account: &str, asset: &str, quantity: Quantity) -> Posting {
 /// The meaning of a source event's data. Fields are checked, and postings numbered, in the order of the contract.
 pub fn source_event(kind: &str, data: Fields) -> Result<SourceEvent, Rejection> {
     let postings = match kind {
-        "exchange.deposit.v1" => deposit(data, false)?,
-        "exchange.opening_balance.v1" => deposit(data, true)?,
+        "exchange.deposit.v1" => deposit(data, Sort::Balance)?,
+        "exchange.opening_balance.v1" => deposit(data, Sort::Opening)?,
         "exchange.withdrawal.v1" => withdrawal(data)?,
         "exchange.trade.v1" => trade(data)?,
         "exchange.transfer.v1" => transfer(data)?,
-        "exchange.balance_adjustment.v1" => balance_adjustment(data)?,
+        "exchange.balance_adjustment.v1" => adjustment(data, Sort::Balance)?,
+        "exchange.reward_adjustment.v1" => adjustment(data, Sort::Reward)?,
         "exchange.account_status.v1" => return account_status(data),
         _ => unreachable!("SOURCE_TYPES has a type without an arm: {kind}"),
     };
     Ok(SourceEvent::Postings(postings))
 }
 
-fn deposit(data: Fields, at_anchor: bool) -> Result<Vec<Posting>, Rejection> {
+fn deposit(data: Fields, sort: Sort) -> Result<Vec<Posting>, Rejection> {
     let account = data.account("account")?;
     let asset = data.asset("asset")?;
     let amount = data.amount("amount")?;
     Ok(vec![Posting {
-        at_anchor,
+        sort,
         ..credit(&account, &asset, Quantity::Given(amount))
     }])
 }
@@ -141,22 +152,23 @@ fn withdrawal(data: Fields) -> Result<Vec<Posting>, Rejection> {
     Ok(postings)
 }
 
-/// A fee debits; a negative one, a rebate, credits; one of zero is no posting.
+/// A debit, or for a negative fee a credit. A fee of zero makes no posting.
 fn fee(payer: Fields, account: &str) -> Result<Option<Posting>, Rejection> {
     let Some(fee) = payer.object_unless_null("fee")? else {
         return Ok(None);
     };
     let asset = fee.asset("asset")?;
     let (is_rebate, amount) = signed_decimal(fee.required("amount")?, "amount")?;
-    if amount.is_zero() {
-        return Ok(None);
-    }
-    let quantity = Quantity::Given(amount);
-    Ok(Some(if is_rebate {
-        credit(account, &asset, quantity)
-    } else {
-        debit(account, &asset, quantity)
-    }))
+    let posting = Posting {
+        is_debit: !is_rebate,
+        ..credit(account, &asset, Quantity::Given(amount))
+    };
+    Ok(Some(posting).filter(|posting| !posting.quantity.is_zero()))
+}
+
+struct Party {
+    account: String,
+    fee: Option<Posting>,
 }
 
 fn trade(data: Fields) -> Result<Vec<Posting>, Rejection> {
@@ -164,41 +176,41 @@ fn trade(data: Fields) -> Result<Vec<Posting>, Rejection> {
     let quote_asset = data.asset("quote_asset")?;
     let price = data.decimal("price")?;
     let quantity = data.amount("quantity")?;
-    let base = Quantity::Given(quantity.clone());
-    // None where the quote amount is zero: then there is no posting of it.
     let quote = match data.optional_decimal("quote_quantity")? {
-        Some(given) if given.is_zero() => None,
-        Some(given) => Some(Quantity::Given(given)),
-        None if price.is_zero() => None,
-        None => Some(Quantity::Product { price, quantity }),
+        Some(given) => Quantity::Given(given),
+        None => Quantity::Product {
+            price,
+            quantity: quantity.clone(),
+        },
     };
+    let base = Quantity::Given(quantity);
     let buyer = party(data, "buyer")?;
     let seller = party(data, "seller")?;
     if buyer.is_none() && seller.is_none() {
-        return Err(Rejection::event("buyer", "is missing, and so is the field seller"));
+        return Err(Rejection::event("buyer", "and the field seller are both missing"));
     }
     let mut postings = Vec::new();
-    if let Some((buyer, _)) = &buyer {
-        postings.push(credit(buyer, &base_asset, base.clone()));
-        postings.extend(quote.clone().map(|quote| debit(buyer, &quote_asset, quote)));
+    if let Some(buyer) = &buyer {
+        postings.push(credit(&buyer.account, &base_asset, base.clone()));
+        postings.push(debit(&buyer.account, &quote_asset, quote.clone()));
     }
-    if let Some((seller, _)) = &seller {
-        postings.push(debit(seller, &base_asset, base));
-        postings.extend(quote.map(|quote| credit(seller, &quote_asset, quote)));
+    if let Some(seller) = &seller {
+        postings.push(debit(&seller.account, &base_asset, base));
+        postings.push(credit(&seller.account, &quote_asset, quote));
     }
-    postings.extend(buyer.and_then(|(_, fee)| fee));
-    postings.extend(seller.and_then(|(_, fee)| fee));
+    postings.extend(buyer.and_then(|party| party.fee));
+    postings.extend(seller.and_then(|party| party.fee));
+    postings.retain(|posting| !posting.quantity.is_zero());
     Ok(postings)
 }
 
-/// The account and the fee of a side. None if the side is missing.
-fn party(data: Fields, name: &str) -> Result<Option<(String, Option<Posting>)>, Rejection> {
+fn party(data: Fields, name: &str) -> Result<Option<Party>, Rejection> {
     let Some(party) = data.object_unless_null(name)? else {
         return Ok(None);
     };
     let account = party.account("account")?;
     let fee = fee(party, &account)?;
-    Ok(Some((account, fee)))
+    Ok(Some(Party { account, fee }))
 }
 
 fn transfer(data: Fields) -> Result<Vec<Posting>, Rejection> {
@@ -209,12 +221,13 @@ fn transfer(data: Fields) -> Result<Vec<Posting>, Rejection> {
     Ok(vec![debit(&from, &asset, amount.clone()), credit(&to, &asset, amount)])
 }
 
-fn balance_adjustment(data: Fields) -> Result<Vec<Posting>, Rejection> {
+fn adjustment(data: Fields, sort: Sort) -> Result<Vec<Posting>, Rejection> {
     let account = data.account("account")?;
     let asset = data.asset("asset")?;
     let (is_debit, amount) = signed_amount(data.required("delta")?, "delta")?;
     data.text("reason")?;
     Ok(vec![Posting {
+        sort,
         is_debit,
         ..credit(&account, &asset, Quantity::Given(amount))
     }])
@@ -233,5 +246,9 @@ fn account_status(data: Fields) -> Result<SourceEvent, Rejection> {
             ));
         }
     };
-    Ok(SourceEvent::Status { account, status })
+    let asset = match data.optional("asset")? {
+        Some(_) => Some(data.asset("asset")?),
+        None => None,
+    };
+    Ok(SourceEvent::Status { account, asset, status })
 }

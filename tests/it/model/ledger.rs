@@ -1,86 +1,92 @@
-//! The fold over the source partitions: which postings and statuses count, and for which epoch (contract, sections 3
-//! and 4).
+//! The source partitions: which postings and statuses count, and for which epoch (contract, sections 3 and 4).
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
-use super::control::{Asset, Cut, MOST_DAYS_AHEAD};
-use super::event::{CONTROL_TYPES, Posting, SOURCE_TYPES, SourceEvent, Status, source_event};
+use super::bus::{Log, Offsets, Place};
+use super::decisions::Recorded;
+use super::event::{CONTROL_TYPES, Posting, SOURCE_TYPES, Sort, SourceEvent, Status, source_event};
+use super::listed::{Assets, Listed, Owner, owner_of};
 use super::programme::LatePolicy;
-use crate::model_parts::amount::plain;
-use crate::model_parts::bus::{self, Partition, Position, SOURCE_TOPICS};
-use crate::model_parts::fields::{Envelope, Rejection};
-use crate::model_parts::time;
+use crate::model::parts::amount::plain;
+use crate::model::parts::bus::{self, Position};
+use crate::model::parts::fields::{Envelope, Rejection};
+use crate::model::parts::time;
+
+/// How many days a posting may be ahead of the oldest open epoch.
+pub const MOST_DAYS_AHEAD: u64 = 400;
+
+/// An asset's name and the number of its listing.
+pub type ListingKey = (String, usize);
 
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// By asset, then by the epoch into which they were applied.
-    pub postings: BTreeMap<String, BTreeMap<u64, Vec<Applied>>>,
+    /// By listing, then by the epoch into which they were applied.
+    pub entries: BTreeMap<ListingKey, BTreeMap<u64, Vec<Entry>>>,
     /// By account.
     pub statuses: BTreeMap<String, Vec<StatusEvent>>,
+    /// By asset: all postings of events that were not rejected, ignored ones included.
+    pub passed: BTreeMap<String, Vec<Passed>>,
     pub dead_letters: BTreeMap<String, Value>,
     pub late_postings: BTreeMap<String, Value>,
+    pub ignored_postings: u64,
+    pub identical_copies: u64,
 }
 
-/// A posting as it enters the sum S.
+/// A posting as it counts in an epoch.
 #[derive(Debug, Clone)]
-pub struct Applied {
+pub struct Entry {
     pub account: String,
     pub delta: BigInt,
-    /// The time from which the delta earns: that of the posting, or with `forfeit` the start of the epoch.
-    pub from_ms: i64,
+    pub counts: Counts,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counts {
+    /// In the sum S, from a time on.
+    From(i64),
+    /// In the sum S from the epoch's start on, and in the closed epochs from this one on, for which it is late.
+    Resettled { time: i64, missed: u64 },
+    /// In the account's due.
+    Reward,
+}
+
+/// A posting that was read, for a listing that comes after it.
+#[derive(Debug)]
+pub struct Passed {
+    pub place: Place,
+    pub offset: u64,
+    /// None for an opening balance of an asset that was not listed. It counts at the anchor of the next listing.
+    pub time: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
 pub struct StatusEvent {
     pub time: i64,
     pub id: String,
+    pub asset: Option<String>,
     pub status: Status,
-    pub position: Position,
+    pub place: Place,
+    pub offset: u64,
 }
 
 impl StatusEvent {
-    pub fn is_below(&self, cut: &Cut) -> bool {
-        self.position.offset < cut_of(cut, self.position.topic, self.position.partition)
+    pub fn is_below(&self, cut: &Offsets) -> bool {
+        self.offset < cut.of(self.place)
     }
 }
 
-fn cut_of(cut: &Cut, topic: &str, partition: u32) -> u64 {
-    cut.get(&(topic.to_owned(), partition)).copied().unwrap_or(0)
-}
-
-pub fn fold(bus: &Path, assets: &BTreeMap<String, Asset>, dedup_days: u64) -> Result<Ledger, String> {
-    let mut ledger = Ledger::default();
-    let mut ends = BTreeMap::new();
-    for topic in SOURCE_TOPICS {
-        for (number, partition) in bus::read_topic(bus, topic)? {
-            ends.insert((topic.to_owned(), number), partition.records.len() as u64);
-            SourcePartition::new(topic, number, assets, dedup_days).fold(&partition, &mut ledger)?;
-        }
-    }
-    for (name, asset) in assets {
-        for (epoch, close) in asset.closes.iter().enumerate() {
-            for (partition, offset) in &close.cut {
-                if ends.get(partition).is_none_or(|end| offset > end) {
-                    return Err(format!(
-                        "seal {name}:{epoch}: the cut of {partition:?} is past the partition's end"
-                    ));
-                }
-            }
-        }
-    }
-    Ok(ledger)
-}
-
-struct SourcePartition<'a> {
-    topic: &'static str,
-    number: u32,
-    assets: &'a BTreeMap<String, Asset>,
-    /// By asset: this partition's offset in the cut of each closed epoch.
-    cuts: BTreeMap<&'a str, Vec<u64>>,
+/// One partition, read up to an offset.
+pub struct SourcePartition {
+    place: Place,
+    pub position: u64,
+    /// What was deleted before this offset is no part of the partition.
+    start: u64,
+    skipped: Vec<(u64, u64)>,
+    /// The records that are gone.
+    pub gone: Vec<u64>,
     dedup_days: u64,
     /// By id and source.
     seen: BTreeMap<(String, String), Seen>,
@@ -88,8 +94,8 @@ struct SourcePartition<'a> {
 
 struct Seen {
     envelope: Envelope,
-    /// Asset and epoch, by the event's time, of the applied postings. A status has none.
-    postings: Vec<(String, u64)>,
+    /// Listing and epoch, by the event's time, of the applied postings. A status has none.
+    postings: Vec<(ListingKey, u64)>,
 }
 
 /// The effect of an event that is neither a duplicate nor rejected.
@@ -98,158 +104,183 @@ enum Effect {
     Status { account: String, event: StatusEvent },
 }
 
-/// A posting that counts.
 struct Placed {
     /// Its number among the event's postings, including ignored ones.
     index: usize,
-    account: String,
-    asset: String,
-    delta: BigInt,
-    time: i64,
-    true_epoch: u64,
-    applied_epoch: u64,
+    posting: Posting,
+    /// When it counts. None for an opening balance that no listing counts.
+    time: Option<i64>,
+    /// None if it is ignored.
+    applied: Option<Applied>,
 }
 
-impl<'a> SourcePartition<'a> {
-    fn new(topic: &'static str, number: u32, assets: &'a BTreeMap<String, Asset>, dedup_days: u64) -> Self {
-        let cuts = assets
-            .iter()
-            .map(|(name, asset)| {
-                (
-                    name.as_str(),
-                    asset
-                        .closes
-                        .iter()
-                        .map(|close| cut_of(&close.cut, topic, number))
-                        .collect(),
-                )
-            })
-            .collect();
+struct Applied {
+    listing: usize,
+    delta: BigInt,
+    true_epoch: u64,
+    epoch: u64,
+}
+
+impl SourcePartition {
+    pub fn new(place: Place, recorded: &Recorded, dedup_days: u64) -> SourcePartition {
+        let skipped = recorded.skipped.iter().filter(|(of, _, _)| *of == place);
         SourcePartition {
-            topic,
-            number,
-            assets,
-            cuts,
+            place,
+            position: 0,
+            start: recorded.starts.of(place),
+            skipped: skipped.map(|(_, from, to)| (*from, *to)).collect(),
+            gone: Vec::new(),
             dedup_days,
             seen: BTreeMap::new(),
         }
     }
 
-    fn fold(&mut self, partition: &Partition, ledger: &mut Ledger) -> Result<(), String> {
-        for (offset, record) in (0..).zip(&partition.records) {
+    /// Reads up to an offset.
+    pub fn advance(&mut self, to: u64, log: &Log, assets: &Assets, ledger: &mut Ledger) -> Result<(), String> {
+        if to > log.end {
+            return Err(format!(
+                "{}: an offset on record is past the partition's end",
+                self.place.at(to).id()
+            ));
+        }
+        while self.position < to {
+            let position = self.place.at(self.position);
+            self.position += 1;
+            if self
+                .skipped
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&position.offset))
+            {
+                continue;
+            }
+            let Some(record) = log.records.get(&position.offset) else {
+                if position.offset >= self.start {
+                    self.gone.push(position.offset);
+                }
+                continue;
+            };
             if bus::is_blank(record) {
                 continue;
             }
-            let position = Position {
-                topic: self.topic,
-                partition: self.number,
-                offset,
-            };
-            match self.judge(&position, record) {
-                Ok(None) => {}
-                Ok(Some((envelope, effect))) => self.apply(&position, envelope, effect, ledger)?,
+            let envelope = Envelope::read(record);
+            let time = envelope.as_ref().ok().and_then(|envelope| envelope.instant().ok());
+            match envelope.and_then(|envelope| {
+                self.judge(&position, &envelope, assets)
+                    .map(|effect| (envelope, effect))
+            }) {
+                Ok((_, None)) => ledger.identical_copies += 1,
+                Ok((envelope, Some(effect))) => self.apply(&position, envelope, effect, assets, ledger)?,
                 Err(rejection) => {
-                    ledger
-                        .dead_letters
-                        .insert(position.id(), bus::dead_letter(&position, record, &rejection, None));
+                    let time = time.map(time::format);
+                    let dead_letter = bus::dead_letter(&position, record, &rejection, time.as_deref());
+                    ledger.dead_letters.insert(position.id(), dead_letter);
                 }
             }
         }
         Ok(())
     }
 
-    /// The oldest epoch that no cut has closed before this offset.
-    fn oldest_open_epoch(&self, asset: &str, offset: u64) -> u64 {
-        self.cuts
-            .get(asset)
-            .map_or(0, |cuts| cuts.iter().filter(|cut| **cut <= offset).count() as u64)
+    fn is_too_old(&self, listed: &Listed, epoch: u64, offset: u64) -> bool {
+        let window = listed.terms.epochs_of_days(self.dedup_days);
+        epoch.saturating_add(window) < listed.oldest_open_at(self.place, offset)
     }
 
-    fn is_too_old(&self, asset: &str, epoch: u64, offset: u64) -> bool {
-        let window = self
-            .assets
-            .get(asset)
-            .map_or(0, |listed| listed.epochs_of_days(self.dedup_days));
-        epoch.saturating_add(window) < self.oldest_open_epoch(asset, offset)
+    fn has_expired(&self, seen: &Seen, assets: &Assets, offset: u64) -> bool {
+        seen.postings
+            .iter()
+            .any(|((asset, listing), epoch)| self.is_too_old(&assets[asset][*listing], *epoch, offset))
     }
 
-    /// None for an identical duplicate.
-    fn judge(&self, position: &Position, record: &[u8]) -> Result<Option<(Envelope, Effect)>, Rejection> {
-        let envelope = Envelope::read(record)?;
-        if let Some(first) = self.seen.get(&(envelope.id.clone(), envelope.source.clone())) {
-            let forgotten = first
-                .postings
-                .iter()
-                .any(|(asset, epoch)| self.is_too_old(asset, *epoch, position.offset));
-            if !forgotten && first.envelope.is_same_event(&envelope) {
-                return Ok(None);
-            }
-            if !forgotten {
-                return Err(Rejection::new(
+    /// None for an identical copy.
+    fn judge(&self, position: &Position, envelope: &Envelope, assets: &Assets) -> Result<Option<Effect>, Rejection> {
+        let first = self.seen.get(&(envelope.id.clone(), envelope.source.clone()));
+        if let Some(first) = first.filter(|first| !self.has_expired(first, assets, position.offset)) {
+            return if first.envelope.is_same_event(envelope) {
+                Ok(None)
+            } else {
+                Err(Rejection::new(
                     "conflicting_duplicate",
                     "the id and source were used by another event",
-                ));
-            }
+                ))
+            };
         }
         envelope.check_type(&SOURCE_TYPES, &CONTROL_TYPES)?;
         let time = envelope.instant()?;
-        let effect = match source_event(&envelope.kind, envelope.data())? {
-            SourceEvent::Status { account, status } => {
-                let event = StatusEvent {
+        Ok(Some(match source_event(&envelope.kind, envelope.data())? {
+            SourceEvent::Status { account, asset, status } => Effect::Status {
+                account,
+                event: StatusEvent {
                     time,
                     id: envelope.id.clone(),
+                    asset,
                     status,
-                    position: position.clone(),
-                };
-                Effect::Status { account, event }
-            }
+                    place: self.place,
+                    offset: position.offset,
+                },
+            },
             SourceEvent::Postings(postings) => {
-                let mut placed = Vec::new();
-                for (index, posting) in postings.into_iter().enumerate() {
-                    placed.extend(self.place(index, posting, time, position.offset)?);
-                }
-                Effect::Postings(placed)
+                let place = |(index, posting)| self.locate(index, posting, time, position.offset, assets);
+                Effect::Postings(postings.into_iter().enumerate().map(place).collect::<Result<_, _>>()?)
             }
-        };
-        Ok(Some((envelope, effect)))
+        }))
     }
 
-    /// Where a posting counts. None if it is ignored.
-    fn place(&self, index: usize, posting: Posting, event_time: i64, offset: u64) -> Result<Option<Placed>, Rejection> {
-        let Some(asset) = self.assets.get(&posting.asset) else {
-            return Ok(None);
+    /// Where a posting counts.
+    fn locate(
+        &self,
+        index: usize,
+        posting: Posting,
+        event_time: i64,
+        offset: u64,
+        assets: &Assets,
+    ) -> Result<Placed, Rejection> {
+        let is_opening = posting.sort == Sort::Opening;
+        let ignored = |posting, time| Placed {
+            index,
+            posting,
+            time,
+            applied: None,
         };
-        let delta = posting.delta(asset.fixed.decimals)?;
-        let time = if posting.at_anchor {
-            asset.fixed.anchor_ms
-        } else {
-            event_time
+        let (listing, listed) = match owner_of(assets, &posting.asset, self.place, offset, event_time, is_opening) {
+            Owner::Nobody => return Ok(ignored(posting, Some(event_time).filter(|_| !is_opening))),
+            Owner::Ended(listed) => return Ok(ignored(posting, Some(listed.terms.anchor_ms))),
+            Owner::Listing(listing, listed) => (listing, listed),
         };
-        let Some(true_epoch) = asset.epoch_of(time) else {
-            return Ok(None);
+        let terms = &listed.terms;
+        let decimals = match posting.sort {
+            Sort::Reward => terms.reward_decimals(),
+            Sort::Balance | Sort::Opening => terms.decimals,
         };
-        let oldest_open = self.oldest_open_epoch(&posting.asset, offset);
-        if true_epoch > oldest_open + asset.epochs_of_days(MOST_DAYS_AHEAD) {
+        let delta = posting.delta(decimals)?;
+        let time = if is_opening { terms.anchor_ms } else { event_time };
+        let Some(true_epoch) = terms.epoch_of(time) else {
+            return Ok(ignored(posting, Some(time)));
+        };
+        let oldest_open = listed.oldest_open_at(self.place, offset);
+        let most = oldest_open.saturating_add(terms.epochs_of_days(MOST_DAYS_AHEAD));
+        if true_epoch > most {
             return Err(Rejection::new(
                 "too_far_ahead",
                 "the field time is more than 400 days ahead",
             ));
         }
-        if self.is_too_old(&posting.asset, true_epoch, offset) {
+        if self.is_too_old(listed, true_epoch, offset) {
             return Err(Rejection::new(
                 "too_old",
                 "the field time is further back than duplicates are recognised",
             ));
         }
-        Ok(Some(Placed {
+        Ok(Placed {
             index,
-            account: posting.account,
-            asset: posting.asset,
-            delta,
-            time,
-            true_epoch,
-            applied_epoch: true_epoch.max(oldest_open),
-        }))
+            posting,
+            time: Some(time),
+            applied: Some(Applied {
+                listing,
+                delta,
+                true_epoch,
+                epoch: true_epoch.max(oldest_open),
+            }),
+        })
     }
 
     fn apply(
@@ -257,17 +288,36 @@ impl<'a> SourcePartition<'a> {
         position: &Position,
         envelope: Envelope,
         effect: Effect,
+        assets: &Assets,
         ledger: &mut Ledger,
     ) -> Result<(), String> {
         let mut postings = Vec::new();
         match effect {
             Effect::Status { account, event } => ledger.statuses.entry(account).or_default().push(event),
-            // An event without applied postings is not in the dedup index.
-            Effect::Postings(placed) if placed.is_empty() => return Ok(()),
             Effect::Postings(placed) => {
                 for placed in placed {
-                    postings.push((placed.asset.clone(), placed.true_epoch));
-                    self.apply_posting(position, &envelope, placed, ledger)?;
+                    let passed = Passed {
+                        place: self.place,
+                        offset: position.offset,
+                        time: placed.time,
+                    };
+                    ledger
+                        .passed
+                        .entry(placed.posting.asset.clone())
+                        .or_default()
+                        .push(passed);
+                    let (Some(time), Some(applied)) = (placed.time, &placed.applied) else {
+                        ledger.ignored_postings += 1;
+                        continue;
+                    };
+                    let key = (placed.posting.asset.clone(), applied.listing);
+                    let listed = &assets[&key.0][key.1];
+                    postings.push((key, applied.true_epoch));
+                    apply_posting(position, &envelope, &placed, (time, applied), listed, ledger)?;
+                }
+                // An event of which nothing was applied is not in the dedup index.
+                if postings.is_empty() {
+                    return Ok(());
                 }
             }
         }
@@ -277,50 +327,69 @@ impl<'a> SourcePartition<'a> {
         );
         Ok(())
     }
+}
 
-    fn apply_posting(
-        &self,
-        position: &Position,
-        envelope: &Envelope,
-        placed: Placed,
-        ledger: &mut Ledger,
-    ) -> Result<(), String> {
-        let asset = &self.assets[&placed.asset];
-        let is_late = placed.true_epoch < placed.applied_epoch;
-        let policy = asset.programme(placed.applied_epoch).late_policy;
-        if is_late {
-            let id = format!("{}:{}", position.id(), placed.index);
-            let end = asset.start_of(placed.applied_epoch + 1)?;
-            let data = json!({
-                "event_id": envelope.id,
-                "event_source": envelope.source,
-                "account": placed.account,
-                "asset": placed.asset,
-                "delta": plain(&placed.delta, asset.fixed.decimals),
-                "event_time": time::format(placed.time),
-                "missed_epoch": placed.true_epoch,
-                "applied_epoch": placed.applied_epoch,
-                "policy": policy.name(),
-            });
-            let report = bus::output("softstake.late_posting.v1", &id, &time::format(end), data);
-            ledger.late_postings.insert(id, report);
-        }
-        let from_ms = if is_late && policy == LatePolicy::Forfeit {
-            asset.start_of(placed.applied_epoch)?
-        } else {
-            placed.time
+fn apply_posting(
+    position: &Position,
+    envelope: &Envelope,
+    placed: &Placed,
+    (time, applied): (i64, &Applied),
+    listed: &Listed,
+    ledger: &mut Ledger,
+) -> Result<(), String> {
+    let posting = &placed.posting;
+    let policy = match posting.sort {
+        Sort::Reward => LatePolicy::Carry,
+        Sort::Balance | Sort::Opening => listed.programme(applied.epoch).late_policy,
+    };
+    let is_late = applied.true_epoch < applied.epoch;
+    if is_late {
+        let decimals = match posting.sort {
+            Sort::Reward => listed.terms.reward_decimals(),
+            Sort::Balance | Sort::Opening => listed.terms.decimals,
         };
-        ledger
-            .postings
-            .entry(placed.asset)
-            .or_default()
-            .entry(placed.applied_epoch)
-            .or_default()
-            .push(Applied {
-                account: placed.account,
-                delta: placed.delta,
-                from_ms,
-            });
-        Ok(())
+        let id = format!("{}:{}", position.id(), placed.index);
+        let end = instant(listed.terms.start_of(applied.epoch + 1))?;
+        let data = json!({
+            "event_id": envelope.id,
+            "event_source": envelope.source,
+            "account": posting.account,
+            "asset": posting.asset,
+            "delta": plain(&applied.delta, decimals),
+            "event_time": time::format(time),
+            "missed_epoch": applied.true_epoch,
+            "applied_epoch": applied.epoch,
+            "policy": policy.name(),
+        });
+        let report = bus::output("softstake.late_posting.v1", &id, &time::format(end), data);
+        ledger.late_postings.insert(id, report);
     }
+    let counts = match (posting.sort, is_late, policy) {
+        (Sort::Reward, _, _) => Counts::Reward,
+        (_, false, _) | (_, true, LatePolicy::Carry) => Counts::From(time),
+        (_, true, LatePolicy::Forfeit) => Counts::From(instant(listed.terms.start_of(applied.epoch))?),
+        (_, true, LatePolicy::Resettle) => Counts::Resettled {
+            time,
+            missed: applied.true_epoch,
+        },
+    };
+    let key = (posting.asset.clone(), applied.listing);
+    let entry = Entry {
+        account: posting.account.clone(),
+        delta: applied.delta.clone(),
+        counts,
+    };
+    ledger
+        .entries
+        .entry(key)
+        .or_default()
+        .entry(applied.epoch)
+        .or_default()
+        .push(entry);
+    Ok(())
+}
+
+/// A time that can be written.
+pub fn instant(time: i128) -> Result<i64, String> {
+    i64::try_from(time).map_err(|_| format!("{time} lies beyond all time"))
 }

@@ -1,29 +1,22 @@
-//! Listings and their programmes (contract, section 3, control topic).
+//! Listings and their programmes (contract, section 3.2).
 
 use num_bigint::BigInt;
 use num_traits::Zero;
 
-use super::event::AssetName;
-use crate::model_parts::amount::{Decimal, Rational};
-use crate::model_parts::fields::{Fields, Rejection, as_decimal, as_object};
-use crate::model_parts::json::Json;
+use super::calendar::Terms;
+use crate::model::parts::amount::{Decimal, Rational, power_of_ten};
+use crate::model::parts::fields::{Fields, Rejection, as_decimal, as_object, as_text};
+use crate::model::parts::json::Json;
 
-/// The terms of an asset that never change, and the programme of the same listing.
 #[derive(Debug, Clone)]
 pub struct Listing {
     pub asset: String,
-    pub fixed: Fixed,
+    pub terms: Terms,
+    pub misdated_from_ms: Option<i64>,
     pub programme: Programme,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fixed {
-    pub decimals: u32,
-    pub anchor_ms: i64,
-    pub epoch_ms: i64,
-}
-
-/// Balances and amounts are in the asset's units.
+/// Balances are in the asset's units, payouts in those of the reward asset.
 #[derive(Debug, Clone)]
 pub struct Programme {
     pub from_epoch: u64,
@@ -32,35 +25,43 @@ pub struct Programme {
     pub max_balance: Option<BigInt>,
     pub commission_rate: Rational,
     pub tiers: Vec<Tier>,
+    pub scope_is_owner: bool,
     pub min_payout: BigInt,
     pub payout_decimals: u32,
     pub enrolment_is_opt_in: bool,
     pub late_policy: LatePolicy,
+    pub gate: Option<Gate>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mode {
     Pool,
+    /// With a rate for all.
     Apr(Rational),
+    /// The rates are those of the tiers.
+    AprPerTier,
 }
 
 impl Mode {
     pub fn name(&self) -> &'static str {
         match self {
             Mode::Pool => "pool",
-            Mode::Apr(_) => "apr",
+            Mode::Apr(_) | Mode::AprPerTier => "apr",
         }
     }
 }
 
+/// The weight of the part of a balance up to a bound.
 #[derive(Debug, Clone)]
 pub struct Tier {
     pub up_to: Option<BigInt>,
-    pub multiplier: Rational,
+    /// The multiplier times 10^6, or the tier's rate times 10^18.
+    pub factor: BigInt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatePolicy {
+    Resettle,
     Carry,
     Forfeit,
 }
@@ -68,13 +69,38 @@ pub enum LatePolicy {
 impl LatePolicy {
     pub fn name(self) -> &'static str {
         match self {
+            LatePolicy::Resettle => "resettle",
             LatePolicy::Carry => "carry",
             LatePolicy::Forfeit => "forfeit",
         }
     }
 }
 
-const PROGRAMME_FIELDS: [&str; 11] = [
+#[derive(Debug, Clone)]
+pub enum Gate {
+    Always,
+    Limits {
+        max_payout: Option<BigInt>,
+        max_total: Option<BigInt>,
+        max_change: Option<Rational>,
+    },
+}
+
+const MOST_FIRST_EPOCH: u64 = 1_000_000_000_000;
+
+const LISTING_FIELDS: [&str; 9] = [
+    "asset",
+    "decimals",
+    "anchor",
+    "epoch_seconds",
+    "first_epoch",
+    "reward_asset",
+    "reward_decimals",
+    "misdated_from",
+    "programme",
+];
+
+const PROGRAMME_FIELDS: [&str; 13] = [
     "from_epoch",
     "mode",
     "apr",
@@ -82,15 +108,45 @@ const PROGRAMME_FIELDS: [&str; 11] = [
     "max_balance",
     "commission_rate",
     "tiers",
+    "scope",
     "min_payout",
     "payout_decimals",
     "enrolment",
     "late_policy",
+    "gate",
 ];
 
+/// Checks that all fields of an object are known. The reason names the known field with the nearest name.
+pub fn check_known(data: Fields, known: &[&str]) -> Result<(), Rejection> {
+    match data.unknown(known) {
+        None => Ok(()),
+        Some(name) => {
+            let nearest = known.iter().min_by_key(|one| edits(one, &name)).unwrap_or(&"");
+            Err(Rejection::event(
+                &name,
+                &format!("is not known; the nearest is {nearest}"),
+            ))
+        }
+    }
+}
+
+/// The least number of characters to insert, delete or replace.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (deleted, a) in from.chars().enumerate() {
+        let mut next = vec![deleted + 1];
+        for (at, b) in to.iter().enumerate() {
+            let replaced = row[at] + usize::from(a != *b);
+            next.push(replaced.min(row[at + 1] + 1).min(next[at] + 1));
+        }
+        row = next;
+    }
+    row[to.len()]
+}
+
 pub fn listing(data: Fields) -> Result<Listing, Rejection> {
-    let known = ["asset", "decimals", "anchor", "epoch_seconds", "programme"];
-    data.only("invalid_event", &known)?;
+    check_known(data, &LISTING_FIELDS)?;
     let asset = data.asset("asset")?;
     let decimals = up_to(data.integer("decimals")?, 18, "decimals")?;
     let anchor_ms = data.instant("anchor")?;
@@ -99,86 +155,96 @@ pub fn listing(data: Fields) -> Result<Listing, Rejection> {
         return Err(Rejection::programme("epoch_seconds", "is less than a minute"));
     }
     let epoch_ms = i64::from(up_to(epoch_seconds, 2_678_400, "epoch_seconds")?) * 1000;
+    let first_epoch = data.optional_integer("first_epoch")?.unwrap_or(0);
+    if first_epoch > MOST_FIRST_EPOCH {
+        return Err(Rejection::programme("first_epoch", "is more than 10^12"));
+    }
+    let reward = reward_asset(data, &asset, decimals)?;
+    let misdated_from_ms = match data.optional("misdated_from")? {
+        Some(_) => Some(data.instant("misdated_from")?),
+        None => None,
+    };
+    let terms = Terms {
+        decimals,
+        anchor_ms,
+        epoch_ms,
+        first_epoch,
+        reward,
+    };
+    let programme = data.object("programme")?;
     // Any fault inside the programme has one code.
-    let programme = programme(data.object("programme")?, decimals)
-        .map_err(|fault| Rejection::new("invalid_programme", fault.reason))?;
+    let programme = read_programme(programme, &terms).map_err(|rejection| Rejection {
+        code: "invalid_programme",
+        ..rejection
+    })?;
     Ok(Listing {
         asset,
-        fixed: Fixed {
-            decimals,
-            anchor_ms,
-            epoch_ms,
-        },
+        terms,
+        misdated_from_ms,
         programme,
     })
 }
 
-fn programme(data: Fields, decimals: u32) -> Result<Programme, Rejection> {
-    data.only("invalid_programme", &PROGRAMME_FIELDS)?;
-    let zero = Rational::zero;
-    let units = |name: &str, amount: Decimal| amount.units(name, decimals);
+/// The reward asset, if it is another one.
+fn reward_asset(data: Fields, asset: &str, decimals: u32) -> Result<Option<(String, u32)>, Rejection> {
+    if data.optional("reward_asset")?.is_none() && data.optional("reward_decimals")?.is_none() {
+        return Ok(None);
+    }
+    let name = data.asset("reward_asset")?;
+    let reward_decimals = up_to(data.integer("reward_decimals")?, 18, "reward_decimals")?;
+    if name != asset {
+        Ok(Some((name, reward_decimals)))
+    } else if reward_decimals == decimals {
+        Ok(None)
+    } else {
+        Err(Rejection::programme(
+            "reward_decimals",
+            "differs from decimals for the same asset",
+        ))
+    }
+}
 
+fn read_programme(data: Fields, terms: &Terms) -> Result<Programme, Rejection> {
+    check_known(data, &PROGRAMME_FIELDS)?;
+    let balance = |name: &str| optional_units(data, name, terms.decimals);
     let from_epoch = data.integer("from_epoch")?;
     let mode = data.text("mode")?;
-    let apr = rate(data, "apr", 18, 1000)?;
-    let min_balance = match data.optional_decimal("min_balance")? {
-        Some(amount) => units("min_balance", amount)?,
-        None => BigInt::zero(),
-    };
+    let apr = optional_rate(data, "apr", 18, 1000)?;
+    let min_balance = balance("min_balance")?.unwrap_or_default();
     let max_balance = match data.optional("max_balance")? {
         None | Some(Json::Null) => None,
-        Some(value) => Some(greater_than_zero(
-            units("max_balance", as_decimal(value, "max_balance")?)?,
-            "max_balance",
-        )?),
-    };
-    let commission_rate = rate(data, "commission_rate", 18, 1)?.unwrap_or_else(zero);
-    let tiers = match data.array("tiers")? {
-        Some(tiers) => tiers
-            .iter()
-            .map(|value| tier(value, decimals))
-            .collect::<Result<Vec<_>, _>>()?,
-        None => vec![Tier {
-            up_to: None,
-            multiplier: Rational::from_integer(1.into()),
-        }],
-    };
-    let min_payout = match data.optional_decimal("min_payout")? {
-        Some(amount) => units("min_payout", amount)?,
-        None => BigInt::zero(),
-    };
-    let payout_decimals = match data.optional_integer("payout_decimals")? {
-        Some(number) => up_to(number, decimals, "payout_decimals")?,
-        None => decimals,
-    };
-    let enrolment_is_opt_in = match data.optional_text("enrolment")?.as_deref() {
-        None | Some("automatic") => false,
-        Some("opt_in") => true,
-        Some(_) => return Err(Rejection::programme("enrolment", "is neither automatic nor opt_in")),
-    };
-    let late_policy = match data.optional_text("late_policy")?.as_deref() {
-        None | Some("carry") => LatePolicy::Carry,
-        Some("forfeit") => LatePolicy::Forfeit,
-        Some(_) => return Err(Rejection::programme("late_policy", "is neither carry nor forfeit")),
-    };
-
-    let mode = match (mode.as_str(), apr) {
-        ("pool", None) => Mode::Pool,
-        ("apr", Some(_)) if commission_rate != zero() => {
-            return Err(Rejection::programme("commission_rate", "must be 0 in mode apr"));
-        }
-        ("apr", Some(apr)) => Mode::Apr(apr),
-        ("pool", Some(_)) => return Err(Rejection::programme("apr", "does not belong to mode pool")),
-        ("apr", None) => return Err(Rejection::programme("apr", "is required in mode apr")),
-        _ => return Err(Rejection::programme("mode", "is neither pool nor apr")),
+        Some(_) => balance("max_balance")?,
     };
     if max_balance
         .as_ref()
-        .is_some_and(|max_balance| *max_balance < min_balance)
+        .is_some_and(|most| most.is_zero() || *most < min_balance)
     {
-        return Err(Rejection::programme("max_balance", "is below min_balance"));
+        return Err(Rejection::programme("max_balance", "is zero or below min_balance"));
     }
-    check_order(&tiers)?;
+    let commission_rate = optional_rate(data, "commission_rate", 18, 1)?.unwrap_or_else(Rational::zero);
+    let (tiers, has_rates) = read_tiers(data, terms.decimals)?;
+    let scope_is_owner = one_of(data, "scope", ["account", "owner"])? == 1;
+    let min_payout = optional_units(data, "min_payout", terms.reward_decimals())?.unwrap_or_default();
+    let payout_decimals = match data.optional_integer("payout_decimals")? {
+        Some(number) => up_to(number, terms.reward_decimals(), "payout_decimals")?,
+        None => terms.reward_decimals(),
+    };
+    let enrolment_is_opt_in = one_of(data, "enrolment", ["automatic", "opt_in"])? == 1;
+    let policies = [LatePolicy::Resettle, LatePolicy::Carry, LatePolicy::Forfeit];
+    let late_policy = policies[one_of(data, "late_policy", policies.map(LatePolicy::name))?];
+    let gate = read_gate(data, terms.reward_decimals())?;
+    let mode = match (mode.as_str(), apr, has_rates) {
+        ("pool", None, false) => Mode::Pool,
+        ("pool", _, _) => return Err(Rejection::programme("apr", "does not belong to mode pool")),
+        ("apr", _, _) if !commission_rate.is_zero() => {
+            return Err(Rejection::programme("commission_rate", "must be 0 in mode apr"));
+        }
+        ("apr", Some(apr), false) => Mode::Apr(apr),
+        ("apr", None, true) => Mode::AprPerTier,
+        ("apr", Some(_), true) => return Err(Rejection::programme("apr", "is given here and per tier")),
+        ("apr", None, false) => return Err(Rejection::programme("apr", "is required in mode apr")),
+        _ => return Err(Rejection::programme("mode", "is neither pool nor apr")),
+    };
     Ok(Programme {
         from_epoch,
         mode,
@@ -186,11 +252,22 @@ fn programme(data: Fields, decimals: u32) -> Result<Programme, Rejection> {
         max_balance,
         commission_rate,
         tiers,
+        scope_is_owner,
         min_payout,
         payout_decimals,
         enrolment_is_opt_in,
         late_policy,
+        gate,
     })
+}
+
+/// The number of the word that a field holds. A field that is absent means the first.
+fn one_of<const N: usize>(data: Fields, name: &str, words: [&str; N]) -> Result<usize, Rejection> {
+    let Some(text) = data.optional_text(name)? else {
+        return Ok(0);
+    };
+    let found = words.iter().position(|word| *word == text);
+    found.ok_or_else(|| Rejection::programme(name, &format!("is none of {}", words.join(", "))))
 }
 
 fn up_to(number: u64, most: u32, name: &str) -> Result<u32, Rejection> {
@@ -200,45 +277,73 @@ fn up_to(number: u64, most: u32, name: &str) -> Result<u32, Rejection> {
         .ok_or_else(|| Rejection::programme(name, &format!("is more than {most}")))
 }
 
-fn greater_than_zero(units: BigInt, name: &str) -> Result<BigInt, Rejection> {
-    if units.is_zero() {
-        Err(Rejection::programme(name, "is zero"))
-    } else {
-        Ok(units)
+/// An amount that may be zero.
+fn optional_units(data: Fields, name: &str, decimals: u32) -> Result<Option<BigInt>, Rejection> {
+    match data.optional_decimal(name)? {
+        Some(amount) => Ok(Some(amount.units(name, decimals)?)),
+        None => Ok(None),
     }
 }
 
-/// A decimal string from 0 to `most`.
-fn rate(data: Fields, name: &str, most_decimals: u64, most: u32) -> Result<Option<Rational>, Rejection> {
-    let Some(text) = data.optional_text(name)? else {
-        return Ok(None);
-    };
-    let rate = Decimal::parse(&text).ok_or_else(|| Rejection::programme(name, "is no decimal"))?;
+/// A decimal string from 0 to `most`. A wrong one is no invalid amount.
+pub fn optional_rate(data: Fields, name: &str, most_decimals: u64, most: u64) -> Result<Option<Rational>, Rejection> {
+    match data.optional(name)? {
+        Some(value) => read_rate(value, name, most_decimals, most).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn read_rate(value: &Json, name: &str, most_decimals: u64, most: u64) -> Result<Rational, Rejection> {
+    let rate = Decimal::parse(&as_text(value, name)?).ok_or_else(|| Rejection::event(name, "is no decimal"))?;
     if rate.decimals() > most_decimals {
-        return Err(Rejection::programme(name, "has too many decimals"));
+        return Err(Rejection::event(name, "has too many decimals"));
     }
     let rate = rate.to_rational();
     if rate > Rational::from_integer(most.into()) {
-        return Err(Rejection::programme(name, &format!("is more than {most}")));
+        return Err(Rejection::event(name, &format!("is more than {most}")));
     }
-    Ok(Some(rate))
+    Ok(rate)
 }
 
-fn tier(value: &Json, decimals: u32) -> Result<Tier, Rejection> {
-    let data = as_object(value, "tiers")?;
-    data.only("invalid_programme", &["up_to", "multiplier"])?;
-    let up_to = match data.required("up_to")? {
-        Json::Null => None,
-        value => Some(greater_than_zero(
-            as_decimal(value, "up_to")?.units("up_to", decimals)?,
-            "up_to",
-        )?),
+/// The tiers, and whether they carry rates.
+fn read_tiers(data: Fields, decimals: u32) -> Result<(Vec<Tier>, bool), Rejection> {
+    let Some(values) = data.array("tiers")? else {
+        let whole = Tier {
+            up_to: None,
+            factor: power_of_ten(6),
+        };
+        return Ok((vec![whole], false));
     };
-    let multiplier = rate(data, "multiplier", 6, 100)?.ok_or_else(|| Rejection::event("multiplier", "is missing"))?;
-    Ok(Tier { up_to, multiplier })
+    let mut tiers = Vec::new();
+    let mut with_rates = 0;
+    for value in values {
+        let tier = as_object(value, "tiers")?;
+        check_known(tier, &["up_to", "multiplier", "apr"])?;
+        let up_to = match tier.required("up_to")? {
+            Json::Null => None,
+            value => Some(as_decimal(value, "up_to")?.units("up_to", decimals)?),
+        };
+        let multiplier = optional_rate(tier, "multiplier", 6, 100)?;
+        let apr = optional_rate(tier, "apr", 18, 1000)?;
+        let factor = match (multiplier, apr) {
+            (Some(multiplier), None) => multiplier * power_of_ten(6),
+            (None, Some(apr)) => {
+                with_rates += 1;
+                apr * power_of_ten(18)
+            }
+            _ => return Err(Rejection::programme("tiers", "need a multiplier or a rate each")),
+        };
+        let factor = factor.to_integer();
+        tiers.push(Tier { up_to, factor });
+    }
+    if with_rates != 0 && with_rates != tiers.len() {
+        return Err(Rejection::programme("tiers", "have rates and multipliers"));
+    }
+    check_order(&tiers)?;
+    Ok((tiers, with_rates != 0))
 }
 
-/// Bounds ascend strictly. Only the last bound is null.
+/// Bounds are greater than zero and ascend strictly. Only the last one is null.
 fn check_order(tiers: &[Tier]) -> Result<(), Rejection> {
     let Some((last, others)) = tiers.split_last() else {
         return Err(Rejection::programme("tiers", "is empty"));
@@ -254,4 +359,30 @@ fn check_order(tiers: &[Tier]) -> Result<(), Rejection> {
         }
     }
     Ok(())
+}
+
+fn read_gate(data: Fields, decimals: u32) -> Result<Option<Gate>, Rejection> {
+    let Some(value) = data.optional("gate")? else {
+        return Ok(None);
+    };
+    if let Json::Text(text) = value {
+        return if text.is("always") {
+            Ok(Some(Gate::Always))
+        } else {
+            Err(Rejection::programme("gate", "is neither always nor limits"))
+        };
+    }
+    let limits = as_object(value, "gate")?;
+    check_known(limits, &["max_payout", "max_total", "max_change"])?;
+    let max_payout = optional_units(limits, "max_payout", decimals)?;
+    let max_total = optional_units(limits, "max_total", decimals)?;
+    let max_change = optional_rate(limits, "max_change", 18, u64::MAX)?;
+    if max_payout.is_none() && max_total.is_none() && max_change.is_none() {
+        return Err(Rejection::programme("gate", "has no limit"));
+    }
+    Ok(Some(Gate::Limits {
+        max_payout,
+        max_total,
+        max_change,
+    }))
 }

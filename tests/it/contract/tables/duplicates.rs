@@ -6,12 +6,12 @@ use super::check;
 fn an_identical_duplicate_is_dropped_and_a_different_one_rejected() {
     check(
         "
-        list A pool
+        list A
         +10s deposit ann A 10 id=x
         +10s deposit ann A 10 id=x
         +10s deposit ann A 11 id=x
         +11s deposit ann A 10 id=x
-        +10s deposit ann A 10 id=x note=more
+        +10s deposit ann A 10 id=x with={\"note\":\"more\"}
         # The same id on another partition is another event.
         +10s deposit ann A 10 id=x p=1
         +0s status ann enrolled id=s
@@ -20,7 +20,7 @@ fn an_identical_duplicate_is_dropped_and_a_different_one_rejected() {
         close A 0 pool=1 id=c
         close A 0 pool=1 id=c
         close A 0 pool=2 id=c
-        list A pool id=event-1
+        list A id=event-01
         +0s reward A 1 id=r
         +0s reward A 1 id=r
         +0s reward A 2 id=r
@@ -45,7 +45,7 @@ fn duplicates_are_recognised_within_the_dedup_window_and_too_old_after_it() {
     check(
         "
         dedup 1
-        list A pool epoch=86400s
+        list A epoch=86400s
         +10s    deposit ann A 10 id=x
         +86410s deposit ann A 10 id=y
         close A 0
@@ -80,8 +80,8 @@ fn the_dedup_window_is_in_whole_epochs_and_at_least_one() {
     check(
         "
         dedup 1
-        list H pool epoch=3600s
-        list M pool epoch=2678400s
+        list H late=carry epoch=3600s
+        list M late=carry epoch=2678400s
         +10s deposit ann H 1
         +10s deposit ann M 1
         close H 0
@@ -163,8 +163,8 @@ fn an_event_expires_and_is_too_old_as_soon_as_one_of_its_postings_is() {
     check(
         "
         dedup 1
-        list A pool epoch=86400s
-        list B pool epoch=864000s
+        list A epoch=86400s
+        list B epoch=864000s
         +10s trade ann ben A/B 1 @1 id=x
         close A 0
         close A 1
@@ -189,7 +189,7 @@ fn an_event_expires_and_is_too_old_as_soon_as_one_of_its_postings_is() {
 fn a_rejected_or_ignored_event_is_not_in_the_dedup_index() {
     check(
         "
-        list A pool anchor=+100s
+        list A anchor=+100s
         +100s deposit ann A 0.001 id=x
         +100s deposit ann A 1     id=x
         # Before the anchor, and of an asset that is not listed: ignored, so not in the dedup index.

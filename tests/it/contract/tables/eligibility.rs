@@ -6,7 +6,7 @@ use super::check;
 fn with_opt_in_an_account_earns_from_the_epoch_after_its_enrolment() {
     check(
         "
-        list A pool opt_in
+        list A enrolment=opt_in
         +0s deposit ann A 10
         +0s deposit ben A 10
         +0s deposit cat A 10
@@ -28,7 +28,7 @@ fn with_opt_in_an_account_earns_from_the_epoch_after_its_enrolment() {
 fn an_account_that_opts_out_earns_until_the_end_of_the_epoch() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         +0s status ann opted_out
@@ -39,10 +39,10 @@ fn an_account_that_opts_out_earns_until_the_end_of_the_epoch() {
         close A 2 pool=1
         =>
         paid A:0 ben 1
-        paid A:2 ben 2
+        paid A:2 ben 1
         seal A:0 status=1
-        seal A:1 status=2 carried_out=1 closing=0 seconds=0
-        seal A:2 status=1 carried_in=1
+        seal A:1 status=2 returned=1 closing=0 seconds=0
+        seal A:2 status=1 in=0
         ",
     );
 }
@@ -51,7 +51,7 @@ fn an_account_that_opts_out_earns_until_the_end_of_the_epoch() {
 fn an_exclusion_within_an_epoch_excludes_the_account_from_it() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         +0s deposit cat A 10
@@ -91,7 +91,7 @@ fn an_exclusion_within_an_epoch_excludes_the_account_from_it() {
 fn the_greatest_id_decides_among_statuses_of_the_same_time() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         +0s deposit cat A 10
@@ -120,7 +120,7 @@ fn the_greatest_id_decides_among_statuses_of_the_same_time() {
 fn a_status_after_the_cut_counts_from_the_next_epoch() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         close A 0 pool=1
@@ -144,8 +144,8 @@ fn a_status_after_the_cut_counts_from_the_next_epoch() {
 fn a_status_applies_to_every_asset() {
     check(
         "
-        list A pool
-        list B pool epoch=200s
+        list A
+        list B epoch=200s
         +0s deposit ann A 10
         +0s deposit ann B 10
         +100s status ann excluded
@@ -165,7 +165,7 @@ fn a_status_applies_to_every_asset() {
 fn a_negative_balance_earns_nothing_and_takes_nothing_from_others() {
     check(
         "
-        list A pool
+        list A
         +0s   deposit ann A 10
         +0s   withdraw ben A 10
         +100s deposit ben A 20
@@ -188,7 +188,7 @@ fn a_negative_balance_earns_nothing_and_takes_nothing_from_others() {
 fn an_ineligible_account_counts_for_the_first_reason_only() {
     check(
         "
-        list A pool min_balance=5
+        list A min_balance=5
         +0s withdraw ann A 1
         +0s status   ann opted_out
         +0s withdraw ben A 1
@@ -197,7 +197,7 @@ fn an_ineligible_account_counts_for_the_first_reason_only() {
         +0s status   dan excluded
         close A 0 pool=1
         =>
-        seal A:0 status=2 negative=1 below=1 carried_out=1 closing=0
+        seal A:0 status=2 negative=1 below=1 returned=1 closing=0
         ",
     );
 }
@@ -206,7 +206,7 @@ fn an_ineligible_account_counts_for_the_first_reason_only() {
 fn an_asset_that_is_listed_later_and_begins_earlier_counts_superseded_statuses() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         -20s status ann opted_out
@@ -219,7 +219,7 @@ fn an_asset_that_is_listed_later_and_begins_earlier_counts_superseded_statuses()
         close A 2 pool=1
         run
         # It begins between the statuses of each account.
-        list B pool anchor=-15s
+        list B anchor=-15s
         +0s deposit ann B 10
         +0s deposit ben B 10
         close B 0 pool=1

@@ -6,13 +6,13 @@ use super::check;
 fn an_epoch_is_sealed_without_any_source_partition() {
     check(
         "
-        list A pool
+        list A
         list B apr=1
         close A 0 pool=5
         close B 0
         =>
-        seal A:0 carried_out=5 cut={}
-        seal B:0 carried_out=0 cut={}
+        seal A:0 returned=5 cut={}
+        seal B:0 returned=0 cut={}
         ",
     );
 }
@@ -21,7 +21,7 @@ fn an_epoch_is_sealed_without_any_source_partition() {
 fn a_validator_reward_goes_into_the_epoch_of_its_time_or_the_oldest_open_one() {
     check(
         "
-        list A pool
+        list A
         +0s    deposit ann A 1
         -1000s reward A 1
         +50s   reward A 2
@@ -50,7 +50,7 @@ fn a_validator_reward_goes_into_the_epoch_of_its_time_or_the_oldest_open_one() {
 fn a_posting_may_be_four_hundred_days_ahead_and_no_more() {
     check(
         "
-        list A pool epoch=86400s
+        list A epoch=86400s
         +34560000s     deposit ann A 1
         +34646399.999s deposit ann A 1
         +34646400s     deposit ann A 1 id=x
@@ -67,8 +67,8 @@ fn a_posting_may_be_four_hundred_days_ahead_and_no_more() {
     // 9,600 epochs of an hour, and 13 of 31 days.
     check(
         "
-        list H pool epoch=3600s
-        list M pool epoch=2678400s
+        list H epoch=3600s
+        list M epoch=2678400s
         +34563599.999s deposit ann H 1
         +34563600s     deposit ann H 1
         +37497599.999s deposit ann M 1
@@ -84,7 +84,7 @@ fn a_posting_may_be_four_hundred_days_ahead_and_no_more() {
 fn a_reward_may_be_four_hundred_days_ahead_and_no_more() {
     check(
         "
-        list A pool epoch=86400s
+        list A epoch=86400s
         +34646399.999s reward A 1
         +34646400s     reward A 1 id=x
         close A 0
@@ -101,7 +101,7 @@ fn a_reward_may_be_four_hundred_days_ahead_and_no_more() {
 fn closes_are_accepted_in_order_and_not_before_the_end_of_the_epoch() {
     check(
         "
-        list A pool
+        list A
         close B 0
         close A 1
         +99.999s close A 0
@@ -119,7 +119,7 @@ fn closes_are_accepted_in_order_and_not_before_the_end_of_the_epoch() {
         dead control:0:6 epoch_already_closed
         dead control:0:7 epoch_already_closed
         dead control:0:8 epoch_out_of_order
-        seal A:0 carried_out=1
+        seal A:0 returned=1
         ",
     );
 }
@@ -128,8 +128,8 @@ fn closes_are_accepted_in_order_and_not_before_the_end_of_the_epoch() {
 fn each_asset_has_its_own_calendar() {
     check(
         "
-        list A pool
-        list B pool epoch=60s anchor=+30s decimals=0
+        list A
+        list B epoch=60s anchor=+30s decimals=0
         +0s  deposit ann A 1
         +30s deposit ann B 1
         +90s deposit ben B 1

@@ -1,4 +1,4 @@
-//! How the pool of an epoch is shared, carried over and withheld.
+//! How the pool of an epoch is shared and withheld.
 
 use super::check;
 
@@ -6,7 +6,7 @@ use super::check;
 fn min_balance_applies_to_the_average_balance() {
     check(
         "
-        list A pool min_balance=10
+        list A min_balance=10
         +0s     deposit ann A 10
         +0.001s deposit ben A 10
         +50s    deposit cat A 20
@@ -23,7 +23,7 @@ fn min_balance_applies_to_the_average_balance() {
 fn max_balance_and_tiers_make_the_weight() {
     check(
         "
-        list A pool max_balance=300 tiers=100:1,-:1.5
+        list A max_balance=300 tiers=100:1,-:1.5
         +0s deposit ann A 100
         +0s deposit ben A 300
         +0s deposit cat A 900
@@ -42,7 +42,7 @@ fn max_balance_and_tiers_make_the_weight() {
 fn tiers_apply_to_the_average_balance() {
     check(
         "
-        list A pool tiers=100:1,200:2,-:0
+        list A tiers=100:1,200:2,-:0
         # On average 100, 150 and 300.
         +50s deposit ann A 200
         +0s  deposit ben A 150
@@ -59,29 +59,12 @@ fn tiers_apply_to_the_average_balance() {
 }
 
 #[test]
-fn an_account_of_zero_weight_is_paid_nothing() {
-    check(
-        "
-        list A pool tiers=100:0,-:1
-        +0s deposit ann A 100
-        close A 0 pool=5
-        +100s deposit ben A 101
-        close A 1 pool=1
-        =>
-        paid A:1 ben 6
-        seal A:0 carried_out=5 rewarded=0 seconds=10000 closing=100 below=0
-        seal A:1 carried_in=5 carried_out=0
-        ",
-    );
-}
-
-#[test]
 fn the_commission_is_rounded_down_and_takes_nothing_of_the_dust() {
     check(
         "
-        list A pool commission=0.1
-        change A pool commission=1 from=2
-        change A pool commission=0.000000000000000001 from=3
+        list A commission=0.1
+        change A commission=1 from=2
+        change A commission=0.000000000000000001 from=3
         +0s deposit ann A 1
         +0s deposit ben A 1
         close A 0 pool=0.19
@@ -104,33 +87,10 @@ fn the_commission_is_rounded_down_and_takes_nothing_of_the_dust() {
 }
 
 #[test]
-fn dust_is_carried_over_until_it_can_be_paid() {
-    check(
-        "
-        list A pool payout_decimals=0
-        +0s deposit ann A 2
-        +0s deposit ben A 1
-        close A 0 pool=10.75
-        close A 1 pool=0.25
-        close A 2 pool=2
-        =>
-        # floor(10.75 * 2/3) and floor(10.75 / 3). Then 1 is left, of which two thirds are less than 1. Then 3.
-        paid A:0 ann 7
-        paid A:0 ben 3
-        paid A:2 ann 2
-        paid A:2 ben 1
-        seal A:0 carried_out=0.75
-        seal A:1 carried_in=0.75 carried_out=1 rewarded=0 n=0
-        seal A:2 carried_in=1 carried_out=0
-        ",
-    );
-}
-
-#[test]
 fn payouts_below_min_payout_are_withheld_until_they_reach_it() {
     check(
         "
-        list A pool min_payout=1
+        list A min_payout=1
         +0s deposit ann A 3
         +0s deposit ben A 1
         close A 0 pool=1
@@ -151,11 +111,11 @@ fn payouts_below_min_payout_are_withheld_until_they_reach_it() {
 }
 
 #[test]
-fn withheld_rewards_are_paid_when_min_payout_falls_even_to_accounts_that_left() {
+fn withheld_rewards_are_paid_when_min_payout_falls_to_accounts_that_left_and_not_to_excluded_ones() {
     check(
         "
-        list A pool min_payout=1
-        change A pool min_payout=0.1 from=2
+        list A min_payout=1
+        change A min_payout=0.1 from=2
         +0s   deposit ann A 1
         +100s withdraw ann A 1
         +0s   deposit ben A 1
@@ -166,10 +126,9 @@ fn withheld_rewards_are_paid_when_min_payout_falls_even_to_accounts_that_left() 
         close A 2 pool=1
         =>
         paid A:2 ann 0.5 seconds=0   average=0 from=2
-        paid A:2 ben 0.5 seconds=100 average=1 from=2
-        seal A:0 withheld_after=1
-        seal A:1 withheld_before=1 withheld_after=1 carried_out=1 status=1 from=0
-        seal A:2 withheld_before=1 withheld_after=0 carried_in=1 carried_out=2 rewarded=0 distributed=1 from=2
+        seal A:0 after=1
+        seal A:1 before=1 after=1 returned=1 status=1 from=0
+        seal A:2 before=1 after=0.5 returned=1 R=0 paid=0.5 from=2
         ",
     );
 }
@@ -178,12 +137,12 @@ fn withheld_rewards_are_paid_when_min_payout_falls_even_to_accounts_that_left() 
 fn withheld_rewards_are_paid_to_a_negative_balance() {
     check(
         "
-        list A pool min_payout=1
+        list A min_payout=1
         +0s   deposit ann A 1
         +0s   deposit ben A 1
         +100s withdraw ann A 2.005
         +100s withdraw ann A 2
-        change A pool from=1
+        change A from=1
         close A 0 pool=1
         close A 1 pool=1
         =>
@@ -192,26 +151,6 @@ fn withheld_rewards_are_paid_to_a_negative_balance() {
         paid A:1 ben 1.5
         seal A:0
         seal A:1 negative=1 closing=1
-        ",
-    );
-}
-
-#[test]
-fn an_epoch_without_accounts_carries_its_pool_over() {
-    check(
-        "
-        list A pool commission=0.5
-        close A 0 pool=5
-        close A 1
-        close A 2 pool=0.00
-        +300s deposit ann A 1
-        close A 3
-        =>
-        paid A:3 ann 2.5
-        seal A:0 commission=2.5 carried_out=2.5 n=0 seconds=0 closing=0
-        seal A:1 pool=0 commission=0 carried_in=2.5 carried_out=2.5
-        seal A:2 pool=0 carried_in=2.5 carried_out=2.5
-        seal A:3 carried_in=2.5 carried_out=0
         ",
     );
 }

@@ -6,7 +6,7 @@ use super::check;
 fn a_balance_earns_from_its_posting_on() {
     check(
         "
-        list A pool
+        list A
         +0s  deposit ann A 10
         +50s deposit ben A 10
         +75s withdraw ann A 4
@@ -24,7 +24,7 @@ fn a_balance_earns_from_its_posting_on() {
 fn a_sub_account_has_a_balance_of_its_own() {
     check(
         "
-        list A pool
+        list A
         +0s  deposit ann A 1
         +0s  deposit ann/grid A 2
         +0s  deposit ann/ A 3
@@ -45,11 +45,11 @@ fn a_sub_account_has_a_balance_of_its_own() {
 fn assets_are_told_apart_by_their_bytes() {
     check(
         "
-        list USDe pool
-        list USDE pool
-        list DOT.S pool
-        list DOT pool
-        list 币安人生 pool
+        list USDe
+        list USDE
+        list DOT.S
+        list DOT
+        list 币安人生
         +0s  deposit ann USDe 1
         +0s  deposit ann USDE 2
         +0s  deposit ann DOT.S 3
@@ -80,7 +80,7 @@ fn assets_are_told_apart_by_their_bytes() {
 fn a_balance_keeps_earning_in_later_epochs() {
     check(
         "
-        list A pool
+        list A
         +0s   deposit ann A 10
         +150s deposit ben A 10
         close A 0 pool=1
@@ -103,7 +103,7 @@ fn a_balance_keeps_earning_in_later_epochs() {
 fn a_posting_on_the_boundary_belongs_to_the_later_epoch() {
     check(
         "
-        list A pool
+        list A
         +0s      deposit ann A 10
         +99.999s deposit ann A 10
         +100s    deposit ann A 10
@@ -123,7 +123,7 @@ fn a_posting_on_the_boundary_belongs_to_the_later_epoch() {
 fn an_average_is_truncated_to_the_decimals_of_the_asset() {
     check(
         "
-        list A pool
+        list A
         +0.001s deposit ann A 1
         close A 0 pool=1
         =>
@@ -138,7 +138,7 @@ fn an_average_is_truncated_to_the_decimals_of_the_asset() {
 fn postings_before_the_anchor_are_ignored() {
     check(
         "
-        list A pool
+        list A
         -0.001s deposit ann A 10
         +0s     deposit ben A 10
         close A 0 pool=2
@@ -153,7 +153,7 @@ fn postings_before_the_anchor_are_ignored() {
 fn an_opening_balance_counts_from_the_anchor_at_any_time() {
     check(
         "
-        list A pool
+        list A
         -500s  opening ann A 10
         +50s   opening ben A 10
         +5000s opening cat A 10
@@ -171,7 +171,7 @@ fn an_opening_balance_counts_from_the_anchor_at_any_time() {
 fn a_late_opening_balance_counts_from_the_anchor_as_well() {
     check(
         "
-        list A pool
+        list A late=carry
         close A 0
         run
         +150s opening ann A 10
@@ -190,9 +190,9 @@ fn a_late_opening_balance_counts_from_the_anchor_as_well() {
 fn a_trade_moves_two_assets_and_its_fees_a_third() {
     check(
         "
-        list A pool
-        list B pool
-        list C pool
+        list A
+        list B
+        list C
         +0s deposit buy  B 100
         +0s deposit buy  C 1
         +0s deposit sell A 10
@@ -222,8 +222,8 @@ fn a_trade_moves_two_assets_and_its_fees_a_third() {
 fn a_given_quote_quantity_replaces_price_times_quantity() {
     check(
         "
-        list A pool
-        list B pool
+        list A
+        list B
         +0s deposit buy B 1
         # 0.33 * 0.01 is no exact number of cents: nothing of the trade is applied.
         +0s trade buy sell A/B 0.33 @0.01
@@ -247,15 +247,15 @@ fn a_given_quote_quantity_replaces_price_times_quantity() {
 fn a_trade_with_one_customer_moves_that_customers_balances() {
     check(
         "
-        list A pool
-        list B pool
+        list A
+        list B
         +0s deposit ann A 10
         +0s deposit ben B 10
         # The house buys from ann, and sells to ben. A side may be null as well.
         +50s trade -   ann  A/B 4 @2 seller_fee=B:1
-        +50s trade ben null A/B 2 @2 buyer_fee=null
+        +50s trade ben - A/B 2 @2 with={\"seller\":null,\"buyer\":{\"account\":\"ben\",\"fee\":null}}
         # Nobody is a customer.
-        +50s trade -   null A/B 1 @1
+        +50s trade -   -    A/B 1 @1 with={\"seller\":null}
         close A 0 pool=9
         close B 0 pool=11.5
         =>
@@ -276,14 +276,14 @@ fn a_trade_with_one_customer_moves_that_customers_balances() {
 fn a_rebate_is_a_credit_and_a_fee_of_zero_nothing() {
     check(
         "
-        list A pool
+        list A
         +0s deposit ann A 10
         +0s deposit ben A 10
         +50s withdraw ann A 1 fee=A:-3
         +50s withdraw ann A 1 fee=A:0.00
         +50s withdraw ann A 1 fee=A:-0
         +50s withdraw ann A 1 fee=A:+2
-        +50s withdraw ann A 1 fee=null
+        +50s withdraw ann A 1 with={\"fee\":null}
         +50s trade ann ben A/USD 2 @1 buyer_fee=A:-0.5 seller_fee=A:0
         close A 0 pool=18.25
         =>
@@ -299,8 +299,8 @@ fn a_rebate_is_a_credit_and_a_fee_of_zero_nothing() {
 fn a_price_or_quote_quantity_of_zero_moves_no_quote() {
     check(
         "
-        list A pool
-        list B pool
+        list A
+        list B
         +0s deposit sell A 10
         +0s deposit buy  B 10
         +0s trade buy sell A/B 1 @0
@@ -324,8 +324,8 @@ fn a_price_or_quote_quantity_of_zero_moves_no_quote() {
 fn a_withdrawal_fee_is_added_to_the_amount() {
     check(
         "
-        list A pool
-        list B pool
+        list A
+        list B
         +0s deposit ann A 10
         +0s deposit ann B 10
         +0s withdraw ann A 2 fee=A:1
@@ -346,7 +346,7 @@ fn a_withdrawal_fee_is_added_to_the_amount() {
 fn a_transfer_to_the_same_account_changes_nothing() {
     check(
         "
-        list A pool
+        list A
         +0s  deposit ann A 10
         +25s transfer ann ben A 4
         +50s transfer ann ann A 6
@@ -364,7 +364,7 @@ fn a_transfer_to_the_same_account_changes_nothing() {
 fn an_adjustment_raises_or_lowers_a_balance() {
     check(
         "
-        list A pool
+        list A
         +0s  deposit ann A 10
         +50s adjust ann A -5
         +75s adjust ann A +5
@@ -382,16 +382,16 @@ fn an_adjustment_raises_or_lowers_a_balance() {
 fn an_event_is_applied_whole_or_not_at_all() {
     check(
         "
-        list A pool
-        list B pool decimals=0
-        list C pool epoch=60s
+        list A
+        list B decimals=0
+        list C epoch=60s
         +0s deposit ann A 10
         # B has no decimals, so the fee is invalid, and the withdrawal of A is not applied either.
         +0s withdraw ann A 10 fee=B:0.5
         # 400 days are 576000 epochs of C and 345600 of A. This is epoch 576001 of C, and epoch 345600 of A.
         +34560060s trade ann ben A/C 1 @1
         # A fee in an asset before its anchor is ignored and does not reject the event.
-        list D pool anchor=+1000s
+        list D anchor=+1000s
         +0s withdraw ann A 1 fee=D:1
         close A 0 pool=1
         =>
@@ -408,7 +408,7 @@ fn the_largest_amounts_do_not_overflow() {
     // 10^30 units, held for the longest epoch, at the largest multiplier, with the largest pool.
     check(
         "
-        list A pool decimals=0 epoch=2678400s tiers=-:100 commission=0.000000000000000001
+        list A decimals=0 epoch=2678400s tiers=-:100 commission=0.000000000000000001
         +0s deposit ann A 1000000000000000000000000000000
         +0s deposit ben A 1000000000000000000000000000000
         +0s deposit cat A 1000000000000000000000000000000

@@ -36,18 +36,92 @@ pub(crate) struct ProgrammeChange {
     pub(crate) programme: &'static str,
 }
 
+/// The rates that closes of an asset name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rates {
+    None,
+    /// Some closes replace the programme's yearly rate.
+    Apr,
+    /// Each close names what a coin is worth in the reward asset.
+    Reward,
+}
+
+/// What treasury does about the gate of an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    None,
+    /// Every epoch is held: released at once, or void and closed again, or released in the next stage.
+    Always,
+    /// Each epoch is released in the next stage. If no limit held it, the release is rejected.
+    Limits,
+}
+
+/// An asset is withdrawn, and listed again with a gap of some stages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relisting {
+    /// The withdrawal is published in this stage. Its epoch is the last one.
+    pub(crate) withdrawn: u32,
+    /// The first stage of the new listing.
+    pub(crate) listed: u32,
+    pub(crate) first_epoch: u32,
+    /// At least those of the old listing, so that all amounts remain exact.
+    pub(crate) decimals: u8,
+    pub(crate) programme: &'static str,
+}
+
+/// What only some assets have.
+#[derive(Debug, Clone, Copy)]
+struct Extras {
+    first_epoch: u32,
+    /// Symbol, decimals and price of the reward asset.
+    reward: Option<(&'static str, u8, u64)>,
+    rates: Rates,
+    gate: Gate,
+    relisting: Option<Relisting>,
+}
+
+const PLAIN: Extras = Extras {
+    first_epoch: 0,
+    reward: None,
+    rates: Rates::None,
+    gate: Gate::None,
+    relisting: None,
+};
+
 /// A listed asset with its programmes.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedCoin {
     pub(crate) coin: Coin,
-    /// The stage of its epoch 0: its anchor is this many epochs after the anchor of the bus.
+    /// What rewards are paid in, if it is another asset.
+    pub(crate) reward: Option<Coin>,
+    /// The stage of its first epoch: its anchor is this many epochs after the anchor of the bus.
     pub(crate) first_stage: u32,
+    /// The number of its first epoch.
+    pub(crate) first_epoch: u32,
     /// The `programme` object of the listing.
     pub(crate) programme: &'static str,
     pub(crate) changes: &'static [ProgrammeChange],
+    pub(crate) rates: Rates,
+    pub(crate) gate: Gate,
+    pub(crate) relisting: Option<Relisting>,
 }
 
-struct CatalogueRow(&'static str, u8, u64, u32, &'static str, &'static [ProgrammeChange]);
+impl ListedCoin {
+    /// What rewards are paid in.
+    pub(crate) fn paid_in(&self) -> &Coin {
+        self.reward.as_ref().unwrap_or(&self.coin)
+    }
+}
+
+struct CatalogueRow(
+    &'static str,
+    u8,
+    u64,
+    u32,
+    &'static str,
+    &'static [ProgrammeChange],
+    Extras,
+);
 
 const ROWS: [CatalogueRow; 12] = [
     CatalogueRow(
@@ -55,11 +129,19 @@ const ROWS: [CatalogueRow; 12] = [
         6,
         4_250_000,
         0,
-        r#"{"from_epoch":0,"mode":"pool","min_balance":"0.5","max_balance":"10000","commission_rate":"0.10","tiers":[{"up_to":"100","multiplier":"1"},{"up_to":null,"multiplier":"1.5"}],"min_payout":"0.0001","payout_decimals":6,"enrolment":"automatic","late_policy":"carry"}"#,
-        &[ProgrammeChange {
-            stage: 1,
-            programme: r#"{"from_epoch":3,"mode":"pool","min_balance":"1","max_balance":"25000","commission_rate":"0.05","tiers":[{"up_to":"50","multiplier":"0.5"},{"up_to":"1000","multiplier":"1"},{"up_to":null,"multiplier":"1.25"}],"min_payout":"0.01","payout_decimals":4}"#,
-        }],
+        r#"{"from_epoch":0,"mode":"pool","min_balance":"0.5","max_balance":"10000","commission_rate":"0.10","tiers":[{"up_to":"100","multiplier":"1"},{"up_to":null,"multiplier":"1.5"}],"min_payout":"0.0001","payout_decimals":6,"enrolment":"automatic","late_policy":"resettle"}"#,
+        &[
+            // Replaced before it comes into force.
+            ProgrammeChange {
+                stage: 0,
+                programme: r#"{"from_epoch":5,"mode":"pool","commission_rate":"1"}"#,
+            },
+            ProgrammeChange {
+                stage: 1,
+                programme: r#"{"from_epoch":3,"mode":"pool","min_balance":"1","max_balance":"25000","commission_rate":"0.05","tiers":[{"up_to":"50","multiplier":"0.5"},{"up_to":"1000","multiplier":"1"},{"up_to":null,"multiplier":"1.25"}],"min_payout":"0.01","payout_decimals":4}"#,
+            },
+        ],
+        PLAIN,
     ),
     CatalogueRow(
         "SOL",
@@ -68,6 +150,10 @@ const ROWS: [CatalogueRow; 12] = [
         0,
         r#"{"from_epoch":0,"mode":"apr","apr":"0.061","min_balance":"0.02","max_balance":"500","min_payout":"0.0002","payout_decimals":6}"#,
         &[],
+        Extras {
+            rates: Rates::Apr,
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "ETH",
@@ -76,6 +162,7 @@ const ROWS: [CatalogueRow; 12] = [
         0,
         r#"{"from_epoch":0,"mode":"pool","min_balance":"0.001","max_balance":"500","commission_rate":"0.15","min_payout":"0.00001","payout_decimals":8,"enrolment":"opt_in","late_policy":"forfeit"}"#,
         &[],
+        PLAIN,
     ),
     CatalogueRow(
         "ADA",
@@ -90,25 +177,35 @@ const ROWS: [CatalogueRow; 12] = [
             },
             ProgrammeChange {
                 stage: 2,
-                programme: r#"{"from_epoch":4,"mode":"pool","max_balance":"50000","payout_decimals":2,"late_policy":"forfeit"}"#,
+                programme: r#"{"from_epoch":4,"mode":"pool","scope":"owner","max_balance":"50000","payout_decimals":2,"late_policy":"forfeit"}"#,
             },
         ],
+        PLAIN,
     ),
     CatalogueRow(
         "币安人生",
         0,
         12_000_000,
         0,
-        r#"{"from_epoch":0,"mode":"apr","apr":"0.2","min_balance":"1","max_balance":"100000","min_payout":"1","payout_decimals":0}"#,
+        r#"{"from_epoch":0,"mode":"apr","apr":"0.2","min_balance":"1","max_balance":"100000","min_payout":"0.01","payout_decimals":3}"#,
         &[],
+        Extras {
+            reward: Some(("USDT", 6, 1_000_000)),
+            rates: Rates::Reward,
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "DOT.S",
         10,
         6_000_000,
         1,
-        r#"{"from_epoch":0,"mode":"apr","apr":"0.145","tiers":[{"up_to":"5","multiplier":"0"},{"up_to":"250","multiplier":"1"},{"up_to":null,"multiplier":"100"}],"payout_decimals":5,"enrolment":"opt_in","late_policy":"forfeit"}"#,
+        r#"{"from_epoch":100,"mode":"apr","tiers":[{"up_to":"5","apr":"0"},{"up_to":"250","apr":"0.145"},{"up_to":null,"apr":"0.031234567890123456"}],"payout_decimals":5,"enrolment":"opt_in","late_policy":"resettle"}"#,
         &[],
+        Extras {
+            first_epoch: 100,
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "NEAR",
@@ -118,41 +215,77 @@ const ROWS: [CatalogueRow; 12] = [
         r#"{"from_epoch":0,"mode":"pool","commission_rate":"1","late_policy":"forfeit"}"#,
         &[ProgrammeChange {
             stage: 0,
-            programme: r#"{"from_epoch":1,"mode":"pool","commission_rate":"0.123456789012345678","max_balance":"100","min_payout":"0.000000000000000001"}"#,
+            programme: r#"{"from_epoch":1,"mode":"pool","scope":"owner","commission_rate":"0.123456789012345678","max_balance":"100","min_payout":"0.000000000000000001"}"#,
         }],
+        PLAIN,
     ),
-    CatalogueRow("SUI", 9, 3_000_000, 0, r#"{"from_epoch":0,"mode":"pool"}"#, &[]),
+    CatalogueRow(
+        "SUI",
+        9,
+        3_000_000,
+        0,
+        r#"{"from_epoch":0,"mode":"pool","gate":"always"}"#,
+        &[],
+        Extras {
+            gate: Gate::Always,
+            ..PLAIN
+        },
+    ),
     CatalogueRow(
         "TON",
         9,
         5_000_000,
         0,
-        r#"{"from_epoch":0,"mode":"apr","apr":"0.031234567890123456","max_balance":null,"commission_rate":"0.0","late_policy":"forfeit"}"#,
+        r#"{"from_epoch":0,"mode":"apr","apr":"0.031234567890123456","max_balance":null,"commission_rate":"0.0","late_policy":"carry","gate":{"max_payout":"1000000","max_total":"100000000","max_change":"0.02"}}"#,
         &[],
+        Extras {
+            rates: Rates::Apr,
+            gate: Gate::Limits,
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "POL",
         18,
         400_000,
         0,
-        r#"{"from_epoch":0,"mode":"pool","min_balance":"500","max_balance":"500000","tiers":[{"up_to":"1000.5","multiplier":"0.333333"},{"up_to":"10000","multiplier":"0.999999"},{"up_to":null,"multiplier":"1"}],"min_payout":"0.5","payout_decimals":2}"#,
+        r#"{"from_epoch":0,"mode":"pool","scope":"owner","min_balance":"500","max_balance":"500000","tiers":[{"up_to":"1000.5","multiplier":"0.333333"},{"up_to":"10000","multiplier":"0.999999"},{"up_to":null,"multiplier":"1"}],"min_payout":"0.5","payout_decimals":2}"#,
         &[],
+        Extras {
+            reward: Some(("USDC", 6, 1_000_000)),
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "ALGO",
         8,
         200_000,
         0,
-        r#"{"from_epoch":0,"mode":"pool","min_balance":"1000.000","commission_rate":"0.2","payout_decimals":3,"enrolment":"opt_in"}"#,
+        r#"{"from_epoch":0,"mode":"pool","min_balance":"1000.000","commission_rate":"0.2","min_payout":"100","payout_decimals":3,"enrolment":"opt_in"}"#,
         &[],
+        Extras {
+            relisting: Some(Relisting {
+                withdrawn: 2,
+                listed: 4,
+                first_epoch: 10,
+                decimals: 10,
+                programme: r#"{"from_epoch":10,"mode":"pool","late_policy":"carry"}"#,
+            }),
+            ..PLAIN
+        },
     ),
     CatalogueRow(
         "XTZ",
         6,
         1_000_000,
         0,
-        r#"{"from_epoch":0,"mode":"apr","apr":"0.055","tiers":[{"up_to":null,"multiplier":"1"}],"min_payout":"0.002"}"#,
+        r#"{"from_epoch":0,"mode":"apr","scope":"owner","tiers":[{"up_to":"2000","apr":"0.055"},{"up_to":null,"apr":"0.0275"}],"min_payout":"0.02"}"#,
         &[],
+        Extras {
+            reward: Some(("EURC", 2, 1_080_000)),
+            rates: Rates::Reward,
+            ..PLAIN
+        },
     ),
 ];
 
@@ -164,7 +297,7 @@ const MORE: [&str; 12] = [
 /// The first `count` assets. An asset has the same place for every count.
 pub(crate) fn assets(count: u32) -> Vec<ListedCoin> {
     let of_row = |(number, row): (usize, &CatalogueRow)| {
-        let CatalogueRow(name, decimals, price, first_stage, programme, changes) = *row;
+        let CatalogueRow(name, decimals, price, first_stage, programme, changes, extras) = *row;
         let symbol = match number.checked_sub(ROWS.len()) {
             None => name.to_owned(),
             Some(more) => MORE
@@ -177,9 +310,18 @@ pub(crate) fn assets(count: u32) -> Vec<ListedCoin> {
                 decimals,
                 price,
             },
+            reward: extras.reward.map(|(symbol, decimals, price)| Coin {
+                symbol: symbol.to_owned(),
+                decimals,
+                price,
+            }),
             first_stage,
+            first_epoch: extras.first_epoch,
             programme,
             changes,
+            rates: extras.rates,
+            gate: extras.gate,
+            relisting: extras.relisting,
         }
     };
     let rows = ROWS.iter().cycle().take(count as usize);

@@ -75,8 +75,9 @@ impl Market {
             0..330 => self.deposit(slot, draws),
             330..520 => self.withdrawal(slot, draws),
             520..850 => self.trade(slot, draws),
-            850..920 => self.transfer(slot, draws),
-            920..980 => self.adjustment(slot, draws),
+            850..910 => self.transfer(slot, draws),
+            910..930 => self.goodwill(slot, draws),
+            930..980 => self.adjustment(slot, draws),
             _ => self.status(slot, draws),
         }
     }
@@ -265,6 +266,32 @@ impl Market {
         event(slot, TRANSFERS, "adj", "/ledger", kind, account, data, draws)
     }
 
+    /// Goodwill or a clawback, in the asset that rewards are paid in.
+    pub(crate) fn goodwill(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
+        let account = self.account(draws);
+        let asset = &self.assets[draws.index(self.assets.len())];
+        let (coin, paid_in) = if draws.one_in(25) {
+            let unlisted = &self.unlisted[draws.index(self.unlisted.len())];
+            (unlisted, unlisted)
+        } else {
+            (&asset.coin, asset.paid_in())
+        };
+        let plain = decimal(paid_in.units(value(draws) / 500, draws), paid_in.decimals);
+        let (sign, reason) = match draws.below(6) {
+            0..2 => ("-", "clawback"),
+            2 => ("+", "goodwill"),
+            _ => ("", "goodwill"),
+        };
+        let data = Json::object([
+            ("account", Json::Text(account_name(account))),
+            ("asset", Json::text(coin.symbol.clone())),
+            ("delta", Json::text(format!("{sign}{}", spell_amount(plain, draws)))),
+            ("reason", Json::text(reason)),
+        ]);
+        let kind = "exchange.reward_adjustment.v1";
+        event(slot, TRANSFERS, "gw", "/support", kind, account, data, draws)
+    }
+
     pub(crate) fn status(&self, slot: Slot, draws: &mut Draws) -> SyntheticEvent {
         // Drawn evenly: a skewed draw would soon exclude every busy account.
         let account = draws.below(self.accounts);
@@ -273,10 +300,14 @@ impl Market {
             14..18 => "opted_out",
             _ => "excluded",
         };
-        let data = Json::object([
+        let mut data = Json::object([
             ("account", Json::Text(account_name(account))),
             ("status", Json::text(status)),
         ]);
+        // Some statuses are for one asset.
+        if draws.one_in(3) {
+            data.push("asset", Json::text(self.coin(draws, 25).symbol.clone()));
+        }
         let kind = "exchange.account_status.v1";
         event(slot, ACCOUNTS, "st", "/crm", kind, account, data, draws)
     }

@@ -5,7 +5,8 @@ use crate::generate::draws::Draws;
 use crate::generate::json::{Json, JsonText};
 
 use ControlDefect::{
-    ChangeField, ChangeFrom, Close as CloseAt, CloseField, ListingField, RewardAhead, RewardField, Truncated, Type,
+    ChangeField, ChangeFrom, Close as CloseAt, CloseField, Data, ListingField, RewardAhead, RewardField, Truncated,
+    Type,
 };
 
 /// The defect of a control record about the asset whose epoch was just closed.
@@ -25,6 +26,8 @@ enum ControlDefect {
     ListingField(&'static str, Option<&'static str>),
     /// A listing of this type.
     Type(&'static str),
+    /// An event of this type with this data. The first asset is ATOM on every bus.
+    Data(&'static str, &'static str),
     /// A programme from the epoch this many after the closed one.
     ChangeFrom(u32),
     Truncated,
@@ -35,6 +38,14 @@ const ASSET: &str = "unknown_asset";
 const EVENT: &str = "invalid_event";
 const PROGRAMME: &str = "invalid_programme";
 const TIME: &str = "invalid_time";
+const NOT_HELD: &str = "epoch_not_held";
+
+const ADJUSTMENT: &str = "softstake.pool_adjustment.v1";
+const WITHDRAWAL: &str = "softstake.asset_withdrawn.v1";
+const RELEASE: &str = "softstake.epoch_release.v1";
+const VOID: &str = "softstake.epoch_void.v1";
+const RULES: &str = "softstake.rules.v1";
+const LOSS: &str = "softstake.loss_accepted.v1";
 
 /// Code, name, defect. The closes come first: the records after them name an epoch that is still open.
 const KINDS: &[(&str, &str, ControlDefect)] = &[
@@ -81,6 +92,91 @@ const KINDS: &[(&str, &str, ControlDefect)] = &[
     (EVENT, "reward-no-amount", RewardField("amount", None)),
     (EVENT, "reward-no-validator", RewardField("validator", None)),
     (ASSET, "reward-unlisted", RewardField("asset", Some(r#""DOGE""#))),
+    (EVENT, "close-apr-in-pool", CloseField("apr", Some(r#""0.05""#))),
+    (EVENT, "close-apr-exponent", CloseField("apr", Some(r#""5e-2""#))),
+    (
+        EVENT,
+        "close-reward-rate-without-use",
+        CloseField("reward_rate", Some(r#""2""#)),
+    ),
+    (
+        AMOUNT,
+        "adjustment-zero",
+        Data(ADJUSTMENT, r#"{"asset":"ATOM","amount":"-0.0","reason":"x"}"#),
+    ),
+    (
+        AMOUNT,
+        "adjustment-too-precise",
+        Data(ADJUSTMENT, r#"{"asset":"ATOM","amount":"-0.0000001","reason":"x"}"#),
+    ),
+    (
+        EVENT,
+        "adjustment-blank-reason",
+        Data(ADJUSTMENT, r#"{"asset":"ATOM","amount":"1","reason":" "}"#),
+    ),
+    (
+        EVENT,
+        "adjustment-unknown-field",
+        Data(ADJUSTMENT, r#"{"asset":"ATOM","amount":"1","reason":"x","epoch":0}"#),
+    ),
+    (
+        ASSET,
+        "adjustment-unlisted",
+        Data(ADJUSTMENT, r#"{"asset":"DOGE","amount":"1","reason":"x"}"#),
+    ),
+    (
+        NOT_HELD,
+        "release-not-held",
+        Data(RELEASE, r#"{"asset":"ATOM","epoch":0,"by":"x","reason":"y"}"#),
+    ),
+    (
+        NOT_HELD,
+        "void-far-ahead",
+        Data(VOID, r#"{"asset":"ATOM","epoch":1000000,"by":"x","reason":"y"}"#),
+    ),
+    (
+        ASSET,
+        "void-unlisted",
+        Data(VOID, r#"{"asset":"DOGE","epoch":0,"by":"x","reason":"y"}"#),
+    ),
+    (
+        EVENT,
+        "release-by-nobody",
+        Data(RELEASE, r#"{"asset":"ATOM","epoch":0,"reason":"y"}"#),
+    ),
+    (
+        "epoch_already_closed",
+        "withdrawal-of-closed-epoch",
+        Data(WITHDRAWAL, r#"{"asset":"ATOM","epoch":0,"reason":"x"}"#),
+    ),
+    (
+        ASSET,
+        "withdrawal-unlisted",
+        Data(WITHDRAWAL, r#"{"asset":"DOGE","epoch":0,"reason":"x"}"#),
+    ),
+    (
+        EVENT,
+        "withdrawal-unknown-field",
+        Data(WITHDRAWAL, r#"{"asset":"ATOM","epoch":1000,"reason":"x","by":"y"}"#),
+    ),
+    (EVENT, "rules-not-higher", Data(RULES, r#"{"version":2}"#)),
+    (EVENT, "rules-unknown", Data(RULES, r#"{"version":99}"#)),
+    (
+        EVENT,
+        "loss-of-control",
+        Data(
+            LOSS,
+            r#"{"topic":"softstake.control","partition":0,"from_offset":0,"to_offset":1,"by":"x","reason":"y"}"#,
+        ),
+    ),
+    (
+        EVENT,
+        "loss-of-nothing",
+        Data(
+            LOSS,
+            r#"{"topic":"exchange.trades","partition":0,"from_offset":1,"to_offset":1,"by":"x","reason":"y"}"#,
+        ),
+    ),
     ("wrong_topic", "deposit-on-control", Type("exchange.deposit.v1")),
     ("unsupported_type", "listing-v2", Type("softstake.asset.v2")),
     ("invalid_json", "control-truncated", Truncated),
@@ -184,12 +280,44 @@ const KINDS: &[(&str, &str, ControlDefect)] = &[
         "change-rate-number",
         ChangeField("programme.commission_rate", Some("0.1")),
     ),
+    (
+        PROGRAMME,
+        "change-scope",
+        ChangeField("programme.scope", Some(r#""customer""#)),
+    ),
+    (
+        PROGRAMME,
+        "change-gate-empty",
+        ChangeField("programme.gate", Some("{}")),
+    ),
+    (
+        PROGRAMME,
+        "change-gate-unknown-limit",
+        ChangeField("programme.gate", Some(r#"{"max_payouts":"1"}"#)),
+    ),
+    (
+        PROGRAMME,
+        "change-rates-in-pool",
+        ChangeField("programme.tiers", Some(r#"[{"up_to":null,"apr":"0.05"}]"#)),
+    ),
+    (PROGRAMME, "change-first-epoch", ChangeField("first_epoch", Some("1"))),
+    (
+        PROGRAMME,
+        "change-misdated-from",
+        ChangeField("misdated_from", Some(r#""2027-01-01T00:00:00Z""#)),
+    ),
     (PROGRAMME, "change-no-mode", ChangeField("programme.mode", None)),
     (EVENT, "listing-no-decimals", ListingField("decimals", None)),
     (EVENT, "listing-asset-colon", ListingField("asset", Some(r#""LUNA:2""#))),
     (EVENT, "listing-unknown-field", ListingField("decimal", Some("6"))),
     (EVENT, "listing-no-programme", ListingField("programme", None)),
     (TIME, "listing-anchor", ListingField("anchor", Some(r#""tomorrow""#))),
+    (
+        EVENT,
+        "listing-reward-asset-alone",
+        ListingField("reward_asset", Some(r#""USDT""#)),
+    ),
+    (TIME, "listing-misdated-from", ListingField("misdated_from", Some("7"))),
     (PROGRAMME, "listing-decimals-19", ListingField("decimals", Some("19"))),
     (
         PROGRAMME,
@@ -226,7 +354,7 @@ pub(crate) fn lines(of: &StageClose, draws: &mut Draws) -> Vec<Vec<u8>> {
 fn line(of: &StageClose, (_, name, defect): (&str, &str, ControlDefect), draws: &mut Draws) -> Vec<u8> {
     let id = || format!("bad-{name}-{}", of.epoch);
     let next = of.epoch + 1;
-    let over = of.end_ms(next) + 60_000;
+    let over = of.end_ms(1) + 60_000;
     let raw = |raw: &'static str| Json::Raw(JsonText::Borrowed(raw));
     let spoilt = |kind: &'static str, mut data: Json, field: &str, text: Option<&'static str>| {
         data.set(field, text.map(raw));
@@ -238,7 +366,7 @@ fn line(of: &StageClose, (_, name, defect): (&str, &str, ControlDefect), draws: 
         CloseAt(ahead, after_ms) => {
             let epoch = of.epoch + ahead;
             let data = close(of.symbol(), epoch, Some("1".to_owned()));
-            control_event(id(), closing, of.end_ms(epoch) + after_ms, data)
+            control_event(id(), closing, of.end_ms(ahead) + after_ms, data)
         }
         CloseField(field, text) => {
             let data = close(of.symbol(), next, Some("1".to_owned()));
@@ -261,6 +389,7 @@ fn line(of: &StageClose, (_, name, defect): (&str, &str, ControlDefect), draws: 
             spoilt(listed, data, field, text)
         }
         Type(kind) => control_event(id(), kind, over, proposal(of, 0)),
+        Data(kind, data) => control_event(id(), kind, over, raw(data)),
         Truncated => control_event(id(), closing, over, close(of.symbol(), next, None)),
     };
     let mut text = event.compact(draws);

@@ -1,7 +1,7 @@
 //! Bad source records, second part: defects of the fields of `data`.
 
 use crate::generate::bad::defect::BadKind;
-use crate::generate::bad::defect::Base::{Adjustment, Deposit, Status, Trade, Transfer, Withdrawal};
+use crate::generate::bad::defect::Base::{Adjustment, Deposit, Goodwill, Status, Trade, Transfer, Withdrawal};
 use crate::generate::bad::defect::Defect::{Drop, Set, TooLarge, TooPrecise};
 use crate::generate::bad::defect::kind;
 
@@ -213,9 +213,14 @@ pub(super) const DATA_KINDS: &[BadKind] = &[
     kind(AMOUNT, "delta-sign-only", Adjustment, Set("data.delta", r#""-""#)),
     kind(AMOUNT, "delta-number", Adjustment, Set("data.delta", "-5")),
     kind(AMOUNT, "delta-too-large", Adjustment, TooLarge("data.delta")),
+    kind(EVENT, "goodwill-no-reason", Goodwill, Drop("data.reason")),
+    kind(AMOUNT, "goodwill-zero", Goodwill, Set("data.delta", r#""+0.0""#)),
+    kind(AMOUNT, "goodwill-too-precise", Goodwill, TooPrecise("data.delta")),
     kind(EVENT, "no-status", Status, Drop("data.status")),
     kind(EVENT, "status-unknown", Status, Set("data.status", r#""frozen""#)),
     kind(EVENT, "status-case", Status, Set("data.status", r#""Enrolled""#)),
     kind(EVENT, "status-null", Status, Set("data.status", "null")),
+    kind(EVENT, "status-asset-null", Status, Set("data.asset", "null")),
+    kind(EVENT, "status-asset-blank", Status, Set("data.asset", r#""AT OM""#)),
     kind(EVENT, "status-no-account", Status, Drop("data.account")),
 ];

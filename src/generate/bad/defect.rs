@@ -8,6 +8,7 @@ pub(super) enum Base {
     Trade,
     Transfer,
     Adjustment,
+    Goodwill,
     Status,
 }
 

@@ -140,6 +140,12 @@ pub(super) const ENVELOPE_KINDS: &[BadKind] = &[
     ),
     kind(
         TOPIC,
+        "release-on-source-topic",
+        Deposit,
+        Set("type", r#""softstake.epoch_release.v1""#),
+    ),
+    kind(
+        TOPIC,
         "reward-on-source-topic",
         Deposit,
         Set("type", r#""softstake.validator_reward.v1""#),

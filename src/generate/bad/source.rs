@@ -79,6 +79,7 @@ impl<'a> BadRecords<'a> {
             Base::Trade => self.market.trade(slot, draws),
             Base::Transfer => self.market.transfer(slot, draws),
             Base::Adjustment => self.market.adjustment(slot, draws),
+            Base::Goodwill => self.market.goodwill(slot, draws),
             Base::Status => self.market.status(slot, draws),
         };
         let symbol = || Json::text(self.coin().symbol.clone());
@@ -96,7 +97,7 @@ impl<'a> BadRecords<'a> {
                 json.set("data.amount", plain("2"));
                 json.set("data.fee", Some(fee));
             }
-            Base::Adjustment => {
+            Base::Adjustment | Base::Goodwill => {
                 json.set("data.asset", Some(symbol()));
                 json.set("data.delta", plain("-2"));
             }

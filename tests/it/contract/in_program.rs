@@ -46,7 +46,9 @@ pub fn run(history: &History, shape: Shape) -> Outcome {
     let topic = |name: &str| Topic::from_name(name).expect("a topic of the contract");
     for step in history.steps() {
         match step {
-            Step::Append(name, partition, record) => memory.append(topic(name).partition(*partition), record),
+            Step::Append(name, partition, record) => {
+                memory.bus().append(topic(name).partition(*partition), record);
+            }
             Step::Lose(name, partition, before) => memory
                 .bus()
                 .delete_before(topic(name).partition(*partition), Offset::new(*before)),

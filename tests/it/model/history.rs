@@ -14,7 +14,7 @@ use super::{Expected, Settings, expected};
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A record is published on a partition of a topic.
-    Append(String, u32, String),
+    Append(String, u32, Vec<u8>),
     /// All records below an offset of a source partition are lost for good. Those that were not read yet are missing.
     Lose(String, u32, u64),
     /// Everything published so far is read until nothing is left.
@@ -40,13 +40,18 @@ pub struct History {
 impl History {
     /// Publishes a record on a topic.
     pub fn append(&mut self, topic: &str, partition: u32, record: &str) {
+        self.append_bytes(topic, partition, record.as_bytes());
+    }
+
+    /// The same for a record that need not be UTF-8.
+    pub fn append_bytes(&mut self, topic: &str, partition: u32, record: &[u8]) {
         self.steps
             .push(Step::Append(topic.to_owned(), partition, record.to_owned()));
         if topic == CONTROL_TOPIC {
-            self.bus.control.append(record.as_bytes());
+            self.bus.control.append(record);
         } else {
             let place = Place::of(topic, partition).unwrap_or_else(|| panic!("{topic} is no source topic"));
-            self.bus.sources.entry(place).or_default().append(record.as_bytes());
+            self.bus.sources.entry(place).or_default().append(record);
         }
     }
 

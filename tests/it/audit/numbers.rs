@@ -179,7 +179,7 @@ fn enlarge(record: &mut Inbox, which: usize) -> bool {
         (Inbox::Control { records, .. }, 1) => records.iter_mut().for_each(|(at, _)| *at = Offset::NO_LIMIT),
         (Inbox::ListingAnswer { control_offset, .. }, 0) => *control_offset = Offset::NO_LIMIT,
         (Inbox::ListingAnswer { from, .. }, 1) => *from = Offset::NO_LIMIT,
-        (Inbox::ListingAnswer { newest_unlisted_ms, .. }, 2) => *newest_unlisted_ms = Some(i64::MAX),
+        (Inbox::ListingAnswer { unlisted, .. }, 2) => unlisted.newest_counted_ms = Some(i64::MAX),
         (Inbox::CutAnswer { cut, .. }, 0) => *cut = Offset::NO_LIMIT,
         (Inbox::CutAnswer { at, .. } | Inbox::Subtotal { at, .. } | Inbox::Receipt { at, .. }, 1) => last(at),
         (Inbox::Subtotal { partition, .. } | Inbox::Receipt { partition, .. }, 0) => *partition = u32::MAX,

@@ -61,9 +61,10 @@ fn a_distribution_has_its_fields_in_the_order_of_the_contract() {
         String::from_utf8(record).unwrap(),
         concat!(
             r#"{"specversion":"1.0","id":"ATOM:3:alice","source":"/softstake","type":"softstake.distribution.v1","#,
-            r#""time":"2026-11-02T00:00:00.000Z","data":{"account":"alice","asset":"ATOM","epoch":3,"#,
-            r#""epoch_start":"2026-11-01T00:00:00.000Z","epoch_end":"2026-11-02T00:00:00.000Z","amount":"0.9007","#,
-            r#""balance_seconds":"7775784","average_balance":"89.9975","programme_from_epoch":0}}"#
+            r#""time":"2026-11-02T00:00:00.000Z","data":{"account":"alice","asset":"ATOM","#,
+            r#""reward_asset":"ATOM","epoch":3,"epoch_start":"2026-11-01T00:00:00.000Z","#,
+            r#""epoch_end":"2026-11-02T00:00:00.000Z","amount":"0.9007","rewarded":"0.8","made_good":"-0.2","adjusted":"0","#,
+            r#""withheld_before":"0.3007","balance_seconds":"7775784","average_balance":"89.9975","programme_from_epoch":0}}"#
         )
     );
 }

@@ -181,6 +181,10 @@ fn tell_decision(decision: &Decision) {
             change = change.as_deref().unwrap_or("none"),
             "epoch {epoch} of {asset} is held by the gate ({limit}), and nothing of it is paid; release it or void it"
         ),
+        Decision::VerdictWaits { asset, control_offset } => tracing::info!(
+            %asset,
+            "the event at offset {control_offset} of the control topic waits until the closed epochs of {asset} are settled"
+        ),
         Decision::EpochReleased {
             asset,
             epoch,

@@ -158,7 +158,7 @@ impl Fold for IngestTask {
             // First the end of the source, then control: so the task waits for a listing that was published before these records.
             end = log.readable_end(self.ingest.source())?;
             if self.ingest.control_read() < log.readable_end(CONTROL)? {
-                return Ok(offset);
+                return Ok(end.min(self.ingest.limit_while_undecided(offset)));
             }
             Stats::add(&self.stats.known, end.since(known));
             self.known_end = Some(end);

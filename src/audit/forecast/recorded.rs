@@ -90,7 +90,10 @@ impl RecordedOutcomes {
                 | Decision::CloseAccepted { control_offset, .. }
                 | Decision::Refused { control_offset, .. } => reached(*control_offset),
                 Decision::ControlRead { to } => *to,
-                Decision::SourcesAdded { .. } | Decision::EpochHeld { .. } | Decision::Rules { .. } => continue,
+                Decision::SourcesAdded { .. }
+                | Decision::EpochHeld { .. }
+                | Decision::VerdictWaits { .. }
+                | Decision::Rules { .. } => continue,
             };
             recorded.decided = recorded.decided.max(to);
         }

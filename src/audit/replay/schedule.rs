@@ -141,7 +141,7 @@ impl Schedule {
                 Decision::Rules {
                     control_offset: None, ..
                 } => builder.decisions.push(decision.clone()),
-                Decision::EpochHeld { .. } => {}
+                Decision::EpochHeld { .. } | Decision::VerdictWaits { .. } => {}
                 Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
                 | Decision::PoolAdjusted { control_offset, .. }
@@ -339,5 +339,8 @@ pub(crate) fn is_outcome(decision: &Decision) -> bool {
 
 /// Whether the replay must make this decision again.
 pub(crate) const fn is_expected(decision: &Decision) -> bool {
-    !matches!(decision, Decision::ControlRead { .. } | Decision::EpochHeld { .. })
+    !matches!(
+        decision,
+        Decision::ControlRead { .. } | Decision::EpochHeld { .. } | Decision::VerdictWaits { .. }
+    )
 }

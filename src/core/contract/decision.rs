@@ -190,6 +190,9 @@ pub enum Decision {
         /// The change of the rewards against the epoch before, cut to 18 decimals; null if there is nothing to compare with.
         change: Option<String>,
     },
+    /// A release or void waits until the epochs of its asset that were closed before it are sealed or held. Meanwhile source records below the recorded
+    /// cuts are read, although later control records are not decided.
+    VerdictWaits { control_offset: Offset, asset: Asset },
     /// A held epoch is paid.
     EpochReleased {
         control_offset: Offset,

@@ -61,6 +61,8 @@ pub struct Coordinator {
     sources: BTreeSet<TopicPartition>,
     queue: VecDeque<QueuedInput>,
     pending: Option<PendingQuestion>,
+    /// The release or void that waits, by its offset, once that is on record.
+    waits_at: Option<Offset>,
     /// By number.
     assets: Vec<ListedAsset>,
     /// The numbers of an asset's listings, in their order.
@@ -260,6 +262,7 @@ impl Coordinator {
             sources: BTreeSet::new(),
             queue: VecDeque::new(),
             pending: None,
+            waits_at: None,
             assets: Vec::new(),
             by_name: BTreeMap::new(),
             counts: ControlCounts {
@@ -436,30 +439,46 @@ impl Coordinator {
             return None;
         }
         match self.queue.front()? {
-            QueuedInput::Control(_, record) if self.must_wait(record) => self.queue.iter().position(
+            QueuedInput::Control(_, record) if self.waits_for(record).is_some() => self.queue.iter().position(
                 |input| matches!(input, QueuedInput::Control(_, record) if type_of(record) == Some(EventType::LossAccepted)),
             ),
             _ => Some(0),
         }
     }
 
-    /// Whether a control record is a release or void, and an epoch of its asset that was closed before is not yet sealed or held.
-    fn must_wait(&self, record: &[u8]) -> bool {
+    /// Records that the next control event waits, if it does and that is not on record yet.
+    fn record_wait(&mut self, out: &mut Outputs) -> Result<bool, Fault> {
+        let Some(QueuedInput::Control(offset, record)) = self.queue.front() else {
+            return Ok(false);
+        };
+        let control_offset = *offset;
+        let Some(asset) = self.waits_for(record).filter(|_| self.waits_at != Some(control_offset)) else {
+            return Ok(false);
+        };
+        self.waits_at = Some(control_offset);
+        self.record_decision(&Decision::VerdictWaits { control_offset, asset }, out)?;
+        Ok(true)
+    }
+
+    /// The asset of a release or void, if an epoch of it that was closed before is not yet sealed or held.
+    fn waits_for(&self, record: &[u8]) -> Option<Asset> {
         let Decoded::Event(envelope, _) = Decoded::read(record) else {
-            return false;
+            return None;
         };
         let event_type = EventType::of(&envelope.event_type).ok();
         let is_verdict = |one: &EventType| matches!(one, EventType::EpochRelease | EventType::EpochVoid);
-        let Some(event_type) = event_type.filter(is_verdict) else {
-            return false;
+        let Ok(ControlEvent::GateVerdict { asset, .. }) =
+            ControlEvent::read(event_type.filter(is_verdict)?, envelope.data)
+        else {
+            return None;
         };
-        let Ok(ControlEvent::GateVerdict { asset, .. }) = ControlEvent::read(event_type, envelope.data) else {
-            return false;
-        };
-        let numbers = self.by_name.get(&asset).into_iter().flatten();
-        numbers
-            .filter_map(|number| self.assets.get(usize::from(*number)))
-            .any(ListedAsset::is_settling)
+        let mut listings = self.by_name.get(&asset).into_iter().flatten();
+        listings
+            .any(|number| {
+                let listed = self.assets.get(usize::from(*number));
+                listed.is_some_and(ListedAsset::is_settling)
+            })
+            .then_some(asset)
     }
 
     /// Decides the pending question if all answers are in; otherwise the next input, if none is pending. Returns whether there was anything to
@@ -471,6 +490,9 @@ impl Coordinator {
         if let Some(pending) = self.pending.take_if(|pending| pending.is_answered()) {
             self.conclude(pending, seen_events, out)?;
             self.open_gates(out)?;
+            return Ok(true);
+        }
+        if self.pending.is_none() && self.record_wait(out)? {
             return Ok(true);
         }
         let Some(next) = self.next_input() else {

@@ -34,12 +34,21 @@ impl Ingest {
                 self.state.control_read = *to;
                 Ok(())
             }
-            Decision::Refused { .. }
-            | Decision::RewardAdded { .. }
+            Decision::VerdictWaits { control_offset, .. } => {
+                self.state.control_waits = Some(*control_offset);
+                Ok(())
+            }
+            Decision::EpochReleased { control_offset, .. }
+            | Decision::EpochVoid { control_offset, .. }
+            | Decision::Refused { control_offset, .. } => {
+                if self.state.control_waits == Some(*control_offset) {
+                    self.state.control_waits = None;
+                }
+                Ok(())
+            }
+            Decision::RewardAdded { .. }
             | Decision::PoolAdjusted { .. }
             | Decision::EpochHeld { .. }
-            | Decision::EpochReleased { .. }
-            | Decision::EpochVoid { .. }
             // It has a cut.
             | Decision::CloseAccepted { again: true, .. } => Ok(()),
             Decision::ListingProposed { .. }

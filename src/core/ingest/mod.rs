@@ -62,6 +62,8 @@ pub struct IngestState {
     announced: bool,
     control_read: Offset,
     question: Option<OpenQuestion>,
+    /// The offset of a release or void that waits for epochs that are closed.
+    control_waits: Option<Offset>,
     /// By number. A source partition that is added later knows all assets from its first offset on.
     assets: Vec<IngestAsset>,
     by_name: BTreeMap<Asset, u16>,
@@ -285,6 +287,15 @@ impl Ingest {
                 answered: Some(cut), ..
             }) => cut,
         }
+    }
+
+    /// The offset below which records may be applied, for a task at `offset`, while control records are undecided. It is the newest recorded cut if they
+    /// wait for it: without these records, no epoch is settled.
+    #[must_use]
+    pub fn limit_while_undecided(&self, offset: Offset) -> Offset {
+        let cuts = self.state.assets.iter().filter_map(|asset| asset.cuts.back());
+        let newest = cuts.map(|(cut, _)| *cut).max().filter(|_| self.state.control_waits.is_some());
+        newest.unwrap_or(offset).max(offset).min(self.limit(offset))
     }
 
     /// Whether a cut is at or below `offset`, at which no barrier is sent yet.

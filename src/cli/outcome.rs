@@ -7,6 +7,7 @@ use crate::audit::asked::AskedError;
 use crate::bus::{AdminError, BrokerError, CommitError, FileError, OpenError, ReadError};
 use crate::cli::message::message;
 use crate::config::ConfigError;
+use crate::core::fault::Fault;
 use crate::deployment::DeploymentError;
 use crate::generate::GenerateError;
 use crate::task::TaskError;
@@ -114,7 +115,13 @@ impl From<AdminError> for Failure {
 
 impl From<TaskError> for Failure {
     fn from(error: TaskError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            TaskError::Fault {
+                fault: Fault::UnknownRules { .. },
+                ..
+            } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -122,6 +129,7 @@ impl From<DeploymentError> for Failure {
     fn from(error: DeploymentError) -> Self {
         match error {
             DeploymentError::Open(error) => error.into(),
+            DeploymentError::Task(error) => error.into(),
             DeploymentError::SettingChanged { .. } => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
@@ -196,6 +204,14 @@ mod tests {
             (setting.into(), 2),
             (GenerateError::EmptyTape.into(), 1),
             (ConfigError::Missing(Key::Bus).into(), 2),
+            (
+                DeploymentError::from(TaskError::Fault {
+                    at: "coordinate".into(),
+                    fault: Fault::UnknownRules { version: 3, newest: 2 },
+                })
+                .into(),
+                2,
+            ),
             (Failure::Found, 1),
             (Failure::Absent(String::new()), 3),
             (Failure::Logged(Box::new(Failure::Usage(String::new()))), 2),

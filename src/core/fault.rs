@@ -9,6 +9,12 @@ pub enum Fault {
     /// A number does not fit its type. `0` names it.
     #[error("{0} overflows: the input is beyond what any exchange holds; look at the newest records of this asset")]
     Overflow(&'static str),
+    /// A version of the contract's rules is in force that this program does not know.
+    #[error(
+        "version {version} of the contract's rules is in force, and this program knows versions up to {newest}: start a newer softstake; \
+         nothing was published"
+    )]
+    UnknownRules { version: u64, newest: u64 },
     /// A state that the protocol between the tasks excludes.
     #[error("impossible state: {0}; stop, keep the state directory and the bus, and report this")]
     Impossible(String),

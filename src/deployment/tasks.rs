@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::bus::{Access, DeploymentIdentity, Log, Mark, Membership, Position, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
+use crate::core::contract::rules;
 use crate::core::fault::{Fault, impossible};
 use crate::core::values::offset::Offset;
 use crate::deployment::error::DeploymentError;
@@ -175,6 +176,11 @@ impl<'a> TaskFactory<'a> {
         let committed = self.committed(task)?;
         let owner = StoreOwner::Coordinate(self.layout.generation);
         let store = self.store_of_layout(owner, task, committed.as_ref())?;
+        let is_behind = |committed: &Position| store.position().is_before(committed);
+        if self.access.membership().is_some() && committed.as_ref().is_some_and(is_behind) {
+            // It would judge again what a newer program has decided since.
+            sources_on_record(self.access.log())?;
+        }
         let fold = CoordinatorTask::new(
             u32::from(self.layout.partitions.count()),
             store.as_ref(),
@@ -276,7 +282,8 @@ impl<'a> TaskFactory<'a> {
     }
 }
 
-/// The source partitions that the decisions name: each must still be on the bus, even if all stores are lost.
+/// The source partitions that the decisions name: each must still be on the bus, even if all stores are lost. It fails if a version of the rules is in
+/// force that this program does not know.
 fn sources_on_record(log: &dyn Log) -> Result<BTreeSet<TopicPartition>, TaskError> {
     let mut known = BTreeSet::new();
     let mut reader = log.open(Topic::Decisions.partition(0), &Mark::default())?;
@@ -286,8 +293,10 @@ fn sources_on_record(log: &dyn Log) -> Result<BTreeSet<TopicPartition>, TaskErro
             return Ok(known);
         }
         for record in batch.iter().filter(|record| !record.value.is_empty()) {
-            if let Decision::SourcesAdded { sources, .. } = Decision::read(record.value).map_err(fault)? {
-                known.extend(sources);
+            match Decision::read(record.value).map_err(fault)? {
+                Decision::SourcesAdded { sources, .. } => known.extend(sources),
+                Decision::Rules { version, .. } => rules::check_known(version).map_err(fault)?,
+                _ => {}
             }
         }
     }

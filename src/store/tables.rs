@@ -17,6 +17,7 @@
 //! | 10 | late | accrue | as rows, 0, missed epoch (u32) | what late postings into the epoch add to the missed one: delta, weighted sum (`store::row`) |
 //! | 11 | resettled | accrue | as rows, of a sealed epoch | what all late postings add to S, the newest R' (`store::row`) |
 //! | 12 | sealed | accrue | asset (u16), epoch (u32) | a sealed epoch that may be settled again (version byte, postcard) |
+//! | 13 | days | ingest | as passed, then a day of UTC (i64, sign bit flipped) | the oldest and the newest time of the postings of that day (version byte, postcard) |
 //!
 //! Rows and the tables 11 and 12 are kept for the dedup window after their epoch is sealed, because `resettle` needs them. Then they are deleted.
 //!
@@ -27,6 +28,7 @@ use crate::core::accrue::row::Row;
 use crate::core::contract::event::Status;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::Fault;
+use crate::core::ingest::{AssetDay, UtcDay};
 use crate::core::protocol::ledger::StatusEntry;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::{Asset, MAX_ASSET_BYTES};
@@ -46,11 +48,15 @@ const ADJUSTMENTS: u8 = 9;
 const LATE: u8 = 10;
 const RESETTLED: u8 = 11;
 const SEALED: u8 = 12;
+const DAYS: u8 = 13;
 
 /// Lengths of the prefixes before the bucket. Tables by asset and epoch have that of rows.
 const ROWS_PREFIX: usize = 7;
 const OPENINGS_PREFIX: usize = 3;
 const STATUSES_PREFIX: usize = 1;
+
+/// The length of the key of a day.
+const DAY_KEY: usize = 1 + MAX_ASSET_BYTES + 8;
 
 /// The key of a seen event.
 #[must_use]
@@ -92,6 +98,35 @@ pub fn unlisted_asset(key: &[u8]) -> Result<Option<Asset>, Fault> {
         [0, ..] => Ok(None),
         padded => Asset::from_padded(padded).map(Some).map_err(|_| wrong()),
     }
+}
+
+/// The key of a day of an asset, in the days table.
+#[must_use]
+pub fn day((asset, day): AssetDay) -> [u8; DAY_KEY] {
+    let mut key = [DAYS; DAY_KEY];
+    let (name, rest) = key[1..].split_at_mut(MAX_ASSET_BYTES);
+    match asset {
+        Some(asset) => name.copy_from_slice(asset.padded()),
+        None => name.fill(0),
+    }
+    rest.copy_from_slice(&day.to_be_bytes());
+    key
+}
+
+/// The range of the days table from one day of an asset to another, both included: from, to.
+#[must_use]
+pub fn day_range(first: AssetDay, last: AssetDay) -> ([u8; DAY_KEY], Vec<u8>) {
+    let mut to = day(last).to_vec();
+    to.push(0);
+    (day(first), to)
+}
+
+/// Reads the day from a key of the days table.
+pub fn day_of_key(key: &[u8]) -> Result<UtcDay, Fault> {
+    key.last_chunk()
+        .filter(|_| key.len() == DAY_KEY)
+        .map(|day| UtcDay::from_be_bytes(*day))
+        .ok_or_else(|| undecodable("the key of a day of an asset"))
 }
 
 /// The key of an epoch that is not yet emitted.

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
+use crate::core::contract::rules;
 use crate::core::coordinate::Coordinator;
 use crate::core::coordinate::waiting::WaitingEvent;
 use crate::core::protocol::codec;
@@ -60,8 +61,10 @@ impl CoordinatorTask {
         unfinished: Arc<Mutex<UnfinishedWork>>,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
-        let coordinator =
+        let coordinator: Coordinator =
             load_state(store, "the state of the coordinator")?.unwrap_or_else(|| Coordinator::new(partitions));
+        rules::check_known(coordinator.rules())
+            .map_err(|fault| FoldError::from(fault).at(&TaskId::COORDINATE.to_string()))?;
         let mut task = Self {
             coordinator,
             dedup: StoredDedupIndex::default(),
@@ -263,6 +266,27 @@ mod tests {
         task.noted = Instant::now() - NOTE_EVERY;
         apply(&mut task, &store, 3, &control(3, &[]));
         assert!(is_noted());
+    }
+
+    #[test]
+    fn a_state_under_rules_that_are_not_known_is_refused() {
+        let mut state = codec::encode(&Coordinator::new(1)).unwrap();
+        // The version of the encoding, the ledger partitions, the number of decisions, and the rules.
+        assert_eq!(state[..4], [state[0], 1, 0, rules::NEWEST_RULES as u8]);
+        state[3] = 99;
+        let mut store = MemoryStore::default();
+        let mut changes = Changes::default();
+        changes.put(&tables::STATE, &state);
+        store.commit(&mut changes, &Position::default()).unwrap();
+        let refused = CoordinatorTask::new(1, &store, Arc::default(), Arc::default())
+            .err()
+            .unwrap();
+        let text = refused.to_string();
+        assert!(
+            text.contains("version 99") && text.contains("start a newer softstake"),
+            "{text}"
+        );
+        assert_eq!(refused.reaction(), crate::bus::Reaction::EndProcess);
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl TaskError {
             // For a moment after a change of leader, the readable end is behind.
             Self::StoreAhead { .. } => Reaction::TryAgain,
             Self::LayoutChanged => Reaction::EndProcess,
+            // No task of this program may go on.
+            Self::Fault {
+                fault: Fault::UnknownRules { .. },
+                ..
+            } => Reaction::EndProcess,
             _ => Reaction::StopTask,
         }
     }

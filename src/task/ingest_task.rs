@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
+use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::ingest::{Ingest, MAX_UNLISTED, UnlistedPostings};
 use crate::core::protocol::codec;
@@ -50,6 +51,9 @@ impl IngestTask {
         let state = load_state(store, "the state of an ingest task")?.unwrap_or_default();
         let unlisted = load_unlisted(store).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?;
         let ingest = Ingest::new(source, dedup_days, partitions, state, unlisted);
+        ingest
+            .check_rules()
+            .map_err(|fault| FoldError::from(fault).at(&TaskId::ingest(source).to_string()))?;
         stats.note(source, ingest.state().counts);
         window.set(ingest.oldest_kept());
         Ok(Self {
@@ -85,13 +89,19 @@ impl IngestTask {
                 decision,
                 Decision::CloseAccepted { .. }
                     | Decision::ListingProposed { .. }
+                    | Decision::WithdrawalProposed { .. }
+                    | Decision::RulesProposed { .. }
                     | Decision::LossProposed { .. }
                     | Decision::Cut { .. }
             );
             if speaks_for_all && !context.recovering {
                 context.log.verify(source)?;
             }
+            if let Decision::ListingProposed { listing, .. } = &decision {
+                self.load_covered_days(listing, context.store)?;
+            }
             self.ingest.apply_decision(&decision, offset, bound, context.outputs)?;
+            self.merge_days(context.store)?;
             if let Decision::SourcesAdded { starts, .. } = &decision
                 && let Some(start) = starts.0.get(&source)
             {
@@ -117,6 +127,7 @@ impl IngestTask {
                 .apply_record(record.offset, record.value, decoded, &mut self.dedup, context.outputs)?;
         }
         self.ingest.end_batch(batch.next.offset, context.outputs)?;
+        self.merge_days(context.store)?;
         if !context.recovering {
             if !had_nameless && self.ingest.has_nameless() {
                 tracing::warn!(
@@ -129,6 +140,36 @@ impl IngestTask {
         }
         self.stats.note(source, self.ingest.state().counts);
         Ok(batch.len())
+    }
+
+    /// Adds what the store has of the days whose times in it are not known.
+    fn merge_days(&mut self, store: &dyn Store) -> Result<(), FoldError> {
+        let days = self.ingest.take_unmerged_days();
+        if days.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = days.iter().map(|day| tables::day(*day)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+        for (day, stored) in days.iter().zip(store.get_many(&keys)?) {
+            if let Some(stored) = stored {
+                self.ingest
+                    .merge_day(*day, codec::decode(&stored, "a day of an asset")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads what tells whether a proposed listing comes before what it covers.
+    fn load_covered_days(&mut self, listing: &Listing, store: &dyn Store) -> Result<(), FoldError> {
+        for (first, last) in self.ingest.covered_days(listing) {
+            let (from, to) = tables::day_range(first, last);
+            let mut scan = store.scan(&from, &to)?;
+            while let Some((key, value)) = scan.next()? {
+                let day = (first.0, tables::day_of_key(key)?);
+                self.ingest.merge_day(day, codec::decode(value, "a day of an asset")?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -214,16 +255,188 @@ impl Fold for IngestTask {
     }
 
     fn unwritten_bytes(&self) -> usize {
-        self.dedup.unwritten_bytes()
+        self.dedup.unwritten_bytes() + self.ingest.unwritten_bytes()
     }
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
         self.dedup.write(changes);
-        for (asset, unlisted) in self.ingest.take_unlisted() {
+        let passed = self.ingest.take_passed();
+        for (asset, unlisted) in passed.unlisted {
             changes.put(&tables::unlisted(asset), &codec::encode(&unlisted)?);
+        }
+        for (day, times) in passed.days {
+            changes.put(&tables::day(day), &codec::encode(&times)?);
         }
         changes.put(&tables::STATE, &codec::encode(self.ingest.state())?);
         self.window.set(self.ingest.oldest_kept());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::bus::memory::MemoryBus;
+    use crate::bus::{Mark, Position, Reaction};
+    use crate::core::contract::decision::Offsets;
+    use crate::core::protocol::messages::{Inbox, UnlistedTimes};
+    use crate::core::values::time::timestamp;
+    use crate::store::memory::MemoryStore;
+
+    use super::*;
+
+    const SOURCE: TopicPartition = Topic::Deposits.partition(0);
+    const DAY: i64 = 86_400_000;
+
+    /// A task with its store.
+    struct Run {
+        task: IngestTask,
+        store: MemoryStore,
+        next: u64,
+    }
+
+    fn task(store: &dyn Store) -> Result<IngestTask, TaskError> {
+        let one = Partitions::new(1).unwrap();
+        IngestTask::new(SOURCE, 7, one, store, Arc::default(), Arc::default())
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let store = MemoryStore::default();
+            let task = task(&store).unwrap();
+            let mut run = Self { task, store, next: 0 };
+            let announced = Decision::SourcesAdded {
+                sources: vec![SOURCE],
+                starts: Offsets::default(),
+            };
+            run.decide(&announced).unwrap();
+            run
+        }
+
+        fn apply(&mut self, input: usize, records: &[Vec<u8>], first: u64) -> Result<Outputs, FoldError> {
+            let mut bytes = Vec::new();
+            let mut numbered = Vec::new();
+            for (record, offset) in records.iter().zip(first..) {
+                let from = bytes.len();
+                bytes.extend_from_slice(record);
+                numbered.push((Offset::new(offset), from..bytes.len()));
+            }
+            let next = Mark::at(Offset::new(first + records.len() as u64));
+            let mut position = Position::default();
+            position.inputs.insert(SOURCE, Mark::at(Offset::new(self.next)));
+            let mut outputs = Outputs::default();
+            let mut context = StepContext {
+                log: &MemoryBus::new(),
+                store: &self.store,
+                position: &position,
+                recovering: true,
+                changes: &mut Changes::default(),
+                outputs: &mut outputs,
+            };
+            self.task
+                .apply(input, &Batch::new(bytes, numbered, next), 0, &mut context)?;
+            Ok(outputs)
+        }
+
+        fn decide(&mut self, decision: &Decision) -> Result<Outputs, FoldError> {
+            self.apply(0, &[decision.write(0).unwrap()], 0)
+        }
+
+        /// Reads a deposit of A at each of these times.
+        fn read(&mut self, times: impl Iterator<Item = i64>) {
+            let records: Vec<Vec<u8>> = times
+                .zip(self.next..)
+                .map(|(at, id)| {
+                    format!(
+                        r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"exchange.deposit.v1","time":"{}",
+                        "data":{{"account":"ann","asset":"A","amount":"1"}}}}"#,
+                        timestamp(i128::from(at))
+                    )
+                    .into_bytes()
+                })
+                .collect();
+            self.apply(SOURCE_INPUT, &records, self.next).unwrap();
+            self.next += records.len() as u64;
+        }
+
+        /// The days in the store, as they are written.
+        fn days(&self) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
+            let mut scan = self.store.scan(&[13], &[14]).unwrap();
+            let mut days = BTreeSet::new();
+            while let Some((key, value)) = scan.next().unwrap() {
+                days.insert((key.to_vec(), value.to_vec()));
+            }
+            days
+        }
+
+        /// Writes the state, and returns the number of days that are new or different.
+        fn persist(&mut self) -> usize {
+            let before = self.days();
+            let mut changes = Changes::default();
+            self.task.write_state(&mut changes).unwrap();
+            self.store.commit(&mut changes, &Position::default()).unwrap();
+            self.days().difference(&before).count()
+        }
+
+        /// The answer to a listing of A.
+        fn propose(&mut self, anchor: i64, misdated: &str) -> UnlistedTimes {
+            let listing = format!(
+                r#"{{"asset":"A","decimals":2,"anchor":"{}","epoch_seconds":100,{misdated}"programme":{{"from_epoch":0,"mode":"pool"}}}}"#,
+                timestamp(i128::from(anchor))
+            );
+            let outputs = self
+                .decide(&Decision::ListingProposed {
+                    control_offset: Offset::START,
+                    listing: Box::new(Listing::read(&listing).unwrap()),
+                })
+                .unwrap();
+            let (_, _, answer) = outputs.iter().next().unwrap();
+            match codec::decode(answer, "an answer").unwrap() {
+                Inbox::ListingAnswer { unlisted, .. } => unlisted,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn days_that_are_not_in_memory_are_read_for_a_posting_or_a_listing() {
+        let mut run = Run::new();
+        // More days than stay in memory, each with a posting at noon.
+        let days = 20_000;
+        run.read((0..days).map(|day| day * DAY + DAY / 2));
+        assert!(run.task.unwritten_bytes() > 0);
+        assert_eq!(run.persist(), 20_000);
+        assert_eq!(run.task.ingest.unwritten_bytes(), 0, "they are in memory no more");
+        // One earlier, one later, and one that changes nothing.
+        run.read([7 * DAY, 9 * DAY - 1, 9 * DAY + DAY / 2].into_iter());
+        assert_eq!(run.persist(), 2);
+        run.task = task(&run.store).unwrap();
+        let misdated = |at: i64| format!(r#""misdated_from":"{}","#, timestamp(i128::from(at)));
+        // From just after noon of day 6 to the first moment of day 7.
+        let answer = run.propose(6 * DAY + DAY / 2 + 1, &misdated(7 * DAY));
+        assert_eq!(answer.newest_counted_ms, None);
+        assert_eq!(answer.newest_not_counted_ms, Some((days - 1) * DAY + DAY / 2));
+        let answer = run.propose(6 * DAY + DAY / 2 + 1, &misdated(7 * DAY + 1));
+        assert_eq!(answer.newest_counted_ms, Some(7 * DAY));
+        let answer = run.propose(9 * DAY - 1, &misdated(9 * DAY));
+        assert_eq!(answer.newest_counted_ms, Some(9 * DAY - 1));
+        // 400 days and an epoch, without a bound of its own.
+        let answer = run.propose((days - 100) * DAY, "");
+        assert_eq!(answer.newest_counted_ms, Some((days - 1) * DAY + DAY / 2));
+        assert_eq!(run.propose(days * DAY, ""), UnlistedTimes::default());
+    }
+
+    #[test]
+    fn rules_that_are_not_known_end_the_process() {
+        let mut run = Run::new();
+        let in_force = Decision::Rules {
+            control_offset: Some(Offset::new(7)),
+            version: 99,
+            in_force_from: Offsets::default(),
+        };
+        let refused = run.decide(&in_force).unwrap_err().at("ingest");
+        assert!(refused.to_string().contains("version 99"), "{refused}");
+        assert_eq!(refused.reaction(), Reaction::EndProcess);
     }
 }

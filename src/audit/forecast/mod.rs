@@ -16,18 +16,19 @@ pub use crate::audit::forecast::source::ForecastOutcome;
 use crate::audit::point_in_time::{first_mark, read_decisions};
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, TaskId, Topic, TopicPartition};
+use crate::core::contract::control::ControlEvent;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::envelope::Envelope;
-use crate::core::contract::control::ControlEvent;
 use crate::core::contract::event::EventType;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{Programme, in_force, schedule};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::coordinate::gate::GateState;
 use crate::core::coordinate::listings;
-use crate::core::coordinate::listings::{Accepted, KNOWN_RULES, ListedAssets, ListingAnswer, ListingFacts};
+use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
 use crate::core::dedup::{DEFAULT_DEDUP_DAYS, check_copy};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
@@ -352,11 +353,13 @@ impl ControlForecast {
             Accepted::Rules { version } => {
                 self.rules = version;
                 let in_force_from = self.positions(forecast, offset)?;
-                forecast.decisions.extend(in_force_from.map(|in_force_from| Decision::Rules {
-                    control_offset: Some(offset),
-                    version,
-                    in_force_from,
-                }));
+                forecast
+                    .decisions
+                    .extend(in_force_from.map(|in_force_from| Decision::Rules {
+                        control_offset: Some(offset),
+                        version,
+                        in_force_from,
+                    }));
             }
         }
         Ok(None)
@@ -579,9 +582,8 @@ impl ControlForecast {
 
 /// The version of the rules that a deployment begins with.
 fn first_rules(decisions: &[Decision]) -> u64 {
-    let newest = KNOWN_RULES.last().copied().unwrap_or_default();
     match decisions.first() {
         Some(Decision::Rules { version, .. }) => *version,
-        _ => newest,
+        _ => NEWEST_RULES,
     }
 }

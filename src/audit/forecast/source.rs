@@ -105,12 +105,12 @@ impl ForecastIngest {
     }
 
     fn count_unlisted(&mut self, offset: Offset, decoded: &Decoded<'_>, unlisted: &mut BTreeMap<Asset, u64>) {
-        // Nothing stores them, so they must not add up.
-        self.ingest.take_unlisted();
         let Decoded::Event(envelope, _) = decoded else { return };
-        let Ok((_, event)) = read_event(envelope) else { return };
+        let Ok((time, event)) = read_event(envelope, self.ingest.rules_at(offset)) else {
+            return;
+        };
         for leg in legs(&event) {
-            if !self.ingest.lists(leg.asset, offset) {
+            if !self.ingest.lists(&leg, time, offset) {
                 *unlisted.entry(leg.asset).or_default() += 1;
             }
         }
@@ -144,10 +144,7 @@ impl ForecastIngest {
         let Some((_, _, record)) = written else { return Ok(None) };
         match codec::decode(record, "an answer")? {
             Inbox::ListingAnswer {
-                source,
-                from,
-                unlisted,
-                ..
+                source, from, unlisted, ..
             } => Ok(Some(ListingAnswer { source, from, unlisted })),
             _ => Ok(None),
         }

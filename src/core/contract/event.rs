@@ -3,6 +3,7 @@
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::rules::FIRST_RULES;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
@@ -51,7 +52,25 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// The type with this name.
+    /// The type with this name, if the version `rules` of the contract has it. A type of a later version is unknown before that is in force.
+    ///
+    /// # Errors
+    /// `unsupported_type`.
+    pub fn in_force(name: &str, rules: u64) -> Result<Self, Rejection> {
+        let named = Self::of(name)?;
+        if named.since() <= rules {
+            Ok(named)
+        } else {
+            Err(unsupported(name))
+        }
+    }
+
+    /// The first version of the rules that has this type.
+    const fn since(self) -> u64 {
+        FIRST_RULES
+    }
+
+    /// The type with this name, in any version of the rules.
     ///
     /// # Errors
     /// `unsupported_type`.
@@ -74,12 +93,7 @@ impl EventType {
             "softstake.epoch_void.v1" => Self::EpochVoid,
             "softstake.loss_accepted.v1" => Self::LossAccepted,
             "softstake.rules.v1" => Self::Rules,
-            _ => {
-                return Err(Code::UnsupportedType.because(format!(
-                    "`type` is \"{}\", which this version does not know",
-                    escape_for_terminal(&shortened(name))
-                )));
-            }
+            _ => return Err(unsupported(name)),
         })
     }
 
@@ -209,6 +223,13 @@ impl Status {
     }
 }
 
+fn unsupported(name: &str) -> Rejection {
+    Code::UnsupportedType.because(format!(
+        "`type` is \"{}\", which this version does not know",
+        escape_for_terminal(&shortened(name))
+    ))
+}
+
 fields!(BalanceFields { account, asset, amount });
 fields!(WithdrawalFields {
     account,
@@ -239,11 +260,7 @@ fields!(AdjustmentFields {
     delta,
     reason
 });
-fields!(StatusFields {
-    account,
-    status,
-    asset
-});
+fields!(StatusFields { account, status, asset });
 
 impl<'a> SourceEvent<'a> {
     /// Reads `data`, a raw JSON object, as an event of type `event_type`.

@@ -15,5 +15,6 @@ pub mod merkle;
 pub mod programme;
 pub mod records;
 pub mod rejection;
+pub mod rules;
 pub mod skipped;
 pub mod topic;

@@ -12,6 +12,7 @@ use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{Mode, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::rules::{KNOWN_RULES, NEWEST_RULES};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::gate::GateState;
 use crate::core::protocol::messages::UnlistedTimes;
@@ -24,9 +25,6 @@ use crate::core::values::time::{TimeMs, timestamp};
 
 /// Listings have numbers of 16 bits.
 const MAX_LISTINGS: usize = 1 << 16;
-
-/// The versions of the contract's rules that this program knows, ascending. A deployment begins with the last.
-pub const KNOWN_RULES: [u64; 1] = [2];
 
 /// What the rules depend on: the listed assets, the source partitions, and the version of the rules in force.
 pub trait ListedAssets {
@@ -160,7 +158,9 @@ pub enum Accepted {
     /// The loss of records. Their source partition must still tell what is gone.
     Loss(Box<RecordLoss>),
     /// A later version of the rules. The source partitions must still tell from where.
-    Rules { version: u64 },
+    Rules {
+        version: u64,
+    },
 }
 
 /// Judges the event in an envelope from the control topic. `docs/contract-notes.md` gives the order of the checks.
@@ -168,7 +168,7 @@ pub enum Accepted {
 /// # Errors
 /// The codes of control events, but for `conflicting_duplicate` and `listing_too_late`.
 pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
-    let event_type = EventType::of(&envelope.event_type)?;
+    let event_type = EventType::in_force(&envelope.event_type, assets.rules())?;
     if !event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
         ControlEvent::read(event_type, envelope.data)?;
@@ -218,9 +218,8 @@ fn judge_rules(version: u64, in_force: u64) -> Result<Accepted, Rejection> {
     if version > in_force && KNOWN_RULES.contains(&version) {
         return Ok(Accepted::Rules { version });
     }
-    let newest = KNOWN_RULES.last().copied().unwrap_or_default();
     Err(Code::InvalidEvent.because(format!(
-        "`version` is {version}; version {in_force} is in force, and this program knows versions up to {newest}; upgrade every instance first"
+        "`version` is {version}; version {in_force} is in force, and this program knows versions up to {NEWEST_RULES}; upgrade every instance first"
     )))
 }
 
@@ -383,11 +382,7 @@ fn judge_pool(
 }
 
 /// The listing that an epoch is of: the newest whose first epoch is not above it. An epoch before all is of the first.
-fn listing_of<'a>(
-    asset: Asset,
-    epoch: Epoch,
-    assets: &'a impl ListedAssets,
-) -> Result<ListingFacts<'a>, Rejection> {
+fn listing_of<'a>(asset: Asset, epoch: Epoch, assets: &'a impl ListedAssets) -> Result<ListingFacts<'a>, Rejection> {
     let (listings, newest) = find(asset, assets)?;
     let of_epoch = listings
         .iter()
@@ -450,7 +445,9 @@ fn judge_close(
 fn check_rates(mode: Mode, terms: &AssetTerms, rates: &CloseRates) -> Result<(), Rejection> {
     let invalid = |reason: &str| Err(Code::InvalidEvent.because(reason));
     match mode {
-        Mode::Pool if rates.apr.is_some() => return invalid("`apr` has no use: the epoch's programme has mode \"pool\""),
+        Mode::Pool if rates.apr.is_some() => {
+            return invalid("`apr` has no use: the epoch's programme has mode \"pool\"");
+        }
         Mode::AprPerTier if rates.apr.is_some() => {
             return invalid("`apr` has no use: the epoch's programme has a rate in every tier");
         }

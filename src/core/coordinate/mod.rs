@@ -25,26 +25,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::settle::{Split, magnitude};
 use crate::core::contract::appends::Outputs;
+use crate::core::contract::control::ControlEvent;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
-use crate::core::contract::control::ControlEvent;
 use crate::core::contract::event::EventType;
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::programme::Programme;
 use crate::core::contract::rejection::RejectionCounts;
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::coordinate::gate::GateState;
-use crate::core::coordinate::listings::{CloseOrder, KNOWN_RULES};
+use crate::core::coordinate::listings::CloseOrder;
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::{Inbox, Notice, UnlistedTimes};
 use crate::core::protocol::totals::{Emitted, Subtotal, i256_bytes};
 use crate::core::protocol::{codec, ledger};
+use crate::core::values::amount::format_units_wide;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::{AssetEpoch, Epoch};
-use crate::core::values::amount::format_units_wide;
 use crate::core::values::offset::Offset;
 use crate::core::values::time::TimeMs;
 
@@ -258,7 +259,7 @@ impl Coordinator {
         Self {
             partitions,
             decisions: 0,
-            rules: KNOWN_RULES[KNOWN_RULES.len() - 1],
+            rules: NEWEST_RULES,
             sources: BTreeSet::new(),
             queue: VecDeque::new(),
             pending: None,
@@ -272,6 +273,12 @@ impl Coordinator {
             },
             alarms: Vec::new(),
         }
+    }
+
+    /// The version of the contract's rules in force for settlements.
+    #[must_use]
+    pub const fn rules(&self) -> u64 {
+        self.rules
     }
 
     /// The number of ledger partitions.
@@ -314,7 +321,8 @@ impl Coordinator {
     /// and those behind them are none.
     pub fn unsealed(&self) -> impl Iterator<Item = (Asset, Epoch, Option<&str>)> {
         self.assets.iter().flat_map(|listed| {
-            let is_under_way = |(_, closing): &(&Epoch, &ClosingEpoch)| listed.stopped().is_none() || closing.cut.is_none();
+            let is_under_way =
+                |(_, closing): &(&Epoch, &ClosingEpoch)| listed.stopped().is_none() || closing.cut.is_none();
             listed
                 .closing
                 .iter()

@@ -17,7 +17,7 @@ use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::legs::{Leg, LegSort, legs};
-use crate::core::ingest::{Ingest, IngestAsset, MAX_UNLISTED};
+use crate::core::ingest::{Ingest, IngestAsset};
 use crate::core::protocol::ledger::{Adjustment, Entry, LatePosting, Posting, StatusEntry};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount;
@@ -28,12 +28,32 @@ use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
 /// The judgement of one leg that is not rejected.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it does not outlive its event, and nearly every leg is posted"
+)]
 enum LegVerdict<'e> {
     Post(AcceptedLeg<'e>),
+    Ignore(IgnoredLeg),
+}
+
+/// Why a leg is ignored.
+#[derive(Clone, Copy)]
+enum IgnoredLeg {
     /// Its asset is not listed.
     Unlisted,
-    /// It lies before its asset's anchor.
-    BeforeAnchor,
+    /// It is an opening balance of the listing with this number, of which no epoch is open any more.
+    Ended(u16),
+    /// It lies before the anchor of the listing with this number.
+    BeforeAnchor(u16),
+}
+
+/// The listing that a leg belongs to.
+enum LegOwner<'a> {
+    Nobody,
+    /// It is an opening balance of this listing, of which no epoch is open any more.
+    Ended(u16),
+    Listing(u16, &'a IngestAsset),
 }
 
 /// A leg that counts.
@@ -43,6 +63,8 @@ struct AcceptedLeg<'e> {
     at: AssetEpoch,
     /// Signed units; of the reward asset for a reward.
     delta: i128,
+    /// The time at which it counts.
+    time: TimeMs,
     late: Option<Lateness>,
 }
 
@@ -64,8 +86,6 @@ struct Lateness {
     asset: Asset,
     decimals: u8,
     missed_epoch: Epoch,
-    /// The time at which it counts.
-    time: TimeMs,
     /// `carry` for a reward, which has no policy.
     policy: LatePolicy,
     applied_end_ms: i128,
@@ -136,7 +156,7 @@ impl Ingest {
             self.state.counts.duplicates += 1;
             return Ok(());
         }
-        let (time, event) = read_event(envelope)?;
+        let (time, event) = read_event(envelope, self.rules_at(offset))?;
         let epochs = if let SourceEvent::AccountStatus { account, status, asset } = &event {
             self.add_entry(&Entry::Status(StatusEntry {
                 bucket: bucket(account.as_str()),
@@ -185,19 +205,16 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<Epochs, NotApplied> {
         let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
-        let mut unlisted: ArrayVec<&Leg<'_>, MAX_LEGS> = ArrayVec::new();
-        let mut before_anchor = 0;
+        let mut ignored: ArrayVec<(&Leg<'_>, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
         for (index, leg) in legs.iter().enumerate() {
             match self.judge_leg(offset, index, leg, time)? {
                 LegVerdict::Post(posting) => postings.push(posting),
-                LegVerdict::Unlisted => unlisted.push(leg),
-                LegVerdict::BeforeAnchor => before_anchor += 1,
+                LegVerdict::Ignore(why) => ignored.push((leg, why)),
             }
         }
         // From here on, nothing is rejected.
-        self.state.counts.before_anchor += before_anchor;
-        for leg in unlisted {
-            self.note_unlisted(leg, time, offset);
+        for (leg, why) in ignored {
+            self.note_ignored(leg, why, time, offset);
         }
         let mut epochs = Epochs::new();
         for posting in &postings {
@@ -209,6 +226,7 @@ impl Ingest {
                 at = AssetEpoch::new(at.number(), late.missed_epoch)?;
             }
             self.state.counts.postings += 1;
+            self.passed.note_listed(at.number(), posting.time.get());
             self.add_entry(&posting.entry);
             if !epochs.contains(&at) {
                 epochs.push(at);
@@ -225,11 +243,13 @@ impl Ingest {
         leg: &Leg<'e>,
         time: TimeMs,
     ) -> Result<LegVerdict<'e>, Rejection> {
-        let Some((number, listed)) = self.listed_at(leg.asset, offset) else {
-            return Ok(LegVerdict::Unlisted);
+        let (number, listed) = match self.owner(leg, time, offset) {
+            LegOwner::Nobody => return Ok(LegVerdict::Ignore(IgnoredLeg::Unlisted)),
+            LegOwner::Ended(number) => return Ok(LegVerdict::Ignore(IgnoredLeg::Ended(number))),
+            LegOwner::Listing(number, listed) => (number, listed),
         };
         let Some(located) = locate(leg, time, &listed.facts())? else {
-            return Ok(LegVerdict::BeforeAnchor);
+            return Ok(LegVerdict::Ignore(IgnoredLeg::BeforeAnchor(number)));
         };
         let (asset, epoch, oldest) = (leg.asset, located.epoch, listed.oldest_open);
         if epoch < listed.oldest_kept() {
@@ -249,7 +269,6 @@ impl Ingest {
                 LegSort::Balance | LegSort::Opening => listed.decimals,
             },
             missed_epoch: epoch,
-            time: located.time,
             policy: match leg.sort {
                 LegSort::Reward => LatePolicy::Carry,
                 LegSort::Balance | LegSort::Opening => listed.late_policy(applied),
@@ -292,37 +311,71 @@ impl Ingest {
                 _ => Entry::Posting(posting),
             }
         };
-        Ok(LegVerdict::Post(AcceptedLeg { entry, at, delta, late }))
+        Ok(LegVerdict::Post(AcceptedLeg {
+            entry,
+            at,
+            delta,
+            time: located.time,
+            late,
+        }))
     }
 
-    /// Whether the listing of an asset is in force at `offset`.
+    /// Whether a leg that is read at `offset`, of an event from `time`, belongs to a listing.
     #[must_use]
-    pub fn lists(&self, asset: Asset, offset: Offset) -> bool {
-        self.listed_at(asset, offset).is_some()
+    pub fn lists(&self, leg: &Leg<'_>, time: TimeMs, offset: Offset) -> bool {
+        matches!(self.owner(leg, time, offset), LegOwner::Listing(..))
     }
 
-    /// The number and the state of an asset whose listing is in force at `offset`.
-    fn listed_at(&self, asset: Asset, offset: Offset) -> Option<(u16, &IngestAsset)> {
-        let number = *self.state.by_name.get(&asset)?;
-        let listed = self.state.assets.get(usize::from(number))?;
-        (listed.from <= offset).then_some((number, listed))
-    }
-
-    /// Notes that a leg was ignored because its asset is not listed.
-    fn note_unlisted(&mut self, leg: &Leg<'_>, time: TimeMs, offset: Offset) {
-        self.state.counts.unlisted += 1;
-        let all = &mut self.state.unlisted;
-        let has_room = all.len() < MAX_UNLISTED;
-        let name = Some(leg.asset).filter(|_| has_room || all.contains_key(&Some(leg.asset)));
-        let unlisted = all.entry(name).or_default();
-        let before = *unlisted;
-        if leg.sort == LegSort::Opening {
-            unlisted.opening_at = Some(offset);
-        } else {
-            unlisted.newest_ms = unlisted.newest_ms.max(Some(time.get()));
+    /// The listing that a leg belongs to.
+    fn owner(&self, leg: &Leg<'_>, time: TimeMs, offset: Offset) -> LegOwner<'_> {
+        for number in self.state.by_name.get(&leg.asset).into_iter().flatten() {
+            let Some(listed) = self.state.assets.get(usize::from(*number)) else {
+                break;
+            };
+            if offset < listed.from {
+                break;
+            }
+            let Some((end, _)) = listed.withdrawn.filter(|(_, from)| *from <= offset) else {
+                return LegOwner::Listing(*number, listed);
+            };
+            // A later date is for the next listing, and so is every date if this one had no epoch.
+            let had_no_epoch = end <= listed.calendar.first();
+            if had_no_epoch || i128::from(time.get()) >= listed.calendar.start_ms(end) {
+                continue;
+            }
+            if listed.oldest_open < end {
+                return LegOwner::Listing(*number, listed);
+            }
+            if leg.sort == LegSort::Opening {
+                return LegOwner::Ended(*number);
+            }
         }
-        if *unlisted != before {
-            self.unlisted_changed.push(name);
+        LegOwner::Nobody
+    }
+
+    /// Counts a leg that is ignored, and notes its time for a listing that comes later.
+    fn note_ignored(&mut self, leg: &Leg<'_>, why: IgnoredLeg, time: TimeMs, offset: Offset) {
+        let (counts, passed) = (&mut self.state.counts, &mut self.passed);
+        match why {
+            IgnoredLeg::Unlisted => {
+                counts.unlisted += 1;
+                if leg.sort == LegSort::Opening {
+                    let proposed = self.state.proposed.get(&leg.asset);
+                    passed.note_opening(leg.asset, offset, proposed.map_or(&[], Vec::as_slice));
+                } else {
+                    passed.note_unlisted(leg.asset, time.get());
+                }
+            }
+            IgnoredLeg::Ended(number) => {
+                counts.unlisted += 1;
+                if let Some(listed) = self.state.assets.get(usize::from(number)) {
+                    passed.note_listed(number, listed.calendar.anchor().get());
+                }
+            }
+            IgnoredLeg::BeforeAnchor(number) => {
+                counts.before_anchor += 1;
+                passed.note_listed(number, time.get());
+            }
         }
     }
 
@@ -341,7 +394,7 @@ impl Ingest {
             account: account.as_str().into(),
             asset: late.asset,
             delta: amount::format_signed_units(posting.delta, late.decimals).into(),
-            event_time: timestamp(i128::from(late.time.get())).into(),
+            event_time: timestamp(i128::from(posting.time.get())).into(),
             missed_epoch: late.missed_epoch,
             applied_epoch: posting.at.epoch(),
             policy: late.policy.name().into(),

@@ -4,11 +4,12 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::Listing;
 use crate::core::contract::rejection::Code;
+use crate::core::contract::rules;
 use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
-use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion, UnlistedPostings};
+use crate::core::ingest::{Ingest, IngestAsset, OpenQuestion};
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::{Inbox, UnlistedTimes};
+use crate::core::protocol::messages::Inbox;
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
@@ -62,10 +63,6 @@ impl Ingest {
             Decision::WithdrawalProposed { control_offset, .. } | Decision::RulesProposed { control_offset, .. } => {
                 self.answer_position(*control_offset, offset, out)
             }
-            Decision::WithdrawalAccepted { .. } | Decision::Rules { .. } => {
-                self.state.question = None;
-                Ok(())
-            }
             Decision::ListingProposed {
                 control_offset,
                 listing,
@@ -82,40 +79,6 @@ impl Ingest {
             Decision::LossProposed { control_offset, .. } => {
                 self.answer_loss(*control_offset, offset, bound.unwrap_or(offset), out)
             }
-            Decision::LossAccepted {
-                skipped_from,
-                skipped_to,
-                ..
-            } => {
-                self.state.question = None;
-                if skipped_from < skipped_to {
-                    self.state.skips.push_back((*skipped_from, *skipped_to));
-                }
-                Ok(())
-            }
-            Decision::ListingAccepted {
-                number,
-                listing,
-                in_force_from,
-                ..
-            } => {
-                self.state.question = None;
-                // A source that was not asked has read nothing yet.
-                let from = in_force_from.0.get(&self.source).copied().unwrap_or(Offset::START);
-                self.list(*number, listing, from)
-            }
-            Decision::ListingRefused {
-                listing,
-                code,
-                answered_at,
-                ..
-            } => {
-                self.state.question = None;
-                if *code == Code::ListingTooLate {
-                    self.note_late_listing(listing, answered_at);
-                }
-                Ok(())
-            }
             Decision::ProgrammeChanged { number, listing, .. } => {
                 let programme = &listing.programme;
                 let policies = &mut self.asset_mut(*number)?.late_policies;
@@ -124,11 +87,76 @@ impl Ingest {
                 policies.push((programme.from_epoch, programme.late_policy));
                 Ok(())
             }
-            Decision::Cut { number, epoch, cut, .. } => {
+            Decision::ListingAccepted { .. }
+            | Decision::ListingRefused { .. }
+            | Decision::WithdrawalAccepted { .. }
+            | Decision::Rules { .. }
+            | Decision::LossAccepted { .. }
+            | Decision::Cut { .. } => {
                 self.state.question = None;
+                self.apply_outcome(decision, offset, out)
+            }
+        }
+    }
+
+    /// Applies what a question led to.
+    fn apply_outcome(&mut self, decision: &Decision, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
+        match decision {
+            Decision::ListingAccepted {
+                number,
+                listing,
+                in_force_from,
+                ..
+            } => {
+                let from = self.in_force_from(in_force_from);
+                self.propose(listing, from);
+                self.list(*number, listing, from)
+            }
+            Decision::ListingRefused {
+                listing,
+                code,
+                answered_at,
+                ..
+            } => {
+                if *code == Code::ListingTooLate {
+                    self.propose(listing, self.in_force_from(answered_at));
+                }
+                Ok(())
+            }
+            Decision::WithdrawalAccepted {
+                number,
+                epoch,
+                in_force_from,
+                ..
+            } => {
+                let from = self.in_force_from(in_force_from);
+                self.asset_mut(*number)?.withdrawn = Some((*epoch, from));
+                Ok(())
+            }
+            Decision::Rules {
+                version, in_force_from, ..
+            } => {
+                rules::check_known(*version)?;
+                let from = self.in_force_from(in_force_from);
+                self.state.rules.push((from, *version));
+                Ok(())
+            }
+            Decision::LossAccepted {
+                skipped_from,
+                skipped_to,
+                ..
+            } => {
+                if skipped_from < skipped_to {
+                    self.state.skips.push_back((*skipped_from, *skipped_to));
+                }
+                Ok(())
+            }
+            Decision::Cut { number, epoch, cut, .. } => {
                 self.add_cut(*number, *epoch, cut, offset)?;
                 self.cross_cuts(offset, out)
             }
+            // No other decision is the outcome of a question.
+            _ => Ok(()),
         }
     }
 
@@ -141,20 +169,18 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         self.state.question = Some(OpenQuestion::Position);
-        // An asset without an entry of its own may be one of those that are only known together.
-        let all = &self.state.unlisted;
-        let unlisted = all.get(&Some(listing.terms.asset)).or_else(|| all.get(&None));
-        let unlisted = unlisted.copied().unwrap_or_default();
-        let anchor = listing.terms.calendar.anchor().get();
+        let asset = listing.terms.asset;
+        let numbers = self.state.by_name.get(&asset).map_or(&[][..], Vec::as_slice);
+        let listings = numbers
+            .iter()
+            .filter_map(|number| self.state.assets.get(usize::from(*number)));
+        let newest_ms = listings.filter_map(|listed| listed.newest_ms).max();
+        let proposed = self.state.proposed.get(&asset).map_or(&[][..], Vec::as_slice);
         let answer = Inbox::ListingAnswer {
             source: self.source,
             control_offset,
             from: offset,
-            unlisted: UnlistedTimes {
-                newest_counted_ms: unlisted.newest().filter(|newest| *newest >= anchor),
-                has_opening: unlisted.has_uncounted_opening(),
-                newest_not_counted_ms: None,
-            },
+            unlisted: self.passed.times(listing, newest_ms, proposed),
         };
         out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())
@@ -222,21 +248,21 @@ impl Ingest {
         if usize::from(number) != self.state.assets.len() {
             return Err(impossible(format!("asset number {number} is listed out of order")));
         }
-        self.state.by_name.insert(listing.terms.asset, number);
+        self.state.by_name.entry(listing.terms.asset).or_default().push(number);
         self.state.assets.push(IngestAsset::new(listing, from, self.dedup_days));
         Ok(())
     }
 
-    /// Keeps the anchor of a listing that was rejected as too late, and the offset at which this partition answered.
-    fn note_late_listing(&mut self, listing: &Listing, answered_at: &Offsets) {
-        let (asset, anchor) = (listing.terms.asset, listing.terms.calendar.anchor().get());
-        let at = answered_at.0.get(&self.source).copied().unwrap_or(Offset::START);
-        // It gets an entry in any case: each costs treasury a listing.
-        let nameless = self.state.unlisted.get(&None).copied().unwrap_or_default();
-        let unlisted = self.state.unlisted.entry(Some(asset)).or_insert(nameless);
-        let latest = unlisted.rejected.map_or(anchor, |(earlier, _)| earlier.max(anchor));
-        unlisted.rejected = Some((latest, at));
-        self.unlisted_changed.push(Some(asset));
+    /// The offset of this partition in those of a decision. A source that was not asked has read nothing yet.
+    fn in_force_from(&self, offsets: &Offsets) -> Offset {
+        offsets.0.get(&self.source).copied().unwrap_or(Offset::START)
+    }
+
+    /// A proposed listing is decided, which this partition answered at offset `at`. The opening balances before it count at its anchor.
+    fn propose(&mut self, listing: &Listing, at: Offset) {
+        let (asset, anchor_ms) = (listing.terms.asset, listing.terms.calendar.anchor().get());
+        self.passed.propose(asset, anchor_ms);
+        self.state.proposed.entry(asset).or_default().push((at, anchor_ms));
     }
 
     /// Keeps this partition's part of a cut until its offset is reached.
@@ -256,22 +282,5 @@ impl Ingest {
             }
         }
         Ok(())
-    }
-}
-
-impl UnlistedPostings {
-    /// The newest time of an ignored posting. Postings that made an earlier listing too late still count, at its anchor, opening
-    /// balances included.
-    fn newest(&self) -> Option<i64> {
-        self.newest_ms.max(self.rejected.map(|(anchor, _)| anchor))
-    }
-
-    /// Whether an opening balance was ignored that does not count at the anchor of a rejected listing.
-    fn has_uncounted_opening(&self) -> bool {
-        match (self.opening_at, self.rejected) {
-            (Some(opening), Some((_, rejected))) => opening >= rejected,
-            (Some(_), None) => true,
-            (None, _) => false,
-        }
     }
 }

@@ -31,12 +31,12 @@ pub struct LocatedLeg {
     pub epoch: Epoch,
 }
 
-/// Reads the event in an envelope from a source topic. `docs/contract-notes.md` gives the order of the checks.
+/// Reads the event in an envelope from a source topic, by the version of the rules in force there. `docs/contract-notes.md` gives the order of the checks.
 ///
 /// # Errors
 /// `unsupported_type`, `wrong_topic`, `invalid_time`, `invalid_event`, `invalid_amount`.
-pub fn read_event<'a>(envelope: &Envelope<'a>) -> Result<(TimeMs, SourceEvent<'a>), Rejection> {
-    let event_type = EventType::of(&envelope.event_type)?;
+pub fn read_event<'a>(envelope: &Envelope<'a>, rules: u64) -> Result<(TimeMs, SourceEvent<'a>), Rejection> {
+    let event_type = EventType::in_force(&envelope.event_type, rules)?;
     if event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
         SourceEvent::read(event_type, envelope.data)?;

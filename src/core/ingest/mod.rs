@@ -5,12 +5,15 @@
 //! ([`Ingest::limit`]).
 //!
 //! [`apply`] applies a record: [`judge`] has the rules about it, and [`legs`] splits its event into legs. [`decide`] applies
-//! decisions.
+//! decisions. [`passed`] keeps the times of the postings, for listings that come later.
 
 mod apply;
 mod decide;
 pub mod judge;
 pub mod legs;
+mod passed;
+
+pub use crate::core::ingest::passed::{AssetDay, DayTimes, MAX_UNLISTED, PassedChanges, UnlistedPostings, UtcDay};
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,9 +23,12 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::listing::Listing;
 use crate::core::contract::programme::LatePolicy;
 use crate::core::contract::rejection::RejectionCounts;
+use crate::core::contract::rules;
+use crate::core::contract::rules::FIRST_RULES;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::judge::AssetFacts;
+use crate::core::ingest::passed::{PassedPostings, Proposed};
 use crate::core::protocol::ledger;
 use crate::core::protocol::ledger::{BlockBuilder, Entry};
 use crate::core::protocol::messages::Notice;
@@ -32,9 +38,6 @@ use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
-/// How many names of unlisted assets a source partition keeps one by one. It is part of the rules: payouts depend on it once there are more names.
-pub const MAX_UNLISTED: usize = 1 << 16;
-
 /// An ingest task.
 #[derive(Debug)]
 pub struct Ingest {
@@ -42,8 +45,7 @@ pub struct Ingest {
     dedup_days: u64,
     partitions: Partitions,
     state: IngestState,
-    /// The unlisted assets whose postings were ignored since the last [`Ingest::take_unlisted`], as in [`IngestState::unlisted`].
-    unlisted_changed: Vec<Option<Asset>>,
+    passed: PassedPostings,
     /// The open block of each ledger partition.
     blocks: Vec<BlockBuilder>,
     /// The ledger partitions whose open block is not empty.
@@ -54,7 +56,7 @@ pub struct Ingest {
     next_cut: Offset,
 }
 
-/// The state of an ingest task that is stored with its position. Seen events and unlisted assets have entries of their own. The order
+/// The state of an ingest task that is stored with its position. Seen events and the times of postings have entries of their own. The order
 /// of fields and variants, here and below, is part of the stored format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestState {
@@ -66,12 +68,14 @@ pub struct IngestState {
     control_waits: Option<Offset>,
     /// By number. A source partition that is added later knows all assets from its first offset on.
     assets: Vec<IngestAsset>,
-    by_name: BTreeMap<Asset, u16>,
+    /// The numbers of an asset's listings, in their order. Each but the last one was withdrawn.
+    by_name: BTreeMap<Asset, Vec<u16>>,
+    /// The listings that were proposed, of each asset in their order, as far as opening balances may still count at their anchors.
+    proposed: BTreeMap<Asset, Vec<Proposed>>,
+    /// The versions of the rules, ascending, each with the offset from which it is in force.
+    rules: Vec<(Offset, u64)>,
     /// Offset ranges to skip that are not reached yet, ascending: the first offset, and the one after the last.
     skips: VecDeque<(Offset, Offset)>,
-    /// Under `None`: all assets together for which there was no room.
-    #[serde(skip)]
-    unlisted: BTreeMap<Option<Asset>, UnlistedPostings>,
     pub counts: IngestCounts,
 }
 
@@ -86,7 +90,7 @@ pub struct IngestCounts {
     pub late: u64,
     /// Identical copies dropped.
     pub duplicates: u64,
-    /// Postings ignored because their asset is not listed.
+    /// Postings ignored because their asset is not listed, or not any more.
     pub unlisted: u64,
     /// Postings ignored because they lie before their asset's anchor.
     pub before_anchor: u64,
@@ -147,18 +151,10 @@ struct IngestAsset {
     epochs_ahead: u64,
     /// So many epochs behind the oldest open one, copies are recognised.
     dedup_epochs: u64,
-}
-
-/// The ignored postings of an asset that is not listed, or of several. The order of the fields is part of the stored format.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnlistedPostings {
-    /// The newest time of a posting, in milliseconds since 1970.
+    /// If it was withdrawn: the first epoch that there is not, and the offset from which that is in force on this partition.
+    withdrawn: Option<(Epoch, Offset)>,
+    /// The newest time of a posting that was judged by it, in milliseconds since 1970.
     newest_ms: Option<i64>,
-    /// The offset of the newest opening balance.
-    opening_at: Option<Offset>,
-    /// The latest anchor of a listing that was rejected as too late, and the offset at which this partition answered. Opening balances
-    /// before that offset count at that anchor.
-    rejected: Option<(i64, Offset)>,
 }
 
 impl IngestAsset {
@@ -175,6 +171,8 @@ impl IngestAsset {
             cuts: VecDeque::new(),
             epochs_ahead: terms.calendar.epochs_of_days(MAX_DAYS_AHEAD),
             dedup_epochs: terms.calendar.epochs_of_days(dedup_days),
+            withdrawn: None,
+            newest_ms: None,
         }
     }
 
@@ -219,13 +217,12 @@ impl Ingest {
             dedup_days,
             partitions,
             state,
-            unlisted_changed: Vec::new(),
+            passed: PassedPostings::new(unlisted),
             blocks,
             filled: Vec::new(),
             block_from: Offset::START,
             next_cut: Offset::NO_LIMIT,
         };
-        ingest.state.unlisted.extend(unlisted);
         ingest.next_cut = ingest.lowest_cut();
         ingest
     }
@@ -238,18 +235,51 @@ impl Ingest {
     /// Whether there were so many unlisted assets that some are only known together.
     #[must_use]
     pub fn has_nameless(&self) -> bool {
-        self.state.unlisted.contains_key(&None)
+        self.passed.has_nameless()
     }
 
-    /// The unlisted assets that changed since the last call; all those without an entry of their own under `None`.
-    pub fn take_unlisted(&mut self) -> Vec<(Option<Asset>, UnlistedPostings)> {
-        let mut changed = std::mem::take(&mut self.unlisted_changed);
-        changed.sort_unstable();
-        changed.dedup();
-        changed
-            .into_iter()
-            .filter_map(|asset| Some((asset, *self.state.unlisted.get(&asset)?)))
-            .collect()
+    /// The days that may have times in the store that are not known here, since the last call. A caller with a store answers each with
+    /// [`Ingest::merge_day`], if the store has it.
+    pub fn take_unmerged_days(&mut self) -> Vec<AssetDay> {
+        self.passed.take_unmerged()
+    }
+
+    /// The days, from the first to the last of each pair, that a caller with a store merges before it applies the proposal of a listing.
+    #[must_use]
+    pub fn covered_days(&self, listing: &Listing) -> Vec<(AssetDay, AssetDay)> {
+        self.passed.covered_days(listing)
+    }
+
+    /// Adds the times of a day that are in the store.
+    pub fn merge_day(&mut self, day: AssetDay, stored: DayTimes) {
+        self.passed.merge(day, stored);
+    }
+
+    /// Bytes that [`Ingest::take_passed`] would return, about.
+    #[must_use]
+    pub fn unwritten_bytes(&self) -> usize {
+        self.passed.unwritten_bytes()
+    }
+
+    /// What changed of the times of postings since the last call. The caller stores it: some of it is in memory no more.
+    pub fn take_passed(&mut self) -> PassedChanges {
+        self.passed.take_changes()
+    }
+
+    /// Checks that this program knows every version of the contract's rules that is in force somewhere in the partition.
+    ///
+    /// # Errors
+    /// [`Fault::UnknownRules`].
+    pub fn check_rules(&self) -> Result<(), Fault> {
+        let mut versions = self.state.rules.iter();
+        versions.try_for_each(|(_, version)| rules::check_known(*version))
+    }
+
+    /// The version of the contract's rules in force at `offset`.
+    #[must_use]
+    pub fn rules_at(&self, offset: Offset) -> u64 {
+        let in_force = self.state.rules.iter().rfind(|(from, _)| *from <= offset);
+        in_force.map_or(FIRST_RULES, |(_, version)| *version)
     }
 
     /// The oldest epoch in the dedup window of each asset, by number.
@@ -395,7 +425,26 @@ impl Ingest {
     pub fn end_batch(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
         self.cross_cuts(offset, out)?;
         self.flush(offset, out);
+        self.keep_times(offset);
         Ok(())
+    }
+
+    /// Adds the times of a batch that ends at `offset` to what is kept of the postings.
+    fn keep_times(&mut self, offset: Offset) {
+        let assets = &mut self.state.assets;
+        let asset_of = |number: u16| assets.get(usize::from(number)).map(|listed| listed.asset);
+        for (number, newest_ms) in self.passed.end_batch(asset_of) {
+            if let Some(listed) = assets.get_mut(usize::from(number)) {
+                listed.newest_ms = listed.newest_ms.max(Some(newest_ms));
+            }
+        }
+        let passed = &self.passed;
+        self.state.proposed.retain(|asset, proposed| {
+            if passed.is_settled(*asset) {
+                proposed.retain(|(at, _)| *at > offset);
+            }
+            !proposed.is_empty()
+        });
     }
 
     /// Writes the open blocks, which cover the records below `offset`.
@@ -442,3 +491,6 @@ impl Ingest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

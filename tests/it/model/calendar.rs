@@ -1,6 +1,6 @@
 //! The terms of an asset that never change, and its epochs (contract, sections 3.2 and 4).
 
-const DAY_MS: i64 = 86_400_000;
+pub const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {

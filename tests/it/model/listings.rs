@@ -1,9 +1,12 @@
 //! Listings, changes and withdrawals (contract, section 3.2).
 
+use std::collections::BTreeMap;
+
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
-use super::bus::Offsets;
+use super::bus::{Offsets, Place};
+use super::calendar::DAY_MS;
 use super::control::{Event, Stop, World, words};
 use super::ledger::{MOST_DAYS_AHEAD, Passed};
 use super::listed::{Listed, Withdrawn};
@@ -82,7 +85,7 @@ impl World<'_> {
             programmes: vec![listing.programme],
             in_force,
             closes: Vec::new(),
-            pools: std::collections::BTreeMap::new(),
+            pools: BTreeMap::new(),
             withdrawn: None,
             book: Book::default(),
         });
@@ -161,18 +164,42 @@ fn check_relisting(listings: &[Listed], listing: &Listing) -> Result<(), Rejecti
 fn newest_not_counted(passed: &[Passed], in_force: &Offsets, listing: &Listing) -> Result<Option<i64>, Rejection> {
     let terms = &listing.terms;
     let mut newest = None;
-    for one in passed.iter().filter(|one| one.offset < in_force.of(one.place)) {
+    let passed = || passed.iter().filter(|one| one.offset < in_force.of(one.place));
+    if let Some(misdated) = listing.misdated_from_ms
+        && is_unknown_between(passed(), terms.anchor_ms, misdated)
+    {
+        return Err(too_late());
+    }
+    for one in passed() {
         let time = one.time.unwrap_or(terms.anchor_ms);
         let Some(epoch) = terms.epoch_of(time) else { continue };
         let most = terms.first_epoch.saturating_add(terms.epochs_of_days(MOST_DAYS_AHEAD));
         let is_misdated = listing.misdated_from_ms.is_some_and(|from| time >= from);
         if epoch <= most && !is_misdated {
-            return Err(Rejection::new(
-                "listing_too_late",
-                "postings that the listing covers were ignored",
-            ));
+            return Err(too_late());
         }
         newest = newest.max(Some(time));
     }
     Ok(newest)
+}
+
+fn too_late() -> Rejection {
+    Rejection::new("listing_too_late", "postings that the listing covers were ignored")
+}
+
+/// Whether the oldest and the newest time of each partition and UTC day cannot tell whether a posting is between two times of one day (note 21).
+fn is_unknown_between<'a>(passed: impl Iterator<Item = &'a Passed>, from: i64, to: i64) -> bool {
+    let day = from.div_euclid(DAY_MS);
+    if to <= from || (to - 1).div_euclid(DAY_MS) != day {
+        return false;
+    }
+    let mut ends: BTreeMap<Place, (i64, i64)> = BTreeMap::new();
+    for one in passed {
+        let time = one.time.unwrap_or(from);
+        if time.div_euclid(DAY_MS) == day {
+            let (oldest, newest) = ends.entry(one.place).or_insert((time, time));
+            (*oldest, *newest) = (time.min(*oldest), time.max(*newest));
+        }
+    }
+    ends.values().any(|(oldest, newest)| *oldest < from && to <= *newest)
 }

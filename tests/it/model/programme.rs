@@ -86,7 +86,7 @@ pub enum Gate {
     },
 }
 
-const MOST_FIRST_EPOCH: u64 = 1_000_000_000_000;
+const MOST_FIRST_EPOCH: u64 = 1_000_000_000;
 
 const LISTING_FIELDS: [&str; 9] = [
     "asset",
@@ -157,7 +157,7 @@ pub fn listing(data: Fields) -> Result<Listing, Rejection> {
     let epoch_ms = i64::from(up_to(epoch_seconds, 2_678_400, "epoch_seconds")?) * 1000;
     let first_epoch = data.optional_integer("first_epoch")?.unwrap_or(0);
     if first_epoch > MOST_FIRST_EPOCH {
-        return Err(Rejection::programme("first_epoch", "is more than 10^12"));
+        return Err(Rejection::programme("first_epoch", "is more than 10^9"));
     }
     let reward = reward_asset(data, &asset, decimals)?;
     let misdated_from_ms = match data.optional("misdated_from")? {

@@ -134,6 +134,30 @@ fn a_listing_that_comes_after_its_postings_is_too_late() {
 }
 
 #[test]
+fn of_the_day_of_the_anchor_only_the_first_and_the_last_posting_are_known() {
+    check(
+        "
+        +10s deposit ann A 1
+        +90s deposit ann A 1
+        +95s deposit ann A 1 p=1
+        run
+        # Nobody knows whether a posting is between, so it counts.
+        list A anchor=+20s misdated=+80s
+        # The first one is after it.
+        list A anchor=+5s misdated=+10s
+        delist A 0
+        # All of them are before it.
+        list A anchor=+96s misdated=+97s
+        =>
+        dead control:0:0 listing_too_late
+        listed A newest=2026-11-01T00:01:35.000Z
+        withdrawn A:0
+        counted ignored=3 copies=0
+        ",
+    );
+}
+
+#[test]
 fn opening_balances_before_the_listing_are_to_be_sent_again() {
     check(
         "
@@ -238,7 +262,7 @@ fn faults_outside_the_programme_have_codes_of_their_own() {
         ("epoch=59s", "invalid_programme"),
         ("epoch=2678401s", "invalid_programme"),
         ("with={\"first_epoch\":-1}", "invalid_event"),
-        ("with={\"first_epoch\":1000000000001}", "invalid_programme"),
+        ("with={\"first_epoch\":1000000001}", "invalid_programme"),
         ("with={\"anchor\":\"2026-11-01\"}", "invalid_time"),
         ("with={\"misdated_from\":7}", "invalid_time"),
         ("with={\"reward_asset\":\"B\"}", "invalid_event"),

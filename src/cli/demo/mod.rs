@@ -1,7 +1,7 @@
 //! `softstake demo`: two days of a public market, from trades to sealed payouts.
 
+mod afterwards;
 mod audit;
-mod late;
 mod results;
 mod show;
 
@@ -15,6 +15,7 @@ use clap::Args;
 use flate2::read::MultiGzDecoder;
 use indicatif::MultiProgress;
 
+use crate::cli::demo::afterwards::Afterwards;
 use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::generate::described;
 use crate::cli::outcome::{Failure, Outcome};
@@ -33,8 +34,8 @@ const TAPE: &[u8] = include_bytes!("../../../demo/xrpeth-aggtrades-2019-10-11_13
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The demo uses the trades of the XRP/ETH market on two days in October 2019, between invented accounts. Both assets are \
-listed, an epoch is a day, and each midnight has a close. Then late deposits arrive. The demo reads and writes only its own \
-folder.
+listed, an epoch is a day, and each midnight has a close. Then late deposits arrive, a sub-account trades with a rebate, and \
+two more days are closed. The gate holds the last one, and it is released. The demo reads and writes only its own folder.
 
 Example:
   softstake demo --dir demo-run")]
@@ -77,14 +78,19 @@ impl Demo {
 
         let stats = Arc::new(Stats::default());
         settle(&root, &state, &stop, &stats, &bars)?;
-        late::arrive(&root, &summary)?;
-        settle(&root, &state, &stop, &stats, &bars)?;
+        let afterwards = Afterwards::new(&root, &summary);
+        for publish in [Afterwards::late_events, Afterwards::closes, Afterwards::release] {
+            publish(&afterwards)?;
+            settle(&root, &state, &stop, &stats, &bars)?;
+        }
 
         let results = results::read(&root)?;
         show::seals(&results, out)?;
         show::payouts(&results, out)?;
         show::rejected(&results, &stats.counts(), out)?;
         show::late(&results, out)?;
+        show::made_good(&results, out)?;
+        show::held(&results, out)?;
         let audited = audit::show(&results.seals, &results.distributions, out)?;
         show::next(&results, &folder.keep(), out)?;
         if audited {

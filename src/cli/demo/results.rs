@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::audit::point_in_time::read_decisions;
 use crate::cli::outcome::Failure;
 use crate::cli::{bus, records};
 use crate::config::BusAddress;
+use crate::core::contract::decision::Decision;
 use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 
 pub(super) struct DemoResults {
@@ -13,6 +15,7 @@ pub(super) struct DemoResults {
     pub(super) distributions: Vec<Distribution<'static>>,
     pub(super) dead_letters: Vec<DeadLetter<'static>>,
     pub(super) late: Vec<LatePosting<'static>>,
+    pub(super) decisions: Vec<Decision>,
 }
 
 pub(super) fn read(root: &Path) -> Result<DemoResults, Failure> {
@@ -24,5 +27,6 @@ pub(super) fn read(root: &Path) -> Result<DemoResults, Failure> {
         distributions: records::all(&bus, None, |_| true)?,
         dead_letters: records::all(&bus, None, |_| true)?,
         late: records::all(&bus, None, |_| true)?,
+        decisions: read_decisions(&bus)?,
     })
 }

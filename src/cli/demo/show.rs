@@ -9,6 +9,7 @@ use crate::cli::demo::results::DemoResults;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, short_root};
+use crate::core::contract::decision::Decision;
 use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::core::ingest::IngestCounts;
 use crate::core::values::amount::ExactAmount;
@@ -114,7 +115,8 @@ pub(super) fn rejected(results: &DemoResults, counts: &IngestCounts, out: &mut O
 pub(super) fn late(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     write_line!(
         out,
-        "Late postings: the epoch was already closed, so each counts in the oldest open epoch, on record"
+        "Late postings: the epoch was already closed, so each counts in the oldest open epoch; with the policy resettle, the missed epochs \
+         are settled again"
     )?;
     let mut table = TextTable::new(&[
         "event",
@@ -154,6 +156,57 @@ pub(super) fn late(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     write_line!(out)
 }
 
+/// Writes the distributions that make late postings good.
+pub(super) fn made_good(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "What missed epochs would have paid in time is made good in the next payout")?;
+    let mut table = TextTable::new(&["asset", ">epoch", "account", ">rewarded", ">made good", ">withheld before", ">amount"]);
+    for paid in results.distributions.iter().filter(|paid| paid.made_good != "0") {
+        table.row([
+            paid.asset.as_str(),
+            &paid.epoch.to_string(),
+            &paid.account,
+            &paid.rewarded,
+            &paid.made_good,
+            &paid.withheld_before,
+            &paid.amount,
+        ]);
+    }
+    table.write(out)?;
+    write_line!(out)
+}
+
+/// Writes which epochs the gate held, and what became of them.
+pub(super) fn held(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "The gate: an epoch beyond a limit is held before anything of it is paid")?;
+    for decision in &results.decisions {
+        match decision {
+            Decision::EpochHeld {
+                asset,
+                epoch,
+                limit,
+                total,
+                change,
+                ..
+            } => {
+                let change = change.as_deref().unwrap_or("unknown");
+                write_line!(
+                    out,
+                    "  {asset} epoch {epoch} was held by {limit}: {total} in total, a change of {change} against the epoch before"
+                )?;
+            }
+            Decision::EpochReleased {
+                asset,
+                epoch,
+                by,
+                reason,
+                ..
+            } => write_line!(out, "  {asset} epoch {epoch} was released by {by}: {reason}")?,
+            _ => {}
+        }
+    }
+    write_line!(out)
+}
+
 /// Writes the next commands to try, ready to be copied.
 pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -> Outcome {
     let program = std::env::args_os()
@@ -185,6 +238,10 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -
         if let Some(seal) = results.seals.iter().find(is_its) {
             write_line!(out, "  {program} verify {proof} --root {}", seal.root)?;
         }
+    }
+    if let Some(late) = results.distributions.iter().find(|paid| paid.made_good != "0") {
+        let account = quoted(&late.account);
+        write_line!(out, "  {program} explain {} {} {account} --bus {bus}", late.asset, late.epoch)?;
     }
     write_line!(out, "  {program} reconcile --bus {bus} --html {}", path("report.html"))?;
     write_line!(out, "  {program} statement --bus {bus}")?;

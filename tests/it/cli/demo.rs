@@ -10,6 +10,13 @@ fn every_suggestion_of_the_demo_works_when_it_is_pasted() {
     let demo = folder.path().join("it's a demo");
     let output = succeed(softstake().args(["demo", "--accounts", "50", "--dir"]).arg(&demo));
     let said = String::from_utf8(output.stdout).expect("text");
+    for shown in [
+        "late-larry/bot",
+        "XRP epoch 3 was held by max_change:",
+        "XRP epoch 3 was released by demo treasury:",
+    ] {
+        assert!(said.contains(shown), "{shown}: {said}");
+    }
     let (_, suggestions) = said.split_once("Commands to try next:\n").expect("suggestions");
     let suggestions: Vec<&str> = suggestions.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     for name in [

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::audit::error::AuditError;
-use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::control::CloseRates;
+use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::programme::{Programme, in_force, schedule};
 use crate::core::protocol::messages::Settlement;
@@ -124,7 +124,11 @@ impl History {
     pub fn oldest_uncut(&self, number: u16) -> Epoch {
         let of_asset = |at: &&AssetEpoch| at.number() == number;
         let newest = self.cuts.keys().rev().find(of_asset);
-        let first = || self.assets.get(usize::from(number)).map_or(Epoch::FIRST, |listed| listed.terms.calendar.first());
+        let first = || {
+            self.assets
+                .get(usize::from(number))
+                .map_or(Epoch::FIRST, |listed| listed.terms.calendar.first())
+        };
         newest.map_or_else(first, |at| at.epoch().saturating_add(1))
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::core::accrue::eligibility::Standing;
+use crate::core::accrue::eligibility::StatusVerdict;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::settle::Rules;
 use crate::core::contract::programme::in_force;
@@ -130,7 +130,7 @@ fn asset_holding(
         let Some(in_force) = rules_of_epoch(listed, epoch)? else {
             continue;
         };
-        let measure = in_force.hold(balance, row, Standing::EARNS)?;
+        let measure = in_force.hold(balance, row, StatusVerdict::EARNS)?;
         balance = measure.closing;
         let calendar = &listed.terms.calendar;
         open_epochs.push(OpenEpoch {

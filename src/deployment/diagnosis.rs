@@ -31,9 +31,11 @@ impl Diagnosis<'_> {
             Missing::Seal(_) => Ok(()),
             Missing::Answers(sources) => self.each(sources, &mut sentences, |source| self.answer(source, &owners)),
             Missing::Subtotals { partitions, cut } => self.subtotals(partitions, cut, &owners, &mut sentences),
-            Missing::Previews(partitions) | Missing::Receipts(partitions) => self.each(partitions, &mut sentences, |partition| {
-                self.ledger(partition, "is emitting distributions", &owners)
-            }),
+            Missing::Previews(partitions) | Missing::Receipts(partitions) => {
+                self.each(partitions, &mut sentences, |partition| {
+                    self.ledger(partition, "is emitting distributions", &owners)
+                })
+            }
         };
         if let Err(error) = outcome {
             sentences.push(format!("why cannot be looked up: {error}"));

@@ -29,7 +29,7 @@ use crate::deployment::run::{RunEnd, run};
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::state_directory::{StoreOwner, Stores};
 use crate::store::{Changes, Store, tables};
-use crate::task::accrue_task::{load_accrue, write_accrue};
+use crate::task::accrue_store::{load_accrue, write_accrue};
 use crate::task::fold::load_state;
 use crate::task::stats::Stats;
 
@@ -381,7 +381,9 @@ fn open_accrue_stores(
         check_position(store.as_ref(), task, stopped_at(partition).unwrap_or_default())?;
         let accrue = load_accrue(store.as_ref())?;
         if !accrue.is_between_settlements() {
-            return Err(cannot("an epoch is being settled, or held by the gate: run until it is sealed; release a held one, or void it and close it again"));
+            return Err(cannot(
+                "an epoch is being settled, or held by the gate: run until it is sealed; release a held one, or void it and close it again",
+            ));
         }
         // Barriers and settlements go to every partition, so the states are equal.
         if state.as_ref().is_some_and(|state| *state != accrue) {

@@ -8,78 +8,18 @@ use std::collections::BTreeSet;
 use ethnum::I256;
 
 use crate::core::accrue::assess::Account;
-use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::statuses::AsideLimit;
 use crate::core::contract::event::Status;
-use crate::core::fault::{Fault, impossible};
-use crate::core::values::account::{AccountName, owner};
+use crate::core::fault::impossible;
+use crate::core::values::account::owner;
 use crate::core::values::ids::AssetEpoch;
 use crate::store::tables::AccountTable;
-use crate::store::{Changes, Scan, Store, tables};
+use crate::store::{Changes, Store, tables};
 use crate::task::fold::FoldError;
 use crate::task::resettling::Resettling;
 use crate::task::superseded_statuses::SupersededStatuses;
-
-/// A scan of one table, with the entry that it has reached.
-pub(super) struct TableScan<'a> {
-    table: AccountTable,
-    scan: Box<dyn Scan + 'a>,
-    key: Vec<u8>,
-    value: Vec<u8>,
-    ended: bool,
-}
-
-impl<'a> TableScan<'a> {
-    pub(super) fn open(store: &'a dyn Store, table: AccountTable, bucket: u16) -> Result<Self, FoldError> {
-        let (from, to) = table.range(bucket);
-        let mut scan = Self {
-            table,
-            scan: store.scan(&from, &to)?,
-            key: Vec::new(),
-            value: Vec::new(),
-            ended: false,
-        };
-        scan.advance()?;
-        Ok(scan)
-    }
-
-    pub(super) fn advance(&mut self) -> Result<(), FoldError> {
-        match self.scan.next()? {
-            Some((key, value)) => {
-                self.key.clear();
-                self.key.extend_from_slice(key);
-                self.value.clear();
-                self.value.extend_from_slice(value);
-            }
-            None => self.ended = true,
-        }
-        Ok(())
-    }
-
-    /// Bucket and account of the present entry; `None` at the end.
-    pub(super) fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
-        if self.ended {
-            Ok(None)
-        } else {
-            Ok(Some(self.table.account_key(&self.key)?))
-        }
-    }
-
-    /// The key of the present entry.
-    pub(super) fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// The row of the present entry.
-    pub(super) fn row(&self) -> Result<Row, Fault> {
-        tables::read_row(&self.value)
-    }
-
-    fn is_at(&self, account_key: &[u8]) -> Result<bool, FoldError> {
-        Ok(self.account_key()? == Some(account_key))
-    }
-}
+use crate::task::table_scan::{TableScan, read_statuses};
 
 /// The accounts of an epoch.
 pub struct AccountWalk<'a> {
@@ -234,19 +174,21 @@ impl<'a> AccountWalk<'a> {
                 match &mut account {
                     Some(_) if key > self.account_key.as_slice() => break,
                     Some(account) if key == self.account_key.as_slice() => {
-                        account.statuses.push(tables::read_status(&scan.key, &scan.value)?);
+                        account.statuses.push(tables::read_status(scan.key(), scan.value())?);
                     }
                     // Nobody needs the statuses that are left.
                     None if self.superseded.is_none() => break,
                     _ => {}
                 }
-                if account.is_some() && key.get(..2) == self.account_key.get(..2) && is_owners_exclusion(key, &scan.value)
+                if account.is_some()
+                    && key.get(..2) == self.account_key.get(..2)
+                    && is_owners_exclusion(key, scan.value())
                 {
                     self.excluded_owners.insert(key.to_vec());
                 }
                 // Nothing is set aside while statuses that were set aside are read.
                 if let Some(superseded) = &mut self.superseded {
-                    superseded.pass(key, &scan.key, &scan.value)?;
+                    superseded.pass(key, scan.key(), scan.value())?;
                 }
                 scan.advance()?;
             }
@@ -256,7 +198,9 @@ impl<'a> AccountWalk<'a> {
 
     /// Gives a sub-account the statuses of its owner's own account, if an exclusion is among them. That account comes before it.
     fn add_owner_statuses(&mut self, index: usize) -> Result<(), FoldError> {
-        let Some(account) = self.accounts.get_mut(index) else { return Ok(()) };
+        let Some(account) = self.accounts.get_mut(index) else {
+            return Ok(());
+        };
         let owner = account.name.owner();
         if owner == account.name.as_str() {
             return Ok(());
@@ -295,20 +239,4 @@ fn is_owners_exclusion(account_key: &[u8], value: &[u8]) -> bool {
             .get(2..)
             .and_then(|name| std::str::from_utf8(name).ok())
             .is_some_and(|name| owner(name) == name)
-}
-
-/// The statuses of an account in one table.
-pub(super) fn read_statuses(
-    store: &dyn Store,
-    table: AccountTable,
-    bucket: u16,
-    account: &AccountName<'_>,
-) -> Result<Vec<KeptStatus>, FoldError> {
-    let (from, to) = table.account_range(bucket, account);
-    let mut scan = store.scan(&from, &to)?;
-    let mut statuses = Vec::new();
-    while let Some((key, value)) = scan.next()? {
-        statuses.push(tables::read_status(key, value)?);
-    }
-    Ok(statuses)
 }

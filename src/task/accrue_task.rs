@@ -8,20 +8,17 @@ use ethnum::I256;
 use crate::bus::{Batch, Log, Outputs, Topic, TopicPartition};
 use crate::core::accrue::assess::Account;
 use crate::core::accrue::row::Row;
-use crate::core::accrue::{Accrue, AccrueJob, Rows, Settling};
+use crate::core::accrue::{Accrue, AccrueJob};
 use crate::core::fault::Fault;
-use crate::core::protocol::codec;
-use crate::core::protocol::ledger::StatusEntry;
-use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::{BUCKETS, Partitions};
-use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::ids::AssetEpoch;
 use crate::core::values::offset::Offset;
-use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
 use crate::task::account_walk::AccountWalk;
+use crate::task::accrue_store::{RowChanges, keep_sealed, load_accrue, put_accrue, put_settling};
 use crate::task::error::TaskError;
-use crate::task::fold::{Fold, FoldError, JobProgress, StepContext, load_state};
+use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
 use crate::task::settlements::SettlementScan;
 use crate::task::stats::Stats;
 
@@ -170,52 +167,11 @@ impl AccrueTask {
             })?;
         }
         walk.keep_findings(None, context.changes)?;
-        self.keep_sealed(at, context.changes)?;
+        keep_sealed(&self.accrue.sealed(at)?, self.dedup_days, context.changes)?;
         scan.finished();
         self.accrue
             .end_emission(emitting, self.partitions, self.partition, context.outputs)?;
         Ok(JobProgress::Finished)
-    }
-
-    /// Keeps what `resettle` needs of an epoch that is emitted, and deletes what nothing needs any more.
-    fn keep_sealed(&self, at: AssetEpoch, changes: &mut Changes) -> Result<(), FoldError> {
-        let sealed = self.accrue.sealed(at)?;
-        let calendar = &sealed.settlement.terms.calendar;
-        for table in [AccountTable::Adjustments(at), AccountTable::Late(at)] {
-            let (from, to) = table.range(0);
-            changes.delete_range(&from, &to);
-        }
-        if sealed.settlement.is_last {
-            return Ok(self.drop_listing(calendar.first(), at, changes)?);
-        }
-        changes.put(&tables::sealed(at), &codec::encode(&sealed)?);
-        // A posting into the next epoch can have missed so many epochs.
-        let kept = calendar.epochs_of_days(self.dedup_days);
-        let expired = at.epoch().get().checked_sub(kept).map(Epoch::new);
-        if let Some(expired) = expired.filter(|expired| *expired >= calendar.first()) {
-            let expired = AssetEpoch::new(at.number(), expired)?;
-            for table in [AccountTable::Rows(expired), AccountTable::Resettled(expired)] {
-                let (from, to) = table.range(0);
-                changes.delete_range(&from, &to);
-            }
-            changes.delete(&tables::sealed(expired));
-        }
-        Ok(())
-    }
-
-    /// Deletes all that is kept of a withdrawn asset, after its last epoch.
-    fn drop_listing(&self, first: Epoch, last: AssetEpoch, changes: &mut Changes) -> Result<(), Fault> {
-        let number = last.number();
-        let first = AssetEpoch::new(number, first)?;
-        for table in [AccountTable::Rows, AccountTable::Adjustments, AccountTable::Late, AccountTable::Resettled] {
-            let (from, _) = table(first).range(0);
-            let (_, to) = table(AssetEpoch::last_of(number)).range(0);
-            changes.delete_range(&from, &to);
-        }
-        let (from, to) = AccountTable::Openings(number).range(0);
-        changes.delete_range(&from, &to);
-        changes.delete_range(&tables::sealed(first), &tables::sealed(last));
-        Ok(())
     }
 }
 
@@ -321,80 +277,6 @@ impl Fold for AccrueTask {
     }
 }
 
-/// Loads the state of an accrue task from its store.
-pub fn load_accrue(store: &dyn Store) -> Result<Accrue, TaskError> {
-    const WHAT: &str = "the state of an accrue task";
-    let mut accrue: Accrue = load_state(store, WHAT)?.unwrap_or_default();
-    restore_settling(&mut accrue, store).map_err(|error| error.at(WHAT))?;
-    Ok(accrue)
-}
-
-fn restore_settling(accrue: &mut Accrue, store: &dyn Store) -> Result<(), FoldError> {
-    let (from, to) = tables::all_settling();
-    let mut scan = store.scan(&from, &to)?;
-    while let Some((key, value)) = scan.next()? {
-        let settling = codec::decode(value, "an epoch that is not yet emitted")?;
-        accrue.restore(tables::settling_epoch(key)?, settling);
-    }
-    Ok(())
-}
-
-/// Writes all of the state into the changes of a new store.
-pub fn write_accrue(changes: &mut Changes, accrue: &Accrue) -> Result<(), Fault> {
-    for (at, settling) in accrue.settling() {
-        put_settling(changes, at, Some(settling))?;
-    }
-    put_accrue(changes, accrue)
-}
-
-fn put_accrue(changes: &mut Changes, accrue: &Accrue) -> Result<(), Fault> {
-    changes.put(&tables::STATE, &codec::encode(accrue)?);
-    Ok(())
-}
-
-fn put_settling(changes: &mut Changes, at: AssetEpoch, settling: Option<&Settling>) -> Result<(), Fault> {
-    match settling {
-        Some(settling) => changes.put(&tables::settling(at), &codec::encode(settling)?),
-        None => changes.delete(&tables::settling(at)),
-    }
-    Ok(())
-}
-
-/// Turns rows and statuses into changes of the store.
-struct RowChanges<'a> {
-    changes: &'a mut Changes,
-    key: &'a mut Vec<u8>,
-    postings: u64,
-}
-
-impl Rows for RowChanges<'_> {
-    fn add(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, row: Row) {
-        tables::row_key(self.key, at, bucket, account);
-        self.changes.add(self.key, row);
-        self.postings += 1;
-    }
-
-    fn add_late(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, missed: Epoch, row: Row) {
-        tables::late(self.key, at, bucket, account, missed);
-        self.changes.add(self.key, row);
-    }
-
-    fn adjust(&mut self, at: AssetEpoch, bucket: u16, account: &AccountName<'_>, delta: I256) {
-        tables::adjustments(self.key, at, bucket, account);
-        let row = Row {
-            delta,
-            weighted: I256::ZERO,
-        };
-        self.changes.add(self.key, row);
-        self.postings += 1;
-    }
-
-    fn keep(&mut self, source: TopicPartition, status: &StatusEntry<'_>) {
-        tables::status(self.key, source, status);
-        self.changes.put(self.key, &tables::status_value(status));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ruint::aliases::U512;
@@ -405,11 +287,14 @@ mod tests {
     use crate::core::contract::decision::Offsets;
     use crate::core::contract::event::Status;
     use crate::core::contract::listing::Listing;
-    use crate::core::protocol::ledger::{self, BlockBuilder, Posting};
+    use crate::core::protocol::codec;
+    use crate::core::protocol::ledger::{self, BlockBuilder, Posting, StatusEntry};
     use crate::core::protocol::messages::{Inbox, Notice, Pot, Settlement};
+    use crate::core::values::account::AccountName;
     use crate::core::values::bucket::bucket;
     use crate::core::values::ids::Epoch;
     use crate::store::memory::MemoryStore;
+    use crate::store::tables::AccountTable;
 
     use super::*;
 

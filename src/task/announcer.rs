@@ -155,7 +155,9 @@ fn tell_decision(decision: &Decision) {
                 Topic::SOURCES.map(Topic::name).join(", ")
             );
         }
-        Decision::Rules { version, .. } => tracing::info!(version, "version {version} of the contract's rules is in force"),
+        Decision::Rules { version, .. } => {
+            tracing::info!(version, "version {version} of the contract's rules is in force")
+        }
         Decision::WithdrawalAccepted {
             asset, epoch, dropped, ..
         } => tracing::info!(

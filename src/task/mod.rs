@@ -1,6 +1,7 @@
 //! The tasks. Each is a fold of the core. One harness reads its input, publishes its outputs, persists its store, and recovers it.
 
 pub mod account_walk;
+pub mod accrue_store;
 pub mod accrue_task;
 pub mod announcer;
 pub mod coordinator_task;
@@ -10,12 +11,13 @@ pub mod harness;
 pub mod ingest_task;
 mod inputs;
 pub mod pool;
+mod resettling;
 pub mod seen_events;
-pub mod resettling;
 pub mod sequencer_task;
 pub mod settlements;
 pub mod stats;
 pub mod superseded_statuses;
+mod table_scan;
 pub mod troubles;
 
 pub use error::TaskError;

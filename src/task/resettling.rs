@@ -18,8 +18,8 @@ use crate::core::values::account::{AccountName, owner};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
-use crate::task::account_walk::{TableScan, read_statuses};
 use crate::task::fold::FoldError;
+use crate::task::table_scan::{TableScan, read_statuses};
 
 /// What the late postings of a bucket change.
 pub struct Resettling<'a> {
@@ -133,7 +133,9 @@ impl<'a> Resettling<'a> {
     fn read_late(&mut self, bucket: [u8; 2]) -> Result<LateAccounts, FoldError> {
         let mut accounts = LateAccounts::new();
         while let Some(key) = self.late.account_key()? {
-            let Some(of) = key.first_chunk::<2>().filter(|of| **of <= bucket) else { break };
+            let Some(of) = key.first_chunk::<2>().filter(|of| **of <= bucket) else {
+                break;
+            };
             if *of == bucket {
                 let (_, name) = tables::split_account_key(key)?;
                 let missed = tables::missed_epoch(self.late.key())?;
@@ -182,7 +184,10 @@ impl<'a> Resettling<'a> {
         for (owner, members) in &mut owners {
             self.add_members(bucket, owner, first, members)?;
         }
-        Ok(owners.into_values().map(|members| members.into_iter().collect()).collect())
+        Ok(owners
+            .into_values()
+            .map(|members| members.into_iter().collect())
+            .collect())
     }
 
     /// Adds the accounts of an owner that have a balance now, or a row since `first`. All that held something since then are among them.
@@ -193,7 +198,9 @@ impl<'a> Resettling<'a> {
         first: Epoch,
         members: &mut BTreeSet<AccountName<'static>>,
     ) -> Result<(), FoldError> {
-        let of_rows = AssetEpoch::new(self.at.number(), first)?.up_to(self.at).map(AccountTable::Rows);
+        let of_rows = AssetEpoch::new(self.at.number(), first)?
+            .up_to(self.at)
+            .map(AccountTable::Rows);
         let own = AccountName::written_before(owner).map_err(|_| impossible("an owner without a name"))?;
         members.insert(own.into_owned());
         for table in [AccountTable::Openings(self.at.number())].into_iter().chain(of_rows) {

@@ -26,7 +26,7 @@ use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{Programme, in_force, schedule};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::rules::NEWEST_RULES;
-use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
 use crate::core::dedup::{DEFAULT_DEDUP_DAYS, check_copy};

@@ -40,7 +40,7 @@ pub struct Schedule {
     pub(crate) questions: Vec<ScheduledQuestion>,
     /// The decisions that the replay must make again. `control_read` is left out: in which portions control is read changes no result.
     pub(crate) decisions: Vec<Decision>,
-    /// The epochs that the gate must hold again. When a settlement comes to the gate between other decisions is a matter of time, so they have no place
+    /// The epochs that the gate must hold again. When a settlement reaches the gate between other decisions is a matter of time, so they have no place
     /// in the order.
     pub(crate) held: Vec<Decision>,
     /// For each source partition, by the number of decided questions: the offset up to which it may be read.
@@ -108,7 +108,10 @@ impl Schedule {
             }
         }
         let mut schedule = Self::build(decisions, &ends)?;
-        let held = point.decisions.iter().filter(|decision| matches!(decision, Decision::EpochHeld { .. }));
+        let held = point
+            .decisions
+            .iter()
+            .filter(|decision| matches!(decision, Decision::EpochHeld { .. }));
         schedule.held = held.cloned().collect();
         Ok(schedule)
     }
@@ -122,7 +125,11 @@ impl Schedule {
         let same = self.held.iter().filter(|recorded| of(recorded) == of(held));
         let mut same = same.peekable();
         let first = same.peek().copied();
-        if same.any(|recorded| recorded == held) { None } else { first }
+        if same.any(|recorded| recorded == held) {
+            None
+        } else {
+            first
+        }
     }
 
     fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, Offset>) -> Result<Self, AuditError> {

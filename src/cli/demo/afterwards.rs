@@ -38,7 +38,12 @@ impl<'a> Afterwards<'a> {
         let (settled, open) = (self.summary.epochs.saturating_sub(1), self.summary.epochs);
         let deposit = |number: u8, asset: &str, amount: &str| {
             let data = json!({"account": "late-larry", "asset": asset, "amount": amount});
-            event(&format!("demo-late-{number}"), "exchange.deposit.v1", self.noon(settled), data)
+            event(
+                &format!("demo-late-{number}"),
+                "exchange.deposit.v1",
+                self.noon(settled),
+                data,
+            )
         };
         self.append(
             Topic::Deposits,
@@ -96,7 +101,12 @@ impl<'a> Afterwards<'a> {
         let data = json!({
             "asset": "XRP", "epoch": held, "by": "demo treasury", "reason": "the pool is meant: a bonus day",
         });
-        let release = event("demo-release", "softstake.epoch_release.v1", self.noon(held) + 2 * HALF_A_DAY_MS, data);
+        let release = event(
+            "demo-release",
+            "softstake.epoch_release.v1",
+            self.noon(held) + 2 * HALF_A_DAY_MS,
+            data,
+        );
         self.append(Topic::Control, &[release])
     }
 

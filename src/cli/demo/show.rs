@@ -158,8 +158,19 @@ pub(super) fn late(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
 
 /// Writes the distributions that make late postings good.
 pub(super) fn made_good(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
-    write_line!(out, "What missed epochs would have paid in time is made good in the next payout")?;
-    let mut table = TextTable::new(&["asset", ">epoch", "account", ">rewarded", ">made good", ">withheld before", ">amount"]);
+    write_line!(
+        out,
+        "What missed epochs would have paid in time is made good in the next payout"
+    )?;
+    let mut table = TextTable::new(&[
+        "asset",
+        ">epoch",
+        "account",
+        ">rewarded",
+        ">made good",
+        ">withheld before",
+        ">amount",
+    ]);
     for paid in results.distributions.iter().filter(|paid| paid.made_good != "0") {
         table.row([
             paid.asset.as_str(),
@@ -177,7 +188,10 @@ pub(super) fn made_good(results: &DemoResults, out: &mut Output<'_>) -> Outcome 
 
 /// Writes which epochs the gate held, and what became of them.
 pub(super) fn held(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
-    write_line!(out, "The gate: an epoch beyond a limit is held before anything of it is paid")?;
+    write_line!(
+        out,
+        "The gate: an epoch beyond a limit is held before anything of it is paid"
+    )?;
     for decision in &results.decisions {
         match decision {
             Decision::EpochHeld {
@@ -241,7 +255,12 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -
     }
     if let Some(late) = results.distributions.iter().find(|paid| paid.made_good != "0") {
         let account = quoted(&late.account);
-        write_line!(out, "  {program} explain {} {} {account} --bus {bus}", late.asset, late.epoch)?;
+        write_line!(
+            out,
+            "  {program} explain {} {} {account} --bus {bus}",
+            late.asset,
+            late.epoch
+        )?;
     }
     write_line!(out, "  {program} reconcile --bus {bus} --html {}", path("report.html"))?;
     write_line!(out, "  {program} statement --bus {bus}")?;

@@ -110,10 +110,10 @@ impl Assessor {
         measures.clear();
         for account in accounts {
             let enrolment = self.settlement.programme.enrolment;
-            let standing = self
+            let verdict = self
                 .status_scope()
-                .standing(&account.statuses, &account.owner_statuses, enrolment);
-            measures.push(self.rules.hold(account.opening, account.row, standing)?);
+                .verdict(&account.statuses, &account.owner_statuses, enrolment);
+            measures.push(self.rules.hold(account.opening, account.row, verdict)?);
         }
         if self.is_by_owner() {
             return self.weigh_owners(accounts, measures);

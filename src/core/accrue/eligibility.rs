@@ -70,14 +70,14 @@ pub struct StatusScope<'a> {
 
 /// What an account's statuses mean for it in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct StatusVerdict {
     /// Whether it earns.
     pub earns: bool,
     /// Whether an `excluded` bars it: then it is paid nothing either.
     pub is_excluded: bool,
 }
 
-impl Standing {
+impl StatusVerdict {
     /// That of an account whose statuses do not matter.
     pub const EARNS: Self = Self {
         earns: true,
@@ -88,14 +88,17 @@ impl Standing {
 impl StatusScope<'_> {
     /// What the statuses of an account mean, with those of its owner's own account; none if it is its own owner.
     #[must_use]
-    pub fn standing(&self, own: &[KeptStatus], of_owner: &[KeptStatus], enrolment: Enrolment) -> Standing {
+    pub fn verdict(&self, own: &[KeptStatus], of_owner: &[KeptStatus], enrolment: Enrolment) -> StatusVerdict {
         let is_excluded = self.excludes(own) || self.excludes(of_owner);
         let [for_asset, for_all] = self.deciding(own);
         let earns = match (for_asset, for_all) {
             (None, None) => enrolment == Enrolment::Automatic,
-            (one, other) => [one, other].into_iter().flatten().all(|kept| kept.status == Status::Enrolled),
+            (one, other) => [one, other]
+                .into_iter()
+                .flatten()
+                .all(|kept| kept.status == Status::Enrolled),
         };
-        Standing {
+        StatusVerdict {
             earns: earns && !is_excluded,
             is_excluded,
         }

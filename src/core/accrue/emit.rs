@@ -205,13 +205,7 @@ impl Emitting {
         Ok(())
     }
 
-    fn emit(
-        &mut self,
-        account: &Account,
-        measure: &Measure,
-        payout: &Payout,
-        out: &mut Outputs,
-    ) -> Result<(), Fault> {
+    fn emit(&mut self, account: &Account, measure: &Measure, payout: &Payout, out: &mut Outputs) -> Result<(), Fault> {
         let rules = self.payments.assessor.rules();
         let distribution = Distribution {
             account: account.name.as_str().into(),

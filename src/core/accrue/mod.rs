@@ -168,7 +168,9 @@ impl Accrue {
                 };
             }
             Notice::Emit { at } => {
-                let settling = self.change(at).ok_or_else(|| impossible("an unknown epoch passes the gate"))?;
+                let settling = self
+                    .change(at)
+                    .ok_or_else(|| impossible("an unknown epoch passes the gate"))?;
                 let SettlingStage::Previewed { weight, pot } = settling.stage else {
                     return Err(impossible("an epoch passes the gate without a preview"));
                 };

@@ -4,7 +4,7 @@ use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
-use crate::core::accrue::eligibility::{Eligibility, Standing};
+use crate::core::accrue::eligibility::{Eligibility, StatusVerdict};
 use crate::core::accrue::row::{Row, unit_ms};
 use crate::core::contract::control::CloseRates;
 use crate::core::contract::listing::AssetTerms;
@@ -131,10 +131,9 @@ impl RewardPerWeight {
         let (mut numerator, mut denominator) = match (mode, rates.apr) {
             (Mode::Pool, _) => return Ok(None),
             (Mode::AprPerTier, _) => (U512::ONE, year),
-            (Mode::Apr { rate: apr }, None) | (Mode::Apr { .. }, Some(apr)) => (
-                wide(apr.parts()),
-                times(year, wide(Multiplier::PARTS), "a year")?,
-            ),
+            (Mode::Apr { rate: apr }, None) | (Mode::Apr { .. }, Some(apr)) => {
+                (wide(apr.parts()), times(year, wide(Multiplier::PARTS), "a year")?)
+            }
         };
         if let Some(reward_rate) = rates.reward_rate {
             let per_unit = times(
@@ -205,7 +204,7 @@ impl Rules {
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
-    pub fn hold(&self, opening: I256, row: Row, standing: Standing) -> Result<Measure, Fault> {
+    pub fn hold(&self, opening: I256, row: Row, verdict: StatusVerdict) -> Result<Measure, Fault> {
         let held = unit_ms(opening, self.length_ms)
             .and_then(|whole| whole.checked_add(row.weighted))
             .ok_or(Fault::Overflow("an account's balance-milliseconds"))?;
@@ -214,7 +213,7 @@ impl Rules {
             .ok_or(Fault::Overflow("an account's balance"))?;
         let eligibility = if held == I256::ZERO {
             Eligibility::Empty
-        } else if !standing.earns {
+        } else if !verdict.earns {
             Eligibility::Excluded
         } else if held < I256::ZERO {
             Eligibility::Negative
@@ -225,7 +224,7 @@ impl Rules {
             held,
             closing,
             eligibility,
-            is_excluded: standing.is_excluded,
+            is_excluded: verdict.is_excluded,
         })
     }
 
@@ -388,12 +387,14 @@ impl Split {
     /// An overflow, which no accepted input comes near.
     pub fn of_pool(pool: I256, commission_rate: Rate, carried_in: I256) -> Result<Self, Fault> {
         let commission = divide(
-            times(magnitude(pool.max(I256::ZERO)), wide(commission_rate.parts()), "a commission")?,
+            times(
+                magnitude(pool.max(I256::ZERO)),
+                wide(commission_rate.parts()),
+                "a commission",
+            )?,
             wide(Rate::PARTS),
         )?;
-        let rest = pool
-            .checked_sub(signed(commission)?)
-            .ok_or(Fault::Overflow("a pool"))?;
+        let rest = pool.checked_sub(signed(commission)?).ok_or(Fault::Overflow("a pool"))?;
         Ok(Self {
             commission,
             net: signed_sum(rest, carried_in)?,

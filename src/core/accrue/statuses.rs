@@ -79,14 +79,16 @@ mod tests {
 
     fn status() -> impl Strategy<Value = KeptStatus> {
         let kinds = prop_oneof![Just(Status::Enrolled), Just(Status::OptedOut), Just(Status::Excluded)];
-        (0..20i64, 0..3u8, kinds, 0..2u32, 0..20u64, 0..3usize).prop_map(|(time_ms, id, status, partition, offset, asset)| KeptStatus {
-            time_ms,
-            id: id.to_string(),
-            status,
-            asset: [None, Some(asset_of("A")), Some(asset_of("B"))][asset],
-            source: Topic::Accounts.partition(partition),
-            offset: Offset::new(offset),
-        })
+        (0..20i64, 0..3u8, kinds, 0..2u32, 0..20u64, 0..3usize).prop_map(
+            |(time_ms, id, status, partition, offset, asset)| KeptStatus {
+                time_ms,
+                id: id.to_string(),
+                status,
+                asset: [None, Some(asset_of("A")), Some(asset_of("B"))][asset],
+                source: Topic::Accounts.partition(partition),
+                offset: Offset::new(offset),
+            },
+        )
     }
 
     fn limit() -> impl Strategy<Value = AsideLimit> {
@@ -114,17 +116,17 @@ mod tests {
                 all.extend(new.clone());
                 kept.extend(new);
                 let enrolment = if automatic { Enrolment::Automatic } else { Enrolment::OptIn };
-                let standing = |statuses: &[KeptStatus]| {
+                let verdict = |statuses: &[KeptStatus]| {
                     let scope = StatusScope {
                         asset: asset_of("A"),
                         cut: &now.cut,
                         start_ms: now.start_ms,
                         end_ms: now.start_ms + length,
                     };
-                    scope.standing(statuses, &[], enrolment)
+                    scope.verdict(statuses, &[], enrolment)
                 };
                 if set_aside.as_ref().is_none_or(|limit| limit.is_before(&now)) {
-                    prop_assert_eq!(standing(&kept), standing(&all));
+                    prop_assert_eq!(verdict(&kept), verdict(&all));
                     let mut superseded = now.superseded(&kept).into_iter();
                     kept.retain(|_| !superseded.next().unwrap_or_default());
                     set_aside = Some(now);

@@ -84,16 +84,8 @@ fields!(RewardFields {
     amount,
     validator
 });
-fields!(PoolAdjustmentFields {
-    asset,
-    amount,
-    reason
-});
-fields!(WithdrawalFields {
-    asset,
-    epoch,
-    reason
-});
+fields!(PoolAdjustmentFields { asset, amount, reason });
+fields!(WithdrawalFields { asset, epoch, reason });
 fields!(CloseFields {
     asset,
     epoch,

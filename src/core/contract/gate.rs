@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::contract::fields;
 use crate::core::contract::fields::fields;
-use crate::core::contract::programme::{factor, invalid, units};
+use crate::core::contract::programme_fields::{factor, invalid, units};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount;
 use crate::core::values::rate::Rate;

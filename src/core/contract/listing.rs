@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::core::contract::fields;
 use crate::core::contract::fields::fields;
-use crate::core::contract::programme::{Programme, ProgrammeDecimals, invalid};
+use crate::core::contract::programme::{Programme, ProgrammeDecimals};
+use crate::core::contract::programme_fields::invalid;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::asset::Asset;
 use crate::core::values::calendar::{Calendar, EPOCH_SECONDS, MAX_FIRST_EPOCH};

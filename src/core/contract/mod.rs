@@ -13,6 +13,7 @@ pub mod listing;
 pub mod loss;
 pub mod merkle;
 pub mod programme;
+mod programme_fields;
 pub mod records;
 pub mod rejection;
 pub mod rules;

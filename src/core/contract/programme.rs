@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::gate::Gate;
+use crate::core::contract::programme_fields::{factor, invalid, units};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::amount;
 use crate::core::values::ids::Epoch;
-use crate::core::values::rate::{Factor, Multiplier, Rate};
+use crate::core::values::rate::{Multiplier, Rate};
 
 /// The largest `apr`: a hundred thousand per cent.
 pub const MAX_APR: u32 = 1000;
@@ -197,11 +198,7 @@ fields!(ProgrammeFields {
     late_policy,
     gate,
 });
-fields!(TierFields {
-    up_to,
-    multiplier,
-    apr
-});
+fields!(TierFields { up_to, multiplier, apr });
 
 impl Programme {
     /// Reads a programme from its JSON.
@@ -319,24 +316,6 @@ fn read_mode(mode: &str, apr: Option<Rate>, tiers: &[Tier]) -> Result<Mode, Reje
         )),
         _ => Err(invalid("`mode` must be \"pool\" or \"apr\"")),
     }
-}
-
-/// A rejection with the code for faults inside a programme.
-pub fn invalid(reason: impl Into<String>) -> Rejection {
-    Code::InvalidProgramme.because(reason)
-}
-
-/// An amount, zero included, in units.
-pub fn units(field: RawField<'_>, name: &str, decimals: u8) -> Result<u128, Rejection> {
-    fields::amount_or_zero(field, name)?
-        .units(decimals)
-        .map_err(|error| fields::bad_amount(name, &error))
-}
-
-/// A factor from 0 to `most`.
-pub fn factor<const DECIMALS: u8>(field: RawField<'_>, name: &str, most: u32) -> Result<Factor<DECIMALS>, Rejection> {
-    let text = fields::text(field, name)?;
-    Factor::parse(&text, most).map_err(|error| invalid(format!("`{name}` {error}")))
 }
 
 /// The value that an optional field names; the first if the field is missing.

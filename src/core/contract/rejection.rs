@@ -109,11 +109,9 @@ impl Code {
                 Some("correct `epoch`; nothing needs to be done if the epoch was closed on purpose")
             }
             Self::EpochNotOver => Some("send the close again, with a `time` at the end of the epoch or after it"),
-            Self::TooOld
-            | Self::ListingTooLate
-            | Self::UnknownAsset
-            | Self::EpochOutOfOrder
-            | Self::EpochNotHeld => None,
+            Self::TooOld | Self::ListingTooLate | Self::UnknownAsset | Self::EpochOutOfOrder | Self::EpochNotHeld => {
+                None
+            }
         }
     }
 

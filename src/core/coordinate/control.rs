@@ -14,9 +14,7 @@ use crate::core::contract::records::DeadLetter;
 use crate::core::contract::rejection::Rejection;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::coordinate::listings::{Accepted, CloseOrder, ListedAssets, ListingFacts, judge};
-use crate::core::coordinate::{
-    ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion,
-};
+use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion};
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::totals::signed_sum;
@@ -323,9 +321,11 @@ impl Coordinator {
     }
 
     pub(super) fn listed_mut(&mut self, number: u16) -> Result<&mut ListedAsset, Fault> {
-        self.assets
-            .get_mut(usize::from(number))
-            .ok_or_else(|| impossible(format!("an accepted control event of listing {number}, which does not exist")))
+        self.assets.get_mut(usize::from(number)).ok_or_else(|| {
+            impossible(format!(
+                "an accepted control event of listing {number}, which does not exist"
+            ))
+        })
     }
 
     /// Writes a dead letter for the control record at `offset`.

@@ -1,12 +1,12 @@
 //! The gate: holds an epoch before anything of it is published, until it is released or void.
 
 use ethnum::I256;
-use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::settle::{Rules, magnitude, signed};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::gate::{GateFigures, GateLimit, RewardChange};
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::Notice;
@@ -14,21 +14,7 @@ use crate::core::protocol::totals::{Emitted, signed_sum};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
-/// Where a closed epoch stands before the gate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GateState {
-    /// It has not come to the gate, or its programme has none.
-    #[default]
-    Before,
-    /// Beyond a limit: it is released or void.
-    Held,
-    /// Nothing of it is published. It can be closed again.
-    Void,
-    /// It is published.
-    Passed,
-}
-
-/// What the gate says of an epoch that has come to it.
+/// What the gate says of an epoch that has reached it.
 pub(super) enum GateVerdict {
     Pass(Notice),
     Hold(Decision),
@@ -38,7 +24,10 @@ impl ListedAsset {
     /// The gate's verdict on the oldest unsealed epoch, with all previews in.
     pub(super) fn pass_gate(&mut self, at: AssetEpoch) -> Result<GateVerdict, Fault> {
         let programme = self.programme(at.epoch())?;
-        let gate = programme.gate.as_ref().ok_or_else(|| impossible("a preview without a gate"))?;
+        let gate = programme
+            .gate
+            .as_ref()
+            .ok_or_else(|| impossible("a preview without a gate"))?;
         let closing = self
             .closing
             .get(&at.epoch())
@@ -110,9 +99,9 @@ impl ListedAsset {
 
     /// Whether a closed epoch is on its way to its seal or to the gate, so that it will be settled or held without another control event.
     pub(super) fn is_settling(&self) -> bool {
-        self.closing
-            .get(&self.next_seal)
-            .is_some_and(|closing| closing.halted.is_none() && !matches!(closing.gate, GateState::Held | GateState::Void))
+        self.closing.get(&self.next_seal).is_some_and(|closing| {
+            closing.halted.is_none() && !matches!(closing.gate, GateState::Held | GateState::Void)
+        })
     }
 }
 

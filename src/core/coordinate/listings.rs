@@ -14,7 +14,7 @@ use crate::core::contract::programme::{Mode, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::rules::{KNOWN_RULES, NEWEST_RULES};
 use crate::core::contract::topic::TopicPartition;
-use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::protocol::messages::UnlistedTimes;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;

@@ -11,7 +11,8 @@
 //! or held. Meanwhile an event that accepts a loss is decided before it: they may wait for the very records that are lost.
 
 mod control;
-pub mod gate;
+mod gate;
+pub mod gate_state;
 pub mod listings;
 mod questions;
 mod seal;
@@ -36,7 +37,7 @@ use crate::core::contract::programme::Programme;
 use crate::core::contract::rejection::RejectionCounts;
 use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::contract::topic::{Topic, TopicPartition};
-use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings::CloseOrder;
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::Fault;
@@ -199,7 +200,7 @@ pub struct ListedAsset {
     pub withheld: I256,
     /// Sum of R of the newest sealed epoch.
     rewarded_before: Option<U512>,
-    /// Whether an epoch has come to the gate while a question was pending. A question and its outcome stay side by side on record.
+    /// Whether an epoch has reached the gate while a question was pending. A question and its outcome stay side by side on record.
     gate_waits: bool,
 }
 
@@ -519,7 +520,7 @@ impl Coordinator {
         Ok(true)
     }
 
-    /// Lets the epochs come to the gate that waited for the end of a question.
+    /// Lets the epochs reach the gate that waited for the end of a question.
     fn open_gates(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         for number in 0..self.assets.len() {
             if self.pending.is_none() && self.assets.get(number).is_some_and(|listed| listed.gate_waits) {

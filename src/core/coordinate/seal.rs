@@ -11,7 +11,8 @@ use crate::core::contract::merkle::{Hash, join_partition_roots};
 use crate::core::contract::programme::{Mode, Programme, in_force};
 use crate::core::contract::records::{Ineligible, Seal};
 use crate::core::contract::topic::Topic;
-use crate::core::coordinate::gate::{GateState, GateVerdict};
+use crate::core::coordinate::gate::GateVerdict;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Notice, Pot};
@@ -148,8 +149,7 @@ impl ListedAsset {
     /// Splits the pool, with all subtotals in.
     fn split_pool(&mut self, at: AssetEpoch) -> Result<Notice, NotSealed> {
         let programme = self.programme(at.epoch())?;
-        let (mode, commission_rate, is_preview) =
-            (programme.mode, programme.commission_rate, programme.gate.is_some());
+        let (mode, commission_rate, is_preview) = (programme.mode, programme.commission_rate, programme.gate.is_some());
         let (carried, withheld) = (self.carried, self.withheld);
         let closing = self
             .closing

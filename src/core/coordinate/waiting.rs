@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::core::contract::decision::Offsets;
 use crate::core::contract::topic::TopicPartition;
-use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SourceQuestion};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;

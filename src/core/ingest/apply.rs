@@ -10,7 +10,7 @@ use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::{MAX_LEGS, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::programme::LatePolicy;
-use crate::core::contract::records::{DeadLetter, LatePosting as LateReport};
+use crate::core::contract::records::{DeadLetter, LatePosting};
 use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
@@ -18,7 +18,7 @@ use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::legs::{Leg, LegSort, legs};
 use crate::core::ingest::{Ingest, IngestAsset};
-use crate::core::protocol::ledger::{Adjustment, Entry, LatePosting, Posting, StatusEntry};
+use crate::core::protocol::ledger::{Adjustment, Entry, LateEntry, Posting, StatusEntry};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
@@ -303,7 +303,7 @@ impl Ingest {
                 },
             };
             match policy {
-                Some(LatePolicy::Resettle) => Entry::Late(LatePosting {
+                Some(LatePolicy::Resettle) => Entry::Late(LateEntry {
                     posting,
                     missed: epoch,
                     before_missed_end_ms: before(listed.calendar.end_ms(epoch))?,
@@ -388,7 +388,7 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), Fault> {
         let account = posting.account();
-        let report = LateReport {
+        let report = LatePosting {
             event_id: Cow::Borrowed(&envelope.id),
             event_source: Cow::Borrowed(&envelope.source),
             account: account.as_str().into(),

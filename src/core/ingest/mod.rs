@@ -324,7 +324,10 @@ impl Ingest {
     #[must_use]
     pub fn limit_while_undecided(&self, offset: Offset) -> Offset {
         let cuts = self.state.assets.iter().filter_map(|asset| asset.cuts.back());
-        let newest = cuts.map(|(cut, _)| *cut).max().filter(|_| self.state.control_waits.is_some());
+        let newest = cuts
+            .map(|(cut, _)| *cut)
+            .max()
+            .filter(|_| self.state.control_waits.is_some());
         newest.unwrap_or(offset).max(offset).min(self.limit(offset))
     }
 

@@ -45,7 +45,7 @@ pub struct Posting<'a> {
 
 /// A late posting under the policy `resettle`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatePosting<'a> {
+pub struct LateEntry<'a> {
     /// As it counts in the open epoch: from its start.
     pub posting: Posting<'a>,
     /// The closed epoch that its time lies in, the first that it missed.
@@ -84,7 +84,7 @@ pub struct StatusEntry<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry<'a> {
     Posting(Posting<'a>),
-    Late(LatePosting<'a>),
+    Late(LateEntry<'a>),
     Adjustment(Adjustment<'a>),
     Status(StatusEntry<'a>),
 }
@@ -145,7 +145,7 @@ impl<'a> Block<'a> {
         let bucket = u16::from_le_bytes(take(rest)?);
         match tag {
             POSTING => Ok(Some(Entry::Posting(take_posting(rest, bucket)?))),
-            LATE => Ok(Some(Entry::Late(LatePosting {
+            LATE => Ok(Some(Entry::Late(LateEntry {
                 posting: take_posting(rest, bucket)?,
                 missed: Epoch::new(take_u64(rest)?),
                 before_missed_end_ms: take_u64(rest)?,
@@ -205,7 +205,7 @@ impl BlockBuilder {
         self.put_posting(POSTING, posting);
     }
 
-    pub fn late(&mut self, late: &LatePosting<'_>) {
+    pub fn late(&mut self, late: &LateEntry<'_>) {
         self.put_posting(LATE, &late.posting);
         put_varint(&mut self.entries, u128::from(late.missed.get()));
         put_varint(&mut self.entries, u128::from(late.before_missed_end_ms));
@@ -403,7 +403,7 @@ mod tests {
             let (account, offset) = (AccountName::new(account).unwrap(), Offset::new(offset));
             let posting = Posting { bucket, account: account.borrowed(), at: AssetEpoch::new(number, Epoch::new(epoch.into())).unwrap(), delta, before_end_ms };
             let status = StatusEntry { bucket, account: account.borrowed(), offset, time_ms, id: &id, status: Status::OptedOut, asset: is_for_asset.then(|| Asset::parse("币安人生").unwrap()) };
-            let late = LatePosting { posting: posting.clone(), missed: Epoch::new(missed), before_missed_end_ms };
+            let late = LateEntry { posting: posting.clone(), missed: Epoch::new(missed), before_missed_end_ms };
             let adjustment = Adjustment { bucket, account: account.borrowed(), at: posting.at, delta };
             let mut builder = BlockBuilder::default();
             builder.posting(&posting);

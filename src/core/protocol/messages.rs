@@ -4,8 +4,8 @@
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
-use crate::core::contract::decision::Offsets;
 use crate::core::contract::control::CloseRates;
+use crate::core::contract::decision::Offsets;
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::programme::Programme;
 use crate::core::contract::topic::TopicPartition;

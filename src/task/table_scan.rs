@@ -1,0 +1,91 @@
+//! Scans of the tables that are sorted by bucket and account.
+
+use crate::core::accrue::eligibility::KeptStatus;
+use crate::core::accrue::row::Row;
+use crate::core::fault::Fault;
+use crate::core::values::account::AccountName;
+use crate::store::tables::AccountTable;
+use crate::store::{Scan, Store, tables};
+use crate::task::fold::FoldError;
+
+/// A scan of one table, with the entry that it has reached.
+pub(super) struct TableScan<'a> {
+    table: AccountTable,
+    scan: Box<dyn Scan + 'a>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    ended: bool,
+}
+
+impl<'a> TableScan<'a> {
+    pub(super) fn open(store: &'a dyn Store, table: AccountTable, bucket: u16) -> Result<Self, FoldError> {
+        let (from, to) = table.range(bucket);
+        let mut scan = Self {
+            table,
+            scan: store.scan(&from, &to)?,
+            key: Vec::new(),
+            value: Vec::new(),
+            ended: false,
+        };
+        scan.advance()?;
+        Ok(scan)
+    }
+
+    pub(super) fn advance(&mut self) -> Result<(), FoldError> {
+        match self.scan.next()? {
+            Some((key, value)) => {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                self.value.clear();
+                self.value.extend_from_slice(value);
+            }
+            None => self.ended = true,
+        }
+        Ok(())
+    }
+
+    /// Bucket and account of the present entry; `None` at the end.
+    pub(super) fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
+        if self.ended {
+            Ok(None)
+        } else {
+            Ok(Some(self.table.account_key(&self.key)?))
+        }
+    }
+
+    /// The key of the present entry.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The row of the present entry.
+    pub(super) fn row(&self) -> Result<Row, Fault> {
+        tables::read_row(&self.value)
+    }
+
+    /// The value of the present entry.
+    pub(super) fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Whether the present entry is of this bucket and account.
+    pub(super) fn is_at(&self, account_key: &[u8]) -> Result<bool, FoldError> {
+        Ok(self.account_key()? == Some(account_key))
+    }
+}
+
+/// The statuses of an account in one table.
+pub(super) fn read_statuses(
+    store: &dyn Store,
+    table: AccountTable,
+    bucket: u16,
+    account: &AccountName<'_>,
+) -> Result<Vec<KeptStatus>, FoldError> {
+    let (from, to) = table.account_range(bucket, account);
+    let mut scan = store.scan(&from, &to)?;
+    let mut statuses = Vec::new();
+    while let Some((key, value)) = scan.next()? {
+        statuses.push(tables::read_status(key, value)?);
+    }
+    Ok(statuses)
+}

@@ -1,6 +1,6 @@
 //! Settles closed epochs again for the late postings of an epoch (contract, section 4: `resettle`), bucket by bucket.
 //!
-//! How an account stood in a sealed epoch is not stored. Its rows are kept for the dedup window, so its opening balance follows: today's, less the
+//! What an account held in a sealed epoch is not stored. Its rows are kept for the dedup window, so its opening balance follows: today's, less the
 //! deltas of all epochs since. Only accounts with late postings, and with scope `owner` those of the same owner, cost anything.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -48,7 +48,7 @@ pub(crate) enum Rates {
 
 /// What treasury does about the gate of an asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
+pub(crate) enum GateKind {
     None,
     /// Every epoch is held: released at once, or void and closed again, or released in the next stage.
     Always,
@@ -76,7 +76,7 @@ struct Extras {
     /// Symbol, decimals and price of the reward asset.
     reward: Option<(&'static str, u8, u64)>,
     rates: Rates,
-    gate: Gate,
+    gate: GateKind,
     relisting: Option<Relisting>,
 }
 
@@ -84,7 +84,7 @@ const PLAIN: Extras = Extras {
     first_epoch: 0,
     reward: None,
     rates: Rates::None,
-    gate: Gate::None,
+    gate: GateKind::None,
     relisting: None,
 };
 
@@ -102,7 +102,7 @@ pub(crate) struct ListedCoin {
     pub(crate) programme: &'static str,
     pub(crate) changes: &'static [ProgrammeChange],
     pub(crate) rates: Rates,
-    pub(crate) gate: Gate,
+    pub(crate) gate: GateKind,
     pub(crate) relisting: Option<Relisting>,
 }
 
@@ -227,7 +227,7 @@ const ROWS: [CatalogueRow; 12] = [
         r#"{"from_epoch":0,"mode":"pool","gate":"always"}"#,
         &[],
         Extras {
-            gate: Gate::Always,
+            gate: GateKind::Always,
             ..PLAIN
         },
     ),
@@ -240,7 +240,7 @@ const ROWS: [CatalogueRow; 12] = [
         &[],
         Extras {
             rates: Rates::Apr,
-            gate: Gate::Limits,
+            gate: GateKind::Limits,
             ..PLAIN
         },
     ),

@@ -3,7 +3,7 @@
 
 use crate::generate::bad::control::lines as bad_lines;
 use crate::generate::bus::BusWriter;
-use crate::generate::catalogue::{Coin, Gate, ListedCoin, Rates};
+use crate::generate::catalogue::{Coin, GateKind, ListedCoin, Rates};
 use crate::generate::control_events::{
     StageClose, adjustment, close, control_event, decision, listing, relisting, reward, withdrawal,
 };
@@ -94,9 +94,9 @@ pub(crate) fn begin_stage(
 fn left_release(spec: &Synthetic, asset: &ListedCoin, stage: u32) -> Option<Json> {
     let before = stage.checked_sub(1)?;
     let is_left = match asset.gate {
-        Gate::None => false,
-        Gate::Always => before % 4 == 3,
-        Gate::Limits => true,
+        GateKind::None => false,
+        GateKind::Always => before % 4 == 3,
+        GateKind::Limits => true,
     };
     let close = StageClose::of(spec, asset, before).filter(|_| is_left)?;
     let id = format!("release-{}-{}", close.symbol(), close.epoch);
@@ -222,7 +222,7 @@ fn closing(of: &StageClose, draws: &mut Draws) -> Json {
 /// What treasury decides at once on an epoch that the gate holds.
 fn decisions(of: &StageClose, stage: u32, draws: &mut Draws) -> Vec<Json> {
     let (symbol, epoch) = (of.symbol(), of.epoch);
-    if of.asset.gate != Gate::Always || stage % 4 == 3 {
+    if of.asset.gate != GateKind::Always || stage % 4 == 3 {
         return Vec::new();
     }
     let at = |minutes: i64| of.end_ms(0) + minutes * 60_000;

@@ -181,7 +181,7 @@ fn rows(
 }
 
 /// The epoch after the last one that is emitted; the first of all if none is.
-fn next_unsealed(store: &dyn Store, number: u16) -> Result<Epoch, FoldError> {
+pub(super) fn next_unsealed(store: &dyn Store, number: u16) -> Result<Epoch, FoldError> {
     let from = tables::sealed(AssetEpoch::new(number, Epoch::FIRST)?);
     let to = tables::sealed(AssetEpoch::last_of(number));
     let mut scan = store.scan(&from, &to)?;

@@ -6,6 +6,7 @@ pub mod error;
 mod held_up;
 pub mod layout;
 mod open_files;
+pub mod preview;
 pub mod record;
 pub mod repartition;
 mod run;

@@ -7,7 +7,7 @@ use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::assess::{Account, Assessor};
-use crate::core::accrue::settle::{Measure, Payout};
+use crate::core::accrue::settle::{Measure, Payout, Rules};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::merkle::{BucketTree, Hash};
 use crate::core::contract::records::Distribution;
@@ -103,6 +103,17 @@ impl Payments {
             self.payouts.push(payout);
         }
         Ok(())
+    }
+
+    /// The accounts of the last call: how they were measured, and what they are paid.
+    pub fn last(&self) -> impl Iterator<Item = (&Measure, &Payout)> {
+        self.measures.iter().zip(&self.payouts)
+    }
+
+    /// The rules that they are paid by.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        self.assessor.rules()
     }
 
     /// The sums over all accounts so far.

@@ -284,8 +284,14 @@ impl Accrue {
     /// # Errors
     /// If no settlement of it is known.
     pub fn needs_set_aside(&self, at: AssetEpoch) -> Result<bool, Fault> {
-        let now = AsideLimit::after(self.settlement(at)?);
-        Ok(self.set_aside.as_ref().is_some_and(|limit| !limit.is_before(&now)))
+        Ok(self.needs_set_aside_for(self.settlement(at)?))
+    }
+
+    /// Whether a settlement, which may be an assumed one, needs statuses that were set aside.
+    #[must_use]
+    pub fn needs_set_aside_for(&self, settlement: &Settlement) -> bool {
+        let now = AsideLimit::after(settlement);
+        self.set_aside.as_ref().is_some_and(|limit| !limit.is_before(&now))
     }
 
     /// Up to where statuses can be set aside while the distributions of an epoch are emitted; `None` if this was done further before.

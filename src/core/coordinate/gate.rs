@@ -57,8 +57,11 @@ impl ListedAsset {
         })
     }
 
-    /// The change of the rewards against the epoch before; `None` in the first epoch, and if that one had none.
-    fn change(&self, payouts: &Emitted) -> Result<Option<RewardChange>, Fault> {
+    /// The change of the rewards against the newest sealed epoch; `None` if there is none, and if that one had none.
+    ///
+    /// # Errors
+    /// An overflow, which no accepted input comes near.
+    pub fn change(&self, payouts: &Emitted) -> Result<Option<RewardChange>, Fault> {
         let Some(before) = self.rewarded_before.filter(|before| !before.is_zero()) else {
             return Ok(None);
         };
@@ -92,7 +95,8 @@ impl ListedAsset {
     }
 
     /// The epoch that the gate holds, or that is void.
-    pub(super) fn stopped(&self) -> Option<(Epoch, GateState)> {
+    #[must_use]
+    pub fn stopped(&self) -> Option<(Epoch, GateState)> {
         let closing = self.closing.get(&self.next_seal)?;
         matches!(closing.gate, GateState::Held | GateState::Void).then_some((self.next_seal, closing.gate))
     }

@@ -442,7 +442,10 @@ fn judge_close(
 }
 
 /// Checks that a close has the rates that its epoch needs, and no other.
-fn check_rates(mode: Mode, terms: &AssetTerms, rates: &CloseRates) -> Result<(), Rejection> {
+///
+/// # Errors
+/// `invalid_event`.
+pub fn check_rates(mode: Mode, terms: &AssetTerms, rates: &CloseRates) -> Result<(), Rejection> {
     let invalid = |reason: &str| Err(Code::InvalidEvent.because(reason));
     match mode {
         Mode::Pool if rates.apr.is_some() => {

@@ -210,6 +210,18 @@ pub struct ListedAsset {
 struct SignedUnits(#[serde(with = "i256_bytes")] I256);
 
 impl ListedAsset {
+    /// What rewards and adjustments add to the pool of an open epoch, in units of the reward asset.
+    #[must_use]
+    pub fn added(&self, epoch: Epoch) -> I256 {
+        self.added.get(&epoch).copied().unwrap_or_default().0
+    }
+
+    /// Sum of R of the newest sealed epoch, in units of the reward asset.
+    #[must_use]
+    pub const fn rewarded_before(&self) -> Option<U512> {
+        self.rewarded_before
+    }
+
     /// Signed units of the reward asset as a decimal number.
     fn reward_amount(&self, units: I256) -> String {
         let decimals = u32::from(self.terms.reward_decimals());
@@ -310,6 +322,12 @@ impl Coordinator {
         }
         self.partitions = partitions;
         Ok(self)
+    }
+
+    /// The source partitions of the deployment.
+    #[must_use]
+    pub const fn sources(&self) -> &BTreeSet<TopicPartition> {
+        &self.sources
     }
 
     /// The listed assets, by number.

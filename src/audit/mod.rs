@@ -15,6 +15,7 @@
 pub mod archive;
 pub mod asked;
 pub mod balances;
+pub mod control_topic;
 pub mod error;
 pub mod explain;
 pub mod forecast;

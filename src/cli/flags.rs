@@ -98,6 +98,52 @@ impl ReadFlags {
     }
 }
 
+/// How an operator's event is published.
+#[derive(Debug, Args)]
+pub(super) struct ControlFlags {
+    /// The configuration to read: a TOML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The bus to write to: dir:PATH, or kafka with the brokers under [kafka]
+    #[arg(long, value_name = "dir:PATH|kafka")]
+    bus: Option<String>,
+    /// The folder of the stores, for an estimate of what a close pays
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    #[command(flatten)]
+    kafka: KafkaFlags,
+    /// Wait this many seconds for the decision, and for the brokers; 0 to wait for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+    /// The id of the event; the same id is never published twice [default: a name made of the command]
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<String>,
+    /// Publish without asking
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// JSON instead of words
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ControlFlags {
+    /// The configuration of this process, overridden by these flags.
+    pub(super) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut flags = given([(Key::Bus, &self.bus), (Key::State, &self.state)]);
+        flags.extend(self.kafka.given());
+        Loaded::of_process(self.config.as_deref(), &flags)
+    }
+
+    /// How long this command waits for brokers and for the decision.
+    pub(super) fn limit(&self) -> Limit {
+        let timeout = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
+        Limit {
+            stop: Arc::default(),
+            timeout,
+        }
+    }
+}
+
 /// One payout: an account's of an asset and epoch.
 #[derive(Debug, Args)]
 pub(super) struct PayoutFlags {

@@ -4,6 +4,7 @@ mod archive;
 mod bus;
 mod check;
 mod completions;
+mod control;
 mod csv_cell;
 mod csv_file;
 mod demo;
@@ -20,6 +21,7 @@ mod message;
 mod missing;
 mod outcome;
 mod output;
+mod preview;
 mod private;
 mod progress;
 mod prove;
@@ -78,6 +80,8 @@ enum Command {
     Run(run::Run),
     Demo(demo::Demo),
     Gen(generate::Gen),
+    Control(control::Control),
+    Preview(preview::PreviewCommand),
     Query(query::Query),
     Check(check::Check),
     Reconcile(reconcile::Reconcile),
@@ -115,6 +119,8 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Run(run) => run.run(),
         Command::Demo(demo) => demo.run(out),
         Command::Gen(generate) => generate.run(),
+        Command::Control(control) => control.run(out),
+        Command::Preview(preview) => preview.run(out),
         Command::Query(query) => query.run(out),
         Command::Check(check) => check.run(out),
         Command::Reconcile(reconcile) => reconcile.run(out),

@@ -55,6 +55,8 @@ pub struct Forecast<'a> {
     /// The recorded decisions, and those that would follow.
     decisions: Vec<Decision>,
     control: Vec<(Offset, ForecastOutcome)>,
+    /// The state after the last control record.
+    next: Option<ControlForecast>,
 }
 
 impl<'a> Forecast<'a> {
@@ -81,6 +83,7 @@ impl<'a> Forecast<'a> {
             new_sources: BTreeSet::new(),
             decisions: read_decisions(bus)?,
             control: Vec::new(),
+            next: None,
         };
         forecast.decide_control()?;
         Ok(forecast)
@@ -162,7 +165,26 @@ impl<'a> Forecast<'a> {
             let outcome = control.judge(self, record.offset, record.value)?;
             self.control.push((record.offset, outcome));
             Ok::<_, AuditError>(())
-        })
+        })?;
+        self.next = Some(control);
+        Ok(())
+    }
+
+    /// What a run would do with one more record at the end of the control topic. `with_sources`: the source partitions are read to find out whether a
+    /// new listing comes too late; otherwise it is taken to be in time.
+    ///
+    /// # Errors
+    /// A failure of the bus, or decisions that contradict one another.
+    pub fn judge_next(mut self, record: &[u8], with_sources: bool) -> Result<ForecastOutcome, AuditError> {
+        let Some(mut control) = self.next.take() else {
+            return Err(AuditError::Decisions("the control topic was not read".into()));
+        };
+        let end = self.bus.readable_end(CONTROL)?;
+        if !with_sources {
+            // As if its source partitions had answered.
+            control.recorded.listed.push(end);
+        }
+        control.judge(&mut self, end, record)
     }
 
     /// The source partitions that answer a question, and their positions. `is_recorded`: the question was asked before softstake stopped.

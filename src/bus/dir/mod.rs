@@ -1,6 +1,7 @@
 //! The bus in a directory: files that need no broker, a lock, and a journal that makes a commit atomic.
 //! `docs/bus-directory.md` describes the layout and the protocol.
 
+mod append;
 mod bus;
 mod commits;
 mod committed;
@@ -24,6 +25,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use append::append_line;
 pub use bus::{DirBus, Options};
 pub use names::UnreadNames;
 pub use read_only::ReadOnlyDir;

@@ -30,6 +30,7 @@ mod owners;
 mod position;
 mod probes;
 mod producer;
+pub mod produce;
 pub mod publish;
 mod read_only;
 mod reader;

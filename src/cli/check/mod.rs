@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
+pub(super) use crate::cli::check::programme::words as listing_words;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Output;
 use crate::config::BusAddress;

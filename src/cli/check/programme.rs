@@ -58,7 +58,7 @@ fn show_rejection(Rejection { code, reason }: &Rejection, json: bool, out: &mut 
 }
 
 /// The listing in sentences.
-fn words(listing: &Listing) -> Vec<String> {
+pub(in crate::cli) fn words(listing: &Listing) -> Vec<String> {
     let Listing {
         terms,
         misdated_from,

@@ -145,6 +145,7 @@ fn decides(decision: &Decision, offset: Offset) -> bool {
         | Decision::WithdrawalProposed { .. }
         | Decision::LossProposed { .. }
         | Decision::EpochHeld { .. }
+        | Decision::VerdictWaits { .. }
         | Decision::Cut { .. }
         | Decision::ControlRead { .. } => false,
     }

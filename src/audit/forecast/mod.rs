@@ -4,12 +4,14 @@
 //! source partition answers at its position, and a cut is at its end. With all decisions, the ingest state machine judges every record as a run
 //! does, from the first one on.
 
+mod listing;
 mod recorded;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::audit::error::AuditError;
+use crate::audit::forecast::listing::{ForecastListing, first_rules};
 use crate::audit::forecast::recorded::RecordedOutcomes;
 use crate::audit::forecast::source::ForecastIngest;
 pub use crate::audit::forecast::source::ForecastOutcome;
@@ -21,11 +23,10 @@ use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::EventType;
-use crate::core::contract::listing::{AssetTerms, Listing};
+use crate::core::contract::listing::Listing;
 use crate::core::contract::loss::RecordLoss;
-use crate::core::contract::programme::{Programme, in_force, schedule};
+use crate::core::contract::programme::{in_force, schedule};
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
@@ -35,7 +36,7 @@ use crate::core::protocol::messages::Inbox;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
-use crate::core::values::time::{TimeMs, timestamp};
+use crate::core::values::time::timestamp;
 use crate::deployment::DeploymentError;
 use crate::deployment::record::DeploymentRecord;
 
@@ -265,17 +266,6 @@ impl<'a> Forecast<'a> {
         })?;
         Ok(answers)
     }
-}
-
-/// A listing, as far as the rules about control events depend on it.
-struct ForecastListing {
-    terms: AssetTerms,
-    misdated_from: Option<TimeMs>,
-    programmes: Vec<Programme>,
-    oldest_open: Epoch,
-    withdrawn: Option<Epoch>,
-    /// The epoch that is void.
-    void: Option<Epoch>,
 }
 
 /// The control topic up to a record.
@@ -599,13 +589,5 @@ impl ControlForecast {
             cut,
         });
         Ok(())
-    }
-}
-
-/// The version of the rules that a deployment begins with.
-fn first_rules(decisions: &[Decision]) -> u64 {
-    match decisions.first() {
-        Some(Decision::Rules { version, .. }) => *version,
-        _ => NEWEST_RULES,
     }
 }

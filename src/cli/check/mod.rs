@@ -39,7 +39,7 @@ pub(super) struct Check {
     /// The setting of the run that is foretold; fixed once softstake has run on the bus [default: 7]
     #[arg(long, value_name = "N", requires = "bus", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     dedup_days: Option<u64>,
-    /// Explain a softstake.asset.v1 event, or only its data; - for standard input
+    /// Explain a softstake.asset.v1 event, or only its data, as JSON or TOML; - for standard input
     #[arg(long, value_name = "FILE")]
     programme: Option<PathBuf>,
     /// JSON instead of tables

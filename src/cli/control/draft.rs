@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::cli::control::{ControlEventCommand, VerdictArguments};
+use crate::cli::control::arguments::{ControlEventCommand, VerdictArguments};
 use crate::cli::flags::ControlFlags;
 use crate::cli::input;
 use crate::cli::listing_file::parse_listing;

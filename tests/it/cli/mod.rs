@@ -1,7 +1,9 @@
 //! What all commands have in common: their log, their outputs and exit statuses.
 
 mod asked;
+mod asked_control;
 mod configuration;
+mod control;
 mod demo;
 mod forecast;
 mod hostile_names;
@@ -9,4 +11,6 @@ mod log;
 mod manual;
 mod mistakes;
 mod outputs;
+mod preview;
+mod programmes;
 mod terminal;

@@ -212,6 +212,14 @@ impl World {
             let query = move |_| self.with_state(on(&self.right, &line));
             cases.push(case("query", 0, query));
         }
+        for line in ["preview ATOM", "preview ATOM --json"] {
+            let preview = move |_| with(softstake(), line);
+            cases.push(case("preview", 0, move |number| self.with_state(preview(number))));
+        }
+        // Nobody can be asked, so nothing is published.
+        for line in ["control rules 2", "control close ATMO 0 --json", "control close ATOM 900"] {
+            cases.push(case("control", 1, move |_| on(&self.right, line)));
+        }
         for (file, status) in [("listing.json", 0), ("wrong-listing.json", 1)] {
             cases.push(case("check --programme", status, move |_| {
                 let mut command = softstake();

@@ -257,7 +257,12 @@ impl<'a> ControlTopic<'a> {
     pub fn judge(&self, record: &[u8], with_sources: bool) -> Result<ForecastOutcome, AuditError> {
         let mut sources = Vec::new();
         for topic in Topic::SOURCES {
-            sources.extend(self.bus.partitions(topic)?.into_iter().map(|number| topic.partition(number)));
+            sources.extend(
+                self.bus
+                    .partitions(topic)?
+                    .into_iter()
+                    .map(|number| topic.partition(number)),
+            );
         }
         Forecast::new(self.bus, &sources, None)?.judge_next(record, with_sources)
     }

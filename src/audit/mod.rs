@@ -10,7 +10,7 @@
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
-//!   the topics. [`forecast`] tells what a run would reject.
+//!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events.
 
 pub mod archive;
 pub mod asked;

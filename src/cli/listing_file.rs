@@ -61,8 +61,9 @@ fn json_table(table: &DeTable<'_>) -> Value {
 fn json_of(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),
-        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| number.as_str().into(), Value::from),
+        DeValue::Integer(number) => {
+            u64::from_str_radix(number.as_str(), number.radix()).map_or_else(|_| number.as_str().into(), Value::from)
+        }
         // Amounts and rates are strings: a number with a point has the wrong type, as in JSON.
         DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Boolean(truth) => (*truth).into(),
@@ -96,7 +97,10 @@ mod tests {
         assert!(parse_listing(toml.as_bytes()).is_ok());
         let misspelt = toml.replace("decimals", "decimal");
         let rejection = parse_listing(misspelt.as_bytes()).unwrap_err();
-        assert!(rejection.reason.contains("the nearest one is `decimals`"), "{rejection}");
+        assert!(
+            rejection.reason.contains("the nearest one is `decimals`"),
+            "{rejection}"
+        );
         let torn = parse_listing(b"asset = \n").unwrap_err();
         assert_eq!(torn.code, Code::InvalidJson);
     }

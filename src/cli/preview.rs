@@ -205,7 +205,12 @@ fn show(preview: &Preview, out: &mut Output<'_>) -> Outcome {
         count(ineligible.below_minimum)
     )?;
     if let Some(largest) = &preview.largest {
-        write_line!(out, "The largest payout is {} {unit}, to {}.", largest.amount, largest.account)?;
+        write_line!(
+            out,
+            "The largest payout is {} {unit}, to {}.",
+            largest.amount,
+            largest.account
+        )?;
     }
     show_gate(preview, out)?;
     show_deciles(preview, out)?;
@@ -223,7 +228,11 @@ fn show_gate(preview: &Preview, out: &mut Output<'_>) -> Outcome {
         return write_line!(out, "The programme has no gate ({figures}).");
     }
     match gate.held_by {
-        Some(limit) => write_line!(out, "The gate would hold it, by {limit} ({figures}; gate {}).", gate.gate),
+        Some(limit) => write_line!(
+            out,
+            "The gate would hold it, by {limit} ({figures}; gate {}).",
+            gate.gate
+        ),
         None => write_line!(out, "The gate would let it pass ({figures}; gate {}).", gate.gate),
     }
 }
@@ -251,7 +260,10 @@ fn show_read_to(preview: &Preview, out: &mut Output<'_>) -> Outcome {
     let read_to = &preview.read_to;
     write_line!(out)?;
     match &read_to.persisted_at {
-        Some(time) => write_line!(out, "The stores were last written at {time}. Later records are not in the preview.")?,
+        Some(time) => write_line!(
+            out,
+            "The stores were last written at {time}. Later records are not in the preview."
+        )?,
         None => write_line!(out, "It is not known when the stores were last written.")?,
     }
     let mut table = TextTable::new(&["partition", ">read up to offset"]);

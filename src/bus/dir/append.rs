@@ -91,7 +91,10 @@ mod tests {
                 let root = root.path();
                 scope.spawn(move || {
                     for number in 0..25 {
-                        let record = format!("{{\"writer\":{writer},\"number\":{number},\"text\":\"{}\"}}", "x".repeat(2_000));
+                        let record = format!(
+                            "{{\"writer\":{writer},\"number\":{number},\"text\":\"{}\"}}",
+                            "x".repeat(2_000)
+                        );
                         append_line(root, Topic::Control.partition(0), record.as_bytes()).unwrap();
                     }
                 });

@@ -72,9 +72,7 @@ pub(super) fn words(decision: &Decision) -> Vec<String> {
         } => accepted(format!("{amount} is added to the pool of epoch {epoch} of {asset}.")),
         Decision::PoolAdjusted {
             asset, epoch, amount, ..
-        } => accepted(format!(
-            "the pool of epoch {epoch} of {asset} is adjusted by {amount}."
-        )),
+        } => accepted(format!("the pool of epoch {epoch} of {asset} is adjusted by {amount}.")),
         Decision::CloseAccepted {
             asset,
             epoch,

@@ -116,7 +116,10 @@ impl ControlEventCommand {
                 reward_rate,
                 flags,
             } => (close(*asset, *epoch, [pool, apr, reward_rate]), flags),
-            Self::Release(arguments) => (arguments.draft("softstake.epoch_release.v1", "release"), &arguments.flags),
+            Self::Release(arguments) => (
+                arguments.draft("softstake.epoch_release.v1", "release"),
+                &arguments.flags,
+            ),
             Self::Void(arguments) => (arguments.draft("softstake.epoch_void.v1", "void"), &arguments.flags),
             Self::Withdraw {
                 asset,
@@ -136,7 +139,11 @@ impl ControlEventCommand {
                 flags,
             } => {
                 let data = json!({ "asset": asset, "amount": amount, "validator": validator });
-                let draft = Draft::new("softstake.validator_reward.v1", data, format!("reward-{asset}-{validator}"));
+                let draft = Draft::new(
+                    "softstake.validator_reward.v1",
+                    data,
+                    format!("reward-{asset}-{validator}"),
+                );
                 (draft.at(time.as_ref()), flags)
             }
             Self::Adjust {
@@ -167,7 +174,10 @@ impl ControlEventCommand {
             }
             Self::Rules { version, flags } => {
                 let data = json!({ "version": version });
-                (Draft::new("softstake.rules.v1", data, format!("rules-{version}")), flags)
+                (
+                    Draft::new("softstake.rules.v1", data, format!("rules-{version}")),
+                    flags,
+                )
             }
         })
     }
@@ -175,8 +185,12 @@ impl ControlEventCommand {
 
 /// The listing of a file, with every default written out.
 fn listing(file: &[u8]) -> Result<Draft, Failure> {
-    let listing = parse_listing(file)
-        .map_err(|rejection| Failure::Failed(format!("the listing would be rejected. {}: {}", rejection.code, rejection.reason)))?;
+    let listing = parse_listing(file).map_err(|rejection| {
+        Failure::Failed(format!(
+            "the listing would be rejected. {}: {}",
+            rejection.code, rejection.reason
+        ))
+    })?;
     let data = listing.to_value();
     let digest = hex::encode(Sha256::digest(data.to_string()));
     let name = format!(

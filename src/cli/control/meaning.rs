@@ -117,7 +117,9 @@ impl Meaning {
         let asset = listing.terms.asset;
         let known = topic.history().asset(asset);
         match known.filter(|(_, known)| known.withdrawn.is_none()) {
-            None => self.say(format!("List {asset}. What is published of it before the listing does not count.")),
+            None => self.say(format!(
+                "List {asset}. What is published of it before the listing does not count."
+            )),
             Some((_, known)) => {
                 let from = listing.programme.from_epoch;
                 self.say(format!(
@@ -126,7 +128,10 @@ impl Meaning {
                 ));
                 let replaced = known.programmes.iter().filter(|programme| programme.from_epoch >= from);
                 for programme in replaced {
-                    self.say(format!("It replaces the change from epoch {} on.", programme.from_epoch));
+                    self.say(format!(
+                        "It replaces the change from epoch {} on.",
+                        programme.from_epoch
+                    ));
                 }
             }
         }
@@ -140,7 +145,9 @@ impl Meaning {
         close: &AssumedClose,
         loaded: &Loaded,
     ) -> Result<(), Failure> {
-        let Some((_, listed)) = topic.listing_of(asset, epoch) else { return Ok(()) };
+        let Some((_, listed)) = topic.listing_of(asset, epoch) else {
+            return Ok(());
+        };
         self.say(format!("Close {}.", dated(listed, epoch)));
         let is_void = topic.epoch_state(asset, epoch)? == EpochState::Void;
         if is_void {
@@ -194,13 +201,22 @@ impl Meaning {
             preview.distributions, preview.total, preview.withheld_after
         ));
         if let Some(largest) = &preview.largest {
-            self.say(format!("The largest payout is {} {unit}, to {}.", largest.amount, largest.account));
+            self.say(format!(
+                "The largest payout is {} {unit}, to {}.",
+                largest.amount, largest.account
+            ));
         }
         if let Some(limit) = preview.gate.held_by {
             self.say(format!("By this estimate the gate would hold it, by {limit}."));
         }
-        let at = preview.read_to.persisted_at.as_deref().unwrap_or("a time that is not known");
-        self.say(format!("The stores were last written at {at}; later records are not in the estimate."));
+        let at = preview
+            .read_to
+            .persisted_at
+            .as_deref()
+            .unwrap_or("a time that is not known");
+        self.say(format!(
+            "The stores were last written at {at}; later records are not in the estimate."
+        ));
     }
 
     /// The pool of an epoch: what is on record of it, and what this event adds.
@@ -219,7 +235,9 @@ impl Meaning {
             sums[0] = signed_units(amount, negative, terms);
         }
         for (amount, is_adjustment) in topic.added(terms.asset, epoch) {
-            let Ok((negative, amount)) = Amount::parse_signed(amount) else { continue };
+            let Ok((negative, amount)) = Amount::parse_signed(amount) else {
+                continue;
+            };
             let index = usize::from(is_adjustment);
             counts[index] += 1;
             // Sums of a few amounts below 10^30.
@@ -242,7 +260,9 @@ impl Meaning {
         epoch: Epoch,
         is_release: bool,
     ) -> Result<(), Failure> {
-        let EpochState::Held(decision) = topic.epoch_state(asset, epoch)? else { return Ok(()) };
+        let EpochState::Held(decision) = topic.epoch_state(asset, epoch)? else {
+            return Ok(());
+        };
         let Decision::EpochHeld {
             limit,
             largest,
@@ -253,10 +273,15 @@ impl Meaning {
         else {
             return Ok(());
         };
-        let Some((_, listed)) = topic.listing_of(asset, epoch) else { return Ok(()) };
+        let Some((_, listed)) = topic.listing_of(asset, epoch) else {
+            return Ok(());
+        };
         let unit = listed.terms.reward_asset();
         let verb = if is_release { "Release" } else { "Void" };
-        self.say(format!("{verb} {}, which the gate holds by {limit}.", dated(listed, epoch)));
+        self.say(format!(
+            "{verb} {}, which the gate holds by {limit}.",
+            dated(listed, epoch)
+        ));
         let change = match change {
             Some(change) => format!("the rewards changed by a factor of {change} against the epoch before"),
             None => "there is no epoch before to compare with".into(),
@@ -273,7 +298,9 @@ impl Meaning {
     }
 
     fn tell_withdrawal(&mut self, topic: &ControlTopic<'_>, asset: Asset, epoch: Epoch) {
-        let Some((number, listed)) = topic.history().asset(asset) else { return };
+        let Some((number, listed)) = topic.history().asset(asset) else {
+            return;
+        };
         let open = topic.history().oldest_uncut(number);
         self.say(format!(
             "End the listing of {asset}: it has no epoch from {epoch} on, which would start at {}.",
@@ -326,9 +353,13 @@ impl Meaning {
         change: (&Amount, bool),
         time: Option<TimeMs>,
     ) -> Result<(), Failure> {
-        let Some((number, listed)) = topic.history().asset(asset) else { return Ok(()) };
+        let Some((number, listed)) = topic.history().asset(asset) else {
+            return Ok(());
+        };
         let oldest = topic.history().oldest_uncut(number);
-        let dated_in = time.and_then(|time| listed.terms.calendar.epoch_of(time)).unwrap_or(oldest);
+        let dated_in = time
+            .and_then(|time| listed.terms.calendar.epoch_of(time))
+            .unwrap_or(oldest);
         let is_void = topic.epoch_state(asset, dated_in)? == EpochState::Void;
         let epoch = if is_void { dated_in } else { dated_in.max(oldest) };
         self.say(format!("Change the pool of {}.", dated(listed, epoch)));
@@ -371,15 +402,20 @@ fn estimate(asset: Asset, epoch: Epoch, close: &AssumedClose, loaded: &Loaded) -
     }
     let state = loaded.state()?;
     if !state.exists() {
-        return Ok(Estimate::Unknown(format!("there is no state directory at {}", state.display())));
+        return Ok(Estimate::Unknown(format!(
+            "there is no state directory at {}",
+            state.display()
+        )));
     }
     let close = AssumedClose {
         reward_pool: close.reward_pool,
         rates: CloseRates { ..close.rates },
     };
-    Ok(match read_preview(state, asset, &close, Scratch::new("control")?.path(), None) {
-        Ok(preview) if preview.epoch == epoch => Estimate::Known(Box::new(preview)),
-        Ok(preview) => Estimate::Unknown(format!("the stores are at epoch {}", preview.epoch)),
-        Err(error) => Estimate::Unknown(error.to_string()),
-    })
+    Ok(
+        match read_preview(state, asset, &close, Scratch::new("control")?.path(), None) {
+            Ok(preview) if preview.epoch == epoch => Estimate::Known(Box::new(preview)),
+            Ok(preview) => Estimate::Unknown(format!("the stores are at epoch {}", preview.epoch)),
+            Err(error) => Estimate::Unknown(error.to_string()),
+        },
+    )
 }

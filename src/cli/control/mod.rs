@@ -138,7 +138,11 @@ impl Operation<'_> {
             };
             let is_same = record.event_type == self.draft.event_type
                 && record.data == self.draft.data
-                && self.draft.time.as_ref().is_none_or(|time| is_same_time(time, &record.time));
+                && self
+                    .draft
+                    .time
+                    .as_ref()
+                    .is_none_or(|time| is_same_time(time, &record.time));
             if !is_same && !is_given {
                 continue;
             }
@@ -169,14 +173,20 @@ impl Operation<'_> {
             _ => None,
         };
         if let Some((asset, epoch)) = self.draft.verdict()
-            && rejection.as_ref().is_none_or(|rejection| rejection.code == Code::EpochNotHeld)
+            && rejection
+                .as_ref()
+                .is_none_or(|rejection| rejection.code == Code::EpochNotHeld)
         {
             rejection = not_held(asset, epoch, &topic.epoch_state(asset, epoch)?);
         }
-        let Some(Rejection { code, reason }) = rejection else { return Ok(()) };
+        let Some(Rejection { code, reason }) = rejection else {
+            return Ok(());
+        };
         let remedy = decision::remedy(code);
         if self.flags.json {
-            out.json(&json!({ "outcome": "refused", "code": code, "reason": reason, "remedy": remedy, "published": false }))?;
+            out.json(
+                &json!({ "outcome": "refused", "code": code, "reason": reason, "remedy": remedy, "published": false }),
+            )?;
         }
         let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
         Err(Failure::Failed(format!(
@@ -194,7 +204,10 @@ impl Operation<'_> {
                 "nothing is published: there is no terminal to ask on; give --yes to publish without asking".into(),
             ));
         }
-        message!("Publish this event as {}? Type yes, or anything else to leave it.", event.id);
+        message!(
+            "Publish this event as {}? Type yes, or anything else to leave it.",
+            event.id
+        );
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         read.map_err(|error| Failure::Failed(format!("cannot read the answer: {error}")))?;
@@ -210,7 +223,11 @@ impl Operation<'_> {
             BusAddress::Dir(path) => {
                 append_line(path, CONTROL, &event.record)?;
                 let offset = ControlTopic::offset_of(self.log, &event.record)?;
-                offset.ok_or_else(|| Failure::Failed(format!("the event was appended to {CONTROL}, but is not there any more")))
+                offset.ok_or_else(|| {
+                    Failure::Failed(format!(
+                        "the event was appended to {CONTROL}, but is not there any more"
+                    ))
+                })
             }
             BusAddress::Kafka => {
                 let timeout = self.flags.limit().timeout.unwrap_or(DELIVERY);
@@ -266,7 +283,10 @@ impl Operation<'_> {
             }
             ControlOutcome::Copy => {
                 if !self.flags.json {
-                    write_line!(out, "Accepted before: the event is an identical copy, and changes nothing.")?;
+                    write_line!(
+                        out,
+                        "Accepted before: the event is an identical copy, and changes nothing."
+                    )?;
                 }
                 Ok(())
             }
@@ -341,10 +361,14 @@ fn not_held(asset: Asset, epoch: Epoch, state: &EpochState) -> Option<Rejection>
         EpochState::Held(_) => return None,
         EpochState::None => "which the asset does not have",
         EpochState::Open => "which is open: it has to be closed first",
-        EpochState::Settling => "which is closed, but not settled yet: whether the gate holds it is not known, so try again in a moment",
+        EpochState::Settling => {
+            "which is closed, but not settled yet: whether the gate holds it is not known, so try again in a moment"
+        }
         EpochState::Released => "which is released already",
         EpochState::Void => "which is void: a new close settles it again",
         EpochState::Sealed => "which is sealed",
     };
-    Some(Code::EpochNotHeld.because(format!("`epoch` is epoch {epoch} of {asset}, {state}; the gate does not hold it")))
+    Some(Code::EpochNotHeld.because(format!(
+        "`epoch` is epoch {epoch} of {asset}, {state}; the gate does not hold it"
+    )))
 }

@@ -20,7 +20,9 @@ pub enum PreviewError {
     #[error("{asset} was withdrawn from epoch {end} on, and its last epoch is closed: it has no open epoch")]
     NoOpenEpoch { asset: Asset, end: Epoch },
     /// Nobody knows yet what is withheld and carried into the open epoch.
-    #[error("epoch {epoch} of {asset} is closed and {state}; what it leaves withheld and carried is not known before, so there is no preview of epoch {open}")]
+    #[error(
+        "epoch {epoch} of {asset} is closed and {state}; what it leaves withheld and carried is not known before, so there is no preview of epoch {open}"
+    )]
     Unsettled {
         asset: Asset,
         epoch: Epoch,

@@ -36,7 +36,9 @@ use crate::core::values::offset::Offset;
 use crate::core::values::time::timestamp;
 pub use crate::deployment::preview::error::PreviewError;
 use crate::deployment::preview::report::ReadTo;
-pub use crate::deployment::preview::report::{Decile, GatePreview, LargestPayout, Preview, PreviewedAccount, TakeAccount};
+pub use crate::deployment::preview::report::{
+    Decile, GatePreview, LargestPayout, Preview, PreviewedAccount, TakeAccount,
+};
 use crate::deployment::preview::stores::{LedgerStore, Opener};
 use crate::task::account_walk::AccountWalk;
 use crate::task::fold::FoldError;
@@ -64,7 +66,9 @@ pub fn read_preview(
     let numbered = (0u16..).zip(coordinator.assets());
     let Some((number, listed)) = numbered.filter(|(_, listed)| listed.terms.asset == asset).last() else {
         let listed = coordinator.assets().iter().map(|listed| listed.terms.asset);
-        return Err(PreviewError::NotListed { listed: listed.collect() });
+        return Err(PreviewError::NotListed {
+            listed: listed.collect(),
+        });
     };
     let at = AssetEpoch::new(number, open_epoch(listed)?)?;
     let settlement = assumed_settlement(&coordinator, listed, at, close)?;
@@ -124,7 +128,8 @@ fn assumed_settlement(
     at: AssetEpoch,
     close: &AssumedClose,
 ) -> Result<Settlement, PreviewError> {
-    let programme = in_force(&listed.programmes, at.epoch()).ok_or_else(|| impossible("an epoch without a programme"))?;
+    let programme =
+        in_force(&listed.programmes, at.epoch()).ok_or_else(|| impossible("an epoch without a programme"))?;
     check_rates(programme.mode, &listed.terms, &close.rates).map_err(PreviewError::Rejected)?;
     let sources = coordinator.sources().iter();
     Ok(Settlement {
@@ -188,12 +193,7 @@ impl<'a> PreviewedPayouts<'a> {
         }
     }
 
-    fn work_out(
-        &mut self,
-        stores: &[LedgerStore],
-        settlement: &Settlement,
-        pot: Pot,
-    ) -> Result<Emitted, PreviewError> {
+    fn work_out(&mut self, stores: &[LedgerStore], settlement: &Settlement, pot: Pot) -> Result<Emitted, PreviewError> {
         let mut payments = Payments::new(settlement, pot)?;
         for ledger in stores {
             let walk = walk(ledger, settlement, payments.is_by_owner())?;
@@ -238,7 +238,9 @@ impl<'a> PreviewedPayouts<'a> {
         for number in 1..=10_u8 {
             let bound = |tenths: u8| (count * usize::from(tenths)).div_ceil(10);
             let tenth = self.amounts.get(bound(number - 1)..bound(number)).unwrap_or_default();
-            let (Some(smallest), Some(largest)) = (tenth.first(), tenth.last()) else { continue };
+            let (Some(smallest), Some(largest)) = (tenth.first(), tenth.last()) else {
+                continue;
+            };
             let total = tenth
                 .iter()
                 .try_fold(I256::ZERO, |sum, amount| sum.checked_add(I256::from(*amount)))

@@ -75,7 +75,11 @@ impl<'a> Opener<'a> {
     }
 
     /// The stores of all ledger partitions. In each, all epochs before the one that is previewed are emitted.
-    pub(super) fn ledger_stores(&self, partitions: u32, settlement: &Settlement) -> Result<Vec<LedgerStore>, PreviewError> {
+    pub(super) fn ledger_stores(
+        &self,
+        partitions: u32,
+        settlement: &Settlement,
+    ) -> Result<Vec<LedgerStore>, PreviewError> {
         let layout = self.layout(partitions)?;
         let mut stores = Vec::new();
         for partition in 0..layout.partitions.count() {
@@ -110,7 +114,9 @@ impl<'a> Opener<'a> {
             if folder(self.state, owner).join("CURRENT").exists() {
                 let number = number + stores.len() + 1;
                 let store = self.open(owner, StoreKind::Ingest, number)?;
-                read_to.sources.insert(source.to_string(), store.position().offset(*source));
+                read_to
+                    .sources
+                    .insert(source.to_string(), store.position().offset(*source));
             }
         }
         let layout = self.layout(coordinator.partitions())?;

@@ -378,7 +378,11 @@ fn what_is_asked_for_and_not_there_is_named() {
     faults.extend(world.faults(EMPTY));
     let control = world.place.records("softstake.control");
     faults.extend(world.faults(CONTROL));
-    assert_eq!(world.place.records("softstake.control"), control, "something was published");
+    assert_eq!(
+        world.place.records("softstake.control"),
+        control,
+        "something was published"
+    );
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(
         !world.folder.path().join("new").exists(),
@@ -533,7 +537,12 @@ const NAME_NOTHING: &[&str] = &[
 
 #[test]
 fn every_command_and_flag_is_in_a_table() {
-    let lines: Vec<&str> = NOT_THERE.iter().chain(EMPTY).chain(CONTROL).map(|(line, ..)| *line).collect();
+    let lines: Vec<&str> = NOT_THERE
+        .iter()
+        .chain(EMPTY)
+        .chain(CONTROL)
+        .map(|(line, ..)| *line)
+        .collect();
     let words: BTreeSet<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();
     let mut missing = Vec::new();
     for command in commands(&[]) {

@@ -60,16 +60,32 @@ pub const CONTROL: &[(&str, i32, &str)] = &[
         1,
         "`partition` is 9 of exchange.deposits, which this deployment does not read",
     ),
-    ("control rules 9 --yes --bus BUS", 1, "this program knows versions up to 2"),
+    (
+        "control rules 9 --yes --bus BUS",
+        1,
+        "this program knows versions up to 2",
+    ),
     ("control close ATOM 0 --yes --bus EMPTY", 1, "not listed; list it first"),
-    ("control close ATOM 0 --yes --bus dir:FILE/none", 2, "there is no bus directory"),
+    (
+        "control close ATOM 0 --yes --bus dir:FILE/none",
+        2,
+        "there is no bus directory",
+    ),
     (
         "control close ATOM 2 --config FILE/misspelt.toml",
         2,
         "did you mean `partitions`?",
     ),
-    ("preview ATMO --state STATE", 3, "ATMO is not listed; did you mean ATOM?"),
-    ("preview ATOM --config FILE/misspelt.toml", 2, "did you mean `partitions`?"),
+    (
+        "preview ATMO --state STATE",
+        3,
+        "ATMO is not listed; did you mean ATOM?",
+    ),
+    (
+        "preview ATOM --config FILE/misspelt.toml",
+        2,
+        "did you mean `partitions`?",
+    ),
 ];
 
 /// Their flags whose values name nothing that a bus could lack.

@@ -22,7 +22,12 @@ fn data(asset: &str, programme: &Value) -> Value {
 
 /// Lists an asset.
 fn listed(place: &Place, asset: &str, programme: &Value) {
-    let listing = event(&format!("list-{asset}"), "softstake.asset.v1", START_MS, &data(asset, programme));
+    let listing = event(
+        &format!("list-{asset}"),
+        "softstake.asset.v1",
+        START_MS,
+        &data(asset, programme),
+    );
     place.append("softstake.control", 0, [listing]);
 }
 
@@ -89,8 +94,14 @@ fn an_asset_is_listed_closed_and_paid_while_it_runs() {
     fs::write(&file, toml).expect("a file");
     let _running = Process::running(&place, Some(2));
     let file = file.display().to_string();
-    let listed = control(&place, &["list", &file, "--yes"]).output().expect("the program starts");
-    assert_said(&listed, 0, &["List ATOM.", "after a commission of 10 %", "Accepted: ATOM is listed."]);
+    let listed = control(&place, &["list", &file, "--yes"])
+        .output()
+        .expect("the program starts");
+    assert_said(
+        &listed,
+        0,
+        &["List ATOM.", "after a commission of 10 %", "Accepted: ATOM is listed."],
+    );
     deposited(&place, "d-1", 0, "ann", "30");
     deposited(&place, "d-2", 0, "ben", "10");
     let closed = succeed(control(&place, &["close", "ATOM", "0", "--pool", "8"]).args(["--yes", "--json"]));
@@ -131,7 +142,10 @@ fn a_close_tells_what_it_pays() {
         "Accepted: epoch 0 of ATOM closes; the close orders a pool of 8.",
     );
     let seals = place.records("softstake.epochs");
-    assert_eq!((&seals[0]["data"]["distributed"], &seals[0]["data"]["distributions"]), (&json!("8"), &json!(2)));
+    assert_eq!(
+        (&seals[0]["data"]["distributed"], &seals[0]["data"]["distributions"]),
+        (&json!("8"), &json!(2))
+    );
     assert_said(
         &publish(&place, &["close", "ATOM", "1"]),
         3,
@@ -148,7 +162,15 @@ fn pools_are_added_to_and_taken_from() {
     listed(&place, "ATOM", &pool());
     deposited(&place, "d-1", 0, "ann", "30");
     place.run(Some(2));
-    let reward = ["reward", "ATOM", "12.5", "--validator", "cosmos-1", "--time", "2020-01-01T10:00:00Z"];
+    let reward = [
+        "reward",
+        "ATOM",
+        "12.5",
+        "--validator",
+        "cosmos-1",
+        "--time",
+        "2020-01-01T10:00:00Z",
+    ];
     decided(
         &place,
         &reward,
@@ -158,15 +180,30 @@ fn pools_are_added_to_and_taken_from() {
         ],
         "Accepted: 12.5 is added to the pool of epoch 0 of ATOM.",
     );
-    let adjust = ["adjust", "ATOM", "-2.25", "--reason", "slashing", "--time", "2020-01-01T11:00:00Z"];
+    let adjust = [
+        "adjust",
+        "ATOM",
+        "-2.25",
+        "--reason",
+        "slashing",
+        "--time",
+        "2020-01-01T11:00:00Z",
+    ];
     decided(
         &place,
         &adjust,
-        &["Pool: -2.25 ATOM of this event, 12.5 ATOM of 1 validators' rewards, 0 ATOM of 0 adjustments: 10.25 ATOM in all."],
+        &[
+            "Pool: -2.25 ATOM of this event, 12.5 ATOM of 1 validators' rewards, 0 ATOM of 0 adjustments: 10.25 ATOM in all.",
+        ],
         "Accepted: the pool of epoch 0 of ATOM is adjusted by -2.25.",
     );
     let close = ["close", "ATOM", "0", "--pool", "1"];
-    decided(&place, &close, &["-2.25 ATOM of 1 adjustments: 11.25 ATOM in all."], "Accepted: epoch 0");
+    decided(
+        &place,
+        &close,
+        &["-2.25 ATOM of 1 adjustments: 11.25 ATOM in all."],
+        "Accepted: epoch 0",
+    );
     assert_eq!(place.records("softstake.epochs")[0]["data"]["reward_pool"], "11.25");
 }
 
@@ -177,7 +214,12 @@ fn a_held_epoch_is_voided_closed_again_and_released() {
     listed(&place, "ATOM", &held());
     deposited(&place, "d-1", 0, "ann", "30");
     place.run(Some(2));
-    decided(&place, &["close", "ATOM", "0", "--pool", "900"], &["Its programme has a gate"], "Accepted: epoch 0");
+    decided(
+        &place,
+        &["close", "ATOM", "0", "--pool", "900"],
+        &["Its programme has a gate"],
+        "Accepted: epoch 0",
+    );
     let void = ["void", "ATOM", "0", "--by", "j.doe", "--reason", "a typing error"];
     decided(
         &place,
@@ -209,7 +251,13 @@ fn a_held_epoch_is_voided_closed_again_and_released() {
     let ids: Vec<&str> = control.iter().map(|record| text(&record["id"])).collect();
     assert_eq!(
         ids,
-        ["list-ATOM", "close-ATOM-0", "void-ATOM-0", "close-ATOM-0-2", "release-ATOM-0"]
+        [
+            "list-ATOM",
+            "close-ATOM-0",
+            "void-ATOM-0",
+            "close-ATOM-0-2",
+            "release-ATOM-0"
+        ]
     );
     assert!(place.records("softstake.dead-letters").is_empty());
 }
@@ -234,16 +282,35 @@ fn a_listing_is_changed_withdrawn_and_listed_again() {
         "Accepted: ATOM has the programme from epoch 5 on.",
     );
     let replaces = "It replaces the change from epoch 5 on.";
-    decided(&place, &["list", &other], &[replaces], "Accepted: ATOM has the programme from epoch 5 on.");
+    decided(
+        &place,
+        &["list", &other],
+        &[replaces],
+        "Accepted: ATOM has the programme from epoch 5 on.",
+    );
     // The first change again is another event now.
-    decided(&place, &["list", &one], &[replaces], "Accepted: ATOM has the programme from epoch 5 on.");
+    decided(
+        &place,
+        &["list", &one],
+        &[replaces],
+        "Accepted: ATOM has the programme from epoch 5 on.",
+    );
     decided(
         &place,
         &["withdraw", "ATOM", "1", "--reason", "wrong decimals"],
-        &["it has no epoch from 1 on", "Epoch 0 is still to be closed; it is the last one.", "Rewards and adjustments of 0 ATOM"],
+        &[
+            "it has no epoch from 1 on",
+            "Epoch 0 is still to be closed; it is the last one.",
+            "Rewards and adjustments of 0 ATOM",
+        ],
         "Accepted: ATOM has no epoch from 1 on.",
     );
-    decided(&place, &["close", "ATOM", "0", "--pool", "3"], &["Close epoch 0"], "Accepted: epoch 0");
+    decided(
+        &place,
+        &["close", "ATOM", "0", "--pool", "3"],
+        &["Close epoch 0"],
+        "Accepted: epoch 0",
+    );
     assert!(place.records("softstake.dead-letters").is_empty());
 }
 
@@ -252,27 +319,55 @@ fn a_listing_is_changed_withdrawn_and_listed_again() {
 fn what_would_be_a_dead_letter_is_refused() {
     let place = Place::new();
     listed(&place, "ATOM", &pool());
-    listed(&place, "DOT", &json!({"from_epoch": 0, "mode": "apr", "apr": "0.1", "gate": "always"}));
+    listed(
+        &place,
+        "DOT",
+        &json!({"from_epoch": 0, "mode": "apr", "apr": "0.1", "gate": "always"}),
+    );
     deposited(&place, "d-1", 0, "ann", "30");
     place.run(Some(2));
     let before = place.records("softstake.control");
     let verdict = ["--by", "me", "--reason", "why"];
     let with = |words: &[&'static str]| [words, &verdict].concat();
     let cases: Vec<(Vec<&str>, &str)> = vec![
-        (vec!["close", "ATMO", "0"], "unknown_asset: `asset` is ATMO, which is not listed; list it first"),
-        (vec!["close", "ATOM", "1"], "epoch_out_of_order: `epoch` is 1, but epoch 0 of ATOM has to be closed first"),
+        (
+            vec!["close", "ATMO", "0"],
+            "unknown_asset: `asset` is ATMO, which is not listed; list it first",
+        ),
+        (
+            vec!["close", "ATOM", "1"],
+            "epoch_out_of_order: `epoch` is 1, but epoch 0 of ATOM has to be closed first",
+        ),
         (vec!["close", "ATOM", "0", "--pool", "1.0000001"], "invalid_amount"),
         (vec!["close", "ATOM", "0", "--apr", "0.1"], "`apr` has no use"),
-        (vec!["close", "DOT", "0", "--reward-rate", "1"], "`reward_rate` has no use"),
-        (with(&["release", "DOT", "0"]), "epoch_not_held: `epoch` is epoch 0 of DOT, which is open"),
+        (
+            vec!["close", "DOT", "0", "--reward-rate", "1"],
+            "`reward_rate` has no use",
+        ),
+        (
+            with(&["release", "DOT", "0"]),
+            "epoch_not_held: `epoch` is epoch 0 of DOT, which is open",
+        ),
         (with(&["void", "ATMO", "0"]), "unknown_asset"),
         (vec!["withdraw", "ATMO", "3", "--reason", "r"], "unknown_asset"),
         (vec!["withdraw", "ATOM", "3", "--reason", " "], "`reason` is empty"),
         (vec!["reward", "ATOM", "5", "--validator", "v"], "too_far_ahead"),
-        (vec!["adjust", "ATOM", "0", "--reason", "r", "--time", "2020-01-01T00:00:00Z"], "invalid_amount"),
-        (vec!["adjust", "ATOM", "1", "--reason", "r", "--time", "yesterday"], "invalid_time"),
-        (with(&["accept-loss", "exchange.deposits", "7", "0", "5"]), "which this deployment does not read"),
-        (with(&["accept-loss", "softstake.epochs", "0", "0", "5"]), "must be a source topic"),
+        (
+            vec!["adjust", "ATOM", "0", "--reason", "r", "--time", "2020-01-01T00:00:00Z"],
+            "invalid_amount",
+        ),
+        (
+            vec!["adjust", "ATOM", "1", "--reason", "r", "--time", "yesterday"],
+            "invalid_time",
+        ),
+        (
+            with(&["accept-loss", "exchange.deposits", "7", "0", "5"]),
+            "which this deployment does not read",
+        ),
+        (
+            with(&["accept-loss", "softstake.epochs", "0", "0", "5"]),
+            "must be a source topic",
+        ),
         (vec!["rules", "2"], "version 2 is in force"),
         (vec!["rules", "3"], "this program knows versions up to 2"),
     ];
@@ -282,7 +377,10 @@ fn what_would_be_a_dead_letter_is_refused() {
     }
     let json = publish(&place, &["close", "ATOM", "4", "--json"]);
     let report: Value = serde_json::from_slice(&json.stdout).expect("JSON");
-    assert_eq!((&report["code"], &report["published"]), (&json!("epoch_out_of_order"), &json!(false)));
+    assert_eq!(
+        (&report["code"], &report["published"]),
+        (&json!("epoch_out_of_order"), &json!(false))
+    );
     assert_eq!(place.records("softstake.control"), before);
 }
 
@@ -308,8 +406,14 @@ fn only_a_held_epoch_is_released() {
 fn without_a_terminal_nothing_is_published_unasked() {
     let place = Place::new();
     listed(&place, "ATOM", &pool());
-    let output = control(&place, &["close", "ATOM", "0", "--pool", "8"]).output().expect("the program starts");
-    assert_said(&output, 2, &["Close epoch 0 of ATOM", "there is no terminal to ask on; give --yes"]);
+    let output = control(&place, &["close", "ATOM", "0", "--pool", "8"])
+        .output()
+        .expect("the program starts");
+    assert_said(
+        &output,
+        2,
+        &["Close epoch 0 of ATOM", "there is no terminal to ask on; give --yes"],
+    );
     assert_eq!(place.records("softstake.control").len(), 1);
 }
 
@@ -358,7 +462,17 @@ fn an_id_is_published_once() {
     deposited(&place, "d-1", 0, "ann", "30");
     place.run(Some(2));
     let reward = |amount: &'static str| {
-        ["reward", "ATOM", amount, "--validator", "v", "--time", "2020-01-01T10:00:00Z", "--id", "tuesday"]
+        [
+            "reward",
+            "ATOM",
+            amount,
+            "--validator",
+            "v",
+            "--time",
+            "2020-01-01T10:00:00Z",
+            "--id",
+            "tuesday",
+        ]
     };
     assert_said(&publish(&place, &reward("5")), 3, &["--id tuesday"]);
     // It is not decided yet, and not published again.
@@ -369,12 +483,32 @@ fn an_id_is_published_once() {
     assert_said(&publish(&place, &reward("6")), 1, &["another event has the id tuesday"]);
     assert_eq!(place.records("softstake.control").len(), 2);
     // Someone else's record under the id was rejected: the id is free.
-    let wrong = event("wednesday", "softstake.validator_reward.v1", START_MS, &json!({"asset": "ATOM"}));
+    let wrong = event(
+        "wednesday",
+        "softstake.validator_reward.v1",
+        START_MS,
+        &json!({"asset": "ATOM"}),
+    );
     let wrong = wrong.replace("\"/test\"", "\"/softstake/control\"");
     place.append("softstake.control", 0, [wrong]);
     place.run(Some(2));
-    let again = ["adjust", "ATOM", "5", "--reason", "r", "--time", "2020-01-01T10:00:00Z", "--id", "wednesday"];
-    decided(&place, &again, &[], "Accepted: the pool of epoch 0 of ATOM is adjusted by 5.");
+    let again = [
+        "adjust",
+        "ATOM",
+        "5",
+        "--reason",
+        "r",
+        "--time",
+        "2020-01-01T10:00:00Z",
+        "--id",
+        "wednesday",
+    ];
+    decided(
+        &place,
+        &again,
+        &[],
+        "Accepted: the pool of epoch 0 of ATOM is adjusted by 5.",
+    );
     assert_eq!(place.records("softstake.dead-letters").len(), 1);
 }
 
@@ -387,14 +521,25 @@ fn a_torn_line_is_not_continued() {
     let mut torn = fs::read(&path).expect("a file");
     torn.extend_from_slice(b"{\"specversion\"");
     fs::write(&path, &torn).expect("a file");
-    assert_said(&publish(&place, &["close", "ATOM", "0"]), 1, &["another writer is in the middle of it"]);
+    assert_said(
+        &publish(&place, &["close", "ATOM", "0"]),
+        1,
+        &["another writer is in the middle of it"],
+    );
     assert_eq!(fs::read(&path).expect("a file"), torn);
     let archive = place.bus().with_file_name("archive");
     fs::write(&path, &torn[..torn.len() - 14]).expect("a file");
     let mut command = softstake();
-    command.arg("archive").arg("--bus").arg(format!("dir:{}", place.bus().display())).arg("--out").arg(&archive);
+    command
+        .arg("archive")
+        .arg("--bus")
+        .arg(format!("dir:{}", place.bus().display()))
+        .arg("--out")
+        .arg(&archive);
     succeed(&mut command);
     let mut command = softstake();
-    command.args(["control", "close", "ATOM", "0", "--yes", "--bus"]).arg(format!("dir:{}", archive.display()));
+    command
+        .args(["control", "close", "ATOM", "0", "--yes", "--bus"])
+        .arg(format!("dir:{}", archive.display()));
     assert!(fail(&mut command, 2).contains("is an archive"));
 }

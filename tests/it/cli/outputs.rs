@@ -217,7 +217,11 @@ impl World {
             cases.push(case("preview", 0, move |number| self.with_state(preview(number))));
         }
         // Nobody can be asked, so nothing is published.
-        for line in ["control rules 2", "control close ATMO 0 --json", "control close ATOM 900"] {
+        for line in [
+            "control rules 2",
+            "control close ATMO 0 --json",
+            "control close ATOM 900",
+        ] {
             cases.push(case("control", 1, move |_| on(&self.right, line)));
         }
         for (file, status) in [("listing.json", 0), ("wrong-listing.json", 1)] {

@@ -25,10 +25,18 @@ fn json_of(command: &mut Command) -> Value {
 }
 
 fn trade_of_days(place: &Place, asset: &str) {
-    let accounts = ["ann", "ben", "ben/grid", "cy", "dan", "eve", "fay/a", "fay/b", "gus", "hal", "ida", "jon", "kim"];
+    let accounts = [
+        "ann", "ben", "ben/grid", "cy", "dan", "eve", "fay/a", "fay/b", "gus", "hal", "ida", "jon", "kim",
+    ];
     let deposits = (0_i64..).zip(accounts).map(|(number, account)| {
         let amount = format!("{}.{:06}", 3 + number * number, number * 37 + 1);
-        deposit(&format!("d-{asset}-{account}"), number * 3_600_000 + 17, account, asset, &amount)
+        deposit(
+            &format!("d-{asset}-{account}"),
+            number * 3_600_000 + 17,
+            account,
+            asset,
+            &amount,
+        )
     });
     place.append("exchange.deposits", 0, deposits);
     let status = |id: &str, ms: i64, account: &str, status: &str| {
@@ -54,9 +62,22 @@ fn second_day(place: &Place, asset: &str) {
     place.append("exchange.deposits", 0, late);
     let adjustment = |account: &str, delta: &str| {
         let data = json!({"account": account, "asset": asset, "delta": delta, "reason": "goodwill"});
-        event(&format!("adjust-{asset}-{account}"), "exchange.reward_adjustment.v1", DAY_MS + 2_000, &data)
+        event(
+            &format!("adjust-{asset}-{account}"),
+            "exchange.reward_adjustment.v1",
+            DAY_MS + 2_000,
+            &data,
+        )
     };
-    place.append("exchange.transfers", 0, [adjustment("gus", "0.5"), adjustment("hal", "-2"), adjustment("only", "1")]);
+    place.append(
+        "exchange.transfers",
+        0,
+        [
+            adjustment("gus", "0.5"),
+            adjustment("hal", "-2"),
+            adjustment("only", "1"),
+        ],
+    );
 }
 
 /// The programmes that are previewed, and how epoch 1 is closed.
@@ -104,7 +125,11 @@ fn a_preview_is_what_the_close_publishes() {
     place.run(Some(4));
     assert_eq!(place.records("softstake.epochs").len(), 4, "epoch 0 is sealed");
     let reward = json!({"asset": "POOL", "amount": "1.5", "validator": "v"});
-    place.append("softstake.control", 0, [event("reward", "softstake.validator_reward.v1", DAY_MS + 5, &reward)]);
+    place.append(
+        "softstake.control",
+        0,
+        [event("reward", "softstake.validator_reward.v1", DAY_MS + 5, &reward)],
+    );
     for (asset, ..) in programmes() {
         second_day(&place, asset);
     }
@@ -120,8 +145,19 @@ fn a_preview_is_what_the_close_publishes() {
     assert_eq!(place.outcome(), published, "a preview publishes nothing");
     for (asset, _, order, _) in programmes() {
         let mut data = json!({"asset": asset, "epoch": 1});
-        data.as_object_mut().expect("fields").extend(order.as_object().expect("fields").clone());
-        place.append("softstake.control", 0, [event(&format!("close-1-{asset}"), "softstake.epoch_close.v1", 2 * DAY_MS, &data)]);
+        data.as_object_mut()
+            .expect("fields")
+            .extend(order.as_object().expect("fields").clone());
+        place.append(
+            "softstake.control",
+            0,
+            [event(
+                &format!("close-1-{asset}"),
+                "softstake.epoch_close.v1",
+                2 * DAY_MS,
+                &data,
+            )],
+        );
     }
     place.run(Some(4));
     for (asset, (shown, csv)) in &previews {
@@ -132,11 +168,29 @@ fn a_preview_is_what_the_close_publishes() {
 /// Compares a preview of epoch 1 with what was published.
 fn compare(place: &Place, asset: &str, shown: &Value, csv: &str) {
     let seals = place.records("softstake.epochs");
-    let seal = seals.iter().find(|seal| seal["id"] == format!("{asset}:1")).unwrap_or_else(|| panic!("no seal of {asset}"));
+    let seal = seals
+        .iter()
+        .find(|seal| seal["id"] == format!("{asset}:1"))
+        .unwrap_or_else(|| panic!("no seal of {asset}"));
     let seal = &seal["data"];
     let same = [
-        "reward_asset", "epoch", "epoch_start", "epoch_end", "mode", "reward_pool", "commission", "carried_in", "carried_out", "returned",
-        "rewarded", "made_good", "adjusted", "withheld_before", "withheld_after", "distributions", "ineligible",
+        "reward_asset",
+        "epoch",
+        "epoch_start",
+        "epoch_end",
+        "mode",
+        "reward_pool",
+        "commission",
+        "carried_in",
+        "carried_out",
+        "returned",
+        "rewarded",
+        "made_good",
+        "adjusted",
+        "withheld_before",
+        "withheld_after",
+        "distributions",
+        "ineligible",
     ];
     for field in same {
         assert_eq!(shown[field], seal[field], "{asset} {field}");
@@ -159,17 +213,32 @@ fn compare(place: &Place, asset: &str, shown: &Value, csv: &str) {
             None => assert_eq!(cells["amount"], "0", "{asset} {line}"),
             Some(data) => {
                 count += 1;
-                for field in ["amount", "rewarded", "made_good", "adjusted", "withheld_before", "average_balance", "balance_seconds"] {
-                    assert_eq!(cells[field], text(&data[field]).trim_start_matches('+'), "{asset} {field} {line}");
+                for field in [
+                    "amount",
+                    "rewarded",
+                    "made_good",
+                    "adjusted",
+                    "withheld_before",
+                    "average_balance",
+                    "balance_seconds",
+                ] {
+                    assert_eq!(cells[field], text(&data[field]), "{asset} {field} {line}");
                 }
             }
         }
     }
     assert_eq!(count, paid.len(), "{asset}");
     let tenths = shown["deciles"].as_array().expect("tenths");
-    let accounts: u64 = tenths.iter().map(|tenth| tenth["accounts"].as_u64().expect("a number")).sum();
+    let accounts: u64 = tenths
+        .iter()
+        .map(|tenth| tenth["accounts"].as_u64().expect("a number"))
+        .sum();
     assert_eq!(accounts, paid.len() as u64, "{asset}");
-    assert_eq!(tenths.last().expect("a tenth")["largest"], shown["largest"]["amount"], "{asset}");
+    assert_eq!(
+        tenths.last().expect("a tenth")["largest"],
+        shown["largest"]["amount"],
+        "{asset}"
+    );
     let largest = &paid[text(&shown["largest"]["account"])];
     assert_eq!(shown["largest"]["amount"], largest["amount"], "{asset}");
 }
@@ -192,13 +261,22 @@ fn the_verdict_of_the_gate_is_foretold() {
         let shown = json_of(&mut preview(&place, &["ATOM", "--pool", "10"]));
         assert_eq!(shown["gate"]["held_by"], json!(limit), "{limits}");
         let words = String::from_utf8(succeed(&mut preview(&place, &["ATOM", "--pool", "10"])).stdout).expect("text");
-        let verdict = limit.map_or_else(|| "The gate would let it pass".into(), |limit| format!("The gate would hold it, by {limit}"));
+        let verdict = limit.map_or_else(
+            || "The gate would let it pass".into(),
+            |limit| format!("The gate would hold it, by {limit}"),
+        );
         assert!(words.contains(&verdict), "{words}");
-        assert!(words.contains("Nothing is published, and nothing of it is final."), "{words}");
+        assert!(
+            words.contains("Nothing is published, and nothing of it is final."),
+            "{words}"
+        );
         place.append("softstake.control", 0, [close("ATOM", 0, DAY, "10")]);
         place.run(Some(2));
         let decisions = place.records("softstake.decisions");
-        let held = decisions.iter().map(|record| &record["data"]).find(|data| data["decision"] == "epoch_held");
+        let held = decisions
+            .iter()
+            .map(|record| &record["data"])
+            .find(|data| data["decision"] == "epoch_held");
         assert_eq!(held.map(|data| text(&data["limit"])), limit, "{limits}");
         if let Some(held) = held {
             for field in ["largest", "total", "change"] {
@@ -206,7 +284,10 @@ fn the_verdict_of_the_gate_is_foretold() {
             }
             // What the held epoch leaves is not known.
             let said = fail(&mut preview(&place, &["ATOM"]), 3);
-            assert!(said.contains("epoch 0 of ATOM is closed and held by the gate"), "{said}");
+            assert!(
+                said.contains("epoch 0 of ATOM is closed and held by the gate"),
+                "{said}"
+            );
         }
     }
 }
@@ -228,7 +309,10 @@ fn what_a_close_could_not_order_is_wrong_usage() {
     let said = fail(&mut preview(&place, &["ATMO"]), 3);
     assert!(said.contains("ATMO is not listed; did you mean ATOM?"), "{said}");
     let empty = json_of(&mut preview(&place, &["ATOM", "--pool", "5"]));
-    assert_eq!((&empty["returned"], &empty["distributions"], &empty["largest"]), (&json!("5"), &json!(0), &Value::Null));
+    assert_eq!(
+        (&empty["returned"], &empty["distributions"], &empty["largest"]),
+        (&json!("5"), &json!(0), &Value::Null)
+    );
     assert_eq!(empty["deciles"], json!([]));
 }
 
@@ -241,7 +325,10 @@ fn a_running_deployment_is_not_disturbed() {
     place.run(Some(2));
     let running = Process::running(&place, Some(2));
     let shown = json_of(&mut preview(&place, &["ATOM", "--pool", "10"]));
-    assert_eq!((&shown["total"], &shown["largest"]["account"]), (&json!("10"), &json!("ann")));
+    assert_eq!(
+        (&shown["total"], &shown["largest"]["account"]),
+        (&json!("10"), &json!("ann"))
+    );
     assert_eq!(shown["read_to"]["sources"]["exchange.deposits:0"], 1);
     assert_eq!(running.stop(), Some(0));
 }

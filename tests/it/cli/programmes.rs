@@ -77,7 +77,10 @@ const WORDS: &[(&str, &[&str])] = &[
     ),
     (
         "coinbase_eth.toml",
-        &["after a commission of 35 %.", "Payouts are cut to multiples of 0.000000000001 ETH"],
+        &[
+            "after a commission of 35 %.",
+            "Payouts are cut to multiples of 0.000000000001 ETH",
+        ],
     ),
     (
         "bitget_2022_usdt.toml",
@@ -87,10 +90,17 @@ const WORDS: &[(&str, &[&str])] = &[
             "  above 5000 USDT: 0.3 %",
         ],
     ),
-    ("kucoin_2022_usdt.toml", &["  from 0 USDT to 1000 USDT: 3 %", "  above 1000 USDT: 1.5 %"]),
+    (
+        "kucoin_2022_usdt.toml",
+        &["  from 0 USDT to 1000 USDT: 3 %", "  above 1000 USDT: 1.5 %"],
+    ),
     (
         "htx_usdt.toml",
-        &["  from 0 USDT to 2000 USDT: 10 %", "  from 2000 USDT to 5000 USDT: 8 %", "  above 5000 USDT: 5 %"],
+        &[
+            "  from 0 USDT to 2000 USDT: 10 %",
+            "  from 2000 USDT to 5000 USDT: 8 %",
+            "  above 5000 USDT: 5 %",
+        ],
     ),
 ];
 
@@ -112,8 +122,14 @@ fn every_programme_is_explained_as_its_comment_says() {
         }
         assert!(explained.contains("Example: "), "{file}:\n{explained}");
         let comment = fs::read_to_string(&path).expect("a file");
-        assert!(comment.starts_with("# ") && comment.contains("# Expressed: "), "{file} says what it models");
-        assert!(page.contains(&format!("../examples/programmes/{file}")), "the page has no {file}");
+        assert!(
+            comment.starts_with("# ") && comment.contains("# Expressed: "),
+            "{file} says what it models"
+        );
+        assert!(
+            page.contains(&format!("../examples/programmes/{file}")),
+            "the page has no {file}"
+        );
     }
 }
 
@@ -122,17 +138,31 @@ fn paid(file: &str, asset: &str, balance: &str, opts_in: bool) -> String {
     let place = Place::new();
     let mut list = softstake();
     list.args(["control", "list"]).arg(folder().join(file));
-    list.args(["--yes", "--timeout", "1", "--bus"]).arg(format!("dir:{}", place.bus().display()));
+    list.args(["--yes", "--timeout", "1", "--bus"])
+        .arg(format!("dir:{}", place.bus().display()));
     // Nothing runs yet, so there is no decision.
     let published = list.output().expect("the program starts");
-    assert_eq!(published.status.code(), Some(3), "{}", String::from_utf8_lossy(&published.stderr));
+    assert_eq!(
+        published.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&published.stderr)
+    );
     if opts_in {
         let status = serde_json::json!({"account": "ann", "status": "enrolled"});
-        place.append("exchange.accounts", 0, [event("in", "exchange.account_status.v1", -1, &status)]);
+        place.append(
+            "exchange.accounts",
+            0,
+            [event("in", "exchange.account_status.v1", -1, &status)],
+        );
     }
     place.append("exchange.deposits", 0, [deposit("d", 0, "ann", asset, balance)]);
     let data = serde_json::json!({"asset": asset, "epoch": 0});
-    place.append("softstake.control", 0, [event("close", "softstake.epoch_close.v1", 86_400_000, &data)]);
+    place.append(
+        "softstake.control",
+        0,
+        [event("close", "softstake.epoch_close.v1", 86_400_000, &data)],
+    );
     place.run(Some(2));
     let paid = place.records("softstake.distributions");
     assert_eq!(paid.len(), 1, "{file}");

@@ -5,6 +5,7 @@ mod audit;
 mod broker;
 mod bus;
 mod chaos;
+mod control;
 mod eviction;
 mod faults;
 mod fetching;

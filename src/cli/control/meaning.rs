@@ -64,6 +64,13 @@ impl Meaning {
         self.lines.push(line.into());
     }
 
+    /// Says why no more is known of an asset.
+    fn say_undecided(&mut self, asset: Asset) {
+        self.say(format!(
+            "More is not known before a deployment has decided on the listing of {asset}, which is on the topic."
+        ));
+    }
+
     fn tell(
         &mut self,
         topic: &ControlTopic<'_>,
@@ -146,6 +153,8 @@ impl Meaning {
         loaded: &Loaded,
     ) -> Result<(), Failure> {
         let Some((_, listed)) = topic.listing_of(asset, epoch) else {
+            self.say(format!("Close epoch {epoch} of {asset}."));
+            self.say_undecided(asset);
             return Ok(());
         };
         self.say(format!("Close {}.", dated(listed, epoch)));
@@ -299,7 +308,8 @@ impl Meaning {
 
     fn tell_withdrawal(&mut self, topic: &ControlTopic<'_>, asset: Asset, epoch: Epoch) {
         let Some((number, listed)) = topic.history().asset(asset) else {
-            return;
+            self.say(format!("End the listing of {asset}: it has no epoch from {epoch} on."));
+            return self.say_undecided(asset);
         };
         let open = topic.history().oldest_uncut(number);
         self.say(format!(
@@ -354,6 +364,8 @@ impl Meaning {
         time: Option<TimeMs>,
     ) -> Result<(), Failure> {
         let Some((number, listed)) = topic.history().asset(asset) else {
+            self.say(format!("Change the pool of an epoch of {asset}."));
+            self.say_undecided(asset);
             return Ok(());
         };
         let oldest = topic.history().oldest_uncut(number);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::asked_control::{CONTROL, FLAGS};
-use crate::common::events::{close, deposit, event, listing, pool, time};
+use crate::common::events::{close, deposit, listing, pool, time};
 use crate::common::records::{acknowledgement, text};
 use crate::common::{Place, softstake, succeed};
 

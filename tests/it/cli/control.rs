@@ -412,7 +412,11 @@ fn without_a_terminal_nothing_is_published_unasked() {
     assert_said(
         &output,
         2,
-        &["Close epoch 0 of ATOM", "there is no terminal to ask on; give --yes"],
+        &[
+            "Close epoch 0 of ATOM.",
+            "More is not known before a deployment has decided on the listing of ATOM",
+            "there is no terminal to ask on; give --yes",
+        ],
     );
     assert_eq!(place.records("softstake.control").len(), 1);
 }

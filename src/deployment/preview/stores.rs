@@ -83,7 +83,6 @@ impl<'a> Opener<'a> {
         let layout = self.layout(partitions)?;
         let mut stores = Vec::new();
         for partition in 0..layout.partitions.count() {
-            let partition = u16::try_from(partition).map_err(|_| impossible("a ledger partition above 4,095"))?;
             let number = usize::from(partition) + 1;
             let store = self.open(StoreOwner::Accrue(partition, layout), StoreKind::Accrue, number)?;
             let first = settlement.terms.calendar.first();
@@ -121,7 +120,7 @@ impl<'a> Opener<'a> {
         }
         let layout = self.layout(coordinator.partitions())?;
         let written = (0..layout.partitions.count()).filter_map(|partition| {
-            let owner = StoreOwner::Accrue(u16::try_from(partition).ok()?, layout);
+            let owner = StoreOwner::Accrue(partition, layout);
             last_written(&folder(self.state, owner))
         });
         read_to.persisted_at = written.max().and_then(|time| {

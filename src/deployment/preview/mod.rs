@@ -23,7 +23,7 @@ use crate::core::contract::fields;
 use crate::core::contract::gate::{GateFigures, RewardChange};
 use crate::core::contract::programme::{Mode, in_force};
 use crate::core::contract::records::Ineligible;
-use crate::core::coordinate::gate::GateState;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings::check_rates;
 use crate::core::coordinate::{Coordinator, ListedAsset};
 use crate::core::fault::{Fault, impossible};

@@ -19,7 +19,7 @@ use crate::deployment::state_directory::{StoreOwner, folder, newest_generation};
 use crate::store::Store;
 use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources};
 use crate::task::TaskError;
-use crate::task::accrue_task::load_accrue;
+use crate::task::accrue_store::load_accrue;
 use crate::task::fold::load_state;
 
 /// The store of a ledger partition.

@@ -12,6 +12,7 @@ use crate::cli::table::{TextTable, count, short_root};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::records::{DeadLetter, Distribution, LatePosting, Seal};
 use crate::core::ingest::IngestCounts;
+use crate::core::values::account::owner;
 use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::printable::shortened;
@@ -156,12 +157,13 @@ pub(super) fn late(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     write_line!(out)
 }
 
-/// Writes the distributions that make late postings good.
+/// Writes the distributions that make late postings good, and those of sub-accounts.
 pub(super) fn made_good(results: &DemoResults, out: &mut Output<'_>) -> Outcome {
     write_line!(
         out,
-        "What missed epochs would have paid in time is made good in the next payout"
+        "What missed epochs would have paid in time is made good in the next payout; a sub-account earns for itself"
     )?;
+    let is_shown = |paid: &&Distribution<'_>| paid.made_good != "0" || owner(&paid.account) != paid.account;
     let mut table = TextTable::new(&[
         "asset",
         ">epoch",
@@ -171,7 +173,7 @@ pub(super) fn made_good(results: &DemoResults, out: &mut Output<'_>) -> Outcome 
         ">withheld before",
         ">amount",
     ]);
-    for paid in results.distributions.iter().filter(|paid| paid.made_good != "0") {
+    for paid in results.distributions.iter().filter(is_shown) {
         table.row([
             paid.asset.as_str(),
             &paid.epoch.to_string(),

@@ -218,6 +218,14 @@ impl Emitting {
 
     fn emit(&mut self, account: &Account, measure: &Measure, payout: &Payout, out: &mut Outputs) -> Result<(), Fault> {
         let rules = self.payments.assessor.rules();
+        // Most of these amounts are zero.
+        let amount = |units: I256| {
+            if units == I256::ZERO {
+                Cow::Borrowed("0")
+            } else {
+                Cow::Owned(rules.signed_reward(units))
+            }
+        };
         let distribution = Distribution {
             account: account.name.as_str().into(),
             asset: self.asset,
@@ -225,11 +233,11 @@ impl Emitting {
             epoch: self.at.epoch(),
             epoch_start: Cow::Borrowed(&self.start),
             epoch_end: Cow::Borrowed(&self.end),
-            amount: rules.signed_reward(payout.paid).into(),
+            amount: amount(payout.paid),
             rewarded: rules.reward(payout.rewarded).into(),
-            made_good: rules.signed_reward(account.made_good).into(),
-            adjusted: rules.signed_reward(account.adjusted).into(),
-            withheld_before: rules.signed_reward(account.withheld).into(),
+            made_good: amount(account.made_good),
+            adjusted: amount(account.adjusted),
+            withheld_before: amount(account.withheld),
             balance_seconds: rules.balance_seconds(measure.held).into(),
             average_balance: rules.average(measure.held).into(),
             programme_from_epoch: self.programme_from_epoch,

@@ -175,12 +175,11 @@ impl Ingest {
             .iter()
             .filter_map(|number| self.state.assets.get(usize::from(*number)));
         let newest_ms = listings.filter_map(|listed| listed.newest_ms).max();
-        let proposed = self.state.proposed.get(&asset).map_or(&[][..], Vec::as_slice);
         let answer = Inbox::ListingAnswer {
             source: self.source,
             control_offset,
             from: offset,
-            unlisted: self.passed.times(listing, newest_ms, proposed),
+            unlisted: self.passed.times(listing, newest_ms),
         };
         out.push(Topic::Inbox.partition(0), &[], &codec::encode(&answer)?);
         Ok(())

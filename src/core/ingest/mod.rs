@@ -441,11 +441,8 @@ impl Ingest {
                 listed.newest_ms = listed.newest_ms.max(Some(newest_ms));
             }
         }
-        let passed = &self.passed;
-        self.state.proposed.retain(|asset, proposed| {
-            if passed.is_settled(*asset) {
-                proposed.retain(|(at, _)| *at > offset);
-            }
+        self.state.proposed.retain(|_, proposed| {
+            proposed.retain(|(at, _)| *at > offset);
             !proposed.is_empty()
         });
     }

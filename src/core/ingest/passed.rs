@@ -82,8 +82,9 @@ impl DayTimes {
 pub struct UnlistedPostings {
     /// The newest time of a posting, in milliseconds since 1970.
     newest_ms: Option<i64>,
-    /// The offsets of the first and the last opening balance that has no time yet. For several assets together: of all opening balances.
-    openings: Option<(Offset, Offset)>,
+    /// Whether an opening balance has no time yet. It counts at the anchor of the next proposed listing, and those of several assets together at that of
+    /// each.
+    has_opening: bool,
 }
 
 /// A proposed listing that the source partitions answered: where this one was then, and the anchor in milliseconds since 1970.
@@ -224,9 +225,11 @@ impl PassedPostings {
         if let (Some(_), Some((_, anchor_ms))) = (name, next) {
             return self.note_named(name, *anchor_ms);
         }
-        let openings = &mut self.names.entry(name).or_default().kept.openings;
-        *openings = Some((openings.map_or(offset, |(first, _)| first), offset));
-        self.changed.push(name);
+        let kept = &mut self.names.entry(name).or_default().kept;
+        if !kept.has_opening {
+            kept.has_opening = true;
+            self.changed.push(name);
+        }
     }
 
     /// The name under which an ignored posting of an asset is noted: its own, or none if there is no room.
@@ -239,17 +242,12 @@ impl PassedPostings {
     pub(super) fn propose(&mut self, asset: Asset, anchor_ms: i64) {
         let name = Some(asset);
         if let Some(unlisted) = self.names.get_mut(&name)
-            && unlisted.kept.openings.take().is_some()
+            && mem::take(&mut unlisted.kept.has_opening)
         {
             unlisted.kept.newest_ms = unlisted.kept.newest_ms.max(Some(anchor_ms));
             self.changed.push(name);
             self.add_day((name, UtcDay::of(anchor_ms)), DayTimes::of(anchor_ms));
         }
-    }
-
-    /// Whether a proposed listing before the task's position is needed no more: no opening balance can be counted at its anchor later.
-    pub(super) fn is_settled(&self, asset: Asset) -> bool {
-        !self.has_nameless() || self.names.contains_key(&Some(asset))
     }
 
     /// Adds the times of a batch to the days. Returns the listings that had postings, each with their newest time.
@@ -360,14 +358,9 @@ impl PassedPostings {
         names.map(|name| ((name, first), (name, last))).collect()
     }
 
-    /// The answer to a proposed listing. `newest_listed_ms` is the newest time of the asset's earlier listings, and `proposed` are the listings of it that
-    /// were proposed before. All [`Self::covered_days`] must have been merged.
-    pub(super) fn times(
-        &self,
-        listing: &Listing,
-        newest_listed_ms: Option<i64>,
-        proposed: &[Proposed],
-    ) -> UnlistedTimes {
+    /// The answer to a proposed listing. `newest_listed_ms` is the newest time of the asset's earlier listings. All [`Self::covered_days`] must have been
+    /// merged.
+    pub(super) fn times(&self, listing: &Listing, newest_listed_ms: Option<i64>) -> UnlistedTimes {
         let asset = listing.terms.asset;
         let covered = CoveredTimes::of(listing);
         let mut answer = UnlistedTimes::default();
@@ -375,12 +368,7 @@ impl PassedPostings {
         for name in self.names_of(asset) {
             let kept = self.names.get(&name).map(|unlisted| unlisted.kept).unwrap_or_default();
             newest = newest.max(kept.newest_ms);
-            let (counted, uncounted) = openings(kept.openings, proposed);
-            for anchor in counted {
-                newest = newest.max(Some(anchor));
-                answer.newest_counted_ms = answer.newest_counted_ms.max(covered.newest_of(DayTimes::of(anchor)));
-            }
-            if uncounted {
+            if kept.has_opening {
                 newest = newest.max(Some(covered.from));
                 answer.has_opening |= covered.has(covered.from);
             }
@@ -394,22 +382,6 @@ impl PassedPostings {
         answer.newest_not_counted_ms = newest.filter(|newest| *newest >= covered.from && !covered.has(*newest));
         answer
     }
-}
-
-/// When opening balances count that were read between two offsets: at the anchors of these proposed listings, and whether also at that of the next one.
-fn openings(between: Option<(Offset, Offset)>, proposed: &[Proposed]) -> (Vec<i64>, bool) {
-    let Some((first, last)) = between else {
-        return (Vec::new(), false);
-    };
-    let mut from = Offset::START;
-    let mut anchors = Vec::new();
-    for (at, anchor_ms) in proposed {
-        if first < *at && from <= last {
-            anchors.push(*anchor_ms);
-        }
-        from = *at;
-    }
-    (anchors, from <= last)
 }
 
 /// The times, in milliseconds since 1970, at which a posting makes a listing too late.

@@ -1,6 +1,6 @@
 //! The source partitions: which postings and statuses count, and for which epoch (contract, sections 3 and 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use num_bigint::BigInt;
 use serde_json::{Value, json};
@@ -29,10 +29,36 @@ pub struct Ledger {
     pub statuses: BTreeMap<String, Vec<StatusEvent>>,
     /// By asset: all postings of events that were not rejected, ignored ones included.
     pub passed: BTreeMap<String, Vec<Passed>>,
+    /// The same of assets whose names are not kept one by one.
+    pub nameless: Vec<Passed>,
+    /// The names of ignored postings of assets that are not listed.
+    names: BTreeMap<Place, BTreeSet<String>>,
     pub dead_letters: BTreeMap<String, Value>,
     pub late_postings: BTreeMap<String, Value>,
     pub ignored_postings: u64,
     pub identical_copies: u64,
+}
+
+/// So many names of assets that are not listed a partition keeps one by one.
+const MOST_NAMES: usize = 65_536;
+
+impl Ledger {
+    /// Whether the partition keeps the asset by its name.
+    pub fn has_name(&self, place: Place, asset: &str) -> bool {
+        self.names.get(&place).is_some_and(|names| names.contains(asset))
+    }
+
+    fn pass(&mut self, asset: &str, is_listed: bool, passed: Passed) {
+        let names = self.names.entry(passed.place).or_default();
+        if !is_listed && names.len() < MOST_NAMES {
+            names.insert(asset.to_owned());
+        }
+        if is_listed || names.contains(asset) {
+            self.passed.entry(asset.to_owned()).or_default().push(passed);
+        } else {
+            self.nameless.push(passed);
+        }
+    }
 }
 
 /// A posting as it counts in an epoch.
@@ -110,6 +136,8 @@ struct Placed {
     posting: Posting,
     /// When it counts. None for an opening balance that no listing counts.
     time: Option<i64>,
+    /// Whether a listing is in force that judges it.
+    is_listed: bool,
     /// None if it is ignored.
     applied: Option<Applied>,
 }
@@ -235,15 +263,16 @@ impl SourcePartition {
         assets: &Assets,
     ) -> Result<Placed, Rejection> {
         let is_opening = posting.sort == Sort::Opening;
-        let ignored = |posting, time| Placed {
+        let ignored = |posting, time, is_listed| Placed {
             index,
             posting,
             time,
+            is_listed,
             applied: None,
         };
         let (listing, listed) = match owner_of(assets, &posting.asset, self.place, offset, event_time, is_opening) {
-            Owner::Nobody => return Ok(ignored(posting, Some(event_time).filter(|_| !is_opening))),
-            Owner::Ended(listed) => return Ok(ignored(posting, Some(listed.terms.anchor_ms))),
+            Owner::Nobody => return Ok(ignored(posting, Some(event_time).filter(|_| !is_opening), false)),
+            Owner::Ended(listed) => return Ok(ignored(posting, Some(listed.terms.anchor_ms), true)),
             Owner::Listing(listing, listed) => (listing, listed),
         };
         let terms = &listed.terms;
@@ -254,7 +283,7 @@ impl SourcePartition {
         let delta = posting.delta(decimals)?;
         let time = if is_opening { terms.anchor_ms } else { event_time };
         let Some(true_epoch) = terms.epoch_of(time) else {
-            return Ok(ignored(posting, Some(time)));
+            return Ok(ignored(posting, Some(time), true));
         };
         let oldest_open = listed.oldest_open_at(self.place, offset);
         let most = oldest_open.saturating_add(terms.epochs_of_days(MOST_DAYS_AHEAD));
@@ -274,6 +303,7 @@ impl SourcePartition {
             index,
             posting,
             time: Some(time),
+            is_listed: true,
             applied: Some(Applied {
                 listing,
                 delta,
@@ -301,11 +331,7 @@ impl SourcePartition {
                         offset: position.offset,
                         time: placed.time,
                     };
-                    ledger
-                        .passed
-                        .entry(placed.posting.asset.clone())
-                        .or_default()
-                        .push(passed);
+                    ledger.pass(&placed.posting.asset, placed.is_listed, passed);
                     let (Some(time), Some(applied)) = (placed.time, &placed.applied) else {
                         ledger.ignored_postings += 1;
                         continue;

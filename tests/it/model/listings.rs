@@ -55,9 +55,14 @@ impl World<'_> {
     fn add_listing(&mut self, event: &Event, listing: Listing) -> Result<(), Stop> {
         let in_force = self.offsets_of(event)?;
         self.read_sources(&in_force)?;
-        let passed = self.ledger.passed.entry(listing.asset.clone()).or_default();
-        let judged = newest_not_counted(passed, &in_force, &listing);
+        let ledger = &mut self.ledger;
+        let named = ledger.passed.get(&listing.asset).map_or(&[][..], Vec::as_slice);
+        let nameless = ledger.nameless.iter();
+        let nameless = nameless.filter(|one| !ledger.has_name(one.place, &listing.asset));
+        let passed: Vec<&Passed> = named.iter().chain(nameless).collect();
+        let judged = newest_not_counted(&passed, &in_force, &listing);
         // Opening balances are to be sent again after the listing. These ones stay at this anchor.
+        let passed = ledger.passed.entry(listing.asset.clone()).or_default();
         for one in passed.iter_mut().filter(|one| one.offset < in_force.of(one.place)) {
             one.time.get_or_insert(listing.terms.anchor_ms);
         }
@@ -161,10 +166,10 @@ fn check_relisting(listings: &[Listed], listing: &Listing) -> Result<(), Rejecti
 }
 
 /// Rejects a listing that is too late. Returns the newest time that does not make it too late.
-fn newest_not_counted(passed: &[Passed], in_force: &Offsets, listing: &Listing) -> Result<Option<i64>, Rejection> {
+fn newest_not_counted(passed: &[&Passed], in_force: &Offsets, listing: &Listing) -> Result<Option<i64>, Rejection> {
     let terms = &listing.terms;
     let mut newest = None;
-    let passed = || passed.iter().filter(|one| one.offset < in_force.of(one.place));
+    let passed = || passed.iter().copied().filter(|one| one.offset < in_force.of(one.place));
     if let Some(misdated) = listing.misdated_from_ms
         && is_unknown_between(passed(), terms.anchor_ms, misdated)
     {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::ingest::MAX_UNLISTED;
 use crate::core::values::calendar::MAX_DAYS_AHEAD;
 
 /// The answer to a listing of A, as texts: the newest time that counts, and the newest that does not.
@@ -126,6 +127,43 @@ fn what_was_not_merged_with_the_store_is_not_forgotten() {
     assert_eq!(answer(&mut partition, &late), (newest, false, None));
     let early = listing("A", anchor(), 0, Some(anchor() + 10 * SECOND + 1));
     assert!(answer(&mut partition, &early).0.is_some());
+}
+
+#[test]
+fn names_without_room_are_judged_together() {
+    let mut partition = Partition::new();
+    for n in 0..MAX_UNLISTED {
+        partition.ingest.passed.note_unlisted(asset(&format!("N{n}")), anchor());
+    }
+    partition.read(&deposit("1", "N7", anchor() + 5));
+    assert!(!partition.ingest.has_nameless());
+    partition.read(&deposit("2", "FURTHER", anchor() + DAY));
+    partition.restart();
+    assert!(partition.ingest.has_nameless());
+    let newest = |partition: &mut Partition, name: &str, misdated: Option<i64>| {
+        let times = partition.propose(&listing(name, anchor(), 0, misdated));
+        (times.newest_counted_ms, times.has_opening, times.newest_not_counted_ms)
+    };
+    let further = (Some(anchor() + DAY), false, None);
+    assert_eq!(newest(&mut partition, "N7", None), (Some(anchor() + 5), false, None));
+    assert_eq!(newest(&mut partition, "FURTHER", None), further);
+    assert_eq!(newest(&mut partition, "OTHER", None), further);
+    // An opening balance of a further name counts for each of them.
+    partition.ingest.state.question = None;
+    partition.read(&opening("3", "FURTHER", anchor()));
+    partition.refuse(&listing("FURTHER", anchor() + DAY, 0, None));
+    let later = listing("FURTHER", anchor() + 2 * DAY, 0, None);
+    assert!(partition.propose(&later).has_opening);
+    let excused = Some(anchor());
+    assert_eq!(
+        newest(&mut partition, "FURTHER", excused),
+        (None, false, Some(anchor() + DAY))
+    );
+    // A listed asset is known by its name.
+    partition.accept(0, &listing("OTHER", anchor() + 3 * DAY, 0, excused));
+    partition.read(&deposit("4", "OTHER", anchor() + 3 * DAY));
+    let newest = newest(&mut partition, "FURTHER", None).0;
+    assert_eq!(newest, Some(anchor() + DAY));
 }
 
 /// A step of the test below. Times are days and milliseconds after the anchor of all tests.

@@ -83,7 +83,7 @@ impl<'a> Afterwards<'a> {
             event(&id, "softstake.epoch_close.v1", self.noon(epoch) + HALF_A_DAY_MS, data)
         };
         let tripled = ["", "", ""].map(|_| pool.as_str());
-        let tripled = crate::core::values::amount::SignedAmount::sum(tripled.into_iter());
+        let tripled = crate::core::values::amount::SignedAmount::sum(tripled);
         self.append(
             Topic::Control,
             &[

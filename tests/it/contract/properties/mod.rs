@@ -159,6 +159,8 @@ fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> R
     let config = Config {
         cases,
         failure_persistence: None,
+        // Each one is a run of the program.
+        max_shrink_iters: 300,
         rng_seed: match default.rng_seed {
             RngSeed::Random => RngSeed::Fixed(2),
             given => given,

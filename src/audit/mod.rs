@@ -5,7 +5,7 @@
 //! - [`error`]: why an audit cannot be done.
 //! - [`asked`]: whether the deployment has the assets and epochs that a command is asked for.
 //! - Reading the log: [`point_in_time`] finds a consistent cut through a running deployment, [`history`] collects the listings and cuts from the
-//!   decisions, [`trace`] finds the events of some accounts, [`published`] reads published records. [`read_counter`] counts what is read,
+//!   decisions, [`trace`] finds the events of [`traced_accounts`], [`published`] reads published records. [`read_counter`] counts what is read,
 //!   [`record_fields`] compares two records.
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
@@ -30,4 +30,5 @@ pub mod reconcile;
 pub mod record_fields;
 pub mod replay;
 pub mod trace;
+pub mod traced_accounts;
 pub mod what_if;

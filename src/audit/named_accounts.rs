@@ -1,8 +1,8 @@
 //! Which accounts a source record is about, also if it was rejected.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
+use crate::audit::traced_accounts::TracedAccounts;
 use crate::core::contract::event::EventType;
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
@@ -73,17 +73,23 @@ impl<'a> NamedAccounts<'a> {
     }
 
     /// Whether one of `accounts` is named.
-    pub(crate) fn any_of(&self, accounts: &HashSet<String>) -> bool {
-        self.0.iter().any(|(_, name)| accounts.contains(&**name))
+    pub(crate) fn any_of(&self, accounts: &TracedAccounts) -> bool {
+        self.0.iter().any(|(_, name)| accounts.contains(name))
+    }
+
+    /// Those of `accounts` that are named.
+    pub(crate) fn among(&self, accounts: &TracedAccounts) -> Vec<Box<str>> {
+        let traced = self.0.iter().filter(|(_, name)| accounts.contains(name));
+        traced.map(|(_, name)| Box::from(&**name)).collect()
     }
 
     /// Whether the reason of a rejection is about a field of another party than `accounts`.
-    pub(crate) fn is_about_others(&self, reason: &str, accounts: &HashSet<String>) -> bool {
+    pub(crate) fn is_about_others(&self, reason: &str, accounts: &TracedAccounts) -> bool {
         let path = reason.strip_prefix('`').and_then(|rest| rest.split(['`', '.']).next());
         let Some(side @ ("from_account" | "to_account" | "buyer" | "seller")) = path else {
             return false;
         };
-        let is_own = |(field, name): &(&str, Cow<'_, str>)| *field == side && accounts.contains(&**name);
+        let is_own = |(field, name): &(&str, Cow<'_, str>)| *field == side && accounts.contains(name);
         !self.0.iter().any(is_own)
     }
 }
@@ -144,7 +150,7 @@ mod tests {
     fn a_reason_about_the_other_side_is_recognised() {
         let record = br#"{"type":"exchange.trade.v1","data":{"buyer":{"account":"ann"},"seller":{"account":"ben"}}}"#;
         let named = NamedAccounts::of(record);
-        let ann = HashSet::from(["ann".to_owned()]);
+        let ann = TracedAccounts::of_owner_of("ann");
         assert!(named.is_about_others("`seller.fee.amount` is zero", &ann));
         assert!(!named.is_about_others("`buyer.fee.amount` is zero", &ann));
         assert!(!named.is_about_others("`quantity` is zero", &ann));

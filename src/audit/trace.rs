@@ -12,6 +12,7 @@ use crate::audit::error::AuditError;
 use crate::audit::history::History;
 use crate::audit::named_accounts::NamedAccounts;
 use crate::audit::point_in_time::{PointInTime, first_mark};
+use crate::audit::traced_accounts::TracedAccounts;
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Topic, TopicPartition};
 use crate::core::contract::appends::Outputs;
@@ -30,6 +31,8 @@ use crate::core::values::offset::Offset;
 /// A record that is about one of the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedEvent {
+    /// Those of the accounts that it names.
+    pub accounts: Vec<Box<str>>,
     pub source: TopicPartition,
     pub offset: Offset,
     /// The field `id`; empty if it cannot be read. So are the next three.
@@ -121,7 +124,7 @@ pub fn read(
     bus: &dyn Log,
     point: &PointInTime,
     history: &History,
-    accounts: &HashSet<String>,
+    accounts: &TracedAccounts,
 ) -> Result<Vec<TracedEvent>, AuditError> {
     let mut trace = Vec::new();
     for (source, end) in &point.ingested {
@@ -162,7 +165,8 @@ pub fn read(
 }
 
 /// An event without what its rejection says about another account.
-fn own_part(mut event: TracedEvent, named: &NamedAccounts<'_>, accounts: &HashSet<String>) -> TracedEvent {
+fn own_part(mut event: TracedEvent, named: &NamedAccounts<'_>, accounts: &TracedAccounts) -> TracedEvent {
+    event.accounts = named.among(accounts);
     if let TracedOutcome::Rejected { reason, .. } = &mut event.outcome
         && named.is_about_others(reason, accounts)
     {
@@ -172,7 +176,7 @@ fn own_part(mut event: TracedEvent, named: &NamedAccounts<'_>, accounts: &HashSe
 }
 
 /// Finds the records that are about one of the accounts.
-struct ConcernedAccounts<'a>(&'a HashSet<String>);
+struct ConcernedAccounts<'a>(&'a TracedAccounts);
 
 impl ConcernedAccounts<'_> {
     /// The accounts that a record names, if one of these is among them.
@@ -218,7 +222,7 @@ impl DedupIndex for TracedSeenEvents {
 
 /// The ingest state machine of one source partition.
 struct TracedIngest<'a> {
-    accounts: &'a HashSet<String>,
+    accounts: &'a TracedAccounts,
     history: &'a History,
     source: TopicPartition,
     ingest: Ingest,
@@ -231,7 +235,7 @@ impl<'a> TracedIngest<'a> {
         source: TopicPartition,
         point: &PointInTime,
         history: &'a History,
-        accounts: &'a HashSet<String>,
+        accounts: &'a TracedAccounts,
     ) -> Result<Self, AuditError> {
         let one = Partitions::new(1).map_err(|error| AuditError::Decisions(error.to_string()))?;
         let mut ingest = Ingest::new(source, point.dedup_days, one, IngestState::default(), []);
@@ -272,6 +276,7 @@ impl<'a> TracedIngest<'a> {
         };
         let time = envelope.and_then(|envelope| serde_json::from_str::<String>(envelope.time).ok());
         Ok(Some(TracedEvent {
+            accounts: Vec::new(),
             source: self.source,
             offset,
             id: text(envelope.map(|envelope| envelope.id.as_ref())),
@@ -327,7 +332,7 @@ impl<'a> TracedIngest<'a> {
             match to.topic {
                 Topic::LatePostings => {
                     if let Ok(posting) = read_data::<LatePosting<'_>>(value)
-                        && self.accounts.contains(&*posting.account)
+                        && self.accounts.contains(&posting.account)
                     {
                         let key = (posting.account.into_owned(), posting.asset, posting.applied_epoch);
                         late.insert(key, posting.missed_epoch);

@@ -21,6 +21,7 @@ use crate::audit::history::History;
 use crate::audit::point_in_time::PointInTime;
 use crate::audit::trace;
 use crate::audit::trace::{TracedEvent, TracedOutcome};
+use crate::audit::traced_accounts::TracedAccounts;
 use crate::core::values::asset::Asset;
 use crate::core::values::time::TimeMs;
 
@@ -119,11 +120,11 @@ pub fn compare(
         (row, parsed)
     };
     let rows: ParsedRows = rows.into_iter().map(parse).collect();
-    let accounts: HashSet<String> = rows
+    let accounts = rows
         .iter()
         .filter(|(_, parsed)| parsed.is_ok())
-        .map(|(row, _)| row.cells[0].clone())
-        .collect();
+        .map(|(row, _)| row.cells[0].clone());
+    let accounts = TracedAccounts::Named(accounts.collect());
     let trace = trace::read(bus, &point, &history, &accounts)?;
     let totals = RunningTotals::of(&trace, &history);
     let mut balances = compare_rows(&rows, &totals, resolution);

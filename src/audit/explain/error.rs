@@ -22,6 +22,12 @@ pub enum ExplainError {
         /// The last epoch in which an event is accepted.
         last: Epoch,
     },
+    /// It is before the first epoch of the listing.
+    #[error("epoch {epoch} of {asset} does not exist: its first epoch is {first}")]
+    BeforeFirst { asset: Asset, epoch: Epoch, first: Epoch },
+    /// The asset was withdrawn before it.
+    #[error("epoch {epoch} of {asset} does not exist: the asset was withdrawn, and epoch {withdrawn} is the first that there is not")]
+    Withdrawn { asset: Asset, epoch: Epoch, withdrawn: Epoch },
     #[error("no record names this account: {account}{}", waiting(*not_taken_in))]
     NoRecord {
         account: String,

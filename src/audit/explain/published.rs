@@ -4,7 +4,6 @@ use ruint::aliases::U512;
 
 use crate::audit::explain::figures::EpochFigures;
 use crate::audit::record_fields::{FieldDifference, different_fields};
-use crate::core::accrue::assess::Account;
 use crate::core::accrue::emit::{EmissionProgress, Emitting};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::records::{Distribution, read_data};
@@ -45,18 +44,17 @@ fn whole_record(field: &str, published: Option<&[u8]>, replayed: Option<&[u8]>) 
     }
 }
 
-/// The record that settlement writes for these figures; `None` if it pays nothing, or the epoch is not sealed.
-pub(crate) fn expected_record(figures: &EpochFigures, account: &Account) -> Result<Option<Vec<u8>>, Fault> {
-    let Some(payout) = &figures.payout else {
+/// The record that settlement writes for the account with this index; `None` if it pays nothing, or the epoch is not sealed.
+pub(crate) fn expected_record(figures: &EpochFigures, index: usize) -> Result<Option<Vec<u8>>, Fault> {
+    let (Some(payouts), Some(account)) = (&figures.payouts, figures.accounts.get(index)) else {
         return Ok(None);
     };
-    let progress = EmissionProgress::new(payout.pot, U512::ZERO);
+    let progress = EmissionProgress::new(payouts.pot, U512::ZERO);
     let mut outputs = Outputs::default();
-    Emitting::new(&figures.settlement, progress)?.emit_accounts(
-        std::slice::from_ref(account),
-        &mut outputs,
-        |_, _| (),
-    )?;
-    let record = outputs.iter().next().map(|(_, _, record)| record.to_vec());
-    Ok(record)
+    // All accounts of the owner: with the scope `owner`, they are settled together.
+    Emitting::new(&figures.settlement, progress)?.emit_accounts(&figures.accounts, &mut outputs, |_, _| ())?;
+    let own = outputs
+        .iter()
+        .find(|(_, key, _)| *key == account.name.as_str().as_bytes());
+    Ok(own.map(|(_, _, record)| record.to_vec()))
 }

@@ -1,8 +1,9 @@
 //! Reads the published records that an explanation needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ethnum::I256;
+use ruint::aliases::U512;
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
@@ -22,6 +23,7 @@ pub(crate) struct EpochPool {
     pub reward_pool: I256,
     pub commission: I256,
     pub carried_in: I256,
+    pub returned: I256,
     /// N of the contract: the pool without the commission, plus what was carried in. A deficit is negative.
     pub net: I256,
 }
@@ -36,6 +38,7 @@ impl EpochPool {
         let reward_pool = units("reward_pool", &seal.reward_pool)?;
         let commission = units("commission", &seal.commission)?;
         let carried_in = units("carried_in", &seal.carried_in)?;
+        let returned = units("returned", &seal.returned)?;
         let net = reward_pool
             .checked_sub(commission)
             .and_then(|rest| rest.checked_add(carried_in))
@@ -44,34 +47,61 @@ impl EpochPool {
             reward_pool,
             commission,
             carried_in,
+            returned,
             net,
         })
     }
 }
 
-/// The sums of an asset's epochs over all ledger partitions, from their subtotals on the inbox.
-pub(crate) fn epoch_sums(bus: &dyn Log, number: u16) -> Result<BTreeMap<Epoch, Subtotal>, AuditError> {
+/// The sealed epochs of a listing.
+pub(crate) struct SealedEpochs {
+    pub seals: BTreeMap<Epoch, Seal<'static>>,
+    /// The sum of W of each epoch.
+    pub weights: BTreeMap<Epoch, U512>,
+}
+
+impl SealedEpochs {
+    /// Reads those of the listing with this number.
+    pub(crate) fn read(
+        bus: &dyn Log,
+        point: &PointInTime,
+        (asset, number): (Asset, u16),
+    ) -> Result<Self, AuditError> {
+        Ok(Self {
+            weights: total_weights(bus, number)?,
+            seals: seals(bus, point, asset)?,
+        })
+    }
+}
+
+/// The sums of W over all ledger partitions, from their subtotals on the inbox.
+fn total_weights(bus: &dyn Log, number: u16) -> Result<BTreeMap<Epoch, U512>, AuditError> {
     let inbox = Topic::Inbox.partition(0);
     let start = Mark::at(bus.start(inbox)?);
     let mut sums: BTreeMap<Epoch, Subtotal> = BTreeMap::new();
+    let mut previewed: BTreeSet<Epoch> = BTreeSet::new();
     scan_range(bus, inbox, &start, bus.readable_end(inbox)?, |record| {
-        if let Inbox::Subtotal { at, sums: subtotal, .. } = codec::decode(record.value, "a record of the inbox")?
-            && at.number() == number
-        {
-            let sum = sums.entry(at.epoch()).or_default();
-            *sum = sum.plus(&subtotal)?;
+        match codec::decode(record.value, "a record of the inbox")? {
+            Inbox::Subtotal { at, sums: subtotal, .. } if at.number() == number => {
+                // An epoch that was void is summed again. All previews of the first time are before that.
+                if previewed.remove(&at.epoch()) {
+                    sums.remove(&at.epoch());
+                }
+                let sum = sums.entry(at.epoch()).or_default();
+                *sum = sum.plus(&subtotal)?;
+            }
+            Inbox::Preview { at, .. } if at.number() == number => {
+                previewed.insert(at.epoch());
+            }
+            _ => {}
         }
         Ok::<_, AuditError>(())
     })?;
-    Ok(sums)
+    Ok(sums.into_iter().map(|(epoch, sum)| (epoch, sum.weight)).collect())
 }
 
 /// The seals of an asset, by epoch.
-pub(crate) fn seals(
-    bus: &dyn Log,
-    point: &PointInTime,
-    asset: Asset,
-) -> Result<BTreeMap<Epoch, Seal<'static>>, AuditError> {
+fn seals(bus: &dyn Log, point: &PointInTime, asset: Asset) -> Result<BTreeMap<Epoch, Seal<'static>>, AuditError> {
     let mut seals = BTreeMap::new();
     scan_output(bus, point, Topic::Epochs, |record| {
         if let Ok(seal) = read_data::<Seal<'_>>(record)

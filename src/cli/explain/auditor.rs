@@ -2,8 +2,13 @@
 
 use ethnum::I256;
 
-use crate::audit::explain::{EpochStage, ExplainedPayout, Explanation};
-use crate::cli::explain::words::{commission, duration, multiplier, scaled, yearly_rate};
+use crate::audit::explain::{
+    EpochStage, ExplainedOwner, ExplainedPayout, ExplainedPool, Explanation, GateDecision, RATE_SCALE,
+};
+use crate::cli::explain::corrections;
+use crate::cli::explain::words::{
+    balance_seconds, commission, duration, event_type, multiplier, per_cent, place, scaled, yearly_rate,
+};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -21,45 +26,49 @@ pub(super) fn write(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     write_line!(out, "Account {}", trace.account)?;
     write_line!(out)?;
     write_result(trace, out)?;
+    write_gate(trace, out)?;
     write_holding(trace, out)?;
     write_rules(trace, out)?;
+    if let Some(payout) = &trace.payout {
+        write_reward(trace, payout, out)?;
+    }
+    corrections::write(trace, out)?;
+    write_adjustments(trace, out)?;
     if let Some(payout) = &trace.payout {
         write_payout(trace, payout, out)?;
     }
     write_others(trace, out)
 }
 
-/// Unit-milliseconds, with a sign or without, as balance-seconds.
-fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
-    let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
-    format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
-}
-
-/// `exchange.deposit.v1` as `deposit`.
-fn event_type(kind: &str) -> &str {
-    kind.strip_prefix("exchange.")
-        .and_then(|kind| kind.strip_suffix(".v1"))
-        .unwrap_or(kind)
-}
-
 fn write_result(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
-    let asset = trace.asset;
+    let asset = trace.reward_asset;
     match (&trace.payout, trace.stage) {
         (Some(payout), _) if payout.paid.units != "0" => write_line!(out, "Paid: {} {asset}.", payout.paid.amount)?,
-        (Some(payout), _) if payout.due.units != "0" => write_line!(
-            out,
-            "Nothing was paid: {} {asset} are due, and less than {} {asset} is withheld until it adds up.",
-            payout.due.amount,
-            trace.programme.min_payout.amount
-        )?,
+        (Some(payout), _) if payout.due.units != "0" => {
+            write_line!(
+                out,
+                "Nothing was paid: {} {asset} are due. {}",
+                payout.due.amount,
+                why_withheld(trace, payout)
+            )?;
+        }
         (Some(_), _) if !trace.eligible => write_line!(out, "Nothing was paid: {}.", reason(trace))?,
-        (Some(_), _) => write_line!(
-            out,
-            "Nothing was paid: the share is less than the smallest possible amount."
-        )?,
+        (Some(_), _) => write_line!(out, "Nothing was paid: the share is less than the smallest unit.")?,
         (None, EpochStage::Open) => write_line!(
             out,
             "This epoch is not closed: the figures below are as of now, and may change."
+        )?,
+        (None, EpochStage::Held) => write_line!(
+            out,
+            "This epoch is held: nothing of it is published until it is released."
+        )?,
+        (None, EpochStage::Void) => write_line!(
+            out,
+            "This epoch is void: nothing of it is published until it is closed again."
+        )?,
+        (None, EpochStage::Waiting) => write_line!(
+            out,
+            "This epoch waits: an earlier one is held or void, and has to be settled first."
         )?,
         (None, _) => write_line!(
             out,
@@ -88,15 +97,54 @@ fn write_differences(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     table.write(out)
 }
 
+/// What was decided about an epoch that the gate held.
+fn write_gate(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    let asset = trace.reward_asset;
+    for decision in &trace.gate {
+        match decision {
+            GateDecision::EpochHeld {
+                epoch,
+                limit,
+                largest,
+                total,
+                change,
+            } => {
+                let change = match change {
+                    Some(change) => format!("the rewards differ from the epoch before by {change} of these"),
+                    None => "there is no epoch before to compare with".into(),
+                };
+                write_line!(
+                    out,
+                    "Epoch {epoch} was held ({limit}): its largest payout is {largest} {asset}, all are {total} {asset}; {change}."
+                )?;
+            }
+            GateDecision::EpochReleased { epoch, by, reason } => {
+                write_line!(out, "Epoch {epoch} was released by {by}: {reason}")?;
+            }
+            GateDecision::EpochVoid { epoch, by, reason } => {
+                write_line!(out, "Epoch {epoch} was made void by {by}: {reason}")?;
+            }
+            GateDecision::ClosedAgain { epoch } => write_line!(out, "Epoch {epoch} was closed again.")?,
+        }
+    }
+    Ok(())
+}
+
 /// Why the account earns nothing.
 fn reason(trace: &Explanation) -> String {
     match trace.ineligible_because {
         Some("status") => "the account's status excludes it from this epoch".into(),
         Some("negative") => "the average balance was negative".into(),
-        Some("below_minimum") => format!(
-            "the average balance was {} {}, and less than {} earns nothing",
-            trace.average_balance, trace.asset, trace.programme.min_balance.amount
-        ),
+        Some("below_minimum") => {
+            let (whose, average) = match &trace.owner {
+                Some(owner) => ("average balance of the owner's accounts", &owner.average_balance),
+                None => ("average balance", &trace.average_balance),
+            };
+            format!(
+                "the {whose} was {average} {}, and less than {} earns nothing",
+                trace.asset, trace.programme.min_balance.amount
+            )
+        }
         Some(reason) => reason.into(),
         None => String::new(),
     }
@@ -126,18 +174,18 @@ fn write_holding(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
         "",
     ]);
     for change in &trace.changes {
-        let mut what = event_type(&change.event_type).to_owned();
+        let mut what = event_type(&change.event.event_type).to_owned();
         if let Some(missed) = change.missed_epoch {
             what.push_str(&format!(" (late, of epoch {missed})"));
         }
         table.row([
             &what,
-            &change.time,
+            &change.event.time,
             &change.delta.amount,
             &duration(change.counts_for_ms),
             &balance_seconds(&change.unit_milliseconds, trace),
-            &change.event_id,
-            &format!("{}, offset {}", change.partition, change.offset),
+            &change.event.event_id,
+            &place(&change.event),
         ]);
     }
     table.row([
@@ -160,114 +208,266 @@ fn write_holding(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     )
 }
 
-fn write_rules(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
-    let (asset, rules) = (trace.asset, &trace.programme);
-    write_line!(out)?;
-    write_line!(out, "2. What of it counts")?;
-    let mut terms = vec![match yearly_rate(rules) {
-        Some(rate) => format!("a yearly rate of {rate}"),
-        None => format!("a share of the pool, of which the exchange keeps {}", commission(rules)),
+/// The rules of the epoch in a sentence.
+fn rules(trace: &Explanation) -> String {
+    let rules = &trace.programme;
+    let mut terms = vec![match (rules.mode, yearly_rate(rules)) {
+        ("pool", _) => format!("a share of the pool, of which the exchange keeps {}", commission(rules)),
+        (_, Some(rate)) if rules.is_apr_of_close => format!("a yearly rate of {rate}, which the close gave"),
+        (_, Some(rate)) => format!("a yearly rate of {rate}"),
+        (_, None) => "a yearly rate for each part of the balance".into(),
     }];
+    if let Some(rate) = &rules.reward_rate_scaled {
+        terms.push(format!(
+            "paid at {} {} for 1 {}",
+            scaled(rate, RATE_SCALE),
+            trace.reward_asset,
+            trace.asset
+        ));
+    }
+    if rules.scope == "owner" {
+        terms.push("all accounts of the owner are taken together".into());
+    }
     if rules.min_balance.units != "0" {
         terms.push(format!("an average below {} earns nothing", rules.min_balance.amount));
     }
     if let Some(most) = &rules.max_balance {
         terms.push(format!("the part of an average above {} earns nothing", most.amount));
     }
-    write_line!(out, "Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))?;
+    if rules.is_last_epoch {
+        terms.push("the asset was withdrawn, and this is its last epoch: any multiple of the smallest payout is paid".into());
+    }
+    format!("Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))
+}
+
+fn write_statuses(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     for status in &trace.statuses {
+        let whose = match status.account == trace.account {
+            true => String::new(),
+            false => format!(" of the owner's account {}", status.account),
+        };
+        let scope = status.asset.map_or_else(|| "all assets".into(), |asset| asset.to_string());
+        let effect = match (status.effect, status.counts) {
+            (_, false) => ": published after the cut, so it does not count in this epoch.",
+            (Some("bars"), _) => ": it excludes the account from this epoch.",
+            (Some(_), _) => ": it decides at the start of this epoch.",
+            (None, _) => ".",
+        };
         write_line!(
             out,
-            "Status {} from {} (event {}, {}, offset {}){}",
+            "Status {}{whose} for {scope} from {} (event {}, {}, offset {}){effect}",
             status.status,
             status.time,
             status.event_id,
             status.partition,
             status.offset,
-            if status.counts {
-                "."
-            } else {
-                ": published after the cut, so it does not count in this epoch."
-            }
         )?;
+    }
+    Ok(())
+}
+
+fn write_rules(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    write_line!(out)?;
+    write_line!(out, "2. What of it counts")?;
+    write_line!(out, "{}", rules(trace))?;
+    write_statuses(trace, out)?;
+    if let Some(owner) = &trace.owner {
+        write_owner(trace, owner, out)?;
     }
     if !trace.eligible {
         return write_line!(out, "The account earns nothing: {}.", reason(trace));
     }
-    if trace.counted_unit_milliseconds != trace.unit_milliseconds {
+    let (held, counted) = match &trace.owner {
+        Some(owner) => (&owner.unit_milliseconds, &owner.counted_unit_milliseconds),
+        None => (&trace.unit_milliseconds, &trace.counted_unit_milliseconds),
+    };
+    if counted != held {
         write_line!(
             out,
             "The average is above the limit: {} balance-seconds count.",
-            balance_seconds(&trace.counted_unit_milliseconds, trace)
+            balance_seconds(counted, trace)
         )?;
     }
     for part in &trace.tiers {
+        let part_seconds = balance_seconds(&part.unit_milliseconds, trace);
+        match (&part.multiplier_scaled, &part.apr_scaled) {
+            (Some(times), _) => write_line!(
+                out,
+                "{part_seconds} {}-seconds count {} times.",
+                trace.asset,
+                multiplier(times)
+            )?,
+            (None, Some(rate)) => write_line!(
+                out,
+                "{part_seconds} {}-seconds earn {} a year.",
+                trace.asset,
+                per_cent(rate)
+            )?,
+            (None, None) => {}
+        }
+    }
+    match &trace.owner {
+        Some(owner) => write_line!(
+            out,
+            "The owner's weight is {}. The account's part of it is {} * {} / {}, rounded down: the weight is {}.",
+            owner.weight,
+            owner.weight,
+            trace.unit_milliseconds,
+            owner.unit_milliseconds,
+            trace.weight
+        ),
+        None => write_line!(out, "The weight is {}.", trace.weight),
+    }
+}
+
+/// The accounts of the owner together.
+fn write_owner(trace: &Explanation, owner: &ExplainedOwner, out: &mut Output<'_>) -> Outcome {
+    let mut table = TextTable::new(&["account of the owner", ">balance-seconds", ""]);
+    for account in &owner.accounts {
+        table.row([
+            account.account.as_str(),
+            &balance_seconds(&account.unit_milliseconds, trace),
+            if account.counts { "" } else { "does not count" },
+        ]);
+    }
+    table.row([
+        "together",
+        &balance_seconds(&owner.unit_milliseconds, trace),
+        "",
+    ]);
+    table.write(out)
+}
+
+fn write_pool(trace: &Explanation, payout: &ExplainedPayout, pool: &ExplainedPool, out: &mut Output<'_>) -> Outcome {
+    let asset = trace.reward_asset;
+    write_line!(
+        out,
+        "To share: {} {asset} = {} in the pool - {} commission + {} left from the epoch before.",
+        pool.to_share.amount,
+        pool.reward_pool.amount,
+        pool.commission.amount,
+        pool.carried_in.amount
+    )?;
+    if pool.to_share.units == "0" || pool.to_share.units.starts_with('-') {
+        return write_line!(
+            out,
+            "So nothing is shared. {} {asset} are carried into the next epoch.",
+            pool.to_share.amount
+        );
+    }
+    if pool.total_weight == "0" {
+        return write_line!(
+            out,
+            "Nobody has weight, so {} {asset} went back to the treasury.",
+            pool.returned.amount
+        );
+    }
+    write_line!(
+        out,
+        "The account's weight is {} of {} in total{}. Its share is {} * {} / {}, rounded down to a unit: {} {asset}.",
+        trace.weight,
+        pool.total_weight,
+        match &payout.share_per_cent {
+            Some(share) => format!(", {share} %"),
+            None => String::new(),
+        },
+        pool.to_share.amount,
+        trace.weight,
+        pool.total_weight,
+        payout.rewarded.amount,
+    )
+}
+
+fn write_reward(trace: &Explanation, payout: &ExplainedPayout, out: &mut Output<'_>) -> Outcome {
+    write_line!(out)?;
+    write_line!(out, "3. What it earns")?;
+    if let Some(pool) = &payout.pool {
+        write_pool(trace, payout, pool, out)?;
+    }
+    if let Some(rate) = &payout.rate {
         write_line!(
             out,
-            "{} {asset}-seconds count {} times.",
-            balance_seconds(&part.unit_milliseconds, trace),
-            multiplier(&part.multiplier_scaled)
+            "The rate on the weight for {} of 365 days: {} * {} / {} units, rounded down: {} {}.",
+            duration(trace.epoch_ms),
+            trace.weight,
+            rate.numerator,
+            rate.denominator,
+            payout.rewarded.amount,
+            trace.reward_asset
         )?;
     }
-    write_line!(out, "The weight is {}.", trace.weight)
+    Ok(())
+}
+
+fn write_adjustments(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
+    if trace.adjustments.is_empty() {
+        return Ok(());
+    }
+    write_line!(out)?;
+    write_line!(out, "Adjustments of the account's rewards, in {}", trace.reward_asset)?;
+    let mut table = TextTable::new(&["when", ">change", "event", "where", ""]);
+    for adjustment in &trace.adjustments {
+        let late = adjustment
+            .missed_epoch
+            .map_or_else(String::new, |missed| format!("late, of epoch {missed}"));
+        table.row([
+            &adjustment.event.time,
+            &adjustment.delta.amount,
+            &adjustment.event.event_id,
+            &place(&adjustment.event),
+            &late,
+        ]);
+    }
+    table.write(out)
+}
+
+/// Why a part of the due is not paid.
+fn why_withheld(trace: &Explanation, payout: &ExplainedPayout) -> String {
+    let (asset, rules) = (trace.reward_asset, &trace.programme);
+    let left = &payout.withheld_after.amount;
+    match payout.withheld_because {
+        Some("debt") => format!("This is a debt of {} {asset}: later rewards make it up first.", left.trim_start_matches('-')),
+        Some("excluded") => format!("The account is excluded, so it is paid nothing: {left} {asset} are withheld."),
+        Some("below_min_payout") => format!(
+            "Less than {} {asset} is not paid out: {left} {asset} are withheld, and paid together with later rewards.",
+            rules.min_payout.amount
+        ),
+        Some(_) => format!(
+            "Only multiples of {} {asset} are paid out: {left} {asset} are withheld, and paid together with later rewards.",
+            rules.grain.amount
+        ),
+        None => String::new(),
+    }
 }
 
 fn write_payout(trace: &Explanation, payout: &ExplainedPayout, out: &mut Output<'_>) -> Outcome {
-    let asset = trace.asset;
+    let asset = trace.reward_asset;
     write_line!(out)?;
-    write_line!(out, "3. What it earns")?;
-    match &payout.pool {
-        Some(pool) => {
-            write_line!(
-                out,
-                "To share: {} = {} in the pool - {} commission + {} left from the epoch before.",
-                pool.to_share.amount,
-                pool.reward_pool.amount,
-                pool.commission.amount,
-                pool.carried_in.amount
-            )?;
-            write_line!(
-                out,
-                "The account's weight is {} of {} in total{}. Its share is {} {asset}, cut to multiples of {}.",
-                trace.weight,
-                pool.total_weight,
-                match &payout.share_per_cent {
-                    Some(share) => format!(", {share} %"),
-                    None => String::new(),
-                },
-                payout.reward.amount,
-                trace.programme.grain.amount
-            )?;
-        }
-        None => write_line!(
-            out,
-            "The rate on the weight for {} of 365 days: {} {asset}, cut to multiples of {}.",
-            duration(trace.epoch_ms),
-            payout.reward.amount,
-            trace.programme.grain.amount
-        )?,
-    }
-    if payout.withheld_before.units != "0" {
+    write_line!(out, "What is paid")?;
+    write_line!(
+        out,
+        "Due: {} {asset} = {} earned + {} made good + {} adjusted + {} withheld before.",
+        payout.due.amount,
+        payout.rewarded.amount,
+        payout.made_good.amount,
+        payout.adjusted.amount,
+        payout.withheld_before.amount
+    )?;
+    if !payout.withheld_from.is_empty() {
         let from: Vec<_> = payout
             .withheld_from
             .iter()
-            .map(|(epoch, share)| format!("{} of epoch {epoch}", share.amount))
+            .map(|(epoch, added)| format!("{} of epoch {epoch}", added.amount))
             .collect();
         write_line!(
             out,
-            "With {} {asset} withheld before ({}), {} are due.",
+            "Withheld before: {} {asset} = {}.",
             payout.withheld_before.amount,
-            from.join(", "),
-            payout.due.amount
+            from.join(" + ")
         )?;
     }
-    if payout.withheld_after.units != "0" {
-        write_line!(
-            out,
-            "Less than {} is not paid out: {} {asset} are withheld, and paid together with later rewards.",
-            trace.programme.min_payout.amount,
-            payout.withheld_after.amount
-        )?;
+    if payout.withheld_because.is_some() {
+        write_line!(out, "{}", why_withheld(trace, payout))?;
     }
     write_line!(out, "Paid: {} {asset}.", payout.paid.amount)
 }
@@ -282,10 +482,10 @@ fn write_others(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
     for other in &trace.others {
         table.row([
             other.outcome,
-            &other.time,
-            event_type(&other.event_type),
-            &other.event_id,
-            &format!("{}, offset {}", other.partition, other.offset),
+            &other.event.time,
+            event_type(&other.event.event_type),
+            &other.event.event_id,
+            &place(&other.event),
             other.reason.as_deref().unwrap_or_default(),
         ]);
     }

@@ -1,6 +1,7 @@
 //! `softstake explain`: why an account was paid an amount, or nothing.
 
 mod auditor;
+mod corrections;
 mod customer;
 mod words;
 
@@ -15,9 +16,10 @@ use crate::cli::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The explanation is computed from the log. For an auditor it shows the balance at the start of the epoch, and every change \
-with its event. It shows the part that counts, the rules in force, the division, and the part that is cut off. It also names \
-rejected events, late events and second copies. With --for customer it is a short letter in everyday words, which can be sent. \
-Neither shows anything of another account. --json has every number exactly, in the smallest units of the asset.
+with its event. It shows the part that counts, the rules in force, the division, and the part that is not paid yet. Closed epochs \
+that late events changed are shown one by one, as sealed and as corrected. It also names rejected events, late events and second \
+copies. With --for customer it is a short letter in everyday words, which can be sent. Neither shows anything of another owner. \
+--json has every number exactly, in the smallest units of the asset.
 Exit status: 0 if the published record agrees in every field, or the epoch is not sealed; 1 if it does not agree; 3 if no \
 record names the account, the asset is not listed, or the epoch is too far ahead.
 
@@ -81,7 +83,10 @@ impl From<ExplainError> for Failure {
         match error {
             ExplainError::Audit(error) => error.into(),
             ExplainError::Asked(error) => error.into(),
-            error @ (ExplainError::NoEpoch { .. } | ExplainError::NoRecord { .. }) => Self::Absent(error.to_string()),
+            error @ (ExplainError::NoEpoch { .. }
+            | ExplainError::BeforeFirst { .. }
+            | ExplainError::Withdrawn { .. }
+            | ExplainError::NoRecord { .. }) => Self::Absent(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::audit::explain::{ExplainedProgramme, MULTIPLIER_SCALE, RATE_SCALE};
+use crate::audit::explain::{ExplainedEvent, ExplainedProgramme, Explanation, MULTIPLIER_SCALE, RATE_SCALE};
 use crate::core::values::rate::Rate;
 use crate::core::values::time::TimeMs;
 
@@ -33,11 +33,36 @@ pub(super) fn commission(rules: &ExplainedProgramme) -> String {
     )
 }
 
-/// The yearly rate, if there is one: `3.65 %`.
+/// The yearly rate, if there is one for all of the balance: `3.65 %`.
 pub(super) fn yearly_rate(rules: &ExplainedProgramme) -> Option<String> {
-    let apr = rules.apr_scaled.as_deref()?;
-    let rate = apr.parse().ok().and_then(Rate::from_parts);
-    Some(rate.map_or_else(|| scaled(apr, RATE_SCALE), |rate| format!("{} %", rate.per_cent())))
+    rules.apr_scaled.as_deref().map(per_cent)
+}
+
+/// A scaled rate: `3.65 %`.
+pub(super) fn per_cent(scaled_rate: &str) -> String {
+    let rate = scaled_rate.parse().ok().and_then(Rate::from_parts);
+    rate.map_or_else(
+        || scaled(scaled_rate, RATE_SCALE),
+        |rate| format!("{} %", rate.per_cent()),
+    )
+}
+
+/// Unit-milliseconds, with a sign or without, as balance-seconds.
+pub(super) fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
+    let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
+    format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
+}
+
+/// `exchange.deposit.v1` as `deposit`.
+pub(super) fn event_type(kind: &str) -> &str {
+    kind.strip_prefix("exchange.")
+        .and_then(|kind| kind.strip_suffix(".v1"))
+        .unwrap_or(kind)
+}
+
+/// Where an event is.
+pub(super) fn place(event: &ExplainedEvent) -> String {
+    format!("{}, offset {}", event.partition, event.offset)
 }
 
 /// A duration in days, hours, minutes and seconds, with these names: `1 d 2 min 1.001 s`.

@@ -10,7 +10,7 @@ use crate::audit::explain::figures::{ExplainInputs, OwnerCourse, WithheldFrom};
 use crate::audit::explain::gate::GateCourse;
 use crate::audit::explain::owner_trace::OwnerTrace;
 use crate::audit::explain::published::{Published, expected_record};
-use crate::audit::explain::read::{SealedEpochs, distributions};
+use crate::audit::explain::read::{SealsOnRecord, distributions};
 use crate::audit::explain::show::Shown;
 use crate::audit::history::{AssetHistory, History};
 use crate::audit::point_in_time::PointInTime;
@@ -60,7 +60,7 @@ impl<'a> Explainer<'a> {
             reward_decimals: listed.terms.reward_decimals(),
             history: &self.history,
             trace,
-            sealed: SealedEpochs::read(self.bus, &self.point, (asset, at.number()))?,
+            sealed: SealsOnRecord::read(self.bus, &self.point, (asset, at.number()))?,
         };
         let mut course = OwnerCourse::new(&inputs, account)?;
         let index = course.index(account).ok_or_else(|| impossible("an account that is not its owner's"))?;

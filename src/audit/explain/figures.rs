@@ -7,7 +7,7 @@ use ruint::aliases::U512;
 
 use crate::audit::explain::error::ExplainError;
 use crate::audit::explain::owner_trace::OwnerTrace;
-use crate::audit::explain::read::{EpochPool, SealedEpochs};
+use crate::audit::explain::read::{EpochPool, SealsOnRecord};
 use crate::audit::history::History;
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::accrue::resettle::{Correction, Resettlement, SealedAccount, SealedEpoch};
@@ -27,7 +27,7 @@ pub(crate) struct ExplainInputs<'a> {
     pub reward_decimals: u8,
     pub history: &'a History,
     pub trace: OwnerTrace,
-    pub sealed: SealedEpochs,
+    pub sealed: SealsOnRecord,
 }
 
 /// The epochs that left something of an account's due unpaid, or a debt, with what each added. In units.
@@ -295,13 +295,13 @@ impl<'a> OwnerCourse<'a> {
         Ok(settled)
     }
 
-    /// An account as it stood in a closed epoch.
+    /// An account as a closed epoch has it.
     fn sealed_account(&self, closed: AssetEpoch, index: usize) -> Result<SealedAccount, Fault> {
         let now = self.accounts.get(index).ok_or_else(|| impossible("an unknown account"))?;
         let openings = self.openings.get(&closed.epoch());
         let opening = openings.and_then(|openings| openings.get(index)).copied();
         let mut account = Account::new(now.bucket, now.name.clone());
-        account.opening = opening.ok_or_else(|| impossible("a closed epoch that was not gone through"))?;
+        account.opening = opening.ok_or_else(|| impossible("a closed epoch without figures"))?;
         account.row = self.inputs.trace.row(closed, now.name.as_str());
         account.statuses.clone_from(&now.statuses);
         account.owner_statuses.clone_from(&now.owner_statuses);

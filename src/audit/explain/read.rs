@@ -54,13 +54,13 @@ impl EpochPool {
 }
 
 /// The sealed epochs of a listing.
-pub(crate) struct SealedEpochs {
+pub(crate) struct SealsOnRecord {
     pub seals: BTreeMap<Epoch, Seal<'static>>,
     /// The sum of W of each epoch.
     pub weights: BTreeMap<Epoch, U512>,
 }
 
-impl SealedEpochs {
+impl SealsOnRecord {
     /// Reads those of the listing with this number.
     pub(crate) fn read(
         bus: &dyn Log,

@@ -17,7 +17,7 @@ use crate::audit::explain::published::Published;
 use crate::audit::explain::show_correction;
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus};
-use crate::core::accrue::settle::{Measure, Payout, Rules, magnitude};
+use crate::core::accrue::settle::{Measure, Payout, Rules};
 use crate::core::contract::event::Status;
 use crate::core::contract::programme::Mode;
 use crate::core::fault::{Fault, impossible};

@@ -88,8 +88,8 @@ fn a_customer_gets_a_letter_in_everyday_words() {
          Of your average balance, 10 A count once, 12 A count 1.5 times.\n\
          The rewards of this period were 100 A. The exchange keeps 10 % of them, which is 10 A.\n\
          90 A were shared among all customers by how much each of them held, and for how long.\n\
-         Your share was 1.837 %, which is 1.65 A.\n\
-         Rewards are rounded down to multiples of 0.01 A.\n\n\
+         Your share was 1.837 %, which is 1.653543 A.\n\
+         Payouts are rounded down to multiples of 0.01 A: 0.003543 A are kept for you, and paid with a later reward.\n\n\
          The deposit of 1 November 2026, 13:53:20 could not be counted, because its record was wrong. Please ask our support.\n"
     );
     for (account, expected) in [
@@ -105,7 +105,7 @@ fn a_customer_gets_a_letter_in_everyday_words() {
             "dan",
             "Of your average balance, 1000 A count, which is the most that can.",
         ),
-        ("sam", "You have earned 0.05 A. Less than 0.5 A is not paid out at once"),
+        ("sam", "You have earned 0.059055 A. Less than 0.5 A is not paid out at once"),
     ] {
         let said = letter(&place, "A", "0", account);
         assert!(said.contains(expected), "{expected} is not in\n{said}");

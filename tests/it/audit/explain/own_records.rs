@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{calculated, explain, explained, list};
+use super::calculation::calculated;
+use super::{explain, explained, list};
 use crate::common::events::{close, deposit, event, listing, pool};
 use crate::common::records::text;
 use crate::common::{Place, succeed};

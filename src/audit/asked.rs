@@ -63,6 +63,8 @@ pub enum AskedError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EpochProgress {
+    /// The asset has no such epoch: it is before the first one of its listing, or the asset was withdrawn.
+    Absent,
     /// Its close is not accepted.
     Open,
     /// Its close is accepted, and it has no seal.
@@ -79,6 +81,16 @@ pub struct MissingEpochs {
     /// When the first one starts and the last one ends; `None` if the listing is not on the bus, or after the year 9999.
     pub dates: Option<(String, String)>,
     pub progress: EpochProgress,
+    /// If they are closed, and the gate is why they are not sealed: the epoch that it holds.
+    pub gate: Option<HeldEpoch>,
+}
+
+/// An epoch that keeps itself and all later ones from being sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HeldEpoch {
+    pub epoch: Epoch,
+    /// Whether it is void, and has to be closed again; otherwise it has to be released.
+    pub is_void: bool,
 }
 
 /// The answer to whether the epochs of a question are there.
@@ -96,11 +108,22 @@ pub struct Inventory(BTreeMap<Asset, AssetProgress>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct AssetProgress {
-    /// `None` if only a seal tells of the asset.
-    calendar: Option<Calendar>,
+    /// Its listings, in order; none if only a seal tells of the asset.
+    listings: Vec<ListedPeriod>,
     /// The oldest epoch whose close is not accepted.
     oldest_open: Epoch,
     sealed: BTreeSet<Epoch>,
+    /// The epochs that the gate holds, and whether each is void.
+    held: BTreeMap<Epoch, bool>,
+}
+
+/// The epochs of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ListedPeriod {
+    number: u16,
+    calendar: Calendar,
+    /// If it was withdrawn: the first epoch that there is not.
+    withdrawn: Option<Epoch>,
 }
 
 impl Asked {
@@ -159,10 +182,30 @@ impl Inventory {
 
     fn add_decision(&mut self, decision: &Decision) {
         match decision {
-            Decision::ListingAccepted { listing, .. } => {
-                self.0.entry(listing.terms.asset).or_default().calendar = Some(listing.terms.calendar);
+            Decision::ListingAccepted { listing, number, .. } => {
+                self.0.entry(listing.terms.asset).or_default().list(ListedPeriod {
+                    number: *number,
+                    calendar: listing.terms.calendar,
+                    withdrawn: None,
+                });
             }
-            Decision::CloseAccepted { asset, epoch, .. } => self.0.entry(*asset).or_default().close(*epoch),
+            Decision::WithdrawalAccepted {
+                asset, number, epoch, ..
+            } => self.0.entry(*asset).or_default().withdraw(*number, *epoch),
+            Decision::CloseAccepted { asset, epoch, .. } => {
+                let progress = self.0.entry(*asset).or_default();
+                progress.close(*epoch);
+                progress.held.remove(epoch);
+            }
+            Decision::EpochHeld { asset, epoch, .. } => {
+                self.0.entry(*asset).or_default().held.insert(*epoch, false);
+            }
+            Decision::EpochVoid { asset, epoch, .. } => {
+                self.0.entry(*asset).or_default().held.insert(*epoch, true);
+            }
+            Decision::EpochReleased { asset, epoch, .. } => {
+                self.0.entry(*asset).or_default().held.remove(epoch);
+            }
             _ => {}
         }
     }
@@ -185,6 +228,20 @@ impl Inventory {
     #[must_use]
     pub fn dates(&self, asset: Asset, epoch: Epoch) -> Option<(String, String)> {
         self.0.get(&asset)?.dates(epoch, epoch)
+    }
+
+    /// Whether an epoch is the first one of a listing. Nothing is carried or withheld into it.
+    #[must_use]
+    pub fn begins_listing(&self, asset: Asset, epoch: Epoch) -> bool {
+        let listings = self.0.get(&asset).map(|progress| progress.listings.as_slice());
+        let mut listings = listings.unwrap_or_default().iter();
+        listings.any(|listed| listed.calendar.first() == epoch)
+    }
+
+    /// The epoch that keeps a closed one from being sealed, if the gate does: that epoch itself, or the first one before it that is held.
+    #[must_use]
+    pub fn held(&self, asset: Asset, epoch: Epoch) -> Option<HeldEpoch> {
+        self.0.get(&asset)?.held_up_to(epoch)
     }
 
     /// The oldest epoch of an asset whose close is not accepted.
@@ -238,25 +295,88 @@ pub fn check_listed(asset: Asset, listed: impl IntoIterator<Item = Asset>) -> Re
 }
 
 impl AssetProgress {
+    fn list(&mut self, listed: ListedPeriod) {
+        self.oldest_open = self.oldest_open.max(listed.calendar.first());
+        self.listings.push(listed);
+    }
+
+    fn withdraw(&mut self, number: u16, epoch: Epoch) {
+        let listed = self.listings.iter_mut().find(|listed| listed.number == number);
+        if let Some(listed) = listed {
+            listed.withdrawn = Some(epoch);
+        }
+    }
+
     fn close(&mut self, epoch: Epoch) {
         self.oldest_open = self.oldest_open.max(epoch.saturating_add(1));
     }
 
+    fn held_up_to(&self, epoch: Epoch) -> Option<HeldEpoch> {
+        let held = self.held.range(..=epoch).find(|(held, _)| !self.sealed.contains(held));
+        held.map(|(epoch, is_void)| HeldEpoch {
+            epoch: *epoch,
+            is_void: *is_void,
+        })
+    }
+
     fn dates(&self, first: Epoch, last: Epoch) -> Option<(String, String)> {
-        let calendar = self.calendar?;
+        let begun = |listed: &&ListedPeriod| listed.calendar.first() <= first;
+        let calendar = self.listings.iter().rev().find(begun)?.calendar;
         let end_ms = calendar.end_ms(last);
         let is_writable = end_ms <= YEAR_10000_MS;
         is_writable.then(|| (timestamp(calendar.start_ms(first)), timestamp(end_ms)))
     }
 
+    /// The first and the last epoch of each listing that has epochs.
+    fn periods(&self) -> Vec<(Epoch, Epoch)> {
+        let (first, end) = (Epoch::FIRST, Epoch::new(u64::MAX));
+        if self.listings.is_empty() {
+            return vec![(first, end)];
+        }
+        let nexts = self.listings.iter().skip(1).map(|next| Some(next.calendar.first()));
+        let periods = self.listings.iter().zip(nexts.chain([None]));
+        let ends = periods.map(|(listed, next)| {
+            let end = listed.withdrawn.or(next).map(|end| end.get().checked_sub(1));
+            (listed.calendar.first(), end)
+        });
+        let with_epochs = ends.filter_map(|(first, last)| match last {
+            None => Some((first, end)),
+            Some(last) => last.map(Epoch::new).filter(|last| *last >= first).map(|last| (first, last)),
+        });
+        with_epochs.collect()
+    }
+
+    /// Finds which epochs are as far as `needed`. Those that the asset does not have are missing only if the question about it is about nothing else.
     fn resolve(&self, asset: Asset, needed: EpochProgress, resolved: &mut Resolved) {
+        let asked = resolved.asked;
+        let wanted = asked.from.unwrap_or(Epoch::FIRST);
+        let before = (resolved.there, resolved.missing.len());
+        for (first, last) in self.periods() {
+            let from = wanted.max(first);
+            if from <= last && asked.to.is_none_or(|to| from <= to) {
+                self.resolve_period(asset, (from, last), needed, resolved);
+            }
+        }
+        if asked.asset.is_some() && asked.names_epochs() && before == (resolved.there, resolved.missing.len()) {
+            let last = asked.to.unwrap_or(wanted);
+            self.miss(asset, (wanted, last), EpochProgress::Absent, resolved);
+        }
+    }
+
+    /// Finds which epochs of a listing are as far as `needed`.
+    fn resolve_period(
+        &self,
+        asset: Asset,
+        (first, end): (Epoch, Epoch),
+        needed: EpochProgress,
+        resolved: &mut Resolved,
+    ) {
         let Asked { from, to, .. } = resolved.asked;
-        let first = from.unwrap_or(Epoch::FIRST);
         // The newest closed epoch, if there is one; at least the first epoch that is asked for.
-        let newest = Epoch::new(self.oldest_open.get().saturating_sub(1));
+        let newest = Epoch::new(self.oldest_open.get().saturating_sub(1)).min(end);
         let last = match to {
-            Some(last) => last,
-            None if from.is_none() && self.oldest_open == Epoch::FIRST => return,
+            Some(last) => last.min(end),
+            None if from.is_none() && self.oldest_open <= first => return,
             None => newest.max(first),
         };
         if self.oldest_open > first {
@@ -319,6 +439,7 @@ impl AssetProgress {
             last_epoch: last,
             dates: self.dates(start, last),
             progress,
+            gate: (progress == EpochProgress::Closed).then(|| self.held_up_to(last)).flatten(),
         });
     }
 }
@@ -362,12 +483,21 @@ impl fmt::Display for MissingEpochs {
         if let Some((start, end)) = &self.dates {
             write!(f, " ({start} to {end})")?;
         }
+        if self.progress == EpochProgress::Absent {
+            return f.write_str(if first == last { " does not exist" } else { " do not exist" });
+        }
         f.write_str(if first == last { " is " } else { " are " })?;
         f.write_str(match self.progress {
+            EpochProgress::Absent => "absent",
             EpochProgress::Open => "not closed",
             EpochProgress::Closed => "closed, but not sealed",
             EpochProgress::Sealed => "sealed",
-        })
+        })?;
+        match self.gate {
+            Some(HeldEpoch { epoch, is_void: false }) => write!(f, ": epoch {epoch} is held until it is released"),
+            Some(HeldEpoch { epoch, is_void: true }) => write!(f, ": epoch {epoch} is void until it is closed again"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -409,7 +539,11 @@ mod tests {
         let calendar = Calendar::new(TimeMs::parse("2026-11-01T00:00:00Z").unwrap(), 86_400, Epoch::FIRST);
         let mut inventory = Inventory::default();
         for name in ["ATOM", "ETH"] {
-            inventory.0.entry(asset(name)).or_default().calendar = Some(calendar);
+            inventory.0.entry(asset(name)).or_default().list(ListedPeriod {
+                number: 0,
+                calendar,
+                withdrawn: None,
+            });
         }
         for epoch in [0, 1, 3] {
             inventory.add_seal(asset("ATOM"), Epoch::new(epoch));
@@ -493,6 +627,57 @@ mod tests {
         assert_eq!((resolved.there, resolved.missing().len()), (3, 2));
         // The last epoch that can be numbered takes no longer than others.
         assert!(said(asked("ATOM", None, Some(u64::MAX)), Sealed).contains("epochs 5 to 18446744073709551615"));
+    }
+
+    /// ATOM as above; its epochs from 6 on are withdrawn, and it is listed again from epoch 8 on.
+    fn listed_again() -> Inventory {
+        let mut inventory = inventory();
+        let atom = inventory.0.get_mut(&asset("ATOM")).unwrap();
+        atom.withdraw(0, Epoch::new(6));
+        atom.list(ListedPeriod {
+            number: 1,
+            calendar: Calendar::new(TimeMs::parse("2027-01-01T00:00:00Z").unwrap(), 3_600, Epoch::new(8)),
+            withdrawn: None,
+        });
+        inventory
+    }
+
+    #[test]
+    fn epochs_that_the_asset_does_not_have_are_not_missing_beside_others() {
+        let said = |from, to| {
+            let resolved = listed_again().resolve(asked("ATOM", from, to), EpochProgress::Sealed);
+            resolved.and_then(|resolved| resolved.check()).err().map(|error| error.to_string())
+        };
+        for (from, to, expected) in [
+            (6, 7, "ATOM epochs 6 to 7 do not exist"),
+            (6, 6, "ATOM epoch 6 does not exist"),
+            (4, 6, "ATOM epochs 4 to 5 (2026-11-05T00:00:00.000Z to 2026-11-07T00:00:00.000Z) are closed, but not sealed"),
+            (7, 9, "ATOM epochs 8 to 9 (2027-01-01T00:00:00.000Z to 2027-01-01T02:00:00.000Z) are not closed"),
+        ] {
+            let error = said(Some(from), Some(to)).unwrap();
+            assert!(error.ends_with(expected), "{error}");
+        }
+        assert_eq!(said(None, None), None);
+        let inventory = listed_again();
+        let begins = |epoch| inventory.begins_listing(asset("ATOM"), Epoch::new(epoch));
+        assert_eq!([0, 1, 6, 8, 9].map(begins), [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn an_epoch_that_the_gate_holds_is_named() {
+        let mut inventory = inventory();
+        let atom = inventory.0.get_mut(&asset("ATOM")).unwrap();
+        atom.held.extend([(Epoch::new(1), true), (Epoch::new(2), false)]);
+        let said = |inventory: &Inventory| {
+            let resolved = inventory.resolve(asked("ATOM", Some(4), Some(4)), EpochProgress::Sealed);
+            resolved.unwrap().check().unwrap_err().to_string()
+        };
+        // Epoch 1 is sealed.
+        let error = said(&inventory);
+        assert!(error.ends_with("closed, but not sealed: epoch 2 is held until it is released"), "{error}");
+        inventory.0.get_mut(&asset("ATOM")).unwrap().held.insert(Epoch::new(2), true);
+        let error = said(&inventory);
+        assert!(error.ends_with("closed, but not sealed: epoch 2 is void until it is closed again"), "{error}");
     }
 
     #[test]

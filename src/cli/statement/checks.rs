@@ -2,23 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::asked::Inventory;
 use crate::bus::Log;
 use crate::cli::outcome::Failure;
 use crate::cli::records::each;
 use crate::cli::statement::seals::{Seals, too_much};
 use crate::core::contract::records::{Distribution, Seal};
-use crate::core::values::amount::ExactAmount;
+use crate::core::values::amount::{ExactAmount, SignedAmount};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
 /// Checks each seal, and each pair of seals of consecutive epochs. Returns the errors.
-pub(super) fn checked(seals: &Seals) -> Vec<String> {
+pub(super) fn checked(seals: &Seals, inventory: &Inventory) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut before: Option<&Seal<'_>> = None;
     for seal in seals.values() {
         let at = format!("{} epoch {}", seal.asset, seal.epoch);
         wrong.extend(unbalanced(seal).map(|why| format!("{at}: {why}")));
-        if let Some(before) = before.filter(|before| before.asset == seal.asset) {
+        if inventory.begins_listing(seal.asset, seal.epoch) {
+            for (what, taken) in [("carried", &seal.carried_in), ("withheld", &seal.withheld_before)] {
+                if SignedAmount::parse(taken) != Some(SignedAmount::default()) {
+                    wrong.push(format!("{at} is the first of its listing, but starts with {taken} {what}"));
+                }
+            }
+        } else if let Some(before) = before.filter(|before| before.asset == seal.asset) {
             if before.epoch.saturating_add(1) != seal.epoch {
                 wrong.push(format!("{at} follows epoch {}: seals are missing", before.epoch));
             } else {
@@ -26,7 +33,7 @@ pub(super) fn checked(seals: &Seals) -> Vec<String> {
                     ("carried", &before.carried_out, &seal.carried_in),
                     ("withheld", &before.withheld_after, &seal.withheld_before),
                 ] {
-                    if ExactAmount::parse(left) != ExactAmount::parse(taken) {
+                    if SignedAmount::parse(left) != SignedAmount::parse(taken) {
                         wrong.push(format!(
                             "{at} starts with {taken} {what}, but the epoch before left {left}"
                         ));
@@ -41,25 +48,15 @@ pub(super) fn checked(seals: &Seals) -> Vec<String> {
 
 /// What is wrong with the sums of one seal.
 fn unbalanced(seal: &Seal<'_>) -> Option<String> {
-    let sum = |amounts: &[&str]| {
-        amounts.iter().try_fold(ExactAmount::default(), |sum, amount| {
-            sum.plus(ExactAmount::parse(amount)?)
-        })
-    };
+    let due = [&*seal.withheld_before, &seal.made_good, &seal.adjusted];
+    let paid = [&*seal.distributed, &seal.withheld_after];
+    let sum = |amounts: &[&str], others: &[&str]| SignedAmount::sum(amounts.iter().chain(others).copied());
     let (came_in, went_out) = if seal.mode == "apr" {
-        (
-            sum(&[&seal.rewarded, &seal.withheld_before]),
-            sum(&[&seal.distributed, &seal.withheld_after]),
-        )
+        (sum(&[&seal.rewarded], &due), sum(&[], &paid))
     } else {
         (
-            sum(&[&seal.reward_pool, &seal.carried_in, &seal.withheld_before]),
-            sum(&[
-                &seal.commission,
-                &seal.distributed,
-                &seal.withheld_after,
-                &seal.carried_out,
-            ]),
+            sum(&[&seal.reward_pool, &seal.carried_in], &due),
+            sum(&[&seal.commission, &seal.carried_out, &seal.returned], &paid),
         )
     };
     match (came_in, went_out) {

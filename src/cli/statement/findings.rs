@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::audit::asked::Resolved;
+use crate::audit::asked::{HeldEpoch, Resolved};
 use crate::cli::statement::seals::Seals;
 use crate::cli::statement::totals::PeriodTotal;
 use crate::core::values::asset::Asset;
@@ -17,7 +17,9 @@ pub(super) struct UnsealedEpoch {
     pub(super) dates: Option<(String, String)>,
     /// Whether its close was accepted.
     pub(super) closed: bool,
-    /// Validators' rewards that count for the epoch.
+    /// If it is closed, and the gate is why it has no seal: the epoch that it holds.
+    pub(super) gate: Option<HeldEpoch>,
+    /// Validators' rewards and adjustments of the pool that count for the epoch.
     pub(super) rewards: String,
 }
 

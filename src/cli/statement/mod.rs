@@ -25,7 +25,7 @@ use crate::cli::statement::seals::{Seals, too_much};
 use crate::cli::statement::totals::totals;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::records::Seal;
-use crate::core::values::amount::ExactAmount;
+use crate::core::values::amount::SignedAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -33,7 +33,8 @@ use crate::core::values::ids::Epoch;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every line comes from a seal and is checked: within an epoch, no money appeared or vanished; and each epoch starts with \
-what the epoch before left. In apr mode the exchange funds the rewards, and a pool that was given counts for nothing.
+what the epoch before left. Amounts are in the reward asset, and debts and deficits are negative. In apr mode the exchange funds \
+the rewards, and a pool that was given counts for nothing.
 Exit status: 1 if a check fails; 3 if an epoch that was asked for is not sealed, or the asset is not listed.
 
 Example:
@@ -100,12 +101,12 @@ impl Statement {
         })?;
         let unsealed = unsealed(bus, asked, &seals, &inventory)?;
         seals.retain(|(asset, epoch), _| asked.includes(*asset, *epoch));
-        wrong.extend(checks::checked(&seals));
+        wrong.extend(checks::checked(&seals, &inventory));
         if self.check_distributions {
             wrong.extend(checks::added_up(bus, &seals)?);
         }
         Ok(StatementFindings {
-            totals: totals(&seals)?,
+            totals: totals(&seals, &inventory)?,
             seals,
             unsealed,
             resolved,
@@ -114,9 +115,9 @@ impl Statement {
     }
 }
 
-/// Epochs that are closed but not sealed, or open with rewards.
+/// Epochs that are closed but not sealed, or open with rewards or adjustments of their pools.
 fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -> Result<Vec<UnsealedEpoch>, Failure> {
-    let mut unsealed: BTreeMap<(Asset, Epoch), (bool, ExactAmount)> = BTreeMap::new();
+    let mut unsealed: BTreeMap<(Asset, Epoch), (bool, SignedAmount)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     let end = bus.readable_end(decisions)?;
     scan_range(bus, decisions, &Mark::default(), end, |record| {
@@ -129,9 +130,12 @@ fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -
             }
             Decision::RewardAdded {
                 asset, epoch, amount, ..
+            }
+            | Decision::PoolAdjusted {
+                asset, epoch, amount, ..
             } => {
                 let (_, sum) = unsealed.entry((asset, epoch)).or_default();
-                let added = ExactAmount::parse(&amount).and_then(|amount| sum.plus(amount));
+                let added = SignedAmount::parse(&amount).and_then(|amount| sum.plus(amount));
                 *sum = added.ok_or_else(too_much)?;
             }
             _ => {}
@@ -147,6 +151,7 @@ fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -
             epoch,
             dates: inventory.dates(asset, epoch),
             closed,
+            gate: closed.then(|| inventory.held(asset, epoch)).flatten(),
             rewards: rewards.to_string(),
         })
         .collect())

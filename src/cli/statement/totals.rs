@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::audit::asked::Inventory;
 use crate::cli::outcome::Failure;
 use crate::cli::statement::seals::{Seals, too_much};
 use crate::core::contract::records::Seal;
-use crate::core::values::amount::ExactAmount;
+use crate::core::values::amount::SignedAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -13,6 +14,8 @@ use crate::core::values::ids::Epoch;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct PeriodTotal {
     pub(super) asset: Asset,
+    /// The asset of all amounts.
+    pub(super) reward_asset: Asset,
     /// `pool` or `apr`.
     pub(super) mode: String,
     pub(super) epochs: u64,
@@ -25,6 +28,12 @@ pub(super) struct PeriodTotal {
     pub(super) reward_pool: String,
     pub(super) commission: String,
     pub(super) rewarded: String,
+    /// What closed epochs pay more, or less, because of late postings. The treasury pays it.
+    pub(super) made_good: String,
+    /// Reward adjustments of accounts. The treasury pays them.
+    pub(super) adjusted: String,
+    /// Pots that nobody had weight to share. They go back to the treasury.
+    pub(super) returned: String,
     /// What the exchange has to fund in `apr` mode: all rewards. A pool funds itself.
     pub(super) funding: Option<String>,
     pub(super) distributed: String,
@@ -37,11 +46,14 @@ pub(super) struct PeriodTotal {
     pub(super) carried_out: String,
 }
 
-/// The sums of each asset. A change of mode, or an epoch without a seal, begins another sum.
-pub(super) fn totals(seals: &Seals) -> Result<Vec<PeriodTotal>, Failure> {
+/// The sums of each asset. A change of mode, a new listing, or an epoch without a seal begins another sum.
+pub(super) fn totals(seals: &Seals, inventory: &Inventory) -> Result<Vec<PeriodTotal>, Failure> {
     let mut totals: Vec<PeriodTotal> = Vec::new();
     for seal in seals.values() {
-        match totals.last_mut().filter(|total| total.is_continued_by(seal)) {
+        match totals
+            .last_mut()
+            .filter(|total| total.is_continued_by(seal) && !inventory.begins_listing(seal.asset, seal.epoch))
+        {
             Some(total) => total.add(seal)?,
             None => {
                 let mut total = PeriodTotal::before(seal);
@@ -59,6 +71,7 @@ impl PeriodTotal {
         let zero = || "0".to_owned();
         Self {
             asset: seal.asset,
+            reward_asset: seal.reward_asset,
             mode: seal.mode.to_string(),
             epochs: 0,
             first_epoch: seal.epoch,
@@ -68,6 +81,9 @@ impl PeriodTotal {
             reward_pool: zero(),
             commission: zero(),
             rewarded: zero(),
+            made_good: zero(),
+            adjusted: zero(),
+            returned: zero(),
             funding: None,
             distributed: zero(),
             distributions: 0,
@@ -96,11 +112,12 @@ impl PeriodTotal {
             (&mut self.reward_pool, &seal.reward_pool),
             (&mut self.commission, &seal.commission),
             (&mut self.rewarded, &seal.rewarded),
+            (&mut self.made_good, &seal.made_good),
+            (&mut self.adjusted, &seal.adjusted),
+            (&mut self.returned, &seal.returned),
             (&mut self.distributed, &seal.distributed),
         ] {
-            let added = ExactAmount::parse(sum)
-                .zip(ExactAmount::parse(amount))
-                .and_then(|(a, b)| a.plus(b));
+            let added = SignedAmount::sum([&**sum, amount]);
             *sum = added.ok_or_else(too_much)?.to_string();
         }
         self.funding = (self.mode == "apr").then(|| self.rewarded.clone());

@@ -97,4 +97,4 @@ if __name__ == "__main__":
         verify(sys.argv[2].lower(), **proof)
     except Exception as wrong:  # Whatever is wrong with it, it proves nothing.
         sys.exit(f"it proves nothing: {wrong!r}")
-    print(f"proven: {shown(proof['account'])} was paid {proof['amount']} {shown(proof['asset'])} for epoch {proof['epoch']}")
+    print(f"proven: {shown(proof['account'])} was paid {proof['amount']} for epoch {proof['epoch']} of {shown(proof['asset'])}")

@@ -341,7 +341,10 @@ impl AssetProgress {
         });
         let with_epochs = ends.filter_map(|(first, last)| match last {
             None => Some((first, end)),
-            Some(last) => last.map(Epoch::new).filter(|last| *last >= first).map(|last| (first, last)),
+            Some(last) => last
+                .map(Epoch::new)
+                .filter(|last| *last >= first)
+                .map(|last| (first, last)),
         });
         with_epochs.collect()
     }
@@ -439,7 +442,9 @@ impl AssetProgress {
             last_epoch: last,
             dates: self.dates(start, last),
             progress,
-            gate: (progress == EpochProgress::Closed).then(|| self.held_up_to(last)).flatten(),
+            gate: (progress == EpochProgress::Closed)
+                .then(|| self.held_up_to(last))
+                .flatten(),
         });
     }
 }
@@ -484,7 +489,11 @@ impl fmt::Display for MissingEpochs {
             write!(f, " ({start} to {end})")?;
         }
         if self.progress == EpochProgress::Absent {
-            return f.write_str(if first == last { " does not exist" } else { " do not exist" });
+            return f.write_str(if first == last {
+                " does not exist"
+            } else {
+                " do not exist"
+            });
         }
         f.write_str(if first == last { " is " } else { " are " })?;
         f.write_str(match self.progress {
@@ -646,13 +655,24 @@ mod tests {
     fn epochs_that_the_asset_does_not_have_are_not_missing_beside_others() {
         let said = |from, to| {
             let resolved = listed_again().resolve(asked("ATOM", from, to), EpochProgress::Sealed);
-            resolved.and_then(|resolved| resolved.check()).err().map(|error| error.to_string())
+            resolved
+                .and_then(|resolved| resolved.check())
+                .err()
+                .map(|error| error.to_string())
         };
         for (from, to, expected) in [
             (6, 7, "ATOM epochs 6 to 7 do not exist"),
             (6, 6, "ATOM epoch 6 does not exist"),
-            (4, 6, "ATOM epochs 4 to 5 (2026-11-05T00:00:00.000Z to 2026-11-07T00:00:00.000Z) are closed, but not sealed"),
-            (7, 9, "ATOM epochs 8 to 9 (2027-01-01T00:00:00.000Z to 2027-01-01T02:00:00.000Z) are not closed"),
+            (
+                4,
+                6,
+                "ATOM epochs 4 to 5 (2026-11-05T00:00:00.000Z to 2026-11-07T00:00:00.000Z) are closed, but not sealed",
+            ),
+            (
+                7,
+                9,
+                "ATOM epochs 8 to 9 (2027-01-01T00:00:00.000Z to 2027-01-01T02:00:00.000Z) are not closed",
+            ),
         ] {
             let error = said(Some(from), Some(to)).unwrap();
             assert!(error.ends_with(expected), "{error}");
@@ -674,10 +694,21 @@ mod tests {
         };
         // Epoch 1 is sealed.
         let error = said(&inventory);
-        assert!(error.ends_with("closed, but not sealed: epoch 2 is held until it is released"), "{error}");
-        inventory.0.get_mut(&asset("ATOM")).unwrap().held.insert(Epoch::new(2), true);
+        assert!(
+            error.ends_with("closed, but not sealed: epoch 2 is held until it is released"),
+            "{error}"
+        );
+        inventory
+            .0
+            .get_mut(&asset("ATOM"))
+            .unwrap()
+            .held
+            .insert(Epoch::new(2), true);
         let error = said(&inventory);
-        assert!(error.ends_with("closed, but not sealed: epoch 2 is void until it is closed again"), "{error}");
+        assert!(
+            error.ends_with("closed, but not sealed: epoch 2 is void until it is closed again"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -55,11 +55,11 @@ impl Prove {
 pub(super) fn proven(proof: &Proof, out: &mut Output<'_>) -> Outcome {
     write_line!(
         out,
-        "Proven: {} was paid {} {} for epoch {}, under root {}.",
+        "Proven: {} was paid {} for epoch {} of {}, under root {}. The seal names the asset that it was paid in.",
         proof.account,
         proof.amount,
-        proof.asset,
         proof.epoch,
+        proof.asset,
         proof.root
     )
 }

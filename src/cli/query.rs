@@ -37,7 +37,8 @@ pub(super) struct Query {
 enum AccountOrEpochs {
     /// Show an account's balances and accrued balance-seconds, as of the newest persisted state
     #[command(after_help = "\
-The balance-seconds of an epoch count up to its end, assuming that the balance does not change any more.
+The balance-seconds of an epoch count up to its end, assuming that the balance does not change any more. What is withheld is \
+in the asset that rewards are paid in; a debt is negative.
 
 Example:
   softstake query account alice --asset ATOM --state state")]
@@ -217,11 +218,16 @@ fn show_account(name: &str, balances: &[AssetHolding], out: &mut Output<'_>) -> 
         return Ok(());
     }
     write_line!(out, "{name}, as of the newest persisted state")?;
-    let mut table = TextTable::new(&["asset", ">balance", ">withheld"]);
+    let mut table = TextTable::new(&["asset", ">balance", ">withheld", "paid in"]);
     let mut epochs = TextTable::new(&["asset", ">epoch", "from", "to", ">change", ">balance-seconds"]);
     let mut open = 0;
     for balance in balances {
-        table.row([&balance.asset, &balance.balance, &balance.withheld]);
+        table.row([
+            &balance.asset,
+            &balance.balance,
+            &balance.withheld,
+            &balance.reward_asset,
+        ]);
         for epoch in &balance.open_epochs {
             let number = epoch.epoch.to_string();
             epochs.row([
@@ -256,6 +262,11 @@ fn show_distributions(rows: &[QueriedDistribution<'_>], out: &mut Output<'_>) ->
         ">epoch",
         "ended",
         ">amount",
+        "paid in",
+        ">earned",
+        ">made good",
+        ">adjusted",
+        ">withheld before",
         ">average balance",
         ">balance-seconds",
         ">rules from",
@@ -268,6 +279,11 @@ fn show_distributions(rows: &[QueriedDistribution<'_>], out: &mut Output<'_>) ->
             &data.epoch.to_string(),
             &data.epoch_end,
             &data.amount,
+            data.reward_asset.as_str(),
+            &data.rewarded,
+            &data.made_good,
+            &data.adjusted,
+            &data.withheld_before,
             &data.average_balance,
             &data.balance_seconds,
             &data.programme_from_epoch.to_string(),
@@ -288,9 +304,14 @@ fn show_epochs(seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
         "mode",
         ">pool",
         ">commission",
+        ">rewarded",
+        ">made good",
+        ">adjusted",
         ">distributed",
+        "paid in",
         ">withheld",
         ">carried out",
+        ">returned",
         ">payouts",
         ">closing balance",
         "root",
@@ -304,9 +325,14 @@ fn show_epochs(seals: &[Seal<'_>], out: &mut Output<'_>) -> Outcome {
             &seal.mode,
             &seal.reward_pool,
             &seal.commission,
+            &seal.rewarded,
+            &seal.made_good,
+            &seal.adjusted,
             &seal.distributed,
+            seal.reward_asset.as_str(),
             &seal.withheld_after,
             &seal.carried_out,
+            &seal.returned,
             &count(seal.distributions),
             &seal.closing_balance,
             short_root(&seal.root),

@@ -37,8 +37,10 @@ pub struct AssetHolding {
     pub decimals: u8,
     /// The balance after all postings so far, of every epoch.
     pub balance: String,
-    /// Rewards that were earned, but not paid, because they are below `min_payout`.
+    /// The part of its due that was not paid yet, in the reward asset. A debt is negative.
     pub withheld: String,
+    /// The asset that rewards are paid in.
+    pub reward_asset: String,
     /// The unsettled epochs in which the account has postings, and the oldest open epoch.
     pub open_epochs: Vec<OpenEpoch>,
 }
@@ -147,6 +149,7 @@ fn asset_holding(
         decimals: listed.terms.decimals,
         balance: rules.balance(balance),
         withheld: rules.signed_reward(opening.weighted),
+        reward_asset: listed.terms.reward_asset().to_string(),
         open_epochs,
     }))
 }

@@ -26,8 +26,14 @@ pub enum ExplainError {
     #[error("epoch {epoch} of {asset} does not exist: its first epoch is {first}")]
     BeforeFirst { asset: Asset, epoch: Epoch, first: Epoch },
     /// The asset was withdrawn before it.
-    #[error("epoch {epoch} of {asset} does not exist: the asset was withdrawn, and epoch {withdrawn} is the first that there is not")]
-    Withdrawn { asset: Asset, epoch: Epoch, withdrawn: Epoch },
+    #[error(
+        "epoch {epoch} of {asset} does not exist: the asset was withdrawn, and epoch {withdrawn} is the first that there is not"
+    )]
+    Withdrawn {
+        asset: Asset,
+        epoch: Epoch,
+        withdrawn: Epoch,
+    },
     #[error("no record names this account: {account}{}", waiting(*not_taken_in))]
     NoRecord {
         account: String,

@@ -63,7 +63,9 @@ impl<'a> Explainer<'a> {
             sealed: SealsOnRecord::read(self.bus, &self.point, (asset, at.number()))?,
         };
         let mut course = OwnerCourse::new(&inputs, account)?;
-        let index = course.index(account).ok_or_else(|| impossible("an account that is not its owner's"))?;
+        let index = course
+            .index(account)
+            .ok_or_else(|| impossible("an account that is not its owner's"))?;
         let mut withheld_from = WithheldFrom::new();
         for past in at.since(listed.terms.calendar.first()).take_while(|past| *past < at) {
             let figures = course.next(past)?;
@@ -78,7 +80,12 @@ impl<'a> Explainer<'a> {
             inputs: &inputs,
             figures: &figures,
             index,
-            gate: GateCourse::of(&self.point.decisions, at, figures.payouts.is_some(), self.history.is_cut(at)),
+            gate: GateCourse::of(
+                &self.point.decisions,
+                at,
+                figures.payouts.is_some(),
+                self.history.is_cut(at),
+            ),
             withheld_from: &withheld_from,
         };
         shown.explanation(published)

@@ -222,7 +222,9 @@ pub enum GateDecision {
         reason: String,
     },
     /// A void epoch was closed again.
-    ClosedAgain { epoch: Epoch },
+    ClosedAgain {
+        epoch: Epoch,
+    },
 }
 
 /// How a payout follows from the log. The letters S, C, W, N and R are those of the contract.

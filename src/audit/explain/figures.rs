@@ -113,7 +113,9 @@ impl<'a> OwnerCourse<'a> {
 
     /// The index of an account.
     pub(crate) fn index(&self, account: &AccountName<'_>) -> Option<usize> {
-        self.accounts.iter().position(|one| one.name.as_str() == account.as_str())
+        self.accounts
+            .iter()
+            .position(|one| one.name.as_str() == account.as_str())
     }
 
     /// The figures of the next epoch.
@@ -219,7 +221,9 @@ impl<'a> OwnerCourse<'a> {
         };
         let mut corrections = Vec::new();
         for closed in AssetEpoch::new(at.number(), first)?.up_to(at) {
-            let Some(pool) = self.pool(closed)? else { return Ok(Vec::new()) };
+            let Some(pool) = self.pool(closed)? else {
+                return Ok(Vec::new());
+            };
             let settlement = self.settlement(closed)?;
             let is_pooled = Assessor::new(&settlement)?.rules().rate().is_none();
             let pot = self.pot(closed, &pool, is_pooled)?;
@@ -261,7 +265,10 @@ impl<'a> OwnerCourse<'a> {
                 *first = Some(first.map_or(late.missed, |first| first.min(late.missed)));
             }
             for closed in AssetEpoch::new(at.number(), late.missed)?.up_to(at) {
-                let added = unit_ms(I256::new(late.posting.delta), late.counts_for_ms(closed.epoch(), length_ms));
+                let added = unit_ms(
+                    I256::new(late.posting.delta),
+                    late.counts_for_ms(closed.epoch(), length_ms),
+                );
                 let corrected = self.corrected.entry((closed.epoch(), index)).or_default();
                 corrected.late = added
                     .and_then(|added| corrected.late.checked_add(added))
@@ -297,7 +304,10 @@ impl<'a> OwnerCourse<'a> {
 
     /// An account as a closed epoch has it.
     fn sealed_account(&self, closed: AssetEpoch, index: usize) -> Result<SealedAccount, Fault> {
-        let now = self.accounts.get(index).ok_or_else(|| impossible("an unknown account"))?;
+        let now = self
+            .accounts
+            .get(index)
+            .ok_or_else(|| impossible("an unknown account"))?;
         let openings = self.openings.get(&closed.epoch());
         let opening = openings.and_then(|openings| openings.get(index)).copied();
         let mut account = Account::new(now.bucket, now.name.clone());
@@ -305,7 +315,11 @@ impl<'a> OwnerCourse<'a> {
         account.row = self.inputs.trace.row(closed, now.name.as_str());
         account.statuses.clone_from(&now.statuses);
         account.owner_statuses.clone_from(&now.owner_statuses);
-        let corrected = self.corrected.get(&(closed.epoch(), index)).copied().unwrap_or_default();
+        let corrected = self
+            .corrected
+            .get(&(closed.epoch(), index))
+            .copied()
+            .unwrap_or_default();
         Ok(SealedAccount {
             account,
             late: corrected.late,

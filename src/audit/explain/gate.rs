@@ -180,14 +180,26 @@ mod tests {
         assert_eq!(stage(&[held(2)], 2, false, true), (EpochStage::Held, 1));
         assert_eq!(stage(&[held(2)], 3, false, true), (EpochStage::Waiting, 1));
         assert_eq!(stage(&[held(2)], 3, false, false), (EpochStage::Open, 0));
-        assert_eq!(stage(&[held(2), decided(2, false)], 2, false, true), (EpochStage::Closed, 2));
-        assert_eq!(stage(&[held(2), decided(2, false)], 2, true, true), (EpochStage::Sealed, 2));
-        assert_eq!(stage(&[held(2), decided(2, false)], 3, false, true), (EpochStage::Closed, 0));
+        assert_eq!(
+            stage(&[held(2), decided(2, false)], 2, false, true),
+            (EpochStage::Closed, 2)
+        );
+        assert_eq!(
+            stage(&[held(2), decided(2, false)], 2, true, true),
+            (EpochStage::Sealed, 2)
+        );
+        assert_eq!(
+            stage(&[held(2), decided(2, false)], 3, false, true),
+            (EpochStage::Closed, 0)
+        );
         assert_eq!(stage(&void, 2, false, true), (EpochStage::Void, 2));
         assert_eq!(stage(&void, 4, false, true), (EpochStage::Waiting, 2));
         let again = [&void[..], &[closed_again(2)]].concat();
         assert_eq!(stage(&again, 2, false, true), (EpochStage::Closed, 3));
-        assert_eq!(stage(&[&again[..], &[held(2)]].concat(), 2, false, true), (EpochStage::Held, 4));
+        assert_eq!(
+            stage(&[&again[..], &[held(2)]].concat(), 2, false, true),
+            (EpochStage::Held, 4)
+        );
         // Those of another listing do not matter.
         let other = AssetEpoch::new(1, Epoch::new(2)).unwrap();
         assert_eq!(GateCourse::of(&void, other, false, true).stage, EpochStage::Closed);

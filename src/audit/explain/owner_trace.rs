@@ -66,9 +66,7 @@ impl OwnerTrace {
             };
             for posting in postings {
                 let row = trace.rows.entry((posting.account.clone(), posting.at)).or_default();
-                *row = row
-                    .checked_add(row_of(posting)?)
-                    .ok_or(Fault::Overflow("a posting"))?;
+                *row = row.checked_add(row_of(posting)?).ok_or(Fault::Overflow("a posting"))?;
                 if posting.before_missed_end_ms.is_some() {
                     let late = trace.late.entry(posting.at).or_default();
                     if late.last() != Some(&index) {
@@ -136,12 +134,7 @@ impl OwnerTrace {
     }
 
     /// The changes of an account's balance in an epoch, in the order of their times.
-    pub(crate) fn changes(
-        &self,
-        at: AssetEpoch,
-        account: &str,
-        decimals: u8,
-    ) -> Result<Vec<ExplainedChange>, Fault> {
+    pub(crate) fn changes(&self, at: AssetEpoch, account: &str, decimals: u8) -> Result<Vec<ExplainedChange>, Fault> {
         let mut changes = Vec::new();
         for event in &self.events {
             let own = |posting: &&TracedPosting| posting.at == at && *posting.account == *account;
@@ -208,7 +201,11 @@ impl OwnerTrace {
                 TracedOutcome::Rejected { code, reason } => ("refused", Some(code.clone()), Some(reason.clone())),
                 TracedOutcome::Applied {
                     postings, adjustment, ..
-                } => ("late", None, Some(late_elsewhere(at, account, postings, adjustment.as_ref())?)),
+                } => (
+                    "late",
+                    None,
+                    Some(late_elsewhere(at, account, postings, adjustment.as_ref())?),
+                ),
             };
             Some(OtherRecord {
                 event: shown(event),

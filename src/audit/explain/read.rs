@@ -62,11 +62,7 @@ pub(crate) struct SealsOnRecord {
 
 impl SealsOnRecord {
     /// Reads those of the listing with this number.
-    pub(crate) fn read(
-        bus: &dyn Log,
-        point: &PointInTime,
-        (asset, number): (Asset, u16),
-    ) -> Result<Self, AuditError> {
+    pub(crate) fn read(bus: &dyn Log, point: &PointInTime, (asset, number): (Asset, u16)) -> Result<Self, AuditError> {
         Ok(Self {
             weights: total_weights(bus, number)?,
             seals: seals(bus, point, asset)?,

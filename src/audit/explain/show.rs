@@ -99,12 +99,7 @@ impl Shown<'_> {
         })
     }
 
-    fn payout(
-        &self,
-        payouts: &EpochPayouts,
-        account: &Account,
-        measure: &Measure,
-    ) -> Result<ExplainedPayout, Fault> {
+    fn payout(&self, payouts: &EpochPayouts, account: &Account, measure: &Measure) -> Result<ExplainedPayout, Fault> {
         let rules = self.figures.assessor.rules();
         let reward = |units| signed(units, self.inputs.reward_decimals);
         let payout = payouts.payouts.get(self.index);
@@ -233,7 +228,10 @@ fn show_statuses(account: &Account, assessor: &Assessor) -> Vec<ExplainedStatus>
     let scope = assessor.status_scope();
     let is_same = |a: &KeptStatus, b: &KeptStatus| (a.source, a.offset) == (b.source, b.offset);
     let owner = account.name.owner();
-    let of = [(account.name.as_str(), &account.statuses), (owner, &account.owner_statuses)];
+    let of = [
+        (account.name.as_str(), &account.statuses),
+        (owner, &account.owner_statuses),
+    ];
     let mut shown = Vec::new();
     for (is_of_owner, (name, statuses)) in [false, true].into_iter().zip(of) {
         let deciding = scope.deciding(statuses);

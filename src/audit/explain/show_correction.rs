@@ -8,8 +8,8 @@ use crate::audit::explain::correction::{
 use crate::audit::explain::figures::{EpochCorrections, EpochFigures, ExplainInputs};
 use crate::audit::explain::parts::{amount, owner_sums, show_rate, shown, signed, unsigned, why_ineligible};
 use crate::core::accrue::eligibility::Eligibility;
-use crate::core::accrue::row::unit_ms;
 use crate::core::accrue::resettle::Correction;
+use crate::core::accrue::row::unit_ms;
 use crate::core::accrue::settle::{Measure, Rules};
 use crate::core::fault::Fault;
 use crate::core::values::ids::AssetEpoch;
@@ -42,7 +42,10 @@ fn correction(
     let decimals = inputs.reward_decimals;
     let before = own.sealed.rewarded_again.unwrap_or(correction.rewarded);
     let late = late_postings(inputs, figures, of_epoch, index)?;
-    let is_of_others = late.is_empty() || !late.iter().any(|late| *late.account == *own.sealed.account.name.as_str());
+    let is_of_others = late.is_empty()
+        || !late
+            .iter()
+            .any(|late| *late.account == *own.sealed.account.name.as_str());
     if is_of_others && correction.resettled.rewarded == before && correction.as_sealed == correction.corrected {
         return Ok(None);
     }
@@ -67,7 +70,12 @@ fn correction(
         epoch_start: timestamp(calendar.start_ms(of_epoch.at.epoch())),
         epoch_end: timestamp(calendar.end_ms(of_epoch.at.epoch())),
         late,
-        as_sealed: corrected_figures(&correction.as_sealed, of_owner(&as_sealed), correction.rewarded, decimals),
+        as_sealed: corrected_figures(
+            &correction.as_sealed,
+            of_owner(&as_sealed),
+            correction.rewarded,
+            decimals,
+        ),
         corrected: corrected_figures(
             &correction.corrected,
             of_owner(&corrected),
@@ -101,12 +109,7 @@ fn weight(measures: &[Measure]) -> U512 {
         .fold(U512::ZERO, |sum, measure| sum.saturating_add(measure.weight()))
 }
 
-fn corrected_figures(
-    measure: &Measure,
-    owner: Option<OwnerFigures>,
-    rewarded: U512,
-    decimals: u8,
-) -> CorrectedFigures {
+fn corrected_figures(measure: &Measure, owner: Option<OwnerFigures>, rewarded: U512, decimals: u8) -> CorrectedFigures {
     CorrectedFigures {
         unit_milliseconds: measure.held.to_string(),
         eligible: matches!(measure.eligibility, Eligibility::Eligible { .. }),

@@ -235,7 +235,9 @@ fn rules(trace: &Explanation) -> String {
         terms.push(format!("the part of an average above {} earns nothing", most.amount));
     }
     if rules.is_last_epoch {
-        terms.push("the asset was withdrawn, and this is its last epoch: any multiple of the smallest payout is paid".into());
+        terms.push(
+            "the asset was withdrawn, and this is its last epoch: any multiple of the smallest payout is paid".into(),
+        );
     }
     format!("Rules since epoch {}: {}.", rules.from_epoch, terms.join("; "))
 }
@@ -246,7 +248,9 @@ fn write_statuses(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
             true => String::new(),
             false => format!(" of the owner's account {}", status.account),
         };
-        let scope = status.asset.map_or_else(|| "all assets".into(), |asset| asset.to_string());
+        let scope = status
+            .asset
+            .map_or_else(|| "all assets".into(), |asset| asset.to_string());
         let effect = match (status.effect, status.counts) {
             (_, false) => ": published after the cut, so it does not count in this epoch.",
             (Some("bars"), _) => ": it excludes the account from this epoch.",
@@ -330,11 +334,7 @@ fn write_owner(trace: &Explanation, owner: &ExplainedOwner, out: &mut Output<'_>
             if account.counts { "" } else { "does not count" },
         ]);
     }
-    table.row([
-        "together",
-        &balance_seconds(&owner.unit_milliseconds, trace),
-        "",
-    ]);
+    table.row(["together", &balance_seconds(&owner.unit_milliseconds, trace), ""]);
     table.write(out)
 }
 
@@ -426,7 +426,10 @@ fn why_withheld(trace: &Explanation, payout: &ExplainedPayout) -> String {
     let (asset, rules) = (trace.reward_asset, &trace.programme);
     let left = &payout.withheld_after.amount;
     match payout.withheld_because {
-        Some("debt") => format!("This is a debt of {} {asset}: later rewards make it up first.", left.trim_start_matches('-')),
+        Some("debt") => format!(
+            "This is a debt of {} {asset}: later rewards make it up first.",
+            left.trim_start_matches('-')
+        ),
         Some("excluded") => format!("The account is excluded, so it is paid nothing: {left} {asset} are withheld."),
         Some("below_min_payout") => format!(
             "Less than {} {asset} is not paid out: {left} {asset} are withheld, and paid together with later rewards.",

@@ -1,11 +1,10 @@
 //! An explanation as a letter to the customer: short, in everyday words, with nothing of another account and nothing of the inner workings.
 
 use crate::audit::explain::{
-    EpochStage, ExplainedCorrection, ExplainedPayout, ExplainedPool, ExplainedTier, Explanation, OtherRecord, RATE_SCALE,
+    EpochStage, ExplainedCorrection, ExplainedPayout, ExplainedPool, ExplainedTier, Explanation, OtherRecord,
+    RATE_SCALE,
 };
-use crate::cli::explain::words::{
-    commission, duration_in_words, moment, multiplier, per_cent, scaled, yearly_rate,
-};
+use crate::cli::explain::words::{commission, duration_in_words, moment, multiplier, per_cent, scaled, yearly_rate};
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
@@ -29,7 +28,9 @@ pub(super) fn write(trace: &Explanation, out: &mut Output<'_>) -> Outcome {
         if !sentences.is_empty() {
             write_line!(out)?;
             write_line!(out, "How the reward follows")?;
-            sentences.iter().try_for_each(|sentence| write_line!(out, "{sentence}"))?;
+            sentences
+                .iter()
+                .try_for_each(|sentence| write_line!(out, "{sentence}"))?;
         }
     }
     let apart: Vec<String> = trace
@@ -164,12 +165,19 @@ fn reward(trace: &Explanation, payout: &ExplainedPayout) -> Vec<String> {
 /// What else is due, and what of it is not paid yet.
 fn due(trace: &Explanation, payout: &ExplainedPayout) -> Vec<String> {
     let (asset, rules) = (trace.reward_asset, &trace.programme);
-    let mut sentences: Vec<String> = trace.corrections.iter().filter_map(|one| made_good(one, trace)).collect();
+    let mut sentences: Vec<String> = trace
+        .corrections
+        .iter()
+        .filter_map(|one| made_good(one, trace))
+        .collect();
     for adjustment in &trace.adjustments {
         let when = moment(&adjustment.event.time);
         sentences.push(match adjustment.delta.amount.strip_prefix('-') {
             Some(amount) => format!("{amount} {asset} were taken off your rewards on {when}."),
-            None => format!("{} {asset} were added to your rewards on {when}.", adjustment.delta.amount),
+            None => format!(
+                "{} {asset} were added to your rewards on {when}.",
+                adjustment.delta.amount
+            ),
         });
     }
     let before = &payout.withheld_before.amount;
@@ -223,7 +231,11 @@ fn counted(trace: &Explanation) -> Vec<String> {
                     owner.average_balance
                 ));
             }
-            ("of all your accounts", &owner.unit_milliseconds, &owner.counted_unit_milliseconds)
+            (
+                "of all your accounts",
+                &owner.unit_milliseconds,
+                &owner.counted_unit_milliseconds,
+            )
         }
         None => ("", &trace.unit_milliseconds, &trace.counted_unit_milliseconds),
     };
@@ -279,7 +291,9 @@ fn share(trace: &Explanation, payout: &ExplainedPayout, pool: &ExplainedPool) ->
         ));
     }
     match pool.carried_in.amount.strip_prefix('-') {
-        Some(loss) => all.push_str(&format!(" A loss of {loss} {asset} of earlier periods is made up first.")),
+        Some(loss) => all.push_str(&format!(
+            " A loss of {loss} {asset} of earlier periods is made up first."
+        )),
         None if pool.carried_in.units != "0" => all.push_str(&format!(
             " {} {asset} were left from the period before.",
             pool.carried_in.amount

@@ -22,7 +22,9 @@ pub(super) fn checked(seals: &Seals, inventory: &Inventory) -> Vec<String> {
         if inventory.begins_listing(seal.asset, seal.epoch) {
             for (what, taken) in [("carried", &seal.carried_in), ("withheld", &seal.withheld_before)] {
                 if SignedAmount::parse(taken) != Some(SignedAmount::default()) {
-                    wrong.push(format!("{at} is the first of its listing, but starts with {taken} {what}"));
+                    wrong.push(format!(
+                        "{at} is the first of its listing, but starts with {taken} {what}"
+                    ));
                 }
             }
         } else if let Some(before) = before.filter(|before| before.asset == seal.asset) {

@@ -11,34 +11,44 @@ use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
 use crate::cli::what_if::findings::{SealPair, WhatIfFindings, signed};
 use crate::core::contract::records::Seal;
-use crate::core::values::amount::ExactAmount;
+use crate::core::values::amount::SignedAmount;
 
 /// The fields of a seal that are shown.
-const SHOWN: [&str; 6] = [
+const SHOWN: [&str; 9] = [
     "reward_pool",
     "commission",
     "rewarded",
+    "made_good",
+    "adjusted",
     "distributed",
     "withheld_after",
     "carried_out",
+    "returned",
 ];
 
-fn shown<'a>(seal: &'a Seal<'_>) -> [&'a str; 6] {
+fn shown<'a>(seal: &'a Seal<'_>) -> [&'a str; 9] {
     [
         &seal.reward_pool,
         &seal.commission,
         &seal.rewarded,
+        &seal.made_good,
+        &seal.adjusted,
         &seal.distributed,
         &seal.withheld_after,
         &seal.carried_out,
+        &seal.returned,
     ]
 }
 
 /// The difference between two published amounts; `?` if one of them is not an amount.
 fn difference(was: &str, would_be: &str) -> String {
-    match (ExactAmount::parse(was), ExactAmount::parse(would_be)) {
-        (Some(was), Some(would_be)) => signed(was, would_be),
-        _ => "?".into(),
+    let difference = SignedAmount::parse(would_be)
+        .zip(SignedAmount::parse(was))
+        .and_then(|(would_be, was)| would_be.minus(was));
+    match difference {
+        Some(more) if more > SignedAmount::default() => format!("+{more}"),
+        Some(difference) => difference.to_string(),
+        None => "?".into(),
     }
 }
 
@@ -85,6 +95,7 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
         effect,
     } = findings;
     let (gain, lose) = (&effect.gain, &effect.lose);
+    let reward_asset = epochs.values().next().map_or(*asset, |seals| seals.was.reward_asset);
     write_line!(
         out,
         "{} of {asset} under the other programme, from epoch {from_epoch} on; nothing was published.",
@@ -94,21 +105,21 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
     let accounts = |count| counted(count, "account", "accounts");
     write_line!(
         out,
-        "{} would gain {} {asset} in total.",
+        "{} would gain {} {reward_asset} in total.",
         accounts(gain.accounts),
         gain.sum
     )?;
     write_line!(
         out,
-        "{} would lose {} {asset} in total.",
+        "{} would lose {} {reward_asset} in total.",
         accounts(lose.accounts),
         lose.sum
     )?;
     write_line!(out, "{} would get the same.", accounts(effect.same))?;
     let net = signed(lose.sum, gain.sum);
     match (net.strip_prefix('+'), net.strip_prefix('-')) {
-        (Some(more), _) => write_line!(out, "In total, {more} {asset} more would be paid.")?,
-        (_, Some(less)) => write_line!(out, "In total, {less} {asset} less would be paid.")?,
+        (Some(more), _) => write_line!(out, "In total, {more} {reward_asset} more would be paid.")?,
+        (_, Some(less)) => write_line!(out, "In total, {less} {reward_asset} less would be paid.")?,
         _ => write_line!(out, "In total, the same sum would be paid.")?,
     }
     write_line!(out)?;
@@ -119,9 +130,12 @@ pub(super) fn tables(findings: &WhatIfFindings, out: &mut Output<'_>) -> Outcome
         ">pool",
         ">commission",
         ">rewarded",
+        ">made good",
+        ">adjusted",
         ">distributed",
         ">withheld",
         ">carried",
+        ">returned",
         ">paid",
     ]);
     for (epoch, seals) in epochs {

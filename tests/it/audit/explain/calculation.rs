@@ -20,7 +20,9 @@ pub fn calculated(explanation: &Value) -> BigInt {
     let payout = &explanation["payout"];
     let of = |name: &str| number(&payout[name]["units"]);
     let rewarded = reward(explanation, &weight);
-    let made_good: BigInt = list(&explanation["corrections"]).map(|one| correction(explanation, one)).sum();
+    let made_good: BigInt = list(&explanation["corrections"])
+        .map(|one| correction(explanation, one))
+        .sum();
     let adjusted: BigInt = list(&explanation["adjustments"])
         .map(|one| number(&one["delta"]["units"]))
         .sum();

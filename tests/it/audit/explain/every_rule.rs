@@ -32,7 +32,10 @@ impl Met {
         self.add("several accounts of an owner", owned > 1);
         self.add("rate of the close", rules["is_apr_of_close"] == true);
         self.add("rate for another asset", rules["reward_rate_scaled"].is_string());
-        self.add("rates per tier", rules["mode"] == "apr" && rules["apr_scaled"].is_null());
+        self.add(
+            "rates per tier",
+            rules["mode"] == "apr" && rules["apr_scaled"].is_null(),
+        );
         self.add("last epoch", rules["is_last_epoch"] == true);
         self.add("adjustment", list(&explanation["adjustments"]).len() > 0);
         self.add("deficit", is_negative(&payout["pool"]["to_share"]));
@@ -88,9 +91,18 @@ fn check(explainer: &Explainer<'_>, id: (&str, u64, &str), published: Option<&Va
         let decimals = usize::try_from(explanation["reward_decimals"].as_u64().expect("decimals")).expect("small");
         assert_eq!(decimal(&paid, decimals), text(&data["amount"]), "{explanation:#}");
         for (field, part) in PARTS {
-            assert_eq!(explanation["payout"][part]["amount"], data[field], "{field}: {explanation:#}");
+            assert_eq!(
+                explanation["payout"][part]["amount"], data[field],
+                "{field}: {explanation:#}"
+            );
         }
-        for field in ["balance_seconds", "average_balance", "epoch_start", "epoch_end", "reward_asset"] {
+        for field in [
+            "balance_seconds",
+            "average_balance",
+            "epoch_start",
+            "epoch_end",
+            "reward_asset",
+        ] {
             assert_eq!(explanation[field], data[field], "{field}: {explanation:#}");
         }
     }
@@ -123,7 +135,10 @@ fn payouts_under_every_rule_add_up() {
         let is_special = |data: &Value| ["made_good", "adjusted"].iter().any(|field| data[*field] != "0");
         let mut number = 0;
         for seal in place.records("softstake.epochs") {
-            let (asset, epoch) = (text(&seal["data"]["asset"]), seal["data"]["epoch"].as_u64().expect("an epoch"));
+            let (asset, epoch) = (
+                text(&seal["data"]["asset"]),
+                seal["data"]["epoch"].as_u64().expect("an epoch"),
+            );
             for account in &accounts {
                 number += 1;
                 let published = paid.get(&format!("{asset}:{epoch}:{account}"));

@@ -105,7 +105,10 @@ fn a_customer_gets_a_letter_in_everyday_words() {
             "dan",
             "Of your average balance, 1000 A count, which is the most that can.",
         ),
-        ("sam", "You have earned 0.059055 A. Less than 0.5 A is not paid out at once"),
+        (
+            "sam",
+            "You have earned 0.059055 A. Less than 0.5 A is not paid out at once",
+        ),
     ] {
         let said = letter(&place, "A", "0", account);
         assert!(said.contains(expected), "{expected} is not in\n{said}");

@@ -112,7 +112,10 @@ fn rejected_late_and_duplicate_events_are_in_the_explanation() {
     let corrections: Vec<&Value> = list(&next["corrections"]).collect();
     assert_eq!(corrections.len(), 1, "{next:#}");
     let late = &corrections[0]["late"][0];
-    assert_eq!((text(&late["event_id"]), late["counts_for_ms"].as_u64()), ("5", Some(40_000)));
+    assert_eq!(
+        (text(&late["event_id"]), late["counts_for_ms"].as_u64()),
+        ("5", Some(40_000))
+    );
     // 1 and 2 * 0.5 shared 2; with 3 * 0.4 more, it is 2.2 of 3.2.
     assert_eq!(corrections[0]["as_sealed"]["rewarded"]["amount"], "1");
     assert_eq!(corrections[0]["corrected"]["rewarded"]["amount"], "1.37");

@@ -440,7 +440,10 @@ impl AssetProgress {
             asset,
             first_epoch: start,
             last_epoch: last,
-            dates: self.dates(start, last),
+            dates: match progress {
+                EpochProgress::Absent => None,
+                _ => self.dates(start, last),
+            },
             progress,
             gate: (progress == EpochProgress::Closed)
                 .then(|| self.held_up_to(last))

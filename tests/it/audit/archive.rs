@@ -210,7 +210,7 @@ fn a_changed_archive_is_refused() {
     for (what, changed) in [
         (
             "its format version",
-            text.replacen(r#""format": 2"#, r#""format": 3"#, 1),
+            text.replacen(r#""format": 3"#, r#""format": 4"#, 1),
         ),
         ("is damaged", text[..text.len() / 2].to_owned()),
         ("is damaged", text.replacen(r#""end": "#, r#""end": -"#, 1)),

@@ -262,7 +262,7 @@ fn an_invalid_programme_is_refused_with_its_reason() {
     let mut other_terms = under(&listing, &json!({"from_epoch": 0, "mode": "pool"}));
     other_terms["decimals"] = json!(3);
     let said = fail(&mut what_if(&place, &other_terms, folder.path()), 2);
-    assert!(said.contains("never change: give the same"), "{said}");
+    assert!(said.contains("only the programme of a listing changes"), "{said}");
     let bad = under(&listing, &json!({"from_epoch": 0, "mode": "lottery"}));
     let said = fail(&mut what_if(&place, &bad, folder.path()), 2);
     assert!(said.contains("would be rejected") && said.contains("`mode`"), "{said}");

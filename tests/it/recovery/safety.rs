@@ -336,13 +336,13 @@ fn a_later_format_version_is_refused() {
         let store = rocksdb::DB::open(&rocksdb::Options::default(), &store).expect("the store");
         assert_eq!(
             store.get(b"\0format").expect("the version"),
-            Some(4u32.to_be_bytes().to_vec()),
+            Some(5u32.to_be_bytes().to_vec()),
             "the key has moved"
         );
-        store.put(b"\0format", 5u32.to_be_bytes()).expect("another version");
+        store.put(b"\0format", 6u32.to_be_bytes()).expect("another version");
     }
     let said = refused(&place, &store.to_string_lossy());
-    assert!(said.contains("format version 5"), "{said}");
+    assert!(said.contains("format version 6"), "{said}");
 
     let place = settled();
     let journal = file(&place, ".softstake", "journal");

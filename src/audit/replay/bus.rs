@@ -132,6 +132,11 @@ impl ReplayBus {
         &self.ends_at_open
     }
 
+    /// How many of the expected decisions were made again.
+    pub(crate) fn decided(&self) -> usize {
+        self.shared.lock().decided
+    }
+
     /// Whether all outputs are kept. If not, only the seals are.
     pub(crate) const fn keeps_outputs(&self) -> bool {
         self.keeps_outputs

@@ -1,7 +1,7 @@
 //! The schedule of a replay, made from the recorded decisions: in which order source partitions and control records reached the inbox, and the
 //! offset of each source partition when it answered a question. The replay works out everything else itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
@@ -21,6 +21,16 @@ pub(crate) enum ScheduleStep {
     /// The same, but the last record asks the source partitions, and is no close. It waits until every asked source partition has reached the offset of its
     /// answer to `question`.
     Question { to: Offset, question: usize },
+    /// The control record at this offset, before earlier ones: it accepts a loss, and was decided while one before it waited. If it is a question, it waits
+    /// like one.
+    Ahead { offset: Offset, question: Option<usize> },
+}
+
+/// A step, and how many of the expected decisions come before it. What the coordinator decides next may depend on which control records it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScheduledStep {
+    pub after: usize,
+    pub step: ScheduleStep,
 }
 
 /// A question that the coordinator asked the source partitions: about a listing, a withdrawal, the rules, a close, or a loss.
@@ -36,7 +46,9 @@ pub(crate) struct ScheduledQuestion {
 /// In which order the input of a replay arrives.
 #[derive(Debug)]
 pub struct Schedule {
-    pub(crate) steps: Vec<ScheduleStep>,
+    pub(crate) steps: Vec<ScheduledStep>,
+    /// The control records that were decided before earlier ones.
+    pub(crate) ahead: BTreeSet<Offset>,
     pub(crate) questions: Vec<ScheduledQuestion>,
     /// The decisions that the replay must make again. `control_read` is left out: in which portions control is read changes no result.
     pub(crate) decisions: Vec<Decision>,
@@ -134,14 +146,20 @@ impl Schedule {
 
     fn build(decisions: &[Decision], ends: &BTreeMap<TopicPartition, Offset>) -> Result<Self, AuditError> {
         let mut builder = ScheduleBuilder::default();
+        let mut ahead = decided_ahead(decisions).into_iter();
         let mut rest = decisions.iter();
         while let Some(decision) = rest.next() {
+            let is_ahead = ahead.next().unwrap_or_default();
             match decision {
+                Decision::Refused { control_offset, .. } if is_ahead => {
+                    builder.read_ahead(*control_offset, None);
+                    builder.decisions.push(decision.clone());
+                }
                 Decision::SourcesAdded { sources, starts } => {
                     let control = starts.0.keys().filter(|partition| partition.topic == Topic::Control);
                     let first = |partition: &TopicPartition| starts.0.get(partition).copied().unwrap_or(Offset::START);
                     let all = control.chain(sources).map(|partition| (*partition, first(partition)));
-                    builder.steps.push(ScheduleStep::Sources(all.collect()));
+                    builder.push(ScheduleStep::Sources(all.collect()));
                     builder.decisions.push(decision.clone());
                 }
                 Decision::ControlRead { to } => builder.read_control(*to),
@@ -170,7 +188,8 @@ impl Schedule {
                 | Decision::CloseAccepted { control_offset, .. } => {
                     // A question is decided before anything else. Only the last one may still be open.
                     let Some(outcome) = rest.next() else { break };
-                    if !builder.ask(decision, outcome, *control_offset, ends)? {
+                    ahead.next();
+                    if !builder.ask(decision, outcome, (*control_offset, is_ahead), ends)? {
                         break;
                     }
                 }
@@ -191,6 +210,7 @@ impl Schedule {
             starts,
             read_limits: ends.iter().map(limits).collect(),
             steps: builder.steps,
+            ahead: builder.ahead,
             questions: builder.questions,
             decisions: builder.decisions,
             held: Vec::new(),
@@ -209,9 +229,9 @@ impl Schedule {
 
     /// All source partitions of the schedule.
     pub(crate) fn sources(&self) -> impl Iterator<Item = TopicPartition> {
-        let steps = self.steps.iter().flat_map(|step| match step {
+        let steps = self.steps.iter().flat_map(|scheduled| match &scheduled.step {
             ScheduleStep::Sources(sources) => &sources[..],
-            ScheduleStep::Control { .. } | ScheduleStep::Question { .. } => &[],
+            ScheduleStep::Control { .. } | ScheduleStep::Question { .. } | ScheduleStep::Ahead { .. } => &[],
         });
         let all = steps.map(|(partition, _)| *partition);
         all.filter(|partition| partition.topic != Topic::Control)
@@ -224,8 +244,18 @@ impl Schedule {
 
     /// Replaces each expected decision by what `change` makes of it. The questions and their order stay.
     #[must_use]
-    pub(crate) fn map_decisions(mut self, change: impl FnMut(Decision) -> Vec<Decision>) -> Self {
-        self.decisions = self.decisions.into_iter().flat_map(change).collect();
+    pub(crate) fn map_decisions(mut self, mut change: impl FnMut(Decision) -> Vec<Decision>) -> Self {
+        let mut changed = Vec::with_capacity(self.decisions.len());
+        // By the number of recorded decisions: how many of the changed ones they became.
+        let mut became = vec![0];
+        for decision in self.decisions {
+            changed.extend(change(decision));
+            became.push(changed.len());
+        }
+        for step in &mut self.steps {
+            step.after = became.get(step.after).copied().unwrap_or(changed.len());
+        }
+        self.decisions = changed;
         self
     }
 
@@ -247,17 +277,29 @@ impl Schedule {
 
 #[derive(Default)]
 struct ScheduleBuilder {
-    steps: Vec<ScheduleStep>,
+    steps: Vec<ScheduledStep>,
+    ahead: BTreeSet<Offset>,
     questions: Vec<ScheduledQuestion>,
     decisions: Vec<Decision>,
     control_end: Offset,
 }
 
 impl ScheduleBuilder {
+    fn push(&mut self, step: ScheduleStep) {
+        let after = self.decisions.len();
+        self.steps.push(ScheduledStep { after, step });
+    }
+
+    /// Adds a step that brings a control record before earlier ones.
+    fn read_ahead(&mut self, offset: Offset, question: Option<usize>) {
+        self.ahead.insert(offset);
+        self.push(ScheduleStep::Ahead { offset, question });
+    }
+
     /// Adds a step that brings the control records up to `to`, if there are any.
     fn read_control(&mut self, to: Offset) {
         if to > self.control_end {
-            self.steps.push(ScheduleStep::Control { to });
+            self.push(ScheduleStep::Control { to });
         }
         self.control_end = self.control_end.max(to);
     }
@@ -267,7 +309,7 @@ impl ScheduleBuilder {
         &mut self,
         question: &Decision,
         outcome: &Decision,
-        control_offset: Offset,
+        (control_offset, is_ahead): (Offset, bool),
         ends: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<bool, AuditError> {
         let Some(answers) = answers(outcome) else {
@@ -279,12 +321,14 @@ impl ScheduleBuilder {
         if !is_close && answers.0.iter().any(|(source, offset)| *offset > end(source)) {
             return Ok(false);
         }
-        if is_close {
+        if is_ahead {
+            self.read_ahead(control_offset, Some(self.questions.len()));
+        } else if is_close {
             self.read_control(control_offset.next()?);
         } else {
             self.read_control(control_offset);
             self.control_end = self.control_end.max(control_offset.next()?);
-            self.steps.push(ScheduleStep::Question {
+            self.push(ScheduleStep::Question {
                 to: self.control_end,
                 question: self.questions.len(),
             });
@@ -313,6 +357,38 @@ fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuesti
         *limit = earliest;
     }
     limits
+}
+
+/// Whether each decision is about a control record after one that is decided later.
+fn decided_ahead(decisions: &[Decision]) -> Vec<bool> {
+    let mut first_later = None;
+    let mut ahead = vec![false; decisions.len()];
+    for (decision, ahead) in decisions.iter().zip(&mut ahead).rev() {
+        let Some(offset) = control_offset(decision) else {
+            continue;
+        };
+        *ahead = first_later.is_some_and(|later| later < offset);
+        first_later = Some(first_later.map_or(offset, |later: Offset| later.min(offset)));
+    }
+    ahead
+}
+
+/// The place of the control record that a decision is about. An outcome is left out, because its question was decided before.
+const fn control_offset(decision: &Decision) -> Option<Offset> {
+    match decision {
+        Decision::ListingProposed { control_offset, .. }
+        | Decision::WithdrawalProposed { control_offset, .. }
+        | Decision::RulesProposed { control_offset, .. }
+        | Decision::LossProposed { control_offset, .. }
+        | Decision::CloseAccepted { control_offset, .. }
+        | Decision::ProgrammeChanged { control_offset, .. }
+        | Decision::RewardAdded { control_offset, .. }
+        | Decision::PoolAdjusted { control_offset, .. }
+        | Decision::EpochReleased { control_offset, .. }
+        | Decision::EpochVoid { control_offset, .. }
+        | Decision::Refused { control_offset, .. } => Some(*control_offset),
+        _ => None,
+    }
 }
 
 /// The answers that an outcome is based on; `None` if the decision is no outcome.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::replay::bus::ReplayBus;
-use crate::audit::replay::schedule::{Schedule, ScheduleStep};
+use crate::audit::replay::schedule::{Schedule, ScheduleStep, ScheduledStep};
 use crate::bus::scan::scan_range;
 use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
@@ -81,9 +81,20 @@ impl ReplaySequencer {
     fn records(&self, to: Offset) -> Inbox {
         let from = self.control.partition_point(|(offset, _)| *offset < self.control_read);
         let until = self.control.partition_point(|(offset, _)| *offset < to);
+        let records = self.control.get(from..until).unwrap_or_default().iter();
+        let records = records.filter(|(offset, _)| !self.schedule.ahead.contains(offset));
         Inbox::Control {
-            records: self.control.get(from..until).unwrap_or_default().to_vec(),
+            records: records.cloned().collect(),
             read_to: to,
+        }
+    }
+
+    /// The control record at an offset, which comes before earlier ones.
+    fn record_ahead(&self, at: Offset) -> Inbox {
+        let records = self.control.iter().filter(|(offset, _)| *offset == at);
+        Inbox::Control {
+            records: records.cloned().collect(),
+            read_to: self.control_read,
         }
     }
 }
@@ -94,12 +105,24 @@ impl Task for ReplaySequencer {
     }
 
     fn step(&mut self) -> Result<Progress, TaskError> {
-        match self.schedule.steps.get(self.next).cloned() {
-            None => Ok(Progress::Idle),
-            Some(ScheduleStep::Sources(sources)) => self.commit(&Inbox::sources(sources), self.control_read),
-            Some(ScheduleStep::Control { to }) => self.commit(&self.records(to), to),
-            Some(ScheduleStep::Question { question, .. }) if !self.bus.have_answered(question) => Ok(Progress::Idle),
-            Some(ScheduleStep::Question { to, .. }) => self.commit(&self.records(to), to),
+        let Some(ScheduledStep { after, step }) = self.schedule.steps.get(self.next).cloned() else {
+            return Ok(Progress::Idle);
+        };
+        if self.bus.decided() < after {
+            return Ok(Progress::Idle);
+        }
+        let waits_for = match step {
+            ScheduleStep::Question { question, .. } => Some(question),
+            ScheduleStep::Ahead { question, .. } => question,
+            ScheduleStep::Sources(_) | ScheduleStep::Control { .. } => None,
+        };
+        if waits_for.is_some_and(|question| !self.bus.have_answered(question)) {
+            return Ok(Progress::Idle);
+        }
+        match step {
+            ScheduleStep::Sources(sources) => self.commit(&Inbox::sources(sources), self.control_read),
+            ScheduleStep::Control { to } | ScheduleStep::Question { to, .. } => self.commit(&self.records(to), to),
+            ScheduleStep::Ahead { offset, .. } => self.commit(&self.record_ahead(offset), self.control_read),
         }
     }
 

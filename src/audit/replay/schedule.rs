@@ -286,7 +286,8 @@ struct ScheduleBuilder {
 
 impl ScheduleBuilder {
     fn push(&mut self, step: ScheduleStep) {
-        let after = self.decisions.len();
+        // The first decision, on the rules, is made with the first record of the inbox.
+        let after = if self.steps.is_empty() { 0 } else { self.decisions.len() };
         self.steps.push(ScheduledStep { after, step });
     }
 

@@ -187,17 +187,14 @@ fn a_hundred_small_buses_on_1_4_and_16_partitions() {
             late: 0.08,
             bad: 0.1,
         };
-        let mut outcomes = Vec::new();
-        for partitions in [1, 4, 16] {
+        // The suite takes the numbers of ledger partitions in turn; a longer run takes all of them for each bus.
+        let in_turn = [[1, 4, 16][usize::try_from(seed % 3).expect("small")]];
+        let all = if seeds > 100 { &[1, 4, 16][..] } else { &in_turn };
+        for (index, partitions) in all.iter().enumerate() {
             let place = Place::new();
-            place.grow(&spec, Some(partitions));
-            outcomes.push(place.outcome());
-            assert!(
-                outcomes[0] == outcomes[outcomes.len() - 1],
-                "seed {seed}: 1 and {partitions} ledger partitions differ"
-            );
-            if partitions == 4 {
-                let published = compare(&place.bus(), &format!("seed {seed}"));
+            place.grow(&spec, Some(*partitions));
+            let published = compare(&place.bus(), &format!("seed {seed}, {partitions} ledger partitions"));
+            if index == 0 {
                 counts.count_input(&place);
                 counts.count_output(&published, &on_record(&place.bus()).expect("decisions"));
             }

@@ -88,7 +88,7 @@ all_paid() { [ "$(sql --command "SELECT count(*) FROM seals WHERE status = 'paid
 held() { sql --command "SELECT asset, epoch, reason FROM seals WHERE status = 'held' UNION ALL SELECT asset, epoch, what FROM conflicts"; }
 totals() {
   sql --command "SELECT count(*) || ' payouts in ' || (SELECT count(*) FROM seals) || ' epochs; ' || (SELECT string_agg(total, ', ') FROM
-                 (SELECT trim_scale(sum(amount)) || ' ' || asset AS total FROM credits GROUP BY asset ORDER BY asset) t) FROM credits"
+                 (SELECT trim_scale(sum(amount)) || ' ' || reward_asset AS total FROM credits GROUP BY reward_asset ORDER BY reward_asset) t) FROM credits"
 }
 
 # settled DAYS: waits for all payouts of this many days.
@@ -232,18 +232,20 @@ judge() {
     printf "COPY s FROM STDIN (FORMAT csv, DELIMITER E'\\\\x01', QUOTE E'\\\\x02');\n"; cat "$work/epochs"; echo '\.'
     cat <<'SQL'
 CREATE TEMP VIEW dist AS SELECT record->>'id' AS id, record->'data'->>'account' AS account, record->'data'->>'asset' AS asset,
-  (record->'data'->>'epoch')::bigint AS epoch, (record->'data'->>'amount')::numeric AS amount FROM d;
+  record->'data'->>'reward_asset' AS reward_asset, (record->'data'->>'epoch')::bigint AS epoch,
+  (record->'data'->>'amount')::numeric AS amount FROM d;
 CREATE TEMP VIEW seal AS SELECT record->'data'->>'asset' AS asset, (record->'data'->>'epoch')::bigint AS epoch,
   (record->'data'->>'distributions')::bigint AS distributions, (record->'data'->>'distributed')::numeric AS distributed,
   record->'data'->>'root' AS root FROM s;
 SELECT 'more than one distribution ' || id FROM dist GROUP BY id HAVING count(*) > 1;
 SELECT 'more than one seal ' || asset || ' ' || epoch FROM seal GROUP BY asset, epoch HAVING count(*) > 1;
 SELECT 'paid, but not published: ' || distribution || ' ' || amount FROM
-  (SELECT distribution, account, asset, amount::numeric FROM credits EXCEPT SELECT id, account, asset, amount FROM dist) x;
+  (SELECT distribution, account, reward_asset, amount::numeric FROM credits EXCEPT SELECT id, account, reward_asset, amount FROM dist) x;
 SELECT 'published, but not paid: ' || id || ' ' || amount FROM
-  (SELECT id, account, asset, amount FROM dist EXCEPT SELECT distribution, account, asset, amount::numeric FROM credits) x;
-SELECT 'a balance is not the sum of its credits: ' || asset || ' ' || account FROM balances b
-  FULL JOIN (SELECT asset, account, sum(amount::numeric) AS credited FROM credits GROUP BY asset, account) c USING (asset, account)
+  (SELECT id, account, reward_asset, amount FROM dist EXCEPT SELECT distribution, account, reward_asset, amount::numeric FROM credits) x;
+SELECT 'a balance is not the sum of its credits: ' || reward_asset || ' ' || account FROM balances b
+  FULL JOIN (SELECT reward_asset, account, sum(amount::numeric) AS credited FROM credits GROUP BY reward_asset, account) c
+  USING (reward_asset, account)
   WHERE b.balance::numeric IS DISTINCT FROM c.credited;
 SELECT 'not what the seal says: ' || asset || ' ' || epoch FROM seal
   LEFT JOIN (SELECT asset, epoch, count(*) AS n, sum(amount) AS total FROM dist GROUP BY asset, epoch) x USING (asset, epoch)

@@ -34,23 +34,24 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 public class PayoutConsumer {
   static final String DISTRIBUTIONS = "softstake.distributions", EPOCHS = "softstake.epochs";
   static final Duration ANSWER = Duration.ofSeconds(15), REFRESH = Duration.ofSeconds(10), HOUR = Duration.ofHours(1);
-  static final String SEAL = "asset, epoch, distributions, distributed, root";
+  static final String SEAL = "asset, epoch, reward_asset, distributions, distributed, root";
   static final String[] SCHEMA = {
     "CREATE TABLE IF NOT EXISTS offsets (topic TEXT NOT NULL, partition_number BIGINT NOT NULL, next_offset BIGINT NOT NULL,"
         + " PRIMARY KEY (topic, partition_number))",
+    // Amounts are of the reward asset, here and below.
     "CREATE TABLE IF NOT EXISTS distributions (id TEXT PRIMARY KEY, asset TEXT NOT NULL, epoch BIGINT NOT NULL, bucket BIGINT NOT NULL,"
-        + " account TEXT NOT NULL, amount TEXT NOT NULL)",
+        + " account TEXT NOT NULL, reward_asset TEXT NOT NULL, amount TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS distributions_as_leaves ON distributions (asset, epoch, bucket, account)",
     // waiting: not judged yet. held: judged wrong, nothing is credited. paying: judged right. paid: all are credited.
-    "CREATE TABLE IF NOT EXISTS seals (asset TEXT NOT NULL, epoch BIGINT NOT NULL, distributions BIGINT NOT NULL,"
-        + " distributed TEXT NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL"
+    "CREATE TABLE IF NOT EXISTS seals (asset TEXT NOT NULL, epoch BIGINT NOT NULL, reward_asset TEXT NOT NULL,"
+        + " distributions BIGINT NOT NULL, distributed TEXT NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL"
         + " CHECK (status IN ('waiting', 'held', 'paying', 'paid')), reason TEXT NOT NULL, PRIMARY KEY (asset, epoch))",
     "CREATE TABLE IF NOT EXISTS conflicts (topic TEXT NOT NULL, partition_number BIGINT NOT NULL, record_offset BIGINT NOT NULL,"
         + " asset TEXT NOT NULL, epoch BIGINT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (topic, partition_number, record_offset))",
-    "CREATE TABLE IF NOT EXISTS credits (distribution TEXT PRIMARY KEY REFERENCES distributions (id), asset TEXT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS credits (distribution TEXT PRIMARY KEY REFERENCES distributions (id), reward_asset TEXT NOT NULL,"
         + " account TEXT NOT NULL, amount TEXT NOT NULL, credited_at TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS balances (asset TEXT NOT NULL, account TEXT NOT NULL, balance TEXT NOT NULL,"
-        + " PRIMARY KEY (asset, account))",
+    "CREATE TABLE IF NOT EXISTS balances (reward_asset TEXT NOT NULL, account TEXT NOT NULL, balance TEXT NOT NULL,"
+        + " PRIMARY KEY (reward_asset, account))",
     "CREATE TABLE IF NOT EXISTS outbox (number BIGINT PRIMARY KEY, distribution TEXT NOT NULL, event TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS publisher (one_row BIGINT PRIMARY KEY CHECK (one_row = 1), database_id TEXT NOT NULL,"
         + " added BIGINT NOT NULL, attempted BIGINT NOT NULL, published BIGINT NOT NULL)",
@@ -78,11 +79,11 @@ public class PayoutConsumer {
     }
   }
 
-  record Distribution(String id, String asset, long epoch, int bucket, String account, String amount) {}
+  record Distribution(String id, String asset, long epoch, int bucket, String account, String rewardAsset, String amount) {}
 
-  record Seal(String asset, long epoch, long distributions, String distributed, String root) {}
+  record Seal(String asset, long epoch, String rewardAsset, long distributions, String distributed, String root) {}
 
-  record Leaf(int bucket, String account, String id, String amount) {}
+  record Leaf(int bucket, String account, String id, String rewardAsset, String amount) {}
 
   record Execution(long number, String distribution, String event) {}
 
@@ -151,7 +152,7 @@ public class PayoutConsumer {
     if (data == null || !data.isObject()) {
       throw new Refused("its data are missing");
     }
-    String id = text(event, "id"), asset = text(data, "asset");
+    String id = text(event, "id"), asset = text(data, "asset"), rewardAsset = text(data, "reward_asset");
     long epoch = number(data, "epoch");
     String expected = asset + ":" + epoch;
     Record record;
@@ -161,10 +162,10 @@ public class PayoutConsumer {
       if (units(amount).signum() == 0) {
         throw new Refused("its amount is zero");
       }
-      record = new Distribution(id, asset, epoch, bucket(account), account, amount);
+      record = new Distribution(id, asset, epoch, bucket(account), account, rewardAsset, amount);
     } else {
       units(text(data, "distributed"));
-      record = new Seal(asset, epoch, number(data, "distributions"), text(data, "distributed"), text(data, "root"));
+      record = new Seal(asset, epoch, rewardAsset, number(data, "distributions"), text(data, "distributed"), text(data, "root"));
     }
     if (!id.equals(expected)) {
       throw new Refused("its id \"" + id + "\" is not \"" + expected + "\"");
@@ -300,7 +301,8 @@ public class PayoutConsumer {
 
     List<Seal> seals(String where, Object... values) throws SQLException {
       return rows("SELECT " + SEAL + " FROM seals WHERE " + where + " ORDER BY epoch, asset", values).stream().map(row -> new Seal(
-          (String) row.get(0), whole(row.get(1)), whole(row.get(2)), (String) row.get(3), (String) row.get(4))).toList();
+          (String) row.get(0), whole(row.get(1)), (String) row.get(2), whole(row.get(3)), (String) row.get(4), (String) row.get(5)))
+          .toList();
     }
 
     /** Stores records and the new positions in one transaction. */
@@ -341,32 +343,37 @@ public class PayoutConsumer {
     private String add(Distribution of) throws SQLException {
       execute("UPDATE seals SET status = 'waiting' WHERE asset = ? AND epoch = ? AND status = 'held'", of.asset, of.epoch);
       if (seals("asset = ? AND epoch = ? AND status <> 'waiting'", of.asset, of.epoch).isEmpty()) {
-        execute("INSERT INTO distributions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            of.id, of.asset, of.epoch, of.bucket, of.account, of.amount);
+        execute("INSERT INTO distributions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            of.id, of.asset, of.epoch, of.bucket, of.account, of.rewardAsset, of.amount);
       }
-      List<List<Object>> known = rows("SELECT amount FROM distributions WHERE id = ?", of.id);
-      String what = "distribution \"" + of.id + "\" of " + of.amount;
+      List<List<Object>> known = rows("SELECT amount, reward_asset FROM distributions WHERE id = ?", of.id);
+      String what = "distribution \"" + of.id + "\" of " + of.amount + " " + of.rewardAsset;
       if (known.isEmpty()) {
         return what + " came after the epoch was judged right";
       }
-      Object amount = known.get(0).get(0);
-      return amount.equals(of.amount) ? null : what + " was first published with " + amount;
+      boolean same = known.get(0).equals(List.of(of.amount, of.rewardAsset));
+      return same ? null : what + " was first published with " + known.get(0).get(0) + " " + known.get(0).get(1);
     }
 
     private String add(Seal seal) throws SQLException {
-      execute("INSERT INTO seals (" + SEAL + ", status, reason) VALUES (?, ?, ?, ?, ?, 'waiting', '') ON CONFLICT DO NOTHING",
-          seal.asset, seal.epoch, seal.distributions, seal.distributed, seal.root);
+      execute("INSERT INTO seals (" + SEAL + ", status, reason) VALUES (?, ?, ?, ?, ?, ?, 'waiting', '') ON CONFLICT DO NOTHING",
+          seal.asset, seal.epoch, seal.rewardAsset, seal.distributions, seal.distributed, seal.root);
       boolean same = seals("asset = ? AND epoch = ?", seal.asset, seal.epoch).equals(List.of(seal));
-      return same ? null : "a second seal says " + seal.distributions + " distributions of " + seal.distributed + ", root " + seal.root;
+      return same ? null : "a second seal says " + seal.distributions + " distributions of " + seal.distributed + " " + seal.rewardAsset
+          + ", root " + seal.root;
     }
 
-    /** An epoch is paid if count, sum and Merkle root of its distributions are the seal's, and no record contradicts another. */
+    /**
+     * An epoch is paid if count, sum, Merkle root and reward asset of its distributions are the seal's, and no record contradicts
+     * another.
+     */
     void judge(Seal seal) throws SQLException, Refused {
       long count = 0;
       BigInteger sum = BigInteger.ZERO;
+      Leaf inAnotherAsset = null; // the root covers ids and amounts only
       Tree[] trees = new Tree[4096];
       Arrays.setAll(trees, bucket -> new Tree());
-      Leaf last = new Leaf(-1, "", "", "");
+      Leaf last = new Leaf(-1, "", "", "", "");
       for (List<Leaf> page = page(seal, last); !page.isEmpty(); page = page(seal, last)) {
         for (Leaf leaf : page) {
           boolean inOrder = leaf.bucket > last.bucket || leaf.bucket == last.bucket
@@ -376,6 +383,9 @@ public class PayoutConsumer {
           }
           count++;
           sum = sum.add(units(leaf.amount));
+          if (inAnotherAsset == null && !leaf.rewardAsset.equals(seal.rewardAsset)) {
+            inAnotherAsset = leaf;
+          }
           trees[leaf.bucket].push((leaf.id + "|" + leaf.amount).getBytes(UTF_8));
           last = leaf;
         }
@@ -395,6 +405,10 @@ public class PayoutConsumer {
       if (!root.equals(seal.root)) {
         reasons.add("their Merkle root is " + root + ", the seal says " + seal.root);
       }
+      if (inAnotherAsset != null) {
+        reasons.add("distribution \"" + inAnotherAsset.id + "\" is paid in " + inAnotherAsset.rewardAsset + ", the seal says "
+            + seal.rewardAsset);
+      }
       for (List<Object> row : rows("SELECT what FROM conflicts WHERE asset = ? AND epoch = ? LIMIT 10", seal.asset, seal.epoch)) {
         reasons.add((String) row.get(0));
       }
@@ -409,25 +423,27 @@ public class PayoutConsumer {
 
     /** The next distributions of an epoch, in the order of the Merkle leaves. */
     private List<Leaf> page(Seal seal, Leaf after) throws SQLException {
-      return rows("SELECT bucket, account, id, amount FROM distributions WHERE asset = ? AND epoch = ?"
+      return rows("SELECT bucket, account, id, reward_asset, amount FROM distributions WHERE asset = ? AND epoch = ?"
           + " AND (bucket, account) > (?, ?) ORDER BY bucket, account LIMIT ?", seal.asset, seal.epoch, after.bucket, after.account, batch)
-          .stream().map(row -> new Leaf((int) whole(row.get(0)), (String) row.get(1), (String) row.get(2), (String) row.get(3))).toList();
+          .stream().map(row -> new Leaf((int) whole(row.get(0)), (String) row.get(1), (String) row.get(2), (String) row.get(3),
+              (String) row.get(4))).toList();
     }
 
     /** Credits an epoch that was judged right, one batch per transaction. Each credit adds its execution to the outbox. */
     void pay(Seal seal) throws SQLException, Refused {
       long count = 0;
-      Leaf last = new Leaf(-1, "", "", "");
+      Leaf last = new Leaf(-1, "", "", "", "");
       for (List<Leaf> page = page(seal, last); !page.isEmpty(); page = page(seal, last)) {
         String now = (String) rows("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").get(0).get(0);
         for (Leaf leaf : page) {
           if (execute("INSERT INTO credits VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-              leaf.id, seal.asset, leaf.account, leaf.amount, now) == 1) {
+              leaf.id, seal.rewardAsset, leaf.account, leaf.amount, now) == 1) {
             BigInteger balance = units(leaf.amount);
-            for (List<Object> row : rows("SELECT balance FROM balances WHERE asset = ? AND account = ?", seal.asset, leaf.account)) {
+            for (List<Object> row : rows("SELECT balance FROM balances WHERE reward_asset = ? AND account = ?", seal.rewardAsset,
+                leaf.account)) {
               balance = balance.add(units((String) row.get(0)));
             }
-            execute("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", seal.asset, leaf.account, decimal(balance));
+            execute("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", seal.rewardAsset, leaf.account, decimal(balance));
             var event = JSON.createObjectNode().put("specversion", "1.0").put("id", leaf.id).put("source", "/payouts")
                 .put("type", "payout.executed.v1").put("time", now);
             event.putObject("data").put("distribution", leaf.id).put("amount", leaf.amount).put("credited_at", now);
@@ -444,7 +460,8 @@ public class PayoutConsumer {
       }
       execute("UPDATE seals SET status = 'paid' WHERE asset = ? AND epoch = ? AND status = 'paying'", seal.asset, seal.epoch);
       commit();
-      log(seal.asset + " epoch " + seal.epoch + " is paid: " + count + " distributions of " + seal.distributed + ", root " + seal.root);
+      log(seal.asset + " epoch " + seal.epoch + " is paid: " + count + " distributions of " + seal.distributed + " " + seal.rewardAsset
+          + ", root " + seal.root);
     }
 
     /** Records that all executions up to `published` are on the topic, and that the next ones may be from now on. */

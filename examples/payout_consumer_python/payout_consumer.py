@@ -16,18 +16,20 @@ DANGEROUS = ("plugin.", "ssl.engine.", "ssl.providers", "sasl.kerberos.", "sasl.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS offsets (topic TEXT NOT NULL, partition_number BIGINT NOT NULL, next_offset BIGINT NOT NULL,
     PRIMARY KEY (topic, partition_number));
+-- Amounts are of the reward asset, here and below.
 CREATE TABLE IF NOT EXISTS distributions (id TEXT PRIMARY KEY, asset TEXT NOT NULL, epoch BIGINT NOT NULL, bucket BIGINT NOT NULL,
-    account TEXT NOT NULL, amount TEXT NOT NULL);
+    account TEXT NOT NULL, reward_asset TEXT NOT NULL, amount TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS distributions_as_leaves ON distributions (asset, epoch, bucket, account);
 -- waiting: not judged yet. held: judged wrong, nothing is credited. paying: judged right. paid: all are credited.
-CREATE TABLE IF NOT EXISTS seals (asset TEXT NOT NULL, epoch BIGINT NOT NULL, distributions BIGINT NOT NULL, distributed TEXT NOT NULL,
-    root TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('waiting', 'held', 'paying', 'paid')), reason TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS seals (asset TEXT NOT NULL, epoch BIGINT NOT NULL, reward_asset TEXT NOT NULL,
+    distributions BIGINT NOT NULL, distributed TEXT NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('waiting', 'held', 'paying', 'paid')), reason TEXT NOT NULL,
     PRIMARY KEY (asset, epoch));
 CREATE TABLE IF NOT EXISTS conflicts (topic TEXT NOT NULL, partition_number BIGINT NOT NULL, record_offset BIGINT NOT NULL,
     asset TEXT NOT NULL, epoch BIGINT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (topic, partition_number, record_offset));
-CREATE TABLE IF NOT EXISTS credits (distribution TEXT PRIMARY KEY REFERENCES distributions (id), asset TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS credits (distribution TEXT PRIMARY KEY REFERENCES distributions (id), reward_asset TEXT NOT NULL,
     account TEXT NOT NULL, amount TEXT NOT NULL, credited_at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS balances (asset TEXT NOT NULL, account TEXT NOT NULL, balance TEXT NOT NULL, PRIMARY KEY (asset, account));
+CREATE TABLE IF NOT EXISTS balances (reward_asset TEXT NOT NULL, account TEXT NOT NULL, balance TEXT NOT NULL,
+    PRIMARY KEY (reward_asset, account));
 CREATE TABLE IF NOT EXISTS outbox (number BIGINT PRIMARY KEY, distribution TEXT NOT NULL, event TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS publisher (one_row BIGINT PRIMARY KEY CHECK (one_row = 1), database_id TEXT NOT NULL,
     added BIGINT NOT NULL, attempted BIGINT NOT NULL, published BIGINT NOT NULL);
@@ -82,15 +84,15 @@ def decode(topic, value):
         if field(event, "specversion", str) != "1.0" or field(event, "type", str) != kind:
             raise ValueError(f"it is no {kind!r} of CloudEvents 1.0")
         name, data = field(event, "id", str), field(event, "data", dict)
-        asset, epoch = field(data, "asset", str), field(data, "epoch", int)
+        asset, epoch, reward_asset = field(data, "asset", str), field(data, "epoch", int), field(data, "reward_asset", str)
         if topic == DISTRIBUTIONS:
             account, amount = field(data, "account", str), field(data, "amount", str)
-            expected, row = f"{asset}:{epoch}:{account}", (name, asset, epoch, bucket(account), account, amount)
+            expected, row = f"{asset}:{epoch}:{account}", (name, asset, epoch, bucket(account), account, reward_asset, amount)
             if units(amount) == 0:
                 raise ValueError("its amount is zero")
         else:
             expected, sum_ = f"{asset}:{epoch}", field(data, "distributed", str)
-            row = (asset, epoch, field(data, "distributions", int), sum_, field(data, "root", str))
+            row = (asset, epoch, reward_asset, field(data, "distributions", int), sum_, field(data, "root", str))
             units(sum_)
         if name != expected:
             raise ValueError(f"its id {name!r} is not {expected!r}")
@@ -171,7 +173,7 @@ class Database:
         self.sql.execute("COMMIT")
 
     def seals(self, status):
-        columns = "asset, epoch, distributions, distributed, root"
+        columns = "asset, epoch, reward_asset, distributions, distributed, root"
         return self.sql.execute(f"SELECT {columns} FROM seals WHERE status = ? ORDER BY epoch, asset", [status]).fetchall()
 
     def take(self, records, positions):
@@ -197,35 +199,39 @@ class Database:
 
     def distribution(self, sql, row):
         """Adds a distribution. Returns what is wrong if it contradicts another one, or is too late."""
-        name, asset, epoch, amount = row[0], row[1], row[2], row[5]
+        name, asset, epoch, _, _, reward_asset, amount = row
         sql("UPDATE seals SET status = 'waiting' WHERE asset = ? AND epoch = ? AND status = 'held'", [asset, epoch])
         judged = sql("SELECT 1 FROM seals WHERE asset = ? AND epoch = ? AND status <> 'waiting'", [asset, epoch]).fetchone()
         if not judged:
-            sql("INSERT INTO distributions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
-        known = sql("SELECT amount FROM distributions WHERE id = ?", [name]).fetchone()
+            sql("INSERT INTO distributions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+        known = sql("SELECT amount, reward_asset FROM distributions WHERE id = ?", [name]).fetchone()
         if known is None:
-            return f"distribution {name!r} of {amount} came after the epoch was judged right"
-        return None if known[0] == amount else f"distribution {name!r} of {amount} was first published with {known[0]}"
+            return f"distribution {name!r} of {amount} {reward_asset} came after the epoch was judged right"
+        same = known == (amount, reward_asset)
+        return None if same else f"distribution {name!r} of {amount} {reward_asset} was first published with {known[0]} {known[1]}"
 
     def seal(self, sql, row):
-        columns = "asset, epoch, distributions, distributed, root"
-        sql(f"INSERT INTO seals ({columns}, status, reason) VALUES (?, ?, ?, ?, ?, 'waiting', '') ON CONFLICT DO NOTHING", row)
+        columns = "asset, epoch, reward_asset, distributions, distributed, root"
+        sql(f"INSERT INTO seals ({columns}, status, reason) VALUES (?, ?, ?, ?, ?, ?, 'waiting', '') ON CONFLICT DO NOTHING", row)
         known = sql(f"SELECT {columns} FROM seals WHERE asset = ? AND epoch = ?", row[:2]).fetchone()
-        return None if known == row else f"a second seal says {row[2]} distributions of {row[3]}, root {row[4]}"
+        return None if known == row else f"a second seal says {row[3]} distributions of {row[4]} {row[2]}, root {row[5]}"
 
     def judge(self, seal):
-        """An epoch is paid if count, sum and Merkle root of its distributions are the seal's, and no record contradicts another."""
-        asset, epoch, distributions, distributed, sealed = seal
-        count = total = 0
+        """An epoch is paid if count, sum, Merkle root and reward asset of its distributions are the seal's, and no record
+        contradicts another."""
+        asset, epoch, reward_asset, distributions, distributed, sealed = seal
+        count, total, in_another_asset = 0, 0, []
 
         def leaves(rows):
             nonlocal count, total
-            for row in rows:
-                count, total = count + 1, total + units(row[3])
-                yield row
+            for *leaf, paid_in in rows:
+                count, total = count + 1, total + units(leaf[3])
+                if paid_in != reward_asset and not in_another_asset:  # the root covers ids and amounts only
+                    in_another_asset.append(f"distribution {leaf[2]!r} is paid in {paid_in}, the seal says {reward_asset}")
+                yield leaf
 
         with self.step() as sql:
-            rows = sql("""SELECT bucket, account, id, amount FROM distributions WHERE asset = ? AND epoch = ?
+            rows = sql("""SELECT bucket, account, id, amount, reward_asset FROM distributions WHERE asset = ? AND epoch = ?
                           ORDER BY bucket, account""", [asset, epoch])
             found = root(leaves(rows))
             reasons = [f"there are {count} distributions, the seal says {distributions}"] if count != distributions else []
@@ -234,7 +240,7 @@ class Database:
             if found != sealed:
                 reasons.append(f"their Merkle root is {found}, the seal says {sealed}")
             rows = sql("SELECT what FROM conflicts WHERE asset = ? AND epoch = ? LIMIT 10", [asset, epoch])
-            reason = "; ".join(reasons + [what for (what,) in rows])
+            reason = "; ".join(reasons + in_another_asset + [what for (what,) in rows])
             sql("UPDATE seals SET status = ?, reason = ? WHERE asset = ? AND epoch = ? AND status = 'waiting'",
                 ["held" if reason else "paying", reason, asset, epoch])
         if reason:
@@ -242,7 +248,7 @@ class Database:
 
     def pay(self, seal):
         """Credits an epoch that was judged right, one batch per transaction. Each credit adds its execution to the outbox."""
-        asset, epoch, distributions, distributed, sealed = seal
+        asset, epoch, reward_asset, distributions, distributed, sealed = seal
         credited, after = 0, (-1, "")
         while True:
             with self.step() as sql:
@@ -257,17 +263,19 @@ class Database:
                     break
                 (now,) = sql("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
                 for number, account, name, amount in page:
-                    new = sql("INSERT INTO credits VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", [name, asset, account, amount, now])
+                    new = sql("INSERT INTO credits VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                              [name, reward_asset, account, amount, now])
                     if new.rowcount == 1:
-                        balance = sql("SELECT balance FROM balances WHERE asset = ? AND account = ?", [asset, account]).fetchone()
+                        balance = sql("SELECT balance FROM balances WHERE reward_asset = ? AND account = ?",
+                                      [reward_asset, account]).fetchone()
                         balance = units(amount) + (units(balance[0]) if balance else 0)
-                        sql("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", [asset, account, decimal(balance)])
+                        sql("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", [reward_asset, account, decimal(balance)])
                         event = {"specversion": "1.0", "id": name, "source": "/payouts", "type": "payout.executed.v1", "time": now,
                                  "data": {"distribution": name, "amount": amount, "credited_at": now}}
                         sql("UPDATE publisher SET added = added + 1")
                         sql("INSERT INTO outbox SELECT added, ?, ? FROM publisher", [name, json.dumps(event, ensure_ascii=False)])
                 after = page[-1][:2]
-        log(f"{asset} epoch {epoch} is paid: {distributions} distributions of {distributed}, root {sealed}")
+        log(f"{asset} epoch {epoch} is paid: {distributions} distributions of {distributed} {reward_asset}, root {sealed}")
 
     def next_executions(self, published):
         """Records that all executions up to `published` are on the topic, and that the next ones may be from now on."""

@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Epochs 0 and 1 of the worked example in Softstake's contract.
+    /// The epochs of the worked example of Softstake's contract.
     #[test]
     fn worked_example() {
         let epochs = [
@@ -148,12 +148,24 @@ mod tests {
             ),
             (
                 vec![
-                    ("alice", "0.2881"),
-                    ("bob", "4.8037"),
-                    ("carol", "0.9679"),
-                    ("dave", "0.2401"),
+                    ("alice", "0.1928"),
+                    ("alice/grid", "0.0964"),
+                    ("bob", "4.8221"),
+                    ("carol", "0.9716"),
+                    ("dave", "0.217"),
                 ],
-                "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b",
+                "d75c34ca2644b47c5ffe1c23e5aa77eaf490232beca566a8d6a304d6d48ff90e",
+            ),
+            (
+                vec![
+                    ("alice", "0.213"),
+                    ("alice/grid", "0.1065"),
+                    ("bob", "5.3274"),
+                    ("carol", "1.7736"),
+                    ("dave", "0.2131"),
+                    ("frank", "0.25"),
+                ],
+                "e9b148aa473fd2d5eb662e9d3fe8c587f9ae1e86b9259790d09519c0f861ff53",
             ),
         ];
         for (epoch, (mut distributions, root)) in epochs.into_iter().enumerate() {

@@ -35,7 +35,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The payout of an asset to an account for an epoch.
+/// What an account is paid for its holding of an asset in an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
     /// `ASSET:epoch:account`.
@@ -43,6 +43,8 @@ pub struct Distribution {
     pub asset: String,
     pub epoch: i64,
     pub account: String,
+    /// The asset to credit. It may be another one than `asset`, which the account holds.
+    pub reward_asset: String,
     pub amount: Amount,
 }
 
@@ -51,6 +53,8 @@ pub struct Distribution {
 pub struct Seal {
     pub asset: String,
     pub epoch: i64,
+    /// The asset that all of them are paid in.
+    pub reward_asset: String,
     /// Their number.
     pub distributions: i64,
     /// Their sum.
@@ -97,6 +101,7 @@ struct Event<D> {
 struct DistributionData {
     account: String,
     asset: String,
+    reward_asset: String,
     epoch: i64,
     amount: String,
 }
@@ -104,6 +109,7 @@ struct DistributionData {
 #[derive(Deserialize)]
 struct SealData {
     asset: String,
+    reward_asset: String,
     epoch: i64,
     distributions: i64,
     distributed: String,
@@ -135,7 +141,11 @@ fn amount(field: &str, text: &str) -> Result<Amount, String> {
 fn distribution(value: &[u8]) -> Result<Distribution, String> {
     let (id, data) = event::<DistributionData>(value, "softstake.distribution.v1")?;
     let DistributionData {
-        account, asset, epoch, ..
+        account,
+        asset,
+        reward_asset,
+        epoch,
+        ..
     } = data;
     if id != format!("{asset}:{epoch}:{account}") {
         return Err(format!(
@@ -151,6 +161,7 @@ fn distribution(value: &[u8]) -> Result<Distribution, String> {
         asset,
         epoch,
         account,
+        reward_asset,
         amount,
     })
 }
@@ -159,6 +170,7 @@ fn seal(value: &[u8]) -> Result<Seal, String> {
     let (id, data) = event::<SealData>(value, "softstake.epoch_settled.v1")?;
     let SealData {
         asset,
+        reward_asset,
         epoch,
         distributions,
         root,
@@ -171,6 +183,7 @@ fn seal(value: &[u8]) -> Result<Seal, String> {
     Ok(Seal {
         asset,
         epoch,
+        reward_asset,
         distributions,
         distributed,
         root,
@@ -184,8 +197,10 @@ mod tests {
     fn distribution(change: impl Fn(&mut serde_json::Value)) -> Result<Record, String> {
         let mut event = serde_json::json!({
             "specversion": "1.0", "id": "ATOM:7:u:1|é", "source": "/softstake", "type": "softstake.distribution.v1",
-            "time": "2026-11-09T00:00:00.000Z", "data": {"account": "u:1|é", "asset": "ATOM", "epoch": 7,
-            "amount": "0.5", "balance_seconds": "1", "average_balance": "1", "programme_from_epoch": 0}
+            "time": "2026-11-09T00:00:00.000Z", "data": {"account": "u:1|é", "asset": "ATOM", "reward_asset": "USDT",
+            "epoch": 7, "epoch_start": "2026-11-08T00:00:00.000Z", "epoch_end": "2026-11-09T00:00:00.000Z",
+            "amount": "0.5", "rewarded": "1", "made_good": "-0.25", "adjusted": "0", "withheld_before": "-0.1",
+            "balance_seconds": "-1", "average_balance": "0", "programme_from_epoch": 0}
         });
         change(&mut event);
         Record::decode(DISTRIBUTIONS, event.to_string().as_bytes())
@@ -197,6 +212,7 @@ mod tests {
             panic!("not read");
         };
         assert_eq!((read.epoch, read.account.as_str()), (7, "u:1|é"));
+        assert_eq!((read.asset.as_str(), read.reward_asset.as_str()), ("ATOM", "USDT"));
         assert_eq!(read.amount.to_string(), "0.5");
         for (field, value) in [
             ("/id", "ATOM:8:u:1|é"),
@@ -212,28 +228,57 @@ mod tests {
             let refused = distribution(|event| *event.pointer_mut(field).unwrap() = value.into());
             assert!(refused.is_err(), "{field} {value:?}: {refused:?}");
         }
-        let without = |event: &mut serde_json::Value| _ = event.as_object_mut().unwrap().remove("data");
-        distribution(without).unwrap_err();
+        for (object, field) in [("", "data"), ("/data", "reward_asset"), ("/data", "amount")] {
+            let without = |event: &mut serde_json::Value| {
+                let fields = event.pointer_mut(object).unwrap().as_object_mut().unwrap();
+                fields.remove(field).unwrap();
+            };
+            distribution(without).unwrap_err();
+        }
     }
 
+    /// Epoch 1 of an asset that is paid in another one at a rate, with a debt, and epoch 2 with a pot that went back.
     #[test]
     fn seals() {
-        let event = serde_json::json!({
+        let root = "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b";
+        let mut event = serde_json::json!({
             "specversion": "1.0", "id": "ATOM:1", "source": "/softstake", "type": "softstake.epoch_settled.v1",
-            "time": "2026-11-03T00:00:00.000Z", "data": {"asset": "ATOM", "epoch": 1, "distributions": 4,
-            "distributed": "6.2998", "root": "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b", "pool": "7"}
+            "time": "2026-11-03T00:00:00.000Z", "data": {"asset": "ATOM", "reward_asset": "USDT", "epoch": 1,
+            "epoch_start": "2026-11-02T00:00:00.000Z", "epoch_end": "2026-11-03T00:00:00.000Z", "mode": "apr",
+            "apr": "0.05", "reward_rate": "8.1", "reward_pool": "-2", "commission": "0", "carried_in": "-1",
+            "carried_out": "-3", "returned": "0", "rewarded": "7", "made_good": "-0.5", "adjusted": "-0.25",
+            "distributed": "6.2998", "withheld_before": "-1", "withheld_after": "-1.0498", "distributions": 4,
+            "ineligible": {"status": 1, "negative": 2, "below_minimum": 0}, "eligible_balance_seconds": "1.5",
+            "closing_balance": "1", "programme_from_epoch": 0, "cut": {"exchange.deposits": {"0": 8}}, "root": root}
         });
-        let seal = Seal {
+        let mut seal = Seal {
             asset: "ATOM".to_owned(),
             epoch: 1,
+            reward_asset: "USDT".to_owned(),
             distributions: 4,
             distributed: "6.2998".parse().unwrap(),
-            root: "6e40c37dd6a66c69de74149320fbaaa0fd1382bf729a1cee7dc0e448731f021b".to_owned(),
+            root: root.to_owned(),
         };
         let read = Record::decode(EPOCHS, event.to_string().as_bytes());
-        assert_eq!(read, Ok(Record::Seal(seal)));
+        assert_eq!(read, Ok(Record::Seal(seal.clone())));
         Record::decode(DISTRIBUTIONS, event.to_string().as_bytes()).unwrap_err();
         Record::decode(DISTRIBUTIONS, b"{}").unwrap_err();
         Record::decode("exchange.deposits", b"{}").unwrap_err();
+
+        event["id"] = "ATOM:2".into();
+        let data = event["data"].as_object_mut().unwrap();
+        data.retain(|name, _| name != "apr" && name != "reward_rate");
+        data.extend([
+            ("epoch".to_owned(), 2.into()),
+            ("mode".to_owned(), "pool".into()),
+            ("returned".to_owned(), "12.5".into()),
+            ("distributions".to_owned(), 0.into()),
+            ("distributed".to_owned(), "0".into()),
+        ]);
+        (seal.epoch, seal.distributions, seal.distributed) = (2, 0, Amount::ZERO);
+        let read = Record::decode(EPOCHS, event.to_string().as_bytes());
+        assert_eq!(read, Ok(Record::Seal(seal)));
+        event["data"].as_object_mut().unwrap().remove("reward_asset");
+        Record::decode(EPOCHS, event.to_string().as_bytes()).unwrap_err();
     }
 }

@@ -171,15 +171,15 @@ impl Database {
         wait_for(&row, || self.statuses().contains(&row).then_some(()));
     }
 
-    /// Every balance by asset and account.
+    /// Every balance by reward asset and account.
     ///
     /// It checks that balances are the sums of their credits, that only sealed epochs are credited, and that paid
     /// epochs are credited completely.
     pub fn balances(&self) -> BTreeMap<String, BigInt> {
-        let balances = self.rows("SELECT asset, account, CAST(balance AS TEXT) FROM balances");
+        let balances = self.rows("SELECT reward_asset, account, CAST(balance AS TEXT) FROM balances");
         let balances: BTreeMap<String, BigInt> = balances.iter().map(|row| keyed(row)).collect();
         let mut credited = BTreeMap::new();
-        for row in self.rows("SELECT asset, account, CAST(amount AS TEXT) FROM credits") {
+        for row in self.rows("SELECT reward_asset, account, CAST(amount AS TEXT) FROM credits") {
             let (account, amount) = keyed(&row);
             *credited.entry(account).or_default() += amount;
         }
@@ -193,7 +193,7 @@ impl Database {
             "credited without a checked seal"
         );
         let forgotten = "SELECT id FROM seals s JOIN distributions d ON s.asset = d.asset AND s.epoch = d.epoch
-                         LEFT JOIN credits c ON c.distribution = d.id AND c.amount = d.amount
+                         LEFT JOIN credits c ON c.distribution = d.id AND c.amount = d.amount AND c.reward_asset = d.reward_asset
                          WHERE s.status = 'paid' AND c.distribution IS NULL";
         assert_eq!(self.rows(forgotten), Vec::<String>::new(), "paid, but not credited");
         balances

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{DISTRIBUTIONS, EPOCHS};
 use crate::common::Dice;
 use crate::common::kafka::Cluster;
+use crate::common::schemas::check_record;
 
 /// Units of 10^-18 as a decimal number.
 pub fn plain(units: &BigInt) -> String {
@@ -24,6 +25,8 @@ pub fn plain(units: &BigInt) -> String {
 pub struct Epoch {
     pub asset: &'static str,
     pub epoch: u32,
+    /// The asset that the amounts are of.
+    pub reward_asset: &'static str,
     /// Account and amount.
     pub paid: Vec<(String, BigInt)>,
 }
@@ -42,24 +45,55 @@ impl Epoch {
         Self {
             asset,
             epoch,
+            reward_asset: asset,
             paid: paid.into_iter().collect(),
         }
     }
 
+    /// The same, but paid in another asset.
+    pub fn paid_in(self, reward_asset: &'static str) -> Self {
+        Self { reward_asset, ..self }
+    }
+
+    /// The distributions. Each account had a debt, which is made up.
     pub fn distributions(&self) -> Vec<String> {
-        let Self { asset, epoch, paid } = self;
+        let Self {
+            asset,
+            epoch,
+            reward_asset,
+            paid,
+        } = self;
         let event = |(account, amount): &(String, BigInt)| {
             serde_json::json!({
                 "specversion": "1.0", "id": format!("{asset}:{epoch}:{account}"), "source": "/softstake",
                 "type": "softstake.distribution.v1", "time": "2026-11-02T00:00:00.000Z",
-                "data": {"account": account, "asset": asset, "epoch": epoch, "amount": plain(amount)}
+                "data": {
+                    "account": account, "asset": asset, "reward_asset": reward_asset, "epoch": epoch,
+                    "epoch_start": "2026-11-01T00:00:00.000Z", "epoch_end": "2026-11-02T00:00:00.000Z",
+                    "amount": plain(amount), "rewarded": plain(&(amount + 3)), "made_good": "0.000000000000000002",
+                    "adjusted": "-0.000000000000000004", "withheld_before": "-0.000000000000000001",
+                    "balance_seconds": "-1.5", "average_balance": "0", "programme_from_epoch": 0,
+                }
             })
         };
-        paid.iter().map(|paid| event(paid).to_string()).collect()
+        let events: Vec<_> = paid.iter().map(event).collect();
+        // Only one of them is checked: the schemas are slow, and there are epochs of millions.
+        events
+            .first()
+            .map(check_record)
+            .transpose()
+            .expect("a distribution by its schema");
+        events.iter().map(ToString::to_string).collect()
     }
 
+    /// The right seal: in odd epochs of an `apr` programme with rates per tier, or else of a pool with a deficit.
     pub fn seal(&self) -> String {
-        let Self { asset, epoch, paid } = self;
+        let Self {
+            asset,
+            epoch,
+            reward_asset,
+            paid,
+        } = self;
         let mut buckets: Vec<MemoryBackedTree<Sha256, String>> = (0..4096).map(|_| MemoryBackedTree::new()).collect();
         // `paid` is sorted by bytes.
         for (account, amount) in paid {
@@ -74,13 +108,23 @@ impl Epoch {
             tree.push(bucket.root().as_bytes().to_vec());
         }
         let sum: BigInt = paid.iter().map(|(_, amount)| amount).sum();
-        serde_json::json!({
+        let mode = if epoch % 2 == 1 { "apr" } else { "pool" };
+        let seal = serde_json::json!({
             "specversion": "1.0", "id": format!("{asset}:{epoch}"), "source": "/softstake",
             "type": "softstake.epoch_settled.v1", "time": "2026-11-02T00:00:00.000Z",
-            "data": {"asset": asset, "epoch": epoch, "distributions": paid.len(), "distributed": plain(&sum),
-                "root": hex::encode(tree.root().as_bytes())}
-        })
-        .to_string()
+            "data": {
+                "asset": asset, "reward_asset": reward_asset, "epoch": epoch,
+                "epoch_start": "2026-11-01T00:00:00.000Z", "epoch_end": "2026-11-02T00:00:00.000Z", "mode": mode,
+                "reward_pool": "-1", "commission": "0", "carried_in": "-0.5", "carried_out": "-1.5", "returned": "0",
+                "rewarded": "0", "made_good": "-2", "adjusted": "-0.25", "distributed": plain(&sum),
+                "withheld_before": "-1", "withheld_after": "-7.25", "distributions": paid.len(),
+                "ineligible": {"status": 1, "negative": 0, "below_minimum": 2}, "eligible_balance_seconds": "0",
+                "closing_balance": "0", "programme_from_epoch": 0, "cut": {"exchange.deposits": {"0": 8}},
+                "root": hex::encode(tree.root().as_bytes()),
+            }
+        });
+        check_record(&seal).expect("a seal by its schema");
+        seal.to_string()
     }
 
     /// Publishes the epoch as Softstake does: distributions in transactions on several partitions, then the seal in a
@@ -106,12 +150,12 @@ impl Epoch {
     }
 }
 
-/// The balances after these epochs are paid.
+/// The balances by reward asset and account after these epochs are paid.
 pub fn due(epochs: &[Epoch]) -> BTreeMap<String, BigInt> {
     let mut due = BTreeMap::new();
-    for Epoch { asset, paid, .. } in epochs {
+    for Epoch { reward_asset, paid, .. } in epochs {
         for (account, amount) in paid {
-            *due.entry(format!("{asset} {account}")).or_default() += amount;
+            *due.entry(format!("{reward_asset} {account}")).or_default() += amount;
         }
     }
     due

@@ -103,8 +103,9 @@ fn kill(cluster: &Cluster, settled: &Settled, mut database: impl FnMut() -> Data
 fn spec() -> Synthetic {
     Synthetic {
         events: 5_000,
-        accounts: 150,
-        assets: 2,
+        accounts: 80,
+        // The fifth is paid in another asset.
+        assets: 5,
         epochs: 3,
         seed: 5,
         late: 0.03,

@@ -31,14 +31,14 @@ fn the_worked_example_is_paid_once() {
         .collect::<Vec<_>>();
 
     // Distributions count if they are published before the seal, in any partition. Nothing is paid before the seal.
-    let transaction = cluster.begin("payout", DISTRIBUTIONS, 2, &distributions[5..]);
+    let transaction = cluster.begin("payout", DISTRIBUTIONS, 2, &distributions[9..]);
     transaction.produce(DISTRIBUTIONS, 0, &distributions[..2]);
     transaction.commit();
     cluster.begin("payout", DISTRIBUTIONS, 0, &distributions[..5]).abort();
-    cluster.begin("payout", DISTRIBUTIONS, 1, &distributions[2..5]).commit();
+    cluster.begin("payout", DISTRIBUTIONS, 1, &distributions[2..9]).commit();
     for database in &databases {
         Consumer::run(&cluster, database);
-        assert_eq!(database.rows("SELECT count(*) FROM distributions"), ["7"]);
+        assert_eq!(database.rows("SELECT count(*) FROM distributions"), ["14"]);
         assert!(database.balances().is_empty());
     }
     cluster.begin("payout", EPOCHS, 0, &seals).commit();
@@ -46,20 +46,22 @@ fn the_worked_example_is_paid_once() {
         // The second run has nothing to do.
         for _ in 0..2 {
             Consumer::run(&cluster, database);
-            assert_eq!(database.statuses(), ["ATOM 0 paid", "ATOM 1 paid"]);
+            assert_eq!(database.statuses(), ["ATOM 0 paid", "ATOM 1 paid", "ATOM 2 paid"]);
             let balances: Vec<String> = database
                 .balances()
                 .iter()
                 .map(|(of, sum)| format!("{of} {}", plain(sum)))
                 .collect();
             let sums = [
-                "ATOM alice 1.1888",
-                "ATOM bob 14.8118",
-                "ATOM carol 1.309",
-                "ATOM dave 0.2401",
+                "ATOM alice 1.3065",
+                "ATOM alice/grid 0.2029",
+                "ATOM bob 20.1576",
+                "ATOM carol 3.0863",
+                "ATOM dave 0.4301",
+                "ATOM frank 0.25",
             ];
             assert_eq!(balances, sums);
-            assert_eq!(database.check_executions(&cluster), 7);
+            assert_eq!(database.check_executions(&cluster), 14);
         }
     }
 
@@ -75,6 +77,50 @@ fn the_worked_example_is_paid_once() {
                 "{said}"
             );
         }
+    }
+}
+
+/// Two assets are paid in a third, which is paid in itself: one balance of each account is the sum of all three.
+#[test]
+fn each_amount_is_credited_in_its_reward_asset() {
+    let cluster = Cluster::single();
+    create_topics(&cluster);
+    let mut dice = Dice::new(6);
+    let mut random = |asset, epoch| Epoch::random(asset, epoch, 60, &mut dice);
+    let epochs = [
+        random("ATOM", 0).paid_in("USDT"),
+        random("DOT", 0).paid_in("USDT"),
+        random("USDT", 0),
+        // Withdrawn, and listed again with another reward asset.
+        random("ATOM", 1).paid_in("BTC"),
+        random("ATOM", 2),
+    ];
+    for epoch in &epochs {
+        epoch.publish(&cluster);
+    }
+    let due = due(&epochs);
+    let shared = epochs[0].paid.iter().filter(|(account, _)| {
+        let of = |epoch: &Epoch| epoch.paid.iter().any(|(other, _)| other == account);
+        of(&epochs[1]) && of(&epochs[2])
+    });
+    assert!(shared.count() > 3, "accounts with all three");
+    let postgres = Postgres::start();
+    let databases = Program::ALL
+        .map(|program| Database::sqlite().of(program))
+        .into_iter()
+        .chain([Database::postgres(&postgres, "reward_assets")]);
+    for database in databases {
+        let database = database.with_topic(&cluster);
+        Consumer::run(&cluster, &database);
+        let statuses = ["ATOM 0 paid", "ATOM 1 paid", "ATOM 2 paid", "DOT 0 paid", "USDT 0 paid"];
+        assert_eq!(database.statuses(), statuses, "{:?}", database.program);
+        assert!(database.balances() == due, "{:?} {}", database.program, database.url);
+        let in_seals = "SELECT asset, epoch, reward_asset FROM seals ORDER BY asset, epoch";
+        assert_eq!(
+            database.rows(in_seals),
+            ["ATOM 0 USDT", "ATOM 1 BTC", "ATOM 2 ATOM", "DOT 0 USDT", "USDT 0 USDT"]
+        );
+        assert_eq!(database.check_executions(&cluster), 300);
     }
 }
 

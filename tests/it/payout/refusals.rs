@@ -29,7 +29,7 @@ fn an_epoch_that_differs_from_its_seal_is_held_by_all_three() {
     let cluster = Cluster::single();
     create_topics(&cluster);
     let mut dice = Dice::new(4);
-    let epochs: Vec<Epoch> = (0..7)
+    let epochs: Vec<Epoch> = (0..10)
         .map(|number| Epoch::random("ATOM", number, 40, &mut dice))
         .collect();
     // The changes of what is published for the first epochs. The last two are right.
@@ -39,6 +39,9 @@ fn an_epoch_that_differs_from_its_seal_is_held_by_all_three() {
         "their Merkle root is ",
         "was first published with ",
         "a second seal says 41 distributions",
+        "is paid in USDT, the seal says ATOM",
+        "is paid in ATOM, the seal says USDT",
+        "ATOM was first published with ",
     ];
     for (number, epoch) in epochs.iter().enumerate() {
         let (mut distributions, mut seals) = (epoch.distributions(), vec![epoch.seal()]);
@@ -52,8 +55,15 @@ fn an_epoch_that_differs_from_its_seal_is_held_by_all_three() {
                 "0.000000000000000007".into(),
             )),
             4 => seals.push(changed(&seals[0], "/data/distributions", 41.into())),
+            // The root covers no reward asset, so nothing else differs.
+            5 => distributions[7] = changed(&distributions[7], "/data/reward_asset", "USDT".into()),
+            6 => seals[0] = changed(&seals[0], "/data/reward_asset", "USDT".into()),
+            7 => {
+                let first = changed(&distributions[7], "/data/reward_asset", "USDT".into());
+                distributions.insert(0, first);
+            }
             // A copy changes nothing.
-            5 => {
+            8 => {
                 distributions.extend_from_within(..10);
                 seals.push(seals[0].clone());
             }
@@ -65,10 +75,9 @@ fn an_epoch_that_differs_from_its_seal_is_held_by_all_three() {
     let databases = databases(&cluster);
     for database in &databases {
         Consumer::run(&cluster, database);
-        let statuses = ["held", "held", "held", "held", "held", "paid", "paid"];
-        let expected: Vec<String> = (0..)
-            .zip(statuses)
-            .map(|(number, status)| format!("ATOM {number} {status}"))
+        let status = |number| if number < 8 { "held" } else { "paid" };
+        let expected: Vec<String> = (0..10)
+            .map(|number| format!("ATOM {number} {}", status(number)))
             .collect();
         assert_eq!(database.statuses(), expected, "{:?}", database.program);
         let why = database.rows("SELECT reason FROM seals WHERE status = 'held' ORDER BY epoch");
@@ -79,20 +88,22 @@ fn an_epoch_that_differs_from_its_seal_is_held_by_all_three() {
                 database.program
             );
         }
-        assert!(database.balances() == due(&epochs[5..]), "{:?}", database.program);
+        assert!(database.balances() == due(&epochs[8..]), "{:?}", database.program);
         assert_eq!(database.check_executions(&cluster), 80);
     }
     // A record for an epoch that was judged right is told, and not paid.
     let late = Epoch {
         paid: vec![("late".to_owned(), 1.into())],
         asset: "ATOM",
-        epoch: 5,
+        epoch: 8,
+        reward_asset: "ATOM",
     };
     cluster.begin("payout", DISTRIBUTIONS, 0, late.distributions()).commit();
     for database in &databases {
         Consumer::run(&cluster, database);
-        let told = database.rows("SELECT what FROM conflicts WHERE epoch = 5");
-        let expected = "distribution \"ATOM:5:late\" of 0.000000000000000001 came after the epoch was judged right";
+        let told = database.rows("SELECT what FROM conflicts WHERE epoch = 8");
+        let expected =
+            "distribution \"ATOM:8:late\" of 0.000000000000000001 ATOM came after the epoch was judged right";
         assert_eq!(
             told.iter().map(|what| what.replace('\'', "\"")).collect::<Vec<_>>(),
             [expected]
@@ -120,6 +131,8 @@ fn a_record_that_softstake_does_not_write_stops_all_three() {
         changed(&right, "/data/epoch", "0".into()),
         changed(&right, "/data/account", "somebody else".into()),
         changed(&right, "/id", hostile.into()),
+        changed(&right, "/data/reward_asset", Value::Null),
+        right.replace("\"reward_asset\"", "\"paid_in\""),
     ];
     let cluster = Cluster::single();
     create_topics(&cluster);

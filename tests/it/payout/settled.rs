@@ -52,12 +52,12 @@ impl Settled {
         }
     }
 
-    /// The balances after all epochs are paid.
+    /// The balances by reward asset and account after all epochs are paid.
     fn due(&self) -> BTreeMap<String, BigInt> {
         let mut due = BTreeMap::new();
         for record in &self.distributions {
             let data = &record["data"];
-            let key = format!("{} {}", text(&data["asset"]), text(&data["account"]));
+            let key = format!("{} {}", text(&data["reward_asset"]), text(&data["account"]));
             *due.entry(key).or_default() += scaled(text(&data["amount"]));
         }
         due

@@ -161,8 +161,8 @@ impl Database {
         Ok(())
     }
 
-    /// Judges a waiting epoch whose records have all been read. It is paid if the count, the sum and the Merkle root of the
-    /// distributions equal those of the seal, and no record contradicts another. Otherwise it is held.
+    /// Judges a waiting epoch whose records have all been read. It is paid if the count, the sum, the Merkle root and the
+    /// reward asset of the distributions equal those of the seal, and no record contradicts another. Otherwise it is held.
     ///
     /// # Errors
     /// If the database fails. The epoch is not judged then.
@@ -170,11 +170,16 @@ impl Database {
         let batch = self.batch;
         let mut step = self.begin().await?;
         let (mut count, mut sum, mut tree) = (0, Amount::ZERO, EpochTree::default());
+        let mut in_another_asset = None;
         let mut after = Leaf::BEFORE_ALL;
         loop {
             let page = step.page(seal, &after, batch).await?;
             for leaf in &page {
                 count += 1;
+                // The root covers ids and amounts only.
+                if leaf.reward_asset != seal.reward_asset {
+                    in_another_asset.get_or_insert_with(|| leaf.clone());
+                }
                 sum += &leaf.amount;
                 let pushed = tree.push(&leaf.id, &leaf.account, &leaf.amount.to_string());
                 pushed.map_err(|error| Failure::Stop(format!("the database: {error}")))?;
@@ -197,6 +202,12 @@ impl Database {
         }
         if root != seal.root {
             reasons.push(format!("their Merkle root is {root}, the seal says {}", seal.root));
+        }
+        if let Some(Leaf { id, reward_asset, .. }) = in_another_asset {
+            reasons.push(format!(
+                "distribution {id:?} is paid in {reward_asset}, the seal says {}",
+                seal.reward_asset
+            ));
         }
         reasons.extend(step.conflicts(seal).await?);
         let (reason, Seal { asset, epoch, .. }) = (reasons.join("; "), seal);
@@ -238,17 +249,20 @@ impl Database {
                 let Seal {
                     asset,
                     epoch,
+                    reward_asset,
                     distributions,
                     distributed,
                     root,
                 } = seal;
-                info!("{asset} epoch {epoch} is paid: {distributions} distributions of {distributed}, root {root}");
+                info!(
+                    "{asset} epoch {epoch} is paid: {distributions} distributions of {distributed} {reward_asset}, root {root}"
+                );
                 return Ok(());
             };
             for leaves in page.chunks(ROWS) {
-                let credited = step.credit(&seal.asset, leaves, &now).await?;
+                let credited = step.credit(&seal.reward_asset, leaves, &now).await?;
                 step.add_executions(seal, &credited, &now).await?;
-                step.raise_balances(&seal.asset, credited).await?;
+                step.raise_balances(&seal.reward_asset, credited).await?;
             }
             step.commit().await?;
             after = last;

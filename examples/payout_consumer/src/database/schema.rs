@@ -9,17 +9,17 @@ CREATE TABLE IF NOT EXISTS offsets (
     topic TEXT NOT NULL, partition_number BIGINT NOT NULL, next_offset BIGINT NOT NULL,
     PRIMARY KEY (topic, partition_number)
 );
--- The records read. Bucket and account give the order of the Merkle leaves.
+-- The records read. Bucket and account give the order of the Merkle leaves. Amounts are of the reward asset, here and below.
 CREATE TABLE IF NOT EXISTS distributions (
     id TEXT {bytewise} PRIMARY KEY, asset TEXT NOT NULL, epoch BIGINT NOT NULL, bucket BIGINT NOT NULL,
-    account TEXT {bytewise} NOT NULL, amount {decimal} NOT NULL
+    account TEXT {bytewise} NOT NULL, reward_asset TEXT NOT NULL, amount {decimal} NOT NULL
 );
 CREATE INDEX IF NOT EXISTS distributions_as_leaves ON distributions (asset, epoch, bucket, account);
 -- waiting: not judged yet. held: judged wrong, see the reason; nothing is credited.
 -- paying: judged right, being credited. paid: all are credited.
 CREATE TABLE IF NOT EXISTS seals (
-    asset TEXT NOT NULL, epoch BIGINT NOT NULL, distributions BIGINT NOT NULL, distributed {decimal} NOT NULL,
-    root TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('waiting', 'held', 'paying', 'paid')),
+    asset TEXT NOT NULL, epoch BIGINT NOT NULL, reward_asset TEXT NOT NULL, distributions BIGINT NOT NULL,
+    distributed {decimal} NOT NULL, root TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('waiting', 'held', 'paying', 'paid')),
     reason TEXT NOT NULL, PRIMARY KEY (asset, epoch)
 );
 -- Records that contradict others. An epoch with a conflict is held when it is judged.
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS conflicts (
 );
 -- One row for each distribution paid. Its key is what makes crediting idempotent.
 CREATE TABLE IF NOT EXISTS credits (
-    distribution TEXT {bytewise} PRIMARY KEY REFERENCES distributions (id), asset TEXT NOT NULL,
+    distribution TEXT {bytewise} PRIMARY KEY REFERENCES distributions (id), reward_asset TEXT NOT NULL,
     account TEXT {bytewise} NOT NULL, amount {decimal} NOT NULL,
     credited_at {timestamp} NOT NULL
 );
@@ -42,10 +42,10 @@ CREATE TABLE IF NOT EXISTS publisher (
     added BIGINT NOT NULL, attempted BIGINT NOT NULL, published BIGINT NOT NULL
 );
 INSERT INTO publisher VALUES (1, {random}, 0, 0, 0) ON CONFLICT DO NOTHING;
--- The sum of an account's credits. It changes in the transaction that adds the credit.
+-- The sum of an account's credits in a reward asset. It changes in the transaction that adds the credit.
 CREATE TABLE IF NOT EXISTS balances (
-    asset TEXT NOT NULL, account TEXT {bytewise} NOT NULL, balance {decimal} NOT NULL,
-    PRIMARY KEY (asset, account)
+    reward_asset TEXT NOT NULL, account TEXT {bytewise} NOT NULL, balance {decimal} NOT NULL,
+    PRIMARY KEY (reward_asset, account)
 );
 ";
 

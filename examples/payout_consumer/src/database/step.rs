@@ -40,6 +40,7 @@ pub struct Leaf {
     pub account: String,
     /// The id of the distribution.
     pub id: String,
+    pub reward_asset: String,
     pub amount: Amount,
 }
 
@@ -128,14 +129,23 @@ impl<'a> Step<'a> {
         for (_, of) in read {
             if !closed.contains(&(&of.asset, of.epoch)) {
                 let bucket = i64::from(bucket(&of.account));
-                new.push(values![&of.id, &of.asset, of.epoch, bucket, &of.account, &of.amount]);
+                let (reward_asset, amount) = (&of.reward_asset, &of.amount);
+                new.push(values![
+                    &of.id,
+                    &of.asset,
+                    of.epoch,
+                    bucket,
+                    &of.account,
+                    reward_asset,
+                    amount
+                ]);
             }
         }
         if !new.is_empty() {
             let sql = format!(
-                "INSERT INTO distributions (id, asset, epoch, bucket, account, amount) VALUES {}
+                "INSERT INTO distributions (id, asset, epoch, bucket, account, reward_asset, amount) VALUES {}
                  ON CONFLICT DO NOTHING",
-                rows("($, $, $, $, $, CAST($ AS {decimal}))", new.len(), 1)
+                rows("($, $, $, $, $, $, CAST($ AS {decimal}))", new.len(), 1)
             );
             let added = self.execute(&sql, new.into_iter().flatten()).await?;
             if added == read.len() as u64 {
@@ -144,15 +154,28 @@ impl<'a> Step<'a> {
         }
         // Some were in the table before, or are too late: compare with the table.
         let ids = list(read.len(), 1);
-        let sql = format!("SELECT id, CAST(amount AS TEXT) FROM distributions WHERE id IN {ids}");
-        let known = self.amounts(&sql, read.iter().map(|(_, of)| (&of.id).into())).await?;
+        let sql = format!("SELECT id, reward_asset, CAST(amount AS TEXT) FROM distributions WHERE id IN {ids}");
+        let known: Vec<(String, String, String)> = self.fetch(&sql, read.iter().map(|(_, of)| (&of.id).into())).await?;
+        let mut paid = BTreeMap::new();
+        for (id, reward_asset, amount) in known {
+            paid.insert(id, (parse(&amount)?, reward_asset));
+        }
         let mut conflicts = Vec::new();
         for (place, of) in read {
-            let (id, amount) = (&of.id, &of.amount);
-            let what = match known.get(id) {
-                Some(known) if known == amount => continue,
-                Some(known) => format!("distribution {id:?} of {amount} was first published with {known}"),
-                None => format!("distribution {id:?} of {amount} came after the epoch was judged right"),
+            let Distribution {
+                id,
+                amount,
+                reward_asset,
+                ..
+            } = of;
+            let what = match paid.get(id) {
+                Some((known, of_asset)) if (known, of_asset) == (amount, reward_asset) => continue,
+                Some((known, of_asset)) => {
+                    format!(
+                        "distribution {id:?} of {amount} {reward_asset} was first published with {known} {of_asset}"
+                    )
+                }
+                None => format!("distribution {id:?} of {amount} {reward_asset} came after the epoch was judged right"),
             };
             conflicts.push(Conflict::new(place, &of.asset, of.epoch, what));
         }
@@ -181,16 +204,17 @@ impl<'a> Step<'a> {
     /// Adds a seal. A second copy is ignored. Returns a conflict if the seal contradicts an earlier one.
     pub async fn add_seal(&mut self, place: &Place, seal: &Seal) -> Result<Option<Conflict>, Failure> {
         let (asset, epoch) = (&seal.asset, seal.epoch);
-        let (count, sum, root) = (seal.distributions, &seal.distributed, &seal.root);
-        let sql = "INSERT INTO seals (asset, epoch, distributions, distributed, root, status, reason)
-                   VALUES ($1, $2, $3, CAST($4 AS {decimal}), $5, 'waiting', '') ON CONFLICT DO NOTHING";
-        if self.execute(sql, values![asset, epoch, count, sum, root]).await? == 1 {
+        let (reward_asset, count, sum, root) = (&seal.reward_asset, seal.distributions, &seal.distributed, &seal.root);
+        let sql = "INSERT INTO seals (asset, epoch, reward_asset, distributions, distributed, root, status, reason)
+                   VALUES ($1, $2, $3, $4, CAST($5 AS {decimal}), $6, 'waiting', '') ON CONFLICT DO NOTHING";
+        let values = values![asset, epoch, reward_asset, count, sum, root];
+        if self.execute(sql, values).await? == 1 {
             return Ok(None);
         }
         let sql = format!("{SELECT_SEALS} WHERE asset = $1 AND epoch = $2");
         let known: Vec<SealRow> = self.fetch(&sql, values![asset, epoch]).await?;
         let known: Vec<Seal> = known.into_iter().map(Seal::try_from).collect::<Result<_, _>>()?;
-        let what = format!("a second seal says {count} distributions of {sum}, root {root}");
+        let what = format!("a second seal says {count} distributions of {sum} {reward_asset}, root {root}");
         Ok((known != [seal.clone()]).then(|| Conflict::new(place, asset, epoch, what)))
     }
 
@@ -234,19 +258,20 @@ impl<'a> Step<'a> {
     /// The next distributions of an epoch after `after`, `limit` at most, in the order of the Merkle leaves.
     pub async fn page(&mut self, seal: &Seal, after: &Leaf, limit: usize) -> Result<Vec<Leaf>, Failure> {
         let sql = format!(
-            "SELECT bucket, account, id, CAST(amount AS TEXT) FROM distributions
+            "SELECT bucket, account, id, reward_asset, CAST(amount AS TEXT) FROM distributions
              WHERE asset = $1 AND epoch = $2 AND (bucket, account) > ($3, $4)
              ORDER BY bucket, account LIMIT {limit}"
         );
         let values = values![&seal.asset, seal.epoch, after.bucket, &after.account];
-        let rows: Vec<(i64, String, String, String)> = self.fetch(&sql, values).await?;
+        let rows: Vec<(i64, String, String, String, String)> = self.fetch(&sql, values).await?;
         let mut leaves = Vec::with_capacity(rows.len());
-        for (bucket, account, id, amount) in rows {
+        for (bucket, account, id, reward_asset, amount) in rows {
             let amount = parse(&amount)?;
             leaves.push(Leaf {
                 bucket,
                 account,
                 id,
+                reward_asset,
                 amount,
             });
         }
@@ -256,12 +281,12 @@ impl<'a> Step<'a> {
     /// Credits the distributions that are not credited yet. Returns the new credits by account.
     pub async fn credit(
         &mut self,
-        asset: &str,
+        reward_asset: &str,
         leaves: &[Leaf],
         now: &str,
     ) -> Result<BTreeMap<String, Amount>, Failure> {
         let sql = format!(
-            "INSERT INTO credits (distribution, asset, account, amount, credited_at) VALUES {}
+            "INSERT INTO credits (distribution, reward_asset, account, amount, credited_at) VALUES {}
              ON CONFLICT DO NOTHING RETURNING account, CAST(amount AS TEXT)",
             rows(
                 "($, $, $, CAST($ AS {decimal}), CAST($ AS {timestamp}))",
@@ -269,31 +294,38 @@ impl<'a> Step<'a> {
                 1
             )
         );
-        let row = |leaf: &Leaf| values![&leaf.id, asset, &leaf.account, &leaf.amount, now];
+        let row = |leaf: &Leaf| values![&leaf.id, reward_asset, &leaf.account, &leaf.amount, now];
         self.amounts(&sql, leaves.iter().flat_map(row)).await
     }
 
-    /// Adds new credits to the balances.
-    pub async fn raise_balances(&mut self, asset: &str, mut credited: BTreeMap<String, Amount>) -> Result<(), Failure> {
+    /// Adds new credits to the balances in their reward asset.
+    pub async fn raise_balances(
+        &mut self,
+        reward_asset: &str,
+        mut credited: BTreeMap<String, Amount>,
+    ) -> Result<(), Failure> {
         if credited.is_empty() {
             return Ok(());
         }
         // PostgreSQL adds by itself, which is right even if another program changes a balance meanwhile.
         if self.dialect == Dialect::Sqlite {
             let accounts = list(credited.len(), 2);
-            let sql = format!("SELECT account, balance FROM balances WHERE asset = $1 AND account IN {accounts}");
+            let sql =
+                format!("SELECT account, balance FROM balances WHERE reward_asset = $1 AND account IN {accounts}");
             let values: Vec<Value> = credited.keys().map(Value::from).collect();
-            let balances = self.amounts(&sql, values![asset].into_iter().chain(values)).await?;
+            let balances = self
+                .amounts(&sql, values![reward_asset].into_iter().chain(values))
+                .await?;
             for (account, balance) in balances {
                 *credited.entry(account).or_default() += &balance;
             }
         }
         let sql = format!(
-            "INSERT INTO balances (asset, account, balance) VALUES {}
-             ON CONFLICT (asset, account) DO UPDATE SET balance = {{sum}}",
+            "INSERT INTO balances (reward_asset, account, balance) VALUES {}
+             ON CONFLICT (reward_asset, account) DO UPDATE SET balance = {{sum}}",
             rows("($, $, CAST($ AS {decimal}))", credited.len(), 1)
         );
-        let row = |(account, amount): (&String, &Amount)| values![asset, account, amount];
+        let row = |(account, amount): (&String, &Amount)| values![reward_asset, account, amount];
         self.execute(&sql, credited.iter().flat_map(row)).await?;
         Ok(())
     }
@@ -335,23 +367,27 @@ impl Leaf {
         bucket: -1,
         account: String::new(),
         id: String::new(),
+        reward_asset: String::new(),
         amount: Amount::ZERO,
     };
 }
 
 /// The columns of a [`SealRow`].
-const SELECT_SEALS: &str = "SELECT asset, epoch, distributions, CAST(distributed AS TEXT), root FROM seals";
+const SELECT_SEALS: &str =
+    "SELECT asset, epoch, reward_asset, distributions, CAST(distributed AS TEXT), root FROM seals";
 
 /// A seal as its columns.
-type SealRow = (String, i64, i64, String, String);
+type SealRow = (String, i64, String, i64, String, String);
 
 impl TryFrom<SealRow> for Seal {
     type Error = Failure;
 
-    fn try_from((asset, epoch, distributions, distributed, root): SealRow) -> Result<Seal, Failure> {
+    fn try_from(row: SealRow) -> Result<Seal, Failure> {
+        let (asset, epoch, reward_asset, distributions, distributed, root) = row;
         Ok(Seal {
             asset,
             epoch,
+            reward_asset,
             distributions,
             distributed: parse(&distributed)?,
             root,

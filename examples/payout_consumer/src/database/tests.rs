@@ -106,13 +106,27 @@ impl Books {
     }
 }
 
+/// A distribution of ATOM, which is paid in USDT.
 fn distribution(epoch: i64, account: &str, amount: &str) -> Record {
     Record::Distribution(Distribution {
         id: format!("ATOM:{epoch}:{account}"),
         asset: "ATOM".to_owned(),
         epoch,
         account: account.to_owned(),
+        reward_asset: "USDT".to_owned(),
         amount: amount.parse().unwrap(),
+    })
+}
+
+/// The same distribution, but paid in another asset.
+fn in_asset(record: &Record, reward_asset: &str) -> Record {
+    let Record::Distribution(distribution) = record else {
+        panic!("a seal")
+    };
+    let reward_asset = reward_asset.to_owned();
+    Record::Distribution(Distribution {
+        reward_asset,
+        ..distribution.clone()
     })
 }
 
@@ -135,6 +149,7 @@ fn seal_over(epoch: i64, records: &[Record]) -> Seal {
     Seal {
         asset: "ATOM".to_owned(),
         epoch,
+        reward_asset: "USDT".to_owned(),
         distributions,
         distributed,
         root: tree.finish(),
@@ -183,19 +198,22 @@ fn pays_once_after_the_seal() {
     books.pay_all();
     books.pay_all();
     assert_eq!(books.statuses(), ["ATOM 0 paid", "ATOM 1 paid"]);
-    let credits = "SELECT distribution, asset, account, amount FROM credits ORDER BY distribution";
+    let credits = "SELECT distribution, reward_asset, account, amount FROM credits ORDER BY distribution";
     assert_eq!(
         books.rows(credits),
         [
-            "ATOM:0:alice ATOM alice 0.9",
-            "ATOM:0:bob ATOM bob 1000000000000000000000000000000",
-            "ATOM:1:alice ATOM alice 0.1",
-            "ATOM:1:bob ATOM bob 0.000000000000000001",
+            "ATOM:0:alice USDT alice 0.9",
+            "ATOM:0:bob USDT bob 1000000000000000000000000000000",
+            "ATOM:1:alice USDT alice 0.1",
+            "ATOM:1:bob USDT bob 0.000000000000000001",
         ]
     );
     assert_eq!(
-        books.rows("SELECT account, balance FROM balances ORDER BY account"),
-        ["alice 1", "bob 1000000000000000000000000000000.000000000000000001"]
+        books.rows("SELECT reward_asset, account, balance FROM balances ORDER BY account"),
+        [
+            "USDT alice 1",
+            "USDT bob 1000000000000000000000000000000.000000000000000001"
+        ]
     );
     assert!(books.rows("SELECT * FROM conflicts").is_empty());
 }
@@ -219,9 +237,9 @@ fn goes_on_in_the_middle() {
             let mut step = database.begin().await.unwrap();
             let limit = if commit { 9 } else { 30 };
             let page = step.page(&seal, &Leaf::BEFORE_ALL, limit).await.unwrap();
-            let credited = step.credit("ATOM", &page, "2026-11-09T00:00:00.000Z").await.unwrap();
+            let credited = step.credit("USDT", &page, "2026-11-09T00:00:00.000Z").await.unwrap();
             assert_eq!(credited.len(), if commit { 9 } else { 21 });
-            step.raise_balances("ATOM", credited).await.unwrap();
+            step.raise_balances("USDT", credited).await.unwrap();
             if commit {
                 step.commit().await.unwrap();
             }
@@ -246,7 +264,7 @@ fn holds_what_differs_from_its_seal() {
         change(&mut seal);
         Record::Seal(seal)
     };
-    let cases: [(&str, Change<'_>); 7] = [
+    let cases: [(&str, Change<'_>); 10] = [
         ("there are 4 distributions, the seal says 5", &|mut records, seal| {
             records.remove(2);
             [records, vec![Record::Seal(seal)]].concat()
@@ -277,8 +295,29 @@ fn holds_what_differs_from_its_seal() {
             },
         ),
         (
-            "distribution \"ATOM:0:u-1\" of 9 was first published with 1.000000000000000001",
+            "distribution \"ATOM:0:u-1\" of 9 USDT was first published with 1.000000000000000001 USDT",
             &|records, seal| [records, vec![Record::Seal(seal), distribution(0, "u-1", "9")]].concat(),
+        ),
+        (
+            "distribution \"ATOM:0:u-2\" of 2.000000000000000001 ATOM was first published with 2.000000000000000001 USDT",
+            &|records, seal| {
+                let second = in_asset(&records[1], "ATOM");
+                [records, vec![Record::Seal(seal), second]].concat()
+            },
+        ),
+        (
+            "distribution \"ATOM:0:u-4\" is paid in ATOM, the seal says USDT",
+            &|mut records, seal| {
+                records[3] = in_asset(&records[3], "ATOM");
+                [records, vec![Record::Seal(seal)]].concat()
+            },
+        ),
+        (
+            "a second seal says 5 distributions of 15.000000000000000005 ATOM",
+            &|records, seal| {
+                let second = change(&seal, &|seal| seal.reward_asset = "ATOM".to_owned());
+                [records, vec![Record::Seal(seal), second]].concat()
+            },
         ),
         ("a second seal says 6 distributions", &|records, seal| {
             let second = change(&seal, &|seal| seal.distributions = 6);
@@ -334,8 +373,8 @@ fn what_comes_after_the_judgement_is_not_paid() {
     assert_eq!(
         books.rows("SELECT record_offset, what FROM conflicts ORDER BY record_offset"),
         [
-            "7 distribution \"ATOM:0:late\" of 1 came after the epoch was judged right",
-            "8 distribution \"ATOM:0:u-3\" of 1 was first published with 3.000000000000000001",
+            "7 distribution \"ATOM:0:late\" of 1 USDT came after the epoch was judged right",
+            "8 distribution \"ATOM:0:u-3\" of 1 USDT was first published with 3.000000000000000001 USDT",
         ]
     );
 }

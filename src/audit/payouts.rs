@@ -1,7 +1,7 @@
 //! Compares the acknowledgements of the payout service with the sealed distributions.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::audit::replay::schedule::EpochFilter;
 use crate::bus::{BrokerError, FileError, Log, ReadError};
 use crate::core::contract::records::{Distribution, PayoutExecuted, PublishedRecord, Seal};
 use crate::core::values::amount::ExactAmount;
+use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 
@@ -99,6 +100,8 @@ pub struct PayoutFinding {
     pub kind: PayoutFindingKind,
     /// The id of the distribution; empty if the acknowledgement cannot be read.
     pub distribution: String,
+    /// The asset of the two amounts; empty if the acknowledgement cannot be read.
+    pub reward_asset: String,
     /// The amount of the distribution.
     pub distributed: Option<String>,
     /// The amount of the acknowledgement.
@@ -110,7 +113,7 @@ pub struct PayoutFinding {
     pub note: String,
 }
 
-/// The sums of an asset.
+/// The sums of a reward asset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PayoutSums {
     /// All sealed distributions.
@@ -132,7 +135,7 @@ pub struct Payouts {
     pub right: u64,
     /// How many acknowledgements were repeated. A repetition is no finding.
     pub redelivered: u64,
-    /// By asset.
+    /// By reward asset.
     pub sums: BTreeMap<String, PayoutSums>,
     /// How many findings there are of each kind.
     pub counts: BTreeMap<PayoutFindingKind, u64>,
@@ -143,6 +146,10 @@ pub struct Payouts {
 impl Payouts {
     /// How many findings are kept.
     pub const KEPT: usize = 1_000_000;
+
+    fn sums_of(&mut self, reward_asset: &str) -> &mut PayoutSums {
+        self.sums.entry(reward_asset.to_owned()).or_default()
+    }
 
     fn add_finding(&mut self, finding: PayoutFinding) {
         *self.counts.entry(finding.kind).or_default() += 1;
@@ -181,6 +188,30 @@ struct ExpectedPayout {
     credited: bool,
 }
 
+/// How an epoch is paid.
+struct PaidIn {
+    reward_asset: Asset,
+    sealed: bool,
+}
+
+/// The epochs that have a seal or a distribution.
+#[derive(Default)]
+struct Epochs(BTreeMap<(Asset, Epoch), PaidIn>);
+
+impl Epochs {
+    /// The asset that a distribution is paid in. One that does not exist counts as paid like its epoch, or like the last epoch before,
+    /// or else in the asset that its id names.
+    fn reward_asset<'a>(&'a self, distribution: &'a str) -> &'a str {
+        let (name, epoch) = epoch_of(distribution);
+        let last = epoch.unwrap_or(Epoch::new(u64::MAX));
+        let known = Asset::parse(name).ok().and_then(|asset| {
+            let mut epochs = self.0.range((asset, Epoch::new(0))..=(asset, last));
+            epochs.next_back()
+        });
+        known.map_or(name, |(_, paid_in)| paid_in.reward_asset.as_str())
+    }
+}
+
 /// An acknowledgement that was read.
 struct SeenAcknowledgement {
     /// Of all that its copies must have in common.
@@ -203,6 +234,7 @@ pub fn compare(
     let mut comparison = PayoutComparison {
         bus,
         filter,
+        epochs: Epochs::default(),
         expected: HashMap::new(),
         payouts: Payouts::default(),
     };
@@ -215,6 +247,7 @@ pub fn compare(
 struct PayoutComparison<'a> {
     bus: &'a dyn Log,
     filter: EpochFilter,
+    epochs: Epochs,
     /// By a hash of the distribution's id.
     expected: HashMap<u128, ExpectedPayout>,
     payouts: Payouts,
@@ -222,14 +255,28 @@ struct PayoutComparison<'a> {
 
 impl PayoutComparison<'_> {
     fn read_distributions(&mut self) -> Result<(), PayoutsError> {
-        let mut sealed = BTreeSet::new();
         each::<Seal>(self.bus, |_, seal| {
-            sealed.insert((seal.asset, seal.epoch));
+            let paid_in = PaidIn {
+                reward_asset: seal.reward_asset,
+                sealed: true,
+            };
+            self.epochs.0.insert((seal.asset, seal.epoch), paid_in);
             Ok(())
         })?;
         each::<Distribution>(self.bus, |place, paid| {
             let id = paid.id();
-            let is_sealed = sealed.contains(&(paid.asset, paid.epoch));
+            let paid_in = self.epochs.0.entry((paid.asset, paid.epoch)).or_insert(PaidIn {
+                reward_asset: paid.reward_asset,
+                sealed: false,
+            });
+            if paid_in.reward_asset != paid.reward_asset {
+                let (found, right) = (paid.reward_asset, paid_in.reward_asset);
+                return Err(PayoutsError::Record {
+                    place: place.to_string(),
+                    why: format!("`reward_asset` is {found}, but other records of its epoch have {right}"),
+                });
+            }
+            let is_sealed = paid_in.sealed;
             if is_sealed && self.filter.includes(paid.asset.as_str(), paid.epoch) {
                 let amount = ExactAmount::parse(&paid.amount).ok_or_else(|| PayoutsError::Record {
                     place: place.to_string(),
@@ -237,7 +284,7 @@ impl PayoutComparison<'_> {
                 })?;
                 self.payouts.sealed += 1;
                 add(
-                    &mut self.payouts.sums.entry(paid.asset.to_string()).or_default().distributed,
+                    &mut self.payouts.sums_of(paid.reward_asset.as_str()).distributed,
                     amount,
                 )?;
             }
@@ -263,6 +310,7 @@ impl PayoutComparison<'_> {
                 self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Malformed,
                     distribution: String::new(),
+                    reward_asset: String::new(),
                     distributed: None,
                     credited: None,
                     place: Some(place),
@@ -313,13 +361,11 @@ impl PayoutComparison<'_> {
             let expected = self.expected.get(&xxh3_128(id.as_bytes()));
             if expected.is_some_and(|payout| payout.sealed && !payout.credited) {
                 let amount = ExactAmount::parse(&paid.amount).ok_or(PayoutsError::TooMuch)?;
-                add(
-                    &mut self.payouts.sums.entry(paid.asset.to_string()).or_default().unpaid,
-                    amount,
-                )?;
+                add(&mut self.payouts.sums_of(paid.reward_asset.as_str()).unpaid, amount)?;
                 self.payouts.add_finding(PayoutFinding {
                     kind: PayoutFindingKind::Unpaid,
                     distribution: id,
+                    reward_asset: paid.reward_asset.to_string(),
                     distributed: Some(paid.amount.into_owned()),
                     credited: None,
                     place: None,
@@ -343,6 +389,7 @@ impl PayoutComparison<'_> {
         self.payouts.add_finding(PayoutFinding {
             kind: PayoutFindingKind::Conflicting,
             distributed: expected.map(|payout| payout.amount.to_string()),
+            reward_asset: self.epochs.reward_asset(&distribution).to_owned(),
             distribution,
             credited: Some(acknowledgement.written_amount.clone()),
             place: Some(place),
@@ -355,16 +402,18 @@ impl PayoutComparison<'_> {
         let PayoutExecuted {
             distribution, amount, ..
         } = acknowledgement;
+        let reward_asset = self.epochs.reward_asset(distribution);
         let finding = |kind, distributed: Option<&str>, note: &str| PayoutFinding {
             kind,
             distribution: distribution.clone(),
+            reward_asset: reward_asset.to_owned(),
             distributed: distributed.map(str::to_owned),
             credited: Some(acknowledgement.written_amount.clone()),
             place: Some(place),
             note: note.to_owned(),
         };
         let payouts = &mut self.payouts;
-        let sums = payouts.sums.entry(epoch_of(distribution).0.to_owned()).or_default();
+        let sums = payouts.sums.entry(reward_asset.to_owned()).or_default();
         let Some(payout) = self.expected.get_mut(&xxh3_128(distribution.as_bytes())) else {
             add(&mut sums.overpaid, *amount)?;
             let note = "there is no such distribution";

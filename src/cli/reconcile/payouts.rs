@@ -131,10 +131,10 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
     let again = counted(payouts.redelivered, "acknowledgement was", "acknowledgements were");
     write_line!(out, "{again} repeated, which changes nothing.")?;
     write_line!(out)?;
-    let mut table = TextTable::new(&["asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
-    for (asset, sums) in &payouts.sums {
+    let mut table = TextTable::new(&["reward asset", ">distributed", ">credited", ">unpaid", ">overpaid"]);
+    for (reward_asset, sums) in &payouts.sums {
         table.row([
-            asset,
+            reward_asset,
             &sums.distributed.to_string(),
             &sums.credited.to_string(),
             &sums.unpaid.to_string(),
@@ -146,7 +146,7 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
         return Ok(());
     }
     write_line!(out)?;
-    let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", ">at", ""]);
+    let mut table = TextTable::new(&["", "distribution", ">distributed", ">credited", "of", ">at", ""]);
     for finding in payouts.findings.iter().take(SHOWN) {
         table.row(cells(finding));
     }
@@ -158,7 +158,7 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
     Ok(())
 }
 
-fn cells(finding: &PayoutFinding) -> [String; 6] {
+fn cells(finding: &PayoutFinding) -> [String; 7] {
     let at = |place: AcknowledgementPlace| match place {
         AcknowledgementPlace::Line { line } => line.to_string(),
         AcknowledgementPlace::Record { partition, offset } => format!("{partition}:{offset}"),
@@ -168,13 +168,22 @@ fn cells(finding: &PayoutFinding) -> [String; 6] {
         finding.distribution.clone(),
         finding.distributed.clone().unwrap_or_default(),
         finding.credited.clone().unwrap_or_default(),
+        finding.reward_asset.clone(),
         finding.place.map(at).unwrap_or_default(),
         finding.note.clone(),
     ]
 }
 
 fn csv(payouts: &Payouts, path: &Path, form: CsvForm) -> Outcome {
-    let columns = ["kind", "distribution", "distributed", "credited", "at", "note"];
+    let columns = [
+        "kind",
+        "distribution",
+        "distributed",
+        "credited",
+        "reward_asset",
+        "at",
+        "note",
+    ];
     let mut file = CsvFile::create(path, form, &columns)?;
     for finding in &payouts.findings {
         file.row(cells(finding))?;
@@ -186,12 +195,12 @@ fn json(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome
     let sums: serde_json::Map<_, _> = payouts
         .sums
         .iter()
-        .map(|(asset, sums)| {
+        .map(|(reward_asset, sums)| {
             let sums = json!({
                 "distributed": sums.distributed.to_string(), "credited": sums.credited.to_string(),
                 "unpaid": sums.unpaid.to_string(), "overpaid": sums.overpaid.to_string(),
             });
-            (asset.clone(), sums)
+            (reward_asset.clone(), sums)
         })
         .collect();
     let counts: serde_json::Map<_, _> = payouts

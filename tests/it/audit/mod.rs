@@ -47,12 +47,12 @@ fn report(command: &mut Command, status: i32) -> Value {
     serde_json::from_slice(&output.stdout).expect("a report")
 }
 
-/// The sum of the distributions of each asset, in units of 10^-18.
-fn distributed(place: &Place) -> BTreeMap<String, BigInt> {
+/// The sum of the distributions of each `asset`, or of each `reward_asset`, in units of 10^-18.
+fn distributed(place: &Place, by: &str) -> BTreeMap<String, BigInt> {
     let mut sums: BTreeMap<String, BigInt> = BTreeMap::new();
     for record in place.records("softstake.distributions") {
         let data = &record["data"];
-        *sums.entry(text(&data["asset"]).to_owned()).or_default() += scaled(text(&data["amount"]));
+        *sums.entry(text(&data[by]).to_owned()).or_default() += scaled(text(&data["amount"]));
     }
     sums
 }

@@ -64,7 +64,11 @@ fn executed_payouts_reconcile() {
         (&json!(number), &json!(number))
     );
     assert_eq!(right["redelivered"], 20);
-    let sums = distributed(&place);
+    let sums = distributed(&place, "reward_asset");
+    // The fifth asset is paid in another one.
+    let assets: Vec<&String> = sums.keys().collect();
+    assert_eq!(assets, ["ADA", "ATOM", "ETH", "SOL", "USDT"]);
+    assert_eq!(right["totals"].as_object().expect("totals").len(), 5);
     for (asset, sum) in sums {
         let totals = &right["totals"][&asset];
         assert_eq!(scaled(text(&totals["distributed"])), sum, "{asset}");
@@ -86,6 +90,9 @@ fn every_kind_of_wrong_payout_is_found() {
     all[2]["data"]["amount"] = "0.000000000000000001".into();
     all.push(acknowledgement(900_001, &twice, text(&twice_amount)));
     all.push(acknowledgement(900_002, "ATOM:0:nobody", "1"));
+    all.push(acknowledgement(900_003, "币安人生:0:nobody", "2"));
+    all.push(acknowledgement(900_004, "币安人生:99:nobody", "3"));
+    all.push(acknowledgement(900_005, "never listed:0:nobody", "4"));
     let unpaid = id(0, &all);
     all.remove(0);
     let acks = Acks::of(&all);
@@ -118,7 +125,25 @@ fn every_kind_of_wrong_payout_is_found() {
     assert_eq!(of("underpaid"), [&under]);
     assert_eq!(of("paid_twice"), [&twice]);
     assert_eq!(of("unpaid"), [&unpaid]);
-    assert_eq!(of("unknown"), ["ATOM:0:nobody"]);
+    assert_eq!(
+        of("unknown"),
+        [
+            "ATOM:0:nobody",
+            "币安人生:0:nobody",
+            "币安人生:99:nobody",
+            "never listed:0:nobody"
+        ]
+    );
+    // Without a distribution, an amount is of what the asset's other epochs are paid in.
+    let overpaid = |asset: &str| text(&found["totals"][asset]["overpaid"]);
+    assert_eq!((overpaid("USDT"), overpaid("never listed")), ("5", "4"), "{found:#}");
+    for finding in found["findings"].as_array().expect("findings") {
+        let right = match text(&finding["distribution"]).split(':').next() {
+            Some("币安人生") => "USDT",
+            asset => asset.unwrap_or_default(),
+        };
+        assert_eq!(finding["reward_asset"], right, "{finding}");
+    }
     assert_eq!(of("malformed").len(), 6, "{found:#}");
     let underpaid = found["findings"]
         .as_array()
@@ -130,7 +155,7 @@ fn every_kind_of_wrong_payout_is_found() {
         .to_owned();
     assert_eq!(scaled(&less) + 1, scaled(text(&late_amount)));
     let table = fs::read_to_string(table).expect("a table");
-    assert_eq!(table.lines().count(), 12, "{table}");
+    assert_eq!(table.lines().count(), 15, "{table}");
     for what in [
         "`data.amount` is -1",
         "`data.credited_at` is yesterday",
@@ -218,6 +243,15 @@ fn two_distributions_with_one_id_are_no_payout() {
     fs::write(&file, format!("{other}\n{lines}")).expect("one distribution more");
     let said = fail(&mut reconcile(&place, &right.path()), 1);
     assert!(said.contains("an earlier distribution has the id"), "{said}");
+    // Amounts of two assets have no sum.
+    let other = first.replacen(r#""reward_asset":""#, r#""reward_asset":"X"#, 1);
+    fs::write(&file, lines.replacen(first, &other, 1)).expect("another asset");
+    let said = fail(&mut reconcile(&place, &right.path()), 1);
+    assert!(
+        said.contains("offset 0: no record of softstake (`reward_asset` is X")
+            && said.contains("other records of its epoch"),
+        "{said}"
+    );
 }
 
 #[test]

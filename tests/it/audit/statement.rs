@@ -28,7 +28,7 @@ fn a_statement_agrees_with_seals_and_distributions() {
             .arg(&table),
         0,
     );
-    let sums = distributed(&place);
+    let sums = distributed(&place, "asset");
     // An asset whose mode changes has a total for each mode.
     let mut totals = BTreeMap::new();
     for total in all["totals"].as_array().expect("totals") {

@@ -46,6 +46,8 @@ pub struct Amendment {
     kept: BTreeSet<Offset>,
     /// The control offsets of the accepted releases of its epochs.
     released: BTreeSet<Offset>,
+    /// The control offsets of all rejected records. A rejected close stays so, also where the rate that it gives would have a use.
+    refused: BTreeSet<Offset>,
 }
 
 impl Amendment {
@@ -88,6 +90,7 @@ impl Amendment {
                         at: offset,
                         kept: BTreeSet::from([offset]),
                         released: BTreeSet::new(),
+                        refused: BTreeSet::new(),
                     });
                 }
                 Some(found) if change && listed.programme.from_epoch < listing.programme.from_epoch => {
@@ -117,6 +120,9 @@ impl Amendment {
                     ..
                 } if *of == asset => {
                     found.released.insert(*control_offset);
+                }
+                Decision::Refused { control_offset, .. } => {
+                    found.refused.insert(*control_offset);
                 }
                 _ => {}
             }
@@ -215,15 +221,17 @@ impl Amendment {
         })
     }
 
-    /// The control offsets of the asset's listings that the replay does not read.
+    /// The control offsets of the asset's listings and rejected closes that the replay does not read.
     ///
     /// # Errors
     /// A failure of the bus.
     pub fn removed(&self, bus: &dyn Log, schedule: &Schedule) -> Result<BTreeSet<Offset>, AuditError> {
         let mut removed = BTreeSet::new();
         let start = Mark::at(schedule.start(CONTROL));
-        scan_range(bus, CONTROL, &start, schedule.control_end, |record| {
-            if self.is_ours(record.value) && !self.kept.contains(&record.offset) {
+        scan_range(bus, CONTROL, &start, schedule.control_read_end(), |record| {
+            let is_other_listing =
+                self.is_ours(EventType::Listing, record.value) && !self.kept.contains(&record.offset);
+            if is_other_listing || self.is_rejected_close(record.offset, record.value) {
                 removed.insert(record.offset);
             }
             Ok::<_, AuditError>(())
@@ -231,14 +239,18 @@ impl Amendment {
         Ok(removed)
     }
 
-    /// Whether a control record is a listing of the asset, valid or not.
-    fn is_ours(&self, record: &[u8]) -> bool {
+    fn is_rejected_close(&self, offset: Offset, record: &[u8]) -> bool {
+        self.refused.contains(&offset) && self.is_ours(EventType::EpochClose, record)
+    }
+
+    /// Whether a control record is of this type and about the asset, valid or not.
+    fn is_ours(&self, wanted: EventType, record: &[u8]) -> bool {
         #[derive(Deserialize)]
         struct Named {
             asset: Option<String>,
         }
         Envelope::read(record).is_ok_and(|envelope| {
-            EventType::of(&envelope.event_type).is_ok_and(|event_type| event_type == EventType::Listing)
+            EventType::of(&envelope.event_type).is_ok_and(|event_type| event_type == wanted)
                 && serde_json::from_str::<Named>(envelope.data)
                     .is_ok_and(|named| named.asset.as_deref() == Some(self.asset().as_str()))
         })
@@ -249,10 +261,10 @@ impl Amendment {
     pub fn rewrite(&self) -> Arc<ControlRewrite> {
         let amendment = self.clone();
         Arc::new(move |offset, record| {
-            if amendment.released.contains(&offset) {
+            if amendment.released.contains(&offset) || amendment.is_rejected_close(offset, record) {
                 return Vec::new();
             }
-            if !amendment.is_ours(record) {
+            if !amendment.is_ours(EventType::Listing, record) {
                 return vec![record.to_vec()];
             }
             if !amendment.kept.contains(&offset) {

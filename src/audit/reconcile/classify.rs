@@ -115,13 +115,13 @@ impl RecordClassifier {
         let Some((from, offset)) = input_of(input) else {
             return RecordClass::Foreign("its `id` names no record".into());
         };
-        let replay_end = if from == CONTROL {
-            self.schedule.control_end
+        let is_replayed = if from == CONTROL {
+            self.schedule.is_decided(offset)
         } else {
-            self.schedule.read_limit(from, usize::MAX)
+            offset < self.schedule.read_limit(from, usize::MAX)
         };
         let end = self.input_ends.get(&from).copied().unwrap_or(Offset::START);
-        if side == ComparedSide::Published && offset >= replay_end && offset < end {
+        if side == ComparedSide::Published && !is_replayed && offset < end {
             return RecordClass::Later;
         }
         RecordClass::Compared

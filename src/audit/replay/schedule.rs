@@ -57,7 +57,7 @@ pub struct Schedule {
     pub(crate) held: Vec<Decision>,
     /// For each source partition, by the number of decided questions: the offset up to which it may be read.
     read_limits: BTreeMap<TopicPartition, Vec<Offset>>,
-    /// The offset after the last control record with a decision.
+    /// The offset up to which every control record has a decision.
     pub(crate) control_end: Offset,
     /// The first offset of each partition that began late.
     starts: BTreeMap<TopicPartition, Offset>,
@@ -237,6 +237,17 @@ impl Schedule {
         all.filter(|partition| partition.topic != Topic::Control)
     }
 
+    /// Whether a control record has a decision.
+    pub(crate) fn is_decided(&self, control: Offset) -> bool {
+        control < self.control_end || self.ahead.contains(&control)
+    }
+
+    /// The offset after the last control record that the replay reads.
+    pub(crate) fn control_read_end(&self) -> Offset {
+        let ahead = self.ahead.last().map_or(Offset::START, |last| last.saturating_add(1));
+        self.control_end.max(ahead)
+    }
+
     /// The offset from which the deployment has read a partition.
     pub(crate) fn start(&self, partition: TopicPartition) -> Offset {
         self.starts.get(&partition).copied().unwrap_or(Offset::START)
@@ -360,16 +371,20 @@ fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuesti
     limits
 }
 
-/// Whether each decision is about a control record after one that is decided later.
+/// Whether each decision is about a control record after a release or void that waits.
 fn decided_ahead(decisions: &[Decision]) -> Vec<bool> {
-    let mut first_later = None;
-    let mut ahead = vec![false; decisions.len()];
-    for (decision, ahead) in decisions.iter().zip(&mut ahead).rev() {
-        let Some(offset) = control_offset(decision) else {
-            continue;
-        };
-        *ahead = first_later.is_some_and(|later| later < offset);
-        first_later = Some(first_later.map_or(offset, |later: Offset| later.min(offset)));
+    let mut waits_at = None;
+    let mut ahead = Vec::with_capacity(decisions.len());
+    for decision in decisions {
+        if let Decision::VerdictWaits { control_offset, .. } = decision {
+            waits_at = Some(*control_offset);
+        }
+        let offset = control_offset(decision);
+        if offset.is_some() && offset == waits_at {
+            waits_at = None;
+        }
+        let is_ahead = |offset: Offset| waits_at.is_some_and(|waiting| waiting < offset);
+        ahead.push(offset.is_some_and(is_ahead));
     }
     ahead
 }

@@ -43,7 +43,7 @@ impl ReplaySequencer {
             bus.origin(),
             CONTROL,
             &Mark::at(schedule.start(CONTROL)),
-            schedule.control_end,
+            schedule.control_read_end(),
             |record| {
                 if !record.value.is_empty() {
                     let rewritten = rewrite(record.offset, record.value);

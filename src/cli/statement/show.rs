@@ -177,7 +177,8 @@ fn show_seals(seals: &Seals, out: &mut Output<'_>) -> Outcome {
     });
     let mut table = TextTable::new(&columns);
     for seal in seals.values() {
-        table.row(line(seal));
+        // A table leaves out what is empty, and a reader should see that there is no rate.
+        table.row(line(seal).map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
     }
     table.write(out)
 }

@@ -141,7 +141,7 @@ const TABLES: &[(&str, usize)] = &[
     ("check --config settings.toml", 1),
     ("check --bus BUS", 1),
     ("check --programme listing.json", 1),
-    ("query account ACCOUNT --state STATE", 1),
+    ("query account ACCOUNT --state STATE", 2),
     ("query distributions ACCOUNT --bus BUS", 1),
     ("query epochs ASSET --bus BUS", 1),
     ("statement --bus BUS", 2),

@@ -51,7 +51,12 @@ fn sums(cluster: &Cluster) -> BTreeMap<(u16, u64, String), (i128, i128)> {
         let value = record.value.as_deref().expect("a value");
         if let LedgerRecord::Block(mut block) = LedgerRecord::read(value).expect("a record of the ledger") {
             while let Some(entry) = block.next_entry().expect("an entry") {
-                if let Entry::Posting(posting) = entry {
+                let posting = match entry {
+                    Entry::Posting(posting) => Some(posting),
+                    Entry::Late(late) => Some(late.posting),
+                    Entry::Adjustment(_) | Entry::Status(_) => None,
+                };
+                if let Some(posting) = posting {
                     let sum = sums
                         .entry((
                             posting.at.number(),
@@ -72,17 +77,15 @@ fn sums(cluster: &Cluster) -> BTreeMap<(u16, u64, String), (i128, i128)> {
 /// ingest.
 pub fn check_distributions(cluster: &Cluster, place: &Place, epoch_ms: i128) {
     let sums = sums(cluster);
-    let mut numbers = BTreeMap::new();
+    let mut listings: BTreeMap<String, Vec<(u16, u64, u64)>> = BTreeMap::new();
     for decision in place.records("softstake.decisions") {
         if decision["data"]["decision"] == "listing_accepted" {
             let listing = &decision["data"]["listing"];
-            numbers.insert(
-                text(&listing["asset"]).to_owned(),
-                (
-                    u16::try_from(decision["data"]["number"].as_u64().expect("a number")).expect("small"),
-                    listing["decimals"].as_u64().expect("decimals"),
-                ),
-            );
+            listings.entry(text(&listing["asset"]).to_owned()).or_default().push((
+                u16::try_from(decision["data"]["number"].as_u64().expect("a number")).expect("small"),
+                listing["decimals"].as_u64().expect("decimals"),
+                listing["first_epoch"].as_u64().expect("an epoch"),
+            ));
         }
     }
     let mut faults = Vec::new();
@@ -90,17 +93,20 @@ pub fn check_distributions(cluster: &Cluster, place: &Place, epoch_ms: i128) {
         let data = &record["data"];
         let (asset, account) = (text(&data["asset"]), text(&data["account"]));
         let epoch = data["epoch"].as_u64().expect("an epoch");
-        let (number, decimals) = numbers[asset];
+        // An asset that was withdrawn may be listed again, from a later epoch on.
+        let listed = listings[asset].iter().rfind(|(_, _, first)| *first <= epoch);
+        let (number, decimals, first) = *listed.expect("a listing of the epoch");
         let sum = |epoch| {
             sums.get(&(number, epoch, account.to_owned()))
                 .copied()
                 .unwrap_or_default()
         };
-        let opening: i128 = (0..epoch).map(|epoch| sum(epoch).0).sum();
+        let opening: i128 = (first..epoch).map(|epoch| sum(epoch).0).sum();
         let held = opening * epoch_ms + sum(epoch).1;
         let digits = u32::try_from(decimals).expect("small") + 3;
         let scale = 10_i128.pow(digits);
-        let expected = format!("{}.{:0width$}", held / scale, held % scale, width = digits as usize);
+        let (sign, size) = (if held < 0 { "-" } else { "" }, held.abs());
+        let expected = format!("{sign}{}.{:0width$}", size / scale, size % scale, width = digits as usize);
         let expected = expected.trim_end_matches('0').trim_end_matches('.');
         if expected != data["balance_seconds"] {
             faults.push(format!(

@@ -106,7 +106,12 @@ pub fn check_distributions(cluster: &Cluster, place: &Place, epoch_ms: i128) {
         let digits = u32::try_from(decimals).expect("small") + 3;
         let scale = 10_i128.pow(digits);
         let (sign, size) = (if held < 0 { "-" } else { "" }, held.abs());
-        let expected = format!("{sign}{}.{:0width$}", size / scale, size % scale, width = digits as usize);
+        let expected = format!(
+            "{sign}{}.{:0width$}",
+            size / scale,
+            size % scale,
+            width = digits as usize
+        );
         let expected = expected.trim_end_matches('0').trim_end_matches('.');
         if expected != data["balance_seconds"] {
             faults.push(format!(

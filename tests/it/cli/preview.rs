@@ -324,11 +324,13 @@ fn a_running_deployment_is_not_disturbed() {
     place.append("exchange.deposits", 0, [deposit("1", 0, "ann", "ATOM", "6")]);
     place.run(Some(2));
     let running = Process::running(&place, Some(2));
-    let shown = json_of(&mut preview(&place, &["ATOM", "--pool", "10"]));
-    assert_eq!(
-        (&shown["total"], &shown["largest"]["account"]),
-        (&json!("10"), &json!("ann"))
-    );
+    // While the process opens its stores, an earlier state of one of them may be read.
+    let shown = (0..100).find_map(|_| {
+        let shown = json_of(&mut preview(&place, &["ATOM", "--pool", "10"]));
+        (shown["total"] == "10").then_some(shown)
+    });
+    let shown = shown.expect("a preview of all that was read before");
+    assert_eq!(shown["largest"]["account"], "ann");
     assert_eq!(shown["read_to"]["sources"]["exchange.deposits:0"], 1);
     assert_eq!(running.stop(), Some(0));
 }

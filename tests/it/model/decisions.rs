@@ -38,11 +38,14 @@ impl Default for Recorded {
 }
 
 impl Recorded {
-    /// Reads the data of the records of `softstake.decisions`, in their order.
+    /// Reads the data of the records of `softstake.decisions`, in their order. Where nothing was published, nothing was decided.
     ///
     /// # Errors
     /// If the first one is not `rules`, or if offsets cannot be read.
     pub fn read(decisions: &[Value]) -> Result<Recorded, String> {
+        if decisions.is_empty() {
+            return Ok(Recorded::default());
+        }
         let rules = decisions
             .first()
             .filter(|first| first["decision"] == "rules")

@@ -7,6 +7,7 @@ use crate::audit::error::AuditError;
 use crate::audit::point_in_time::PointInTime;
 use crate::bus::{Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets, first_offsets};
+use crate::core::contract::rejection::Code;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
@@ -150,6 +151,9 @@ impl Schedule {
         let mut rest = decisions.iter();
         while let Some(decision) = rest.next() {
             let is_ahead = ahead.next().unwrap_or_default();
+            if needs_settlements(decision) && !builder.reaches_cuts(ends) {
+                break;
+            }
             match decision {
                 Decision::Refused { control_offset, .. } if is_ahead => {
                     builder.read_ahead(*control_offset, None);
@@ -296,6 +300,15 @@ struct ScheduleBuilder {
 }
 
 impl ScheduleBuilder {
+    /// Whether the source partitions are read up to all cuts so far. If not, the replay cannot settle every closed epoch.
+    fn reaches_cuts(&self, ends: &BTreeMap<TopicPartition, Offset>) -> bool {
+        let mut cuts = self.questions.iter().filter(|question| question.is_close);
+        cuts.all(|cut| {
+            let end = |source| ends.get(source).copied().unwrap_or(Offset::START);
+            cut.answers.0.iter().all(|(source, offset)| *offset <= end(source))
+        })
+    }
+
     fn push(&mut self, step: ScheduleStep) {
         // The first decision, on the rules, is made with the first record of the inbox.
         let after = if self.steps.is_empty() { 0 } else { self.decisions.len() };
@@ -369,6 +382,19 @@ fn read_limits(source: TopicPartition, end: Offset, questions: &[ScheduledQuesti
         *limit = earliest;
     }
     limits
+}
+
+/// Whether a decision waits for the settlements of epochs that were closed before: it is about a release or void.
+const fn needs_settlements(decision: &Decision) -> bool {
+    matches!(
+        decision,
+        Decision::EpochReleased { .. }
+            | Decision::EpochVoid { .. }
+            | Decision::Refused {
+                code: Code::EpochNotHeld,
+                ..
+            }
+    )
 }
 
 /// Whether each decision is about a control record after a release or void that waits.

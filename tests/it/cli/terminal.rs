@@ -150,8 +150,8 @@ const TABLES: &[(&str, usize)] = &[
     ("reconcile --bus CHANGED", 3),
     ("reconcile payouts --bus BUS --acks acks.jsonl", 2),
     ("reconcile balances --bus BUS --against ledger.csv", 1),
-    ("explain ASSET 2 ACCOUNT --bus BUS", 2),
-    ("explain ASSET 2 ACCOUNT --bus CHANGED", 2),
+    ("explain ASSET 2 ACCOUNT --bus BUS", 6),
+    ("explain ASSET 2 ACCOUNT --bus CHANGED", 6),
     ("explain ASSET 2 ACCOUNT --bus BUS --for customer", 1),
     ("what-if --bus BUS --programme other.json", 2),
 ];

@@ -98,6 +98,11 @@ impl Bus {
         Ok(bus)
     }
 
+    /// Whether it has no partition of a source topic, and no control record.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.control.end == 0
+    }
+
     /// The end of every source partition.
     pub fn ends(&self) -> Offsets {
         Offsets(self.sources.iter().map(|(place, log)| (*place, log.end)).collect())

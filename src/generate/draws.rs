@@ -1,8 +1,8 @@
 //! Seeded draws, built on the raw words of ChaCha8. A library may change its ranges and shuffles from one release to the
 //! next, but a seed has to give the same bytes for ever.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// The use of a family of streams. No two uses share their draws.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +12,9 @@ pub(crate) enum Purpose {
     Tape = 3,
 }
 
-/// A family of independent streams, one per record.
+/// The key of a family of independent streams, one per record.
 #[derive(Debug, Clone)]
-pub(crate) struct Streams(ChaCha8Rng);
+pub(crate) struct Streams([u8; 32]);
 
 impl Streams {
     pub(crate) fn new(seed: u64, stage: u64, purpose: Purpose) -> Self {
@@ -23,19 +23,19 @@ impl Streams {
         for (part, word) in key.chunks_exact_mut(8).zip(words) {
             part.copy_from_slice(&word.to_le_bytes());
         }
-        Self(ChaCha8Rng::from_seed(key))
+        Self(key)
     }
 
     /// The draws of record `index`. Each call returns the same draws.
     pub(crate) fn at(&self, index: u64) -> Draws {
-        let mut rng = self.0.clone();
+        let mut rng = ChaCha8Rng::from_seed(self.0);
         rng.set_stream(index);
         Draws(rng)
     }
 }
 
 /// One stream of draws.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {

@@ -66,8 +66,8 @@ impl Source {
 }
 
 /// Files outside these folders and names are not read: other files in a checkout may be somebody's own.
-const FOLDERS: [&str; 9] = [
-    "src", "tests", "benches", "examples", "docs", "deploy", "demo", "schemas", ".ci",
+const FOLDERS: [&str; 10] = [
+    "src", "tests", "benches", "examples", "docs", "deploy", "demo", "schemas", ".cargo", ".ci",
 ];
 const FILES: [&str; 8] = [
     "README.md",

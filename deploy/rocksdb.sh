@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the static library librocksdb.a in the given folder, in about three minutes on two cores. The crate
 # librocksdb-sys takes over twenty: it compiles 343 files by themselves, and nearly all of the time goes into headers
-# that each of them reads again. Here the same sources are included into eight files.
+# that each of them reads again. Here they are included into six files, without those that nothing links.
 #
-# Sources, definitions and flags are those of the crate that Cargo.lock names (its build.rs), with the feature `lz4`.
+# Definitions and flags are those of the crate that Cargo.lock names (its build.rs), with the feature `lz4`.
 # The library is given to the crate by ROCKSDB_LIB_DIR and ROCKSDB_STATIC. A plain `cargo build` does not need it.
 set -euo pipefail
 export LC_ALL=C
@@ -49,10 +49,24 @@ flags=(
   -DOS_LINUX -DROCKSDB_PLATFORM_POSIX -DROCKSDB_LIB_IO_POSIX -DROCKSDB_SCHED_GETCPU_PRESENT
   -DROCKSDB_AUXV_GETAUXVAL_PRESENT -DROCKSDB_FALLOCATE_PRESENT -DROCKSDB_RANGESYNC_PRESENT
 )
-# build_version.cc is the crate's own, outside RocksDB's folder.
-grep -v '^util/build_version\.cc$' "$sys/rocksdb_lib_sources.txt" | awk -v sources="$sys/rocksdb" -v work="$work" '
-  NF { part = sprintf("%s/part%d.cc", work, count / 43); count = count + 1; printf "#include \"%s/%s\"\n", sources, $1 > part }
-'
+# Parts of RocksDB that the program does not use. Functions that need them are dropped when the program is linked, as are all that
+# nothing calls. If the program calls one some day, the linker says "undefined symbol", and the part must be removed from here.
+unused='^(utilities/(backup|blob_db|cassandra|persistent_cache|secondary_index|simulator_cache|sorted_run_builder)/'
+unused+='|utilities/transactions/(lock|optimistic|pessimistic|transaction|write_)'
+unused+='|utilities/(cache_dump|env_mirror|fault_injection|leveldb_options|option_change_migration)'
+unused+='|db/db_impl/db_impl_follower|db/repair|env/fs_on_demand|test_util|tools)'
+# Parts of about equal size, of files that are neighbours in the list: they read the same headers. build_version.cc is the crate's
+# own, outside RocksDB's folder.
+grep -v '^util/build_version\.cc$' "$sys/rocksdb_lib_sources.txt" | grep -Ev "$unused" | (cd "$sys/rocksdb" && xargs wc -c) |
+  awk -v sources="$sys/rocksdb" -v work="$work" '
+    $2 != "total" { size[++count] = $1; name[count] = $2; total += $1 }
+    END {
+      for (i = 1; i <= count; i++) {
+        printf "#include \"%s/%s\"\n", sources, name[i] > sprintf("%s/part%d.cc", work, 6 * done / total)
+        done += size[i]
+      }
+    }
+  '
 echo "#include \"$sys/build_version.cc\"" >"$work/build_version.cc"
 
 # A part needs up to 0.9 GB of memory.

@@ -3,16 +3,22 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{FileError, OpenError};
 use crate::core::contract::topic::TopicPartition;
 
+/// How long another writer may take for its line. A write that crosses a page is seen in parts for a moment, so one look would refuse a file in use.
+const WAIT_FOR_LINE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// Appends one record to a partition of an input topic, and makes it durable. Other writers may append at the same time: the line is one write to
-/// the end of the file, and no lock is taken.
+/// the end of the file, and no lock is taken. If the last line of the file is not complete, it waits up to two seconds for it.
 ///
 /// # Errors
-/// If the directory is missing, the record has a line feed, the last line of the file is not complete, or the operating system refuses.
+/// If the directory is missing, the record has a line feed, the last line of the file stays incomplete, or the operating system refuses.
 pub fn append_line(root: &Path, to: TopicPartition, record: &[u8]) -> Result<(), OpenError> {
     let layout = DirLayout::of(root)?;
     let (folder, path) = (layout.folder(to.topic), layout.file(to));
@@ -29,10 +35,14 @@ pub fn append_line(root: &Path, to: TopicPartition, record: &[u8]) -> Result<(),
         .append(true)
         .open(&path)
         .map_err(FileError::io("open", &path))?;
-    if !ends_whole(&mut file).map_err(FileError::io("read", &path))? {
-        return Err(refused(
-            "its last line has no line feed: another writer is in the middle of it, or has stopped there; complete or remove that line, and try again",
-        ));
+    let deadline = Instant::now() + WAIT_FOR_LINE;
+    while !ends_whole(&mut file).map_err(FileError::io("read", &path))? {
+        if Instant::now() >= deadline {
+            return Err(refused(
+                "its last line has no line feed: another writer is in the middle of it, or has stopped there; complete or remove that line, and try again",
+            ));
+        }
+        thread::sleep(LOOK_AGAIN);
     }
     let mut line = record.to_vec();
     line.push(b'\n');
@@ -79,6 +89,14 @@ mod tests {
         let torn = append_line(root.path(), control, b"{}").unwrap_err();
         assert!(torn.to_string().contains("another writer"), "{torn}");
         assert_eq!(fs::read(&path).unwrap(), b"{\"a\":1}\n{\"a\"");
+        let completed = thread::scope(|scope| {
+            let writer = scope.spawn(|| append_line(root.path(), control, b"{\"a\":3}"));
+            thread::sleep(Duration::from_millis(50));
+            OpenOptions::new().append(true).open(&path).unwrap().write_all(b":2}\n").unwrap();
+            writer.join().unwrap()
+        });
+        completed.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
         let missing = append_line(&root.path().join("none"), control, b"{}").unwrap_err();
         assert!(matches!(missing, OpenError::Missing { .. }));
     }
@@ -86,7 +104,7 @@ mod tests {
     #[test]
     fn writers_beside_one_another_leave_whole_lines() {
         let root = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for writer in 0..4 {
                 let root = root.path();
                 scope.spawn(move || {

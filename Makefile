@@ -62,7 +62,10 @@ demo: build ## settle two days of real trades, and show the results
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
 
 # Many tests mostly wait, so two a core run at a time.
+# The program of the test of upgrades is built first, or it would be built beside other tests.
 test: test-setup ## run all tests
+	cargo build --release --locked --package softstake --bin softstake-with-made-up-rules --features made-up-rules \
+	  --config profile.release.package.softstake.opt-level=0 --config profile.release.package.softstake.codegen-units=256
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; threads="$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}"; \
 	SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" RUST_TEST_THREADS="$$threads" cargo test --release --locked
 

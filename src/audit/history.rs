@@ -28,6 +28,7 @@ pub struct AssetHistory {
 struct ClosedAs {
     rates: CloseRates,
     is_last: bool,
+    rules: u64,
 }
 
 /// The listed assets and the recorded cuts.
@@ -37,6 +38,8 @@ pub struct History {
     assets: Vec<AssetHistory>,
     closes: BTreeMap<AssetEpoch, ClosedAs>,
     cuts: BTreeMap<AssetEpoch, Offsets>,
+    /// The newest version of the contract's rules.
+    rules: u64,
 }
 
 impl History {
@@ -48,6 +51,7 @@ impl History {
         let mut history = Self::default();
         for decision in decisions {
             match decision {
+                Decision::Rules { version, .. } => history.rules = *version,
                 Decision::ListingAccepted { listing, .. } => {
                     history.assets.push(AssetHistory {
                         terms: listing.terms.clone(),
@@ -75,6 +79,7 @@ impl History {
                             reward_rate: reward_rate.as_deref().map(rate).transpose()?,
                         },
                         is_last: *is_last,
+                        rules: history.rules,
                     };
                     history.closes.insert(AssetEpoch::new(*number, *epoch)?, closed);
                 }
@@ -157,9 +162,14 @@ impl History {
     #[must_use]
     pub fn settlement(&self, at: AssetEpoch) -> Option<Settlement> {
         let listed = self.assets.get(usize::from(at.number()))?;
-        let closed = self.closes.get(&at).copied().unwrap_or_default();
+        let open = ClosedAs {
+            rules: self.rules,
+            ..ClosedAs::default()
+        };
+        let closed = self.closes.get(&at).copied().unwrap_or(open);
         Some(Settlement {
             at,
+            rules: closed.rules,
             terms: listed.terms.clone(),
             programme: in_force(&listed.programmes, at.epoch())?.clone(),
             cut: self.cuts.get(&at).cloned().unwrap_or_default(),

@@ -431,6 +431,7 @@ mod tests {
             let Listing { terms, programme, .. } = Listing::read(&listing).unwrap();
             let settlement = Settlement {
                 at,
+                rules: crate::core::contract::rules::NEWEST_RULES,
                 terms,
                 programme,
                 cut: Offsets([(SOURCE, Offset::new(cut))].into()),

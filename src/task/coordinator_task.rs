@@ -164,7 +164,7 @@ impl Fold for CoordinatorTask {
 mod tests {
     use crate::bus::memory::MemoryBus;
     use crate::bus::{Mark, Position};
-    use crate::core::protocol::messages::Inbox;
+    use crate::core::protocol::messages::{ControlRecord, Inbox};
     use crate::store::memory::MemoryStore;
     use crate::store::{Scan, StoreError};
 
@@ -213,7 +213,11 @@ mod tests {
         let numbered = records.iter().zip(first..);
         Inbox::Control {
             records: numbered
-                .map(|(record, offset)| (Offset::new(offset), record.clone()))
+                .map(|(record, offset)| ControlRecord {
+                    offset: Offset::new(offset),
+                    bytes: record.clone(),
+                    known_rules: rules::NEWEST_RULES,
+                })
                 .collect(),
             read_to: Offset::new(first + records.len() as u64),
         }
@@ -272,7 +276,7 @@ mod tests {
     fn a_state_under_rules_that_are_not_known_is_refused() {
         let mut state = codec::encode(&Coordinator::new(1)).unwrap();
         // The version of the encoding, the ledger partitions, the number of decisions, and the rules.
-        assert_eq!(state[..4], [state[0], 1, 0, rules::NEWEST_RULES as u8]);
+        assert_eq!(state[..4], [state[0], 1, 0, rules::FIRST_RULES as u8]);
         state[3] = 99;
         let mut store = MemoryStore::default();
         let mut changes = Changes::default();

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::bus::{Batch, Bus, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicPartition};
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::Inbox;
+use crate::core::protocol::messages::{ControlRecord, Inbox};
 use crate::core::values::offset::Offset;
 use crate::task::error::TaskError;
 use crate::task::pool::{Progress, Task};
@@ -25,6 +26,8 @@ pub struct SequencerTask {
     reader: Box<dyn Reader>,
     /// Source partitions that were named since the start.
     named: BTreeSet<TopicPartition>,
+    /// Whether the inbox has a record. The first one names the version of the contract's rules.
+    has_begun: bool,
     /// The first offset of the control topic, while it has to be announced.
     control_start: Option<Offset>,
     /// How often sources were named at the present offset of control. It makes the position of every commit unique.
@@ -46,6 +49,7 @@ impl SequencerTask {
             None => (Mark::beginning(bus.start(CONTROL)?), 0),
         };
         Ok(Self {
+            has_begun: committed.is_some(),
             control_start: (committed.is_none() && mark.offset > Offset::START).then_some(mark.offset),
             reader: bus.open(CONTROL, &mark).map_err(ReadError::of_unread_records)?,
             bus,
@@ -54,17 +58,23 @@ impl SequencerTask {
         })
     }
 
-    fn commit(&self, message: &Inbox, mark: &Mark, job: u32) -> Result<(), TaskError> {
+    fn commit(&mut self, message: &Inbox, mark: &Mark, job: u32) -> Result<(), TaskError> {
         let mut outputs = Outputs::default();
-        let record = codec::encode(message).map_err(|fault| TaskError::Fault {
-            at: "sequence".into(),
-            fault,
-        })?;
-        outputs.push(INBOX, &[], &record);
+        let begin = Inbox::Begin { rules: NEWEST_RULES };
+        let begin = Some(&begin).filter(|_| !self.has_begun);
+        for message in begin.into_iter().chain([message]) {
+            let record = codec::encode(message).map_err(|fault| TaskError::Fault {
+                at: "sequence".into(),
+                fault,
+            })?;
+            outputs.push(INBOX, &[], &record);
+        }
         let mut position = Position::default();
         position.inputs.insert(CONTROL, mark.clone());
         position.cursor.job = job;
-        Ok(self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?)
+        self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?;
+        self.has_begun = true;
+        Ok(())
     }
 
     /// Puts the new source partitions into the inbox. Returns whether there were any.
@@ -99,7 +109,11 @@ impl SequencerTask {
         let records = batch
             .iter()
             .filter(|record| !record.value.is_empty())
-            .map(|record| (record.offset, record.value.to_vec()));
+            .map(|record| ControlRecord {
+                offset: record.offset,
+                bytes: record.value.to_vec(),
+                known_rules: NEWEST_RULES,
+            });
         let message = Inbox::Control {
             records: records.collect(),
             read_to: batch.next.offset,

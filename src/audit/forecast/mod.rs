@@ -27,6 +27,7 @@ use crate::core::contract::listing::Listing;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{in_force, schedule};
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
@@ -134,6 +135,13 @@ impl<'a> Forecast<'a> {
 
     /// Judges the control records in order, and adds the decisions that are not recorded.
     fn decide_control(&mut self) -> Result<(), AuditError> {
+        if self.decisions.is_empty() {
+            self.decisions.push(Decision::Rules {
+                control_offset: None,
+                version: NEWEST_RULES,
+                in_force_from: Offsets::default(),
+            });
+        }
         let known = |decision: &Decision| match decision {
             Decision::SourcesAdded { sources, .. } => sources.clone(),
             _ => Vec::new(),
@@ -346,7 +354,7 @@ impl ControlForecast {
         offset: Offset,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Rejection>, AuditError> {
-        let accepted = match listings::judge(envelope, self) {
+        let accepted = match listings::judge(envelope, self.recorded.known_rules(offset), self) {
             Ok(accepted) => accepted,
             Err(rejection) if rejection.code == Code::EpochNotHeld => {
                 return Ok(Some(rejection).filter(|_| !self.is_held(offset, envelope)));

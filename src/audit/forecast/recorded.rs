@@ -8,6 +8,7 @@ use crate::bus::{Log, Topic};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::records::DeadLetter;
 use crate::core::contract::rejection::Rejection;
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 
@@ -24,6 +25,8 @@ pub(super) struct RecordedOutcomes {
     pub(super) listed: Vec<Offset>,
     /// Withdrawals, versions of the rules and losses that are accepted.
     pub(super) answered: Vec<Offset>,
+    /// Versions of the rules that are accepted.
+    rules: BTreeMap<Offset, u64>,
     /// Releases and voids that are accepted.
     pub(super) verdicts: Vec<Offset>,
 }
@@ -46,6 +49,14 @@ impl RecordedOutcomes {
         Ok(recorded)
     }
 
+    /// The version by which a control record at `offset` that names a version is judged. The program that decided it may have known fewer than this one.
+    pub(super) fn known_rules(&self, offset: Offset) -> u64 {
+        if offset >= self.decided {
+            return NEWEST_RULES;
+        }
+        self.rules.get(&offset).copied().unwrap_or_default()
+    }
+
     fn of(decisions: &[Decision]) -> Self {
         let mut recorded = Self::default();
         let reached = |offset: Offset| offset.saturating_add(1);
@@ -63,13 +74,17 @@ impl RecordedOutcomes {
                     recorded.listed.push(*control_offset);
                     reached(*control_offset)
                 }
-                Decision::LossAccepted { control_offset, .. }
-                | Decision::WithdrawalAccepted { control_offset, .. }
-                | Decision::Rules {
+                Decision::LossAccepted { control_offset, .. } | Decision::WithdrawalAccepted { control_offset, .. } => {
+                    recorded.answered.push(*control_offset);
+                    reached(*control_offset)
+                }
+                Decision::Rules {
                     control_offset: Some(control_offset),
+                    version,
                     ..
                 } => {
                     recorded.answered.push(*control_offset);
+                    recorded.rules.insert(*control_offset, *version);
                     reached(*control_offset)
                 }
                 Decision::EpochReleased { control_offset, .. } | Decision::EpochVoid { control_offset, .. } => {

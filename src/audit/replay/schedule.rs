@@ -15,6 +15,8 @@ use crate::core::values::offset::Offset;
 /// What the sequencer puts into the inbox next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ScheduleStep {
+    /// The first record of the inbox, with the version of the contract's rules.
+    Begin { rules: u64 },
     /// New source partitions, each with its first offset. The control topic is among them if it began late.
     Sources(Vec<(TopicPartition, Offset)>),
     /// The control records from the end of the step before to the offset `to`.
@@ -62,6 +64,8 @@ pub struct Schedule {
     pub(crate) control_end: Offset,
     /// The first offset of each partition that began late.
     starts: BTreeMap<TopicPartition, Offset>,
+    /// By the offset of its control record: each version of the rules that was accepted.
+    rules: BTreeMap<Offset, u64>,
 }
 
 /// Which epochs an audit looks at. The default is all.
@@ -168,8 +172,13 @@ impl Schedule {
                 }
                 Decision::ControlRead { to } => builder.read_control(*to),
                 Decision::Rules {
-                    control_offset: None, ..
-                } => builder.decisions.push(decision.clone()),
+                    control_offset: None,
+                    version,
+                    ..
+                } => {
+                    builder.push(ScheduleStep::Begin { rules: *version });
+                    builder.decisions.push(decision.clone());
+                }
                 Decision::EpochHeld { .. } | Decision::VerdictWaits { .. } => {}
                 Decision::ProgrammeChanged { control_offset, .. }
                 | Decision::RewardAdded { control_offset, .. }
@@ -209,9 +218,17 @@ impl Schedule {
         }
         let limits =
             |(source, end): (&TopicPartition, &Offset)| (*source, read_limits(*source, *end, &builder.questions));
-        let starts = first_offsets(&builder.decisions);
+        let accepted = |decision: &Decision| match decision {
+            Decision::Rules {
+                control_offset: Some(at),
+                version,
+                ..
+            } => Some((*at, *version)),
+            _ => None,
+        };
         Ok(Self {
-            starts,
+            starts: first_offsets(&builder.decisions),
+            rules: builder.decisions.iter().filter_map(accepted).collect(),
             read_limits: ends.iter().map(limits).collect(),
             steps: builder.steps,
             ahead: builder.ahead,
@@ -235,7 +252,10 @@ impl Schedule {
     pub(crate) fn sources(&self) -> impl Iterator<Item = TopicPartition> {
         let steps = self.steps.iter().flat_map(|scheduled| match &scheduled.step {
             ScheduleStep::Sources(sources) => &sources[..],
-            ScheduleStep::Control { .. } | ScheduleStep::Question { .. } | ScheduleStep::Ahead { .. } => &[],
+            ScheduleStep::Begin { .. }
+            | ScheduleStep::Control { .. }
+            | ScheduleStep::Question { .. }
+            | ScheduleStep::Ahead { .. } => &[],
         });
         let all = steps.map(|(partition, _)| *partition);
         all.filter(|partition| partition.topic != Topic::Control)
@@ -250,6 +270,12 @@ impl Schedule {
     pub(crate) fn control_read_end(&self) -> Offset {
         let ahead = self.ahead.last().map_or(Offset::START, |last| last.saturating_add(1));
         self.control_end.max(ahead)
+    }
+
+    /// The version by which a control record that names one is judged: its own if it was accepted. The program that refused one may have known fewer
+    /// than this one.
+    pub(crate) fn known_rules(&self, control: Offset) -> u64 {
+        self.rules.get(&control).copied().unwrap_or_default()
     }
 
     /// The offset from which the deployment has read a partition.
@@ -310,8 +336,7 @@ impl ScheduleBuilder {
     }
 
     fn push(&mut self, step: ScheduleStep) {
-        // The first decision, on the rules, is made with the first record of the inbox.
-        let after = if self.steps.is_empty() { 0 } else { self.decisions.len() };
+        let after = self.decisions.len();
         self.steps.push(ScheduledStep { after, step });
     }
 

@@ -7,7 +7,7 @@ use crate::audit::replay::schedule::{Schedule, ScheduleStep, ScheduledStep};
 use crate::bus::scan::scan_range;
 use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::Inbox;
+use crate::core::protocol::messages::{ControlRecord, Inbox};
 use crate::core::values::offset::Offset;
 use crate::task::{Progress, Task, TaskError};
 
@@ -78,13 +78,21 @@ impl ReplaySequencer {
         Ok(Progress::Worked)
     }
 
+    fn record(&self, (offset, bytes): &(Offset, Vec<u8>)) -> ControlRecord {
+        ControlRecord {
+            offset: *offset,
+            bytes: bytes.clone(),
+            known_rules: self.schedule.known_rules(*offset),
+        }
+    }
+
     fn records(&self, to: Offset) -> Inbox {
         let from = self.control.partition_point(|(offset, _)| *offset < self.control_read);
         let until = self.control.partition_point(|(offset, _)| *offset < to);
         let records = self.control.get(from..until).unwrap_or_default().iter();
         let records = records.filter(|(offset, _)| !self.schedule.ahead.contains(offset));
         Inbox::Control {
-            records: records.cloned().collect(),
+            records: records.map(|record| self.record(record)).collect(),
             read_to: to,
         }
     }
@@ -93,7 +101,7 @@ impl ReplaySequencer {
     fn record_ahead(&self, at: Offset) -> Inbox {
         let records = self.control.iter().filter(|(offset, _)| *offset == at);
         Inbox::Control {
-            records: records.cloned().collect(),
+            records: records.map(|record| self.record(record)).collect(),
             read_to: self.control_read,
         }
     }
@@ -114,12 +122,13 @@ impl Task for ReplaySequencer {
         let waits_for = match step {
             ScheduleStep::Question { question, .. } => Some(question),
             ScheduleStep::Ahead { question, .. } => question,
-            ScheduleStep::Sources(_) | ScheduleStep::Control { .. } => None,
+            ScheduleStep::Begin { .. } | ScheduleStep::Sources(_) | ScheduleStep::Control { .. } => None,
         };
         if waits_for.is_some_and(|question| !self.bus.have_answered(question)) {
             return Ok(Progress::Idle);
         }
         match step {
+            ScheduleStep::Begin { rules } => self.commit(&Inbox::Begin { rules }, self.control_read),
             ScheduleStep::Sources(sources) => self.commit(&Inbox::sources(sources), self.control_read),
             ScheduleStep::Control { to } | ScheduleStep::Question { to, .. } => self.commit(&self.records(to), to),
             ScheduleStep::Ahead { offset, .. } => self.commit(&self.record_ahead(offset), self.control_read),

@@ -92,7 +92,12 @@ mod tests {
         let completed = thread::scope(|scope| {
             let writer = scope.spawn(|| append_line(root.path(), control, b"{\"a\":3}"));
             thread::sleep(Duration::from_millis(50));
-            OpenOptions::new().append(true).open(&path).unwrap().write_all(b":2}\n").unwrap();
+            OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .unwrap()
+                .write_all(b":2}\n")
+                .unwrap();
             writer.join().unwrap()
         });
         completed.unwrap();

@@ -21,6 +21,7 @@ use crate::core::contract::gate::Gate;
 use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::programme::{Enrolment, LatePolicy, Mode, Programme, Scope, TierFactor};
 use crate::core::contract::rejection::Rejection;
+use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::values::amount;
@@ -282,6 +283,7 @@ fn example_settlement(listing: &Listing) -> Result<Settlement, Fault> {
     let needs_rate = terms.reward.is_some() && programme.mode != Mode::Pool;
     Ok(Settlement {
         at: AssetEpoch::new(0, Epoch::FIRST)?,
+        rules: NEWEST_RULES,
         terms: terms.clone(),
         programme: programme.clone(),
         cut: Offsets::default(),

@@ -4,6 +4,8 @@ use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::rules::FIRST_RULES;
+#[cfg(feature = "made-up-rules")]
+use crate::core::contract::rules::MADE_UP_RULES;
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
@@ -49,6 +51,9 @@ pub enum EventType {
     LossAccepted,
     /// `softstake.rules.v1`
     Rules,
+    /// `exchange.made_up_credit.v1`, of [`MADE_UP_RULES`].
+    #[cfg(feature = "made-up-rules")]
+    MadeUpCredit,
 }
 
 impl EventType {
@@ -67,7 +72,11 @@ impl EventType {
 
     /// The first version of the rules that has this type.
     const fn since(self) -> u64 {
-        FIRST_RULES
+        match self {
+            #[cfg(feature = "made-up-rules")]
+            Self::MadeUpCredit => MADE_UP_RULES,
+            _ => FIRST_RULES,
+        }
     }
 
     /// The type with this name, in any version of the rules.
@@ -93,6 +102,8 @@ impl EventType {
             "softstake.epoch_void.v1" => Self::EpochVoid,
             "softstake.loss_accepted.v1" => Self::LossAccepted,
             "softstake.rules.v1" => Self::Rules,
+            #[cfg(feature = "made-up-rules")]
+            "exchange.made_up_credit.v1" => Self::MadeUpCredit,
             _ => return Err(unsupported(name)),
         })
     }
@@ -118,6 +129,8 @@ impl EventType {
             | Self::BalanceAdjustment
             | Self::RewardAdjustment
             | Self::AccountStatus => false,
+            #[cfg(feature = "made-up-rules")]
+            Self::MadeUpCredit => false,
         }
     }
 }
@@ -270,6 +283,8 @@ impl<'a> SourceEvent<'a> {
     pub fn read(event_type: EventType, data: &'a str) -> Result<Self, Rejection> {
         match event_type {
             EventType::Deposit => balance(data).map(Self::Deposit),
+            #[cfg(feature = "made-up-rules")]
+            EventType::MadeUpCredit => balance(data).map(Self::Deposit),
             EventType::OpeningBalance => balance(data).map(Self::OpeningBalance),
             EventType::Withdrawal => {
                 let fields: WithdrawalFields = fields::object(data, "data")?;

@@ -17,6 +17,7 @@ use crate::core::coordinate::listings::{Accepted, CloseOrder, ListedAssets, List
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion};
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::ControlRecord;
 use crate::core::protocol::totals::signed_sum;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
@@ -56,17 +57,21 @@ impl ListedAssets for Coordinator {
 }
 
 impl Coordinator {
-    /// Decides the control record at `offset`, or asks the source partitions first.
+    /// Decides a control record, or asks the source partitions first.
     pub(super) fn apply_control(
         &mut self,
-        offset: Offset,
-        record: Vec<u8>,
+        record: ControlRecord,
         seen_events: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let (envelope, identity) = match Decoded::read(&record) {
+        let ControlRecord {
+            offset,
+            bytes,
+            known_rules,
+        } = record;
+        let (envelope, identity) = match Decoded::read(&bytes) {
             Decoded::Blank => return Ok(()),
-            Decoded::Rejected(rejection) => return self.reject(offset, &record, &rejection, None, out),
+            Decoded::Rejected(rejection) => return self.reject(offset, &bytes, &rejection, None, out),
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
         let fingerprint = envelope.fingerprint();
@@ -78,13 +83,13 @@ impl Coordinator {
                 }
                 Err(rejection) => Err(rejection),
             },
-            None => judge(&envelope, self),
+            None => judge(&envelope, known_rules, self),
         };
         let accepted = match judged {
             Ok(accepted) => accepted,
             Err(rejection) => {
                 let time = fields::time(envelope.time, "time").ok();
-                return self.reject(offset, &record, &rejection, time, out);
+                return self.reject(offset, &bytes, &rejection, time, out);
             }
         };
         match self.accept(offset, accepted, out)? {
@@ -98,7 +103,7 @@ impl Coordinator {
                     answers: BTreeMap::new(),
                     question,
                     control_offset: offset,
-                    payload: record,
+                    payload: bytes,
                     identity,
                     fingerprint,
                 });

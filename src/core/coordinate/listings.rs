@@ -12,7 +12,6 @@ use crate::core::contract::listing::{AssetTerms, Listing};
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{Mode, Programme, in_force};
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::contract::rules::{KNOWN_RULES, NEWEST_RULES};
 use crate::core::contract::topic::TopicPartition;
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::protocol::messages::UnlistedTimes;
@@ -113,6 +112,8 @@ pub struct CloseOrder {
     pub rates: CloseRates,
     /// Whether it is the last epoch of a withdrawn asset.
     pub is_last: bool,
+    /// The version of the contract's rules that the epoch is settled by.
+    pub rules: u64,
 }
 
 /// A control event that is accepted. `number` is that of a listing.
@@ -163,11 +164,12 @@ pub enum Accepted {
     },
 }
 
-/// Judges the event in an envelope from the control topic. `docs/contract-notes.md` gives the order of the checks.
+/// Judges the event in an envelope from the control topic. `docs/contract-notes.md` gives the order of the checks. `known_rules` is the newest version of the
+/// rules that the program knew which read the record.
 ///
 /// # Errors
 /// The codes of control events, but for `conflicting_duplicate` and `listing_too_late`.
-pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
+pub fn judge(envelope: &Envelope<'_>, known_rules: u64, assets: &impl ListedAssets) -> Result<Accepted, Rejection> {
     let event_type = EventType::in_force(&envelope.event_type, assets.rules())?;
     if !event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
@@ -210,16 +212,17 @@ pub fn judge(envelope: &Envelope<'_>, assets: &impl ListedAssets) -> Result<Acce
             "`partition` is {} of {}, which this deployment does not read",
             loss.partition, loss.topic
         ))),
-        ControlEvent::Rules { version } => judge_rules(version, assets.rules()),
+        ControlEvent::Rules { version } => judge_rules(version, known_rules, assets.rules()),
     }
 }
 
-fn judge_rules(version: u64, in_force: u64) -> Result<Accepted, Rejection> {
-    if version > in_force && KNOWN_RULES.contains(&version) {
+fn judge_rules(version: u64, known: u64, in_force: u64) -> Result<Accepted, Rejection> {
+    if version > in_force && version <= known {
         return Ok(Accepted::Rules { version });
     }
+    // The newest known version is not named: a replay by a newer program gives the same text.
     Err(Code::InvalidEvent.because(format!(
-        "`version` is {version}; version {in_force} is in force, and this program knows versions up to {NEWEST_RULES}; upgrade every instance first"
+        "`version` is {version}, but version {in_force} is in force; it must be higher, and one that the program knows: upgrade every instance first"
     )))
 }
 
@@ -436,6 +439,7 @@ fn judge_close(
             reward_pool,
             rates,
             is_last: listed.withdrawn == Some(epoch.saturating_add(1)),
+            rules: assets.rules(),
         },
         again,
     })

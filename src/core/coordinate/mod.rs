@@ -35,13 +35,13 @@ use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::merkle::Hash;
 use crate::core::contract::programme::Programme;
 use crate::core::contract::rejection::RejectionCounts;
-use crate::core::contract::rules::NEWEST_RULES;
+use crate::core::contract::rules::{self, FIRST_RULES};
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings::CloseOrder;
 use crate::core::dedup::DedupIndex;
-use crate::core::fault::Fault;
-use crate::core::protocol::messages::{Inbox, Notice, UnlistedTimes};
+use crate::core::fault::{Fault, impossible};
+use crate::core::protocol::messages::{ControlRecord, Inbox, Notice, UnlistedTimes};
 use crate::core::protocol::totals::{Emitted, Subtotal, i256_bytes};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::amount::format_units_wide;
@@ -58,7 +58,7 @@ pub struct Coordinator {
     partitions: u32,
     /// The number of recorded decisions.
     decisions: u64,
-    /// The version of the contract's rules in force for settlements.
+    /// The version of the contract's rules in force for closes; the first one before the deployment's first record.
     rules: u64,
     sources: BTreeSet<TopicPartition>,
     queue: VecDeque<QueuedInput>,
@@ -89,8 +89,7 @@ pub struct ControlCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum QueuedInput {
     Sources(Vec<TopicPartition>),
-    /// A control record with its offset.
-    Control(Offset, Vec<u8>),
+    Control(ControlRecord),
     /// The offset up to which the control topic has been read.
     ReadTo(Offset),
     /// Source partitions with their first offsets.
@@ -272,7 +271,7 @@ impl Coordinator {
         Self {
             partitions,
             decisions: 0,
-            rules: NEWEST_RULES,
+            rules: FIRST_RULES,
             sources: BTreeSet::new(),
             queue: VecDeque::new(),
             pending: None,
@@ -377,21 +376,27 @@ impl Coordinator {
     /// # Errors
     /// A record that cannot be decoded, or that the protocol rules out.
     pub fn receive(&mut self, record: &[u8], out: &mut Outputs) -> Result<(), Fault> {
-        if self.decisions == 0 {
-            let first = Decision::Rules {
-                control_offset: None,
-                version: self.rules,
-                in_force_from: Offsets::default(),
-            };
-            self.record_decision(&first, out)?;
+        let message = codec::decode(record, "a record of the inbox")?;
+        if matches!(message, Inbox::Begin { .. }) != (self.decisions == 0) {
+            return Err(impossible(
+                "the inbox does not begin with the version of the rules, or names it again",
+            ));
         }
-        match codec::decode(record, "a record of the inbox")? {
+        match message {
+            Inbox::Begin { rules } => {
+                rules::check_known(rules)?;
+                self.rules = rules;
+                let first = Decision::Rules {
+                    control_offset: None,
+                    version: rules,
+                    in_force_from: Offsets::default(),
+                };
+                self.record_decision(&first, out)?;
+            }
             Inbox::Sources(sources) => self.queue.push_back(QueuedInput::Sources(sources)),
             Inbox::SourcesFrom(sources) => self.queue.push_back(QueuedInput::SourcesFrom(sources)),
             Inbox::Control { records, read_to } => {
-                let records = records.into_iter();
-                self.queue
-                    .extend(records.map(|(offset, record)| QueuedInput::Control(offset, record)));
+                self.queue.extend(records.into_iter().map(QueuedInput::Control));
                 self.queue.push_back(QueuedInput::ReadTo(read_to));
             }
             Inbox::ListingAnswer {
@@ -455,7 +460,7 @@ impl Coordinator {
     #[must_use]
     pub fn next_identity(&self) -> Option<[u8; 16]> {
         match self.queue.get(self.next_input()?) {
-            Some(QueuedInput::Control(_, record)) => Decoded::read(record).identity().copied(),
+            Some(QueuedInput::Control(record)) => Decoded::read(&record.bytes).identity().copied(),
             _ => None,
         }
     }
@@ -466,8 +471,8 @@ impl Coordinator {
             return None;
         }
         match self.queue.front()? {
-            QueuedInput::Control(_, record) if self.waits_for(record).is_some() => self.queue.iter().position(
-                |input| matches!(input, QueuedInput::Control(_, record) if type_of(record) == Some(EventType::LossAccepted)),
+            QueuedInput::Control(record) if self.waits_for(&record.bytes).is_some() => self.queue.iter().position(
+                |input| matches!(input, QueuedInput::Control(record) if type_of(&record.bytes) == Some(EventType::LossAccepted)),
             ),
             _ => Some(0),
         }
@@ -475,11 +480,14 @@ impl Coordinator {
 
     /// Records that the next control event waits, if it does and that is not on record yet.
     fn record_wait(&mut self, out: &mut Outputs) -> Result<bool, Fault> {
-        let Some(QueuedInput::Control(offset, record)) = self.queue.front() else {
+        let Some(QueuedInput::Control(record)) = self.queue.front() else {
             return Ok(false);
         };
-        let control_offset = *offset;
-        let Some(asset) = self.waits_for(record).filter(|_| self.waits_at != Some(control_offset)) else {
+        let control_offset = record.offset;
+        let Some(asset) = self
+            .waits_for(&record.bytes)
+            .filter(|_| self.waits_at != Some(control_offset))
+        else {
             return Ok(false);
         };
         self.waits_at = Some(control_offset);
@@ -532,7 +540,7 @@ impl Coordinator {
                 self.add_sources(sources, out)?;
             }
             Some(QueuedInput::SourcesFrom(sources)) => self.add_sources(sources.into_iter(), out)?,
-            Some(QueuedInput::Control(offset, record)) => self.apply_control(offset, record, seen_events, out)?,
+            Some(QueuedInput::Control(record)) => self.apply_control(record, seen_events, out)?,
             Some(QueuedInput::ReadTo(to)) => self.record_decision(&Decision::ControlRead { to }, out)?,
         }
         Ok(true)

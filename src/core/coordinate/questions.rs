@@ -229,6 +229,7 @@ impl ListedAsset {
         };
         Ok(Settlement {
             at,
+            rules: closing.order.rules,
             terms: self.terms.clone(),
             programme: self.programme(at.epoch())?.clone(),
             cut,

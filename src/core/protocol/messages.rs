@@ -16,11 +16,16 @@ use crate::core::values::offset::Offset;
 /// A record of the inbox, the only input of the coordinator. So all its input has one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Inbox {
+    /// The first record of a deployment.
+    Begin {
+        /// The version of the contract's rules that it begins with: the newest that the first program knew.
+        rules: u64,
+    },
     Sources(Vec<TopicPartition>),
     /// New records of the control topic.
     Control {
-        /// Offset and bytes, without blank lines.
-        records: Vec<(Offset, Vec<u8>)>,
+        /// Without blank lines.
+        records: Vec<ControlRecord>,
         /// The offset up to which control is read.
         read_to: Offset,
     },
@@ -84,6 +89,16 @@ pub enum Inbox {
     },
 }
 
+/// A record of the control topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlRecord {
+    pub offset: Offset,
+    pub bytes: Vec<u8>,
+    /// The newest version of the contract's rules that the program knew which read the record. Whether a version is known is judged by it, so a newer
+    /// program decides the same when it reads the inbox again.
+    pub known_rules: u64,
+}
+
 /// What a source partition has read of an asset before a proposed listing. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnlistedTimes {
@@ -137,6 +152,8 @@ pub struct Pot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     pub at: AssetEpoch,
+    /// The version of the contract's rules that was in force when the epoch was closed.
+    pub rules: u64,
     pub terms: AssetTerms,
     pub programme: Programme,
     pub cut: Offsets,

@@ -134,6 +134,7 @@ fn assumed_settlement(
     let sources = coordinator.sources().iter();
     Ok(Settlement {
         at,
+        rules: coordinator.rules(),
         terms: listed.terms.clone(),
         programme: programme.clone(),
         // All statuses that were read count.

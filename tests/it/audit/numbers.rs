@@ -176,7 +176,7 @@ fn enlarge(record: &mut Inbox, which: usize) -> bool {
     let last = |at: &mut AssetEpoch| *at = AssetEpoch::last_of(at.number());
     match (record, which) {
         (Inbox::Control { read_to, .. }, 0) => *read_to = Offset::NO_LIMIT,
-        (Inbox::Control { records, .. }, 1) => records.iter_mut().for_each(|(at, _)| *at = Offset::NO_LIMIT),
+        (Inbox::Control { records, .. }, 1) => records.iter_mut().for_each(|record| record.offset = Offset::NO_LIMIT),
         (Inbox::ListingAnswer { control_offset, .. }, 0) => *control_offset = Offset::NO_LIMIT,
         (Inbox::ListingAnswer { from, .. }, 1) => *from = Offset::NO_LIMIT,
         (Inbox::ListingAnswer { unlisted, .. }, 2) => unlisted.newest_counted_ms = Some(i64::MAX),

@@ -12,4 +12,5 @@ mod fetching;
 mod held_up;
 mod ledger;
 mod recreated;
+mod upgrade;
 mod waits;

@@ -139,16 +139,16 @@ fn asset_holding(
             epoch,
             start: timestamp(calendar.start_ms(epoch)),
             end: timestamp(calendar.end_ms(epoch)),
-            delta: in_force.balance(row.delta),
-            balance_seconds: in_force.balance_seconds(measure.held),
+            delta: in_force.balance(row.delta).into(),
+            balance_seconds: in_force.balance_seconds(measure.held).into(),
         });
         rules = Some(in_force);
     }
     Ok(rules.map(|rules| AssetHolding {
         asset: listed.terms.asset.to_string(),
         decimals: listed.terms.decimals,
-        balance: rules.balance(balance),
-        withheld: rules.signed_reward(opening.weighted),
+        balance: rules.balance(balance).into(),
+        withheld: rules.signed_reward(opening.weighted).into(),
         reward_asset: listed.terms.reward_asset().to_string(),
         open_epochs,
     }))

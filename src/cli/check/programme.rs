@@ -328,12 +328,12 @@ fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
         let payout = rules.pay(rewarded, [I256::ZERO; 3], false)?;
         lines.push(ExampleLine {
             // At most 2 * 10^30.
-            held: rules.balance(I256::from(balance)),
-            counted: rules.balance(settle::signed(each(counted))?),
+            held: rules.balance(I256::from(balance)).into(),
+            counted: rules.balance(settle::signed(each(counted))?).into(),
             weight: amount::format_units_wide(false, each(weight), decimals + scale.ilog10()),
-            reward: rules.reward(rewarded),
-            paid: rules.signed_reward(payout.paid),
-            withheld: rules.signed_reward(payout.withheld),
+            reward: rules.reward(rewarded).into(),
+            paid: rules.signed_reward(payout.paid).into(),
+            withheld: rules.signed_reward(payout.withheld).into(),
         });
     }
     Ok(lines)

@@ -1,7 +1,5 @@
 //! Emits the distributions of an epoch's accounts, with their next opening rows, and the Merkle roots over the distributions.
 
-use std::borrow::Cow;
-
 use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
@@ -9,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::core::accrue::assess::{Account, Assessor};
 use crate::core::accrue::settle::{Measure, Payout, Rules};
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::merkle::{BucketTree, Hash};
-use crate::core::contract::records::Distribution;
+use crate::core::contract::merkle::{BucketTree, Hash, leaf_hash};
+use crate::core::contract::records::{Distribution, DistributionWriter};
 use crate::core::contract::topic::Topic;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::protocol::totals::Emitted;
 use crate::core::values::asset::Asset;
-use crate::core::values::ids::{AssetEpoch, Epoch};
+use crate::core::values::ids::AssetEpoch;
 use crate::core::values::time::timestamp;
 
 /// How far an emission has come. It is stored between two transactions: the order of the fields is part of the format.
@@ -129,10 +127,7 @@ pub struct Emitting {
     at: AssetEpoch,
     payments: Payments,
     asset: Asset,
-    reward_asset: Asset,
-    programme_from_epoch: Epoch,
-    start: String,
-    end: String,
+    writer: DistributionWriter,
     partition_weight: U512,
     roots: Vec<(u16, Hash)>,
     pooled: bool,
@@ -158,15 +153,28 @@ impl Emitting {
         let epoch = settlement.at.epoch();
         let mut payments = Payments::new(settlement, progress.pot)?;
         payments.sums = progress.emitted;
+        let sample = Distribution {
+            account: "".into(),
+            asset: settlement.terms.asset,
+            reward_asset: settlement.terms.reward_asset(),
+            epoch,
+            epoch_start: timestamp(calendar.start_ms(epoch)).into(),
+            epoch_end: timestamp(calendar.end_ms(epoch)).into(),
+            amount: "".into(),
+            rewarded: "".into(),
+            made_good: "".into(),
+            adjusted: "".into(),
+            withheld_before: "".into(),
+            balance_seconds: "".into(),
+            average_balance: "".into(),
+            programme_from_epoch: settlement.programme.from_epoch,
+        };
         Ok(Self {
             at: settlement.at,
             pooled: payments.assessor.rules().rate().is_none(),
             payments,
             asset: settlement.terms.asset,
-            reward_asset: settlement.terms.reward_asset(),
-            programme_from_epoch: settlement.programme.from_epoch,
-            start: timestamp(calendar.start_ms(epoch)),
-            end: timestamp(calendar.end_ms(epoch)),
+            writer: DistributionWriter::new(sample)?,
             partition_weight: progress.partition_weight,
             roots: progress.roots,
             bucket: None,
@@ -218,53 +226,33 @@ impl Emitting {
 
     fn emit(&mut self, account: &Account, measure: &Measure, payout: &Payout, out: &mut Outputs) -> Result<(), Fault> {
         let rules = self.payments.assessor.rules();
-        // Most of these amounts are zero.
-        let amount = |units: I256| {
-            if units == I256::ZERO {
-                Cow::Borrowed("0")
-            } else {
-                Cow::Owned(rules.signed_reward(units))
-            }
-        };
-        let distribution = Distribution {
-            account: account.name.as_str().into(),
-            asset: self.asset,
-            reward_asset: self.reward_asset,
-            epoch: self.at.epoch(),
-            epoch_start: Cow::Borrowed(&self.start),
-            epoch_end: Cow::Borrowed(&self.end),
-            amount: amount(payout.paid),
-            rewarded: rules.reward(payout.rewarded).into(),
-            made_good: amount(account.made_good),
-            adjusted: amount(account.adjusted),
-            withheld_before: amount(account.withheld),
-            balance_seconds: rules.balance_seconds(measure.held).into(),
-            average_balance: rules.average(measure.held).into(),
-            programme_from_epoch: self.programme_from_epoch,
-        };
-        let id = distribution.id();
-        let mut written = Ok(());
+        let numbers = [
+            rules.signed_reward(payout.paid),
+            rules.reward(payout.rewarded),
+            rules.signed_reward(account.made_good),
+            rules.signed_reward(account.adjusted),
+            rules.signed_reward(account.withheld),
+            rules.balance_seconds(measure.held),
+            rules.average(measure.held),
+        ];
+        let name = account.name.as_str();
+        let mut leaf = Ok(&[][..]);
         // On Kafka, the key chooses the partition.
-        out.push_with(
-            Topic::Distributions.partition(0),
-            account.name.as_str().as_bytes(),
-            |record| {
-                written = distribution.write(record, &id);
-            },
-        );
-        written?;
-        let leaf = format!("{id}|{}", distribution.amount);
-        self.add_leaf(account.bucket, leaf.as_bytes());
+        out.push_with(Topic::Distributions.partition(0), name.as_bytes(), |record| {
+            leaf = self.writer.write(record, name, &numbers);
+        });
+        let leaf = leaf_hash(leaf?);
+        self.add_leaf(account.bucket, leaf);
         Ok(())
     }
 
-    fn add_leaf(&mut self, bucket: u16, leaf: &[u8]) {
+    fn add_leaf(&mut self, bucket: u16, leaf: Hash) {
         if self.bucket.as_ref().is_none_or(|(current, _)| *current != bucket) {
             self.close_bucket();
             self.bucket = Some((bucket, BucketTree::default()));
         }
         if let Some((_, tree)) = &mut self.bucket {
-            tree.push(leaf);
+            tree.push_hash(leaf);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::core::contract::rules::MADE_UP_RULES;
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::protocol::totals::{Emitted, Subtotal, i256_bytes, signed_sum};
-use crate::core::values::amount::format_units_wide;
+use crate::core::values::amount::WideNumber;
 use crate::core::values::rate::{Multiplier, Rate};
 
 /// The 365 days over which an `apr` is spread, in milliseconds.
@@ -305,46 +305,65 @@ impl Rules {
 
     /// Units of the asset as a decimal number.
     #[must_use]
-    pub fn balance(&self, units: I256) -> String {
-        format_units_wide(units < I256::ZERO, magnitude(units), u32::from(self.decimals))
+    pub fn balance(&self, units: I256) -> WideNumber {
+        number(units, u32::from(self.decimals))
     }
 
     /// Units of the reward asset as a decimal number.
     #[must_use]
-    pub fn reward(&self, units: U512) -> String {
-        format_units_wide(false, units, u32::from(self.reward_decimals))
+    pub fn reward(&self, units: U512) -> WideNumber {
+        positive(units, u32::from(self.reward_decimals))
     }
 
     /// Signed units of the reward asset as a decimal number.
     #[must_use]
-    pub fn signed_reward(&self, units: I256) -> String {
-        format_units_wide(units < I256::ZERO, magnitude(units), u32::from(self.reward_decimals))
+    pub fn signed_reward(&self, units: I256) -> WideNumber {
+        number(units, u32::from(self.reward_decimals))
     }
 
     /// Unit-milliseconds as a decimal number of asset times seconds.
     #[must_use]
-    pub fn balance_seconds(&self, held: I256) -> String {
-        format_units_wide(held < I256::ZERO, magnitude(held), u32::from(self.decimals) + 3)
+    pub fn balance_seconds(&self, held: I256) -> WideNumber {
+        number(held, u32::from(self.decimals) + 3)
     }
 
     /// Unsigned unit-milliseconds as a decimal number of asset times seconds.
     #[must_use]
-    pub fn counted_seconds(&self, counted: U512) -> String {
-        format_units_wide(false, counted, u32::from(self.decimals) + 3)
+    pub fn counted_seconds(&self, counted: U512) -> WideNumber {
+        positive(counted, u32::from(self.decimals) + 3)
     }
 
     /// The average balance: S divided by the epoch's length, cut toward zero to the asset's decimals.
     #[must_use]
-    pub fn average(&self, held: I256) -> String {
+    pub fn average(&self, held: I256) -> WideNumber {
+        let length = U512::from(self.length_ms);
+        let WideNumber {
+            is_negative, magnitude, ..
+        } = self.balance(held);
         // An epoch is never empty, so this never divides by zero.
-        let average = magnitude(held)
-            .checked_div(U512::from(self.length_ms))
-            .unwrap_or_default();
-        format_units_wide(
-            held < I256::ZERO && !average.is_zero(),
-            average,
-            u32::from(self.decimals),
-        )
+        let magnitude = magnitude.checked_div(length).unwrap_or_default();
+        WideNumber {
+            is_negative,
+            magnitude,
+            decimals: u32::from(self.decimals),
+        }
+    }
+}
+
+/// A signed number of units as a decimal number.
+fn number(units: I256, decimals: u32) -> WideNumber {
+    WideNumber {
+        is_negative: units < I256::ZERO,
+        magnitude: magnitude(units),
+        decimals,
+    }
+}
+
+const fn positive(magnitude: U512, decimals: u32) -> WideNumber {
+    WideNumber {
+        is_negative: false,
+        magnitude,
+        decimals,
     }
 }
 

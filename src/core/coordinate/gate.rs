@@ -77,7 +77,7 @@ impl ListedAsset {
 
     fn held(&self, at: AssetEpoch, limit: GateLimit, figures: &GateFigures) -> Result<Decision, Fault> {
         let rules = Rules::of_programme(&self.terms, self.programme(at.epoch())?)?;
-        let amount = |units: I256| rules.signed_reward(units);
+        let amount = |units: I256| String::from(rules.signed_reward(units));
         Ok(Decision::EpochHeld {
             asset: self.terms.asset,
             number: at.number(),

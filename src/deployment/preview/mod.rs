@@ -249,9 +249,9 @@ impl<'a> PreviewedPayouts<'a> {
             deciles.push(Decile {
                 decile: number,
                 accounts: tenth.len() as u64,
-                smallest: rules.signed_reward(I256::from(*smallest)),
-                largest: rules.signed_reward(I256::from(*largest)),
-                total: rules.signed_reward(total),
+                smallest: rules.signed_reward(I256::from(*smallest)).into(),
+                largest: rules.signed_reward(I256::from(*largest)).into(),
+                total: rules.signed_reward(total).into(),
             });
         }
         Ok(deciles)
@@ -268,15 +268,15 @@ fn previewed_account(rules: &Rules, account: &Account, measure: &Measure, payout
     };
     PreviewedAccount {
         account: account.name.as_str().to_owned(),
-        average_balance: rules.average(measure.held),
-        balance_seconds: rules.balance_seconds(measure.held),
+        average_balance: rules.average(measure.held).into(),
+        balance_seconds: rules.balance_seconds(measure.held).into(),
         eligibility,
-        rewarded: rules.reward(payout.rewarded),
-        made_good: rules.signed_reward(account.made_good),
-        adjusted: rules.signed_reward(account.adjusted),
-        withheld_before: rules.signed_reward(account.withheld),
-        amount: rules.signed_reward(payout.paid),
-        withheld_after: rules.signed_reward(payout.withheld),
+        rewarded: rules.reward(payout.rewarded).into(),
+        made_good: rules.signed_reward(account.made_good).into(),
+        adjusted: rules.signed_reward(account.adjusted).into(),
+        withheld_before: rules.signed_reward(account.withheld).into(),
+        amount: rules.signed_reward(payout.paid).into(),
+        withheld_after: rules.signed_reward(payout.withheld).into(),
     }
 }
 
@@ -289,7 +289,7 @@ fn describe(
 ) -> Result<Preview, PreviewError> {
     let rules = Rules::new(settlement)?;
     let (terms, epoch) = (&settlement.terms, settlement.at.epoch());
-    let amount = |units: I256| rules.signed_reward(units);
+    let amount = |units: I256| String::from(rules.signed_reward(units));
     let sums = incoming.sums;
     Ok(Preview {
         asset: terms.asset,
@@ -300,11 +300,11 @@ fn describe(
         mode: settlement.programme.mode.name(),
         reward_pool: amount(incoming.pool),
         added: amount(listed.added(epoch)),
-        commission: rules.reward(incoming.split.commission),
+        commission: rules.reward(incoming.split.commission).into(),
         carried_in: amount(incoming.carried_in),
         carried_out: amount(rest.carried_out),
         returned: amount(rest.returned),
-        rewarded: rules.reward(emitted.rewarded),
+        rewarded: rules.reward(emitted.rewarded).into(),
         made_good: amount(emitted.made_good),
         adjusted: amount(emitted.adjusted),
         withheld_before: amount(sums.withheld_before),
@@ -322,7 +322,7 @@ fn describe(
             amount: amount(units),
         }),
         gate: gate(listed, settlement, emitted, &rules)?,
-        rewarded_before: listed.rewarded_before().map(|before| rules.reward(before)),
+        rewarded_before: listed.rewarded_before().map(|before| rules.reward(before).into()),
         read_to,
     })
 }
@@ -342,8 +342,8 @@ fn gate(
     Ok(GatePreview {
         gate: gate.map_or(Value::Null, |gate| gate.to_value(settlement.terms.reward_decimals())),
         held_by: gate.and_then(|gate| gate.broken(&figures)),
-        largest: rules.signed_reward(figures.largest),
-        total: rules.signed_reward(figures.total),
+        largest: rules.signed_reward(figures.largest).into(),
+        total: rules.signed_reward(figures.total).into(),
         change: figures.change.map(RewardChange::to_decimal),
     })
 }

@@ -12,7 +12,7 @@ mod seal;
 mod tests;
 
 pub use dead_letter::DeadLetter;
-pub use distribution::Distribution;
+pub use distribution::{Distribution, DistributionWriter};
 pub use envelope::{parse_id, read_data, read_id, read_with_id};
 pub use late_posting::LatePosting;
 pub use payout_executed::PayoutExecuted;

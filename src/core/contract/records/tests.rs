@@ -1,15 +1,19 @@
 use std::borrow::Cow;
 
+use ruint::aliases::U512;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Offsets;
 use crate::core::contract::records::{
-    DeadLetter, Distribution, Ineligible, LatePosting, Seal, parse_id, read_data, read_id, read_with_id,
+    DeadLetter, Distribution, DistributionWriter, Ineligible, LatePosting, Seal, parse_id, read_data, read_id,
+    read_with_id,
 };
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::Topic;
+use crate::core::values::amount::WideNumber;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
@@ -49,6 +53,46 @@ fn a_distribution_is_read_as_it_was_written() {
         assert_eq!(read_id(&record).unwrap(), id);
         assert_eq!(parse_id(&record).unwrap(), id);
         assert_eq!(data.into_owned(), distribution);
+    }
+}
+
+#[test]
+fn a_writer_writes_what_a_distribution_writes() {
+    let number = |units: i128, decimals| WideNumber {
+        is_negative: units < 0,
+        magnitude: U512::from(units.unsigned_abs()),
+        decimals,
+    };
+    // The longest asset, made of what the writer looks for.
+    let dots = Asset::parse(&".".repeat(32)).unwrap();
+    for asset in [asset(), Asset::parse("\"币\\").unwrap(), dots] {
+        let mut writer = DistributionWriter::new(Distribution {
+            asset,
+            reward_asset: asset,
+            ..distribution("")
+        })
+        .unwrap();
+        for (account, units) in [("alice", 9007), ("a\"b\\c", -12), ("Ünal", 0), ("....", i128::MAX)] {
+            let text = |decimals| String::from(number(units, decimals)).into();
+            let expected = Distribution {
+                asset,
+                reward_asset: asset,
+                amount: text(4),
+                rewarded: text(0),
+                made_good: text(1),
+                adjusted: text(2),
+                withheld_before: text(3),
+                balance_seconds: text(5),
+                average_balance: text(6),
+                ..distribution(account)
+            };
+            let (mut record, mut written) = (Vec::new(), b"before".to_vec());
+            expected.write(&mut record, &expected.id()).unwrap();
+            let numbers = [4, 0, 1, 2, 3, 5, 6].map(|decimals| number(units, decimals));
+            let leaf = writer.write(&mut written, account, &numbers).unwrap();
+            assert_eq!(leaf, format!("{}|{}", expected.id(), expected.amount).as_bytes());
+            assert_eq!(written, [b"before", &record[..]].concat());
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole numbers of units as decimal text.
 
+use std::borrow::Cow;
+
 use ruint::aliases::U512;
 
 use crate::core::values::amount::digits::{U64_DIGITS, without_trailing_zeros};
@@ -32,23 +34,58 @@ pub fn format_signed_units(units: i128, decimals: u8) -> String {
     into_text(out)
 }
 
-/// `magnitude * 10^-decimals` as plain decimal text without trailing zeros, with a leading `-` if `negative` and not
-/// zero. The text is never longer than the digits of `magnitude` and `decimals` zeros.
-pub fn format_units_wide(negative: bool, magnitude: U512, decimals: u32) -> String {
-    let mut out = Vec::new();
-    if negative && !magnitude.is_zero() {
-        out.push(b'-');
-    }
-    // On a machine whose addresses have fewer than 32 bits this would be out of memory anyway.
-    let decimals = usize::try_from(decimals).unwrap_or(usize::MAX);
-    match u128::try_from(magnitude) {
-        Ok(units) => {
-            let mut buffer = [0; 39];
-            place_point(&mut out, decimal_digits(&mut buffer, units), decimals);
+/// A decimal number: `magnitude * 10^-decimals`, below zero if `is_negative`. It is written as plain decimal text without trailing zeros, never longer
+/// than the digits of `magnitude` and `decimals` zeros.
+#[derive(Debug, Clone, Copy)]
+pub struct WideNumber {
+    pub is_negative: bool,
+    pub magnitude: U512,
+    pub decimals: u32,
+}
+
+impl WideNumber {
+    /// Appends its text.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if self.magnitude.is_zero() {
+            return out.push(b'0');
         }
-        Err(_) => place_point(&mut out, magnitude.to_string().as_bytes(), decimals),
+        if self.is_negative {
+            out.push(b'-');
+        }
+        // On a machine whose addresses have fewer than 32 bits this would be out of memory anyway.
+        let decimals = usize::try_from(self.decimals).unwrap_or(usize::MAX);
+        match u128::try_from(self.magnitude) {
+            Ok(units) => {
+                let mut buffer = [0; 39];
+                place_point(out, decimal_digits(&mut buffer, units), decimals);
+            }
+            Err(_) => place_point(out, self.magnitude.to_string().as_bytes(), decimals),
+        }
     }
-    into_text(out)
+}
+
+impl From<WideNumber> for String {
+    fn from(number: WideNumber) -> Self {
+        let mut out = Vec::new();
+        number.write(&mut out);
+        into_text(out)
+    }
+}
+
+impl From<WideNumber> for Cow<'_, str> {
+    fn from(number: WideNumber) -> Self {
+        Cow::Owned(number.into())
+    }
+}
+
+/// The text of a [`WideNumber`].
+pub fn format_units_wide(is_negative: bool, magnitude: U512, decimals: u32) -> String {
+    WideNumber {
+        is_negative,
+        magnitude,
+        decimals,
+    }
+    .into()
 }
 
 /// The decimal digits of a number, without leading zeros: none for zero. 39 digits hold any u128.

@@ -95,9 +95,9 @@ bench: setup ## run the benchmarks
 kill-test: setup ## run the kill test with 500 rounds
 	TEST_KILL_ROUNDS=500 cargo test --release --locked --test it recovery::kill -- --nocapture
 
-chaos-test: test-setup ## run the chaos test on Kafka with 100 kills, 20 broker faults and 300,000 events
+chaos-test: test-setup ## run the chaos test on Kafka with 100 kills, 20 broker faults, 300,000 events and all kinds of programmes
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
-	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=5 \
+	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=12 TEST_CHAOS_ASSETS=12 \
 	cargo test --release --locked --test it kafka::chaos -- --nocapture
 
 compose-test: ## test docker-compose.yml and kill each container, as root; SOFTSTAKE_BIN and PAYOUT_BIN replace the build

@@ -48,6 +48,7 @@ impl<'a> NamedAccounts<'a> {
             Some(Ok(EventType::Transfer)) => two.to_vec(),
             Some(Ok(
                 EventType::Deposit
+                | EventType::MadeUpCredit
                 | EventType::OpeningBalance
                 | EventType::Withdrawal
                 | EventType::BalanceAdjustment

@@ -205,6 +205,10 @@ mod tests {
         .into_bytes()
     }
 
+    const BEGIN: Inbox = Inbox::Begin {
+        rules: rules::NEWEST_RULES,
+    };
+
     fn task(store: &dyn Store) -> CoordinatorTask {
         CoordinatorTask::new(1, store, Arc::default(), Arc::default()).unwrap()
     }
@@ -254,6 +258,7 @@ mod tests {
         let is_noted = || unfinished.lock().unwrap().undecided;
         // Nobody answers, because the new source is not asked in this test.
         let sources = Inbox::Sources(vec![Topic::Deposits.partition(0)]);
+        apply(&mut task, &store, 0, &BEGIN);
         task.noted = Instant::now() + Duration::from_secs(60);
         apply(&mut task, &store, 0, &sources);
         apply(&mut task, &store, 1, &control(1, &[listing("1", "A", 2)]));
@@ -297,6 +302,7 @@ mod tests {
     fn applied_control_events_are_looked_up_and_not_held_in_memory() {
         let mut store = LookedUp(MemoryStore::default());
         let mut first = task(&store);
+        apply(&mut first, &store, 0, &BEGIN);
         let listings = [listing("1", "A", 2), listing("2", "B", 2), listing("1", "A", 2)];
         read(&mut first, &mut store, 0, &listings);
         assert_eq!(

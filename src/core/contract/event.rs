@@ -3,9 +3,7 @@
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::contract::rules::FIRST_RULES;
-#[cfg(feature = "made-up-rules")]
-use crate::core::contract::rules::MADE_UP_RULES;
+use crate::core::contract::rules::{FIRST_RULES, MADE_UP_RULES};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::Amount;
 use crate::core::values::asset::Asset;
@@ -51,8 +49,7 @@ pub enum EventType {
     LossAccepted,
     /// `softstake.rules.v1`
     Rules,
-    /// `exchange.made_up_credit.v1`, of [`MADE_UP_RULES`].
-    #[cfg(feature = "made-up-rules")]
+    /// `exchange.made_up_credit.v1`, of [`MADE_UP_RULES`] and a program for tests alone.
     MadeUpCredit,
 }
 
@@ -73,7 +70,6 @@ impl EventType {
     /// The first version of the rules that has this type.
     const fn since(self) -> u64 {
         match self {
-            #[cfg(feature = "made-up-rules")]
             Self::MadeUpCredit => MADE_UP_RULES,
             _ => FIRST_RULES,
         }
@@ -102,8 +98,7 @@ impl EventType {
             "softstake.epoch_void.v1" => Self::EpochVoid,
             "softstake.loss_accepted.v1" => Self::LossAccepted,
             "softstake.rules.v1" => Self::Rules,
-            #[cfg(feature = "made-up-rules")]
-            "exchange.made_up_credit.v1" => Self::MadeUpCredit,
+            "exchange.made_up_credit.v1" if cfg!(feature = "made-up-rules") => Self::MadeUpCredit,
             _ => return Err(unsupported(name)),
         })
     }
@@ -128,9 +123,8 @@ impl EventType {
             | Self::Transfer
             | Self::BalanceAdjustment
             | Self::RewardAdjustment
-            | Self::AccountStatus => false,
-            #[cfg(feature = "made-up-rules")]
-            Self::MadeUpCredit => false,
+            | Self::AccountStatus
+            | Self::MadeUpCredit => false,
         }
     }
 }
@@ -282,9 +276,7 @@ impl<'a> SourceEvent<'a> {
     /// `invalid_event`, `invalid_amount`; `wrong_topic` for a control event.
     pub fn read(event_type: EventType, data: &'a str) -> Result<Self, Rejection> {
         match event_type {
-            EventType::Deposit => balance(data).map(Self::Deposit),
-            #[cfg(feature = "made-up-rules")]
-            EventType::MadeUpCredit => balance(data).map(Self::Deposit),
+            EventType::Deposit | EventType::MadeUpCredit => balance(data).map(Self::Deposit),
             EventType::OpeningBalance => balance(data).map(Self::OpeningBalance),
             EventType::Withdrawal => {
                 let fields: WithdrawalFields = fields::object(data, "data")?;

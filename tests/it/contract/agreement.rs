@@ -1,11 +1,12 @@
 //! The program and the model on the same synthetic buses: every published record and decision must be equal.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use softstake::generate::{Synthetic, bad_control_kinds, bad_kinds};
 
-use crate::common::{Place, setting};
+use crate::common::{Dice, Place, setting, start};
 use crate::judge::compare;
 use crate::model::Outputs;
 use crate::model::bus::Bus;
@@ -165,11 +166,32 @@ fn input(place: &Place, topic: &str) -> Vec<Value> {
     records
 }
 
+/// Appends stage after stage, with a run after each. Half of the runs follow one that is killed. Returns the kills while the program was at work.
+fn grow_with_kills(place: &Place, spec: &Synthetic, partitions: u32, dice: &mut Dice) -> u64 {
+    let mut kills = 0;
+    for stage in 0..spec.epochs {
+        place.bring(spec, stage);
+        if dice.throw(2) == 0 {
+            let mut child = start(&mut place.command(Some(partitions)));
+            // A run takes some 50 ms.
+            std::thread::sleep(Duration::from_micros(dice.throw(60_000)));
+            let is_at_work = child.try_wait().expect("the program's status").is_none();
+            child.kill().expect("SIGKILL");
+            child.wait().expect("its end");
+            kills += u64::from(is_at_work);
+        }
+        place.run(Some(partitions));
+    }
+    kills
+}
+
 #[test]
 fn a_hundred_small_buses_on_1_4_and_16_partitions() {
     let seeds = setting("TEST_SEEDS", 100);
     let first = setting("TEST_FIRST_SEED", 1);
     let mut counts = Counts::default();
+    let mut dice = Dice::new(first);
+    let mut kills = 0;
     for seed in first..first + seeds {
         let spec = Synthetic {
             events: 300 + seed % 7 * 100,
@@ -192,7 +214,7 @@ fn a_hundred_small_buses_on_1_4_and_16_partitions() {
         let all = if seeds > 100 { &[1, 4, 16][..] } else { &in_turn };
         for (index, partitions) in all.iter().enumerate() {
             let place = Place::new();
-            place.grow(&spec, Some(*partitions));
+            kills += grow_with_kills(&place, &spec, *partitions, &mut dice);
             let published = compare(&place.bus(), &format!("seed {seed}, {partitions} ledger partitions"));
             if index == 0 {
                 counts.count_input(&place);
@@ -201,6 +223,11 @@ fn a_hundred_small_buses_on_1_4_and_16_partitions() {
         }
     }
     counts.check();
+    assert!(kills > 0);
+    println!(
+        "{seeds} buses, {kills} kills, how often each kind was there: {:#?}",
+        counts.0
+    );
 }
 
 #[test]

@@ -291,7 +291,7 @@ fn spec(seed: u64) -> Synthetic {
     Synthetic {
         events: setting("TEST_CHAOS_EVENTS", 15_000),
         accounts: setting("TEST_CHAOS_ACCOUNTS", 1_000),
-        assets: 3,
+        assets: u32::try_from(setting("TEST_CHAOS_ASSETS", 3)).expect("small"),
         partitions: u32::try_from(setting("TEST_CHAOS_SOURCES", 2)).expect("small"),
         epochs: u32::try_from(setting("TEST_CHAOS_EPOCHS", 3)).expect("small"),
         seed,
@@ -302,6 +302,17 @@ fn spec(seed: u64) -> Synthetic {
     }
 }
 
+/// How many epochs are sealed after each stage. With more than three assets, not each epoch of each is.
+fn seals_after_stages(spec: &Synthetic) -> Vec<usize> {
+    let place = Place::new();
+    let after = |stage| {
+        place.bring(spec, stage);
+        place.run(None);
+        place.records("softstake.epochs").len()
+    };
+    (0..spec.epochs).map(after).collect()
+}
+
 #[test]
 fn no_record_is_lost_or_doubled() {
     let wanted = Faults {
@@ -310,6 +321,7 @@ fn no_record_is_lost_or_doubled() {
     };
     let seed = setting("TEST_CHAOS_SEED", 1);
     let spec = spec(seed);
+    let seals = seals_after_stages(&spec);
     let cluster = Cluster::three();
     let proxy = Proxy::before(&cluster);
     let mut deployment = Deployment::new(&cluster, 16, spec.partitions);
@@ -326,11 +338,10 @@ fn no_record_is_lost_or_doubled() {
     };
     (0..INSTANCES).for_each(|instance| chaos.start(instance));
     let began = Instant::now();
-    for stage in 0..spec.epochs {
+    for (stage, sealed) in (0..spec.epochs).zip(&seals) {
         deployment.place.bring(&spec, stage);
         chaos.publish(&wanted.share(stage + 1, spec.epochs));
-        let seals = usize::try_from((stage + 1) * spec.assets).expect("small");
-        deployment.until_sealed(seals);
+        deployment.until_sealed(*sealed);
         println!("epoch {stage} is sealed after {:?}: {:?}", began.elapsed(), chaos.done);
     }
     proxy.forget_plans();
@@ -351,9 +362,6 @@ fn no_record_is_lost_or_doubled() {
         began.elapsed(),
         chaos.done
     );
-    assert_eq!(
-        published.seals.len(),
-        usize::try_from(spec.epochs * spec.assets).expect("small")
-    );
+    assert_eq!(Some(&published.seals.len()), seals.last());
     assert!(chaos.kills() >= wanted.kills && chaos.broker_faults() >= wanted.of_brokers);
 }

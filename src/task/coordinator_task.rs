@@ -164,7 +164,7 @@ impl Fold for CoordinatorTask {
 mod tests {
     use crate::bus::memory::MemoryBus;
     use crate::bus::{Mark, Position};
-    use crate::core::protocol::messages::{ControlRecord, Inbox};
+    use crate::core::protocol::messages::{Inbox, SequencedRecord};
     use crate::store::memory::MemoryStore;
     use crate::store::{Scan, StoreError};
 
@@ -217,7 +217,7 @@ mod tests {
         let numbered = records.iter().zip(first..);
         Inbox::Control {
             records: numbered
-                .map(|(record, offset)| ControlRecord {
+                .map(|(record, offset)| SequencedRecord {
                     offset: Offset::new(offset),
                     bytes: record.clone(),
                     known_rules: rules::NEWEST_RULES,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::bus::{Batch, Bus, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic, TopicPartition};
 use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::{ControlRecord, Inbox};
+use crate::core::protocol::messages::{Inbox, SequencedRecord};
 use crate::core::values::offset::Offset;
 use crate::task::error::TaskError;
 use crate::task::pool::{Progress, Task};
@@ -109,7 +109,7 @@ impl SequencerTask {
         let records = batch
             .iter()
             .filter(|record| !record.value.is_empty())
-            .map(|record| ControlRecord {
+            .map(|record| SequencedRecord {
                 offset: record.offset,
                 bytes: record.value.to_vec(),
                 known_rules: NEWEST_RULES,

@@ -1,6 +1,6 @@
 //! Listings, as far as the rules about control events depend on them.
 
-use crate::core::contract::decision::Decision;
+use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::programme::Programme;
 use crate::core::contract::rules::NEWEST_RULES;
@@ -18,10 +18,16 @@ pub(super) struct ForecastListing {
     pub(super) void: Option<Epoch>,
 }
 
-/// The version of the rules that a deployment begins with.
-pub(super) fn first_rules(decisions: &[Decision]) -> u64 {
+/// The version of the rules that a deployment begins with. A deployment without decisions begins with the newest one.
+pub(super) fn begin_rules(decisions: &mut Vec<Decision>) -> u64 {
     match decisions.first() {
-        Some(Decision::Rules { version, .. }) => *version,
-        _ => NEWEST_RULES,
+        Some(Decision::Rules { version, .. }) => return *version,
+        Some(_) => {}
+        None => decisions.push(Decision::Rules {
+            control_offset: None,
+            version: NEWEST_RULES,
+            in_force_from: Offsets::default(),
+        }),
     }
+    NEWEST_RULES
 }

@@ -11,7 +11,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::audit::error::AuditError;
-use crate::audit::forecast::listing::{ForecastListing, first_rules};
+use crate::audit::forecast::listing::{ForecastListing, begin_rules};
 use crate::audit::forecast::recorded::RecordedOutcomes;
 use crate::audit::forecast::source::ForecastIngest;
 pub use crate::audit::forecast::source::ForecastOutcome;
@@ -27,7 +27,6 @@ use crate::core::contract::listing::Listing;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::programme::{in_force, schedule};
 use crate::core::contract::rejection::{Code, Rejection};
-use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings;
 use crate::core::coordinate::listings::{Accepted, ListedAssets, ListingAnswer, ListingFacts};
@@ -135,13 +134,7 @@ impl<'a> Forecast<'a> {
 
     /// Judges the control records in order, and adds the decisions that are not recorded.
     fn decide_control(&mut self) -> Result<(), AuditError> {
-        if self.decisions.is_empty() {
-            self.decisions.push(Decision::Rules {
-                control_offset: None,
-                version: NEWEST_RULES,
-                in_force_from: Offsets::default(),
-            });
-        }
+        let rules = begin_rules(&mut self.decisions);
         let known = |decision: &Decision| match decision {
             Decision::SourcesAdded { sources, .. } => sources.clone(),
             _ => Vec::new(),
@@ -153,7 +146,7 @@ impl<'a> Forecast<'a> {
             recorded: RecordedOutcomes::read(self.bus, &self.decisions)?,
             seen: HashMap::new(),
             listings: Vec::new(),
-            rules: first_rules(&self.decisions),
+            rules,
             sources: self.sources.keys().copied().collect(),
         };
         if !new.is_empty() {

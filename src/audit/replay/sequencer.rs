@@ -7,7 +7,7 @@ use crate::audit::replay::schedule::{Schedule, ScheduleStep, ScheduledStep};
 use crate::bus::scan::scan_range;
 use crate::bus::{Bus, Log, Mark, Outputs, Position, TaskId, Topic, TopicPartition};
 use crate::core::protocol::codec;
-use crate::core::protocol::messages::{ControlRecord, Inbox};
+use crate::core::protocol::messages::{Inbox, SequencedRecord};
 use crate::core::values::offset::Offset;
 use crate::task::{Progress, Task, TaskError};
 
@@ -78,8 +78,8 @@ impl ReplaySequencer {
         Ok(Progress::Worked)
     }
 
-    fn record(&self, (offset, bytes): &(Offset, Vec<u8>)) -> ControlRecord {
-        ControlRecord {
+    fn record(&self, (offset, bytes): &(Offset, Vec<u8>)) -> SequencedRecord {
+        SequencedRecord {
             offset: *offset,
             bytes: bytes.clone(),
             known_rules: self.schedule.known_rules(*offset),

@@ -17,7 +17,7 @@ use crate::core::coordinate::listings::{Accepted, CloseOrder, ListedAssets, List
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion};
 use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
 use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::ControlRecord;
+use crate::core::protocol::messages::SequencedRecord;
 use crate::core::protocol::totals::signed_sum;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
@@ -60,11 +60,11 @@ impl Coordinator {
     /// Decides a control record, or asks the source partitions first.
     pub(super) fn apply_control(
         &mut self,
-        record: ControlRecord,
+        record: SequencedRecord,
         seen_events: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let ControlRecord {
+        let SequencedRecord {
             offset,
             bytes,
             known_rules,

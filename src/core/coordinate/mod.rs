@@ -16,6 +16,7 @@ pub mod gate_state;
 pub mod listings;
 mod questions;
 mod seal;
+mod turn;
 pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,10 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::settle::{Split, magnitude};
 use crate::core::contract::appends::Outputs;
-use crate::core::contract::control::ControlEvent;
 use crate::core::contract::decision::{Decision, Offsets};
-use crate::core::contract::decoded::Decoded;
-use crate::core::contract::event::EventType;
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::loss::RecordLoss;
 use crate::core::contract::merkle::Hash;
@@ -41,7 +39,7 @@ use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::listings::CloseOrder;
 use crate::core::dedup::DedupIndex;
 use crate::core::fault::{Fault, impossible};
-use crate::core::protocol::messages::{ControlRecord, Inbox, Notice, UnlistedTimes};
+use crate::core::protocol::messages::{Inbox, Notice, SequencedRecord, UnlistedTimes};
 use crate::core::protocol::totals::{Emitted, Subtotal, i256_bytes};
 use crate::core::protocol::{codec, ledger};
 use crate::core::values::amount::format_units_wide;
@@ -89,7 +87,7 @@ pub struct ControlCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum QueuedInput {
     Sources(Vec<TopicPartition>),
-    Control(ControlRecord),
+    Control(SequencedRecord),
     /// The offset up to which the control topic has been read.
     ReadTo(Offset),
     /// Source partitions with their first offsets.
@@ -149,14 +147,6 @@ enum AnswerTo {
     Cut(AssetEpoch),
     /// The accepted loss at this offset of the control topic.
     Loss(Offset),
-}
-
-/// The type of a control record's event, if it has one.
-fn type_of(record: &[u8]) -> Option<EventType> {
-    match Decoded::read(record) {
-        Decoded::Event(envelope, _) => EventType::of(&envelope.event_type).ok(),
-        _ => None,
-    }
 }
 
 impl PendingQuestion {
@@ -453,67 +443,6 @@ impl Coordinator {
             } => self.add_receipt(partition, at, emitted, root, out)?,
         }
         Ok(())
-    }
-
-    /// The identity of the control event that the next turn decides. An event with the same identity must be in the dedup index by then, if there
-    /// was one.
-    #[must_use]
-    pub fn next_identity(&self) -> Option<[u8; 16]> {
-        match self.queue.get(self.next_input()?) {
-            Some(QueuedInput::Control(record)) => Decoded::read(&record.bytes).identity().copied(),
-            _ => None,
-        }
-    }
-
-    /// The index of the queued input that is decided next; `None` if all have to wait.
-    fn next_input(&self) -> Option<usize> {
-        if self.pending.is_some() {
-            return None;
-        }
-        match self.queue.front()? {
-            QueuedInput::Control(record) if self.waits_for(&record.bytes).is_some() => self.queue.iter().position(
-                |input| matches!(input, QueuedInput::Control(record) if type_of(&record.bytes) == Some(EventType::LossAccepted)),
-            ),
-            _ => Some(0),
-        }
-    }
-
-    /// Records that the next control event waits, if it does and that is not on record yet.
-    fn record_wait(&mut self, out: &mut Outputs) -> Result<bool, Fault> {
-        let Some(QueuedInput::Control(record)) = self.queue.front() else {
-            return Ok(false);
-        };
-        let control_offset = record.offset;
-        let Some(asset) = self
-            .waits_for(&record.bytes)
-            .filter(|_| self.waits_at != Some(control_offset))
-        else {
-            return Ok(false);
-        };
-        self.waits_at = Some(control_offset);
-        self.record_decision(&Decision::VerdictWaits { control_offset, asset }, out)?;
-        Ok(true)
-    }
-
-    /// The asset of a release or void, if an epoch of it that was closed before is not yet sealed or held.
-    fn waits_for(&self, record: &[u8]) -> Option<Asset> {
-        let Decoded::Event(envelope, _) = Decoded::read(record) else {
-            return None;
-        };
-        let event_type = EventType::of(&envelope.event_type).ok();
-        let is_verdict = |one: &EventType| matches!(one, EventType::EpochRelease | EventType::EpochVoid);
-        let Ok(ControlEvent::GateVerdict { asset, .. }) =
-            ControlEvent::read(event_type.filter(is_verdict)?, envelope.data)
-        else {
-            return None;
-        };
-        let mut listings = self.by_name.get(&asset).into_iter().flatten();
-        listings
-            .any(|number| {
-                let listed = self.assets.get(usize::from(*number));
-                listed.is_some_and(ListedAsset::is_settling)
-            })
-            .then_some(asset)
     }
 
     /// Decides the pending question if all answers are in; otherwise the next input, if none is pending. Returns whether there was anything to

@@ -25,7 +25,7 @@ pub enum Inbox {
     /// New records of the control topic.
     Control {
         /// Without blank lines.
-        records: Vec<ControlRecord>,
+        records: Vec<SequencedRecord>,
         /// The offset up to which control is read.
         read_to: Offset,
     },
@@ -91,7 +91,7 @@ pub enum Inbox {
 
 /// A record of the control topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ControlRecord {
+pub struct SequencedRecord {
     pub offset: Offset,
     pub bytes: Vec<u8>,
     /// The newest version of the contract's rules that the program knew which read the record. Whether a version is known is judged by it, so a newer

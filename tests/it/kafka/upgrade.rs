@@ -144,7 +144,7 @@ fn two_instances_are_upgraded_and_what_was_decided_stays() {
     let capped = paid(&[("alice", "100"), ("bob", "100")]);
     assert_eq!(upgrade.close(0, "200", 1), capped);
 
-    // No instance knows version 3: it is refused for ever, whoever replays it.
+    // No instance knows version 3: it is refused, now and in each replay.
     let refused = upgrade.propose("too-early");
     assert_eq!(
         (&refused["decision"], &refused["code"]),
@@ -169,10 +169,10 @@ fn two_instances_are_upgraded_and_what_was_decided_stays() {
     upgrade.deposit("bob-late", DAY_MS, "bob", "100");
     let uncapped = paid(&[("alice", "300"), ("bob", "200"), ("carol", "100")]);
     assert_eq!(upgrade.close(3, "600", 0), uncapped);
-    // Epoch 3 is settled again by version 3, at 1 for each unit: 300 are made good.
-    upgrade.deposit("carol-late", 3 * DAY_MS, "carol", "300");
-    let made_good = paid(&[("alice", "300"), ("bob", "200"), ("carol", "700")]);
-    assert_eq!(upgrade.close(4, "900", 1), made_good);
+    // Epoch 3 is settled again by version 3: 600 * 1,000 / (300 + 200 + 1,000) = 400, so 300 are made good.
+    upgrade.deposit("carol-late", 3 * DAY_MS, "carol", "900");
+    let made_good = paid(&[("alice", "300"), ("bob", "200"), ("carol", "1300")]);
+    assert_eq!(upgrade.close(4, "1500", 1), made_good);
 
     // An instance that has lost its stores makes them again, and publishes nothing again.
     let everything = |upgrade: &Upgrade<'_>| {
@@ -190,9 +190,9 @@ fn two_instances_are_upgraded_and_what_was_decided_stays() {
         fs::remove_dir_all(deployment.state(number)).expect("a state to lose");
     }
     upgrade.instances = vec![upgrade.start(0, true), upgrade.start(1, true)];
-    let again = paid(&[("alice", "300"), ("bob", "200"), ("carol", "400")]);
-    assert_eq!(upgrade.close(5, "900", 0), again);
-    let codes: Vec<&Value> = before[3].iter().map(|letter| &letter["code"]).collect();
+    let again = paid(&[("alice", "300"), ("bob", "200"), ("carol", "1000")]);
+    assert_eq!(upgrade.close(5, "1500", 0), again);
+    let codes: Vec<&Value> = before[3].iter().map(|letter| &letter["data"]["code"]).collect();
     assert_eq!(codes, ["unsupported_type", "invalid_event", "unsupported_type"]);
     for (before, after) in before.iter().zip(everything(&upgrade)) {
         assert_eq!(before[..], after[..before.len()]);

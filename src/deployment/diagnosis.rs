@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bus::{Access, Position, ReadError, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Offsets;
 use crate::core::coordinate::waiting::{Missing, NAMED};
-use crate::task::troubles::Troubles;
+use crate::task::task_states::TaskStates;
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
@@ -16,7 +16,7 @@ const OPEN_TRANSACTION: &str = "a producer's transaction is open there; it must 
 /// Looks up why partitions keep others waiting.
 pub(super) struct Diagnosis<'a> {
     pub access: &'a Access,
-    pub troubles: &'a Troubles,
+    pub task_states: &'a TaskStates,
 }
 
 /// What one look found out about the tasks of other processes, so that it is asked for once.
@@ -141,7 +141,7 @@ impl Diagnosis<'_> {
 
     /// Who runs `task`, and what is known against it.
     fn runner(&self, task: TaskId, owners: &Owners) -> Runner {
-        if let Some(trouble) = self.troubles.of(task) {
+        if let Some(trouble) = self.task_states.trouble_of(task) {
             return Runner::None(format!("it {trouble}"));
         }
         match owners {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::coordinate::waiting::{Missing, UnfinishedEvent, WaitingEvent};
 use crate::deployment::diagnosis::Diagnosis;
+use crate::deployment::observed::Observed;
 use crate::task::announcer::Announcer;
 use crate::task::coordinator_task::UnfinishedWork;
 
@@ -22,6 +23,7 @@ pub(super) fn watch(
     unfinished: &Mutex<UnfinishedWork>,
     announcer: &Announcer,
     diagnosis: &Diagnosis<'_>,
+    observed: &Observed,
     ended: &Receiver<()>,
 ) {
     let mut held_up = HeldUp::default();
@@ -37,8 +39,10 @@ pub(super) fn watch(
             // Another process has the coordinator, or it recovers.
             held_up = HeldUp::default();
             control = UnreadControl::default();
+            observed.note_waits(BTreeMap::new());
             continue;
         };
+        observed.note_waits(held_up.since());
         // Two events may wait for the same partition.
         let mut told = BTreeSet::new();
         for line in lines {
@@ -103,6 +107,11 @@ enum HeldUpLine {
 }
 
 impl HeldUp {
+    /// Since when each event waits.
+    fn since(&self) -> BTreeMap<UnfinishedEvent, Instant> {
+        self.0.iter().map(|(event, wait)| (event.clone(), wait.since)).collect()
+    }
+
     /// The lines that are due, given the events that wait now.
     fn look(&mut self, waiting: &[WaitingEvent], now: Instant) -> Vec<HeldUpLine> {
         let mut lines = Vec::new();

@@ -4,7 +4,9 @@ pub mod account;
 mod diagnosis;
 pub mod error;
 mod held_up;
+mod lag;
 pub mod layout;
+pub mod observed;
 mod open_files;
 pub mod preview;
 pub mod record;
@@ -16,5 +18,5 @@ mod tasks;
 
 pub use error::DeploymentError;
 pub use open_files::raise_limit as raise_limit_of_open_files;
-pub use run::{RunEnd, run};
+pub use run::{RunEnd, run, run_observed};
 pub use settings::{DEFAULT_PARTITIONS, Deployment, RunMode, STEP_BYTES, StartSequence};

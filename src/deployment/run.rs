@@ -7,11 +7,13 @@ use crate::core::coordinate::waiting::WaitingEvent;
 use crate::deployment::diagnosis::Diagnosis;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::held_up;
+use crate::deployment::lag::LagWatch;
+use crate::deployment::observed::{Observed, ObservedRun};
 use crate::deployment::settings::{Deployment, RunMode};
 use crate::deployment::tasks::TaskFactory;
+use crate::task::TaskError;
 use crate::task::pool::{PoolEnd, TaskPool};
 use crate::task::stats::Stats;
-use crate::task::troubles::Troubles;
 
 /// How a run ended, if it did not end with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,35 +36,32 @@ pub fn run(
     stop: &AtomicBool,
     stats: &Arc<Stats>,
 ) -> Result<RunEnd, DeploymentError> {
+    run_observed(deployment, until_idle, stop, &Observed::new(Arc::clone(stats)), false)
+}
+
+/// As [`run`], and can be seen from outside meanwhile. With `watches_lag`, the ends of what tasks read are looked up now and then.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_observed(
+    deployment: &Deployment,
+    until_idle: bool,
+    stop: &AtomicBool,
+    observed: &Observed,
+    watches_lag: bool,
+) -> Result<RunEnd, DeploymentError> {
+    let stats = &observed.stats;
     let Some(factory) = TaskFactory::new(deployment, Arc::clone(stats), stop)? else {
         return Ok(RunEnd::Stopped);
     };
-    let troubles = Troubles::default();
-    let pool = TaskPool {
-        log: deployment.bus.log(),
-        membership: factory.membership(),
-        threads: deployment.threads.max(1),
-        until_idle,
-        stop,
-        tasks_to_run: &|| factory.tasks_to_run(),
-        start: &|task| factory.start(task),
-        troubles: &troubles,
-    };
-    let diagnosis = Diagnosis {
-        access: &deployment.bus,
-        troubles: &troubles,
-    };
-    let end = match &stats.announcer {
-        None => pool.run()?,
-        Some(announcer) => std::thread::scope(|scope| {
-            let (running, ended) = mpsc::channel();
-            let (unfinished, diagnosis) = (&factory.unfinished, &diagnosis);
-            scope.spawn(move || held_up::watch(unfinished, announcer, diagnosis, &ended));
-            let end = pool.run();
-            drop(running);
-            end
-        })?,
-    };
+    observed.begin(ObservedRun {
+        work: Arc::clone(&factory.unfinished),
+        stores: deployment.stores.figures(),
+        snapshots: deployment.stores.snapshot_figures(),
+    });
+    let end = run_tasks(deployment, &factory, until_idle, stop, observed, watches_lag);
+    observed.end();
+    let end = end?;
     let unfinished = factory
         .unfinished
         .lock()
@@ -87,6 +86,44 @@ pub fn run(
         }),
         PoolEnd::Idle => Ok(RunEnd::Idle),
     }
+}
+
+fn run_tasks(
+    deployment: &Deployment,
+    factory: &TaskFactory<'_>,
+    until_idle: bool,
+    stop: &AtomicBool,
+    observed: &Observed,
+    watches_lag: bool,
+) -> Result<PoolEnd, TaskError> {
+    let task_states = &observed.stats.task_states;
+    let pool = TaskPool {
+        log: deployment.bus.log(),
+        membership: factory.membership(),
+        threads: deployment.threads.max(1),
+        until_idle,
+        stop,
+        tasks_to_run: &|| factory.tasks_to_run(),
+        start: &|task| factory.start(task),
+        task_states,
+    };
+    let diagnosis = Diagnosis {
+        access: &deployment.bus,
+        task_states,
+    };
+    let bus = deployment.bus.bus().filter(|_| watches_lag);
+    let _lag = bus.map(|bus| LagWatch::start(bus, &observed.stats.board));
+    let Some(announcer) = &observed.stats.announcer else {
+        return pool.run();
+    };
+    std::thread::scope(|scope| {
+        let (running, ended) = mpsc::channel();
+        let (unfinished, diagnosis) = (&factory.unfinished, &diagnosis);
+        scope.spawn(move || held_up::watch(unfinished, announcer, diagnosis, observed, &ended));
+        let end = pool.run();
+        drop(running);
+        end
+    })
 }
 
 /// What each control event waits for, to be put into a sentence.

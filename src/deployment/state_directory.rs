@@ -10,9 +10,9 @@ use crate::bus::{DeploymentIdentity, Position, Topic, TopicPartition};
 use crate::deployment::error::DeploymentError;
 use crate::deployment::layout::LedgerLayout;
 use crate::deployment::open_files;
-use crate::snapshot::{SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
+use crate::snapshot::{SnapshotFigures, SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
 use crate::store::memory::{MemoryContents, MemoryStore};
-use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreKind, StoreResources, StoreSettings};
+use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreFigures, StoreKind, StoreResources, StoreSettings};
 use crate::store::{Store, StoreError};
 use crate::task::TaskError;
 
@@ -99,6 +99,16 @@ pub trait Stores: Send + Sync {
 
     /// Waits until all snapshots taken so far are uploaded. Later ones are not uploaded.
     fn finish(&self) {}
+
+    /// The figures of the open stores, if they are on disk.
+    fn figures(&self) -> Option<Arc<StoreFigures>> {
+        None
+    }
+
+    /// The figures of the snapshots, if some are taken.
+    fn snapshot_figures(&self) -> Option<Arc<SnapshotFigures>> {
+        None
+    }
 }
 
 /// Stores in a state directory, which this process has locked.
@@ -372,6 +382,15 @@ impl Stores for StateDirectory {
         if let Some(snapshots) = &self.snapshots {
             snapshots.finish();
         }
+    }
+
+    fn figures(&self) -> Option<Arc<StoreFigures>> {
+        Some(Arc::clone(self.resources.figures()))
+    }
+
+    fn snapshot_figures(&self) -> Option<Arc<SnapshotFigures>> {
+        let snapshots = self.snapshots.as_ref()?;
+        Some(Arc::clone(snapshots.figures()))
     }
 
     fn sources(&self) -> Result<Vec<TopicPartition>, TaskError> {

@@ -152,7 +152,7 @@ impl<'a> TaskFactory<'a> {
             Topic::Control => match &self.deployment.sequence {
                 Some(start) => start(),
                 None => match self.access.bus() {
-                    Some(bus) => Ok(Box::new(SequencerTask::new(Arc::clone(bus))?)),
+                    Some(bus) => Ok(Box::new(SequencerTask::new(Arc::clone(bus), &self.stats.board)?)),
                     None => Err(fault(impossible("a sequencer on a bus that is only read"))),
                 },
             },
@@ -231,7 +231,15 @@ impl<'a> TaskFactory<'a> {
         store: Box<dyn Store>,
         committed: Option<Position>,
     ) -> Result<Box<dyn Task>, TaskError> {
-        let harness = Harness::new(task, fold, self.access.clone(), store, self.limits, committed)?;
+        let harness = Harness::new(
+            task,
+            fold,
+            self.access.clone(),
+            store,
+            self.limits,
+            committed,
+            Arc::clone(&self.stats),
+        )?;
         Ok(Box::new(harness))
     }
 

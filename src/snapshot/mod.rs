@@ -21,6 +21,7 @@
 mod bucket;
 mod claim;
 mod error;
+mod figures;
 mod manifest;
 mod place;
 mod refusal;
@@ -32,6 +33,7 @@ mod store;
 mod upload;
 
 pub use error::SnapshotError;
+pub use figures::SnapshotFigures;
 pub use place::SnapshotPlace;
 pub use restore::Usable;
 pub use series::SnapshotSeries;

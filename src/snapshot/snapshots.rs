@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::bus::DeploymentIdentity;
 use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::figures::SnapshotFigures;
 use crate::snapshot::place::SnapshotPlace;
 use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::{Remote, remove_folder};
@@ -35,6 +36,7 @@ pub struct Snapshots {
     /// The folder for checkpoints and restored stores. It is on the disk of the stores, because hard links and renames need that.
     pub(super) folder: PathBuf,
     pub(super) refusal: Arc<Refusal>,
+    pub(super) figures: Arc<SnapshotFigures>,
     /// Whether no other process works on the deployment.
     alone: AtomicBool,
     jobs: Mutex<Option<Sender<UploadJob>>>,
@@ -53,7 +55,13 @@ impl Snapshots {
         let remote = Arc::new(Remote::open(&settings.place)?);
         let (jobs, queue) = channel();
         let refusal = Arc::new(Refusal::default());
-        let uploader = Uploader::new(Arc::clone(&remote), settings.keep, Arc::clone(&refusal));
+        let figures = Arc::<SnapshotFigures>::default();
+        let uploader = Uploader::new(
+            Arc::clone(&remote),
+            settings.keep,
+            Arc::clone(&refusal),
+            Arc::clone(&figures),
+        );
         let uploader = std::thread::Builder::new()
             .name("uploads".into())
             .spawn(move || uploader.work(&queue))
@@ -63,6 +71,7 @@ impl Snapshots {
             settings,
             folder: folder.to_owned(),
             refusal,
+            figures,
             alone: AtomicBool::new(false),
             jobs: Mutex::new(Some(jobs)),
             uploader: Mutex::new(Some(uploader)),
@@ -82,6 +91,12 @@ impl Snapshots {
             }
             claimed => claimed,
         }
+    }
+
+    /// Figures about the snapshots of this process.
+    #[must_use]
+    pub const fn figures(&self) -> &Arc<SnapshotFigures> {
+        &self.figures
     }
 
     pub(super) fn is_alone(&self) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bus::Position;
+use crate::snapshot::figures::SnapshotEntry;
 use crate::snapshot::series::SnapshotSeries;
 use crate::snapshot::snapshots::Snapshots;
 use crate::snapshot::upload::{UploadJob, UploadOutcome};
@@ -21,6 +22,7 @@ pub struct SnapshottedStore {
     due: Instant,
     /// The position of the last snapshot.
     last: Option<Position>,
+    entry: SnapshotEntry,
     outcome: Arc<UploadOutcome>,
     /// The number of snapshots taken; it makes the names of checkpoints unique.
     taken: u64,
@@ -40,6 +42,7 @@ impl SnapshottedStore {
         let due = Instant::now() + snapshots.settings.every * (share + 1) / 64;
         Self {
             store,
+            entry: snapshots.figures.enter(),
             series,
             snapshots,
             due,
@@ -60,6 +63,7 @@ impl SnapshottedStore {
         if let Err(error) = self.store.checkpoint(&folder) {
             // The task continues: the bus has everything that the store has.
             tracing::warn!(owner = self.series.owner, "no snapshot was taken: {error}");
+            self.snapshots.figures.count(false);
             let _ = std::fs::remove_dir_all(&folder);
             return;
         }
@@ -78,6 +82,8 @@ impl SnapshottedStore {
             folder,
             position: self.store.position().clone(),
             alone: self.snapshots.is_alone(),
+            entry: self.entry.clone(),
+            taken: Instant::now(),
             outcome: Arc::clone(&self.outcome),
         });
     }
@@ -114,6 +120,7 @@ impl Store for SnapshottedStore {
     }
 
     fn maintain(&mut self) {
+        self.store.maintain();
         if self.outcome.is_under_way() || Instant::now() < self.due {
             return;
         }
@@ -124,6 +131,9 @@ impl Store for SnapshottedStore {
         self.snapshots.refusal.remind();
         if self.is_wanted() {
             self.take_snapshot();
+        } else if self.confirmed && !self.snapshots.refusal.is_set() {
+            // The newest state is in a snapshot already.
+            self.entry.note(Instant::now());
         }
     }
 

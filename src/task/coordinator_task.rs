@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
 use crate::core::contract::rules;
-use crate::core::coordinate::Coordinator;
+use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::waiting::WaitingEvent;
+use crate::core::coordinate::{ControlCounts, Coordinator, ListedAsset};
 use crate::core::protocol::codec;
+use crate::core::values::asset::Asset;
+use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
@@ -31,8 +34,42 @@ pub struct UnfinishedWork {
     pub alarms: Vec<String>,
     /// Control events that are not finished.
     pub waiting: Vec<WaitingEvent>,
+    /// Epochs that the gate holds or that are void.
+    pub stopped: Vec<(Asset, Epoch, GateState)>,
+    /// Epochs that a failed check stopped.
+    pub halted: Vec<(Asset, Epoch)>,
+    /// How far each asset is sealed that has epochs to come.
+    pub seals: Vec<SealedTo>,
     /// Whether the coordinator is at work in this process. If not, all of this is of the past.
     pub is_current: bool,
+}
+
+/// How far an asset is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedTo {
+    pub asset: Asset,
+    /// The newest sealed epoch; `None` if there is none.
+    pub epoch: Option<Epoch>,
+    /// The end of that epoch, or the anchor of the listing, in milliseconds since 1970.
+    pub ended_ms: i128,
+    /// The length of an epoch, in milliseconds.
+    pub length_ms: u64,
+}
+
+impl SealedTo {
+    /// `None` if the asset is withdrawn, and all its epochs are sealed.
+    fn of(listed: &ListedAsset) -> Option<Self> {
+        let (calendar, next) = (&listed.terms.calendar, listed.next_seal);
+        if listed.withdrawn.is_some_and(|end| next >= end) {
+            return None;
+        }
+        Some(Self {
+            asset: listed.terms.asset,
+            epoch: (next > calendar.first()).then(|| next.saturating_sub(1)),
+            ended_ms: calendar.start_ms(next),
+            length_ms: calendar.length_ms(),
+        })
+    }
 }
 
 /// The coordinator's task.
@@ -43,6 +80,8 @@ pub struct CoordinatorTask {
     /// When it was noted last.
     noted: Instant,
     stats: Arc<Stats>,
+    /// The counts of what is published.
+    published: ControlCounts,
     /// Whether recovery is over.
     is_working: bool,
 }
@@ -71,6 +110,7 @@ impl CoordinatorTask {
             unfinished,
             noted: Instant::now(),
             stats,
+            published: ControlCounts::default(),
             is_working: false,
         };
         task.update_unfinished();
@@ -84,17 +124,25 @@ impl CoordinatorTask {
     fn update_unfinished(&mut self) {
         self.noted = Instant::now();
         self.stats.note_control(self.coordinator.counts());
-        let mut unfinished = self.unfinished();
-        *unfinished = UnfinishedWork::default();
-        unfinished.undecided = self.coordinator.is_undecided();
-        unfinished.waiting = self.coordinator.waiting();
-        unfinished.is_current = self.is_working;
+        let mut unfinished = UnfinishedWork {
+            undecided: self.coordinator.is_undecided(),
+            waiting: self.coordinator.waiting(),
+            stopped: self.coordinator.stopped().collect(),
+            seals: self.coordinator.assets().iter().filter_map(SealedTo::of).collect(),
+            is_current: self.is_working,
+            ..UnfinishedWork::default()
+        };
         for (asset, epoch, alarm) in self.coordinator.unsealed() {
             match alarm {
-                Some(alarm) => unfinished.alarms.push(alarm.to_owned()),
+                Some(alarm) => {
+                    unfinished.alarms.push(alarm.to_owned());
+                    unfinished.halted.push((asset, epoch));
+                }
                 None => unfinished.unsealed.push(format!("{asset} epoch {epoch}")),
             }
         }
+        // Those who look wait for the swap alone.
+        *self.unfinished() = unfinished;
     }
 }
 
@@ -137,12 +185,16 @@ impl Fold for CoordinatorTask {
 
     fn begin_work(&mut self) {
         self.is_working = true;
+        self.published = self.coordinator.counts();
         self.update_unfinished();
     }
 
     fn published(&mut self, outputs: &Outputs) {
         let seals = outputs.iter().filter(|(to, ..)| to.topic == Topic::Epochs);
         Stats::add(&self.stats.seals, seals.count() as u64);
+        let counts = self.coordinator.counts();
+        self.stats.count_control(self.published, counts);
+        self.published = counts;
         if let Some(announcer) = &self.stats.announcer {
             announcer.tell_control(outputs);
         }

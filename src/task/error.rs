@@ -93,6 +93,37 @@ impl TaskError {
         }
     }
 
+    /// The kind of the error, in a word, for counts. [`Self::REASONS`] has all of them.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "read",
+            Self::Commit(_) => "commit",
+            Self::Membership(_) => "membership",
+            Self::Store(error) if error.is_full() => "disk_full",
+            Self::Store(_) | Self::NoStore { .. } => "store",
+            Self::Restore { .. } | Self::SnapshotRefused { .. } => "snapshot",
+            Self::StoreAhead { .. } | Self::CommitsLost { .. } => "position",
+            Self::LayoutChanged => "layout",
+            Self::Fault { .. } => "fault",
+            Self::Io { .. } => "file",
+        }
+    }
+
+    /// Every [`Self::reason`].
+    pub const REASONS: [&'static str; 10] = [
+        "read",
+        "commit",
+        "membership",
+        "disk_full",
+        "store",
+        "snapshot",
+        "position",
+        "layout",
+        "fault",
+        "file",
+    ];
+
     /// For `map_err`: the operating system refused `action` on `path`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -14,6 +14,7 @@
 //! **A store must be of this log.** A position carries a digest of all records before it. Where the store, or the end of recovery, is at the offset of
 //! the committed position, the digests must be equal too. Otherwise the store was derived from other records: it is moved away, and rebuilt.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bus::{
@@ -23,10 +24,13 @@ use crate::bus::{
 use crate::core::fault::impossible;
 use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, StoreError};
+use crate::task::durations::StepPart;
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
 use crate::task::inputs::{LostRecords, blame_deletion, describe, open_inputs, other_log};
 use crate::task::pool::{Progress, Task};
+use crate::task::stats::Stats;
+use crate::task::task_board::TaskEntry;
 
 /// Bytes of input per step, about; the default.
 pub const STEP_BYTES: usize = 1 << 20;
@@ -74,6 +78,8 @@ pub struct Harness<F> {
     /// Whether the position has moved since the last persist.
     dirty: bool,
     limits: StepLimits,
+    stats: Arc<Stats>,
+    entry: TaskEntry,
     /// Records of a source partition that were deleted before the task read them.
     lost: Option<LostRecords>,
 }
@@ -90,6 +96,7 @@ impl<F: Fold> Harness<F> {
         mut store: Box<dyn Store>,
         limits: StepLimits,
         committed: Option<Position>,
+        stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let position = store.position().clone();
         let recover_to = committed.clone().filter(|committed| position.is_before(committed));
@@ -124,7 +131,11 @@ impl<F: Fold> Harness<F> {
             store.confirm()?;
             fold.begin_work();
         }
+        let entry = stats.board.enter(task, fold.inputs());
+        entry.note(&position, recover_to.as_ref());
         Ok(Self {
+            entry,
+            stats,
             from_start: position == Position::default(),
             begins_at: position.clone(),
             unapplied: readers.iter().map(|_| None).collect(),
@@ -162,6 +173,7 @@ impl<F: Fold> Harness<F> {
         } else if !self.outputs.is_empty() {
             self.commit()?;
         }
+        self.entry.note(&self.position, self.recover_to.as_ref());
         if self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes {
             self.persist()?;
         }
@@ -174,7 +186,9 @@ impl<F: Fold> Harness<F> {
             return Err(self.error(impossible("a commit while the store is rebuilt").into()));
         };
         tracing::trace!(task = %self.task, "at {}: committing", describe(&self.position));
+        let began = Instant::now();
         bus.commit(self.task, &self.outputs, &self.position)?;
+        self.stats.durations.note(self.task, StepPart::Transaction, began);
         self.fold.published(&self.outputs);
         self.outputs.clear();
         self.committed = Some(self.position.clone());
@@ -215,10 +229,12 @@ impl<F: Fold> Harness<F> {
             if !recovering && self.committed.as_ref() != Some(&self.position) && !self.is_rebuild() {
                 self.commit()?;
             }
+            let began = Instant::now();
             self.fold
                 .write_state(&mut self.changes)
                 .map_err(|error| self.error(error))?;
             self.store.commit(&mut self.changes, &self.position)?;
+            self.stats.durations.note(self.task, StepPart::Persist, began);
             self.dirty = false;
         }
         self.persisted = Instant::now();
@@ -436,9 +452,12 @@ impl<F: Fold> Harness<F> {
             batch.next.offset,
             batch.len() - first,
         );
+        let began = Instant::now();
         let (fold, mut context) = self.fold_and_context();
         let applied = fold.apply(input, &batch, first, &mut context);
         let applied = applied.map_err(|error| self.error(error))?;
+        self.stats.durations.note(self.task, StepPart::Batch, began);
+        self.entry.count(applied - first);
         let mark = match batch.offset(applied) {
             // Only a fold with jobs stops within a batch. It reads the ledger, whose marks need no evidence of the bus.
             Some(offset) => self.mark_within(partition, &batch, first, applied, offset),

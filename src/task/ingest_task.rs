@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
+use crate::core::contract::fields;
 use crate::core::contract::listing::Listing;
-use crate::core::contract::rejection::RejectionCounts;
-use crate::core::ingest::{Ingest, MAX_UNLISTED, UnlistedPostings};
+use crate::core::ingest::{Ingest, IngestCounts, MAX_UNLISTED, UnlistedPostings};
 use crate::core::protocol::codec;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
 use crate::core::values::offset::Offset;
+use crate::core::values::time::TimeMs;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, StepContext, load_state};
@@ -32,8 +33,8 @@ pub struct IngestTask {
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<Offset>,
-    /// The rejections that are published.
-    published: RejectionCounts,
+    /// The counts of what is published.
+    published: IngestCounts,
     /// The first offset of the source partition, if a decision has just brought it and it is not 0.
     beginning: Option<Offset>,
 }
@@ -63,7 +64,7 @@ impl IngestTask {
             window,
             stats,
             known_end: None,
-            published: RejectionCounts::NONE,
+            published: IngestCounts::default(),
             beginning: None,
         })
     }
@@ -139,6 +140,9 @@ impl IngestTask {
             Stats::add(&self.stats.records, batch.len() as u64);
         }
         self.stats.note(source, self.ingest.state().counts);
+        if let Some(time) = newest_time(&decoded) {
+            self.stats.note_event_time(source, time);
+        }
         Ok(batch.len())
     }
 
@@ -171,6 +175,14 @@ impl IngestTask {
         }
         Ok(())
     }
+}
+
+/// The time of the newest event of a batch. Only its last records are looked at: this is once a batch, not once a record.
+fn newest_time(decoded: &[Decoded<'_>]) -> Option<TimeMs> {
+    decoded.iter().rev().take(4).find_map(|decoded| match decoded {
+        Decoded::Event(envelope, _) => fields::time(envelope.time, "time").ok(),
+        _ => None,
+    })
 }
 
 /// The ignored postings of assets that are not listed.
@@ -243,13 +255,15 @@ impl Fold for IngestTask {
     }
 
     fn begin_work(&mut self) {
-        self.published = self.ingest.state().counts.dead_letters;
+        self.published = self.ingest.state().counts;
     }
 
     fn published(&mut self, outputs: &Outputs) {
-        let counts = self.ingest.state().counts.dead_letters;
+        let counts = self.ingest.state().counts;
+        let new = counts.since(self.published);
+        self.stats.count_source(self.ingest.source().topic, new);
         if let Some(announcer) = &self.stats.announcer {
-            announcer.tell_source_rejections(counts.since(self.published), outputs);
+            announcer.tell_source_rejections(new.dead_letters, outputs);
         }
         self.published = counts;
     }

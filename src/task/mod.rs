@@ -5,6 +5,7 @@ pub mod accrue_store;
 pub mod accrue_task;
 pub mod announcer;
 pub mod coordinator_task;
+pub mod durations;
 pub mod error;
 pub mod fold;
 pub mod harness;
@@ -18,7 +19,8 @@ pub mod settlements;
 pub mod stats;
 pub mod superseded_statuses;
 mod table_scan;
-pub mod troubles;
+pub mod task_board;
+pub mod task_states;
 
 pub use error::TaskError;
 pub use pool::{Progress, Task};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bus::{Log, Membership, Reaction, TaskId};
 use crate::task::error::TaskError;
-use crate::task::troubles::Troubles;
+use crate::task::task_states::{TaskStates, TroubleKind};
 
 /// A task, as the pool steps it.
 pub trait Task: Send {
@@ -73,8 +73,8 @@ pub struct TaskPool<'a> {
     pub tasks_to_run: &'a (dyn Fn() -> Result<BTreeSet<TaskId>, TaskError> + Sync),
     /// Starts a task from its store.
     pub start: &'a (dyn Fn(TaskId) -> Result<Box<dyn Task>, TaskError> + Sync),
-    /// Learns which tasks are stopped or restart, and why.
-    pub troubles: &'a Troubles,
+    /// Learns which tasks are assigned, stopped or restart, and why.
+    pub task_states: &'a TaskStates,
 }
 
 /// The next piece of work of a thread.
@@ -264,12 +264,13 @@ impl PoolThreads<'_> {
             Ok(to_run) => state.to_run = to_run,
             Err(error) => return self.finish(state, Err(error)),
         }
+        self.pool.task_states.assign(&state.to_run);
         let (to_run, active) = (&state.to_run, &state.active);
         // A stopped task that went away is started again when it comes back.
         state.stopped.retain(|task, _| {
             let stays = to_run.contains(task);
             if !stays {
-                self.pool.troubles.forget(*task);
+                self.pool.task_states.forget(*task);
             }
             stays
         });
@@ -293,7 +294,7 @@ impl PoolThreads<'_> {
         state.restarts = wait;
         for (_, task) in forget {
             state.active.remove(&task);
-            self.pool.troubles.forget(task);
+            self.pool.task_states.forget(task);
         }
         self.changed.notify_all();
     }
@@ -301,11 +302,12 @@ impl PoolThreads<'_> {
     fn run_turn<'s>(&'s self, state: MutexGuard<'s, PoolState>, turn: Turn) -> MutexGuard<'s, PoolState> {
         let id = turn.task();
         let to_run = state.to_run.contains(&id);
+        let restarts = state.attempts.contains_key(&id);
         let version = self.pool.log.version();
         drop(state);
         let outcome = match turn {
             Turn::Start(_) if !to_run || !self.pool.acquire(id) => Ok(None),
-            Turn::Start(_) => self.start(id).map(|task| Some((Progress::Worked, task))),
+            Turn::Start(_) => self.start(id, restarts).map(|task| Some((Progress::Worked, task))),
             Turn::Step(mut task) if !to_run => {
                 let closed = task.close();
                 drop(task);
@@ -326,7 +328,7 @@ impl PoolThreads<'_> {
         match outcome {
             Ok(Some((Progress::Idle, task))) => {
                 if state.blocked.remove(&id).is_some() {
-                    self.pool.troubles.forget(id);
+                    self.pool.task_states.forget(id);
                 }
                 state.idle.push((version, task));
             }
@@ -339,7 +341,7 @@ impl PoolThreads<'_> {
                     state.assignment = None;
                 }
                 if state.attempts.remove(&id).is_some() {
-                    self.pool.troubles.forget(id);
+                    self.pool.task_states.forget(id);
                 }
                 state.ready.push_back(Turn::Step(task));
                 self.changed.notify_all();
@@ -350,10 +352,15 @@ impl PoolThreads<'_> {
         state
     }
 
-    fn start(&self, id: TaskId) -> Result<Box<dyn Task>, TaskError> {
+    fn start(&self, id: TaskId, restarts: bool) -> Result<Box<dyn Task>, TaskError> {
         let began = Instant::now();
         let task = (self.pool.start)(id)?;
-        tracing::debug!(task = %id, "started in {} ms", began.elapsed().as_millis());
+        let ms = began.elapsed().as_millis();
+        if self.pool.membership.is_some() && !restarts {
+            tracing::info!(task = %id, "this instance has taken over the task, in {ms} ms");
+        } else {
+            tracing::debug!(task = %id, "started in {ms} ms");
+        }
         Ok(task)
     }
 
@@ -367,7 +374,8 @@ impl PoolThreads<'_> {
         if !self.pool.until_idle {
             tracing::error!(task = %id, "waits for a decision, the other tasks continue: {error}");
         }
-        self.pool.troubles.note(id, format!("waits for a decision: {error}"));
+        let why = error.to_string();
+        self.pool.task_states.note(id, TroubleKind::Waits, why);
         state.blocked.insert(id, (Instant::now(), error));
     }
 
@@ -375,7 +383,7 @@ impl PoolThreads<'_> {
     fn remove_task(&self, state: &mut PoolState, id: TaskId) {
         state.active.remove(&id);
         if state.blocked.remove(&id).is_some() {
-            self.pool.troubles.forget(id);
+            self.pool.task_states.forget(id);
         }
         // It may have come back meanwhile, so ask for the assignment again.
         state.assignment = None;
@@ -396,14 +404,15 @@ impl PoolThreads<'_> {
                 let pause = FIRST_PAUSE.saturating_mul(1 << (*attempt).min(8)).min(LONGEST_PAUSE);
                 *attempt = attempt.saturating_add(1);
                 tracing::warn!(task = %id, "{error}; the task restarts in {} ms", pause.as_millis());
-                self.pool
-                    .troubles
-                    .note(id, format!("restarts again and again: {error}"));
+                self.pool.task_states.count_restart(error.reason());
+                let why = error.to_string();
+                self.pool.task_states.note(id, TroubleKind::Restarts, why);
                 state.restarts.push((Instant::now() + pause, id));
             }
             Reaction::StopTask if !ends_at_first_error && self.pool.is_member() => {
                 tracing::error!(task = %id, "stopped, the other tasks continue: {error}");
-                self.pool.troubles.note(id, format!("is stopped: {error}"));
+                let why = error.to_string();
+                self.pool.task_states.note(id, TroubleKind::Stopped, why);
                 state.active.remove(&id);
                 state.stopped.insert(id, (Instant::now(), error));
             }

@@ -15,6 +15,7 @@ use crate::core::protocol::messages::{Inbox, SequencedRecord};
 use crate::core::values::offset::Offset;
 use crate::task::error::TaskError;
 use crate::task::pool::{Progress, Task};
+use crate::task::task_board::{TaskBoard, TaskEntry};
 
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 const INBOX: TopicPartition = Topic::Inbox.partition(0);
@@ -32,6 +33,7 @@ pub struct SequencerTask {
     control_start: Option<Offset>,
     /// How often sources were named at the present offset of control. It makes the position of every commit unique.
     job: u32,
+    entry: TaskEntry,
 }
 
 impl SequencerTask {
@@ -39,7 +41,7 @@ impl SequencerTask {
     ///
     /// # Errors
     /// If control records that were not read are gone, and a failure of the bus.
-    pub fn new(bus: Arc<dyn Bus>) -> Result<Self, TaskError> {
+    pub fn new(bus: Arc<dyn Bus>, board: &Arc<TaskBoard>) -> Result<Self, TaskError> {
         let committed = bus.committed(TaskId::SEQUENCE)?;
         let (mark, job) = match &committed {
             Some(position) => (
@@ -48,8 +50,11 @@ impl SequencerTask {
             ),
             None => (Mark::beginning(bus.start(CONTROL)?), 0),
         };
+        let entry = board.enter(TaskId::SEQUENCE, &[CONTROL]);
+        entry.note(&position_at(&mark, job), None);
         Ok(Self {
             has_begun: committed.is_some(),
+            entry,
             control_start: (committed.is_none() && mark.offset > Offset::START).then_some(mark.offset),
             reader: bus.open(CONTROL, &mark).map_err(ReadError::of_unread_records)?,
             bus,
@@ -69,10 +74,9 @@ impl SequencerTask {
             })?;
             outputs.push(INBOX, &[], &record);
         }
-        let mut position = Position::default();
-        position.inputs.insert(CONTROL, mark.clone());
-        position.cursor.job = job;
+        let position = position_at(mark, job);
         self.bus.commit(TaskId::SEQUENCE, &outputs, &position)?;
+        self.entry.note(&position, None);
         self.has_begun = true;
         Ok(())
     }
@@ -120,8 +124,17 @@ impl SequencerTask {
         };
         self.job = 0;
         self.commit(&message, &batch.next, self.job)?;
+        self.entry.count(batch.len());
         Ok(found)
     }
+}
+
+/// The position in the control topic, with the number of sources' namings there.
+fn position_at(mark: &Mark, job: u32) -> Position {
+    let mut position = Position::default();
+    position.inputs.insert(CONTROL, mark.clone());
+    position.cursor.job = job;
+    position
 }
 
 impl Task for SequencerTask {

@@ -45,7 +45,7 @@ pub enum SettlementScan {
     Emit,
 }
 
-/// The sum over all settlements under way.
+/// How far a settlement is, or several together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SettlementProgress {
     /// One of the epochs.
@@ -101,33 +101,26 @@ impl Settlements {
         scans.drop_finished();
     }
 
-    /// How far the settlements are; `None` if there is none.
+    /// How far the settlements are together; `None` if there is none.
     #[must_use]
     pub fn progress(&self) -> Option<SettlementProgress> {
-        let scans = self.scans();
-        let (first, EpochScans { asset, .. }) = scans.epochs.first_key_value()?;
-        let mut progress = SettlementProgress {
-            asset: *asset,
-            epoch: first.epoch(),
-            epochs: scans.epochs.len(),
-            done: 0,
-            all: 0,
-        };
-        for epoch in scans.epochs.values() {
-            for partition in epoch.partitions.values() {
-                progress.done = progress.done.saturating_add(partition.done);
-                progress.all = progress.all.saturating_add(partition.all);
-            }
-            if epoch.is_summing() {
-                // The other partitions sum as well, and have not begun.
-                let others = scans.partitions.iter();
-                let others = others.filter(|(number, _)| !epoch.partitions.contains_key(number));
-                for (_, buckets) in others {
-                    progress.all = progress.all.saturating_add(buckets.saturating_mul(2));
-                }
-            }
+        let each = self.each();
+        let (first, others) = each.split_first()?;
+        let mut progress = *first;
+        for other in others {
+            progress.epochs = progress.epochs.saturating_add(other.epochs);
+            progress.done = progress.done.saturating_add(other.done);
+            progress.all = progress.all.saturating_add(other.all);
         }
         Some(progress)
+    }
+
+    /// How far each settlement is.
+    #[must_use]
+    pub fn each(&self) -> Vec<SettlementProgress> {
+        let scans = self.scans();
+        let all = scans.epochs.iter();
+        all.map(|(at, epoch)| scans.progress_of(*at, epoch)).collect()
     }
 }
 
@@ -145,6 +138,29 @@ impl EpochScans {
 }
 
 impl Scans {
+    fn progress_of(&self, at: AssetEpoch, epoch: &EpochScans) -> SettlementProgress {
+        let mut progress = SettlementProgress {
+            asset: epoch.asset,
+            epoch: at.epoch(),
+            epochs: 1,
+            done: 0,
+            all: 0,
+        };
+        for partition in epoch.partitions.values() {
+            progress.done = progress.done.saturating_add(partition.done);
+            progress.all = progress.all.saturating_add(partition.all);
+        }
+        if epoch.is_summing() {
+            // The other partitions sum as well, and have not begun.
+            let others = self.partitions.iter();
+            let others = others.filter(|(number, _)| !epoch.partitions.contains_key(number));
+            for (_, buckets) in others {
+                progress.all = progress.all.saturating_add(buckets.saturating_mul(2));
+            }
+        }
+        progress
+    }
+
     fn drop_finished(&mut self) {
         self.epochs.retain(|_, epoch| !epoch.is_finished());
     }

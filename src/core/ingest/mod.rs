@@ -118,6 +118,22 @@ impl IngestCounts {
             dead_letters: self.dead_letters.plus(other.dead_letters),
         }
     }
+
+    /// What was counted since the counts were `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            applied: self.applied.saturating_sub(earlier.applied),
+            postings: self.postings.saturating_sub(earlier.postings),
+            late: self.late.saturating_sub(earlier.late),
+            duplicates: self.duplicates.saturating_sub(earlier.duplicates),
+            unlisted: self.unlisted.saturating_sub(earlier.unlisted),
+            before_anchor: self.before_anchor.saturating_sub(earlier.before_anchor),
+            ignored: self.ignored.saturating_sub(earlier.ignored),
+            blank: self.blank.saturating_sub(earlier.blank),
+            dead_letters: self.dead_letters.since(earlier.dead_letters),
+        }
+    }
 }
 
 /// A question of the coordinator that is answered but not yet decided.

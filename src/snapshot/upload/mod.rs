@@ -16,6 +16,7 @@ use crate::bus::Position;
 use crate::core::values::time::timestamp;
 use crate::snapshot::claim::claim;
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::figures::{SnapshotEntry, SnapshotFigures};
 use crate::snapshot::manifest::{self, EXCLUDED, SnapshotFile, SnapshotManifest};
 use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::Remote;
@@ -29,6 +30,9 @@ pub(super) struct UploadJob {
     pub position: Position,
     /// Whether no other process works on the deployment.
     pub alone: bool,
+    pub entry: SnapshotEntry,
+    /// When the checkpoint was made.
+    pub taken: Instant,
     pub outcome: Arc<UploadOutcome>,
 }
 
@@ -89,6 +93,7 @@ pub(super) struct Uploader {
     /// The number of snapshots to keep of each task.
     keep: usize,
     refusal: Arc<Refusal>,
+    figures: Arc<SnapshotFigures>,
     /// When the place last did not answer.
     unreachable: Option<Instant>,
     /// The SHA-256 of the files in the last snapshot of each task, by the folder of its series.
@@ -106,11 +111,12 @@ struct CheckpointFiles {
 }
 
 impl Uploader {
-    pub fn new(remote: Arc<Remote>, keep: usize, refusal: Arc<Refusal>) -> Self {
+    pub fn new(remote: Arc<Remote>, keep: usize, refusal: Arc<Refusal>, figures: Arc<SnapshotFigures>) -> Self {
         Self {
             remote,
             keep: keep.max(1),
             refusal,
+            figures,
             unreachable: None,
             hashes: BTreeMap::new(),
         }
@@ -123,6 +129,11 @@ impl Uploader {
             if let Err(error) = fs::remove_dir_all(&job.folder) {
                 tracing::warn!("cannot remove {}: {error}", job.folder.display());
             }
+            if is_uploaded {
+                job.entry.note(job.taken);
+            }
+            self.figures.count(is_uploaded);
+            self.figures.note_refused(self.refusal.is_set());
             job.outcome.set(is_uploaded);
         }
     }

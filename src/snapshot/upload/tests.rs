@@ -94,7 +94,7 @@ impl Instance {
     fn new(place: &Path, series: &SnapshotSeries, alone: bool) -> Self {
         let remote = Remote::open(&place.display().to_string().parse().unwrap()).unwrap();
         Self {
-            uploader: Uploader::new(Arc::new(remote), 3, Arc::default()),
+            uploader: Uploader::new(Arc::new(remote), 3, Arc::default(), Arc::default()),
             series: series.clone(),
             alone,
             outcome: Arc::default(),
@@ -111,6 +111,8 @@ impl Instance {
             folder: checkpoint.path().to_owned(),
             position: position(records),
             alone: self.alone,
+            entry: Arc::<SnapshotFigures>::default().enter(),
+            taken: Instant::now(),
             outcome: Arc::clone(&self.outcome),
         };
         self.uploader.upload(&job).map_err(|error| {
@@ -158,6 +160,8 @@ fn a_snapshot_of_another_log_ends_the_uploads() {
             folder: place.path().join("none"),
             position: position(&["a", "b"]),
             alone,
+            entry: Arc::<SnapshotFigures>::default().enter(),
+            taken: Instant::now(),
             outcome: Arc::default(),
         }));
         assert!(ours.uploader.refusal.is_set());

@@ -17,12 +17,14 @@
 //! file never depends on a part of the log that can be lost. The log itself is replayed only up to its first gap. If the end of the log is lost,
 //! the task recovers from the bus.
 
+mod figures;
+mod folder;
+mod kind;
 mod options;
 #[cfg(test)]
 mod tests;
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rocksdb::checkpoint::Checkpoint;
@@ -31,11 +33,15 @@ use rocksdb::{
     WriteBatch, WriteOptions,
 };
 
-pub use options::{Expired, MIN_TABLES, MemoryLimits, OTHER_FILES, StoreKind, StoreResources};
+pub use figures::{Figures, StoreFigures, StoreProperty};
+pub use kind::StoreKind;
+pub use options::{Expired, MIN_TABLES, MemoryLimits, OTHER_FILES, StoreResources};
 
 use crate::bus::Position;
 use crate::store::changes::{Changes, KeyChange};
 use crate::store::error::StoreError;
+use crate::store::rocks::figures::OpenStore;
+use crate::store::rocks::folder::{has_tables, manifest, remove_files};
 use crate::store::{Scan, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
@@ -106,6 +112,7 @@ const ROOM_BYTES: u64 = 256 << 20;
 
 struct WriteAccess {
     resources: StoreResources,
+    figures: OpenStore,
     file_options: Options,
     file_from: usize,
 }
@@ -151,6 +158,7 @@ impl RocksStore {
         // RocksDB has locked the store, so these files are left over from a process that ended.
         remove_files(&incoming)?;
         let position = read_position(&db, path)?;
+        let figures = settings.resources.figures().enter(kind, &db);
         Ok(Self {
             db,
             path: path.to_owned(),
@@ -158,6 +166,7 @@ impl RocksStore {
             position,
             confirmed: !path.join(UNCONFIRMED).exists(),
             write_access: Some(WriteAccess {
+                figures,
                 resources: settings.resources.clone(),
                 file_options: options::file_options(&options),
                 file_from: settings.file_from,
@@ -389,6 +398,12 @@ impl Store for RocksStore {
         }))
     }
 
+    fn maintain(&mut self) {
+        if let Some(access) = &mut self.write_access {
+            access.figures.look(&self.db);
+        }
+    }
+
     fn quarantine(&self, why: &StoreError) {
         let (note, text) = match why {
             StoreError::OtherLog { what, .. } => (OTHER_LOG, what.clone()),
@@ -533,23 +548,6 @@ fn open_error(path: &Path, error: rocksdb::Error) -> StoreError {
     StoreError::rocks(crate::store::error::OPEN, path)(error)
 }
 
-/// Name and length of RocksDB's manifest. Whenever the files of the store change, it grows or is replaced. `None` while it is replaced.
-fn manifest(path: &Path) -> Result<Option<(String, u64)>, StoreError> {
-    let current = path.join("CURRENT");
-    let name = match fs::read_to_string(&current) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        name => name.map_err(StoreError::io("read", &current))?,
-    };
-    let file = path.join(name.trim_end());
-    match fs::metadata(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        metadata => {
-            let len = metadata.map_err(StoreError::io("read", &file))?.len();
-            Ok(Some((name, len)))
-        }
-    }
-}
-
 /// Whether a store that was opened for reading has keys from the logs.
 fn has_read_logs(db: &DB, path: &Path) -> Result<bool, StoreError> {
     for property in [
@@ -564,28 +562,4 @@ fn has_read_logs(db: &DB, path: &Path) -> Result<bool, StoreError> {
         }
     }
     Ok(false)
-}
-
-/// Whether a folder has table files of RocksDB.
-fn has_tables(path: &Path) -> Result<bool, StoreError> {
-    for entry in fs::read_dir(path).map_err(StoreError::io("list", path))? {
-        let name = entry.map_err(StoreError::io("list", path))?.file_name();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "sst") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn remove_files(directory: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(directory).map_err(StoreError::io("list", directory))? {
-        let file = entry.map_err(StoreError::io("list", directory))?.path();
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(StoreError::io("remove", &file)(error));
-            }
-            _ => (),
-        }
-    }
-    Ok(())
 }

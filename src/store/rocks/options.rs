@@ -9,18 +9,9 @@ use rocksdb::compaction_filter::Decision;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, MergeOperands, Options, WriteBufferManager};
 
 use crate::store::error::StoreError;
+use crate::store::rocks::figures::StoreFigures;
+use crate::store::rocks::kind::StoreKind;
 use crate::store::row;
-
-/// The use of a store, for which RocksDB is tuned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreKind {
-    /// Many lookups of missing keys: it has filters.
-    Ingest,
-    /// Additions and scans, few lookups: it has no filters.
-    Accrue,
-    /// Small.
-    Coordinate,
-}
 
 /// Selects, by key and value, entries that no task looks up again. The store may drop them at any time, or keep them for long.
 pub type Expired = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
@@ -60,6 +51,7 @@ pub struct StoreResources {
     tables: Arc<AtomicU16>,
     /// The free bytes of the disk, and the time of the measurement.
     free: Arc<Mutex<Option<(Instant, u64)>>>,
+    figures: Arc<StoreFigures>,
 }
 
 /// The smallest number of tables that RocksDB can keep open.
@@ -89,7 +81,14 @@ impl StoreResources {
             tables: Arc::new(AtomicU16::new(limits.tables)),
             limits,
             free: Arc::default(),
+            figures: Arc::default(),
         })
+    }
+
+    /// The figures of the stores that are open with these resources.
+    #[must_use]
+    pub const fn figures(&self) -> &Arc<StoreFigures> {
+        &self.figures
     }
 
     /// The free bytes of the disk with the stores.
@@ -104,6 +103,7 @@ impl StoreResources {
             rustix::fs::statvfs(path).map_err(|error| StoreError::io("look at the disk of", path)(error.into()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         *known = Some((Instant::now(), free));
+        self.figures.note_free(free);
         Ok(free)
     }
 

@@ -14,6 +14,7 @@ pub mod config;
 pub mod core;
 pub mod deployment;
 pub mod generate;
+pub mod monitor;
 pub mod snapshot;
 pub mod store;
 pub mod task;

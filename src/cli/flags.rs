@@ -189,6 +189,9 @@ pub(super) struct SettingFlags {
     /// Snapshots kept of each task [default: 3]
     #[arg(long, value_name = "N")]
     snapshots_keep: Option<String>,
+    /// Address for monitoring, IP:PORT: /metrics, /livez, /readyz and /status over HTTP; without it there is none
+    #[arg(long, value_name = "IP:PORT")]
+    monitor_listen: Option<String>,
     /// human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -247,6 +250,7 @@ impl SettingFlags {
             (Key::SnapshotsPlace, &self.snapshots_place),
             (Key::SnapshotsEverySeconds, &self.snapshots_every_seconds),
             (Key::SnapshotsKeep, &self.snapshots_keep),
+            (Key::MonitorListen, &self.monitor_listen),
             (Key::LogFormat, &self.log_format),
             (Key::LogLevel, &self.log_level),
         ]));

@@ -13,8 +13,10 @@ use crate::cli::deployment::{alarmed, deployment};
 use crate::cli::flags::SettingFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::{bus, logging, progress, signals, totals};
-use crate::config::{BusAddress, Config, Loaded, LogFormat};
-use crate::deployment::{DeploymentError, RunEnd, run};
+use crate::config::{BusAddress, Config, ConfigError, Key, Loaded, LogFormat};
+use crate::deployment::observed::Observed;
+use crate::deployment::{DeploymentError, RunEnd, run_observed};
+use crate::monitor::{self, Instance, Monitored};
 use crate::task::TaskError;
 use crate::task::stats::Stats;
 
@@ -60,10 +62,12 @@ impl Run {
         }
         let stop = signals::stop_on_signals(i32::from(self.until_idle))?;
         let stats = Arc::new(Stats::announced());
+        let observed = Arc::new(Observed::new(Arc::clone(&stats)));
+        watch(loaded, &observed, &stop)?;
         let started = Instant::now();
         let mut replaced: Option<Instant> = None;
         let end = loop {
-            match self.session(config, address, state, bars, &stop, &stats) {
+            match self.session(config, address, state, bars, &stop, &observed) {
                 Err(DeploymentError::Task(TaskError::Membership(error @ MembershipError::Replaced { .. })))
                     if !stop.load(Relaxed) && replaced.is_none_or(|at| at.elapsed() > REPLACED_AGAIN_WITHIN) =>
                 {
@@ -100,14 +104,15 @@ impl Run {
         state: &Path,
         bars: &MultiProgress,
         stop: &Arc<AtomicBool>,
-        stats: &Arc<Stats>,
+        observed: &Observed,
     ) -> Result<RunEnd, DeploymentError> {
         let Some(opened) = bus::open(address, config, stop)? else {
             return Ok(RunEnd::Stopped);
         };
         let deployment = deployment(config, opened.bus(), state, self.until_idle)?;
-        let end = progress::watched(stats, bars, config.log.format, || {
-            run(&deployment, self.until_idle, stop, stats)
+        let end = progress::watched(&observed.stats, bars, config.log.format, || {
+            let watches_lag = config.monitor.listen.is_some();
+            run_observed(&deployment, self.until_idle, stop, observed, watches_lag)
         })?;
         if self.until_idle && end != RunEnd::Stopped {
             deployment.stores.finish();
@@ -116,6 +121,28 @@ impl Run {
         opened.close()?;
         Ok(end)
     }
+}
+
+/// Starts the endpoint for monitoring, if it has an address. It answers until the process ends.
+fn watch(loaded: &Loaded, observed: &Arc<Observed>, stop: &Arc<AtomicBool>) -> Outcome {
+    let config = &loaded.config;
+    let Some(listen) = config.monitor.listen else {
+        return Ok(());
+    };
+    let is_kafka = config.bus == Some(BusAddress::Kafka);
+    let instance = Instance {
+        bus: config.bus.as_ref().map(ToString::to_string).unwrap_or_default(),
+        deployment: is_kafka.then(|| config.kafka.deployment.clone()),
+        name: config.kafka.instance.clone().filter(|_| is_kafka),
+    };
+    let process = Monitored::new(Arc::clone(observed), instance, Arc::clone(stop));
+    let address = monitor::start(listen, process).map_err(|error| ConfigError::Value {
+        origin: loaded.origin(Key::MonitorListen).clone(),
+        key: Key::MonitorListen,
+        what: error.to_string(),
+    })?;
+    tracing::info!("monitoring: http://{address} has /metrics, /livez, /readyz and /status");
+    Ok(())
 }
 
 /// An instance may be replaced by a late request of its own earlier process. If it is replaced twice within this time, there

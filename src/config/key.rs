@@ -1,5 +1,7 @@
 //! The settings: the names of each, its valid values, and its value as shown.
 
+use std::net::SocketAddr;
+
 use crate::config::level;
 use crate::config::settings::{Config, LogFormat};
 use crate::config::value::SettingValue;
@@ -19,13 +21,14 @@ pub enum Key {
     SnapshotsPlace,
     SnapshotsEverySeconds,
     SnapshotsKeep,
+    MonitorListen,
     LogFormat,
     LogLevel,
 }
 
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -39,6 +42,7 @@ impl Key {
         Self::SnapshotsPlace,
         Self::SnapshotsEverySeconds,
         Self::SnapshotsKeep,
+        Self::MonitorListen,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -60,6 +64,7 @@ impl Key {
             Self::SnapshotsPlace => "snapshots.place",
             Self::SnapshotsEverySeconds => "snapshots.every_seconds",
             Self::SnapshotsKeep => "snapshots.keep",
+            Self::MonitorListen => "monitor.listen",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -94,6 +99,7 @@ impl Key {
             Self::SnapshotsPlace => config.snapshots.place.as_ref().map(ToString::to_string),
             Self::SnapshotsEverySeconds => Some(config.snapshots.every_seconds.to_string()),
             Self::SnapshotsKeep => Some(config.snapshots.keep.to_string()),
+            Self::MonitorListen => config.monitor.listen.map(|listen| listen.to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
             Self::LogLevel => Some(config.log.level.clone()),
         }
@@ -127,6 +133,7 @@ impl Key {
             Self::SnapshotsPlace => config.snapshots.place = Some(value.text()?.parse()?),
             Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
             Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
+            Self::MonitorListen => config.monitor.listen = Some(socket_address(value.text()?)?),
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,
@@ -142,6 +149,13 @@ impl Key {
         }
         Ok(())
     }
+}
+
+/// An address of this machine. It is not a host name, which may have many addresses, or another one tomorrow.
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("must be IP:PORT, such as 127.0.0.1:9464, [::1]:9464, or 0.0.0.0:9464 for all addresses of this machine, not \"{text}\"")
+    })
 }
 
 /// A name that Kafka uses: of a group, a member, a transactional id.

@@ -1,5 +1,6 @@
 //! The settings of a process, with their defaults.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +26,15 @@ pub struct Config {
     pub dir: DirConfig,
     pub kafka: KafkaConfig,
     pub snapshots: SnapshotConfig,
+    pub monitor: MonitorConfig,
     pub log: LogConfig,
+}
+
+/// The endpoint for monitoring.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MonitorConfig {
+    /// The address to listen on. Without it, there is no endpoint.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Snapshots of the stores.
@@ -89,6 +98,7 @@ impl Default for Config {
                 every_seconds: 600,
                 keep: 3,
             },
+            monitor: MonitorConfig::default(),
             log: LogConfig {
                 format: LogFormat::Human,
                 level: "info".into(),

@@ -70,6 +70,12 @@ impl Process {
         caught & 1 << (signal - 1) != 0
     }
 
+    /// The number of its open descriptors.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.0.id());
+        std::fs::read_dir(folder).expect("its descriptors").count()
+    }
+
     pub fn ended(&mut self) -> bool {
         self.0.try_wait().expect("the program's status").is_some()
     }

@@ -1,6 +1,7 @@
-//! The stores of a deployment: snapshots of them, copies of their bus, and their layout over ledger partitions.
+//! A deployment: its stores, snapshots of them, copies of their bus, their layout over ledger partitions, and its monitoring.
 
 mod copies;
+mod monitor;
 mod places;
 mod repartition;
 mod snapshots;

@@ -1,0 +1,113 @@
+//! A process with an endpoint for monitoring, and requests to it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::open_metrics::Scrape;
+use crate::common::process::{Process, until};
+use crate::common::{Place, on_bus};
+
+/// How long a request waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A run of a place that does not stop when idle, with an endpoint on a free port.
+pub struct Watched {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+/// The status and the body of an answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Watched {
+    pub fn start(place: &Place, more: &[&str]) -> Self {
+        let log = place.bus().with_file_name("run.log");
+        let mut command = on_bus("run", &place.bus());
+        command.arg("--state").arg(place.state()).args(more);
+        command.args(["--monitor-listen", "127.0.0.1:0"]);
+        let process = Process::logging(&mut command, &log);
+        let mut address = None;
+        until("the endpoint listens", || {
+            let text = fs::read_to_string(&log).expect("the log");
+            let line = text.lines().find_map(|line| line.split_once("monitoring: http://"));
+            address = line.and_then(|(_, rest)| rest.split_once(' ')?.0.parse().ok());
+            address.is_some()
+        });
+        Self {
+            process,
+            address: address.expect("an address"),
+        }
+    }
+
+    /// Sends bytes, and reads what comes until the other side closes.
+    pub fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // The other side may close before it has read all.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> Answer {
+        let text = self.send(format!("{method} {path} HTTP/1.1\r\nHost: softstake\r\n\r\n").as_bytes());
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Answer {
+            status: status.expect("a status"),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The metrics, which must be valid.
+    pub fn metrics(&self) -> Scrape {
+        let answer = self.request("GET", "/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert!(answer.head.contains(kind), "{}", answer.head);
+        Scrape::read(&answer.body).unwrap_or_else(|what| panic!("{what}\n{}", answer.body))
+    }
+
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.metrics().get(name, labels)
+    }
+
+    /// Waits until a metric has this value.
+    pub fn until_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        until(&format!("{name} {labels:?} is {value}"), || {
+            self.metric(name, labels) == Some(value)
+        });
+    }
+
+    /// The status and the JSON of a path.
+    pub fn json(&self, path: &str) -> (u16, Value) {
+        let answer = self.request("GET", path);
+        assert!(
+            answer.head.contains("content-type: application/json"),
+            "{}",
+            answer.head
+        );
+        let json = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body));
+        (answer.status, json)
+    }
+
+    pub fn until_ready(&self) {
+        until("it is ready", || self.json("/readyz").0 == 200);
+    }
+}

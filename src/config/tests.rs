@@ -294,6 +294,7 @@ fn the_sample_has_every_setting_with_its_default() {
         Key::Threads,
         Key::KafkaInstance,
         Key::SnapshotsPlace,
+        Key::MonitorListen,
     ];
     for key in Key::ALL {
         assert!(

@@ -268,7 +268,7 @@ fn add_stores(samples: &mut Samples, run: &ObservedRun) {
             let value = figures.get(property);
             samples.count(&families::STORE_PROPERTY, [task, property.name()], value);
         }
-        samples.count(&families::STORE_BYTES, [task], figures.get(StoreProperty::AllFiles));
+        samples.count(&families::STORE_BYTES, [task], figures.get(StoreProperty::LiveFiles));
         samples.count(&families::DEBT, [task], figures.get(StoreProperty::PendingCompaction));
         samples.count(&families::LEVEL0, [task], figures.level0_files);
     }

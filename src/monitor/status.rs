@@ -304,7 +304,7 @@ fn store_statuses(run: &ObservedRun) -> Vec<StoreStatus> {
     let statuses = kinds.map(|(kind, figures)| StoreStatus {
         kind: store_kind(kind),
         stores: figures.stores,
-        size_bytes: figures.get(StoreProperty::AllFiles),
+        size_bytes: figures.get(StoreProperty::LiveFiles),
         compaction_debt_bytes: figures.get(StoreProperty::PendingCompaction),
         level0_files: figures.level0_files,
     });

@@ -1,7 +1,7 @@
 //! A deployment: its stores, snapshots of them, copies of their bus, their layout over ledger partitions, and its monitoring.
 
 mod copies;
-mod monitor;
+pub mod monitor;
 mod places;
 mod repartition;
 mod snapshots;

@@ -11,6 +11,7 @@ mod faults;
 mod fetching;
 mod held_up;
 mod ledger;
+mod monitor;
 mod recreated;
 mod upgrade;
 mod waits;

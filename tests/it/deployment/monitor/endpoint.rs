@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,13 +12,21 @@ use super::open_metrics::Scrape;
 use crate::common::process::{Process, until};
 use crate::common::{Place, on_bus};
 
+/// Flags for an endpoint on a free port.
+pub const LISTEN: [&str; 2] = ["--monitor-listen", "127.0.0.1:0"];
+
 /// How long a request waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A run of a place that does not stop when idle, with an endpoint on a free port.
 pub struct Watched {
     pub process: Process,
-    pub address: SocketAddr,
+    endpoint: Endpoint,
+}
+
+/// The endpoint of a process.
+pub struct Endpoint {
+    address: SocketAddr,
 }
 
 /// The status and the body of an answer.
@@ -32,18 +41,35 @@ impl Watched {
     pub fn start(place: &Place, more: &[&str]) -> Self {
         let log = place.bus().with_file_name("run.log");
         let mut command = on_bus("run", &place.bus());
-        command.arg("--state").arg(place.state()).args(more);
-        command.args(["--monitor-listen", "127.0.0.1:0"]);
+        command.arg("--state").arg(place.state()).args(more).args(LISTEN);
         let process = Process::logging(&mut command, &log);
+        let endpoint = Endpoint::of_log(|| fs::read_to_string(&log).expect("the log"));
+        Self { process, endpoint }
+    }
+}
+
+impl Deref for Watched {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Endpoint {
+    /// The endpoint that a process with the flags [`LISTEN`] tells in its log.
+    pub fn of_log(said: impl Fn() -> String) -> Self {
         let mut address = None;
         until("the endpoint listens", || {
-            let text = fs::read_to_string(&log).expect("the log");
-            let line = text.lines().find_map(|line| line.split_once("monitoring: http://"));
+            let text = said();
+            let line = text
+                .lines()
+                .rev()
+                .find_map(|line| line.split_once("monitoring: http://"));
             address = line.and_then(|(_, rest)| rest.split_once(' ')?.0.parse().ok());
             address.is_some()
         });
         Self {
-            process,
             address: address.expect("an address"),
         }
     }

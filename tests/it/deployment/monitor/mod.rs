@@ -1,8 +1,8 @@
 //! The endpoint for monitoring: its metrics, its health and its status, and clients that mean no good.
 
-mod endpoint;
+pub mod endpoint;
 mod hostile;
-mod open_metrics;
+pub mod open_metrics;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -141,7 +141,8 @@ fn counters_after_a_known_history_are_exact() {
 fn check_totals(watched: &Watched) {
     until("the totals are there", || {
         let (_, status) = watched.json("/status");
-        status["totals"]["applied"] == 4 && status["totals"]["control_accepted"] == 2
+        let is_sealed = status["coordinator"]["seals"][0]["epoch"] == 0;
+        status["totals"]["applied"] == 4 && status["totals"]["control_accepted"] == 2 && is_sealed
     });
     let (code, status) = watched.json("/status");
     assert_eq!(code, 200);
@@ -168,7 +169,7 @@ fn check_totals(watched: &Watched) {
 fn a_recovering_process_is_not_ready_and_says_why() {
     let place = Place::new();
     place.bring_all(&Synthetic {
-        events: 60_000,
+        events: 150_000,
         accounts: 1_000,
         assets: 3,
         epochs: 2,
@@ -176,7 +177,7 @@ fn a_recovering_process_is_not_ready_and_says_why() {
     });
     place.run(Some(2));
     fs::remove_dir_all(place.state()).expect("the stores");
-    let watched = Watched::start(&place, &[]);
+    let watched = Watched::start(&place, &["--threads", "1"]);
     let mut reasons = BTreeSet::new();
     until("it is ready", || {
         let (code, ready) = watched.json("/readyz");
@@ -267,6 +268,9 @@ fn a_held_epoch_is_seen_until_it_is_released() {
     watched.until_metric("softstake_seals_total", &[], 1.0);
     until("it is held no more", || {
         watched.metric("softstake_held_epochs", &held).is_none()
+    });
+    until("the seal is in the status", || {
+        watched.json("/status").1["coordinator"]["seals"][0]["epoch"] == 0
     });
     // The seal is of the end of epoch 0, which is 100 s after the anchor.
     let after = watched.metric("softstake_last_seal_age_seconds", &[("asset", "ATOM")]);

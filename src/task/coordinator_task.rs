@@ -280,6 +280,15 @@ mod tests {
     }
 
     fn apply(task: &mut CoordinatorTask, store: &dyn Store, offset: u64, message: &Inbox) {
+        try_apply(task, store, offset, message).unwrap();
+    }
+
+    fn try_apply(
+        task: &mut CoordinatorTask,
+        store: &dyn Store,
+        offset: u64,
+        message: &Inbox,
+    ) -> Result<usize, FoldError> {
         let bytes = codec::encode(message).unwrap();
         let length = bytes.len();
         let batch = Batch::new(bytes, vec![(Offset::new(offset), 0..length)], Mark::default());
@@ -291,7 +300,7 @@ mod tests {
             changes: &mut Changes::default(),
             outputs: &mut Outputs::default(),
         };
-        task.apply(0, &batch, 0, &mut context).unwrap();
+        task.apply(0, &batch, 0, &mut context)
     }
 
     /// Lets the task read control records, and persists its state.
@@ -348,6 +357,31 @@ mod tests {
             "{text}"
         );
         assert_eq!(refused.reaction(), crate::bus::Reaction::EndProcess);
+    }
+
+    #[test]
+    fn a_version_that_only_the_sequencer_knows_ends_the_process_before_it_is_proposed() {
+        let store = MemoryStore::default();
+        let mut task = task(&store);
+        apply(&mut task, &store, 0, &BEGIN);
+        let version = rules::NEWEST_RULES + 1;
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"1","source":"/test","type":"softstake.rules.v1","time":"2026-11-01T00:00:00Z","data":{{"version":{version}}}}}"#
+        );
+        let known_to = |known_rules| Inbox::Control {
+            records: vec![SequencedRecord {
+                offset: Offset::START,
+                bytes: event.clone().into_bytes(),
+                known_rules,
+            }],
+            read_to: Offset::new(1),
+        };
+        apply(&mut task, &store, 1, &known_to(version - 1));
+        assert_eq!(task.coordinator.counts().dead_letters.total(), 1, "nobody knows it");
+        let failed = try_apply(&mut task, &store, 2, &known_to(version)).err().unwrap();
+        let failed = failed.at("coordinate");
+        assert!(failed.to_string().contains("start a newer softstake"), "{failed}");
+        assert_eq!(failed.reaction(), crate::bus::Reaction::EndProcess);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::core::contract::listing::Listing;
 use crate::core::contract::programme::schedule;
 use crate::core::contract::records::DeadLetter;
 use crate::core::contract::rejection::Rejection;
+use crate::core::contract::rules;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::coordinate::listings::{Accepted, CloseOrder, ListedAssets, ListingFacts, judge};
 use crate::core::coordinate::{ClosingEpoch, Coordinator, ListedAsset, PendingQuestion, SignedUnits, SourceQuestion};
@@ -184,6 +185,8 @@ impl Coordinator {
                 Ok(Some(SourceQuestion::Loss(loss)))
             }
             Accepted::Rules { version } => {
+                // The sequencer may be of a newer program than this one.
+                rules::check_known(version)?;
                 let proposed = Decision::RulesProposed {
                     control_offset: offset,
                     version,

@@ -317,6 +317,12 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
         2,
         "there is no bus directory",
     ),
+    // An address that is given to no machine (RFC 5737).
+    (
+        "run --until-idle --bus BUS --state STATE --monitor-listen 192.0.2.1:9464",
+        2,
+        "no address of this machine",
+    ),
     ("topics --config FILE/misspelt.toml", 2, "did you mean `partitions`?"),
     ("gen --bus dir:NEW --stages 4..2", 2, "the second after the first"),
     ("completions bsh", 2, "bash"),

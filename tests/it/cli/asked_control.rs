@@ -63,7 +63,7 @@ pub const CONTROL: &[(&str, i32, &str)] = &[
     (
         "control rules 9 --yes --bus BUS",
         1,
-        "this program knows versions up to 2",
+        "one that the program knows: upgrade every instance first",
     ),
     ("control close ATOM 0 --yes --bus EMPTY", 1, "not listed; list it first"),
     (

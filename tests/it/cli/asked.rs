@@ -317,7 +317,6 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
         2,
         "there is no bus directory",
     ),
-    // An address that is given to no machine (RFC 5737).
     (
         "run --until-idle --bus BUS --state STATE --monitor-listen 192.0.2.1:9464",
         2,

@@ -194,8 +194,9 @@ fn two_instances_are_upgraded_and_what_was_decided_stays() {
     assert_eq!(upgrade.close(5, "1500", 0), again);
     let codes: Vec<&Value> = before[3].iter().map(|letter| &letter["data"]["code"]).collect();
     assert_eq!(codes, ["unsupported_type", "invalid_event", "unsupported_type"]);
-    for (before, after) in before.iter().zip(everything(&upgrade)) {
-        assert_eq!(before[..], after[..before.len()]);
+    for (before, mut after) in before.into_iter().zip(everything(&upgrade)) {
+        after.retain(|record| before.contains(record));
+        assert_eq!(before, after);
     }
 
     check_the_programs(&mut upgrade);

@@ -53,7 +53,10 @@ impl WorkFolder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let owner = serde_json::to_vec(&owner)?;
-                fs::write(&file, owner).map_err(|error| failed("write", &file, error))?;
+                // Whole or not at all: a command that is killed here must not leave a folder that nobody can use.
+                let new = file.with_extension("new");
+                let written = fs::write(&new, owner).and_then(|()| fs::rename(&new, &file));
+                written.map_err(|error| failed("write", &file, error))?;
             }
             Err(error) => return Err(failed("read", &file, error)),
         }
@@ -79,5 +82,26 @@ impl WorkFolder {
             Self::Kept(path) => path,
             Self::Temporary(folder) => folder.path(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_folder_belongs_to_its_bus_even_after_a_torn_beginning() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("work");
+        let open = |bus: &str| WorkFolder::open(Some(&path), bus).map(|folder| folder.path().to_owned());
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("replay.new"), "{").unwrap();
+        assert_eq!(open("dir:a").ok(), Some(path.clone()));
+        assert_eq!(open("dir:a").ok(), Some(path.clone()));
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing but replay.json");
+        let Err(Failure::Usage(said)) = open("dir:b") else {
+            panic!("it is of another bus");
+        };
+        assert!(said.contains("holds a replay of another bus"), "{said}");
     }
 }

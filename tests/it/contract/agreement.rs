@@ -185,6 +185,28 @@ fn grow_with_kills(place: &Place, spec: &Synthetic, partitions: u32, dice: &mut 
     kills
 }
 
+/// The first hundred differ in all sizes, from one asset and one epoch up. The others have all kinds of assets, and epochs enough for each kind.
+fn small_bus(seed: u64) -> Synthetic {
+    let small = |value: u64| u32::try_from(value).expect("small");
+    let (assets, epochs, events) = match seed {
+        ..=100 if seed % 10 == 0 => (1 + seed * 5 % 12, 12, 300),
+        ..=100 => (1 + seed * 5 % 12, 1 + seed % 7, 300),
+        _ => (12 + seed % 13, 6 + seed % 7, 1_000),
+    };
+    Synthetic {
+        events: events + seed % 7 * 100,
+        accounts: 5 + seed % 40,
+        assets: small(assets),
+        partitions: small(1 + seed % 3),
+        epochs: small(epochs),
+        epoch_seconds: [60, 3600, 86_400, 2_678_400][usize::try_from(seed / 2 % 4).expect("small")],
+        seed,
+        duplicates: 0.05,
+        late: 0.08,
+        bad: 0.1,
+    }
+}
+
 #[test]
 fn a_hundred_small_buses_on_1_4_and_16_partitions() {
     let seeds = setting("TEST_SEEDS", 100);
@@ -193,22 +215,7 @@ fn a_hundred_small_buses_on_1_4_and_16_partitions() {
     let mut dice = Dice::new(first);
     let mut kills = 0;
     for seed in first..first + seeds {
-        let spec = Synthetic {
-            events: 300 + seed % 7 * 100,
-            accounts: 5 + seed % 40,
-            assets: 1 + u32::try_from(seed * 5 % 12).expect("small"),
-            partitions: 1 + u32::try_from(seed % 3).expect("small"),
-            epochs: if seed % 10 == 0 {
-                12
-            } else {
-                1 + u32::try_from(seed % 7).expect("small")
-            },
-            epoch_seconds: [60, 3600, 86_400, 2_678_400][usize::try_from(seed / 2 % 4).expect("small")],
-            seed,
-            duplicates: 0.05,
-            late: 0.08,
-            bad: 0.1,
-        };
+        let spec = small_bus(seed);
         // The suite takes the numbers of ledger partitions in turn; a longer run takes all of them for each bus.
         let in_turn = [[1, 4, 16][usize::try_from(seed % 3).expect("small")]];
         let all = if seeds > 100 { &[1, 4, 16][..] } else { &in_turn };

@@ -154,6 +154,9 @@ impl AccrueTask {
             }
             let (key, changes) = (&mut self.key, &mut *context.changes);
             emitting.emit_accounts(accounts, context.outputs, |account, next| {
+                if (next.balance, next.withheld) == (account.opening, account.withheld) {
+                    return;
+                }
                 tables::opening(key, at.number(), account.bucket, &account.name);
                 if next.balance == I256::ZERO && next.withheld == I256::ZERO {
                     changes.delete(key);

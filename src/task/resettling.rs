@@ -11,7 +11,7 @@ use ethnum::I256;
 use crate::core::accrue::assess::Account;
 use crate::core::accrue::resettle::{Resettlement, SealedAccount};
 use crate::core::accrue::row::{Row, unit_ms};
-use crate::core::accrue::settle::{magnitude, signed};
+use crate::core::accrue::wide::{magnitude, signed};
 use crate::core::fault::{Fault, impossible};
 use crate::core::protocol::codec;
 use crate::core::values::account::{AccountName, owner};

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::audit::trace::TracedEvent;
 use crate::core::accrue::eligibility::Eligibility;
-use crate::core::accrue::settle::{Measure, Rules, magnitude};
+use crate::core::accrue::settle::{Measure, Rules};
+use crate::core::accrue::wide::magnitude;
 use crate::core::values::amount::{format_signed_units, format_units_wide};
 use crate::core::values::offset::Offset;
 

@@ -13,8 +13,8 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::TextTable;
 use crate::core::accrue::eligibility::Eligibility;
-use crate::core::accrue::settle;
 use crate::core::accrue::settle::{Rules, Split};
+use crate::core::accrue::wide::signed;
 use crate::core::contract::control::CloseRates;
 use crate::core::contract::decision::Offsets;
 use crate::core::contract::gate::Gate;
@@ -329,7 +329,7 @@ fn example(listing: &Listing) -> Result<Vec<ExampleLine>, Fault> {
         lines.push(ExampleLine {
             // At most 2 * 10^30.
             held: rules.balance(I256::from(balance)).into(),
-            counted: rules.balance(settle::signed(each(counted))?).into(),
+            counted: rules.balance(signed(each(counted))?).into(),
             weight: amount::format_units_wide(false, each(weight), decimals + scale.ilog10()),
             reward: rules.reward(rewarded).into(),
             paid: rules.signed_reward(payout.paid).into(),

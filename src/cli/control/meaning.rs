@@ -10,7 +10,7 @@ use crate::cli::control::draft::{Draft, EventToWrite};
 use crate::cli::outcome::Failure;
 use crate::cli::scratch::Scratch;
 use crate::config::Loaded;
-use crate::core::accrue::settle::magnitude;
+use crate::core::accrue::wide::magnitude;
 use crate::core::contract::control::{CloseRates, ControlEvent};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::listing::{AssetTerms, Listing};

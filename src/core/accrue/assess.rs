@@ -7,7 +7,8 @@ use ruint::aliases::U512;
 
 use crate::core::accrue::eligibility::{Eligibility, KeptStatus, StatusScope};
 use crate::core::accrue::row::Row;
-use crate::core::accrue::settle::{Measure, Rules, magnitude};
+use crate::core::accrue::settle::{Measure, Rules};
+use crate::core::accrue::wide::{divide, magnitude, sum, times};
 use crate::core::contract::programme::Scope;
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::Settlement;
@@ -143,10 +144,8 @@ impl Assessor {
         let mut owners: BTreeMap<&str, U512> = BTreeMap::new();
         for (account, measure) in accounts.iter().zip(measures.iter()) {
             if let Some(held) = measure.positive() {
-                let sum = owners.entry(account.name.owner()).or_default();
-                *sum = sum
-                    .checked_add(held)
-                    .ok_or(Fault::Overflow("an owner's balance-milliseconds"))?;
+                let together = owners.entry(account.name.owner()).or_default();
+                *together = sum(*together, held, "an owner's balance-milliseconds")?;
             }
         }
         for (account, measure) in accounts.iter().zip(measures) {
@@ -167,12 +166,7 @@ impl Eligibility {
         if held == together {
             return Ok(self);
         }
-        let part = |whole: U512| {
-            let product = whole.checked_mul(held);
-            product
-                .and_then(|product| product.checked_div(together))
-                .ok_or(Fault::Overflow("an account's part of its owner's weight"))
-        };
+        let part = |whole: U512| divide(times(whole, held, "an account's part of its owner's weight")?, together);
         Ok(Self::Eligible {
             counted: part(counted)?,
             weight: part(weight)?,

@@ -11,6 +11,7 @@ pub mod resettle;
 pub mod row;
 pub mod settle;
 pub mod statuses;
+pub mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

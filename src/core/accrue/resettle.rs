@@ -5,7 +5,8 @@ use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::assess::{Account, Assessor};
-use crate::core::accrue::settle::{Measure, signed};
+use crate::core::accrue::settle::Measure;
+use crate::core::accrue::wide::signed;
 use crate::core::fault::Fault;
 use crate::core::protocol::messages::{Pot, Settlement};
 use crate::core::values::account::AccountName;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::accrue::eligibility::{Eligibility, StatusVerdict};
 use crate::core::accrue::row::{Row, unit_ms};
+use crate::core::accrue::wide::{divide, magnitude, signed, sum, times, wide};
 use crate::core::contract::control::CloseRates;
 use crate::core::contract::listing::AssetTerms;
 use crate::core::contract::programme::{Mode, Programme};
@@ -80,49 +81,9 @@ pub struct Payout {
     pub withheld: I256,
 }
 
-fn wide(value: u128) -> U512 {
-    U512::from(value)
-}
-
 fn power_of_ten(exponent: u8) -> U512 {
     // At most 10^18.
     wide(10u128.pow(u32::from(exponent)))
-}
-
-fn times(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
-    a.checked_mul(b).ok_or(Fault::Overflow(what))
-}
-
-fn sum(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
-    a.checked_add(b).ok_or(Fault::Overflow(what))
-}
-
-/// The magnitude of a signed number.
-#[must_use]
-pub fn magnitude(value: I256) -> U512 {
-    U512::from_le_slice(&value.unsigned_abs().to_le_bytes())
-}
-
-/// A number of units as a signed one.
-///
-/// # Errors
-/// [`Fault::Overflow`], which needs far more than any accepted input.
-pub fn signed(value: U512) -> Result<I256, Fault> {
-    let too_much = Fault::Overflow("an amount");
-    let (low, high) = value.as_le_slice().split_at(32);
-    if high.iter().any(|byte| *byte != 0) {
-        return Err(too_much);
-    }
-    let low = <[u8; 32]>::try_from(low).map_err(|_| impossible("half of 512 bits"))?;
-    Some(I256::from_le_bytes(low))
-        .filter(|value| *value >= I256::ZERO)
-        .ok_or(too_much)
-}
-
-/// `floor(a / b)`.
-fn divide(a: U512, b: U512) -> Result<U512, Fault> {
-    a.checked_div(b)
-        .ok_or_else(|| impossible("a division by zero in a settlement"))
 }
 
 impl RewardPerWeight {
@@ -341,7 +302,7 @@ impl Rules {
             is_negative, magnitude, ..
         } = self.balance(held);
         // An epoch is never empty, so this never divides by zero.
-        let magnitude = magnitude.checked_div(length).unwrap_or_default();
+        let magnitude = divide(magnitude, length).unwrap_or_default();
         WideNumber {
             is_negative,
             magnitude,

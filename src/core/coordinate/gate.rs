@@ -2,7 +2,8 @@
 
 use ethnum::I256;
 
-use crate::core::accrue::settle::{Rules, magnitude, signed};
+use crate::core::accrue::settle::Rules;
+use crate::core::accrue::wide::{magnitude, signed};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::gate::{GateFigures, GateLimit, RewardChange};

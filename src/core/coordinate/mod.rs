@@ -25,7 +25,8 @@ use ethnum::I256;
 use ruint::aliases::U512;
 use serde::{Deserialize, Serialize};
 
-use crate::core::accrue::settle::{Split, magnitude};
+use crate::core::accrue::settle::Split;
+use crate::core::accrue::wide::magnitude;
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::listing::AssetTerms;

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 
 use ruint::aliases::U512;
 
-use crate::core::values::amount::digits::{U64_DIGITS, without_trailing_zeros};
+use crate::core::values::amount::digits::without_trailing_zeros;
 
 /// Appends the units, as plain decimal text without trailing zeros ("0" for zero).
 pub fn write_units(out: &mut Vec<u8>, units: u128, decimals: u8) {
-    let mut buffer = [0; 39];
-    place_point(out, decimal_digits(&mut buffer, units), usize::from(decimals));
+    place_point(out, itoa::Buffer::new().format(units).as_bytes(), usize::from(decimals));
 }
 
 /// Like [`write_units`], with a leading `-` below zero.
@@ -55,10 +54,7 @@ impl WideNumber {
         // On a machine whose addresses have fewer than 32 bits this would be out of memory anyway.
         let decimals = usize::try_from(self.decimals).unwrap_or(usize::MAX);
         match u128::try_from(self.magnitude) {
-            Ok(units) => {
-                let mut buffer = [0; 39];
-                place_point(out, decimal_digits(&mut buffer, units), decimals);
-            }
+            Ok(units) => place_point(out, itoa::Buffer::new().format(units).as_bytes(), decimals),
             Err(_) => place_point(out, self.magnitude.to_string().as_bytes(), decimals),
         }
     }
@@ -88,31 +84,7 @@ pub fn format_units_wide(is_negative: bool, magnitude: U512, decimals: u32) -> S
     .into()
 }
 
-/// The decimal digits of a number, without leading zeros: none for zero. 39 digits hold any u128.
-fn decimal_digits(buffer: &mut [u8; 39], mut number: u128) -> &[u8] {
-    const CHUNK: u128 = 10u128.pow(19);
-    let mut start = buffer.len();
-    let mut slots = buffer.iter_mut().rev();
-    while number > 0 {
-        // Arithmetic in 64 bits wherever it fits; a remainder is below 10^19, so it does.
-        let (high, mut low) = match u64::try_from(number) {
-            Ok(number) => (0, number),
-            Err(_) => (number / CHUNK, (number % CHUNK) as u64),
-        };
-        let mut missing = if high > 0 { U64_DIGITS } else { 0 };
-        while low > 0 || missing > 0 {
-            let Some(slot) = slots.next() else { break };
-            *slot = b'0' + (low % 10) as u8;
-            low /= 10;
-            start -= 1;
-            missing = missing.saturating_sub(1);
-        }
-        number = high;
-    }
-    buffer.get(start..).unwrap_or_default()
-}
-
-/// Appends digits (without leading zeros, none for zero), the last `decimals` of them after the point.
+/// Appends digits without leading zeros ("0" for zero), the last `decimals` of them after the point.
 fn place_point(out: &mut Vec<u8>, digits: &[u8], decimals: usize) {
     let whole_digits = digits.len().saturating_sub(decimals);
     let (whole, fraction) = digits.split_at_checked(whole_digits).unwrap_or((digits, &[]));

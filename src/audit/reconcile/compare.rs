@@ -118,6 +118,7 @@ impl Comparison<'_> {
                     if filter.includes(data.asset.as_str(), data.epoch) {
                         let seal = all.entry((data.asset, data.epoch)).or_insert_with(|| SealComparison {
                             asset: data.asset.to_string(),
+                            reward_asset: data.reward_asset.to_string(),
                             epoch: data.epoch,
                             epoch_end: data.epoch_end.into_owned(),
                             published: None,

@@ -113,6 +113,8 @@ impl RecordGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SealComparison {
     pub asset: String,
+    /// The asset that is distributed. An asset that is listed again can have another one.
+    pub reward_asset: String,
     pub epoch: Epoch,
     pub epoch_end: String,
     /// The amount distributed; `None` without a published seal.

@@ -63,11 +63,28 @@ struct EpochRow {
     root: String,
 }
 
-/// The parts of all assets. The seals are in the order of their assets and epochs.
+/// The parts of all assets. The seals are in the order of their assets and epochs. An asset whose reward asset changed has a part for each: their
+/// amounts do not add up.
 pub(super) fn sections(findings: &Findings) -> Vec<AssetSection> {
     let verdicts = findings.epoch_verdicts();
-    let by_asset = findings.report.seals.chunk_by(|one, next| one.asset == next.asset);
-    by_asset.map(|seals| section(seals, &verdicts)).collect()
+    let paid_in = |seal: &SealComparison| (seal.asset.clone(), seal.reward_asset.clone());
+    let by_unit = findings
+        .report
+        .seals
+        .chunk_by(|one, next| paid_in(one) == paid_in(next));
+    by_unit.map(|seals| section(seals, &verdicts)).collect()
+}
+
+/// `SUI`, or `SUI, paid in USDC`.
+fn name(seal: &SealComparison) -> String {
+    let SealComparison {
+        asset, reward_asset, ..
+    } = seal;
+    if asset == reward_asset {
+        asset.clone()
+    } else {
+        format!("{asset}, paid in {reward_asset}")
+    }
 }
 
 fn section(seals: &[SealComparison], verdicts: &EpochVerdicts<'_>) -> AssetSection {
@@ -86,7 +103,7 @@ fn section(seals: &[SealComparison], verdicts: &EpochVerdicts<'_>) -> AssetSecti
     let hidden = (seals.len() - rows.len()) as u64;
     let all = counted(seals.len() as u64, "epoch", "epochs");
     AssetSection {
-        name: seals.first().map(|seal| seal.asset.clone()).unwrap_or_default(),
+        name: seals.first().map(name).unwrap_or_default(),
         epoch_count: count(seals.len() as u64),
         payouts: count(seals.iter().fold(0, |sum, seal| sum.saturating_add(seal.distributions))),
         distributed: distributed.map_or_else(|| "?".into(), |sum| sum.to_string()),

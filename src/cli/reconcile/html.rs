@@ -137,6 +137,7 @@ mod tests {
             }
             report.seals.push(SealComparison {
                 asset: "ATOM".into(),
+                reward_asset: "ATOM".into(),
                 epoch: epoch.to_string().parse().unwrap(),
                 epoch_end: "2026-11-02T01:00:00.000Z".into(),
                 published: Some("1000000000000000000000000.5".into()),
@@ -158,11 +159,11 @@ mod tests {
     }
 
     fn page(epochs: u32, unequal: &[u32]) -> String {
-        let page = render(
-            &findings(epochs, unequal),
-            Timestamp::from_second(1_764_172_800).unwrap(),
-        )
-        .unwrap();
+        page_of(&findings(epochs, unequal))
+    }
+
+    fn page_of(findings: &Findings) -> String {
+        let page = render(findings, Timestamp::from_second(1_764_172_800).unwrap()).unwrap();
         // Each table scrolls by itself, so a page is not wider than a phone.
         let tables = page.matches("<table").count();
         assert_eq!(page.matches("<div class=\"scroll\"><table").count(), tables, "{page}");
@@ -193,6 +194,21 @@ mod tests {
         assert!(page(1, &[]).contains("<summary>1 epoch</summary>"));
         // A few bars are not as wide as the page.
         assert!(page(3, &[]).contains("viewBox=\"0 0 300 100\""));
+    }
+
+    #[test]
+    fn amounts_of_different_reward_assets_are_not_added_up() {
+        let mut findings = findings(6, &[]);
+        for seal in findings.report.seals.iter_mut().skip(3) {
+            seal.reward_asset = "USDC".into();
+        }
+        let page = page_of(&findings);
+        for name in ["ATOM", "ATOM, paid in USDC"] {
+            let total = format!("<td>{name}</td><td class=\"n\">3</td><td class=\"n\">3,000</td>");
+            assert!(page.contains(&total), "{name}: {page}");
+            assert!(page.contains(&format!("<h2>{name}</h2>")), "{name}: {page}");
+        }
+        assert_eq!(page.matches("3000000000000000000000001.5").count(), 2, "{page}");
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Met {
             self.add("correction of a pool", correction["pool"].is_object());
             self.add("correction of a rate", correction["rate"].is_object());
             self.add("correction of an owner", correction["corrected"]["owner"].is_object());
+            self.add("second correction", correction["is_corrected_before"] == true);
             self.add("overpayment", is_negative(&correction["made_good"]));
         }
         for status in list(&explanation["statuses"]) {

@@ -136,6 +136,30 @@ fn rejected_late_and_duplicate_events_are_in_the_explanation() {
 }
 
 #[test]
+fn an_epoch_that_is_corrected_twice_pays_the_difference_to_the_first_correction() {
+    let place = eventful();
+    // Half of epoch 0, which was corrected in epoch 1.
+    place.append("exchange.deposits", 0, [deposit("6", 50_000, "ann", "A", "2")]);
+    place.append("softstake.control", 0, [close("A", 2, 300, "2")]);
+    place.run(None);
+    let explanation = explained(&mut explain(&place.bus(), "A", "2", "ann"));
+    calculated(&explanation);
+    let corrections: Vec<&Value> = list(&explanation["corrections"]).collect();
+    assert_eq!(corrections.len(), 1, "{explanation:#}");
+    // Of 2, ann has 1 of 2, then 2.2 of 3.2, then 3.2 of 4.2.
+    assert_eq!(corrections[0]["as_sealed"]["rewarded"]["amount"], "1");
+    assert_eq!(corrections[0]["before"]["amount"], "1.37");
+    assert_eq!(corrections[0]["corrected"]["rewarded"]["amount"], "1.52");
+    assert_eq!(corrections[0]["is_corrected_before"], true);
+    assert_eq!(explanation["payout"]["made_good"]["amount"], "0.15");
+    let said = succeed(&mut explain(&place.bus(), "A", "2", "ann"));
+    let said = String::from_utf8(said.stdout).expect("text");
+    let sentence =
+        "It is worth 1.52 A instead of 1.37 A, which it was when it was settled again before: 0.15 A are made good.";
+    assert!(said.contains(sentence), "{sentence} is not in\n{said}");
+}
+
+#[test]
 fn an_open_epoch_is_explained_up_to_now() {
     let place = eventful();
     let explanation = explained(&mut explain(&place.bus(), "A", "2", "ann"));

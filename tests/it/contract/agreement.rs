@@ -188,22 +188,29 @@ fn grow_with_kills(place: &Place, spec: &Synthetic, partitions: u32, dice: &mut 
 /// The first hundred differ in all sizes, from one asset and one epoch up. The others have all kinds of assets, and epochs enough for each kind.
 fn small_bus(seed: u64) -> Synthetic {
     let small = |value: u64| u32::try_from(value).expect("small");
-    let (assets, epochs, events) = match seed {
-        ..=100 if seed % 10 == 0 => (1 + seed * 5 % 12, 12, 300),
-        ..=100 => (1 + seed * 5 % 12, 1 + seed % 7, 300),
-        _ => (12 + seed % 13, 6 + seed % 7, 1_000),
-    };
-    Synthetic {
-        events: events + seed % 7 * 100,
+    let spec = Synthetic {
+        events: 300 + seed % 7 * 100,
         accounts: 5 + seed % 40,
-        assets: small(assets),
+        assets: small(1 + seed * 5 % 12),
         partitions: small(1 + seed % 3),
-        epochs: small(epochs),
+        epochs: small(if seed % 10 == 0 { 12 } else { 1 + seed % 7 }),
         epoch_seconds: [60, 3600, 86_400, 2_678_400][usize::try_from(seed / 2 % 4).expect("small")],
         seed,
         duplicates: 0.05,
         late: 0.08,
         bad: 0.1,
+    };
+    if seed <= 100 {
+        return spec;
+    }
+    Synthetic {
+        events: 1_000 + seed % 7 * 100,
+        assets: small(12 + seed % 3),
+        // Each partition of each topic has a task with a store.
+        partitions: small(1 + u64::from(seed % 4 == 0)),
+        epochs: small(6 + seed % 4),
+        late: 0.15,
+        ..spec
     }
 }
 

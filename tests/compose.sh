@@ -21,7 +21,7 @@ began=$SECONDS
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 fail() {
   say "FAILED: $*"
-  for service in kafka topics payout-topic generator softstake-1 softstake-2 postgres payout; do
+  for service in kafka topics payout-topic generator softstake-1 softstake-2 postgres payout prometheus; do
     echo "--- the end of what $service said"
     compose logs --no-log-prefix --tail 15 "$service" 2>&1 | cut -c1-400 || true
   done
@@ -116,6 +116,12 @@ publish() {
   done >>"$work/publish.log" 2>&1
 }
 
+# Prometheus has this answer, one sample without labels, to a query.
+prometheus_says() {
+  [[ $(docker exec "$(container prometheus)" promtool query instant http://localhost:9090 "$2") = "{} => $1 @"* ]]
+}
+both_are_scraped() { prometheus_says 2 'count(up{job="softstake"} == 1)' && prometheus_says 2 'sum(softstake_ready{job="softstake"})'; }
+
 # ---- images and programs
 
 if ! docker info >/dev/null 2>&1; then
@@ -126,13 +132,14 @@ if ! docker info >/dev/null 2>&1; then
   wait_for 'the Docker daemon' docker info
 fi
 
-images=(debian kafka postgres)
+images=(debian kafka postgres prometheus)
 [ -n "${SOFTSTAKE_BIN:-}" ] || images+=(rust)
 deploy/images/make.sh "${images[@]}"
 
 export IMAGE_TAG=$project
-# Not the usual port, which may be in use.
+# Not the usual ports, which may be in use.
 export KAFKA_PORT=${KAFKA_PORT:-$((30000 + $$ % 10000))}
+export PROMETHEUS_PORT=${PROMETHEUS_PORT:-$((40000 + $$ % 10000))}
 if [ -n "${SOFTSTAKE_BIN:-}" ]; then
   mkdir "$work/out"
   strip -o "$work/out/softstake" "$SOFTSTAKE_BIN"
@@ -155,6 +162,16 @@ say 'topics are created, events are published'
 settled "$days"
 say "paid: $(totals)"
 save_credits
+
+# ---- monitoring
+
+for service in softstake-1 softstake-2 prometheus; do wait_for "the health of $service" is_up "$service"; done
+wait_for 'both instances are scraped and ready' both_are_scraped
+rules=$(grep -cE '^ *- (alert|record): ' deploy/prometheus/rules.yml)
+wait_for "all $rules rules are loaded" prometheus_says "$rules" 'sum(prometheus_rule_group_rules)'
+wait_for 'the recorded number of instances is 2' prometheus_says 2 'sum(softstake:instances:count)'
+wait_for 'all seals are counted' prometheus_says "$((days * ASSETS))" 'sum(softstake_seals_total)'
+say "Prometheus has loaded $rules rules and scrapes both instances; Grafana is not tested, because no package has it"
 
 # ---- kills of idle containers
 
@@ -197,6 +214,7 @@ days=$((days + 1))
 save_credits
 say "day $days was settled by softstake-2 alone"
 start_it softstake-1
+wait_for 'both instances are scraped and ready again' both_are_scraped
 
 # As in a power failure.
 publish $((days + 1)) &

@@ -3,7 +3,7 @@
 # from Debian's packages, Maven Central's jars and this machine's Rust. An official image that is there already is left alone.
 #
 #   deploy/images/make.sh                    all of them
-#   deploy/images/make.sh debian postgres    only these (of debian, kafka, postgres, rust)
+#   deploy/images/make.sh debian postgres    only these (of debian, kafka, postgres, prometheus, rust)
 set -euo pipefail
 cd "$(dirname "$0")"
 compose=../../docker-compose.yml
@@ -18,6 +18,7 @@ debian=$(tag "$dockerfile" debian)
 rust=$(tag "$dockerfile" rust)
 kafka=$(tag "$compose" apache/kafka)
 postgres=$(tag "$compose" postgres)
+prometheus=$(tag "$compose" prom/prometheus)
 
 failed() { tail -20 "$work/log" >&2; exit 1; }
 say() { printf '%s\n' "$*" >&2; }
@@ -87,6 +88,11 @@ make_postgres() {
   build "$postgres" postgres
 }
 
+make_prometheus() {
+  wanted "$prometheus" prometheus || return 0
+  build "$prometheus" prometheus
+}
+
 make_rust() {
   wanted "$rust" rust || return 0
   local sysroot
@@ -98,12 +104,12 @@ make_rust() {
   build "$rust" rust
 }
 
-[ $# -gt 0 ] || set -- debian kafka postgres rust
+[ $# -gt 0 ] || set -- debian kafka postgres prometheus rust
 make_debian # the others stand on it
 for name in "$@"; do
   case $name in
     debian) ;;
-    kafka | postgres | rust) "make_$name" ;;
-    *) say "there is no image $name; there are debian, kafka, postgres and rust"; exit 2 ;;
+    kafka | postgres | prometheus | rust) "make_$name" ;;
+    *) say "there is no image $name; there are debian, kafka, postgres, prometheus and rust"; exit 2 ;;
   esac
 done

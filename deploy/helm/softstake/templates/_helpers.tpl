@@ -1,0 +1,134 @@
+{{- define "softstake.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "softstake.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "softstake.labels" -}}
+{{ include "softstake.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "softstake.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "softstake.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "softstake.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ $tag }}
+{{- end -}}
+{{- end -}}
+
+{{/* The configuration file. toJson writes strings as TOML does. */}}
+{{- define "softstake.toml" -}}
+bus = "kafka"
+state = "/var/lib/softstake/state"
+cache_mb = {{ int .Values.cacheMb }}
+{{- if .Values.partitions }}
+partitions = {{ int .Values.partitions }}
+{{- end }}
+{{- if .Values.threads }}
+threads = {{ int .Values.threads }}
+{{- end }}
+{{- if .Values.dedupDays }}
+dedup_days = {{ int .Values.dedupDays }}
+{{- end }}
+
+[kafka]
+brokers = {{ required "kafka.brokers is missing: name some brokers as host:port, separated by commas" .Values.kafka.brokers | toJson }}
+deployment = {{ .Values.kafka.deployment | toJson }}
+
+[kafka.properties]
+{{- range $property, $value := .Values.kafka.properties }}
+{{ $property | toJson }} = {{ $value | toString | toJson }}
+{{- end }}
+
+[kafka.files]
+{{- range .Values.kafka.files }}
+{{ .property | toJson }} = {{ printf "/run/secrets/softstake/%s" .property | toJson }}
+{{- end }}
+{{- if .Values.snapshots.place }}
+
+[snapshots]
+place = {{ .Values.snapshots.place | toJson }}
+every_seconds = {{ int .Values.snapshots.everySeconds }}
+keep = {{ int .Values.snapshots.keep }}
+{{- end }}
+
+[monitor]
+listen = "0.0.0.0:{{ int .Values.monitoring.port }}"
+
+[log]
+format = {{ .Values.log.format | toJson }}
+level = {{ .Values.log.level | toJson }}
+{{- end -}}
+
+{{/* What pods of the instances and of the Job have in common. */}}
+{{- define "softstake.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: { type: RuntimeDefault }
+{{- end -}}
+
+{{- define "softstake.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end -}}
+
+{{- define "softstake.volumes" -}}
+- name: configuration
+  configMap:
+    name: {{ include "softstake.fullname" . }}
+- name: tmp
+  emptyDir: {}
+{{- if .Values.kafka.files }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range .Values.kafka.files }}
+      - secret:
+          name: {{ .secret }}
+          items:
+            - { key: {{ .key | quote }}, path: {{ .property | quote }} }
+      {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "softstake.mounts" -}}
+- name: configuration
+  mountPath: /etc/softstake
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.kafka.files }}
+- name: secrets
+  mountPath: /run/secrets/softstake
+  readOnly: true
+{{- end }}
+{{- end -}}

@@ -1,5 +1,6 @@
-//! The endpoint for monitoring: its metrics, its health and its status, and clients that mean no good.
+//! The endpoint for monitoring: its metrics, its health and its status, clients that mean no good, and the alerts and dashboards about it.
 
+mod deployed;
 pub mod endpoint;
 mod hostile;
 pub mod open_metrics;

@@ -43,7 +43,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The configuration file. toJson writes strings as TOML does. */}}
 {{- define "softstake.toml" -}}
 bus = "kafka"
-state = "/var/lib/softstake/state"
 cache_mb = {{ int .Values.cacheMb }}
 {{- if .Values.partitions }}
 partitions = {{ int .Values.partitions }}
@@ -61,7 +60,8 @@ deployment = {{ .Values.kafka.deployment | toJson }}
 
 [kafka.properties]
 {{- range $property, $value := .Values.kafka.properties }}
-{{ $property | toJson }} = {{ $value | toString | toJson }}
+{{- /* A large number would be written with an exponent. */}}
+{{ $property | toJson }} = {{ ternary (int64 $value) $value (kindIs "float64" $value) | toString | toJson }}
 {{- end }}
 
 [kafka.files]

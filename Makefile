@@ -18,11 +18,17 @@ export ROCKSDB_LIB_DIR ?= $(ROCKSDB)
 export ROCKSDB_STATIC ?= 1
 endif
 COMPOSE_VERSION := v2.40.3
+ACTIONLINT_VERSION := v1.7.12
+HELM_VERSION := v4.3.1
+KUBECONFORM_VERSION := v0.8.0
+ACTIONLINT := $(TOOLS)/bin/actionlint-$(ACTIONLINT_VERSION)
+HELM := $(TOOLS)/bin/helm-$(HELM_VERSION)
+KUBECONFORM := $(TOOLS)/bin/kubeconform-$(KUBECONFORM_VERSION)
 export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build demo test lint advisories fmt bench kill-test chaos-test compose-test dist-setup dist dist-test clean
+.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -57,6 +63,9 @@ test-setup: setup ## also install Kafka, PostgreSQL and Python packages for the 
 
 build: setup ## build the program, at $CARGO_TARGET_DIR/release/softstake
 	cargo build --release --locked --package softstake
+
+build-all: setup ## build the program and the payout consumer
+	cargo build --release --locked
 
 demo: build ## settle two days of real trades, and show the results
 	"$(CARGO_TARGET_DIR)/release/softstake" demo
@@ -111,6 +120,19 @@ compose-test: ## test docker-compose.yml and kill each container, as root; SOFTS
 	SOFTSTAKE_BIN="$${SOFTSTAKE_BIN:-$(CARGO_TARGET_DIR)/release/softstake}" \
 	PAYOUT_BIN="$${PAYOUT_BIN:-$(CARGO_TARGET_DIR)/release/payout_consumer}" tests/compose.sh
 
+deploy-lint-setup: $(ACTIONLINT) $(HELM) $(KUBECONFORM)
+	@packages=""; \
+	command -v promtool >/dev/null || packages="$$packages prometheus"; \
+	command -v shellcheck >/dev/null || packages="$$packages shellcheck"; \
+	command -v systemd-analyze >/dev/null || packages="$$packages systemd"; \
+	python3 -c "import ensurepip, venv" 2>/dev/null || packages="$$packages python3 python3-venv"; \
+	[ -z "$$packages" ] || { $(SUDO) apt-get update -qq && $(INSTALL) --no-install-recommends $$packages; }
+	deploy/helm/schemas.sh "$(TOOLS)/schemas"
+
+# It needs Go. The first time it compiles Helm, which takes some minutes.
+deploy-lint: deploy-lint-setup ## check alerts, dashboards, the Helm chart, the unit and the workflows
+	@ACTIONLINT="$(ACTIONLINT)" HELM="$(HELM)" KUBECONFORM="$(KUBECONFORM)" SCHEMAS="$(TOOLS)/schemas" deploy/lint.sh
+
 # Names of the packages have the version and the commit. The program is built by cargo unless SOFTSTAKE_BIN names one.
 DIST ?= $(CARGO_TARGET_DIR)/dist
 DIST_BIN = $(or $(SOFTSTAKE_BIN),$(CARGO_TARGET_DIR)/release/softstake)
@@ -127,6 +149,16 @@ dist: dist-setup ## pack a tarball and a Debian package with SHA256SUMS, into $D
 dist-test: dist-setup ## install the packages on a bare Debian and run them there, as root; SOFTSTAKE_BIN replaces the build
 	@command -v debootstrap >/dev/null || { $(SUDO) apt-get update -qq && $(INSTALL) debootstrap; }
 	tests/dist.sh "$(DIST_BIN)"
+
+# The name of each has its version, so another version is another file.
+$(ACTIONLINT): PACKAGE := github.com/rhysd/actionlint/cmd/actionlint
+$(HELM): PACKAGE := helm.sh/helm/v4/cmd/helm
+$(KUBECONFORM): PACKAGE := github.com/yannh/kubeconform/cmd/kubeconform
+$(ACTIONLINT) $(HELM) $(KUBECONFORM):
+	@command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
+	folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; name="$(notdir $@)"; \
+	GOBIN="$$folder" GOFLAGS=-trimpath go install -ldflags='-s -w' "$(PACKAGE)@$${name##*-}"; \
+	mkdir -p "$(TOOLS)/bin"; mv "$$folder/$${name%-*}" "$@"
 
 # Compose must be built as the main module, so in its own folder.
 $(COMPOSE):

@@ -42,7 +42,8 @@ say "$(cd "$work/dist" && du -h --apparent-size ./*.deb ./*.tar.gz | tr '\t\n' '
 say "$(dpkg-deb --field "$deb" Depends)"
 dpkg-deb --contents "$deb" >"$work/contents"
 for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/softstake.service usr/share/man/man1/softstake-run.1.gz \
-  usr/share/doc/softstake/{copyright,changelog.gz,README.md,THIRD-PARTY-LICENCES.txt.gz} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json; do
+  usr/share/doc/softstake/{copyright,changelog.gz,README.md,THIRD-PARTY-LICENCES.txt.gz} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json \
+  usr/share/doc/softstake/deploy/{prometheus/rules.yml,grafana/softstake.json}; do
   grep -q " \./$file\$" "$work/contents" || fail "the .deb lacks $file"
 done
 ! grep -v ' root/root ' "$work/contents" || fail 'a file in the .deb is not of root'

@@ -10,6 +10,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 TOOLS := $(CACHE)/tools
 DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/bin/cargo-deny
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(TOOLS)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+LINKCHECKER := $(TOOLS)/linkchecker-$(shell sha256sum site/requirements.txt | cut -c1-8)
 # RocksDB is built by deploy/rocksdb.sh, in three minutes; its crate alone takes over twenty. The folder's name has the crate's
 # version and a hash of rocksdb.sh, so another of either is another folder. Elsewhere than on Linux the crate builds it.
 ifeq ($(shell uname -s),Linux)
@@ -28,7 +31,7 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test clean
+.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test site clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -38,6 +41,7 @@ setup: ## install the system packages for the build, and build RocksDB
 	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \
 	command -v clang++ >/dev/null && ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages="$$packages clang"; \
 	command -v pkg-config >/dev/null || packages="$$packages pkg-config"; \
+	command -v python3 >/dev/null || packages="$$packages python3"; \
 	for library in libssl:libssl-dev libcurl:libcurl4-openssl-dev zlib:zlib1g-dev; do \
 	  pkg-config --exists "$${library%%:*}" 2>/dev/null || packages="$$packages $${library##*:}"; \
 	done; \
@@ -78,9 +82,10 @@ test: test-setup ## run all tests
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; threads="$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}"; \
 	SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" RUST_TEST_THREADS="$$threads" cargo test --release --locked
 
-lint: setup $(DENY) ## check formatting, clippy warnings, and the licences, sources and advisories of all dependencies
+lint: setup $(DENY) ## check formatting, clippy warnings, docs/events.md, and the licences, sources and advisories of all dependencies
 	cargo fmt --all --check
 	cargo clippy --release --locked --all-targets -- -D warnings
+	python3 site/events.py --check
 	"$(DENY)" --locked --workspace check licenses bans sources
 	$(MAKE) --no-print-directory advisories
 
@@ -159,6 +164,24 @@ $(ACTIONLINT) $(HELM) $(KUBECONFORM):
 	folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; name="$(notdir $@)"; \
 	GOBIN="$$folder" GOFLAGS=-trimpath go install -ldflags='-s -w' "$(PACKAGE)@$${name##*-}"; \
 	mkdir -p "$(TOOLS)/bin"; mv "$$folder/$${name%-*}" "$@"
+
+# The checker reads the files of the site; nothing is fetched. The search's index is no page.
+SITE = $(CARGO_TARGET_DIR)/site
+site: $(MDBOOK) $(LINKCHECKER) ## build the documentation as a site into $CARGO_TARGET_DIR/site, and check all its links
+	python3 site/events.py --check
+	rm -rf "$(SITE)"
+	"$(MDBOOK)" build --dest-dir "$(SITE)"
+	"$(LINKCHECKER)/bin/python" site/links.py --config site/linkcheckerrc "$(SITE)/index.html"
+
+$(MDBOOK):
+	CARGO_TARGET_DIR="$(TOOLS)/target" cargo install --quiet --locked mdbook --version $(MDBOOK_VERSION) \
+	  --no-default-features --features search --debug --root "$(TOOLS)/mdbook-$(MDBOOK_VERSION)"
+
+$(LINKCHECKER):
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(INSTALL) python3 python3-venv; }
+	rm -rf "$@.new" && python3 -m venv "$@.new"
+	"$@.new/bin/pip" install --quiet --disable-pip-version-check --requirement site/requirements.txt
+	mv "$@.new" "$@"
 
 # Compose must be built as the main module, so in its own folder.
 $(COMPOSE):

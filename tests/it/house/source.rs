@@ -66,14 +66,15 @@ impl Source {
 }
 
 /// Files outside these folders and names are not read: other files in a checkout may be somebody's own.
-const FOLDERS: [&str; 10] = [
-    "src", "tests", "benches", "examples", "docs", "deploy", "demo", "schemas", ".cargo", ".ci",
+const FOLDERS: [&str; 11] = [
+    "src", "tests", "benches", "examples", "docs", "site", "deploy", "demo", "schemas", ".cargo", ".ci",
 ];
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "Cargo.toml",
     "Makefile",
+    "book.toml",
     "docker-compose.yml",
     "clippy.toml",
     "deny.toml",

@@ -80,20 +80,20 @@ class Pages:
         texts = [LINK.sub(link, piece) for piece in texts]
         return "".join(text + code for text, code in zip(texts, [*codes, ""]))
 
-    def chapter(self, file, parents):
-        text = self.linked(self.text_of(file), file)
-        path = page_of(file)
-        return {
-            "Chapter": {
-                "name": file,
-                "content": text,
-                "number": None,
-                "sub_items": [],
-                "path": path,
-                "source_path": path,
-                "parent_names": parents,
-            }
-        }
+    def chapter(self, file):
+        return new_chapter(file, self.linked(self.text_of(file), file), page_of(file))
+
+
+def new_chapter(name, content, path, items=(), number=None):
+    return {
+        "name": name,
+        "content": content,
+        "number": number,
+        "sub_items": list(items),
+        "path": path,
+        "source_path": path,
+        "parent_names": [],
+    }
 
 
 def chapters(items):
@@ -119,22 +119,23 @@ def main():
     for chapter, file in listed:
         chapter["content"] = pages.linked(chapter["content"], file)
         chapter["path"] = chapter["source_path"] = page_of(file)
-    title = "Files of the repository"
     added = []
     while pages.new:
-        added.append(pages.chapter(pages.new.pop(), [title]))
-    added.sort(key=lambda item: item["Chapter"]["path"])
-    lines = "".join(f"- [{item['Chapter']['name']}]({posixpath.relpath(item['Chapter']['path'], PLACE)})\n" for item in added)
-    index = pages_index(title, lines, added)
-    book["items"] += ["Separator", index]
+        added.append(pages.chapter(pages.new.pop()))
+    added.sort(key=lambda chapter: chapter["path"])
+    book["items"] += ["Separator", {"Chapter": files_chapter(added)}]
     json.dump(book, sys.stdout)
 
 
-def pages_index(title, lines, added):
-    path = f"{PLACE}/files.md"
-    text = f"# {title}\n\nPages of this site link to these files. They are as they were when the site was built.\n\n{lines}"
-    chapter = {"name": title, "content": text, "number": None, "sub_items": added, "path": path, "source_path": path}
-    return {"Chapter": {**chapter, "parent_names": []}}
+def files_chapter(added):
+    """The chapter that lists the added ones, and folds them away. mdBook nests chapters by their numbers."""
+    title, path, number = "Files of the repository", f"{PLACE}/files.md", 1000
+    for at, chapter in enumerate(added, 1):
+        chapter.update(number=[number, at], parent_names=[title])
+    links = (f"- [{chapter['name']}]({posixpath.relpath(chapter['path'], PLACE)})\n" for chapter in added)
+    said = "Pages of this site link to these files. They are as they were when the site was built."
+    items = [{"Chapter": chapter} for chapter in added]
+    return new_chapter(title, f"# {title}\n\n{said}\n\n{''.join(links)}", path, items, [number])
 
 
 main()

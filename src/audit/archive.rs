@@ -18,8 +18,9 @@ use crate::core::contract::skipped::SkippedRanges;
 use crate::core::values::offset::Offset;
 
 /// The topics, in the order in which their ends are read.
-const ORDER: [Topic; 12] = [
+const ORDER: [Topic; 13] = [
     Topic::Inbox,
+    Topic::Redrives,
     Topic::Epochs,
     Topic::Distributions,
     Topic::LatePostings,

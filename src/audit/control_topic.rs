@@ -1,7 +1,7 @@
 //! The control topic as an operator sees it: which events are on it, what was decided on them, and how far the epochs are that they name.
 
 use crate::audit::error::AuditError;
-use crate::audit::forecast::{Forecast, ForecastOutcome};
+use crate::audit::forecast::{Forecast, ForecastOutcome, source_partitions};
 use crate::audit::history::{AssetHistory, History};
 use crate::audit::published::read_all;
 use crate::bus::scan::{CHUNK, scan_range};
@@ -255,15 +255,7 @@ impl<'a> ControlTopic<'a> {
     /// # Errors
     /// A failure of the bus.
     pub fn judge(&self, record: &[u8], with_sources: bool) -> Result<ForecastOutcome, AuditError> {
-        let mut sources = Vec::new();
-        for topic in Topic::SOURCES {
-            sources.extend(
-                self.bus
-                    .partitions(topic)?
-                    .into_iter()
-                    .map(|number| topic.partition(number)),
-            );
-        }
+        let sources = source_partitions(self.bus)?;
         Forecast::new(self.bus, &sources, None)?.judge_next(record, with_sources)
     }
 

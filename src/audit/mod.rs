@@ -10,7 +10,8 @@
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
-//!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events.
+//!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events. [`redrive`]
+//!   tells what became of dead letters.
 
 pub mod archive;
 pub mod asked;
@@ -28,6 +29,7 @@ pub mod published;
 pub mod read_counter;
 pub mod reconcile;
 pub mod record_fields;
+pub mod redrive;
 pub mod replay;
 pub mod trace;
 pub mod traced_accounts;

@@ -1,6 +1,7 @@
 //! The command line. Results go to stdout, messages to stderr.
 
 mod archive;
+mod ask;
 mod bus;
 mod check;
 mod completions;
@@ -30,6 +31,7 @@ mod query;
 mod rebuild;
 mod reconcile;
 mod records;
+mod redrive;
 mod repartition;
 mod replay;
 mod results;
@@ -81,6 +83,7 @@ enum Command {
     Demo(demo::Demo),
     Gen(generate::Gen),
     Control(control::Control),
+    Redrive(redrive::RedriveCommand),
     Preview(preview::PreviewCommand),
     Query(query::Query),
     Check(check::Check),
@@ -120,6 +123,7 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Demo(demo) => demo.run(out),
         Command::Gen(generate) => generate.run(),
         Command::Control(control) => control.run(out),
+        Command::Redrive(redrive) => redrive.run(out),
         Command::Preview(preview) => preview.run(out),
         Command::Query(query) => query.run(out),
         Command::Check(check) => check.run(out),

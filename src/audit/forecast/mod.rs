@@ -5,6 +5,7 @@
 //! does, from the first one on.
 
 mod listing;
+mod next;
 mod recorded;
 mod source;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::audit::error::AuditError;
 use crate::audit::forecast::listing::{ForecastListing, begin_rules};
+pub use crate::audit::forecast::next::{ForecastEffect, MissedEpoch, NextOutcome, NextRecords, source_partitions};
 use crate::audit::forecast::recorded::RecordedOutcomes;
 use crate::audit::forecast::source::ForecastIngest;
 pub use crate::audit::forecast::source::ForecastOutcome;

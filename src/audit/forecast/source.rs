@@ -116,6 +116,11 @@ impl ForecastIngest {
         }
     }
 
+    /// What the last record wrote.
+    pub(super) const fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
     /// The rejection in the dead letter that was just written.
     fn rejection(&self) -> Result<Rejection, AuditError> {
         let mut written = self.outputs.iter();

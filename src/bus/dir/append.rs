@@ -1,6 +1,6 @@
 //! Appends a line to an input file, as others do who write to a directory bus (`docs/bus-directory.md`).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bus::dir::layout::DirLayout;
 use crate::bus::error::{FileError, OpenError};
-use crate::core::contract::topic::TopicPartition;
+use crate::core::contract::topic::{Topic, TopicPartition};
 
 /// How long another writer may take for its line. A write that crosses a page is seen in parts for a moment, so one look would refuse a file in use.
 const WAIT_FOR_LINE: Duration = Duration::from_secs(2);
@@ -58,6 +58,28 @@ pub fn append_line(root: &Path, to: TopicPartition, record: &[u8]) -> Result<(),
     Ok(())
 }
 
+/// Locks the appends of one command to a topic, until the returned file is dropped or the process ends in any way. Writers that do not ask for the
+/// lock are not kept away.
+///
+/// # Errors
+/// If another process has the lock, the directory is missing, or the operating system refuses.
+pub fn lock_appends(root: &Path, topic: Topic) -> Result<File, OpenError> {
+    let folder = DirLayout::of(root)?.folder(topic);
+    fs::create_dir_all(&folder).map_err(FileError::io("create", &folder))?;
+    let path = folder.join(".lock");
+    let mut options = OpenOptions::new();
+    let file = options.create(true).read(true).append(true).open(&path);
+    let file = file.map_err(FileError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let why = "another command has it: wait until that one is done, and try again";
+            Err(FileError::io("lock", path)(io::Error::other(why)).into())
+        }
+        Err(TryLockError::Error(error)) => Err(FileError::io("lock", path)(error).into()),
+    }
+}
+
 /// Whether a file is empty or ends with a line feed.
 fn ends_whole(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
@@ -71,8 +93,6 @@ fn ends_whole(file: &mut File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::contract::topic::Topic;
-
     use super::*;
 
     #[test]

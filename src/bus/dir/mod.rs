@@ -25,7 +25,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use append::append_line;
+pub use append::{append_line, lock_appends};
 pub use bus::{DirBus, Options};
 pub use names::UnreadNames;
 pub use read_only::ReadOnlyDir;

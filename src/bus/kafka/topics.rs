@@ -97,7 +97,7 @@ fn wanted(sizes: Sizes, ledger: u32) -> Vec<WantedTopic> {
             topic,
             partitions: match topic {
                 Topic::Ledger => ledger,
-                Topic::Control | Topic::Decisions | Topic::Inbox | Topic::Epochs => 1,
+                Topic::Control | Topic::Decisions | Topic::Inbox | Topic::Epochs | Topic::Redrives => 1,
                 Topic::Distributions | Topic::DeadLetters | Topic::LatePostings => sizes.outputs,
                 Topic::Deposits | Topic::Withdrawals | Topic::Trades | Topic::Transfers | Topic::Accounts => {
                     sizes.sources
@@ -446,6 +446,10 @@ fn check_topic(
             finding
                 .doubtful
                 .push("it is missing, and counts as empty until it is created".into());
+        } else if topic == Topic::Redrives {
+            finding.doubtful.push(
+                "it is missing: `softstake redrive apply` needs it, and `softstake topics --create` creates it".into(),
+            );
         } else {
             finding
                 .wrong

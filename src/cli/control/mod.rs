@@ -5,7 +5,6 @@ mod decision;
 mod draft;
 mod meaning;
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -16,6 +15,7 @@ use crate::audit::forecast::ForecastOutcome;
 use crate::bus::dir::append_line;
 use crate::bus::kafka::produce::produce;
 use crate::bus::{Log, Topic, TopicPartition};
+use crate::cli::ask::confirmed;
 use crate::cli::control::arguments::ControlEventCommand;
 use crate::cli::control::draft::{Draft, EventToWrite, SOURCE};
 use crate::cli::control::meaning::Meaning;
@@ -112,7 +112,7 @@ impl Operation<'_> {
                     }
                     out.flush()?;
                 }
-                self.ask(&event)?;
+                confirmed(&format!("Publish this event as {}?", event.id), self.flags.yes)?;
                 let offset = self.publish(&event)?;
                 (event.id, offset, Some(meaning))
             }
@@ -192,29 +192,6 @@ impl Operation<'_> {
         Err(Failure::Failed(format!(
             "the event would be rejected, so it is not published. {code}: {reason}{remedy}"
         )))
-    }
-
-    /// Asks whether to publish.
-    fn ask(&self, event: &EventToWrite) -> Outcome {
-        if self.flags.yes {
-            return Ok(());
-        }
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            return Err(Failure::Usage(
-                "nothing is published: there is no terminal to ask on; give --yes to publish without asking".into(),
-            ));
-        }
-        message!(
-            "Publish this event as {}? Type yes, or anything else to leave it.",
-            event.id
-        );
-        let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        read.map_err(|error| Failure::Failed(format!("cannot read the answer: {error}")))?;
-        if matches!(answer.trim(), "y" | "yes" | "Y" | "Yes" | "YES") {
-            return Ok(());
-        }
-        Err(Failure::Failed("nothing is published".into()))
     }
 
     /// Publishes the event. Returns its offset.

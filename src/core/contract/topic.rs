@@ -35,12 +35,14 @@ pub enum Topic {
     DeadLetters = 11,
     /// `softstake.late-postings`
     LatePostings = 12,
+    /// `softstake.redrives`: which dead letters were published again. No task reads it, and no result depends on it.
+    Redrives = 13,
 }
 
 /// Who writes a topic, and in which format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicKind {
-    /// Lines that others write and Softstake reads.
+    /// Lines that others than the tasks write: producers, operators, and the commands that they run.
     Input,
     /// Lines that Softstake writes for others.
     Output,
@@ -50,7 +52,7 @@ pub enum TopicKind {
 
 impl Topic {
     /// Every topic, by number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Deposits,
         Self::Withdrawals,
         Self::Trades,
@@ -64,6 +66,7 @@ impl Topic {
         Self::Epochs,
         Self::DeadLetters,
         Self::LatePostings,
+        Self::Redrives,
     ];
 
     /// The source topics (contract, section 3).
@@ -91,15 +94,20 @@ impl Topic {
             Self::Epochs => "softstake.epochs",
             Self::DeadLetters => "softstake.dead-letters",
             Self::LatePostings => "softstake.late-postings",
+            Self::Redrives => "softstake.redrives",
         }
     }
 
     #[must_use]
     pub const fn kind(self) -> TopicKind {
         match self {
-            Self::Deposits | Self::Withdrawals | Self::Trades | Self::Transfers | Self::Accounts | Self::Control => {
-                TopicKind::Input
-            }
+            Self::Deposits
+            | Self::Withdrawals
+            | Self::Trades
+            | Self::Transfers
+            | Self::Accounts
+            | Self::Control
+            | Self::Redrives => TopicKind::Input,
             Self::Ledger | Self::Inbox => TopicKind::Inner,
             Self::Decisions | Self::Distributions | Self::Epochs | Self::DeadLetters | Self::LatePostings => {
                 TopicKind::Output

@@ -9,7 +9,7 @@ use crate::common::fixture;
 use crate::common::schemas::{check_record, read_json, schemas, schemas_dir, uri};
 
 /// Every type of the contract. There may be more schemas, but not fewer.
-const TYPES: [&str; 21] = [
+const TYPES: [&str; 22] = [
     "exchange.deposit.v1",
     "exchange.opening_balance.v1",
     "exchange.withdrawal.v1",
@@ -31,6 +31,7 @@ const TYPES: [&str; 21] = [
     "softstake.epoch_settled.v1",
     "softstake.dead_letter.v1",
     "softstake.late_posting.v1",
+    "softstake.redrive.v1",
 ];
 
 /// The files of a folder in order of their names.

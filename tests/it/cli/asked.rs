@@ -5,13 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cli::asked_control::{CONTROL, FLAGS};
+use crate::cli::asked_control::{CONTROL, FLAGS, LETTER};
 use crate::common::events::{close, deposit, listing, pool, time};
 use crate::common::records::{acknowledgement, text};
 use crate::common::{Place, softstake, succeed};
@@ -84,10 +83,11 @@ impl World {
         file("other-asset.json", data("ATMO", from(0)));
         let misspelt = json!({"from_epoch": 0, "mode": "pool", "comission_rate": "0.5"});
         file("misspelt.json", data("ATOM", misspelt));
+        file("letters.jsonl", LETTER.into());
         file("misspelt.toml", "partitons = 4\n".into());
         let wrong = self.folder.path().join("wrong-bus/exchange.deposit");
-        fs::create_dir_all(&wrong).expect("a folder");
-        fs::write(wrong.join("0.jsonl"), "{}\n").expect("a record");
+        let made = fs::create_dir_all(&wrong).and_then(|()| fs::write(wrong.join("0.jsonl"), "{}\n"));
+        made.expect("a record");
     }
 
     /// Runs a line of the table: `BUS`, `EMPTY`, `STATE`, `NEW` and `FILE/name` are replaced by paths.
@@ -484,8 +484,8 @@ fn an_archive_without_a_needed_topic_is_no_answer() {
         "explain ATOM 0 ann --bus dir:PART",
         "prove ATOM 0 ann --bus dir:PART",
     ] {
-        let path: PathBuf = world.folder.path().join("part");
-        let output = world.run(&line.replace("PART", &path.display().to_string()));
+        let path = world.folder.path().join("part").display().to_string();
+        let output = world.run(&line.replace("PART", &path));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{line}: {said}");
         assert!(said.contains("was made without "), "{line}: {said}");

@@ -1,4 +1,4 @@
-//! What `control` and `preview` are asked for and is not there: the rows of the table in `asked`. And what only seems not to be there.
+//! What `control`, `redrive` and `preview` are asked for and is not there: the rows of the table in `asked`. And what only seems not to be there.
 
 use serde_json::json;
 
@@ -7,7 +7,10 @@ use crate::common::{Place, softstake, succeed};
 
 const DAY: u32 = 86_400;
 
-/// Assets, epochs, topics and versions that are not there. Nothing of it is published.
+/// A line of a file of dead letters. There is no such dead letter.
+pub const LETTER: &str = r#"{"topic":"exchange.deposits","partition":0,"offset":7,"event":{}}"#;
+
+/// Assets, epochs, topics, versions and dead letters that are not there. Nothing of it is published.
 pub const CONTROL: &[(&str, i32, &str)] = &[
     ("control list FILE/none.json --yes --bus BUS", 2, "none.json"),
     (
@@ -85,6 +88,43 @@ pub const CONTROL: &[(&str, i32, &str)] = &[
         "preview ATOM --config FILE/misspelt.toml",
         2,
         "did you mean `partitions`?",
+    ),
+    (
+        "redrive list --topic exchange.trade --bus BUS",
+        2,
+        "it is none of exchange.deposits",
+    ),
+    (
+        "redrive list --code too_late --bus BUS",
+        2,
+        "it is none of invalid_json",
+    ),
+    (
+        "redrive list --since yesterday --until 2026-11-01 --bus BUS",
+        2,
+        "no date, and no time",
+    ),
+    (
+        "redrive list --limit 5 --all --bus EMPTY",
+        0,
+        "There is no such dead letter.",
+    ),
+    ("redrive list --bus dir:FILE/none", 2, "there is no bus directory"),
+    (
+        "redrive export --code too_old --out NEW --bus BUS",
+        3,
+        "there is no such open dead letter, so no file is written",
+    ),
+    (
+        "redrive apply FILE/letters.jsonl --yes --by me --reason r --bus BUS",
+        1,
+        "there is no such dead letter on this bus",
+    ),
+    ("redrive apply FILE/none.jsonl --yes --bus BUS", 2, "none.jsonl"),
+    (
+        "redrive apply FILE/letters.jsonl --no-search --bus BUS",
+        2,
+        "--no-search is for Kafka",
     ),
 ];
 

@@ -13,4 +13,5 @@ mod mistakes;
 mod outputs;
 mod preview;
 mod programmes;
+mod redrive;
 mod terminal;

@@ -224,6 +224,9 @@ impl World {
         ] {
             cases.push(case("control", 1, move |_| on(&self.right, line)));
         }
+        for line in ["redrive list --all", "redrive list --json"] {
+            cases.push(case("redrive list", 0, move |_| on(&self.right, line)));
+        }
         for (file, status) in [("listing.json", 0), ("wrong-listing.json", 1)] {
             cases.push(case("check --programme", status, move |_| {
                 let mut command = softstake();

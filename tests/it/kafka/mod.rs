@@ -13,5 +13,6 @@ mod held_up;
 mod ledger;
 mod monitor;
 mod recreated;
+mod redrive;
 mod upgrade;
 mod waits;

@@ -81,8 +81,9 @@ impl ArchiveBus {
         for (partition, archived) in &self.manifest.partitions {
             let first = starts.get(partition).copied().unwrap_or(Offset::START);
             let needed = skipped.after(*partition, first);
-            // Inner topics may have a shorter retention, because no replay reads them.
-            if archived.start > needed && partition.topic.kind() != TopicKind::Inner {
+            // Inner topics and redrives may have a shorter retention, because no replay reads them.
+            let is_read = partition.topic.kind() != TopicKind::Inner && partition.topic != Topic::Redrives;
+            if archived.start > needed && is_read {
                 let start = archived.start;
                 return Err(self.damaged(format!(
                     "{partition} begins at offset {start}, but a replay needs offset {needed}: the records between were deleted before they were \

@@ -2,13 +2,14 @@
 //!
 //! - `select`: which dead letters a command is about. `list`, `export`: show and write them.
 //! - `edited`: reads the file that a person has edited. `corrected`: makes the event that is published of it.
-//! - `plan`: what would become of each line; `words` tells it. `apply`: publishes, and waits. `publisher`: how, on each bus.
+//! - `plan`: what would become of each line; `words` tells it in `phrases`. `apply`: publishes, and waits. `publisher`: how, on each bus.
 
 mod apply;
 mod corrected;
 mod edited;
 mod export;
 mod list;
+mod phrases;
 mod plan;
 mod publisher;
 mod select;
@@ -16,8 +17,6 @@ mod words;
 
 use clap::{Args, Subcommand};
 
-use crate::audit::redrive::DeadLetters;
-use crate::cli::message::message;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Output;
 
@@ -47,12 +46,5 @@ impl RedriveCommand {
             RedriveStep::Export(export) => export.run(out),
             RedriveStep::Apply(apply) => apply.run(out),
         }
-    }
-}
-
-/// Tells which records could not be read.
-fn tell_unreadable(letters: &DeadLetters) {
-    for sentence in &letters.unreadable {
-        message!("warning: {sentence}; it is left out");
     }
 }

@@ -13,7 +13,7 @@ use crate::audit::redrive::{CopySearch, DeadLetters, FoundCopy, LetterId, Letter
 use crate::bus::{Log, Topic, TopicPartition};
 use crate::cli::redrive::corrected::corrected;
 use crate::cli::redrive::edited::EditedLine;
-use crate::cli::redrive::words;
+use crate::cli::redrive::phrases;
 use crate::core::contract::records::{REDRIVE_ATTRIBUTE, Redrive};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::offset::Offset;
@@ -110,7 +110,7 @@ fn look_up(line: &EditedLine, letters: &DeadLetters) -> PlannedLine {
     };
     (planned.code, planned.first) = (Some(letter.code), letter.first);
     if line.letter.partition.topic == Topic::Control {
-        planned.refuse(words::control_command(letter.event.event_type.as_deref()));
+        planned.refuse(phrases::control_command(letter.event.event_type.as_deref()));
         return planned;
     }
     match corrected(line.event.get(), line.letter, letter.first) {
@@ -203,7 +203,7 @@ fn judge(log: &dyn Log, planned: &mut [PlannedLine]) -> Result<(), AuditError> {
             ForecastOutcome::Rejected(rejection) => LinePlan::Refused(still_rejected(rejection)),
             ForecastOutcome::Ignored if !next.unlisted.is_empty() => LinePlan::Refused(format!(
                 "nothing of it would count: {} not listed",
-                words::assets(&next.unlisted)
+                phrases::assets(&next.unlisted)
             )),
             ForecastOutcome::Ignored => {
                 LinePlan::Refused("nothing of it would count: its time is before the anchor of its asset".into())
@@ -251,6 +251,6 @@ fn changes(rejected: &[u8], record: &[u8]) -> Vec<String> {
     let differences = different_fields(Some(rejected), Some(record)).into_iter();
     differences
         .filter(|difference| !is_own(&difference.field))
-        .map(|difference| words::change(&difference))
+        .map(|difference| phrases::change(&difference))
         .collect()
 }

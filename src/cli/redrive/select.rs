@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::audit::redrive::{DeadLetters, KnownLetter, LetterState};
+use crate::cli::message::message;
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::{Topic, TopicKind};
 use crate::core::values::time::TimeMs;
@@ -48,6 +49,20 @@ impl LetterFilter {
         let shown = self.limit.unwrap_or(usual).min(selected.len());
         let left_out = selected.split_off(shown).len();
         (selected, left_out)
+    }
+}
+
+/// So many unreadable records are told.
+const MOST_TOLD: usize = 20;
+
+/// Tells which records could not be read.
+pub(super) fn tell_unreadable(letters: &DeadLetters) {
+    for sentence in letters.unreadable.iter().take(MOST_TOLD) {
+        message!("warning: {sentence}; it is left out");
+    }
+    let more = letters.unreadable.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        message!("warning: {more} more records are left out");
     }
 }
 

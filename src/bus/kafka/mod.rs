@@ -9,7 +9,7 @@
 //! - `foreign_topic`: a topic that is not one of ours, read up to its end.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
 //! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
-//! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`. [`produce`] and [`together`]: what other
+//! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`. [`produce`] and [`transaction_writer`]: what other
 //!   commands write.
 
 mod assignment;
@@ -38,9 +38,9 @@ mod reader;
 mod reasons;
 mod refusal;
 pub mod settings;
-pub mod together;
 pub mod topics;
 mod transaction;
+pub mod transaction_writer;
 mod watch;
 
 pub use bus::KafkaBus;

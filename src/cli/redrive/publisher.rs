@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bus::dir::{append_line, lock_appends};
-use crate::bus::kafka::together::TransactionWriter;
+use crate::bus::kafka::transaction_writer::TransactionWriter;
 use crate::bus::{Topic, TopicPartition};
 use crate::cli::bus;
 use crate::cli::outcome::{Failure, Outcome};

@@ -28,7 +28,7 @@ const ID: &str = "redrive:command";
 
 /// A writer of transactions. There is one at a time: a new one fences the one before it, and ends its transaction.
 pub struct TransactionWriter {
-    producer: ThreadedProducer<TogetherContext>,
+    producer: ThreadedProducer<WriterContext>,
     brokers: String,
     id: String,
     timeout: Duration,
@@ -46,9 +46,9 @@ impl TransactionWriter {
         };
         reach(settings, &patience)?;
         let id = format!("{}.{ID}", settings.deployment);
-        let context = TogetherContext::default();
+        let context = WriterContext::default();
         let attempt = Attempt::new("start a producer", &settings.brokers, needs_of_producer(&id));
-        let producer: ThreadedProducer<TogetherContext> = settings
+        let producer: ThreadedProducer<WriterContext> = settings
             .producer(&id)?
             .create_with_context(context)
             .map_err(|error| attempt.failed(&error))?;
@@ -139,12 +139,12 @@ type Deliveries = Vec<(usize, Result<Offset, KafkaError>)>;
 
 /// The producer's context.
 #[derive(Default)]
-struct TogetherContext {
+struct WriterContext {
     log: ClientLog,
     delivered: Arc<Mutex<Deliveries>>,
 }
 
-impl ClientContext for TogetherContext {
+impl ClientContext for WriterContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log.log(level, facility, message);
     }
@@ -156,7 +156,7 @@ impl ClientContext for TogetherContext {
     }
 }
 
-impl ProducerContext<NoCustomPartitioner> for TogetherContext {
+impl ProducerContext<NoCustomPartitioner> for WriterContext {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {

@@ -94,7 +94,7 @@ pub enum LetterState {
     Open,
     /// Its event was published again.
     Redriven(Box<Redrive<'static>>),
-    /// The same event was rejected again later; that dead letter stands for it.
+    /// The same event was rejected again later. That dead letter is to be corrected.
     RejectedAgain(LetterId),
 }
 

@@ -297,7 +297,7 @@ impl Application<'_> {
         if refused > 0 {
             let of = counted(planned.len() as u64, "line", "lines");
             return Err(Failure::Failed(format!(
-                "{refused} of {of} did not come to anything: see what is said of each"
+                "{refused} of {of} had no effect: see what is said of each"
             )));
         }
         if undecided > 0 {

@@ -87,7 +87,7 @@ fn a_dead_letter_is_corrected_and_counts_once() {
     assert_eq!(instance.stop(), Some(0));
 }
 
-/// Two operators apply one file at the same time: one transaction is committed, whoever is fenced.
+/// Two operators apply one file at the same time: one transaction is committed for each event.
 #[test]
 fn two_operators_publish_an_event_once() {
     let cluster = Cluster::single();
@@ -114,7 +114,7 @@ fn two_operators_publish_an_event_once() {
     for command in &mut both {
         command.wait().expect("its end");
     }
-    // Whoever was fenced runs it again.
+    // The operator that was fenced runs it again.
     succeed(&mut redrive(&brokers, &["apply", &path, "--yes"]));
     assert_eq!(cluster.read_committed("exchange.deposits").len(), 40);
     assert_eq!(cluster.read_committed("softstake.redrives").len(), 20);

@@ -18,3 +18,4 @@ pub mod monitor;
 pub mod snapshot;
 pub mod store;
 pub mod task;
+pub mod top;

@@ -4,6 +4,7 @@ mod archive;
 mod ask;
 mod bus;
 mod check;
+mod colours;
 mod completions;
 mod control;
 mod csv_cell;
@@ -40,6 +41,7 @@ mod scratch;
 mod signals;
 mod statement;
 mod table;
+mod top;
 mod topics;
 mod totals;
 mod verify;
@@ -47,11 +49,12 @@ mod what_if;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::colours::has_colours;
 use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome, exit};
 use crate::cli::output::Output;
@@ -96,6 +99,7 @@ enum Command {
     Verify(verify::Verify),
     Rebuild(rebuild::Rebuild),
     Repartition(repartition::Repartition),
+    Top(top::Top),
     Topics(topics::Topics),
     Publish(publish::Publish),
     Completions(completions::Completions),
@@ -136,6 +140,7 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Verify(verify) => verify.run(out),
         Command::Repartition(repartition) => repartition.run(out),
         Command::Rebuild(rebuild) => rebuild.run(out),
+        Command::Top(top) => top.run(out),
         Command::Topics(topics) => topics.run(out),
         Command::Publish(publish) => publish.run(out),
         Command::Completions(completions) => completions.run(&mut Cli::command(), out),
@@ -184,11 +189,6 @@ fn in_words(message: String) -> String {
     words
         .into_iter()
         .fold(message, |message, (rust, words)| message.replace(rust, words))
-}
-
-/// Whether a text may have colours: it goes to a terminal, and `NO_COLOR` does not forbid it.
-fn has_colours(output: &impl IsTerminal) -> bool {
-    output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

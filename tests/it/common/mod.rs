@@ -9,6 +9,7 @@ pub mod files;
 pub mod in_memory;
 pub mod installed;
 pub mod kafka;
+pub mod live_terminal;
 pub mod made_up_rules;
 pub mod place;
 pub mod postgres;

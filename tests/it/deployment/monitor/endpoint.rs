@@ -74,6 +74,11 @@ impl Endpoint {
         }
     }
 
+    /// `host:port`, as `softstake top` wants it.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Sends bytes, and reads what comes until the other side closes.
     pub fn send(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();

@@ -4,6 +4,7 @@ mod deployed;
 pub mod endpoint;
 mod hostile;
 pub mod open_metrics;
+mod top;
 
 use std::collections::BTreeSet;
 use std::fs;

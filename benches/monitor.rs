@@ -115,7 +115,7 @@ fn measure_cost(folder: &Path, pairs: u64) {
     let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 1..=pairs {
         let mut both = [false, true];
-        both.rotate_left(usize::from(pair % 2 == 0));
+        both.rotate_left(usize::from(pair.is_multiple_of(2)));
         let runs = both.map(|is_monitored| (is_monitored, run(&source, &folder.join("pair"), is_monitored)));
         let of = |wanted| runs.iter().find(|(is_monitored, _)| *is_monitored == wanted);
         let ((_, (plain, _)), (_, (watched, scrapes))) = (of(false).expect("a run"), of(true).expect("a run"));
@@ -132,6 +132,8 @@ fn measure_cost(folder: &Path, pairs: u64) {
         median(&mut ratios)
     );
 }
+
+type Figure = fn(&Sample) -> f64;
 
 /// What a second of the watched run was like.
 struct Sample {
@@ -206,7 +208,7 @@ fn watch(folder: &Path, minutes: u64) -> Vec<Sample> {
 fn print_tenths(samples: &[Sample]) {
     println!("minute  memory MB  open files  answer ms");
     for tenth in samples.chunks(samples.len().div_ceil(10).max(1)) {
-        let mean = |of: fn(&Sample) -> f64| {
+        let mean = |of: Figure| {
             tenth.iter().map(of).sum::<f64>() / f64::from(u32::try_from(tenth.len()).expect("few samples"))
         };
         println!(
@@ -223,7 +225,7 @@ fn print_tenths(samples: &[Sample]) {
 fn plot(samples: &[Sample]) -> String {
     const WIDTH: f64 = 720.0;
     const HEIGHT: f64 = 120.0;
-    let lines: [(&str, fn(&Sample) -> f64); 3] = [
+    let lines: [(&str, Figure); 3] = [
         ("resident memory, MB", |sample| sample.resident_mb),
         ("open files", |sample| sample.open_files),
         ("time to answer /metrics, ms", |sample| sample.answer_ms),

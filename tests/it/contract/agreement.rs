@@ -193,7 +193,7 @@ fn small_bus(seed: u64) -> Synthetic {
         accounts: 5 + seed % 40,
         assets: small(1 + seed * 5 % 12),
         partitions: small(1 + seed % 3),
-        epochs: small(if seed % 10 == 0 { 12 } else { 1 + seed % 7 }),
+        epochs: small(if seed.is_multiple_of(10) { 12 } else { 1 + seed % 7 }),
         epoch_seconds: [60, 3600, 86_400, 2_678_400][usize::try_from(seed / 2 % 4).expect("small")],
         seed,
         duplicates: 0.05,
@@ -207,7 +207,7 @@ fn small_bus(seed: u64) -> Synthetic {
         events: 1_000 + seed % 7 * 100,
         assets: small(12 + seed % 3),
         // Each partition of each topic has a task with a store.
-        partitions: small(1 + u64::from(seed % 4 == 0)),
+        partitions: small(1 + u64::from(seed.is_multiple_of(4))),
         epochs: small(6 + seed % 4),
         late: 0.15,
         ..spec

@@ -146,7 +146,10 @@ fn work(samples: &[InstanceSample]) -> Vec<MarkedText> {
         MarkedText::new(Severity::Plain, format!("{} records/s", rate(per_second))),
         MarkedText::new(unsure, lag),
         MarkedText::new(Severity::Plain, format!("inner lag {inner}")),
-        MarkedText::new(late, format!("worst delay {}", duration(delay))),
+        MarkedText::new(
+            delay.map_or(Severity::Plain, |_| late),
+            format!("worst delay {}", duration(delay)),
+        ),
     ]
 }
 

@@ -36,6 +36,7 @@ pub(super) fn problems(samples: &[InstanceSample]) -> Vec<MarkedText> {
             of_instance(&sample.name(), status, &mut add);
         }
     }
+    behind(samples, &mut add);
     let mut said = BTreeSet::new();
     for coordinator in statuses(samples).filter_map(|status| status.coordinator.as_ref()) {
         // Two instances may have it for a while. Each sentence is said once.
@@ -45,7 +46,6 @@ pub(super) fn problems(samples: &[InstanceSample]) -> Vec<MarkedText> {
             }
         });
     }
-    behind(samples, &mut add);
     twice(samples, &mut add);
     problems.sort_by_key(|problem| Reverse(problem.mark));
     problems

@@ -1,4 +1,4 @@
-//! What `control`, `redrive` and `preview` are asked for and is not there: the rows of the table in `asked`. And what only seems not to be there.
+//! What `control`, `redrive`, `preview` and `top` are asked for and is not there: the rows of the table in `asked`. And what only seems not to be there.
 
 use serde_json::json;
 
@@ -69,6 +69,7 @@ pub const CONTROL: &[(&str, i32, &str)] = &[
         "one that the program knows: upgrade every instance first",
     ),
     ("control close ATOM 0 --yes --bus EMPTY", 1, "not listed; list it first"),
+    ("top 127.0.0.1:1 --once --interval 1s", 1, "no instance answers"),
     (
         "control close ATOM 0 --yes --bus dir:FILE/none",
         2,

@@ -224,6 +224,7 @@ impl World {
         ] {
             cases.push(case("control", 1, move |_| on(&self.right, line)));
         }
+        cases.push(case("top", 1, |_| with(softstake(), "top 127.0.0.1:1 --once")));
         for line in ["redrive list --all", "redrive list --json"] {
             cases.push(case("redrive list", 0, move |_| on(&self.right, line)));
         }

@@ -145,13 +145,17 @@ fn an_epoch_that_is_corrected_twice_pays_the_difference_to_the_first_correction(
     let explanation = explained(&mut explain(&place.bus(), "A", "2", "ann"));
     calculated(&explanation);
     let corrections: Vec<&Value> = list(&explanation["corrections"]).collect();
-    assert_eq!(corrections.len(), 1, "{explanation:#}");
-    // Of 2, ann has 1 of 2, then 2.2 of 3.2, then 3.2 of 4.2.
+    assert_eq!(corrections.len(), 2, "it missed epochs 0 and 1: {explanation:#}");
+    // Of 2, ann had 1 of 2, then 2.2 of 3.2, and now 3.2 of 4.2.
     assert_eq!(corrections[0]["as_sealed"]["rewarded"]["amount"], "1");
     assert_eq!(corrections[0]["before"]["amount"], "1.37");
     assert_eq!(corrections[0]["corrected"]["rewarded"]["amount"], "1.52");
     assert_eq!(corrections[0]["is_corrected_before"], true);
-    assert_eq!(explanation["payout"]["made_good"]["amount"], "0.15");
+    // 4 of 6, and now 6 of 8.
+    assert_eq!(corrections[1]["before"]["amount"], "1.33");
+    assert_eq!(corrections[1]["corrected"]["rewarded"]["amount"], "1.5");
+    assert_eq!(corrections[1]["is_corrected_before"], false);
+    assert_eq!(explanation["payout"]["made_good"]["amount"], "0.32");
     let said = succeed(&mut explain(&place.bus(), "A", "2", "ann"));
     let said = String::from_utf8(said.stdout).expect("text");
     let sentence =

@@ -1,5 +1,7 @@
 //! Monitoring of instances that share a deployment.
 
+use std::time::{Duration, Instant};
+
 use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::{Cluster, Deployment, Instance};
 use crate::deployment::monitor::endpoint::{Endpoint, LISTEN};
@@ -61,9 +63,17 @@ fn a_takeover_is_seen_on_both_instances() {
     let coordinators = [&one, &two].map(|endpoint| working(&endpoint.metrics(), Some("coordinate")));
     assert_eq!(coordinators.iter().sum::<f64>(), 1.0);
     assert_eq!(first.stop(), Some(0), "{}", deployment.said(0));
+    // The row "a takeover" of the table in docs/operations.md; deployment::alerts has its alert.
     deployment.until("the second instance has all tasks", || {
+        let (code, ready) = two.json("/readyz");
+        for reason in ready["reasons"].as_array().expect("reasons") {
+            let reason = reason.as_str().expect("a sentence");
+            let is_on_its_way = reason.contains(" is starting") || reason.contains(" is recovering");
+            assert!(code == 503 && is_on_its_way, "{ready}");
+        }
         working(&two.metrics(), None) == TASKS
     });
+    assert_eq!(two.json("/readyz").0, 200);
     let said = deployment.said(1);
     let taken: Vec<&str> = said
         .lines()
@@ -92,4 +102,48 @@ fn a_takeover_is_seen_on_both_instances() {
     assert_eq!(second.stop(), Some(0), "{}", deployment.said(1));
     deployment.dump();
     judge(place);
+}
+
+/// The last offset of a partition is the marker of a transaction, which is no record.
+#[test]
+fn a_source_that_ends_with_the_marker_of_a_transaction_has_no_lag() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    let place = &deployment.place;
+    place.append("softstake.control", 0, [listing("A", 2, EPOCH, &pool())]);
+    deployment.publish();
+    let (mut instance, endpoint) = start(&deployment, 0);
+    deployment.until("all tasks work", || working(&endpoint.metrics(), None) == TASKS);
+    let source = [("topic", "exchange.deposits"), ("partition", "0")];
+    let lag = || endpoint.metric("softstake_input_lag_records", &source);
+    let delay = || endpoint.metric("softstake_event_time_delay_seconds", &source);
+    for id in ["1", "2"] {
+        let record = deposit(id, 0, "ann", "A", "10");
+        cluster.begin("exchange", "exchange.deposits", 0, [record]).commit();
+        let applied = [("topic", "exchange.deposits"), ("outcome", "applied")];
+        let all = Some(id.parse().expect("a number"));
+        deployment.until("the deposit is counted", || {
+            endpoint.metric("softstake_source_records_total", &applied) == all
+        });
+        deployment.until("its lag is 0", || lag() == Some(0.0));
+        let (before, began) = (delay().expect("an event"), Instant::now());
+        // Ends are looked up every 2 s.
+        while began.elapsed() < Duration::from_secs(5) {
+            assert_eq!(
+                (lag(), delay()),
+                (Some(0.0), Some(before)),
+                "after {:?}",
+                began.elapsed()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let position = endpoint.json("/status").1["partitions"].clone();
+    let deposits = position
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["topic"] == source[0].1));
+    let deposits = deposits.expect("the deposits");
+    // Two records and two markers.
+    assert_eq!((&deposits["offset"], &deposits["end"]), (&4.into(), &4.into()));
+    assert_eq!(instance.stop(), Some(0), "{}", deployment.said(0));
 }

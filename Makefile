@@ -31,7 +31,7 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test site clean
+.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test alerts-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test site clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
@@ -113,6 +113,12 @@ chaos-test: test-setup ## run the chaos test on Kafka with 100 kills, 20 broker 
 	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
 	TEST_CHAOS_KILLS=100 TEST_CHAOS_BROKER_FAULTS=20 TEST_CHAOS_EVENTS=300000 TEST_CHAOS_EPOCHS=12 TEST_CHAOS_ASSETS=12 \
 	cargo test --release --locked --test it kafka::chaos -- --nocapture
+
+alerts-test: test-setup ## let each alert fire by its cause, with a real Prometheus; needs root or user namespaces to mount a small disk
+	@command -v strace >/dev/null || { $(SUDO) apt-get update -qq && $(INSTALL) strace; }
+	@tests/prometheus.sh "$(CACHE)/prometheus" >/dev/null 2>&1 || $(SUDO) apt-get update -qq; tests/prometheus.sh "$(CACHE)/prometheus"
+	libs="$$(tests/kafka/libs.sh "$(CACHE)/kafka")"; SOFTSTAKE_TEST_KAFKA_LIBS="$$libs" \
+	cargo test --release --locked --test it deployment::alerts -- --ignored --nocapture
 
 compose-test: ## test docker-compose.yml and kill each container, as root; SOFTSTAKE_BIN and PAYOUT_BIN replace the build
 	@packages=""; \

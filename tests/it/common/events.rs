@@ -11,6 +11,11 @@ pub fn time(ms: i64) -> String {
     format!("{instant:.3}")
 }
 
+/// So many milliseconds before now, counted from the origin.
+pub fn ago(ms: i64) -> i64 {
+    jiff::Timestamp::now().as_millisecond() - ORIGIN_MS - ms
+}
+
 /// A record in structured mode; `ms` counts from the origin.
 pub fn event(id: &str, kind: &str, ms: i64, data: &Value) -> String {
     json!({"specversion": "1.0", "id": id, "source": "/test", "type": kind, "time": time(ms), "data": data}).to_string()
@@ -27,10 +32,15 @@ pub fn deposit(id: &str, ms: i64, account: &str, asset: &str, amount: &str) -> S
 
 /// A listing whose epochs begin at the origin.
 pub fn listing(asset: &str, decimals: u32, epoch_seconds: u32, programme: &Value) -> String {
+    listing_from(0, asset, decimals, epoch_seconds, programme)
+}
+
+/// A listing whose epochs begin `ms` milliseconds after the origin.
+pub fn listing_from(ms: i64, asset: &str, decimals: u32, epoch_seconds: u32, programme: &Value) -> String {
     let data = json!({
-        "asset": asset, "decimals": decimals, "anchor": time(0), "epoch_seconds": epoch_seconds, "programme": programme,
+        "asset": asset, "decimals": decimals, "anchor": time(ms), "epoch_seconds": epoch_seconds, "programme": programme,
     });
-    event(&format!("list-{asset}"), "softstake.asset.v1", 0, &data)
+    event(&format!("list-{asset}"), "softstake.asset.v1", ms, &data)
 }
 
 /// The programme with the fewest fields.

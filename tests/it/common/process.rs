@@ -70,6 +70,10 @@ impl Process {
         caught & 1 << (signal - 1) != 0
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// The number of its open descriptors.
     pub fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.0.id());

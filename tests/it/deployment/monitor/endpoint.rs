@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Watched {
     pub process: Process,
     endpoint: Endpoint,
+    log: PathBuf,
 }
 
 /// The endpoint of a process.
@@ -39,12 +42,20 @@ pub struct Answer {
 
 impl Watched {
     pub fn start(place: &Place, more: &[&str]) -> Self {
-        let log = place.bus().with_file_name("run.log");
         let mut command = on_bus("run", &place.bus());
         command.arg("--state").arg(place.state()).args(more).args(LISTEN);
-        let process = Process::logging(&mut command, &log);
+        Self::of(&mut command, place.bus().with_file_name("run.log"))
+    }
+
+    /// A command that runs the program with an endpoint, and writes its log to a new file.
+    pub fn of(command: &mut Command, log: PathBuf) -> Self {
+        let process = Process::logging(command, &log);
         let endpoint = Endpoint::of_log(|| fs::read_to_string(&log).expect("the log"));
-        Self { process, endpoint }
+        Self { process, endpoint, log }
+    }
+
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).expect("the log")
     }
 }
 
@@ -74,9 +85,8 @@ impl Endpoint {
         }
     }
 
-    /// `host:port`, as `softstake top` wants it.
-    pub fn address(&self) -> String {
-        self.address.to_string()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends bytes, and reads what comes until the other side closes.

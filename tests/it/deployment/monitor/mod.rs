@@ -197,7 +197,7 @@ fn a_recovering_process_is_not_ready_and_says_why() {
 }
 
 /// The folder of the snapshots of a source topic's store.
-fn folder_of(snapshots: &Path, topic: &str) -> PathBuf {
+pub fn folder_of(snapshots: &Path, topic: &str) -> PathBuf {
     let manifest = files_below(snapshots).into_iter().find(|path| {
         let parent = path.parent().expect("a folder");
         parent.ends_with("snapshots") && parent.to_string_lossy().contains(topic)

@@ -57,7 +57,7 @@ fn troubled() -> (Place, Watched) {
 #[test]
 fn troubles_are_printed() {
     let (_place, watched) = troubled();
-    let (address, nobody) = (watched.address(), nobody());
+    let (address, nobody) = (watched.address().to_string(), nobody());
     let text = printed(&[&address, &nobody, "no-such-host.invalid:9464"]);
     for part in [
         "0 of 3 instances ready  !1 not ready  !!2 unreachable".to_owned(),
@@ -92,7 +92,7 @@ fn the_configuration_names_the_instance_and_others_are_refused() {
     let place = begun(&pool());
     let watched = Watched::start(&place, &[]);
     watched.until_ready();
-    let address = watched.address();
+    let address = watched.address().to_string();
     let by_configuration = succeed(top(&["--once"]).env("SOFTSTAKE_MONITOR__LISTEN", &address));
     let text = String::from_utf8_lossy(&by_configuration.stdout);
     assert!(
@@ -131,7 +131,7 @@ fn two_deployments_are_not_taken_for_one() {
     let [first, second] = places.each_ref().map(|place| Watched::start(place, &[]));
     first.until_ready();
     second.until_ready();
-    let text = printed(&[&first.address(), &second.address()]);
+    let text = printed(&[&first.address().to_string(), &second.address().to_string()]);
     assert!(text.contains("!! the instances are of 2 deployments: dir:"), "{text}");
     assert!(text.contains("!! 2 instances have the coordinator: "), "{text}");
 }
@@ -141,7 +141,7 @@ fn the_screen_follows_the_instances_keys_and_sizes() {
     let place = begun(&json!({"from_epoch": 0, "mode": "pool", "gate": "always"}));
     let watched = Watched::start(&place, &[]);
     watched.until_ready();
-    let address = watched.address();
+    let address = watched.address().to_string();
     let mut terminal = LiveTerminal::start(&top(&[&address, "--interval", "200ms"]), 24, 80);
     terminal.until_shown("1 of 1 instance ready");
     terminal.until_shown("[0 all] 1 problems 2 instances 3 partitions 4 epochs 5 seals 6 disks q quit");

@@ -7,7 +7,7 @@ cache=${1:?the folder to keep Prometheus in}
 if command -v prometheus; then
   exit
 fi
-binary=$cache/root/usr/bin/prometheus
+binary=$cache/unpacked/usr/bin/prometheus
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
@@ -16,12 +16,12 @@ if [ ! -x "$binary" ]; then
     command -v "$tool" >/dev/null || { echo "Prometheus is missing, and $tool as well: install prometheus" >&2; exit 1; }
   done
   echo "fetching Prometheus into $cache" >&2
-  rm -rf "$cache/package" "$cache/new" "$cache/root"
+  rm -rf "$cache/package" "$cache/new" "$cache/unpacked"
   mkdir "$cache/package"
   (cd "$cache/package" && apt-get download -qq prometheus >&2)
   dpkg-deb -x "$cache/package"/prometheus_*.deb "$cache/new"
   # Complete or not at all.
-  mv -T "$cache/new" "$cache/root"
+  mv -T "$cache/new" "$cache/unpacked"
   rm -rf "$cache/package"
 fi
 echo "$binary"

@@ -100,7 +100,7 @@ pub fn disk_is_slow(prometheus: &Prometheus) {
     let scene = Scene::listed(prometheus, "slow-disk");
     let store = scene.place.state().join("ingest/exchange.deposits/0");
     // A new store logs its changes into one of these.
-    let logs = (6..12).map(|number| store.join(format!("{number:06}.log")));
+    let logs = (6..60).map(|number| store.join(format!("{number:06}.log")));
     let files = logs.chain([scene.place.bus().join(".softstake/journal")]);
     let injected = ["write,fdatasync:delay_enter=1200000"];
     let mut command = on_slow_disk(&scene.command(), files, &injected);
@@ -135,11 +135,11 @@ pub fn disk_hangs(prometheus: &Prometheus) {
     command.args(["--threads", "2"]);
     let ledger = scene.place.bus().join("softstake.ledger/0.log");
     // The first look at the lag comes before the sources are read, because their store opens late.
-    let store = scene.place.state().join("ingest/exchange.trades/0/CURRENT");
+    let store = scene.place.state().join("ingest/exchange.trades/0");
     let injected = [
         // The start reads the end of the ledger, in two pieces. So each thread may read two.
         "pread64:delay_enter=1000000000:when=3+",
-        "openat:delay_enter=8000000:when=1",
+        "fsync:delay_enter=8000000:when=1",
     ];
     let watched = Traced(scene.start(&mut on_slow_disk(&command, [ledger, store], &injected)));
     let left = [("topic", "softstake.ledger"), ("partition", "0")];

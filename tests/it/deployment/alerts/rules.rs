@@ -19,7 +19,7 @@ const SHORTER: [(&str, &str); 24] = [
     ("_seconds_bucket[10m]", "_seconds_bucket[30s]"),
     ("[5m]", "[10s]"),
     ("[10m]", "[10s]"),
-    ("[30m]", "[30s]"),
+    ("[30m]", "[60s]"),
     ("[1h]", "[60s]"),
     ("[2h]", "[10s]"),
     ("[6h]", "[30s]"),
@@ -61,27 +61,34 @@ pub fn alerts(rules: &str) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The committed rules with short times.
-pub fn shortened() -> String {
+/// The committed rules with short times, which are so many times as long on a busy machine.
+pub fn shortened(times: u32) -> String {
     let mut rules = committed();
     for (long, short) in SHORTER {
         assert!(rules.contains(long), "no rule has {long:?} any more: correct the table");
         rules = rules.replace(long, short);
     }
-    let left = long_times(&rules);
+    let left = times_in(&rules, &['m', 'h', 'd']);
     assert!(left.is_empty(), "the table does not shorten {left:?}");
+    let short: BTreeSet<String> = times_in(&rules, &['s']).into_iter().map(str::to_owned).collect();
+    // In another unit, so that nothing is replaced twice.
+    for time in &short {
+        let (start, seconds) = time.split_at(time.find(|c: char| c.is_ascii_digit()).expect("a number"));
+        let seconds: u32 = seconds.trim_end_matches('s').parse().expect("a number");
+        rules = rules.replace(time, &format!("{start}{}000ms", seconds * times));
+    }
     rules
 }
 
-/// The times in minutes, hours and days that a rule waits or looks back.
-fn long_times(rules: &str) -> Vec<&str> {
+/// The times that a rule waits or looks back, in these units.
+fn times_in<'a>(rules: &'a str, units: &[char]) -> Vec<&'a str> {
     let before = ["for: ", "offset ", "interval: ", "["];
     let mut found = Vec::new();
     for start in before {
         for (at, _) in rules.match_indices(start) {
             let time = &rules[at + start.len()..];
             let digits = time.bytes().take_while(u8::is_ascii_digit).count();
-            if digits > 0 && time[digits..].starts_with(['m', 'h', 'd']) {
+            if digits > 0 && time[digits..].starts_with(units) {
                 found.push(&rules[at..at + start.len() + digits + 1]);
             }
         }
@@ -92,5 +99,6 @@ fn long_times(rules: &str) -> Vec<&str> {
 #[test]
 fn a_long_time_is_found() {
     let rules = "for: 5m\nfor: 5s\na[1d] offset 1h\np99_10m\ninterval: 30s [5x]";
-    assert_eq!(long_times(rules), ["for: 5m", "offset 1h", "[1d"]);
+    assert_eq!(times_in(rules, &['m', 'h', 'd']), ["for: 5m", "offset 1h", "[1d"]);
+    assert_eq!(times_in(rules, &['s']), ["for: 5s", "interval: 30s"]);
 }

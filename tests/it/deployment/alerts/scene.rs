@@ -165,7 +165,7 @@ pub fn on_slow_disk(command: &Command, files: impl IntoIterator<Item = PathBuf>,
         "-o",
         "/dev/null",
         "-e",
-        "trace=write,fdatasync,pread64,openat",
+        "trace=write,fdatasync,fsync,pread64",
     ]);
     for file in files {
         runner.arg("-P").arg(file);

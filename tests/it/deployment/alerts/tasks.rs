@@ -15,9 +15,9 @@ pub fn process_restarts(prometheus: &Prometheus) {
     let mut command = scene.command_at(&free_address().to_string());
     scene.job.until_fired_while(&["ProcessRestarts"], || {
         let watched = scene.start(&mut command);
-        // Prometheus asks every second.
+        // Prometheus asks more than once.
         until("it has run for a while", || {
-            watched.metric("softstake_uptime_seconds", &[]) > Some(2.5)
+            watched.metric("softstake_uptime_seconds", &[]) > Some(2.5 * f64::from(prometheus.interval))
         });
     });
 }

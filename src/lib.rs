@@ -16,6 +16,7 @@ pub mod deployment;
 pub mod generate;
 pub mod monitor;
 pub mod snapshot;
+pub mod spans;
 pub mod store;
 pub mod task;
 pub mod top;

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 use tracing::field::Field;
+use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -19,10 +20,17 @@ use crate::cli::outcome::Failure;
 use crate::config::{Loaded, LogConfig, LogFormat, level};
 use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::{escape_for_terminal, escape_json};
+use crate::monitor::Traces;
+use crate::spans::SPANS;
 
 /// Starts logging for this process, as its configuration says, and tells of a file that was not read.
 pub(super) fn begin(loaded: &Loaded) -> Result<MultiProgress, Failure> {
-    let bars = start(&loaded.config.log)?;
+    begin_with(loaded, None)
+}
+
+/// The same, and spans go to a collector of traces.
+pub(super) fn begin_with(loaded: &Loaded, traces: Option<&Traces>) -> Result<MultiProgress, Failure> {
+    let bars = start_with(&loaded.config.log, traces)?;
     if let Some(notice) = loaded.notice() {
         tracing::warn!("{notice}");
     }
@@ -31,10 +39,16 @@ pub(super) fn begin(loaded: &Loaded) -> Result<MultiProgress, Failure> {
 
 /// Starts logging for this process. Returns the bars, which are hidden while a line is written.
 pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
+    start_with(config, None)
+}
+
+fn start_with(config: &LogConfig, traces: Option<&Traces>) -> Result<MultiProgress, Failure> {
     let bars = MultiProgress::new();
     let targets = level::targets(&config.level).map_err(Failure::Failed)?;
-    // indicatif's own events would be logged while it draws.
-    let filter = targets.with_target("indicatif", LevelFilter::OFF);
+    // indicatif's own events would be logged while it draws. Spans are for traces, and no part of a line.
+    let filter = targets
+        .with_target("indicatif", LevelFilter::OFF)
+        .with_target(SPANS, LevelFilter::OFF);
     let format = config.format;
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(LogLines {
@@ -43,14 +57,16 @@ pub(super) fn start(config: &LogConfig) -> Result<MultiProgress, Failure> {
         })
         // It would panic if stderr is closed.
         .log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(traces.map(Traces::layer));
     match format {
         LogFormat::Human => {
             let layer = layer.with_ansi(io::stderr().is_terminal()).with_target(false);
             let layer = layer.fmt_fields(debug_fn(write_field).delimited(" "));
-            registry.with(layer).try_init()
+            registry.with(layer.with_filter(filter)).try_init()
         }
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Json => registry
+            .with(layer.json().flatten_event(true).with_filter(filter))
+            .try_init(),
     }
     .map_err(|error| Failure::Failed(error.to_string()))?;
     Ok(bars)

@@ -16,7 +16,7 @@ use crate::cli::{bus, logging, progress, signals, totals};
 use crate::config::{BusAddress, Config, ConfigError, Key, Loaded, LogFormat};
 use crate::deployment::observed::Observed;
 use crate::deployment::{DeploymentError, RunEnd, run_observed};
-use crate::monitor::{self, Instance, Monitored};
+use crate::monitor::{self, Instance, Monitored, Traces};
 use crate::task::TaskError;
 use crate::task::stats::Stats;
 
@@ -39,7 +39,10 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self) -> Outcome {
         let loaded = self.settings.load()?;
-        let bars = logging::begin(&loaded)?;
+        let instance = loaded.config.kafka.instance.as_deref();
+        // Dropped at the end, which sends the last spans.
+        let traces = Traces::from_environment(instance).map_err(Failure::Usage)?;
+        let bars = logging::begin_with(&loaded, traces.as_ref())?;
         self.work(&loaded, &bars)
             .map_err(|failure| match (loaded.config.log.format, &failure) {
                 // With JSON logs, stderr has nothing but JSON.

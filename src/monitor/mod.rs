@@ -12,6 +12,8 @@ mod samples;
 mod server;
 mod status;
 mod tasks;
+mod traces;
 
 pub use monitored::{Instance, Monitored};
 pub use server::{ListenError, start};
+pub use traces::Traces;

@@ -8,6 +8,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::{Span, field};
+
 use crate::bus::{Outputs, Topic, TopicPartition};
 use crate::core::contract::decision::{Decision, Offsets};
 use crate::core::contract::envelope::Envelope;
@@ -17,13 +19,18 @@ use crate::core::contract::records::{DeadLetter, Seal, read_data};
 use crate::core::contract::rejection::{Code, RejectionCounts};
 use crate::core::values::offset::Offset;
 use crate::core::values::time::timestamp;
+use crate::spans::{SPANS, attribute};
 
 /// After its first one, the rejected source records of a code are told this often, as a number.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 
-/// What was told of the rejected source records, by code.
 #[derive(Debug, Default)]
-pub struct Announcer(Mutex<BTreeMap<Code, Told>>);
+pub struct Announcer {
+    /// What was told of the rejected source records, by code.
+    told: Mutex<BTreeMap<Code, Told>>,
+    /// A span from the close of an epoch to its seal, by asset and epoch.
+    settlements: Mutex<BTreeMap<(String, u64), Span>>,
+}
 
 /// The rejected source records of one code.
 #[derive(Debug)]
@@ -41,6 +48,7 @@ impl Announcer {
             match to.topic {
                 Topic::Decisions => {
                     if let Ok(decision) = Decision::read(record) {
+                        self.trace_close(&decision);
                         tell_decision(&decision);
                     }
                 }
@@ -51,6 +59,7 @@ impl Announcer {
                 }
                 Topic::Epochs => {
                     if let Ok(seal) = read_data::<Seal<'_>>(record) {
+                        self.trace_seal(&seal);
                         tell_seal(&seal);
                     }
                 }
@@ -59,10 +68,37 @@ impl Announcer {
         }
     }
 
+    /// Begins the span of a settlement.
+    fn trace_close(&self, decision: &Decision) {
+        let Decision::CloseAccepted { asset, epoch, .. } = decision else {
+            return;
+        };
+        let span = tracing::info_span!(
+            target: SPANS, parent: None, "settlement", %asset, epoch = attribute(epoch.get()), sealed = field::Empty
+        );
+        if !span.is_disabled() {
+            let mut settlements = self.settlements.lock().unwrap_or_else(PoisonError::into_inner);
+            settlements.insert((asset.to_string(), epoch.get()), span);
+        }
+    }
+
+    /// Ends it. An epoch that was closed before this process had the coordinator has none.
+    fn trace_seal(&self, seal: &Seal<'_>) {
+        let mut settlements = self.settlements.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(span) = settlements.remove(&(seal.asset.to_string(), seal.epoch.get())) {
+            span.record("sealed", true);
+        }
+    }
+
+    /// Another process has the coordinator now, and seals what was under way here.
+    pub fn forget_settlements(&self) {
+        self.settlements.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Tells of `new` rejected source records, which are among `outputs`: of the first of each code at once, of the others later.
     pub fn tell_source_rejections(&self, new: RejectionCounts, outputs: &Outputs) {
         for (code, count) in new.iter().filter(|(_, count)| *count > 0) {
-            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             match told.entry(code) {
                 Entry::Occupied(mut told) => told.get_mut().more += count,
                 Entry::Vacant(first) => {
@@ -81,7 +117,7 @@ impl Announcer {
 
     /// Tells how many source records were rejected since the last line about each code, if it was long ago.
     pub fn tell_more(&self, now: Instant) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for (code, told) in told.iter_mut() {
             if told.more > 0 && now.saturating_duration_since(told.at) >= SUMMARY_EVERY {
                 tracing::warn!(

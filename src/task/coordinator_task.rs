@@ -89,6 +89,9 @@ pub struct CoordinatorTask {
 impl Drop for CoordinatorTask {
     fn drop(&mut self) {
         self.unfinished().is_current = false;
+        if let Some(announcer) = &self.stats.announcer {
+            announcer.forget_settlements();
+        }
     }
 }
 

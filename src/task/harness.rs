@@ -27,10 +27,11 @@ use crate::store::{Changes, Store, StoreError};
 use crate::task::durations::StepPart;
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
-use crate::task::inputs::{LostRecords, blame_deletion, describe, open_inputs, other_log};
+use crate::task::inputs::{LostRecords, blame_deletion, describe, open_inputs, other_log, quarantine_if_unusable};
 use crate::task::pool::{Progress, Task};
 use crate::task::stats::Stats;
 use crate::task::task_board::TaskEntry;
+use crate::task::task_spans::TaskSpans;
 
 /// Bytes of input per step, about; the default.
 pub const STEP_BYTES: usize = 1 << 20;
@@ -82,6 +83,7 @@ pub struct Harness<F> {
     entry: TaskEntry,
     /// Records of a source partition that were deleted before the task read them.
     lost: Option<LostRecords>,
+    spans: TaskSpans,
 }
 
 impl<F: Fold> Harness<F> {
@@ -134,6 +136,7 @@ impl<F: Fold> Harness<F> {
         let entry = stats.board.enter(task, fold.inputs());
         entry.note(&position, recover_to.as_ref());
         Ok(Self {
+            spans: TaskSpans::begin(task, recover_to.is_some()),
             entry,
             stats,
             from_start: position == Position::default(),
@@ -186,6 +189,7 @@ impl<F: Fold> Harness<F> {
             return Err(self.error(impossible("a commit while the store is rebuilt").into()));
         };
         tracing::trace!(task = %self.task, "at {}: committing", describe(&self.position));
+        let _span = self.spans.transaction();
         let began = Instant::now();
         bus.commit(self.task, &self.outputs, &self.position)?;
         self.stats.durations.note(self.task, StepPart::Transaction, began);
@@ -216,6 +220,7 @@ impl<F: Fold> Harness<F> {
             self.store.confirm()?;
             tracing::info!(task = %self.task, "recovery is finished");
             self.recover_to = None;
+            self.spans.end_recovery();
             self.fold.begin_work();
         }
         Ok(())
@@ -229,6 +234,7 @@ impl<F: Fold> Harness<F> {
             if !recovering && self.committed.as_ref() != Some(&self.position) && !self.is_rebuild() {
                 self.commit()?;
             }
+            let _span = self.spans.persist(recovering);
             let began = Instant::now();
             self.fold
                 .write_state(&mut self.changes)
@@ -452,6 +458,8 @@ impl<F: Fold> Harness<F> {
             batch.next.offset,
             batch.len() - first,
         );
+        let recovering = self.recover_to.is_some();
+        let _span = self.spans.batch(partition, batch.len() - first, recovering);
         let began = Instant::now();
         let (fold, mut context) = self.fold_and_context();
         let applied = fold.apply(input, &batch, first, &mut context);
@@ -580,15 +588,5 @@ impl<F: Fold> Task for Harness<F> {
             self.store.close();
         }
         closed
-    }
-}
-
-/// If the store cannot be used, marks it, so that the next start does not use it.
-fn quarantine_if_unusable<T>(task: TaskId, store: &dyn Store, outcome: &Result<T, TaskError>) {
-    if let Err(TaskError::Store(error)) = outcome
-        && error.needs_rebuild()
-    {
-        tracing::error!(%task, "the store cannot be used: the next start of the task moves it away and rebuilds it");
-        store.quarantine(error);
     }
 }

@@ -132,3 +132,13 @@ pub(super) fn describe(position: &Position) -> String {
         offsets.join(", ")
     }
 }
+
+/// If the store cannot be used, marks it, so that the next start does not use it.
+pub(super) fn quarantine_if_unusable<T>(task: TaskId, store: &dyn Store, outcome: &Result<T, TaskError>) {
+    if let Err(TaskError::Store(error)) = outcome
+        && error.needs_rebuild()
+    {
+        tracing::error!(%task, "the store cannot be used: the next start of the task moves it away and rebuilds it");
+        store.quarantine(error);
+    }
+}

@@ -20,6 +20,7 @@ pub mod stats;
 pub mod superseded_statuses;
 mod table_scan;
 pub mod task_board;
+mod task_spans;
 pub mod task_states;
 
 pub use error::TaskError;

@@ -21,6 +21,7 @@ use crate::snapshot::manifest::{self, EXCLUDED, SnapshotFile, SnapshotManifest};
 use crate::snapshot::refusal::Refusal;
 use crate::snapshot::remote::Remote;
 use crate::snapshot::series::SnapshotSeries;
+use crate::spans::{SPANS, attribute};
 
 /// A checkpoint to upload.
 pub(super) struct UploadJob {
@@ -187,6 +188,10 @@ impl Uploader {
             missing,
             missing_bytes,
         } = self.list_files(job, &known)?;
+        let _span = tracing::info_span!(
+            target: SPANS, parent: None, "snapshot", owner = job.series.owner.as_str(), new_bytes = attribute(missing_bytes)
+        )
+        .entered();
         self.remote.put_files(missing.into_iter().collect())?;
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

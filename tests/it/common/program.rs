@@ -8,7 +8,11 @@ pub fn softstake() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_softstake"));
     command.stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SOFTSTAKE_") {
+        let name_text = name.to_string_lossy();
+        if ["SOFTSTAKE_", "OTEL_"]
+            .iter()
+            .any(|prefix| name_text.starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }

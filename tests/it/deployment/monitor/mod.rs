@@ -5,6 +5,7 @@ pub mod endpoint;
 mod hostile;
 pub mod open_metrics;
 mod top;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,8 +3,9 @@
 //! `cargo bench --bench monitor`; settings:
 //! - PAIRS (5): pairs of runs of EVENTS (2,000,000) events, with and without the endpoint, which is scraped every second.
 //!   They alternate, so that other load on the machine affects both.
-//! - MINUTES (30): length of the run that is watched. Every STAGE_SECONDS (15) an hour of made-up events and its closes
-//!   reach the bus. Its memory, open files and answers are noted every second.
+//! - MINUTES (30): length of the run that is watched. It begins when WARM_STAGES (200) hours of made-up events are
+//!   processed, so that caches are full. Then another hour of STAGE_EVENTS (5,000) and its closes reach the bus every
+//!   STAGE_SECONDS (15). Its memory, open files and answers are noted every second.
 //! - PLOT: an SVG file for the plot of that run.
 
 use std::fmt::Write as _;
@@ -161,11 +162,21 @@ fn sample(child: &Child, began: Instant, address: SocketAddr) -> Option<(Sample,
     Some((sample, answer.len()))
 }
 
+/// All that is on the bus was processed, and its closes too.
+fn is_idle(metrics: &str) -> bool {
+    let lags = metrics.lines().filter(|line| {
+        line.starts_with("softstake_input_lag_records{") || line.starts_with("softstake_inner_lag_offsets{")
+    });
+    let lags: Vec<&str> = lags.collect();
+    !lags.is_empty() && lags.iter().all(|line| line.ends_with(" 0"))
+}
+
 fn watch(folder: &Path, minutes: u64) -> Vec<Sample> {
     let every = setting("STAGE_SECONDS", 15);
-    let stages = u32::try_from(minutes * 60 / every).expect("few stages").max(2);
+    let warm = u32::try_from(setting("WARM_STAGES", 200)).expect("few stages").max(1);
+    let stages = warm + u32::try_from(minutes * 60 / every).expect("few stages");
     let spec = Synthetic {
-        events: u64::from(stages) * 20_000,
+        events: u64::from(stages) * setting("STAGE_EVENTS", 5_000),
         accounts: 20_000,
         partitions: 4,
         epochs: stages,
@@ -175,14 +186,25 @@ fn watch(folder: &Path, minutes: u64) -> Vec<Sample> {
     let (bus, state) = (folder.join("watched"), folder.join("state"));
     fs::create_dir(&bus).expect("a folder");
     let address = free_address();
-    write(&bus, &spec, 0..1, &mut |_| {}).expect("the bus");
+    write(&bus, &spec, 0..warm, &mut |_| {}).expect("the bus");
     let mut child = command(&bus, &state)
-        .args(["--monitor-listen", &address.to_string()])
+        .args(["--cache-mb", "16", "--monitor-listen", &address.to_string()])
         .spawn()
         .expect("the program starts");
-    let (began, mut samples, mut written, mut size) = (Instant::now(), Vec::new(), 1, 0);
+    // Several looks in turn: between two inputs the lags can be zero for a moment.
+    let mut idle = 0;
+    while idle < 10 {
+        assert!(child.try_wait().expect("its status").is_none(), "the run ended");
+        idle = if scrape(address).is_some_and(|metrics| is_idle(&metrics)) {
+            idle + 1
+        } else {
+            0
+        };
+        std::thread::sleep(SECOND);
+    }
+    let (began, mut samples, mut written, mut size) = (Instant::now(), Vec::new(), warm, 0);
     while began.elapsed() < SECOND * 60 * u32::try_from(minutes).expect("few minutes") {
-        let due = 1 + u32::try_from(began.elapsed().as_secs() / every).expect("few stages");
+        let due = warm + 1 + u32::try_from(began.elapsed().as_secs() / every).expect("few stages");
         if written < due.min(stages) {
             write(&bus, &spec, written..written + 1, &mut |_| {}).expect("a stage");
             written += 1;
@@ -197,8 +219,9 @@ fn watch(folder: &Path, minutes: u64) -> Vec<Sample> {
     child.kill().expect("its end");
     child.wait().expect("its end");
     println!(
-        "{minutes} minutes, {} scrapes of at most {size} bytes, {written} stages of {} events with 4 closes each",
+        "{minutes} minutes, {} scrapes of at most {size} bytes, {} stages of {} events with 4 closes each, after {warm}",
         samples.len(),
+        written - warm,
         spec.events / u64::from(stages)
     );
     samples

@@ -332,6 +332,14 @@ pub const SNAPSHOT_AGE: Family = Family {
     help: "Time since the newest state of a store was known to be in a snapshot, of the store for which it is longest",
 };
 
+pub const SNAPSHOT_INTERVAL: Family = Family {
+    name: "softstake_snapshot_interval_seconds",
+    kind: FamilyKind::Gauge,
+    unit: "seconds",
+    labels: &[],
+    help: "The time from one snapshot of a store to its next, as set",
+};
+
 pub const SNAPSHOTS: Family = Family {
     name: "softstake_snapshots",
     kind: FamilyKind::Counter,
@@ -349,7 +357,7 @@ pub const SNAPSHOTS_REFUSED: Family = Family {
 };
 
 /// Every family, in the order of the endpoint.
-pub const FAMILIES: [Family; 38] = [
+pub const FAMILIES: [Family; 39] = [
     BUILD,
     UPTIME,
     READY,
@@ -386,6 +394,7 @@ pub const FAMILIES: [Family; 38] = [
     LEVEL0,
     FREE,
     SNAPSHOT_AGE,
+    SNAPSHOT_INTERVAL,
     SNAPSHOTS,
     SNAPSHOTS_REFUSED,
 ];

@@ -287,6 +287,7 @@ pub(super) const fn store_kind(kind: StoreKind) -> &'static str {
 
 fn add_snapshots(samples: &mut Samples, run: &ObservedRun) {
     let Some(snapshots) = &run.snapshots else { return };
+    samples.number(&families::SNAPSHOT_INTERVAL, [], snapshots.every().as_secs_f64());
     if let Some(oldest) = snapshots.oldest() {
         samples.number(&families::SNAPSHOT_AGE, [], oldest.as_secs_f64());
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Figures about the snapshots of a process.
 #[derive(Debug, Default)]
 pub struct SnapshotFigures {
+    /// The time from one snapshot of a store to its next.
+    every: Duration,
     uploaded: AtomicU64,
     failed: AtomicU64,
     refused: AtomicBool,
@@ -27,6 +29,19 @@ struct Entry {
 }
 
 impl SnapshotFigures {
+    pub(super) fn new(every: Duration) -> Self {
+        Self {
+            every,
+            ..Self::default()
+        }
+    }
+
+    /// The time from one snapshot of a store to its next (`snapshots.every_seconds`).
+    #[must_use]
+    pub const fn every(&self) -> Duration {
+        self.every
+    }
+
     /// Snapshots that are at their place.
     #[must_use]
     pub fn uploaded(&self) -> u64 {

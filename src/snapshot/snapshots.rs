@@ -55,7 +55,7 @@ impl Snapshots {
         let remote = Arc::new(Remote::open(&settings.place)?);
         let (jobs, queue) = channel();
         let refusal = Arc::new(Refusal::default());
-        let figures = Arc::<SnapshotFigures>::default();
+        let figures = Arc::new(SnapshotFigures::new(settings.every));
         let uploader = Uploader::new(
             Arc::clone(&remote),
             settings.keep,

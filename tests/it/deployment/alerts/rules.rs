@@ -38,8 +38,8 @@ const SHORTER: [(&str, &str); 24] = [
         "(softstake_longest_wait_seconds) > 3",
     ),
     (
-        "softstake_snapshot_age_seconds > 1800",
-        "softstake_snapshot_age_seconds > 18",
+        "softstake_snapshot_age_seconds > 3 * softstake_snapshot_interval_seconds",
+        "softstake_snapshot_age_seconds > 18 * softstake_snapshot_interval_seconds",
     ),
     (
         "softstake:persist_seconds:p99_10m > 5",

@@ -251,6 +251,7 @@ fn a_task_that_restarts_and_the_close_that_waits_for_it_are_seen() {
     assert_eq!(watched.metric("softstake_epochs_under_way", &waits), None);
     assert_eq!(watched.metric("softstake_tasks", &restarting), Some(0.0));
     assert!(watched.metric("softstake_snapshot_age_seconds", &[]).is_some());
+    assert_eq!(watched.metric("softstake_snapshot_interval_seconds", &[]), Some(600.0));
     assert_eq!(watched.process.stop(), Some(0));
 }
 

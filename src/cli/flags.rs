@@ -192,6 +192,9 @@ pub(super) struct SettingFlags {
     /// Address for monitoring, IP:PORT: /metrics, /livez, /readyz and /status over HTTP; without it there is none
     #[arg(long, value_name = "IP:PORT")]
     monitor_listen: Option<String>,
+    /// File with the token for /holdings, which `softstake serve` asks for estimates; without it there is none
+    #[arg(long, value_name = "FILE")]
+    monitor_token_file: Option<String>,
     /// human or json [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -251,6 +254,7 @@ impl SettingFlags {
             (Key::SnapshotsEverySeconds, &self.snapshots_every_seconds),
             (Key::SnapshotsKeep, &self.snapshots_keep),
             (Key::MonitorListen, &self.monitor_listen),
+            (Key::MonitorTokenFile, &self.monitor_token_file),
             (Key::LogFormat, &self.log_format),
             (Key::LogLevel, &self.log_level),
         ]));

@@ -16,7 +16,7 @@ use crate::cli::{bus, logging, progress, signals, totals};
 use crate::config::{BusAddress, Config, ConfigError, Key, Loaded, LogFormat};
 use crate::deployment::observed::Observed;
 use crate::deployment::{DeploymentError, RunEnd, run_observed};
-use crate::monitor::{self, Instance, Monitored, Traces};
+use crate::monitor::{self, HoldingsAccess, Instance, Monitored, Traces};
 use crate::task::TaskError;
 use crate::task::stats::Stats;
 
@@ -138,7 +138,15 @@ fn watch(loaded: &Loaded, observed: &Arc<Observed>, stop: &Arc<AtomicBool>) -> O
         deployment: is_kafka.then(|| config.kafka.deployment.clone()),
         name: config.kafka.instance.clone().filter(|_| is_kafka),
     };
-    let process = Monitored::new(Arc::clone(observed), instance, Arc::clone(stop));
+    let mut process = Monitored::new(Arc::clone(observed), instance, Arc::clone(stop));
+    if let Some(file) = &config.monitor.token_file {
+        let access = HoldingsAccess::from_file(file);
+        process.holdings = Some(access.map_err(|what| ConfigError::Value {
+            origin: loaded.origin(Key::MonitorTokenFile).clone(),
+            key: Key::MonitorTokenFile,
+            what,
+        })?);
+    }
     let address = monitor::start(listen, process).map_err(|error| ConfigError::Value {
         origin: loaded.origin(Key::MonitorListen).clone(),
         key: Key::MonitorListen,

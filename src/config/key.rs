@@ -22,13 +22,14 @@ pub enum Key {
     SnapshotsEverySeconds,
     SnapshotsKeep,
     MonitorListen,
+    MonitorTokenFile,
     LogFormat,
     LogLevel,
 }
 
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -43,6 +44,7 @@ impl Key {
         Self::SnapshotsEverySeconds,
         Self::SnapshotsKeep,
         Self::MonitorListen,
+        Self::MonitorTokenFile,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -65,6 +67,7 @@ impl Key {
             Self::SnapshotsEverySeconds => "snapshots.every_seconds",
             Self::SnapshotsKeep => "snapshots.keep",
             Self::MonitorListen => "monitor.listen",
+            Self::MonitorTokenFile => "monitor.token_file",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -100,6 +103,11 @@ impl Key {
             Self::SnapshotsEverySeconds => Some(config.snapshots.every_seconds.to_string()),
             Self::SnapshotsKeep => Some(config.snapshots.keep.to_string()),
             Self::MonitorListen => config.monitor.listen.map(|listen| listen.to_string()),
+            Self::MonitorTokenFile => config
+                .monitor
+                .token_file
+                .as_ref()
+                .map(|path| path.display().to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
             Self::LogLevel => Some(config.log.level.clone()),
         }
@@ -134,6 +142,10 @@ impl Key {
             Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
             Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
             Self::MonitorListen => config.monitor.listen = Some(socket_address(value.text()?)?),
+            Self::MonitorTokenFile => match value.text()? {
+                "" => return Err("must not be empty".into()),
+                path => config.monitor.token_file = Some(path.into()),
+            },
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,

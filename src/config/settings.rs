@@ -35,6 +35,8 @@ pub struct Config {
 pub struct MonitorConfig {
     /// The address to listen on. Without it, there is no endpoint.
     pub listen: Option<SocketAddr>,
+    /// A file with the token that those show who ask for an account's holdings. Without it, nobody is told.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Snapshots of the stores.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::core::accrue::AccrueJob;
 use crate::core::accrue::eligibility::StatusVerdict;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::settle::Rules;
@@ -19,6 +20,8 @@ use crate::store::rocks::{MemoryLimits, RocksStore, StoreKind, StoreResources};
 use crate::store::tables::AccountTable;
 use crate::store::{Store, row, tables};
 use crate::task::TaskError;
+use crate::task::accrue_store::load_accrue;
+use crate::task::accrue_task::reached_bucket;
 use crate::task::fold::{FoldError, load_state};
 
 /// What an account holds, and of which assets it could hold something.
@@ -108,17 +111,9 @@ fn asset_holding(
     bucket: u16,
     account: &AccountName<'_>,
 ) -> Result<Option<AssetHolding>, FoldError> {
-    let mut key = Vec::new();
-    tables::opening(&mut key, number, bucket, account);
-    let stored = store.get(&key)?;
-    let opening = match &stored {
-        Some(value) => tables::read_row(value)?,
-        None => Row::ZERO,
-    };
-    let rows = rows(store, number, bucket, account)?;
-    if stored.is_none() && rows.is_empty() {
+    let Some(StoredHolding { opening, rows }) = stored_holding(store, number, bucket, account)? else {
         return Ok(None);
-    }
+    };
     let mut balance = opening.delta;
     let mut open_epochs = Vec::new();
     let oldest = rows
@@ -154,6 +149,32 @@ fn asset_holding(
     }))
 }
 
+/// What the store of a ledger partition has of an account and an asset.
+pub(super) struct StoredHolding {
+    /// The balance after the last emitted epoch, and what is withheld.
+    pub opening: Row,
+    /// The sums of later epochs that have some.
+    pub rows: Vec<(Epoch, Row)>,
+}
+
+/// What is stored of an account and the asset with this number; `None` if nothing is.
+pub(super) fn stored_holding(
+    store: &dyn Store,
+    number: u16,
+    bucket: u16,
+    account: &AccountName<'_>,
+) -> Result<Option<StoredHolding>, FoldError> {
+    let mut key = Vec::new();
+    tables::opening(&mut key, number, bucket, account);
+    let stored = store.get(&key)?;
+    let rows = rows(store, number, bucket, account)?;
+    if stored.is_none() && rows.is_empty() {
+        return Ok(None);
+    }
+    let opening = stored.map_or(Ok(Row::ZERO), |value| tables::read_row(&value))?;
+    Ok(Some(StoredHolding { opening, rows }))
+}
+
 /// The rules of an unsettled epoch; `None` if no programme is in force.
 fn rules_of_epoch(listed: &ListedAsset, epoch: Epoch) -> Result<Option<Rules>, FoldError> {
     let Some(programme) = in_force(&listed.programmes, epoch) else {
@@ -171,7 +192,7 @@ fn rows(
 ) -> Result<Vec<(Epoch, Row)>, FoldError> {
     let mut found = Vec::new();
     let mut key = Vec::new();
-    let mut epoch = next_unsealed(store, number)?;
+    let mut epoch = next_unsettled(store, number, bucket)?;
     while let Some(next) = next_epoch(store, number, epoch)? {
         tables::row_key(&mut key, AssetEpoch::new(number, next)?, bucket, account);
         if let Some(value) = store.get(&key)? {
@@ -181,6 +202,18 @@ fn rows(
         epoch = next.next()?;
     }
     Ok(found)
+}
+
+/// The epoch after the last one that is emitted for the accounts of a bucket; the first of all if none is.
+fn next_unsettled(store: &dyn Store, number: u16, bucket: u16) -> Result<Epoch, FoldError> {
+    // An emission is many commits. Those of the buckets so far are in the opening rows already.
+    if let Some(AccrueJob::Emit(at)) = load_accrue(store).map_err(FoldError::Task)?.job()
+        && at.number() == number
+        && reached_bucket(&store.position().cursor.reached).is_some_and(|reached| bucket <= reached)
+    {
+        return Ok(at.epoch().next()?);
+    }
+    next_unsealed(store, number)
 }
 
 /// The epoch after the last one that is emitted; the first of all if none is.

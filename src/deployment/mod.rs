@@ -4,6 +4,7 @@ pub mod account;
 mod diagnosis;
 pub mod error;
 mod held_up;
+pub mod holdings;
 mod lag;
 pub mod layout;
 pub mod observed;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::core::coordinate::waiting::UnfinishedEvent;
+use crate::deployment::holdings::LiveLedger;
 use crate::snapshot::SnapshotFigures;
 use crate::store::rocks::StoreFigures;
 use crate::task::coordinator_task::UnfinishedWork;
@@ -28,6 +29,8 @@ pub struct ObservedRun {
     pub stores: Option<Arc<StoreFigures>>,
     /// `None` if no snapshots are taken.
     pub snapshots: Option<Arc<SnapshotFigures>>,
+    /// `None` if the stores are in memory.
+    pub ledger: Option<LiveLedger>,
 }
 
 impl ObservedRun {

@@ -7,6 +7,7 @@ use crate::core::coordinate::waiting::WaitingEvent;
 use crate::deployment::diagnosis::Diagnosis;
 use crate::deployment::error::DeploymentError;
 use crate::deployment::held_up;
+use crate::deployment::holdings::LiveLedger;
 use crate::deployment::lag::LagWatch;
 use crate::deployment::observed::{Observed, ObservedRun};
 use crate::deployment::settings::{Deployment, RunMode};
@@ -58,6 +59,10 @@ pub fn run_observed(
         work: Arc::clone(&factory.unfinished),
         stores: deployment.stores.figures(),
         snapshots: deployment.stores.snapshot_figures(),
+        ledger: deployment
+            .stores
+            .live()
+            .map(|stores| LiveLedger::new(stores, factory.layout())),
     });
     let end = run_tasks(deployment, &factory, until_idle, stop, observed, watches_lag);
     observed.end();

@@ -12,7 +12,9 @@ use crate::deployment::layout::LedgerLayout;
 use crate::deployment::open_files;
 use crate::snapshot::{SnapshotFigures, SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
 use crate::store::memory::{MemoryContents, MemoryStore};
-use crate::store::rocks::{Expired, MemoryLimits, RocksStore, StoreFigures, StoreKind, StoreResources, StoreSettings};
+use crate::store::rocks::{
+    Expired, LiveStores, MemoryLimits, RocksStore, StoreFigures, StoreKind, StoreResources, StoreSettings,
+};
 use crate::store::{Store, StoreError};
 use crate::task::TaskError;
 
@@ -105,9 +107,31 @@ pub trait Stores: Send + Sync {
         None
     }
 
+    /// Reads stores that are open, beside their tasks, if they are on disk.
+    fn live(&self) -> Option<LiveReader> {
+        None
+    }
+
     /// The figures of the snapshots, if some are taken.
     fn snapshot_figures(&self) -> Option<Arc<SnapshotFigures>> {
         None
+    }
+}
+
+/// Reads the stores of a state directory that tasks of this process have open. It does not keep the directory locked.
+#[derive(Clone)]
+pub struct LiveReader {
+    state: PathBuf,
+    stores: Arc<LiveStores>,
+}
+
+impl LiveReader {
+    /// As [`LiveStores::read`].
+    ///
+    /// # Errors
+    /// As [`LiveStores::read`].
+    pub fn read<T>(&self, owner: StoreOwner, read: impl FnOnce(&dyn Store) -> T) -> Result<Option<T>, StoreError> {
+        self.stores.read(&folder(&self.state, owner), read)
     }
 }
 
@@ -386,6 +410,13 @@ impl Stores for StateDirectory {
 
     fn figures(&self) -> Option<Arc<StoreFigures>> {
         Some(Arc::clone(self.resources.figures()))
+    }
+
+    fn live(&self) -> Option<LiveReader> {
+        Some(LiveReader {
+            state: self.path.clone(),
+            stores: Arc::clone(self.resources.live()),
+        })
     }
 
     fn snapshot_figures(&self) -> Option<Arc<SnapshotFigures>> {

@@ -103,6 +103,10 @@ impl<'a> TaskFactory<'a> {
         }))
     }
 
+    pub const fn layout(&self) -> LedgerLayout {
+        self.layout
+    }
+
     /// This process's part of the deployment; `None` if it runs all tasks.
     pub fn membership(&self) -> Option<&dyn Membership> {
         self.access.membership()

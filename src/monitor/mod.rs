@@ -5,6 +5,7 @@
 
 pub mod families;
 mod health;
+mod holdings;
 mod metrics;
 mod monitored;
 mod routes;
@@ -14,6 +15,7 @@ mod status;
 mod tasks;
 mod traces;
 
+pub use holdings::HoldingsAccess;
 pub use monitored::{Instance, Monitored};
 pub use server::{ListenError, start};
 pub use traces::Traces;

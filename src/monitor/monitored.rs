@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::deployment::observed::Observed;
+use crate::monitor::holdings::HoldingsAccess;
 
 /// The name of this process, for those who watch several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Instance {
 pub struct Monitored {
     pub observed: Arc<Observed>,
     pub instance: Instance,
+    /// Who may ask for an account's holdings; `None` if nobody may.
+    pub holdings: Option<HoldingsAccess>,
     began: Instant,
     /// Whether the process was told to stop.
     stop: Arc<AtomicBool>,
@@ -34,6 +37,7 @@ impl Monitored {
         Self {
             observed,
             instance,
+            holdings: None,
             began: Instant::now(),
             stop,
         }

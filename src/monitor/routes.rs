@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::escape_json;
 use crate::monitor::health::readiness;
+use crate::monitor::holdings::holdings;
 use crate::monitor::metrics;
 use crate::monitor::monitored::Monitored;
 use crate::monitor::status::status;
@@ -20,7 +21,7 @@ use crate::monitor::status::status;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
 
-type Process = State<Arc<Monitored>>;
+pub(super) type Process = State<Arc<Monitored>>;
 
 /// The paths of the endpoint. Each other path is status 404, and each method but GET and HEAD is status 405.
 pub(super) fn routes(process: Arc<Monitored>) -> Router {
@@ -29,6 +30,7 @@ pub(super) fn routes(process: Arc<Monitored>) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/status", get(show_status))
+        .route("/holdings", get(holdings))
         .fallback(nowhere)
         .with_state(process)
 }
@@ -64,7 +66,7 @@ async fn show_status(State(process): Process) -> Response {
 }
 
 async fn nowhere() -> Response {
-    let error = "there is no such path; there are /metrics, /livez, /readyz and /status";
+    let error = "there is no such path; there are /metrics, /livez, /readyz, /status and, with a token, /holdings";
     answer(StatusCode::NOT_FOUND, &json!({ "error": error }))
 }
 

@@ -210,9 +210,14 @@ impl NotedScan {
     }
 }
 
+/// The last bucket that a job has finished, by the cursor of its position; `None` before the first.
+pub fn reached_bucket(reached: &[u8]) -> Option<u16> {
+    <[u8; 2]>::try_from(reached).ok().map(u16::from_be_bytes)
+}
+
 /// The bucket after the one that a job has reached; the first bucket if `reached` is empty.
 fn bucket_after(reached: &[u8]) -> u16 {
-    <[u8; 2]>::try_from(reached).map_or(0, |bucket| u16::from_be_bytes(bucket).saturating_add(1))
+    reached_bucket(reached).map_or(0, |bucket| bucket.saturating_add(1))
 }
 
 impl Fold for AccrueTask {

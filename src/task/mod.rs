@@ -18,7 +18,7 @@ pub mod sequencer_task;
 pub mod settlements;
 pub mod stats;
 pub mod superseded_statuses;
-mod table_scan;
+pub mod table_scan;
 pub mod task_board;
 mod task_spans;
 pub mod task_states;

@@ -75,7 +75,7 @@ impl<'a> TableScan<'a> {
 }
 
 /// The statuses of an account in one table.
-pub(super) fn read_statuses(
+pub fn read_statuses(
     store: &dyn Store,
     table: AccountTable,
     bucket: u16,

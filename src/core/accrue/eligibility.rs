@@ -1,6 +1,7 @@
 //! Whether an account earns and is paid: its statuses (contract, section 4) and the outcome of its assessment.
 
 use ruint::aliases::U512;
+use serde::{Deserialize, Serialize};
 
 use crate::core::contract::decision::Offsets;
 use crate::core::contract::event::Status;
@@ -29,7 +30,7 @@ pub enum Eligibility {
 }
 
 /// A status as accrual stores it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptStatus {
     /// The time from which it applies, in milliseconds since 1970.
     pub time_ms: i64,

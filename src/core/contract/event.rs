@@ -1,5 +1,7 @@
 //! The types of events, and the events of the source topics (contract, section 3).
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::contract::fields;
 use crate::core::contract::fields::{RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
@@ -208,7 +210,8 @@ pub struct Party<'a> {
 }
 
 /// An account's status (contract, section 3). Of two statuses with the same time and id, the greater one counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Status {
     Enrolled = 0,

@@ -20,12 +20,14 @@
 mod figures;
 mod folder;
 mod kind;
+mod live;
 mod options;
 #[cfg(test)]
 mod tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -35,6 +37,7 @@ use rocksdb::{
 
 pub use figures::{Figures, StoreFigures, StoreProperty};
 pub use kind::StoreKind;
+pub use live::LiveStores;
 pub use options::{Expired, MIN_TABLES, MemoryLimits, OTHER_FILES, StoreResources};
 
 use crate::bus::Position;
@@ -42,6 +45,7 @@ use crate::store::changes::{Changes, KeyChange};
 use crate::store::error::StoreError;
 use crate::store::rocks::figures::OpenStore;
 use crate::store::rocks::folder::{has_tables, manifest, remove_files};
+use crate::store::rocks::live::LiveEntry;
 use crate::store::{Scan, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
@@ -98,7 +102,7 @@ impl StoreSettings {
 
 /// A store on disk.
 pub struct RocksStore {
-    db: DB,
+    db: Arc<DB>,
     path: PathBuf,
     owner: String,
     position: Position,
@@ -112,6 +116,8 @@ const ROOM_BYTES: u64 = 256 << 20;
 
 struct WriteAccess {
     resources: StoreResources,
+    /// Dropped last of all that has the store, so that it closes then.
+    _live: LiveEntry,
     figures: OpenStore,
     file_options: Options,
     file_from: usize,
@@ -142,6 +148,7 @@ impl RocksStore {
         let mut options = options::options(kind, &settings.resources, settings.expired);
         options.create_if_missing(true);
         let db = DB::open_cf_descriptors(&options, path, [default_family(&options)])
+            .map(Arc::new)
             .map_err(|error| open_error(path, error))?;
 
         if !has_format(&db, path)? {
@@ -159,6 +166,7 @@ impl RocksStore {
         remove_files(&incoming)?;
         let position = read_position(&db, path)?;
         let figures = settings.resources.figures().enter(kind, &db);
+        let live = settings.resources.live().enter(path, &db);
         Ok(Self {
             db,
             path: path.to_owned(),
@@ -166,6 +174,7 @@ impl RocksStore {
             position,
             confirmed: !path.join(UNCONFIRMED).exists(),
             write_access: Some(WriteAccess {
+                _live: live,
                 figures,
                 resources: settings.resources.clone(),
                 file_options: options::file_options(&options),
@@ -217,7 +226,7 @@ impl RocksStore {
             return Ok(Self {
                 owner: read_owner(&db, path)?,
                 position: read_position(&db, path)?,
-                db,
+                db: Arc::new(db),
                 path: path.to_owned(),
                 confirmed: true,
                 write_access: None,
@@ -391,11 +400,7 @@ impl Store for RocksStore {
         reading.fill_cache(false);
         let mut cursor = self.db.raw_iterator_opt(reading);
         cursor.seek(from.max(AFTER_OWN_KEYS));
-        Ok(Box::new(RocksScan {
-            cursor,
-            started: false,
-            path: &self.path,
-        }))
+        Ok(Box::new(RocksScan::new(cursor, &self.path)))
     }
 
     fn maintain(&mut self) {
@@ -466,6 +471,16 @@ struct RocksScan<'a> {
     path: &'a Path,
 }
 
+impl<'a> RocksScan<'a> {
+    const fn new(cursor: DBRawIterator<'a>, path: &'a Path) -> Self {
+        Self {
+            cursor,
+            started: false,
+            path,
+        }
+    }
+}
+
 impl Scan for RocksScan<'_> {
     fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, StoreError> {
         if self.started && self.cursor.valid() {
@@ -533,7 +548,11 @@ fn read_owner(db: &DB, path: &Path) -> Result<String, StoreError> {
 }
 
 fn read_position(db: &DB, path: &Path) -> Result<Position, StoreError> {
-    match db.get(POSITION).map_err(StoreError::rocks("read from", path))? {
+    decode_position(db.get(POSITION).map_err(StoreError::rocks("read from", path))?, path)
+}
+
+fn decode_position(stored: Option<Vec<u8>>, path: &Path) -> Result<Position, StoreError> {
+    match stored {
         None => Ok(Position::default()),
         Some(bytes) => postcard::from_bytes(&bytes)
             .map_err(|error| StoreError::damaged(path, format!("its position is unreadable: {error}"))),

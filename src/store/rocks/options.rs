@@ -11,6 +11,7 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, MergeO
 use crate::store::error::StoreError;
 use crate::store::rocks::figures::StoreFigures;
 use crate::store::rocks::kind::StoreKind;
+use crate::store::rocks::live::LiveStores;
 use crate::store::row;
 
 /// Selects, by key and value, entries that no task looks up again. The store may drop them at any time, or keep them for long.
@@ -52,6 +53,7 @@ pub struct StoreResources {
     /// The free bytes of the disk, and the time of the measurement.
     free: Arc<Mutex<Option<(Instant, u64)>>>,
     figures: Arc<StoreFigures>,
+    live: Arc<LiveStores>,
 }
 
 /// The smallest number of tables that RocksDB can keep open.
@@ -82,6 +84,7 @@ impl StoreResources {
             limits,
             free: Arc::default(),
             figures: Arc::default(),
+            live: Arc::default(),
         })
     }
 
@@ -89,6 +92,12 @@ impl StoreResources {
     #[must_use]
     pub const fn figures(&self) -> &Arc<StoreFigures> {
         &self.figures
+    }
+
+    /// The stores that are open with these resources, to read them beside their tasks.
+    #[must_use]
+    pub const fn live(&self) -> &Arc<LiveStores> {
+        &self.live
     }
 
     /// The free bytes of the disk with the stores.

@@ -295,6 +295,7 @@ fn the_sample_has_every_setting_with_its_default() {
         Key::KafkaInstance,
         Key::SnapshotsPlace,
         Key::MonitorListen,
+        Key::MonitorTokenFile,
     ];
     for key in Key::ALL {
         assert!(

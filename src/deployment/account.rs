@@ -206,14 +206,18 @@ fn rows(
 
 /// The epoch after the last one that is emitted for the accounts of a bucket; the first of all if none is.
 fn next_unsettled(store: &dyn Store, number: u16, bucket: u16) -> Result<Epoch, FoldError> {
-    // An emission is many commits. Those of the buckets so far are in the opening rows already.
-    if let Some(AccrueJob::Emit(at)) = load_accrue(store).map_err(FoldError::Task)?.job()
-        && at.number() == number
-        && reached_bucket(&store.position().cursor.reached).is_some_and(|reached| bucket <= reached)
-    {
-        return Ok(at.epoch().next()?);
+    let job = load_accrue(store).map_err(FoldError::Task)?.job();
+    match emitted_already(job, &store.position().cursor.reached, number, bucket) {
+        Some(epoch) => Ok(epoch.next()?),
+        None => next_unsealed(store, number),
     }
-    next_unsealed(store, number)
+}
+
+/// The epoch under emission, if the accounts of this bucket are done: an emission is many commits, and their opening rows have it already.
+fn emitted_already(job: Option<AccrueJob>, reached: &[u8], number: u16, bucket: u16) -> Option<Epoch> {
+    let Some(AccrueJob::Emit(at)) = job else { return None };
+    let is_done = at.number() == number && reached_bucket(reached).is_some_and(|reached| bucket <= reached);
+    is_done.then(|| at.epoch())
 }
 
 /// The epoch after the last one that is emitted; the first of all if none is.
@@ -236,5 +240,33 @@ fn next_epoch(store: &dyn Store, number: u16, epoch: Epoch) -> Result<Option<Epo
     match scan.next()? {
         Some((key, _)) => Ok(Some(tables::row_epoch(key)?)),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_counts_as_settled_once_the_emission_has_passed_its_bucket() {
+        let epoch = Epoch::FIRST.next().unwrap();
+        let at = AssetEpoch::new(3, epoch).unwrap();
+        let emit = Some(AccrueJob::Emit(at));
+        for (job, reached, number, bucket, expected) in [
+            (emit, Some(7u16), 3, 7, Some(epoch)),
+            (emit, Some(7), 3, 0, Some(epoch)),
+            (emit, Some(7), 3, 8, None),
+            (emit, Some(7), 2, 7, None),
+            (emit, None, 3, 0, None),
+            (Some(AccrueJob::Sum(at)), Some(7), 3, 0, None),
+            (None, Some(7), 3, 0, None),
+        ] {
+            let reached = reached.map_or_else(Vec::new, |bucket| bucket.to_be_bytes().to_vec());
+            assert_eq!(
+                emitted_already(job, &reached, number, bucket),
+                expected,
+                "{job:?} {reached:?} {number} {bucket}"
+            );
+        }
     }
 }

@@ -154,9 +154,9 @@ mod tests {
         let store = open().unwrap();
         std::thread::scope(|scope| {
             let (begun, began) = std::sync::mpsc::channel();
-            let live = &live;
+            let (live, path) = (&live, folder.path());
             scope.spawn(move || {
-                live.read(folder.path(), |read| {
+                live.read(path, |read| {
                     begun.send(()).unwrap();
                     std::thread::sleep(std::time::Duration::from_millis(200));
                     read.get(b"key").unwrap()

@@ -106,7 +106,12 @@ impl Endpoint {
     }
 
     pub fn request(&self, method: &str, path: &str) -> Answer {
-        let text = self.send(format!("{method} {path} HTTP/1.1\r\nHost: softstake\r\n\r\n").as_bytes());
+        self.request_with(method, path, "")
+    }
+
+    /// `headers` is lines that each end with CRLF.
+    pub fn request_with(&self, method: &str, path: &str, headers: &str) -> Answer {
+        let text = self.send(format!("{method} {path} HTTP/1.1\r\nHost: softstake\r\n{headers}\r\n").as_bytes());
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Answer {

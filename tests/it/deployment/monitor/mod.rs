@@ -2,6 +2,7 @@
 
 mod deployed;
 pub mod endpoint;
+mod holdings;
 mod hostile;
 pub mod open_metrics;
 mod top;

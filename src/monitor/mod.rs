@@ -6,6 +6,7 @@
 pub mod families;
 mod health;
 mod holdings;
+mod holdings_access;
 mod metrics;
 mod monitored;
 mod routes;
@@ -15,7 +16,7 @@ mod status;
 mod tasks;
 mod traces;
 
-pub use holdings::HoldingsAccess;
+pub use holdings_access::HoldingsAccess;
 pub use monitored::{Instance, Monitored};
 pub use server::{ListenError, start};
 pub use traces::Traces;

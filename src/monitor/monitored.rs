@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::deployment::observed::Observed;
-use crate::monitor::holdings::HoldingsAccess;
+use crate::monitor::holdings_access::HoldingsAccess;
 
 /// The name of this process, for those who watch several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

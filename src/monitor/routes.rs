@@ -21,7 +21,7 @@ use crate::monitor::status::status;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
 
-pub(super) type Process = State<Arc<Monitored>>;
+type Process = State<Arc<Monitored>>;
 
 /// The paths of the endpoint. Each other path is status 404, and each method but GET and HEAD is status 405.
 pub(super) fn routes(process: Arc<Monitored>) -> Router {

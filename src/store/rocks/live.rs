@@ -9,7 +9,8 @@ use rocksdb::{DB, ReadOptions, Snapshot};
 use crate::bus::Position;
 use crate::store::changes::Changes;
 use crate::store::error::StoreError;
-use crate::store::rocks::{AFTER_OWN_KEYS, POSITION, RocksScan, decode_position};
+use crate::store::rocks::own_keys::{AFTER_OWN_KEYS, POSITION, decode_position};
+use crate::store::rocks::scan::RocksScan;
 use crate::store::{Scan, Store};
 
 /// The open stores of a process, by their folders.

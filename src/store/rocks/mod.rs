@@ -22,6 +22,8 @@ mod folder;
 mod kind;
 mod live;
 mod options;
+mod own_keys;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -31,8 +33,8 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    ColumnFamilyDescriptor, DB, DBRawIterator, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter,
-    WriteBatch, WriteOptions,
+    ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter, WriteBatch,
+    WriteOptions,
 };
 
 pub use figures::{Figures, StoreFigures, StoreProperty};
@@ -46,16 +48,12 @@ use crate::store::error::StoreError;
 use crate::store::rocks::figures::OpenStore;
 use crate::store::rocks::folder::{has_tables, manifest, remove_files};
 use crate::store::rocks::live::LiveEntry;
+use crate::store::rocks::own_keys::{AFTER_OWN_KEYS, FORMAT, OWNER, POSITION, decode_position};
+use crate::store::rocks::scan::RocksScan;
 use crate::store::{Scan, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
 pub const FORMAT_VERSION: u32 = 5;
-
-/// The store's own keys. Keys of tables begin with a byte other than zero.
-const FORMAT: &[u8] = b"\0format";
-const OWNER: &[u8] = b"\0owner";
-const POSITION: &[u8] = b"\0position";
-const AFTER_OWN_KEYS: &[u8] = &[1];
 
 /// The number of attempts to open a store for reading while it changes.
 const ATTEMPTS: usize = 50;
@@ -465,38 +463,6 @@ fn check_room(resources: &StoreResources, path: &Path) -> Result<(), StoreError>
     })
 }
 
-struct RocksScan<'a> {
-    cursor: DBRawIterator<'a>,
-    started: bool,
-    path: &'a Path,
-}
-
-impl<'a> RocksScan<'a> {
-    const fn new(cursor: DBRawIterator<'a>, path: &'a Path) -> Self {
-        Self {
-            cursor,
-            started: false,
-            path,
-        }
-    }
-}
-
-impl Scan for RocksScan<'_> {
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, StoreError> {
-        if self.started && self.cursor.valid() {
-            self.cursor.next();
-        }
-        self.started = true;
-        if !self.cursor.valid() {
-            return match self.cursor.status() {
-                Ok(()) => Ok(None),
-                Err(error) => Err(StoreError::rocks("read from", self.path)(error)),
-            };
-        }
-        Ok(self.cursor.item())
-    }
-}
-
 fn default_family(options: &Options) -> ColumnFamilyDescriptor {
     ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone())
 }
@@ -549,14 +515,6 @@ fn read_owner(db: &DB, path: &Path) -> Result<String, StoreError> {
 
 fn read_position(db: &DB, path: &Path) -> Result<Position, StoreError> {
     decode_position(db.get(POSITION).map_err(StoreError::rocks("read from", path))?, path)
-}
-
-fn decode_position(stored: Option<Vec<u8>>, path: &Path) -> Result<Position, StoreError> {
-    match stored {
-        None => Ok(Position::default()),
-        Some(bytes) => postcard::from_bytes(&bytes)
-            .map_err(|error| StoreError::damaged(path, format!("its position is unreadable: {error}"))),
-    }
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> StoreError {

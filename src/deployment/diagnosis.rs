@@ -11,7 +11,7 @@ const CONTROL: TopicPartition = Topic::Control.partition(0);
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 
 /// How an operator finds the producer of an open transaction.
-const OPEN_TRANSACTION: &str = "a producer's transaction is open there; it must commit or abort, or time out (`kafka-transactions.sh find-hanging` names it)";
+const OPEN_TRANSACTION: &str = "a producer's transaction is open there; it must commit or abort, or time out (`kafka-transactions.sh describe-producers` shows it)";
 
 /// Looks up why partitions keep others waiting.
 pub(super) struct Diagnosis<'a> {

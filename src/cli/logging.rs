@@ -3,11 +3,13 @@
 //! This is a boundary like [`output`](crate::cli::output): whatever a field quotes from outside is escaped here,
 //! and credentials in URLs are hidden.
 
+use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 use tracing::field::Field;
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::LevelFilter;
@@ -54,6 +56,7 @@ fn start_with(config: &LogConfig, traces: Option<&Traces>) -> Result<MultiProgre
         .with_writer(LogLines {
             bars: bars.clone(),
             format,
+            is_journal: is_journal(),
         })
         // It would panic if stderr is closed.
         .log_internal_errors(false);
@@ -88,12 +91,16 @@ fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> f
 struct LogLines {
     bars: MultiProgress,
     format: LogFormat,
+    /// Whether the journal of systemd reads them.
+    is_journal: bool,
 }
 
 /// A line that is written when it is complete.
 struct LogLine<'a> {
     bars: &'a MultiProgress,
     format: LogFormat,
+    /// What the journal is told first: the level, as sd-daemon(3) has it.
+    prefix: &'static str,
     text: Vec<u8>,
 }
 
@@ -104,9 +111,36 @@ impl<'a> MakeWriter<'a> for LogLines {
         LogLine {
             bars: &self.bars,
             format: self.format,
+            prefix: "",
             text: Vec::new(),
         }
     }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> LogLine<'a> {
+        let mut line = self.make_writer();
+        if self.is_journal {
+            line.prefix = priority(*event.level());
+        }
+        line
+    }
+}
+
+/// The level as the journal takes it, so that `journalctl -p warning` finds warnings.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        _ => "<7>",
+    }
+}
+
+/// Whether stderr is the journal of systemd, by systemd.exec(5): `JOURNAL_STREAM` has the device and the inode of its stream.
+fn is_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 impl Write for LogLine<'_> {
@@ -132,7 +166,7 @@ impl Drop for LogLine<'_> {
             // Unlike `suspend`, this does not panic if the terminal is gone.
             self.bars.println(text.trim_end_matches('\n'))
         } else {
-            io::stderr().write_all(text.as_bytes())
+            io::stderr().write_all(format!("{}{text}", self.prefix).as_bytes())
         };
     }
 }

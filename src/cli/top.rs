@@ -27,7 +27,7 @@ Without a terminal, it prints the screen once. Status 1 if no instance answers t
 
 Example:
   softstake top 10.0.0.7:9464 10.0.0.8:9464
-  softstake top softstake-headless:9464 --once > ticket.txt")]
+  softstake top softstake:9464 --once > ticket.txt")]
 pub(super) struct Top {
     /// The instances, as host:port or URL; all addresses of a name are asked [default: `monitor.listen` of the configuration]
     #[arg(value_name = "HOST:PORT|URL")]

@@ -1,6 +1,8 @@
 //! What a run tells: every rejection, acceptance and seal, once; closes that are held up; and the totals at its end.
 
 use std::fs;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -31,6 +33,50 @@ fn place() -> Place {
 fn early_close(epoch: u32) -> String {
     let data = json!({"asset": "ATOM", "epoch": epoch, "reward_pool": "1"});
     event(&format!("early-{epoch}"), "softstake.epoch_close.v1", 5_000, &data)
+}
+
+/// What a run until idle writes into a file, if `JOURNAL_STREAM` names a file with this many more inodes than it has.
+fn journal(place: &Place, format: &str, off_by: u64) -> String {
+    let path = place.bus().with_file_name("journal");
+    let file = File::create(&path).expect("a file");
+    let about = file.metadata().expect("its inode");
+    let stream = format!("{}:{}", about.dev(), about.ino() + off_by);
+    let mut command = place.command(None);
+    command
+        .args(["--log-format", format])
+        .env("JOURNAL_STREAM", stream)
+        .stderr(file);
+    assert!(command.status().expect("it runs").success());
+    fs::read_to_string(path).expect("the lines")
+}
+
+/// sd-daemon(3): a line for the journal begins with its level.
+#[test]
+fn the_journal_of_systemd_is_told_the_level_of_each_line() {
+    for format in ["human", "json"] {
+        let place = place();
+        place.append("softstake.control", 0, [early_close(0)]);
+        let lines = journal(&place, format, 0);
+        // The totals at the end are no lines of the log.
+        let logged = lines
+            .lines()
+            .filter(|line| line.contains("WARN") || line.contains("INFO"));
+        let told: Vec<(&str, &str)> = logged.map(|line| line.split_at(3)).collect();
+        assert!(told.iter().any(|(level, _)| *level == "<6>"), "{lines}");
+        for (level, line) in &told {
+            let expected = if line.contains("WARN") { "<4>" } else { "<6>" };
+            assert_eq!(*level, expected, "{lines}");
+        }
+        let rejection = |(level, line): &(&str, &str)| *level == "<4>" && line.contains("epoch_not_over");
+        assert!(told.iter().any(rejection), "{lines}");
+        if format == "json" {
+            let first: Value = serde_json::from_str(told[0].1).expect("JSON after the level");
+            assert_eq!(first["level"], "INFO");
+        }
+    }
+    // Another stream than the one that systemd has opened is no journal.
+    let lines = journal(&place(), "human", 1);
+    assert!(lines.contains("INFO") && !lines.contains("<6>"), "{lines}");
 }
 
 /// What a run until idle says.

@@ -8,7 +8,9 @@ pub(super) const OPEN: &str = "open";
 /// Why a store cannot be used. Each message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("there is no store at {path}: correct --state, or run softstake there first")]
+    #[error(
+        "there is no store at {path}: correct --state, or run softstake there first; on Kafka, an instance has only the stores of its own tasks"
+    )]
     Missing { path: PathBuf },
     /// Another process, or another task of this process, has opened this store.
     #[error(

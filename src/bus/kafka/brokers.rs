@@ -20,6 +20,7 @@ use crate::bus::kafka::fetcher::{Fetcher, read_attempt};
 use crate::bus::kafka::position;
 use crate::bus::kafka::probes::{Prober, Probes};
 use crate::bus::kafka::reasons::Reasons;
+use crate::bus::kafka::reconnect::{LongLivedClients, Reconnector};
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::kafka::watch::Verdict;
 use crate::bus::position::{Position, TaskId};
@@ -40,7 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub(super) struct Brokers {
     pub(super) settings: Arc<KafkaSettings>,
     /// Reads committed records only. So it returns readable ends, and it waits for open transactions before it returns a position.
-    client: BaseConsumer<AskingContext>,
+    client: Arc<BaseConsumer<AskingContext>>,
     /// Why brokers could not be used lately, as the clients were told.
     pub(super) reasons: Arc<Reasons>,
     pub(super) signal: Arc<Signal>,
@@ -53,6 +54,8 @@ pub(super) struct Brokers {
     find_ends: bool,
     /// Time-out of one look-up.
     look_up: Duration,
+    pub(super) clients: Arc<LongLivedClients>,
+    _reconnector: Reconnector,
 }
 
 impl Brokers {
@@ -89,9 +92,18 @@ impl Brokers {
             .clone()
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let (signal, probes) = (Arc::<Signal>::default(), Arc::<Probes>::default());
+        let (client, clients) = (Arc::new(client), Arc::<LongLivedClients>::default());
+        clients.add("look things up", &client);
         let brokers = Arc::new(Self {
-            fetcher: Fetcher::new(Arc::clone(&settings), Arc::clone(&signal), Arc::clone(&probes)),
-            _prober: Prober::start(&settings, Arc::clone(&probes), Arc::clone(&signal))?,
+            fetcher: Fetcher::new(
+                Arc::clone(&settings),
+                Arc::clone(&signal),
+                Arc::clone(&probes),
+                Arc::clone(&clients),
+            ),
+            _prober: Prober::start(&settings, Arc::clone(&probes), Arc::clone(&signal), &clients)?,
+            _reconnector: Reconnector::start(Arc::clone(&clients), &settings.brokers)?,
+            clients,
             probes,
             signal,
             client,

@@ -47,6 +47,7 @@ impl KafkaBus {
         brokers.warn_of_unread_topics();
         let (settings, signal) = (Arc::clone(&brokers.settings), Arc::clone(&brokers.signal));
         let mut member = Member::new(Arc::clone(&settings), Arc::clone(&signal), &brokers.reasons)?;
+        brokers.clients.add("work in its group", member.shared_consumer());
         member.join()?;
         let member = Arc::new(member);
         let transactions = Transactions::new(Arc::clone(&brokers), Arc::clone(&member), Arc::clone(stop))?;

@@ -31,6 +31,7 @@ use crate::bus::kafka::consumer::{ConsumerLog, from_kafka, kafka_partition, list
 use crate::bus::kafka::evidence::append;
 use crate::bus::kafka::failure::{Attempt, is_connection};
 use crate::bus::kafka::probes::Probes;
+use crate::bus::kafka::reconnect::LongLivedClients;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::core::contract::topic::TopicPartition;
 use crate::core::values::offset::Offset;
@@ -54,6 +55,7 @@ pub(super) struct Fetcher {
     settings: Arc<KafkaSettings>,
     signal: Arc<Signal>,
     probes: Arc<Probes>,
+    clients: Arc<LongLivedClients>,
     shares: Mutex<Vec<Arc<Shared>>>,
 }
 
@@ -67,7 +69,7 @@ struct Shared {
 }
 
 struct Inner {
-    consumer: BaseConsumer<ConsumerLog>,
+    consumer: Arc<BaseConsumer<ConsumerLog>>,
     feeds: HashMap<TopicPartition, Arc<FeedState>>,
     /// A feed that was full when it was last looked at.
     full: Option<Arc<FeedState>>,
@@ -116,11 +118,17 @@ pub(super) struct Feed {
 }
 
 impl Fetcher {
-    pub(super) fn new(settings: Arc<KafkaSettings>, signal: Arc<Signal>, probes: Arc<Probes>) -> Self {
+    pub(super) fn new(
+        settings: Arc<KafkaSettings>,
+        signal: Arc<Signal>,
+        probes: Arc<Probes>,
+        clients: Arc<LongLivedClients>,
+    ) -> Self {
         Self {
             settings,
             signal,
             probes,
+            clients,
             shares: Mutex::default(),
         }
     }
@@ -147,6 +155,8 @@ impl Fetcher {
                     .map_err(|error| attempt.failed(&error))?;
                 let signal = Arc::clone(&self.signal);
                 consumer.set_nonempty_callback(move || signal.raise());
+                let consumer = Arc::new(consumer);
+                self.clients.add("read records", &consumer);
                 let shared = Arc::new(Shared {
                     signal: Arc::clone(&self.signal),
                     probes: Arc::clone(&self.probes),

@@ -228,6 +228,11 @@ impl Member {
         &self.consumer
     }
 
+    /// The group's consumer, to be looked after.
+    pub(super) fn shared_consumer(&self) -> &Arc<BaseConsumer<MemberContext>> {
+        &self.consumer
+    }
+
     fn error(&self, expelled: &Expelled) -> MembershipError {
         match expelled {
             Expelled::Replaced => MembershipError::Replaced {

@@ -7,6 +7,7 @@
 //! - `watch`: whether the records that were read are still there.
 //! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
 //! - `foreign_topic`: a topic that is not one of ours, read up to its end.
+//! - `reconnect`: gives these clients their brokers back.
 //! - `position`, `cloud_events`: how Kafka keeps a position and an event.
 //! - `contact`, `reasons`, `refusal`, `listener`: the first connection, and why a broker cannot be used.
 //! - [`topics`]: the topics of a deployment, checked and created. [`publish`]: `softstake publish`. [`produce`] and [`transaction_writer`]: what other
@@ -36,6 +37,7 @@ pub mod publish;
 mod read_only;
 mod reader;
 mod reasons;
+mod reconnect;
 mod refusal;
 pub mod settings;
 pub mod topics;

@@ -23,6 +23,7 @@ use crate::bus::kafka::client::{ClientLog, Signal};
 use crate::bus::kafka::consumer::{from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka};
 use crate::bus::kafka::evidence::{Evidence, Finding, append};
 use crate::bus::kafka::failure::{Attempt, is_connection, text};
+use crate::bus::kafka::reconnect::LongLivedClients;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::kafka::watch::{Verdict, WatchList, Watched};
 use crate::core::contract::topic::TopicPartition;
@@ -193,11 +194,14 @@ impl Prober {
         settings: &Arc<KafkaSettings>,
         probes: Arc<Probes>,
         signal: Arc<Signal>,
+        clients: &LongLivedClients,
     ) -> Result<Self, OpenError> {
         let attempt = Attempt::new("look at records", &settings.brokers, "--operation Read --topic …");
         let consumer = settings.prober()?.create_with_context(SearchContext::default());
+        let consumer = Arc::new(consumer.map_err(|error| attempt.failed(&error))?);
+        clients.add("check records", &consumer);
         let search = Search {
-            consumer: consumer.map_err(|error| attempt.failed(&error))?,
+            consumer,
             probes: Arc::clone(&probes),
         };
         let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || {
@@ -230,7 +234,7 @@ impl Drop for Prober {
 
 /// The consumer of the thread.
 struct Search {
-    consumer: BaseConsumer<SearchContext>,
+    consumer: Arc<BaseConsumer<SearchContext>>,
     probes: Arc<Probes>,
 }
 

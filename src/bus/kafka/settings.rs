@@ -291,8 +291,13 @@ fn set(properties: &mut Properties, values: &[(&str, &str)]) {
 
 fn client_config(properties: Properties) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Whoever sets `debug` wants the lines, which librdkafka gives only at its own lowest level.
+    let level = match properties.contains_key("debug") {
+        true => RDKafkaLogLevel::Debug,
+        false => RDKafkaLogLevel::Info,
+    };
     config.extend(properties);
-    config.set_log_level(RDKafkaLogLevel::Info);
+    config.set_log_level(level);
     config
 }
 

@@ -1,9 +1,9 @@
 //! Gives our clients their brokers back, after librdkafka has forgotten all of them.
 //!
 //! A broker that was silent for longer than its session is fenced for a moment when it comes back. If it is the only one, it then answers with the
-//! topics, but without any broker. librdkafka (2.10 to 2.15, its issue 5301) takes that as the new list: it drops each broker, also those of
-//! `bootstrap.servers`. It plans to begin afresh with these, but the same answer cancels the plan, unless a thread was slow. Such a client neither
-//! reads nor fails, for ever: it has nobody to ask. No property of librdkafka avoids this.
+//! topics, but without any broker. librdkafka (since 2.10, and still in 2.15) takes that as the new list: it drops each broker, also those of
+//! `bootstrap.servers`. It plans to begin afresh with these, but a second such answer cancels the plan (`rd_kafka_rebootstrap_tmr_stop`). Such a
+//! client neither reads nor fails, for ever: it has nobody to ask. No property of librdkafka avoids this.
 //!
 //! So a thread asks through each long-lived client every few seconds. If a client has no broker to ask, the thread adds those of
 //! `kafka.brokers` to it. Nothing else changes: the client keeps its partitions, its generation and its place in the group, if the group still
@@ -31,7 +31,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// In so many rounds the brokers are added each time. After that, only sometimes: librdkafka keeps each list that it was given.
 const EAGER_ROUNDS: u32 = 10;
 /// And then in each round with a multiple of this number.
-const SELDOM: u32 = 4;
+const RARE_ROUNDS: u32 = 4;
 /// The name of the thread.
 const NAME: &str = "kafka reconnect";
 
@@ -121,7 +121,8 @@ impl Drop for Reconnector {
 }
 
 fn look_after(clients: &LongLivedClients, brokers: &CString, ended: &Receiver<()>) {
-    let mut is_told = false;
+    // What is told already.
+    let mut told: Vec<&str> = Vec::new();
     while ended.recv_timeout(ASK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let mut without = Vec::new();
         for entry in clients.living() {
@@ -132,15 +133,16 @@ fn look_after(clients: &LongLivedClients, brokers: &CString, ended: &Receiver<()
                 without.push(entry.role);
             }
         }
-        match (is_told, without.is_empty()) {
-            (false, false) => tracing::warn!(
-                "no broker is connected, so this process cannot {}; it connects to kafka.brokers again until one answers",
+        if without.iter().any(|role| !told.contains(role)) {
+            tracing::warn!(
+                "no broker is connected to {}; this process connects to kafka.brokers again until one answers",
                 without.join(", ")
-            ),
-            (true, true) => tracing::info!("brokers answer again"),
-            _ => {}
+            );
+            told.clone_from(&without);
+        } else if without.is_empty() && !told.is_empty() {
+            tracing::info!("brokers answer again");
+            told.clear();
         }
-        is_told = !without.is_empty();
     }
 }
 
@@ -157,7 +159,7 @@ impl LookedAfter {
             return true;
         }
         let missed = self.missed.fetch_add(1, Ordering::Relaxed);
-        if missed < EAGER_ROUNDS || missed.is_multiple_of(SELDOM) {
+        if missed < EAGER_ROUNDS || missed.is_multiple_of(RARE_ROUNDS) {
             client.add_brokers(brokers);
         }
         false

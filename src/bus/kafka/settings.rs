@@ -291,7 +291,7 @@ fn set(properties: &mut Properties, values: &[(&str, &str)]) {
 
 fn client_config(properties: Properties) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // Whoever sets `debug` wants the lines, which librdkafka gives only at its own lowest level.
+    // The lines that `debug` asks for come only at the lowest level of librdkafka.
     let level = match properties.contains_key("debug") {
         true => RDKafkaLogLevel::Debug,
         false => RDKafkaLogLevel::Info,

@@ -70,7 +70,11 @@ enum LookUp {
 
 fn look_up(bus: &Weak<dyn Bus>, board: &TaskBoard, ended: &Receiver<()>) -> LookUp {
     let mut outcome = LookUp::Complete;
-    for progress in board.tasks().values() {
+    let tasks = board.tasks();
+    if tasks.is_empty() {
+        return ask_anything(bus);
+    }
+    for progress in tasks.values() {
         let inputs = progress.inputs().iter();
         // Every ingest task reads the decisions as well: nobody waits for that lag.
         for input in inputs.filter(|input| input.partition.topic != Topic::Decisions) {
@@ -91,6 +95,17 @@ fn look_up(bus: &Weak<dyn Bus>, board: &TaskBoard, ended: &Receiver<()>) -> Look
         }
     }
     outcome
+}
+
+/// For a process without a task, which has no input: only whether the bus answers.
+fn ask_anything(bus: &Weak<dyn Bus>) -> LookUp {
+    let Some(bus) = bus.upgrade() else {
+        return LookUp::Ended;
+    };
+    match bus.readable_end(Topic::Control.partition(0)) {
+        Err(error) if error.is_unavailable() => LookUp::Failed,
+        _ => LookUp::Complete,
+    }
 }
 
 /// The numbers of records at the last look.

@@ -105,7 +105,7 @@ pub const LAG_AGE: Family = Family {
     kind: FamilyKind::Gauge,
     unit: "seconds",
     labels: &[],
-    help: "Time since the ends of all inputs were looked up. It is done every 2 s",
+    help: "Time since the ends of all inputs were looked up, or since the bus answered an instance without inputs. It is asked every 2 s",
 };
 
 pub const DELAY: Family = Family {

@@ -1,5 +1,7 @@
 //! Whether this process does its work, and why not.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 
 use crate::monitor::monitored::Monitored;
@@ -7,6 +9,8 @@ use crate::monitor::tasks::{TaskReport, TaskState, reports};
 
 /// How many tasks a report names.
 const NAMED: usize = 8;
+/// The bus is silent if nothing could be looked up for this long. It is asked every 2 s.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// The answer of `/readyz`.
 #[derive(Debug, Serialize, PartialEq, Eq)]
@@ -33,7 +37,10 @@ fn reasons(process: &Monitored) -> Vec<String> {
     }
     let tasks = reports(&process.observed.stats);
     if tasks.is_empty() {
-        return vec!["no partition is assigned to this instance".into()];
+        let answered = process.observed.stats.board.looked_up();
+        return vec![unassigned(
+            answered.map(|at| Instant::now().saturating_duration_since(at)),
+        )];
     }
     let not_ready: Vec<&TaskReport> = tasks.iter().filter(|task| !task.state.is_ready()).collect();
     let mut reasons: Vec<String> = not_ready.iter().take(NAMED).map(|task| sentence(task)).collect();
@@ -41,6 +48,15 @@ fn reasons(process: &Monitored) -> Vec<String> {
         reasons.push(format!("{more} more tasks do not work yet"));
     }
     reasons
+}
+
+/// Why there is no task. `silence` is the time since the bus last answered; `None` if it was not asked.
+fn unassigned(silence: Option<Duration>) -> String {
+    let why = "no partition is assigned to this instance";
+    match silence.filter(|silence| *silence > SILENT_AFTER) {
+        Some(silence) => format!("{why}, and no broker has answered it for {} s", silence.as_secs()),
+        None => why.into(),
+    }
 }
 
 /// What a task does, as a sentence.
@@ -111,6 +127,17 @@ mod tests {
         assert_eq!(said(), ["accrue 1 restarts again and again: the disk is full"]);
         stop.store(true, Ordering::Relaxed);
         assert_eq!(said(), ["the process is ending"]);
+    }
+
+    #[test]
+    fn silent_brokers_are_told() {
+        let alone = "no partition is assigned to this instance";
+        assert_eq!(unassigned(None), alone);
+        assert_eq!(unassigned(Some(SILENT_AFTER)), alone);
+        assert_eq!(
+            unassigned(Some(Duration::from_millis(41_900))),
+            format!("{alone}, and no broker has answered it for 41 s")
+        );
     }
 
     #[test]

@@ -14,5 +14,6 @@ mod ledger;
 mod monitor;
 mod recreated;
 mod redrive;
+mod silence;
 mod upgrade;
 mod waits;

@@ -37,6 +37,8 @@ pub enum Fault {
     DropReply,
     /// The reply and all later ones on that connection are held back this long.
     DelayReply(Duration),
+    /// The reply, which is to metadata, names no broker: so a broker answers while it is fenced.
+    NoBrokers,
 }
 
 struct Rule {
@@ -75,6 +77,7 @@ impl Plan {
 struct State {
     refusing: bool,
     stalled: bool,
+    holding: bool,
     closed: bool,
     delay: Duration,
     connections: BTreeMap<u64, Connection>,
@@ -119,6 +122,32 @@ fn kind(request: &[u8]) -> i16 {
     request.first_chunk().map_or(-1, |bytes| i16::from_be_bytes(*bytes))
 }
 
+/// The version of a request.
+fn version(request: &[u8]) -> i16 {
+    let bytes = request.get(2..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(-1, |bytes| i16::from_be_bytes(*bytes))
+}
+
+/// From this version on, lengths in requests for metadata and in their replies are compact.
+const COMPACT_METADATA: i16 = 9;
+
+/// A reply to a request for metadata of such a version, without its brokers. The numbers in it must fit a byte.
+fn without_brokers(reply: &[u8]) -> Option<Vec<u8>> {
+    // The correlation, no tagged fields, the time of a throttle.
+    const BEFORE: usize = 4 + 1 + 4;
+    const NUMBER: usize = 4;
+    let size = |at: usize| reply.get(at).map(|size| usize::from(*size));
+    let mut at = BEFORE + 1;
+    for _ in 1..size(BEFORE)? {
+        // Its id, host, port, rack, and no tagged fields. A length counts its own byte, but is 0 for none.
+        at += NUMBER;
+        at += size(at)? + NUMBER;
+        at += size(at)?.max(1) + 1;
+    }
+    let (before, after) = (reply.get(..BEFORE)?, reply.get(at..)?);
+    Some([before, &[1], after].concat())
+}
+
 /// The part of a request that its reply repeats.
 type Correlation = [u8; 4];
 
@@ -153,6 +182,13 @@ impl Gate {
                 _ => thread::sleep(ACCEPT),
             }
         }
+    }
+
+    /// Waits while replies are held back.
+    fn hold(&self) {
+        let state = lock(&self.state);
+        let state = self.resumed.wait_while(state, |state| state.holding && !state.closed);
+        drop(state.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits while the broker is stalled. Returns the delay of requests.
@@ -220,8 +256,9 @@ impl Gate {
     fn carry_replies(&self, connection: &Connection, expected: &Mutex<VecDeque<Expected>>) -> io::Result<()> {
         let (mut from, mut to) = (&connection.broker, &connection.client);
         loop {
-            let reply = read_frame(&mut from)?;
+            let mut reply = read_frame(&mut from)?;
             self.pass();
+            self.hold();
             let answered = {
                 let mut expected = lock(expected);
                 let correlation = correlation(&reply)?;
@@ -238,6 +275,7 @@ impl Gate {
                 match fault {
                     Fault::DropReply => return Ok(()),
                     Fault::DelayReply(delay) => thread::sleep(delay),
+                    Fault::NoBrokers => reply = without_brokers(&reply).ok_or(io::ErrorKind::InvalidData)?,
                     Fault::DropRequest => {}
                 }
             }
@@ -337,6 +375,18 @@ impl Proxy {
     /// Ends a stall.
     pub fn resume(&self, broker: usize) {
         self.set(broker, |state| state.stalled = false);
+    }
+
+    /// Holds back all replies of a broker, which still gets the requests; or lets them go, all at once.
+    pub fn hold_replies(&self, broker: usize, holding: bool) {
+        self.set(broker, |state| state.holding = holding);
+    }
+
+    /// From now on, replies to requests for metadata name no broker.
+    pub fn hide_brokers(&self) {
+        self.plan_for(Api::Metadata, usize::MAX, Fault::NoBrokers, |request| {
+            version(request) >= COMPACT_METADATA
+        });
     }
 
     /// Drops the replies to the next `times` requests of this kind: they are carried out, and the connection is cut.

@@ -9,7 +9,7 @@
 //! `kafka.brokers` to it. Nothing else changes: the client keeps its partitions, its generation and its place in the group, if the group still
 //! has it. So fencing is as after any lost connection. While the brokers are really away, this is only one more connection that fails.
 //!
-//! The producer needs none of this: after a failed transaction there is a new one.
+//! The producer needs none of this: a transaction that does not end within 15 s is given up, and there is a new producer.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};

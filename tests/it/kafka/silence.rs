@@ -1,6 +1,6 @@
 //! A broker is silent for longer than its session, and is fenced for a moment when it comes back. Each instance goes on by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common::events::{close, deposit, listing, pool};
 use crate::common::kafka::proxy::{Api, Proxy};
@@ -10,8 +10,6 @@ use crate::deployment::monitor::endpoint::{Endpoint, LISTEN};
 use crate::judge::judge;
 
 const EPOCH: u32 = 100;
-/// How soon after the end of the silence a new epoch has to be sealed.
-const SEALED_WITHIN: Duration = Duration::from_secs(30);
 const TOLD: &str = "no broker is connected to ";
 
 /// Starts an instance that asks for metadata so often that several replies wait when a silence ends.
@@ -30,7 +28,8 @@ fn begin(deployment: &Deployment<'_>) {
     seal_one_more(deployment, 0);
 }
 
-/// Publishes a deposit for an epoch and the close of the epoch. It has to be sealed soon.
+/// Publishes a deposit for an epoch and the close of the epoch, and waits for its seal. That takes seconds, on a loaded machine up to a minute. An
+/// instance whose clients know no broker would never seal it.
 fn seal_one_more(deployment: &Deployment<'_>, epoch: u32) {
     let place = &deployment.place;
     let at = i64::from(epoch * EPOCH) * 1_000;
@@ -41,10 +40,7 @@ fn seal_one_more(deployment: &Deployment<'_>, epoch: u32) {
     }
     place.append("softstake.control", 0, [close("A", epoch, EPOCH, "5")]);
     deployment.publish();
-    let began = Instant::now();
     deployment.until_sealed(usize::try_from(epoch + 1).expect("a small number"));
-    let waited = began.elapsed();
-    assert!(epoch == 0 || waited < SEALED_WITHIN, "epoch {epoch} took {waited:?}");
 }
 
 /// Stops the instances, and judges all that they published.

@@ -15,6 +15,7 @@ pub mod core;
 pub mod deployment;
 pub mod generate;
 pub mod monitor;
+pub mod serve;
 pub mod snapshot;
 pub mod spans;
 pub mod store;

@@ -11,7 +11,7 @@
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
 //!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events. [`redrive`]
-//!   tells what became of dead letters.
+//!   tells what became of dead letters. [`statement`] checks seals and adds them up.
 
 pub mod archive;
 pub mod asked;
@@ -31,6 +31,7 @@ pub mod reconcile;
 pub mod record_fields;
 pub mod redrive;
 pub mod replay;
+pub mod statement;
 pub mod trace;
 pub mod traced_accounts;
 pub mod what_if;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::audit::asked::{HeldEpoch, Resolved};
-use crate::cli::statement::seals::Seals;
-use crate::cli::statement::totals::PeriodTotal;
+use crate::audit::statement::Seals;
+use crate::audit::statement::totals::PeriodTotal;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 

@@ -1,10 +1,8 @@
 //! `softstake statement`: the amounts that finance books, by asset and epoch, with checked sums.
 
-mod checks;
+mod distributions;
 mod findings;
-mod seals;
 mod show;
-mod totals;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +11,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::audit::asked::{Asked, EpochProgress, Inventory};
+use crate::audit::statement::checks::check_seals;
+use crate::audit::statement::totals::totals;
+use crate::audit::statement::{Seals, SumTooLarge};
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::cli::csv_file::SpreadsheetFlag;
@@ -21,8 +22,6 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;
 use crate::cli::records::each;
 use crate::cli::statement::findings::{StatementFindings, UnsealedEpoch};
-use crate::cli::statement::seals::{Seals, too_much};
-use crate::cli::statement::totals::totals;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::records::Seal;
 use crate::core::values::amount::SignedAmount;
@@ -101,17 +100,26 @@ impl Statement {
         })?;
         let unsealed = unsealed(bus, asked, &seals, &inventory)?;
         seals.retain(|(asset, epoch), _| asked.includes(*asset, *epoch));
-        wrong.extend(checks::checked(&seals, &inventory));
+        let begins_listing = |asset, epoch| inventory.begins_listing(asset, epoch);
+        let found = check_seals(seals.values(), begins_listing);
+        wrong.extend(found.iter().map(ToString::to_string));
         if self.check_distributions {
-            wrong.extend(checks::added_up(bus, &seals)?);
+            wrong.extend(distributions::added_up(bus, &seals)?);
         }
+        let sums = totals(seals.values(), begins_listing, |_| ())?;
         Ok(StatementFindings {
-            totals: totals(&seals, &inventory)?,
+            totals: sums.into_iter().map(|((), total)| total).collect(),
             seals,
             unsealed,
             resolved,
             wrong,
         })
+    }
+}
+
+impl From<SumTooLarge> for Failure {
+    fn from(error: SumTooLarge) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 
@@ -136,7 +144,7 @@ fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -
             } => {
                 let (_, sum) = unsealed.entry((asset, epoch)).or_default();
                 let added = SignedAmount::parse(&amount).and_then(|amount| sum.plus(amount));
-                *sum = added.ok_or_else(too_much)?;
+                *sum = added.ok_or(SumTooLarge)?;
             }
             _ => {}
         }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::audit::asked::HeldEpoch;
+use crate::audit::statement::Seals;
+use crate::audit::statement::totals::PeriodTotal;
 use crate::cli::csv_file::{CsvFile, CsvForm};
 use crate::cli::missing;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::statement::findings::{StatementFindings, UnsealedEpoch};
-use crate::cli::statement::seals::Seals;
-use crate::cli::statement::totals::PeriodTotal;
 use crate::cli::table::{TextTable, count};
 use crate::core::contract::records::Seal;
 

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod credentials;
 pub mod ids;
 pub mod offset;
+pub mod period;
 pub mod printable;
 pub mod rate;
 pub mod similar;

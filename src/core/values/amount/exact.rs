@@ -47,6 +47,28 @@ impl ExactAmount {
     }
 }
 
+impl ExactAmount {
+    pub(super) const ONE: Self = Self(U512::from_limbs([1_000_000_000_000_000_000, 0, 0, 0, 0, 0, 0, 0]));
+
+    /// The average of a balance over a time, cut to 18 decimals: its sum in asset times seconds, as records have it, divided by the length.
+    /// `None` if it is no number, or the length is 0.
+    #[must_use]
+    pub fn average(balance_seconds: &str, length_ms: u64) -> Option<Self> {
+        // Three decimals more: a balance-second has the milliseconds in its decimals.
+        let units = parse_wide_units(balance_seconds, DECIMALS + 3)?;
+        units.checked_div(U512::from(length_ms)).map(Self)
+    }
+
+    pub(super) const fn raw(self) -> U512 {
+        self.0
+    }
+
+    /// The amount of so many parts, if it fits.
+    pub(super) fn from_limbs(limbs: &[u64]) -> Option<Self> {
+        U512::checked_from_limbs_slice(limbs).map(Self)
+    }
+}
+
 impl fmt::Display for ExactAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format_units_wide(false, self.0, u32::from(DECIMALS)))
@@ -87,11 +109,17 @@ impl SignedAmount {
     pub const fn is_negative(self) -> bool {
         self.0.is_negative()
     }
+
+    /// The amount without its sign.
+    #[must_use]
+    pub fn magnitude(self) -> ExactAmount {
+        ExactAmount(U512::from_le_slice(&self.0.unsigned_abs().to_le_bytes()))
+    }
 }
 
 impl fmt::Display for SignedAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let magnitude = U512::from_le_slice(&self.0.unsigned_abs().to_le_bytes());
+        let magnitude = self.magnitude().0;
         f.pad(&format_units_wide(self.is_negative(), magnitude, u32::from(DECIMALS)))
     }
 }
@@ -205,6 +233,19 @@ mod tests {
         assert_eq!(sum.to_string(), "-2.25");
         assert!(sum.is_negative() && sum.minus(sum) == Some(SignedAmount::default()));
         assert_eq!(SignedAmount::sum(["5", "x"]), None);
+    }
+
+    #[test]
+    fn an_average_is_cut_to_18_decimals() {
+        let average = |sum, length_ms| ExactAmount::average(sum, length_ms).map(|average| average.to_string());
+        assert_eq!(average("7775784", 86_400_000).as_deref(), Some("89.9975"));
+        assert_eq!(average("1", 3_000).as_deref(), Some("0.333333333333333333"));
+        assert_eq!(
+            average("0.000000000000000000001", 1).as_deref(),
+            Some("0.000000000000000001")
+        );
+        assert_eq!(average("1", 0), None);
+        assert_eq!(average("-1", 1), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod digits;
 mod error;
 mod exact;
 mod format;
+mod fraction;
 #[cfg(test)]
 mod tests;
 
@@ -18,3 +19,4 @@ pub use decimal::Amount;
 pub use error::{AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
 pub use exact::{ExactAmount, SignedAmount, is_canonical, parse_signed_units, parse_wide_units};
 pub use format::{WideNumber, format_signed_units, format_units, format_units_wide, write_signed_units, write_units};
+pub use fraction::Fraction;

@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use crate::audit::asked::Inventory;
-use crate::cli::outcome::Failure;
-use crate::cli::statement::seals::{Seals, too_much};
+use crate::audit::statement::SumTooLarge;
 use crate::core::contract::records::Seal;
 use crate::core::values::amount::SignedAmount;
 use crate::core::values::asset::Asset;
@@ -12,53 +10,62 @@ use crate::core::values::ids::Epoch;
 
 /// The sums over consecutive sealed epochs of an asset that have the same mode.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct PeriodTotal {
-    pub(super) asset: Asset,
+pub struct PeriodTotal {
+    pub asset: Asset,
     /// The asset of all amounts.
-    pub(super) reward_asset: Asset,
+    pub reward_asset: Asset,
     /// `pool` or `apr`.
-    pub(super) mode: String,
-    pub(super) epochs: u64,
-    pub(super) first_epoch: Epoch,
-    pub(super) last_epoch: Epoch,
+    pub mode: String,
+    pub epochs: u64,
+    pub first_epoch: Epoch,
+    pub last_epoch: Epoch,
     /// When the first epoch starts and the last one ends.
-    pub(super) start: String,
-    pub(super) end: String,
+    pub start: String,
+    pub end: String,
     /// The pool. In `apr` mode it was given, and counts for nothing.
-    pub(super) reward_pool: String,
-    pub(super) commission: String,
-    pub(super) rewarded: String,
+    pub reward_pool: String,
+    pub commission: String,
+    pub rewarded: String,
     /// What closed epochs pay more, or less, because of late postings. The treasury pays it.
-    pub(super) made_good: String,
+    pub made_good: String,
     /// Reward adjustments of accounts. The treasury pays them.
-    pub(super) adjusted: String,
+    pub adjusted: String,
     /// Pots that nobody had weight to share. They go back to the treasury.
-    pub(super) returned: String,
+    pub returned: String,
     /// What the exchange has to fund in `apr` mode: all rewards. A pool funds itself.
-    pub(super) funding: Option<String>,
-    pub(super) distributed: String,
-    pub(super) distributions: u64,
+    pub funding: Option<String>,
+    pub distributed: String,
+    pub distributions: u64,
     /// Withheld and carried at the start of the period.
-    pub(super) withheld_before: String,
-    pub(super) carried_in: String,
+    pub withheld_before: String,
+    pub carried_in: String,
     /// Withheld and carried at its end.
-    pub(super) withheld_after: String,
-    pub(super) carried_out: String,
+    pub withheld_after: String,
+    pub carried_out: String,
 }
 
-/// The sums of each asset. A change of mode, a new listing, or an epoch without a seal begins another sum.
-pub(super) fn totals(seals: &Seals, inventory: &Inventory) -> Result<Vec<PeriodTotal>, Failure> {
-    let mut totals: Vec<PeriodTotal> = Vec::new();
-    for seal in seals.values() {
-        match totals
-            .last_mut()
-            .filter(|total| total.is_continued_by(seal) && !inventory.begins_listing(seal.asset, seal.epoch))
-        {
-            Some(total) => total.add(seal)?,
+/// The sums of each asset, over seals in the order of asset and epoch. A change of mode, a new listing, an epoch without a seal, or another `group`
+/// begins another sum.
+///
+/// # Errors
+/// If a sum is too large, or an amount is no number.
+pub fn totals<'a, G: PartialEq>(
+    seals: impl IntoIterator<Item = &'a Seal<'a>>,
+    begins_listing: impl Fn(Asset, Epoch) -> bool,
+    group: impl Fn(&Seal<'_>) -> G,
+) -> Result<Vec<(G, PeriodTotal)>, SumTooLarge> {
+    let mut totals: Vec<(G, PeriodTotal)> = Vec::new();
+    for seal in seals {
+        let of = group(seal);
+        let continued = totals.last_mut().filter(|(last, total)| {
+            *last == of && total.is_continued_by(seal) && !begins_listing(seal.asset, seal.epoch)
+        });
+        match continued {
+            Some((_, total)) => total.add(seal)?,
             None => {
                 let mut total = PeriodTotal::before(seal);
                 total.add(seal)?;
-                totals.push(total);
+                totals.push((of, total));
             }
         }
     }
@@ -95,17 +102,17 @@ impl PeriodTotal {
     }
 
     fn is_continued_by(&self, seal: &Seal<'_>) -> bool {
-        self.asset == seal.asset && self.mode == seal.mode && self.last_epoch.saturating_add(1) == seal.epoch
+        self.asset == seal.asset
+            && self.reward_asset == seal.reward_asset
+            && self.mode == seal.mode
+            && self.last_epoch.saturating_add(1) == seal.epoch
     }
 
-    fn add(&mut self, seal: &Seal<'_>) -> Result<(), Failure> {
+    fn add(&mut self, seal: &Seal<'_>) -> Result<(), SumTooLarge> {
         self.epochs += 1;
         self.last_epoch = seal.epoch;
         self.end = seal.epoch_end.to_string();
-        self.distributions = self
-            .distributions
-            .checked_add(seal.distributions)
-            .ok_or_else(too_much)?;
+        self.distributions = self.distributions.checked_add(seal.distributions).ok_or(SumTooLarge)?;
         self.withheld_after = seal.withheld_after.to_string();
         self.carried_out = seal.carried_out.to_string();
         for (sum, amount) in [
@@ -118,7 +125,7 @@ impl PeriodTotal {
             (&mut self.distributed, &seal.distributed),
         ] {
             let added = SignedAmount::sum([&**sum, amount]);
-            *sum = added.ok_or_else(too_much)?.to_string();
+            *sum = added.ok_or(SumTooLarge)?.to_string();
         }
         self.funding = (self.mode == "apr").then(|| self.rewarded.clone());
         Ok(())

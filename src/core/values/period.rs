@@ -1,0 +1,119 @@
+//! Periods of time, as people name them: from a day or a moment, up to another one.
+
+use crate::core::values::time::{TimeError, TimeMs};
+
+/// A period of time. Its start is included, its end is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimePeriod {
+    /// `None` for everything before the end.
+    pub from: Option<TimeMs>,
+    /// `None` for everything from the start on.
+    pub to: Option<TimeMs>,
+}
+
+impl TimePeriod {
+    #[must_use]
+    pub fn includes(&self, time: TimeMs) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+    }
+
+    /// Whether no moment is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!((self.from, self.to), (Some(from), Some(to)) if from >= to)
+    }
+
+    /// Whether it has no bound.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    /// A calendar year in UTC, 0 to 9998.
+    #[must_use]
+    pub fn of_year(year: u16) -> Option<Self> {
+        let start = |year: u16| parse_bound(&format!("{year:04}-01-01")).ok();
+        Some(Self {
+            from: Some(start(year)?),
+            to: Some(start(year.checked_add(1)?)?),
+        })
+    }
+}
+
+/// Reads a bound of a period: a date, which is its midnight in UTC, or an RFC 3339 time.
+///
+/// # Errors
+/// As [`TimeMs::parse`]. The message continues a sentence that begins with the name of the field.
+pub fn parse_bound(text: &str) -> Result<TimeMs, TimeError> {
+    if text.len() == "2026-10-01".len() {
+        return TimeMs::parse(&format!("{text}T00:00:00Z"));
+    }
+    TimeMs::parse(text)
+}
+
+/// The month of a time in UTC, as `2026-10`.
+#[must_use]
+pub fn month_of(time: TimeMs) -> String {
+    let mut text = time.to_string();
+    // Behind the month are a hyphen, the day and the time of day.
+    let day = text.find('T').unwrap_or(text.len()).saturating_sub("-01".len());
+    text.truncate(day);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> TimeMs {
+        TimeMs::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_date_is_its_midnight_in_utc() {
+        assert_eq!(parse_bound("2026-10-01"), Ok(time("2026-10-01T00:00:00Z")));
+        assert_eq!(
+            parse_bound("2026-10-01T02:00:00+02:00"),
+            Ok(time("2026-10-01T00:00:00Z"))
+        );
+        for wrong in [
+            "",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-10-1",
+            "1.10.2026 ",
+            "today",
+            "2026-10",
+        ] {
+            assert!(parse_bound(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_start_is_included_and_the_end_is_not() {
+        let year = TimePeriod::of_year(2026).unwrap();
+        for (text, expected) in [
+            ("2025-12-31T23:59:59.999Z", false),
+            ("2026-01-01T00:00:00Z", true),
+            ("2026-12-31T23:59:59.999Z", true),
+            ("2027-01-01T00:00:00Z", false),
+        ] {
+            assert_eq!(year.includes(time(text)), expected, "{text}");
+        }
+        assert!(TimePeriod::default().includes(time("2026-01-01T00:00:00Z")));
+        assert!(!year.is_empty() && !TimePeriod::default().is_empty());
+        let inverted = TimePeriod {
+            from: year.to,
+            to: year.from,
+        };
+        assert!(inverted.is_empty());
+        assert_eq!(TimePeriod::of_year(9_999), None);
+    }
+
+    #[test]
+    fn a_month_is_its_year_and_its_number() {
+        assert_eq!(month_of(time("2026-10-31T23:59:59.999Z")), "2026-10");
+        assert_eq!(month_of(time("2026-11-01T00:00:00Z")), "2026-11");
+        assert_eq!(month_of(TimeMs::from(i64::MAX)), "+292278994-08");
+    }
+}

@@ -1,0 +1,188 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::values::amount::SignedAmount;
+use crate::serve::figures::samples::{asset, day, seal};
+
+/// What happens in an epoch: whether it is `apr`, the pool or what is rewarded, and what is withheld and carried after it.
+type Happening = (bool, i64, i64, i64, i64);
+
+/// Seals that add up.
+fn chain(happenings: &[Happening], relisted: Option<usize>) -> Vec<Seal<'static>> {
+    let (mut carried, mut withheld) = (0, 0);
+    let mut seals = Vec::new();
+    for (epoch, (is_apr, given, adjusted, withheld_after, carried_out)) in happenings.iter().copied().enumerate() {
+        if relisted == Some(epoch) {
+            (carried, withheld) = (0, 0);
+        }
+        let mut seal = seal(epoch as u64, i64::try_from(epoch).unwrap() * 5);
+        seal.epoch_end = day(i64::try_from(epoch + 1).unwrap() * 5).to_string().into();
+        let text = |number: i64| number.to_string().into();
+        seal.mode = if is_apr { "apr" } else { "pool" }.into();
+        seal.reward_pool = text(given);
+        seal.carried_in = text(carried);
+        seal.withheld_before = text(withheld);
+        seal.adjusted = text(adjusted);
+        seal.withheld_after = text(withheld_after);
+        let due = given + withheld + adjusted - withheld_after;
+        if is_apr {
+            seal.rewarded = text(given);
+            seal.carried_out = text(carried);
+            seal.distributed = text(due);
+        } else {
+            seal.carried_out = text(carried_out);
+            seal.commission = text(3);
+            seal.distributed = text(due + carried - carried_out - 3);
+            carried = carried_out;
+        }
+        withheld = withheld_after;
+        seal.distributions = epoch as u64;
+        seals.push(seal);
+    }
+    seals
+}
+
+fn lines(seals: &[Seal<'_>], relisted: Option<usize>, period: TimePeriod) -> Vec<FinanceLine> {
+    let begins =
+        |_, epoch: Epoch| epoch == Epoch::FIRST || relisted.is_some_and(|first| epoch == Epoch::new(first as u64));
+    let executed: Executed = seals
+        .iter()
+        .map(|seal| {
+            (
+                (seal.asset, seal.epoch),
+                ExactAmount::parse(&seal.epoch.to_string()).unwrap(),
+            )
+        })
+        .collect();
+    finance(seals, begins, period, Some(&executed)).unwrap()
+}
+
+/// The amounts that are summed over a line, in an order.
+fn summed(line: &FinanceLine) -> Vec<&str> {
+    let executed = line.executed.as_deref().unwrap();
+    vec![
+        &line.pool,
+        &line.commission,
+        &line.returned,
+        &line.rewarded,
+        &line.made_good,
+        &line.adjusted,
+        &line.distributed,
+        executed,
+    ]
+}
+
+fn sums(lines: &[FinanceLine]) -> (Vec<SignedAmount>, u64, u64) {
+    let columns: Vec<Vec<&str>> = lines.iter().map(summed).collect();
+    let column = |number: usize| SignedAmount::sum(columns.iter().map(|line| line[number])).unwrap();
+    (
+        (0..8).map(column).collect(),
+        lines.iter().map(|line| line.payouts).sum(),
+        lines.iter().map(|line| line.epochs).sum(),
+    )
+}
+
+#[test]
+fn a_line_for_each_month_and_each_mode() {
+    // Epochs of five days: seven end in January or at the start of February.
+    let mut happenings = vec![(false, 10, 0, 1, 2); 8];
+    happenings.extend(vec![(true, 7, 1, 0, 0); 4]);
+    let found = lines(&chain(&happenings, None), None, TimePeriod::default());
+    let shown: Vec<_> = found
+        .iter()
+        .map(|line| {
+            (
+                line.month.as_str(),
+                line.mode.as_str(),
+                line.epochs,
+                line.pool.as_str(),
+                line.rewarded.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("2026-01", "pool", 6, "60", "0"),
+            ("2026-02", "pool", 2, "20", "0"),
+            ("2026-02", "apr", 3, "21", "21"),
+            ("2026-03", "apr", 1, "7", "7"),
+        ]
+    );
+    assert!(found.iter().all(|line| line.conserved && line.wrong.is_empty()));
+    assert_eq!(
+        (found[1].carried_in.as_str(), found[1].carried_out.as_str()),
+        ("2", "2")
+    );
+    assert_eq!(
+        (found[2].withheld_before.as_str(), found[2].withheld_after.as_str()),
+        ("1", "0")
+    );
+    assert_eq!(found[0].executed.as_deref(), Some("15"));
+}
+
+#[test]
+fn a_seal_that_does_not_add_up_is_named_in_its_month() {
+    let mut seals = chain(&[(false, 10, 0, 1, 2); 8], None);
+    seals[5].carried_out = "5".into();
+    let found = lines(&seals, None, TimePeriod::default());
+    assert_eq!(found[0].wrong, ["ATOM epoch 5: 13 came in, but 16 went out or is kept"]);
+    // The epoch after it is in the next month.
+    assert_eq!(
+        found[1].wrong,
+        ["ATOM epoch 6 starts with 2 carried, but the epoch before left 5"]
+    );
+    assert!(!found[0].conserved && !found[1].conserved);
+}
+
+#[test]
+fn without_executions_nothing_is_said_of_them() {
+    let seals = chain(&[(false, 10, 0, 1, 2); 2], None);
+    let found = finance(&seals, |_, _| false, TimePeriod::default(), None).unwrap();
+    assert_eq!(found[0].executed, None);
+    let elsewhere: Executed = [((asset(), Epoch::new(7)), ExactAmount::parse("4").unwrap())].into();
+    let found = finance(&seals, |_, _| false, TimePeriod::default(), Some(&elsewhere)).unwrap();
+    assert_eq!(found[0].executed.as_deref(), Some("0"));
+}
+
+proptest! {
+    #[test]
+    fn figures_add_up_over_any_split(
+        happenings in prop::collection::vec((any::<bool>(), 0_i64..1_000, -20_i64..20, -30_i64..30, -40_i64..40), 1..40),
+        relisted in prop::option::of(0_usize..40),
+        splits in prop::collection::vec(-5_i64..220, 0..5),
+    ) {
+        let seals = chain(&happenings, relisted);
+        let whole = lines(&seals, relisted, TimePeriod::default());
+        let mut splits: Vec<_> = splits.into_iter().map(|number| Some(day(number))).collect();
+        splits.sort_unstable();
+        let starts = [None].into_iter().chain(splits.iter().copied());
+        let ends = splits.iter().copied().chain([None]);
+        let parts: Vec<Vec<FinanceLine>> = starts
+            .zip(ends)
+            .map(|(from, to)| lines(&seals, relisted, TimePeriod { from, to }))
+            .collect();
+        let parts = parts.concat();
+        prop_assert_eq!(sums(&whole), sums(&parts));
+        // The lines follow one another: each begins with what the one before left, but for the first of a listing.
+        for lines in [&whole, &parts] {
+            prop_assert!(lines.iter().all(|line| line.conserved), "{lines:?}");
+            for pair in lines.windows(2).filter(|pair| Some(pair[1].first_epoch) != relisted.map(|first| Epoch::new(first as u64))) {
+                prop_assert_eq!(&pair[0].carried_out, &pair[1].carried_in);
+                prop_assert_eq!(&pair[0].withheld_after, &pair[1].withheld_before);
+            }
+        }
+        // So do the sums of each line.
+        for line in &parts {
+            let sum = |amounts: &[&str]| SignedAmount::sum(amounts.iter().copied()).unwrap();
+            let due = [line.withheld_before.as_str(), &line.made_good, &line.adjusted];
+            let paid = [line.distributed.as_str(), &line.withheld_after];
+            let (came_in, went_out) = if line.mode == "apr" {
+                (sum(&[&line.rewarded]), sum(&[]))
+            } else {
+                (sum(&[&line.pool, &line.carried_in]), sum(&[&line.commission, &line.carried_out, &line.returned]))
+            };
+            prop_assert_eq!(came_in.plus(sum(&due)), went_out.plus(sum(&paid)));
+        }
+    }
+}

@@ -12,6 +12,7 @@
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
 //!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events. [`redrive`]
 //!   tells what became of dead letters. [`statement`] checks seals and adds them up.
+//!   [`export`] turns published records into rows.
 
 pub mod archive;
 pub mod asked;
@@ -19,6 +20,7 @@ pub mod balances;
 pub mod control_topic;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod forecast;
 pub mod history;
 mod named_accounts;

@@ -10,7 +10,8 @@ use crate::cli::csv_cell::{for_spreadsheet, harmless};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::private::create_result;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// It tells a spreadsheet that a file is UTF-8.
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Who reads a CSV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl<'a> CsvFile<'a> {
     pub(super) fn create(path: &'a Path, form: CsvForm, columns: &[&str]) -> Result<Self, Failure> {
         let mut file = create_result(path).map_err(|error| failed(path, &error.into()))?;
         if form == CsvForm::Spreadsheet {
-            file.write_all(BYTE_ORDER_MARK)
+            file.write_all(BYTE_ORDER_MARK.as_bytes())
                 .map_err(|error| failed(path, &error.into()))?;
         }
         let writer = csv::Writer::from_writer(file);

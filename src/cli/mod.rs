@@ -12,6 +12,7 @@ mod csv_file;
 mod demo;
 mod deployment;
 mod explain;
+mod export;
 mod flags;
 mod generate;
 mod input;
@@ -93,6 +94,7 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     Explain(explain::Explain),
     Statement(statement::Statement),
+    Export(export::Export),
     WhatIf(what_if::WhatIf),
     Archive(archive::Archive),
     Prove(prove::Prove),
@@ -134,6 +136,7 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Reconcile(reconcile) => reconcile.run(out),
         Command::Explain(explain) => explain.run(out),
         Command::Statement(statement) => statement.run(out),
+        Command::Export(export) => export.run(out),
         Command::WhatIf(what_if) => what_if.run(out),
         Command::Archive(archive) => archive.run(out),
         Command::Prove(prove) => prove.run(out),

@@ -59,7 +59,7 @@ impl From<ConfigError> for Failure {
 impl From<AskedError> for Failure {
     fn from(error: AskedError) -> Self {
         match error {
-            AskedError::Inverted { .. } => Self::Usage(error.to_string()),
+            AskedError::Inverted { .. } | AskedError::EmptyPeriod { .. } => Self::Usage(error.to_string()),
             _ => Self::Absent(error.to_string()),
         }
     }

@@ -3,6 +3,12 @@
 //! Every command that takes the name of an asset or the number of an epoch resolves it here. So a misspelt asset, an inverted period or an epoch
 //! that is still open never gives an answer about nothing that looks right.
 
+mod period;
+mod resolved_period;
+
+pub use period::AskedPeriod;
+pub use resolved_period::ResolvedPeriod;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -18,7 +24,7 @@ use crate::core::values::asset::Asset;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::Epoch;
 use crate::core::values::similar::meant;
-use crate::core::values::time::timestamp;
+use crate::core::values::time::{TimeMs, timestamp};
 
 /// How many names or periods an error lists.
 const NAMED: usize = 20;
@@ -42,6 +48,10 @@ pub struct Asked {
 pub enum AskedError {
     #[error("the period is inverted: it begins with epoch {from} and ends with epoch {to}; exchange the two")]
     Inverted { from: Epoch, to: Epoch },
+    #[error("no moment is in the period: it begins at {from} and ends before {to}; name a later end")]
+    EmptyPeriod { from: TimeMs, to: TimeMs },
+    #[error("no epoch of {asked}")]
+    NoEpoch { asked: AskedPeriod },
     #[error("{asset} is not listed{}", of_listed(*meant, listed))]
     NotListed {
         asset: Asset,

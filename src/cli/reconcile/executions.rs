@@ -18,7 +18,7 @@ const HINT: &str =
     "the payout service creates it and writes to it; --executions names another topic, and --acks a file of lines";
 
 /// Lines of a file.
-pub(super) struct Lines(pub(super) Box<dyn BufRead>);
+pub(in crate::cli) struct Lines(pub(in crate::cli) Box<dyn BufRead>);
 
 impl Acknowledgements for Lines {
     fn read(self: Box<Self>, take: &mut TakeAcknowledgement<'_>) -> Result<(), PayoutsError> {
@@ -42,7 +42,7 @@ impl Acknowledgements for Lines {
 ///
 /// # Errors
 /// If there is no such topic.
-pub(super) fn topic(
+pub(in crate::cli) fn topic(
     address: &BusAddress,
     config: &Config,
     name: &str,
@@ -129,7 +129,7 @@ impl Acknowledgements for Partitions {
 }
 
 /// Parses the name of a topic.
-pub(super) fn topic_name(name: &str) -> Result<String, String> {
+pub(in crate::cli) fn topic_name(name: &str) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if (1..=249).contains(&name.len()) && name.bytes().all(is_allowed) && !matches!(name, "." | "..") {
         return Ok(name.to_owned());

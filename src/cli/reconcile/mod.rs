@@ -2,7 +2,7 @@
 
 mod balances;
 mod chart;
-mod executions;
+pub(super) mod executions;
 mod findings;
 mod html;
 mod payouts;

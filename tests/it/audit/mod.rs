@@ -3,6 +3,7 @@
 mod archive;
 mod balances;
 mod explain;
+mod export;
 mod numbers;
 mod payouts;
 mod prove;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::asked_control::{CONTROL, FLAGS, LETTER};
+use crate::cli::asked_export::EXPORT;
 use crate::common::events::{close, deposit, listing, pool, time};
 use crate::common::records::{acknowledgement, text};
 use crate::common::{Place, softstake, succeed};
@@ -71,6 +72,7 @@ impl World {
         let balance = |asset: &str| format!("account,asset,balance,time\nann,{asset},5,{}\n", time(2_000));
         file("ledger.csv", balance("ATOM"));
         file("misspelt.csv", balance("ATMO"));
+        file("names.txt", "bob\n\nnobody\n".into());
         file("no-rows.csv", "account,asset,balance,time\n".into());
         let data = |asset: &str, programme: Value| {
             json!({"asset": asset, "decimals": 6, "anchor": time(0), "epoch_seconds": DAY, "programme": programme})
@@ -173,17 +175,6 @@ const NOT_THERE: &[(&str, i32, &str)] = &[
         "reconcile payouts --acks FILE/acks.jsonl --bus BUS --asset SOL --epoch 1",
         3,
         "SOL epoch 1",
-    ),
-    ("reconcile payouts --acks FILE/none.jsonl --bus BUS", 2, "none.jsonl"),
-    (
-        "reconcile payouts --bus BUS",
-        3,
-        "there is no topic payout.executions in ",
-    ),
-    (
-        "reconcile payouts --bus BUS --executions other.executions",
-        3,
-        "there is no topic other.executions in ",
     ),
     (
         "reconcile balances --against FILE/misspelt.csv --bus BUS",
@@ -381,6 +372,7 @@ fn what_is_asked_for_and_not_there_is_named() {
     let world = World::new();
     let mut faults = world.faults(NOT_THERE);
     faults.extend(world.faults(EMPTY));
+    faults.extend(world.faults(EXPORT));
     let control = world.place.records("softstake.control");
     faults.extend(world.faults(CONTROL));
     assert_eq!(
@@ -546,6 +538,7 @@ fn every_command_and_flag_is_in_a_table() {
         .iter()
         .chain(EMPTY)
         .chain(CONTROL)
+        .chain(EXPORT)
         .map(|(line, ..)| *line)
         .collect();
     let words: BTreeSet<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();

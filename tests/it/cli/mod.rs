@@ -2,6 +2,7 @@
 
 mod asked;
 mod asked_control;
+mod asked_export;
 mod configuration;
 mod control;
 mod demo;

@@ -186,6 +186,25 @@ impl World {
         ] {
             cases.push(case(line, status, move |_| self.with_file(line)));
         }
+        for line in [
+            "distributions",
+            "distributions --unsealed --format jsonl",
+            "seals",
+            "late-postings",
+        ] {
+            cases.push(case("export", 0, move |_| on(&self.right, &format!("export {line}"))));
+        }
+        let account = text(&self.distribution["data"]["account"]);
+        let line = format!("export tax {account} --year 2026 --acks acks.jsonl");
+        // The year has epochs that are not closed.
+        cases.push(case("export tax", 3, move |_| self.with_file(&line)));
+        for (format, status) in [("parquet", 0), ("csv", 0), ("xml", 2)] {
+            cases.push(case("export --out", status, move |number| {
+                let mut command = with(softstake(), &format!("export distributions --format {format} --out"));
+                command.arg(self.file(&format!("{format}-{number}")));
+                on_bus(command, &self.right)
+            }));
+        }
         cases.push(case("reconcile payouts", 3, |_| on(&self.right, "reconcile payouts")));
         cases.push(case("explain", 0, |_| self.of_account("explain", &[])));
         cases.push(case("explain --json", 0, |_| self.of_account("explain", &["--json"])));

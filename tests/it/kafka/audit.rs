@@ -194,6 +194,19 @@ fn deleted_records(both: &Both<'_>) {
 }
 
 /// Both verifiers must accept a proof against the root of its seal.
+fn exports(both: &Both<'_>) {
+    for records in ["distributions", "seals", "late-postings"] {
+        let arguments = ["export", records, "--format", "jsonl"];
+        let rows = output(softstake().args(arguments).args(both.on_kafka()));
+        assert_eq!(
+            rows,
+            output(softstake().args(arguments).args(both.on_archive())),
+            "{records}"
+        );
+        assert!(records == "late-postings" || rows.len() > 1_000, "{records}");
+    }
+}
+
 fn verify(folder: &Path, proof: &[u8], place: &Place, asset: &str, epoch: &str) {
     let id = format!("{asset}:{epoch}");
     let seals = place.records("softstake.epochs");
@@ -232,6 +245,7 @@ fn every_command_gives_the_same_answer_on_kafka_and_on_an_archive() {
     assert!(report["total"]["equal"].as_u64() > Some(1_000), "{report:#}");
     both.run(&["statement", "--check-distributions", "--json"]);
     payouts_and_proofs(&both, &folder);
+    exports(&both);
     balances(&both, &folder);
     what_if(&both, &folder);
     deleted_records(&both);

@@ -272,6 +272,11 @@ fn reports_on_hostile_records_are_harmless() {
         &["what-if", "--programme", "unknown-field.json"],
         &["what-if", "--programme", "wrong-mode.json"],
         &["reconcile", "payouts", "--acks", "acks.jsonl", "--json"],
+        &["export", "distributions"],
+        &["export", "distributions", "--format", "jsonl"],
+        &["export", "seals", "--spreadsheet", "--out", "seals.csv"],
+        &["export", "late-postings"],
+        &["export", "late-postings", "--format", "jsonl"],
         &["reconcile", "balances", "--against", "ledger.csv", "--json"],
         &["reconcile", "balances", "--against", "columns.csv"],
         &["reconcile", "balances", "--against", "no-json.json"],
@@ -349,6 +354,7 @@ fn answers_about_hostile_accounts_are_harmless() {
             &["query", "distributions", "--json", "--", name],
             &["query", "account", "--state", &state, "--", name],
             &["prove", "ATOM", "0", "--", name],
+            &["export", "tax", "--year", "2026", "--acks", "acks.jsonl", "--", name],
         ] {
             for place in [&world.place, &world.changed] {
                 let bus = format!("dir:{}", place.bus().display());

@@ -1,0 +1,37 @@
+//! A question about the epochs that end in a period of time.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::core::values::asset::Asset;
+use crate::core::values::period::TimePeriod;
+
+/// Some assets, or all if none is named, and a period in which epochs end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedPeriod {
+    pub assets: BTreeSet<Asset>,
+    pub period: TimePeriod,
+}
+
+impl AskedPeriod {
+    #[must_use]
+    pub fn has_asset(&self, asset: Asset) -> bool {
+        self.assets.is_empty() || self.assets.contains(&asset)
+    }
+}
+
+impl fmt::Display for AskedPeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let assets: Vec<&str> = self.assets.iter().map(Asset::as_str).collect();
+        match assets.is_empty() {
+            true => f.write_str("any asset")?,
+            false => f.write_str(&assets.join(", "))?,
+        }
+        match (self.period.from, self.period.to) {
+            (Some(from), Some(to)) => write!(f, " ends from {from} on and before {to}"),
+            (Some(from), None) => write!(f, " ends from {from} on"),
+            (None, Some(to)) => write!(f, " ends before {to}"),
+            (None, None) => f.write_str(" ends"),
+        }
+    }
+}

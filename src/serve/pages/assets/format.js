@@ -1,0 +1,151 @@
+// Amounts stay texts. Digits are grouped, compared and moved as texts, so no digit is ever lost.
+
+import { el } from './dom.js';
+
+/** Behind so many groups of decimals, digits are paler: they are exact, but rarely what somebody looks for. */
+const PLAIN_GROUPS = 3;
+
+const PLAIN = /^(-?)(\d+)(?:\.(\d+))?$/;
+
+/** Digits in groups of three, from the right. */
+function groupsFromRight(digits) {
+  const groups = [];
+  for (let end = digits.length; end > 0; end -= 3) groups.unshift(digits.slice(Math.max(0, end - 3), end));
+  return groups;
+}
+
+/** Digits in groups of three, from the left. */
+function groupsFromLeft(digits) {
+  return digits.match(/.{1,3}/g) ?? [];
+}
+
+/** An amount as a text with narrow spaces, for a drawing. */
+export function grouped(amount) {
+  const parts = PLAIN.exec(amount);
+  if (!parts) return amount;
+  const [, sign, whole, fraction] = parts;
+  const left = groupsFromRight(whole).join('\u202f');
+  return `${sign ? '\u2212' : ''}${left}${fraction ? `.${fraction}` : ''}`;
+}
+
+/**
+ * An amount. The gaps between groups are margins, not characters: what is copied is the exact number. A line may break
+ * between groups.
+ */
+export function amount(value, unit) {
+  const parts = PLAIN.exec(value ?? '');
+  if (!parts)
+    return el('span', { class: value ? 'amount' : 'amount none' }, value ?? '–', unit && value ? ` ${unit}` : '');
+  const [, sign, whole, fraction] = parts;
+  const node = el('span', { class: isZero(value) ? 'amount zero' : 'amount' }, sign ? '-' : '');
+  const put = (groups, place) =>
+    groups.forEach((group, at) => {
+      if (at > 0) node.append(el('wbr'));
+      const isLast = at === groups.length - 1;
+      const isTail = place === 'fraction' && at >= PLAIN_GROUPS;
+      node.append(
+        isLast && !isTail
+          ? group
+          : el('span', { class: `${isLast ? '' : 'group'}${isTail ? ' tail' : ''}`.trim() }, group),
+      );
+    });
+  put(groupsFromRight(whole), 'whole');
+  if (fraction) {
+    node.append('.');
+    put(fraction.length > 4 ? groupsFromLeft(fraction) : [fraction], 'fraction');
+  }
+  return unit ? [node, ' ', el('bdi', { class: 'unit' }, unit)] : node;
+}
+
+export function isZero(value) {
+  return /^-?0+(\.0+)?$/.test(value ?? '');
+}
+
+export function isNegative(value) {
+  return (value ?? '').startsWith('-');
+}
+
+/** A share from 0 to 1 as per cent: the point moves, nothing is computed. */
+export function perCent(share) {
+  const parts = PLAIN.exec(share ?? '');
+  if (!parts) return '–';
+  const [, sign, whole, fraction = ''] = parts;
+  const padded = fraction.padEnd(2, '0');
+  const left = `${whole}${padded.slice(0, 2)}`.replace(/^0+(?=\d)/, '');
+  const right = padded.slice(2).replace(/0+$/, '');
+  return `${sign}${left}${right ? `.${right}` : ''} %`;
+}
+
+/** Where an amount is drawn. Only for places in a drawing, never for a text. */
+export function place(value) {
+  const number = Number(value);
+  return Number.isFinite(number) ? number : 0;
+}
+
+/** `count * 10^exponent` as a plain decimal. */
+export function scaled(count, exponent) {
+  const sign = count < 0 ? '-' : '';
+  const digits = String(Math.abs(count));
+  if (count === 0) return '0';
+  if (exponent >= 0) return `${sign}${digits}${'0'.repeat(exponent)}`;
+  const padded = digits.padStart(1 - exponent, '0');
+  const fraction = padded.slice(exponent).replace(/0+$/, '');
+  return `${sign}${padded.slice(0, exponent)}${fraction ? `.${fraction}` : ''}`;
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const TIME = /^(\d{4})-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?Z)?)?$/;
+
+/** A time of the API, or null. The API gives all times in UTC. */
+function timeParts(text) {
+  const parts = TIME.exec(text ?? '');
+  if (!parts) return null;
+  const [, year, month, day, hour, minute, second, fraction] = parts;
+  return { year, month: MONTHS[Number(month) - 1] ?? month, day, hour, minute, second, fraction };
+}
+
+/** `3 Nov 2026`, or `Nov 2026`. */
+export function dayText(text) {
+  const parts = timeParts(text);
+  if (!parts) return text ?? '–';
+  return parts.day ? `${Number(parts.day)} ${parts.month} ${parts.year}` : `${parts.month} ${parts.year}`;
+}
+
+/** `3 Nov`, or `Nov 2026`: for an axis. */
+export function shortDay(text) {
+  const parts = timeParts(text);
+  if (!parts) return text ?? '';
+  return parts.day ? `${Number(parts.day)} ${parts.month}` : `${parts.month} ${parts.year}`;
+}
+
+/** `3 Nov 2026, 14:05:09 UTC`; milliseconds only if there are any. */
+export function timeText(text) {
+  const parts = timeParts(text);
+  if (!parts) return text ?? '–';
+  if (parts.hour === undefined) return dayText(text);
+  const seconds = parts.second === '00' && !Number(parts.fraction ?? 0) ? '' : `:${parts.second}`;
+  const fraction = Number(parts.fraction ?? 0) ? `.${parts.fraction.replace(/0+$/, '')}` : '';
+  return `${dayText(text)}, ${parts.hour}:${parts.minute}${seconds}${fraction} UTC`;
+}
+
+export function time(text) {
+  return text ? el('time', { datetime: text }, timeText(text)) : el('span', {}, '–');
+}
+
+/** A period in the fewest words: a whole UTC day is its date, otherwise start to end. */
+export function periodText(start, end) {
+  const isMidnight = (text) => /T00:00:00(\.0+)?Z$/.test(text ?? '');
+  if (!isMidnight(start) || !isMidnight(end)) return `${timeText(start)} to ${timeText(end)}`;
+  const days = Math.round((Date.parse(end) - Date.parse(start)) / 86_400_000);
+  if (days === 1) return dayText(start);
+  return `${dayText(start)} to ${dayText(new Date(Date.parse(end) - 86_400_000).toISOString())}`;
+}
+
+export function period(start, end) {
+  return el('time', { datetime: start, title: `${timeText(start)} to ${timeText(end)}` }, periodText(start, end));
+}
+
+/** `1 payout`, `12 payouts`. */
+export function counted(count, one, many = `${one}s`) {
+  return `${grouped(String(count))} ${String(count) === '1' ? one : many}`;
+}

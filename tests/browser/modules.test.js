@@ -1,0 +1,82 @@
+// The parts of the pages that need no browser: amounts as text, and the check of proofs.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ACCOUNT, api } from './setup.js';
+
+const assets = new URL('../../src/serve/pages/assets/', import.meta.url);
+const { grouped, isZero, perCent, periodText, scaled, timeText } = await import(new URL('format.js', assets));
+const { verifyProof } = await import(new URL('merkle.js', assets));
+
+test('amounts stay texts', () => {
+  const gap = '\u202f';
+  for (const [value, shown] of [
+    ['0', '0'],
+    ['1234567.891', `1${gap}234${gap}567.891`],
+    ['-1000', `\u22121${gap}000`],
+    ['1e5', '1e5'],
+    ['9'.repeat(30), Array(10).fill('999').join(gap)],
+    ['0.000000000000000001', '0.000000000000000001'],
+  ])
+    assert.equal(grouped(value), shown);
+  for (const [value, shown] of [
+    ['0.962', '96.2 %'],
+    ['1', '100 %'],
+    ['0', '0 %'],
+    ['0.000000000000000001', '0.0000000000000001 %'],
+    ['0.1', '10 %'],
+  ]) {
+    assert.equal(perCent(value), shown);
+  }
+  for (const [count, exponent, text] of [
+    [5, -2, '0.05'],
+    [20, -1, '2'],
+    [-15, -1, '-1.5'],
+    [3, 4, '30000'],
+    [0, 9, '0'],
+    [1, -18, '0.000000000000000001'],
+  ]) {
+    assert.equal(scaled(count, exponent), text);
+  }
+  assert.ok(isZero('-0.00') && !isZero('0.01'));
+});
+
+test('times say their zone, and a whole day is its date', () => {
+  assert.equal(timeText('2026-11-03T14:05:09.120Z'), '3 Nov 2026, 14:05:09.12 UTC');
+  assert.equal(timeText('2026-11-03T14:05:00.000Z'), '3 Nov 2026, 14:05 UTC');
+  assert.equal(periodText('2026-11-03T00:00:00.000Z', '2026-11-04T00:00:00.000Z'), '3 Nov 2026');
+  assert.equal(periodText('2026-11-03T00:00:00.000Z', '2026-11-10T00:00:00.000Z'), '3 Nov 2026 to 9 Nov 2026');
+  assert.equal(
+    periodText('2026-11-03T01:00:00.000Z', '2026-11-03T02:00:00.000Z'),
+    '3 Nov 2026, 01:00 UTC to 3 Nov 2026, 02:00 UTC',
+  );
+});
+
+test('a proof holds, and no changed byte of what it says passes', async () => {
+  const account = encodeURIComponent(ACCOUNT);
+  const [paid] = (await api(`accounts/${account}/distributions?limit=1`)).items;
+  const proof = await api(`accounts/${account}/distributions/${encodeURIComponent(paid.asset)}/${paid.epoch}/proof`);
+  const text = JSON.stringify(proof);
+  assert.equal((await verifyProof(text, proof.root)).holds, true);
+  assert.equal((await verifyProof(text, proof.root.toUpperCase())).holds, true);
+  for (let at = 0; at < text.length; at += 1) {
+    const other = text[at] === '1' ? '2' : '1';
+    const outcome = await verifyProof(text.slice(0, at) + other + text.slice(at + 1), proof.root);
+    assert.equal(outcome.holds, false, `${at}: ${text.slice(at - 10, at + 10)}`);
+    assert.ok(outcome.reason.length > 10);
+  }
+  for (const wrong of [
+    `${text}x`,
+    text.replace('{', '{"format":1,'),
+    text.replace('{', '{"more":1,'),
+    '',
+    '[]',
+    'null',
+    '1'.repeat(1_000),
+    '['.repeat(10_000),
+  ]) {
+    assert.equal((await verifyProof(wrong, proof.root)).holds, false, wrong.slice(0, 40));
+  }
+  for (const root of ['', 'z'.repeat(64), proof.root.slice(1), '0'.repeat(64)])
+    assert.equal((await verifyProof(text, root)).holds, false, root);
+});

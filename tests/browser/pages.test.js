@@ -1,0 +1,313 @@
+// Each page shows what the API says, to the last digit.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, before, test } from 'node:test';
+import { ACCOUNT, api, historyOf, open, settled, startBrowser, stopBrowser, withPage } from './setup.js';
+
+before(startBrowser);
+after(stopBrowser);
+
+const account = encodeURIComponent(ACCOUNT);
+const newestFirst = (periods) =>
+  [...periods]
+    .sort((left, right) => (left.period < right.period ? 1 : -1))
+    .map((one) => `${one.amount} ${one.reward_asset}`);
+const texts = (locator) => locator.allTextContents();
+
+test('history: payouts, totals and the account are those of the API', () =>
+  withPage(async (page) => {
+    const paid = await api(`accounts/${account}/distributions?limit=30`);
+    assert.ok(paid.items.length >= 3, 'the account needs three payouts');
+    await open(page, historyOf(ACCOUNT));
+    assert.deepEqual(
+      await texts(page.locator('.payouts tbody tr td:nth-child(3)')),
+      paid.items.map((one) => `${one.amount} ${one.reward_asset}`),
+    );
+    assert.deepEqual(
+      await texts(page.locator('.payouts tbody tr td:nth-child(4)')),
+      paid.items.map((one) => `${one.average_balance} ${one.asset}`),
+    );
+    assert.deepEqual(
+      await texts(page.locator('.payouts tbody tr td:nth-child(2)')),
+      paid.items.map((one) => one.asset),
+    );
+    const summary = await api(`accounts/${account}/summary?by=month`);
+    assert.deepEqual(
+      (await texts(page.locator('.card.choose .big'))).sort(),
+      summary.totals.map((one) => `${one.amount} ${one.reward_asset}`).sort(),
+    );
+    assert.equal(await page.getByLabel('Account', { exact: true }).inputValue(), ACCOUNT);
+  }));
+
+test('history: the choice of a token is in the address, and a chart has the exact figures', () =>
+  withPage(async (page) => {
+    const summary = await api(`accounts/${account}/summary?by=day`);
+    const { asset } = summary.totals.at(-1);
+    await open(page, historyOf(ACCOUNT));
+    await page.getByLabel('Token').selectOption(asset);
+    await page.locator('figure.chart').waitFor();
+    await settled(page);
+    assert.equal(new URL(page.url()).searchParams.get('asset'), asset);
+    assert.ok((await texts(page.locator('.payouts tbody tr td:nth-child(2)'))).every((one) => one === asset));
+    await page.getByText('All figures as a table').click();
+    await page.locator('.figures table').waitFor();
+    const { periods } = await api(`accounts/${account}/summary?${new URLSearchParams({ asset, by: 'day' })}`);
+    const rewards = await texts(page.locator('.figures tbody tr td:nth-child(2)'));
+    if (rewards.length === periods.length) {
+      assert.deepEqual(rewards, newestFirst(periods));
+    } else {
+      const months = (await api(`accounts/${account}/summary?${new URLSearchParams({ asset, by: 'month' })}`)).periods;
+      assert.deepEqual(rewards, newestFirst(months));
+    }
+    const slider = page.getByRole('slider');
+    const before = await page.locator('.readout').textContent();
+    await slider.focus();
+    await page.keyboard.press('Home');
+    assert.notEqual(await page.locator('.readout').textContent(), before);
+    assert.match(await slider.getAttribute('aria-valuetext'), /Reward .* Average balance /);
+    await page.reload();
+    await settled(page);
+    assert.equal(await page.getByLabel('Token').inputValue(), asset);
+    await page.goBack();
+    await settled(page);
+    assert.equal(await page.getByLabel('Token').inputValue(), '');
+  }));
+
+test('history: pages follow the cursor of the server', () =>
+  withPage(async (page) => {
+    const all = (await api(`accounts/${account}/distributions?limit=500`)).items.map(
+      (one) => `${one.asset} ${one.amount} ${one.reward_asset}`,
+    );
+    // The real server answers, in smaller pages.
+    await page.route(/\/distributions\?/, (route) =>
+      route.continue({ url: route.request().url().replace('limit=30', 'limit=2') }),
+    );
+    await open(page, historyOf(ACCOUNT));
+    const rows = async () =>
+      (await page.locator('.payouts tbody tr').all()).length &&
+      page
+        .locator('.payouts tbody tr')
+        .evaluateAll((nodes) => nodes.map((row) => `${row.cells[1].textContent} ${row.cells[2].textContent}`));
+    assert.deepEqual(await rows(), all.slice(0, 2));
+    await page.getByRole('button', { name: 'Older' }).click();
+    await page.getByText('Page 2', { exact: true }).waitFor();
+    await settled(page);
+    assert.deepEqual(await rows(), all.slice(2, 4));
+    await page.getByRole('button', { name: 'Newer' }).click();
+    await page.getByText('Page 1', { exact: true }).waitFor();
+    await settled(page);
+    assert.deepEqual(await rows(), all.slice(0, 2));
+  }));
+
+test('history: a period without payouts says so', () =>
+  withPage(async (page) => {
+    await open(page, historyOf(ACCOUNT, { from: '2001-01-01', to: '2001-02-01' }));
+    await page.getByText('No payout in this period.').waitFor();
+    await page.getByRole('button', { name: 'All', exact: true }).click();
+    await settled(page);
+    assert.ok((await page.locator('.payouts tbody tr').count()) > 0);
+  }));
+
+test('history: a day has the payouts of the epochs that are over in it, also at its midnight', () =>
+  withPage(async (page) => {
+    const all = (await api(`accounts/${account}/distributions?limit=500`)).items;
+    const lastDay = (one) => new Date(Date.parse(one.epoch_end) - 1).toISOString().slice(0, 10);
+    const day = lastDay(all[0]);
+    const wanted = all.filter((one) => lastDay(one) === day).slice(0, 30);
+    await open(page, historyOf(ACCOUNT, { from: day, to: day }));
+    assert.deepEqual(
+      await texts(page.locator('.payouts tbody tr td:nth-child(3)')),
+      wanted.map((one) => `${one.amount} ${one.reward_asset}`),
+    );
+    assert.equal(await page.getByLabel('To (UTC)').inputValue(), day);
+  }));
+
+test('history: "Why this amount?" has the steps, and checks the proof', () =>
+  withPage(async (page) => {
+    const [paid] = (await api(`accounts/${account}/distributions?limit=1`)).items;
+    const explanation = await api(
+      `accounts/${account}/distributions/${encodeURIComponent(paid.asset)}/${paid.epoch}/explanation`,
+    );
+    await open(page, historyOf(ACCOUNT));
+    const why = page.getByRole('button', { name: 'Why this amount?' }).first();
+    await why.click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Step by step').waitFor();
+    assert.equal(await dialog.locator('.paid').textContent(), `${paid.amount} ${paid.reward_asset}`);
+    assert.deepEqual(await texts(dialog.locator('.sentences li')), explanation.sentences);
+    assert.equal(await dialog.locator('.steps li').count(), explanation.steps.length);
+    await dialog.getByRole('button', { name: 'Check the proof here' }).click();
+    await dialog.getByText('Proven.').waitFor();
+    const address = new URL(page.url());
+    assert.equal(address.searchParams.get('why'), `${paid.asset}:${paid.epoch}`);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    assert.equal(new URL(page.url()).searchParams.get('why'), null);
+    // The address of an explanation can be sent to somebody.
+    await open(page, address.href);
+    await page.getByRole('dialog').getByText('Step by step').waitFor();
+  }));
+
+test('history: the CSV file has each payout, and the proof file is proven on the audit page', () =>
+  withPage(async (page) => {
+    const all = (await api(`accounts/${account}/distributions?limit=500`)).items;
+    await open(page, historyOf(ACCOUNT));
+    const [csv] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download CSV' }).click(),
+    ]);
+    const lines = fs
+      .readFileSync(await csv.path(), 'utf8')
+      .trim()
+      .split(/\r?\n/);
+    assert.equal(lines.length, all.length + 1);
+    const [file] = await Promise.all([
+      page.waitForEvent('download'),
+      page
+        .getByRole('button', { name: /^Proof|Download the proof of/ })
+        .first()
+        .click(),
+    ]);
+    const proof = fs.readFileSync(await file.path(), 'utf8');
+    await open(page, '/audit');
+    const upload = (text) =>
+      page
+        .getByLabel('Proof file')
+        .setInputFiles({ name: 'proof.json', mimeType: 'application/json', buffer: Buffer.from(text) });
+    const check = () => page.getByRole('button', { name: 'Check the proof' }).click();
+    await upload(proof);
+    await check();
+    await page.getByText('Proven.').waitFor();
+    // Of a changed amount, a wrong root and a file that is no proof.
+    const { amount, root } = JSON.parse(proof);
+    await upload(proof.replaceAll(amount, `${amount}1`));
+    await check();
+    await page.getByText('It proves nothing.').waitFor();
+    await upload(proof);
+    await page.getByLabel('Root of the seal').fill(`${root[0] === '0' ? '1' : '0'}${root.slice(1)}`);
+    await check();
+    await page.getByText('It is a proof for root').waitFor();
+    await page.getByLabel('Root of the seal').fill(root.toUpperCase());
+    await check();
+    await page.getByText('Proven.').waitFor();
+    await upload('{"a":');
+    await check();
+    await page.getByText('The file is no JSON').waitFor();
+  }));
+
+test('operations: counts, epochs, held epochs and dead letters', () =>
+  withPage(async (page) => {
+    const [letters, late, held, sync] = await Promise.all(
+      ['dead-letters/counts', 'late-postings/counts', 'held', 'sync'].map((path) => api(path)),
+    );
+    const sum = (items) => items.reduce((total, item) => total + BigInt(item.count), 0n);
+    await open(page, '/operations');
+    const big = async (title) =>
+      (
+        await page
+          .locator('.card', { has: page.getByRole('heading', { name: title, exact: true }) })
+          .locator('.big')
+          .textContent()
+      ).replace(/\s/g, '');
+    assert.equal(await big('Dead letters'), String(sum(letters.items)));
+    assert.equal(await big('Late postings'), String(sum(late.items)));
+    assert.equal(await big('Held epochs'), String(held.items.length));
+    assert.equal(await big('This view'), sync.caught_up ? 'Uptodate' : `${sync.behind_records}behind`);
+    const { items: assets } = await api('assets?limit=500');
+    const names = new Set(await texts(page.locator('.table-place[aria-label="Epochs under way"] tbody th')));
+    assert.deepEqual(
+      assets.filter((one) => one.state === 'listed' && !names.has(one.asset)),
+      [],
+    );
+    for (const one of held.items) {
+      const card = page.locator('.card.alarm', { hasText: `${one.asset}, epoch ${one.epoch}` });
+      assert.match(await card.locator('dd').first().textContent(), new RegExp(`^${one.total.replace('.', '\\.')} `));
+      assert.match(await card.locator('pre').first().textContent(), /^softstake control release .* \d+$/);
+    }
+    if (letters.items.length) {
+      const { code } = letters.items[0];
+      await page.getByLabel('Code').selectOption(code);
+      await settled(page);
+      assert.equal(new URL(page.url()).searchParams.get('code'), code);
+      const { items } = await api(`dead-letters?${new URLSearchParams({ code, limit: 20 })}`);
+      const place = page.locator('.table-place[aria-label="Dead letters, newest first"]');
+      assert.deepEqual(
+        await texts(place.locator('.reason')),
+        items.map((one) => one.reason),
+      );
+      await place.getByText('Record', { exact: true }).first().click();
+      assert.equal(await place.locator('pre').first().textContent(), items[0].payload ?? items[0].payload_base64);
+    }
+  }));
+
+test('treasury: positions and figures are exact, and the choice is in the address', () =>
+  withPage(async (page) => {
+    const { items } = await api('positions');
+    const wanted = items.find((one) => one.closing_balance);
+    assert.ok(wanted, 'an asset needs a sealed epoch');
+    await open(page, `/treasury?${new URLSearchParams({ asset: wanted.asset })}`);
+    const figures = await api(`treasury/${encodeURIComponent(wanted.asset)}`);
+    assert.equal(
+      await page
+        .locator('.card', { has: page.getByRole('heading', { name: 'Eligible at the end' }) })
+        .locator('.big')
+        .textContent(),
+      `${figures.epochs.at(-1).closing_balance} ${wanted.asset}`,
+    );
+    await page.getByText('All figures as a table').click();
+    await page.locator('.figures table').waitFor();
+    assert.deepEqual(
+      await texts(page.locator('.figures tbody tr td:nth-child(2)')),
+      figures.epochs.map((one) => `${one.closing_balance} ${wanted.asset}`).reverse(),
+    );
+    assert.equal(await page.locator('.table-place[aria-label^="Positions"] tbody tr').count(), items.length);
+  }));
+
+test('finance: each statement of the API has its card', () =>
+  withPage(async (page) => {
+    const { items } = await api('finance?by=month');
+    assert.ok(items.length, 'an epoch needs to be sealed');
+    await open(page, '/finance');
+    const cards = await page
+      .locator('article.card')
+      .evaluateAll((nodes) =>
+        nodes.map(
+          (card) =>
+            `${card.querySelector('h3 bdi').textContent} ${card.querySelector('.big').textContent} ${card.querySelector('.badge').textContent}`,
+        ),
+      );
+    const wanted = items.map(
+      (one) => `${one.asset} ${one.distributed} ${one.reward_asset} ${one.conserved ? 'conserved' : 'not conserved'}`,
+    );
+    assert.deepEqual([...cards].sort(), wanted.sort());
+    const { asset } = items[0];
+    await page.getByLabel('Asset').selectOption(asset);
+    await settled(page);
+    assert.equal(await page.locator('article.card').count(), items.filter((one) => one.asset === asset).length);
+  }));
+
+test('audit: seals have the roots of the API, and a root goes into the form', () =>
+  withPage(async (page) => {
+    const { items: assets } = await api('assets?limit=500');
+    let asset;
+    let sealed = [];
+    for (const one of assets) {
+      const { items } = await api(`assets/${encodeURIComponent(one.asset)}/epochs?limit=25`);
+      sealed = items.filter((epoch) => epoch.seal);
+      asset = one.asset;
+      if (sealed.length) break;
+    }
+    await open(page, `/audit?${new URLSearchParams({ asset })}`);
+    assert.deepEqual(
+      await texts(page.locator('tbody code.hash')),
+      sealed.map((epoch) => epoch.seal.root),
+    );
+    await page
+      .getByRole('button', { name: /^Use root of epoch/ })
+      .first()
+      .click();
+    assert.equal(await page.getByLabel('Root of the seal').inputValue(), sealed[0].seal.root);
+    await page.getByText('Seal', { exact: true }).first().click();
+    assert.match(await page.locator('tbody dl').first().textContent(), /Commission/);
+  }));

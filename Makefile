@@ -52,12 +52,15 @@ setup: ## install the system packages for the build, and build RocksDB
 	fi; \
 	[ -z "$(ROCKSDB)" ] || [ "$(ROCKSDB)" != "$${ROCKSDB_LIB_DIR:-}" ] || deploy/rocksdb.sh "$(ROCKSDB)"
 
-test-setup: setup ## also install Kafka, PostgreSQL and Python packages for the tests
+test-setup: setup ## also install Kafka, PostgreSQL, Chromium and Python packages for the tests
 	@packages=""; \
 	command -v javac >/dev/null || packages="$$packages default-jdk-headless"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
 	python3 -c "import ensurepip, venv" 2>/dev/null || packages="$$packages python3 python3-venv"; \
+	[ -x /usr/bin/chromium ] || packages="$$packages chromium"; \
+	command -v node >/dev/null || packages="$$packages nodejs"; \
+	command -v npm >/dev/null || packages="$$packages npm"; \
 	if [ -n "$$packages" ]; then \
 	  echo "installing$$packages"; \
 	  $(SUDO) apt-get update -qq && $(INSTALL) $$packages; \
@@ -126,6 +129,8 @@ compose-test: ## test docker-compose.yml and kill each container, as root; SOFTS
 	command -v dockerd >/dev/null || packages="$$packages docker.io iptables"; \
 	command -v debootstrap >/dev/null || packages="$$packages debootstrap"; \
 	command -v mvn >/dev/null || packages="$$packages maven"; \
+	command -v curl >/dev/null || packages="$$packages curl"; \
+	command -v python3 >/dev/null || packages="$$packages python3"; \
 	[ -z "$$packages" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages; }
 	docker compose version >/dev/null 2>&1 || $(MAKE) "$(COMPOSE)"
 	[ -n "$${SOFTSTAKE_BIN:-}" ] || { $(MAKE) setup; cargo build --release --locked; }
@@ -142,7 +147,7 @@ deploy-lint-setup: $(ACTIONLINT) $(HELM) $(KUBECONFORM)
 	deploy/helm/schemas.sh "$(TOOLS)/schemas"
 
 # It needs Go. The first time it compiles Helm, which takes some minutes.
-deploy-lint: deploy-lint-setup ## check alerts, dashboards, the Helm chart, the unit and the workflows
+deploy-lint: deploy-lint-setup ## check alerts, dashboards, the Helm chart, the units and the workflows
 	@ACTIONLINT="$(ACTIONLINT)" HELM="$(HELM)" KUBECONFORM="$(KUBECONFORM)" SCHEMAS="$(TOOLS)/schemas" deploy/lint.sh
 
 # Names of the packages have the version and the commit. The program is built by cargo unless SOFTSTAKE_BIN names one.

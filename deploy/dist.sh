@@ -63,7 +63,7 @@ put 644 "$work"/man1/* -t "$root/share/man/man1"
 put 644 "$work/bash" "$root/share/bash-completion/completions/softstake"
 put 644 "$work/zsh" "$root/share/zsh/site-functions/_softstake"
 put 644 "$work/fish" "$root/share/fish/vendor_completions.d/softstake.fish"
-put 644 deploy/softstake.service deploy/softstake.toml -t "$root/etc"
+put 644 deploy/softstake.service deploy/softstake-serve.service deploy/softstake.toml -t "$root/etc"
 put 644 LICENSE "$work/THIRD-PARTY-LICENCES.txt" -t "$root"
 documents "$root"
 pack "$name" | gzip -9n >"$out/$name.tar.gz"
@@ -77,7 +77,7 @@ gzip -9n "$root"/usr/share/man/man1/*
 put 644 "$work/bash" "$root/usr/share/bash-completion/completions/softstake"
 put 644 "$work/zsh" "$root/usr/share/zsh/vendor-completions/_softstake"
 put 644 "$work/fish" "$root/usr/share/fish/vendor_completions.d/softstake.fish"
-put 644 deploy/softstake.service -t "$root/usr/lib/systemd/system"
+put 644 deploy/softstake.service deploy/softstake-serve.service -t "$root/usr/lib/systemd/system"
 put 640 deploy/softstake.toml -t "$root/etc/softstake"
 documents "$root/usr/share/doc/softstake"
 gzip -9n <CHANGELOG.md >"$root/usr/share/doc/softstake/changelog.gz"
@@ -114,8 +114,8 @@ Description: $(sed -n 's/^description = "\(.*\)"/\1/p' Cargo.toml)
  or from a folder, and shares out staking rewards by how much each customer held
  and for how long: exact to the unit, once, and the same on every replay.
  .
- The service is installed, but neither enabled nor started: name the bus in
- /etc/softstake/softstake.toml first.
+ Two services are installed, but neither enabled nor started: softstake, and the
+ read side softstake-serve. Name the bus in /etc/softstake/softstake.toml first.
 CONTROL
 deb=softstake_${version}_$architecture.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$out/$deb" >/dev/null

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the files of a deployment: alerts, dashboards, the chart, the unit, the workflows. The first fault ends it with status 1.
+# Checks the files of a deployment: alerts, dashboards, the chart, the units, the workflows. The first fault ends it with status 1.
 #
 #   HELM, KUBECONFORM, ACTIONLINT    the programs
 #   SCHEMAS                          the folder that deploy/helm/schemas.sh makes
@@ -57,13 +57,18 @@ for values in "$chart"/ci/*.yaml; do
       -schema-location "$SCHEMAS/{{ .NormalizedKubernetesVersion }}/{{ .ResourceKind }}{{ .KindSuffix }}.json" \
       -schema-location "$SCHEMAS/operator/{{ .ResourceKind }}_{{ .ResourceAPIVersion }}.json" "$work/rendered.yaml"
   done
-  "$HELM" template rewards "$chart" --values "$values" --show-only templates/configmap.yaml | sed '1,/softstake.toml: |/d; s/^    //' >"$work/softstake.toml"
-  python3 -c 'import sys, tomllib; tomllib.load(open(sys.argv[1], "rb"))' "$work/softstake.toml"
-  if [ -n "${SOFTSTAKE_BIN:-}" ]; then
-    # The Secrets are not here, so their files are not named.
-    sed -i '/"\/run\/secrets\//d' "$work/softstake.toml"
-    env -u SOFTSTAKE_BIN "$SOFTSTAKE_BIN" check --config "$work/softstake.toml" >/dev/null
-  fi
+  configmaps=(configmap)
+  ! grep -q '^serve:' "$values" || configmaps+=(serve-configmap)
+  for configmap in "${configmaps[@]}"; do
+    "$HELM" template rewards "$chart" --values "$values" --show-only "templates/$configmap.yaml" >"$work/configmap.yaml"
+    sed '1,/softstake.toml: |/d; s/^    //' "$work/configmap.yaml" >"$work/softstake.toml"
+    python3 -c 'import sys, tomllib; tomllib.load(open(sys.argv[1], "rb"))' "$work/softstake.toml"
+    if [ -n "${SOFTSTAKE_BIN:-}" ]; then
+      # The Secrets are not here, so their files are not named.
+      sed -i '/"\/run\/secrets\//d' "$work/softstake.toml"
+      env -u SOFTSTAKE_BIN "$SOFTSTAKE_BIN" check --config "$work/softstake.toml" >/dev/null
+    fi
+  done
 done
 "$HELM" template rewards "$chart" --values "$chart/ci/full.yaml" --show-only templates/prometheusrule.yaml |
   sed '1,/^spec:/d; s/^  //' >"$work/rules.yml"
@@ -74,12 +79,30 @@ refused --values "$chart/ci/minimal.yaml" --set replica=3
 refused --values "$chart/ci/minimal.yaml" --set partitions=12
 refused --values "$chart/ci/minimal.yaml" --set-string 'kafka.properties.sasl\.password=secret'
 refused --values "$chart/ci/minimal.yaml" --set snapshots.place=s3://user:password@bucket
+# The read side shows customers' data: without keys, without TLS and without an audit log there is none.
+refused --values "$chart/ci/minimal.yaml" --set serve.enabled=true
+refused --values "$chart/ci/serve.yaml" --set serve.tokens.keysSecret=
+refused --values "$chart/ci/serve.yaml" --set serve.tokens.jwksUrl=https://issuer.example/keys
+refused --values "$chart/ci/serve.yaml" --set serve.tokens.keysSecret= --set serve.tokens.jwksUrl=http://issuer.example/keys
+refused --values "$chart/ci/serve.yaml" --set serve.tls.secret=
+refused --values "$chart/ci/serve.yaml" --set serve.behindProxy=nginx
+refused --values "$chart/ci/serve.yaml" --set serve.auditLog.claim=
+refused --values "$chart/ci/serve.yaml" --set serve.auditLog.sidecar=true
+refused --values "$chart/ci/serve.yaml" --set serve.ingress.enabled=true
+refused --values "$chart/ci/serve.yaml" --set-string 'serve.kafka.properties.sasl\.password=secret'
+refused --values "$chart/ci/minimal.yaml" --set serve.ingress.enabled=true --set serve.ingress.host=rewards.example
+pages=$(sed -n 's|^ *("\(/[a-z]*\)", .*|\1|p' src/serve/pages/files.rs | sort)
+[ -n "$pages" ] || fail 'the pages of the program are not found'
+paths=$("$HELM" template rewards "$chart" --values "$chart/ci/full.yaml" --show-only templates/serve-ingress.yaml | sed -n 's/^ *- path: //p' | sort)
+[ "$paths" = "$(printf '%s\n' "$pages" /assets/ /v1/ | sort)" ] || fail "the Ingress has other paths than the pages of the program: $paths"
 
-say 'the unit'
-# The program and its manual need not be installed here.
-sed 's#^ExecStart=/usr/bin/softstake #ExecStart=/bin/true #' deploy/softstake.service >"$work/softstake.service"
-systemd-analyze verify --man=no "$work/softstake.service"
-systemd-analyze security --offline=true --no-pager --threshold=15 "$work/softstake.service" | tail -1
+say 'the units'
+for unit in softstake softstake-serve; do
+  # The program and its manual need not be installed here.
+  sed 's#^ExecStart=/usr/bin/softstake #ExecStart=/bin/true #' "deploy/$unit.service" >"$work/$unit.service"
+  systemd-analyze verify --man=no "$work/$unit.service"
+  systemd-analyze security --offline=true --no-pager --threshold=15 "$work/$unit.service" | tail -1
+done
 
 say 'workflows'
 "$ACTIONLINT" -color=false .github/workflows/*.yml

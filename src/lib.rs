@@ -14,6 +14,7 @@ pub mod config;
 pub mod core;
 pub mod deployment;
 pub mod generate;
+pub mod listener;
 pub mod monitor;
 pub mod serve;
 pub mod snapshot;

@@ -97,15 +97,11 @@ pub fn prove(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result
     let Some(sealed) = sealed else {
         return Err(ProofError::NotSealed { asset, epoch });
     };
-    let EpochLeaves {
-        amount,
-        mut own_leaves,
-        hashes,
-    } = leaves(bus, asset, epoch, account)?;
-    let Some(amount) = amount else {
+    let EpochLeaves { mut own_leaves, hashes } = leaves(bus, asset, epoch, account)?;
+    if !own_leaves.iter().any(|(name, _)| name == account) {
         let account = account.to_owned();
         return Err(ProofError::NotPaid { asset, epoch, account });
-    };
+    }
     let roots = bucket_roots(hashes);
     let root = hex::encode(epoch_root(roots.iter().copied()));
     if root != sealed {
@@ -118,29 +114,37 @@ pub fn prove(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result
     }
     own_leaves.sort_unstable();
     let index = own_leaves.partition_point(|(name, _)| name.as_str() < account);
-    let bucket = bucket(account);
-    let bucket_root = roots.get(usize::from(bucket)).copied().unwrap_or(EMPTY_ROOT);
-    Ok(Proof {
-        format: FORMAT,
-        id: format!("{asset}:{epoch}:{account}"),
-        asset: asset.to_string(),
+    Ok(Proof::of(ProofParts {
+        asset,
         epoch,
-        account: account.to_owned(),
-        amount,
-        bucket,
-        in_bucket: path(own_leaves.into_iter().map(|(_, leaf)| leaf.into_bytes()), index),
-        bucket_root: hex::encode(bucket_root),
-        in_epoch: path(roots.into_iter().map(Vec::from), usize::from(bucket)),
+        leaves: own_leaves,
+        index,
+        bucket: bucket(account),
+        roots,
         root,
-    })
+    }))
+}
+
+/// What a proof is made of.
+#[derive(Debug)]
+pub struct ProofParts {
+    pub asset: Asset,
+    pub epoch: Epoch,
+    /// The accounts of the bucket that were paid, with their amounts, in the order of their bytes.
+    pub leaves: Vec<(String, String)>,
+    /// The account that the proof is for, among them.
+    pub index: usize,
+    pub bucket: u16,
+    /// The roots of all buckets.
+    pub roots: Vec<Hash>,
+    /// The root over them, in hexadecimal.
+    pub root: String,
 }
 
 /// The leaves of an epoch, as far as the proof for one account needs them.
 #[derive(Default)]
 struct EpochLeaves {
-    /// The amount of the account, if it was paid.
-    amount: Option<String>,
-    /// The leaves of the account's own bucket, with their accounts.
+    /// The accounts of the account's own bucket, with their amounts.
     own_leaves: Vec<(String, String)>,
     /// The hashes of all leaves, with their accounts, by bucket.
     hashes: BTreeMap<u16, Vec<(String, Hash)>>,
@@ -161,11 +165,10 @@ fn leaves(bus: &dyn Log, asset: Asset, epoch: Epoch, account: &str) -> Result<Ep
             .entry(bucket)
             .or_default()
             .push((paid.account.to_string(), hash));
-        if paid.account == account {
-            leaves.amount = Some(paid.amount.into_owned());
-        }
         if bucket == own {
-            leaves.own_leaves.push((paid.account.into_owned(), leaf));
+            leaves
+                .own_leaves
+                .push((paid.account.into_owned(), paid.amount.into_owned()));
         }
     })?;
     Ok(leaves)
@@ -210,6 +213,36 @@ fn each<R: PublishedRecord>(bus: &dyn Log, mut take: impl FnMut(R::Borrowed<'_>)
 }
 
 impl Proof {
+    /// Puts a proof together. The parts are not checked.
+    #[must_use]
+    pub fn of(parts: ProofParts) -> Self {
+        let ProofParts {
+            asset,
+            epoch,
+            leaves,
+            index,
+            bucket,
+            roots,
+            root,
+        } = parts;
+        let (account, amount) = leaves.get(index).cloned().unwrap_or_default();
+        let bucket_root = roots.get(usize::from(bucket)).copied().unwrap_or(EMPTY_ROOT);
+        let leaf = |(account, amount): (String, String)| format!("{asset}:{epoch}:{account}|{amount}").into_bytes();
+        Self {
+            format: FORMAT,
+            id: format!("{asset}:{epoch}:{account}"),
+            asset: asset.to_string(),
+            epoch,
+            account,
+            amount,
+            bucket,
+            in_bucket: path(leaves.into_iter().map(leaf), index),
+            bucket_root: hex::encode(bucket_root),
+            in_epoch: path(roots.into_iter().map(Vec::from), usize::from(bucket)),
+            root,
+        }
+    }
+
     /// Verifies the proof. Only `root` must be trusted.
     ///
     /// # Errors

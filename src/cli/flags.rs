@@ -276,7 +276,8 @@ pub(super) fn account(name: &str) -> Result<AccountName<'static>, String> {
         .map_err(|error| format!("not an account's name: it {error}"))
 }
 
-fn given<const N: usize>(flags: [(Key, &Option<String>); N]) -> Vec<(Key, String)> {
+/// The settings whose flags were given.
+pub(super) fn given<const N: usize>(flags: [(Key, &Option<String>); N]) -> Vec<(Key, String)> {
     flags
         .into_iter()
         .filter_map(|(key, value)| Some((key, value.clone()?)))
@@ -288,12 +289,15 @@ mod tests {
     use clap::{Args, Command};
 
     use super::*;
+    use crate::cli::serve::ServeFlags;
 
     #[test]
     fn every_setting_has_its_flag() {
-        let command = SettingFlags::augment_args(Command::new("run"));
+        let run = SettingFlags::augment_args(Command::new("run"));
+        let serve = ServeFlags::augment_args(Command::new("serve"));
         for key in Key::ALL {
             let flag = key.flag();
+            let command = if key.is_of_serve() { &serve } else { &run };
             let known = command
                 .get_arguments()
                 .any(|arg| arg.get_long() == flag.strip_prefix("--"));

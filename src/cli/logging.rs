@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
 use tracing::field::Field;
+use tracing::subscriber::set_global_default;
 use tracing::{Level, Metadata};
 use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
@@ -16,7 +17,6 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::outcome::Failure;
 use crate::config::{Loaded, LogConfig, LogFormat, level};
@@ -60,16 +60,15 @@ fn start_with(config: &LogConfig, traces: Option<&Traces>) -> Result<MultiProgre
         })
         // It would panic if stderr is closed.
         .log_internal_errors(false);
+    // `try_init` would also take the lines of libraries. They are not wanted, and each would swallow the next line of ours on its thread.
     let registry = tracing_subscriber::registry().with(traces.map(Traces::layer));
     match format {
         LogFormat::Human => {
             let layer = layer.with_ansi(io::stderr().is_terminal()).with_target(false);
             let layer = layer.fmt_fields(debug_fn(write_field).delimited(" "));
-            registry.with(layer.with_filter(filter)).try_init()
+            set_global_default(registry.with(layer.with_filter(filter)))
         }
-        LogFormat::Json => registry
-            .with(layer.json().flatten_event(true).with_filter(filter))
-            .try_init(),
+        LogFormat::Json => set_global_default(registry.with(layer.json().flatten_event(true).with_filter(filter))),
     }
     .map_err(|error| Failure::Failed(error.to_string()))?;
     Ok(bars)

@@ -7,7 +7,6 @@ mod check;
 mod colours;
 mod completions;
 mod control;
-mod csv_cell;
 mod csv_file;
 mod demo;
 mod deployment;
@@ -39,6 +38,7 @@ mod replay;
 mod results;
 mod run;
 mod scratch;
+mod serve;
 mod signals;
 mod statement;
 mod table;
@@ -61,6 +61,7 @@ use crate::cli::outcome::{Failure, Outcome, exit};
 use crate::cli::output::Output;
 use crate::cli::results::Results;
 use crate::core::values::credentials::without_credentials;
+use crate::core::values::csv_cell;
 use crate::core::values::printable::escape_for_terminal;
 use crate::deployment::raise_limit_of_open_files;
 
@@ -101,6 +102,7 @@ enum Command {
     Verify(verify::Verify),
     Rebuild(rebuild::Rebuild),
     Repartition(repartition::Repartition),
+    Serve(serve::Serve),
     Top(top::Top),
     Topics(topics::Topics),
     Publish(publish::Publish),
@@ -143,6 +145,7 @@ fn run(command: Command, out: &mut Output<'_>) -> Outcome {
         Command::Verify(verify) => verify.run(out),
         Command::Repartition(repartition) => repartition.run(out),
         Command::Rebuild(rebuild) => rebuild.run(out),
+        Command::Serve(serve) => serve.run(),
         Command::Top(top) => top.run(out),
         Command::Topics(topics) => topics.run(out),
         Command::Publish(publish) => publish.run(out),

@@ -1,6 +1,7 @@
 //! The settings: the names of each, its valid values, and its value as shown.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::config::level;
 use crate::config::settings::{Config, LogFormat};
@@ -23,13 +24,32 @@ pub enum Key {
     SnapshotsKeep,
     MonitorListen,
     MonitorTokenFile,
+    ServeListen,
+    ServeView,
+    ServeTlsCertificate,
+    ServeTlsKey,
+    ServeBehindProxy,
+    ServeTokenKeys,
+    ServeTokenJwksUrl,
+    ServeTokenIssuer,
+    ServeTokenAudience,
+    ServeAuditLog,
+    ServeRequestsPerMinute,
+    ServeRefusalsPerMinute,
+    ServeConnections,
+    ServeExecutions,
+    ServeProcessors,
+    ServeProcessorsTokenFile,
     LogFormat,
     LogLevel,
 }
 
+/// What the settings of `softstake serve` begin with.
+const OF_SERVE: &str = "serve.";
+
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 33] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -45,6 +65,22 @@ impl Key {
         Self::SnapshotsKeep,
         Self::MonitorListen,
         Self::MonitorTokenFile,
+        Self::ServeListen,
+        Self::ServeView,
+        Self::ServeTlsCertificate,
+        Self::ServeTlsKey,
+        Self::ServeBehindProxy,
+        Self::ServeTokenKeys,
+        Self::ServeTokenJwksUrl,
+        Self::ServeTokenIssuer,
+        Self::ServeTokenAudience,
+        Self::ServeAuditLog,
+        Self::ServeRequestsPerMinute,
+        Self::ServeRefusalsPerMinute,
+        Self::ServeConnections,
+        Self::ServeExecutions,
+        Self::ServeProcessors,
+        Self::ServeProcessorsTokenFile,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -68,6 +104,22 @@ impl Key {
             Self::SnapshotsKeep => "snapshots.keep",
             Self::MonitorListen => "monitor.listen",
             Self::MonitorTokenFile => "monitor.token_file",
+            Self::ServeListen => "serve.listen",
+            Self::ServeView => "serve.view",
+            Self::ServeTlsCertificate => "serve.tls_certificate",
+            Self::ServeTlsKey => "serve.tls_key",
+            Self::ServeBehindProxy => "serve.behind_proxy",
+            Self::ServeTokenKeys => "serve.token_keys",
+            Self::ServeTokenJwksUrl => "serve.token_jwks_url",
+            Self::ServeTokenIssuer => "serve.token_issuer",
+            Self::ServeTokenAudience => "serve.token_audience",
+            Self::ServeAuditLog => "serve.audit_log",
+            Self::ServeRequestsPerMinute => "serve.requests_per_minute",
+            Self::ServeRefusalsPerMinute => "serve.refusals_per_minute",
+            Self::ServeConnections => "serve.connections",
+            Self::ServeExecutions => "serve.executions",
+            Self::ServeProcessors => "serve.processors",
+            Self::ServeProcessorsTokenFile => "serve.processors_token_file",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -79,10 +131,18 @@ impl Key {
         format!("SOFTSTAKE_{}", self.name().replace('.', "__").to_ascii_uppercase())
     }
 
-    /// The flag, with its two hyphens.
+    /// The flag, with its two hyphens. A setting of one command alone has a flag without the name of that command.
     #[must_use]
     pub fn flag(self) -> String {
-        format!("--{}", self.name().replace(['.', '_'], "-"))
+        let name = self.name();
+        let name = name.strip_prefix(OF_SERVE).unwrap_or(name);
+        format!("--{}", name.replace(['.', '_'], "-"))
+    }
+
+    /// Whether it is a setting of `softstake serve` alone.
+    #[must_use]
+    pub fn is_of_serve(self) -> bool {
+        self.name().starts_with(OF_SERVE)
     }
 
     /// The value in force; `None` if it is not set and has no default.
@@ -106,6 +166,30 @@ impl Key {
             Self::MonitorTokenFile => config
                 .monitor
                 .token_file
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            Self::ServeListen => Some(config.serve.listen.to_string()),
+            Self::ServeView => config.serve.view.as_ref().map(|path| path.display().to_string()),
+            Self::ServeTlsCertificate => config
+                .serve
+                .tls_certificate
+                .as_ref()
+                .map(|path| path.display().to_string()),
+            Self::ServeTlsKey => config.serve.tls_key.as_ref().map(|path| path.display().to_string()),
+            Self::ServeBehindProxy => config.serve.behind_proxy.clone(),
+            Self::ServeTokenKeys => config.serve.token_keys.as_ref().map(|path| path.display().to_string()),
+            Self::ServeTokenJwksUrl => config.serve.token_jwks_url.clone(),
+            Self::ServeTokenIssuer => config.serve.token_issuer.clone(),
+            Self::ServeTokenAudience => config.serve.token_audience.clone(),
+            Self::ServeAuditLog => config.serve.audit_log.as_ref().map(|path| path.display().to_string()),
+            Self::ServeRequestsPerMinute => Some(config.serve.requests_per_minute.to_string()),
+            Self::ServeRefusalsPerMinute => Some(config.serve.refusals_per_minute.to_string()),
+            Self::ServeConnections => Some(config.serve.connections.to_string()),
+            Self::ServeExecutions => config.serve.executions.clone(),
+            Self::ServeProcessors => config.serve.processors.clone(),
+            Self::ServeProcessorsTokenFile => config
+                .serve
+                .processors_token_file
                 .as_ref()
                 .map(|path| path.display().to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
@@ -142,10 +226,23 @@ impl Key {
             Self::SnapshotsEverySeconds => config.snapshots.every_seconds = value.whole(1, 31_536_000)?,
             Self::SnapshotsKeep => config.snapshots.keep = value.whole(1, 1000)?,
             Self::MonitorListen => config.monitor.listen = Some(socket_address(value.text()?)?),
-            Self::MonitorTokenFile => match value.text()? {
-                "" => return Err("must not be empty".into()),
-                path => config.monitor.token_file = Some(path.into()),
-            },
+            Self::MonitorTokenFile => config.monitor.token_file = Some(file(value.text()?)?),
+            Self::ServeListen => config.serve.listen = socket_address(value.text()?)?,
+            Self::ServeView => config.serve.view = Some(file(value.text()?)?),
+            Self::ServeTlsCertificate => config.serve.tls_certificate = Some(file(value.text()?)?),
+            Self::ServeTlsKey => config.serve.tls_key = Some(file(value.text()?)?),
+            Self::ServeBehindProxy => config.serve.behind_proxy = Some(named(value.text()?)?),
+            Self::ServeTokenKeys => config.serve.token_keys = Some(file(value.text()?)?),
+            Self::ServeTokenJwksUrl => config.serve.token_jwks_url = Some(named(value.text()?)?),
+            Self::ServeTokenIssuer => config.serve.token_issuer = Some(named(value.text()?)?),
+            Self::ServeTokenAudience => config.serve.token_audience = Some(named(value.text()?)?),
+            Self::ServeAuditLog => config.serve.audit_log = Some(file(value.text()?)?),
+            Self::ServeRequestsPerMinute => config.serve.requests_per_minute = value.whole(1, 1_000_000)?,
+            Self::ServeRefusalsPerMinute => config.serve.refusals_per_minute = value.whole(1, 1_000_000)?,
+            Self::ServeConnections => config.serve.connections = value.whole(1, 65_536)?,
+            Self::ServeExecutions => config.serve.executions = Some(topic(value.text()?)?),
+            Self::ServeProcessors => config.serve.processors = Some(named(value.text()?)?),
+            Self::ServeProcessorsTokenFile => config.serve.processors_token_file = Some(file(value.text()?)?),
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,
@@ -168,6 +265,33 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("must be IP:PORT, such as 127.0.0.1:9464, [::1]:9464, or 0.0.0.0:9464 for all addresses of this machine, not \"{text}\"")
     })
+}
+
+/// A file or a folder. `-` is none: what is written there must be found again.
+fn file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must not be empty".into()),
+        "-" => Err("must name a file, not `-`".into()),
+        path => Ok(path.into()),
+    }
+}
+
+/// A name that is only shown or compared.
+fn named(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("must not be empty".into()),
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// The name of a topic, as Kafka allows it.
+fn topic(text: &str) -> Result<String, String> {
+    match name(text) {
+        Ok(name) if name != "." && name != ".." => Ok(name),
+        _ => Err(format!(
+            "must be the name of a topic, such as payout.executions, not \"{text}\""
+        )),
+    }
 }
 
 /// A name that Kafka uses: of a group, a member, a transactional id.

@@ -21,4 +21,4 @@ pub use address::BusAddress;
 pub use error::{ConfigError, Origin};
 pub use key::Key;
 pub use loaded::Loaded;
-pub use settings::{Config, DirConfig, LogConfig, LogFormat, MonitorConfig, SnapshotConfig};
+pub use settings::{Config, DirConfig, LogConfig, LogFormat, MonitorConfig, ServeConfig, SnapshotConfig};

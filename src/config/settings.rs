@@ -1,6 +1,6 @@
 //! The settings of a process, with their defaults.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub struct Config {
     pub kafka: KafkaConfig,
     pub snapshots: SnapshotConfig,
     pub monitor: MonitorConfig,
+    pub serve: ServeConfig,
     pub log: LogConfig,
 }
 
@@ -37,6 +38,64 @@ pub struct MonitorConfig {
     pub listen: Option<SocketAddr>,
     /// A file with the token that those show who ask for an account's holdings. Without it, nobody is told.
     pub token_file: Option<PathBuf>,
+}
+
+/// The read side, `softstake serve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The folder of the view.
+    pub view: Option<PathBuf>,
+    /// The certificate with its chain, and its private key: PEM.
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// The name of the proxy that ends TLS.
+    pub behind_proxy: Option<String>,
+    /// The file of the public keys of tokens.
+    pub token_keys: Option<PathBuf>,
+    /// The address at which the issuer of tokens publishes its keys.
+    pub token_jwks_url: Option<String>,
+    /// What tokens must have in `iss` and `aud`.
+    pub token_issuer: Option<String>,
+    pub token_audience: Option<String>,
+    /// The file that tells who has read which account.
+    pub audit_log: Option<PathBuf>,
+    /// Requests of one subject.
+    pub requests_per_minute: u64,
+    /// Requests without a valid token, of one address.
+    pub refusals_per_minute: u64,
+    /// The number of connections at a time.
+    pub connections: u64,
+    /// The topic of executions; its records tell when a payout was credited.
+    pub executions: Option<String>,
+    /// Where instances of `softstake run` are asked for holdings: addresses, separated by commas.
+    pub processors: Option<String>,
+    /// The file of the token that those instances ask for.
+    pub processors_token_file: Option<PathBuf>,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8420)),
+            view: None,
+            tls_certificate: None,
+            tls_key: None,
+            behind_proxy: None,
+            token_keys: None,
+            token_jwks_url: None,
+            token_issuer: None,
+            token_audience: None,
+            audit_log: None,
+            requests_per_minute: 600,
+            refusals_per_minute: 60,
+            connections: 512,
+            executions: None,
+            processors: None,
+            processors_token_file: None,
+        }
+    }
 }
 
 /// Snapshots of the stores.
@@ -101,6 +160,7 @@ impl Default for Config {
                 keep: 3,
             },
             monitor: MonitorConfig::default(),
+            serve: ServeConfig::default(),
             log: LogConfig {
                 format: LogFormat::Human,
                 level: "info".into(),

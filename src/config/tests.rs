@@ -296,6 +296,18 @@ fn the_sample_has_every_setting_with_its_default() {
         Key::SnapshotsPlace,
         Key::MonitorListen,
         Key::MonitorTokenFile,
+        Key::ServeView,
+        Key::ServeTlsCertificate,
+        Key::ServeTlsKey,
+        Key::ServeBehindProxy,
+        Key::ServeTokenKeys,
+        Key::ServeTokenJwksUrl,
+        Key::ServeTokenIssuer,
+        Key::ServeTokenAudience,
+        Key::ServeAuditLog,
+        Key::ServeExecutions,
+        Key::ServeProcessors,
+        Key::ServeProcessorsTokenFile,
     ];
     for key in Key::ALL {
         assert!(

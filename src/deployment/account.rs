@@ -111,7 +111,7 @@ fn asset_holding(
     bucket: u16,
     account: &AccountName<'_>,
 ) -> Result<Option<AssetHolding>, FoldError> {
-    let Some(StoredHolding { opening, rows }) = stored_holding(store, number, bucket, account)? else {
+    let Some(StoredHolding { opening, rows, .. }) = stored_holding(store, number, bucket, account)? else {
         return Ok(None);
     };
     let mut balance = opening.delta;
@@ -153,6 +153,8 @@ fn asset_holding(
 pub(super) struct StoredHolding {
     /// The balance after the last emitted epoch, and what is withheld.
     pub opening: Row,
+    /// The epoch after the last emitted one.
+    pub unsettled_from: Epoch,
     /// The sums of later epochs that have some.
     pub rows: Vec<(Epoch, Row)>,
 }
@@ -167,12 +169,17 @@ pub(super) fn stored_holding(
     let mut key = Vec::new();
     tables::opening(&mut key, number, bucket, account);
     let stored = store.get(&key)?;
-    let rows = rows(store, number, bucket, account)?;
+    let unsettled_from = next_unsettled(store, number, bucket)?;
+    let rows = rows(store, number, unsettled_from, bucket, account)?;
     if stored.is_none() && rows.is_empty() {
         return Ok(None);
     }
     let opening = stored.map_or(Ok(Row::ZERO), |value| tables::read_row(&value))?;
-    Ok(Some(StoredHolding { opening, rows }))
+    Ok(Some(StoredHolding {
+        opening,
+        unsettled_from,
+        rows,
+    }))
 }
 
 /// The rules of an unsettled epoch; `None` if no programme is in force.
@@ -183,16 +190,16 @@ fn rules_of_epoch(listed: &ListedAsset, epoch: Epoch) -> Result<Option<Rules>, F
     Ok(Some(Rules::of_programme(&listed.terms, programme)?))
 }
 
-/// The account's rows of an asset in the epochs that are not yet emitted. Keys begin with the epoch, so this takes one lookup per epoch; few epochs have rows.
+/// The account's rows of an asset in the epochs from `epoch` on. Keys begin with the epoch, so this takes one lookup per epoch; few epochs have rows.
 fn rows(
     store: &dyn Store,
     number: u16,
+    mut epoch: Epoch,
     bucket: u16,
     account: &AccountName<'_>,
 ) -> Result<Vec<(Epoch, Row)>, FoldError> {
     let mut found = Vec::new();
     let mut key = Vec::new();
-    let mut epoch = next_unsettled(store, number, bucket)?;
     while let Some(next) = next_epoch(store, number, epoch)? {
         tables::row_key(&mut key, AssetEpoch::new(number, next)?, bucket, account);
         if let Some(value) = store.get(&key)? {

@@ -53,7 +53,9 @@ pub struct LedgerHoldings {
 pub struct LedgerHolding {
     /// The number of the asset, in the order of the accepted listings.
     pub number: u16,
-    /// The balance at the start of the first epoch that is not settled, in units.
+    /// The first epoch that is not settled for the account; 0 before any is.
+    pub unsettled_from: Epoch,
+    /// The balance at the start of that epoch, in units.
     pub opening: String,
     /// The part of the due that was not paid, in units; negative for a debt.
     pub withheld: String,
@@ -124,6 +126,7 @@ impl LedgerHolding {
         });
         Self {
             number,
+            unsettled_from: stored.unsettled_from,
             opening: stored.opening.delta.to_string(),
             withheld: stored.opening.weighted.to_string(),
             epochs: epochs.collect(),

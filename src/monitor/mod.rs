@@ -18,5 +18,5 @@ mod traces;
 
 pub use holdings_access::HoldingsAccess;
 pub use monitored::{Instance, Monitored};
-pub use server::{ListenError, start};
+pub use server::start;
 pub use traces::Traces;

@@ -1,5 +1,14 @@
-//! The read side: answers to people and programs that look at what was published. It never writes to the bus.
+//! The read side, `softstake serve`: what was published, over HTTP, for those who may see it.
 //!
-//! - [`figures`]: pure: the figures of treasury and finance, from seals.
+//! `docs/serve.md` tells how to run it, and who sees what.
 
+pub mod accrued;
+pub mod answer;
+pub mod api;
+pub mod auth;
+pub mod credits;
 pub mod figures;
+pub mod http;
+pub mod pages;
+pub mod probes;
+pub mod view;

@@ -21,3 +21,4 @@ mod local_files;
 mod mutations;
 mod payout;
 mod recovery;
+mod serve;

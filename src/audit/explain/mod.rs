@@ -16,6 +16,7 @@ mod published;
 mod read;
 mod show;
 mod show_correction;
+pub mod words;
 
 pub use correction::{CorrectedFigures, CorrectedPool, ExplainedCorrection, ExplainedLatePosting, OwnerFigures};
 pub use error::ExplainError;

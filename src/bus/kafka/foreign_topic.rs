@@ -71,6 +71,16 @@ impl ForeignTopic {
         }))
     }
 
+    /// The same topic without the records before these offsets.
+    #[must_use]
+    pub fn after(mut self, from: &BTreeMap<u32, Offset>) -> Self {
+        for (partition, (start, _)) in &mut self.ranges {
+            let from = u32::try_from(*partition).ok().and_then(|number| from.get(&number));
+            *start = from.copied().unwrap_or(*start).max(*start);
+        }
+        self
+    }
+
     /// Calls `take` with the partition, the offset and the event of each record, in structured mode. The order between partitions is any.
     ///
     /// # Errors

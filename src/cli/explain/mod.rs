@@ -3,11 +3,10 @@
 mod auditor;
 mod corrections;
 mod customer;
-mod words;
 
 use clap::{Args, ValueEnum};
 
-use crate::audit::explain::{ExplainError, Explainer, Explanation};
+use crate::audit::explain::{ExplainError, Explainer, Explanation, words};
 use crate::cli::flags::PayoutFlags;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;

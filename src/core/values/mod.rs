@@ -6,6 +6,7 @@ pub mod asset;
 pub mod bucket;
 pub mod calendar;
 pub mod credentials;
+pub mod csv_cell;
 pub mod ids;
 pub mod offset;
 pub mod period;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::cli::asked_control::{CONTROL, FLAGS, LETTER};
 use crate::cli::asked_export::EXPORT;
+use crate::cli::asked_serve::{SERVE, SERVE_NAMES_NOTHING};
 use crate::common::events::{close, deposit, listing, pool, time};
 use crate::common::records::{acknowledgement, text};
 use crate::common::{Place, softstake, succeed};
@@ -375,6 +376,7 @@ fn what_is_asked_for_and_not_there_is_named() {
     faults.extend(world.faults(EXPORT));
     let control = world.place.records("softstake.control");
     faults.extend(world.faults(CONTROL));
+    faults.extend(world.faults(SERVE));
     assert_eq!(
         world.place.records("softstake.control"),
         control,
@@ -506,10 +508,7 @@ const NAME_NOTHING: &[&str] = &[
     "--json",
     "--kafka-brokers",
     "--kafka-deployment",
-    "--kafka-instance",
     "--late",
-    "--log-format",
-    "--log-level",
     "--output-partitions",
     "--pair",
     "--partitions",
@@ -523,7 +522,6 @@ const NAME_NOTHING: &[&str] = &[
     "--source-partitions",
     "--spreadsheet",
     "--stage",
-    "--threads",
     "--time-resolution",
     "--timeout",
     "--trades",
@@ -539,6 +537,7 @@ fn every_command_and_flag_is_in_a_table() {
         .chain(EMPTY)
         .chain(CONTROL)
         .chain(EXPORT)
+        .chain(SERVE)
         .map(|(line, ..)| *line)
         .collect();
     let words: BTreeSet<&str> = lines.iter().flat_map(|line| line.split(' ')).collect();
@@ -554,7 +553,7 @@ fn every_command_and_flag_is_in_a_table() {
             }
             let names: Vec<&str> = command.split(' ').collect();
             let unknown = flags(&names).into_iter().filter(|flag| !words.contains(flag.as_str()));
-            let nothing = |flag: &str| NAME_NOTHING.contains(&flag) || FLAGS.contains(&flag);
+            let nothing = |flag: &str| [NAME_NOTHING, SERVE_NAMES_NOTHING, FLAGS].concat().contains(&flag);
             for flag in unknown.filter(|flag| !nothing(flag.as_str())) {
                 missing.push(format!("softstake {command} {flag}"));
             }

@@ -115,7 +115,20 @@ fn no_command_reads_a_file_that_is_not_named() {
         );
     }
     // These end at the file of a secret, before they look for a broker.
-    for arguments in [&["topics"][..], &["publish", "--from", bus[1]]] {
+    let (view, reads) = (folder.path().join("view"), folder.path().join("reads"));
+    let (view, reads) = (view.display().to_string(), reads.display().to_string());
+    let serve = [
+        "serve",
+        "--view",
+        &view,
+        "--token-keys",
+        "/no/such",
+        "--audit-log",
+        &reads,
+        bus[0],
+        bus[1],
+    ];
+    for arguments in [&["topics"][..], &["publish", "--from", bus[1]], &serve] {
         let mut command = command_in(folder.path(), arguments);
         let error = fail(command.env("SOFTSTAKE_KAFKA__FILES__SASL_PASSWORD", "/no/such"), 2);
         assert!(error.contains(NOTICE) && !error.contains("nonsense"), "{error}");

@@ -3,6 +3,7 @@
 mod asked;
 mod asked_control;
 mod asked_export;
+mod asked_serve;
 mod configuration;
 mod control;
 mod demo;

@@ -9,10 +9,15 @@ pub fn variable(name: &str) -> Option<PathBuf> {
     value.map(PathBuf::from)
 }
 
+/// The folder of what the project keeps between builds and tests.
+pub fn cache() -> PathBuf {
+    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    cache.expect("HOME is set").join("softstake")
+}
+
 /// The path that `script` prints. It installs into `folder` of the cache what is not there yet.
 pub fn installed(script: &str, folder: &str) -> PathBuf {
-    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    let cache = cache.expect("HOME is set").join("softstake").join(folder);
+    let cache = cache().join(folder);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
     let output = Command::new(&script).arg(cache).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));

@@ -14,6 +14,7 @@ mod ledger;
 mod monitor;
 mod recreated;
 mod redrive;
+mod serve;
 mod silence;
 mod upgrade;
 mod waits;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::audit::statement::SumTooLarge;
 use crate::audit::statement::checks::{WrongSeal, check_seals};
@@ -12,6 +13,7 @@ use crate::core::values::amount::ExactAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 use crate::core::values::period::{TimePeriod, month_of};
+use crate::core::values::time::TimeMs;
 use crate::serve::figures::{FigureError, times};
 
 /// What was credited of each epoch, in the reward asset.
@@ -19,16 +21,20 @@ pub type Executed = BTreeMap<(Asset, Epoch), ExactAmount>;
 
 /// The sums of the epochs of an asset that end in a month. A change of mode, a new listing or an epoch without a seal begins another line. Amounts
 /// are in the reward asset; debts and deficits are negative.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FinanceLine {
     /// As `2026-10`, in UTC.
     pub month: String,
+    #[schema(value_type = String)]
     pub asset: Asset,
+    #[schema(value_type = String)]
     pub reward_asset: Asset,
     /// `pool` or `apr`.
     pub mode: String,
     pub epochs: u64,
+    #[schema(value_type = u64)]
     pub first_epoch: Epoch,
+    #[schema(value_type = u64)]
     pub last_epoch: Epoch,
     /// When the first epoch starts and the last one ends.
     pub start: String,
@@ -59,7 +65,7 @@ pub struct FinanceLine {
     pub wrong: Vec<String>,
 }
 
-/// The lines of all sealed epochs that end in a period, by asset and time. `seals` are all seals of these assets, by asset and epoch: the first epoch
+/// The lines of all sealed epochs that end in a period, by asset and time, by the month of their last moment. `seals` are all seals of these assets, by asset and epoch: the first epoch
 /// of a line is checked against the one before it. `begins_listing` tells whether an epoch is the first one of a listing.
 ///
 /// # Errors
@@ -76,7 +82,9 @@ pub fn finance<'a>(
     for seal in seals {
         let (_, end) = times(seal)?;
         if period.includes(end) {
-            months.insert((seal.asset, seal.epoch), month_of(end));
+            // The month that the epoch covers: one that ends at midnight belongs to the day before.
+            let last_moment = TimeMs::from(end.get().saturating_sub(1));
+            months.insert((seal.asset, seal.epoch), month_of(last_moment));
             wanted.push(seal);
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::core::contract::records::Seal;
 use crate::core::values::amount::{ExactAmount, Fraction, SignedAmount};
@@ -25,8 +26,9 @@ const FEWEST_WINDOWS: usize = 20;
 const DAY_MS: i64 = 86_400_000;
 
 /// The figures of an asset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TreasuryFigures {
+    #[schema(value_type = String)]
     pub asset: Asset,
     /// The sealed epochs that end in the period, oldest first.
     pub epochs: Vec<EpochBalances>,
@@ -37,8 +39,9 @@ pub struct TreasuryFigures {
 }
 
 /// The eligible balances of an epoch, in the asset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EpochBalances {
+    #[schema(value_type = u64)]
     pub epoch: Epoch,
     pub start: String,
     pub end: String,
@@ -51,7 +54,7 @@ pub struct EpochBalances {
 
 /// How much of a balance stayed for the unbonding time. Shares are cut to 18 decimals. Balances are worked out with the exact share, and what can be
 /// staked is cut to 18 decimals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RetainedShare {
     pub unbonding_days: u32,
     pub window_days: u32,

@@ -6,6 +6,7 @@ mod prometheus;
 mod records;
 mod rules;
 mod scene;
+mod served;
 mod tasks;
 mod told;
 
@@ -21,7 +22,7 @@ use crate::deployment::monitor::endpoint::Watched;
 type Scenario = fn(&Prometheus);
 
 /// What happens, each in a deployment of its own.
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 15] = [
     ("broker", broker::on_a_broker),
     ("close", tasks::close_waits),
     ("copy", disks::snapshots_are_refused),
@@ -29,6 +30,7 @@ const SCENARIOS: [(&str, Scenario); 14] = [
     ("held", records::held_then_halted),
     ("hung-disk", disks::disk_hangs),
     ("no-coordinator", tasks::no_coordinator),
+    ("read-side", served::the_read_side_reads_strange_records_and_goes_away),
     ("records", records::refused_and_late),
     ("restarts", tasks::process_restarts),
     ("settlement", tasks::settlement_is_stuck),

@@ -160,6 +160,14 @@ impl Prometheus {
         }
     }
 
+    /// A job of the read side without targets.
+    pub fn read_side_job(&self, name: &str) -> Job<'_> {
+        Job {
+            prometheus: self,
+            name: format!("softstake-serve/{name}"),
+        }
+    }
+
     fn change_targets(&self, change: impl FnOnce(&mut BTreeMap<String, BTreeSet<SocketAddr>>)) {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut targets);

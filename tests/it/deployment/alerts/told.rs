@@ -5,8 +5,8 @@ use std::net::TcpListener;
 
 use super::prometheus::Prometheus;
 
-/// What it tells, with the alert, and why no process is made to tell it. The values grow with each scrape.
-const TOLD: [(&str, f64, &str, &str); 2] = [
+/// What it tells, with the alert, and why no process is made to tell it. The values grow with each scrape, but for a zero.
+const TOLD: [(&str, f64, &str, &str); 3] = [
     (
         "softstake_level0_files",
         20.0,
@@ -19,6 +19,12 @@ const TOLD: [(&str, f64, &str, &str); 2] = [
         "CompactionDebt",
         "four gigabytes have to be written first",
     ),
+    (
+        "softstake_view_ready",
+        0.0,
+        "ViewBehind",
+        "the brokers of a view have to be away for more than a minute",
+    ),
 ];
 
 /// Answers every request with the metrics.
@@ -29,7 +35,8 @@ fn serve(listener: &TcpListener) {
         // What it asks for does not matter.
         let _ = stream.read(&mut request);
         let line = |(name, value, ..): &(&str, f64, &str, &str)| {
-            format!("{name}{{task=\"accrue\"}} {}\n", value + scrape as f64)
+            let grown = if *value > 0.0 { value + scrape as f64 } else { 0.0 };
+            format!("{name}{{task=\"accrue\"}} {grown}\n")
         };
         let lines: String = TOLD.iter().map(line).collect();
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close\r\n\r\n";

@@ -18,9 +18,16 @@ fn text_of(path: &str) -> String {
     fs::read_to_string(in_repository(path)).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
 }
 
-/// The names of all samples, by the table of `docs/metrics.md`.
+/// The names of all samples, by the tables of `docs/metrics.md` and, for the read side, of `docs/serve.md`.
 fn samples() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+    let of_serve = text_of("docs/serve.md");
+    let rows = of_serve
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `softstake_view_"));
+    let mut names: BTreeSet<String> = rows
+        .filter_map(|row| row.split_once('`'))
+        .map(|(name, _)| format!("softstake_view_{name}"))
+        .collect();
     for [name, kind, ..] in documented() {
         let name = name.trim_matches('`').to_owned();
         if kind == "histogram" {

@@ -72,9 +72,9 @@ fn balances_and_statuses_are_told_to_the_units() {
     let found = found();
     // 2,500,000 units, 99,750 ms before the end of epoch 1; one unit, 97,000 ms before the end of epoch 0.
     let expected = json!([
-        { "number": 0, "opening": "0", "withheld": "0",
+        { "number": 0, "unsettled_from": 0, "opening": "0", "withheld": "0",
           "epochs": [{ "epoch": 1, "delta": "2500000", "weighted": "249375000000" }] },
-        { "number": 1, "opening": "0", "withheld": "0",
+        { "number": 1, "unsettled_from": 0, "opening": "0", "withheld": "0",
           "epochs": [{ "epoch": 0, "delta": "1", "weighted": "97000" }] },
     ]);
     assert_eq!(found["assets"], expected);

@@ -7,7 +7,7 @@ use crate::core::values::rate::Rate;
 use crate::core::values::time::TimeMs;
 
 /// An integer scaled by a power of ten, as a decimal number.
-pub(super) fn scaled(digits: &str, scale: u32) -> String {
+pub fn scaled(digits: &str, scale: u32) -> String {
     let scale = scale as usize;
     let padded = format!("{digits:0>width$}", width = scale + 1);
     let (whole, fraction) = padded.split_at(padded.len() - scale);
@@ -20,12 +20,12 @@ pub(super) fn scaled(digits: &str, scale: u32) -> String {
 }
 
 /// How often a tier counts: `1.5`.
-pub(super) fn multiplier(scaled_by: &str) -> String {
+pub fn multiplier(scaled_by: &str) -> String {
     scaled(scaled_by, MULTIPLIER_SCALE)
 }
 
 /// The commission: `10 %`.
-pub(super) fn commission(rules: &ExplainedProgramme) -> String {
+pub fn commission(rules: &ExplainedProgramme) -> String {
     let rate = Rate::parse(&rules.commission_rate, 1);
     rate.map_or_else(
         |_| rules.commission_rate.clone(),
@@ -34,12 +34,12 @@ pub(super) fn commission(rules: &ExplainedProgramme) -> String {
 }
 
 /// The yearly rate, if there is one for all of the balance: `3.65 %`.
-pub(super) fn yearly_rate(rules: &ExplainedProgramme) -> Option<String> {
+pub fn yearly_rate(rules: &ExplainedProgramme) -> Option<String> {
     rules.apr_scaled.as_deref().map(per_cent)
 }
 
 /// A scaled rate: `3.65 %`.
-pub(super) fn per_cent(scaled_rate: &str) -> String {
+pub fn per_cent(scaled_rate: &str) -> String {
     let rate = scaled_rate.parse().ok().and_then(Rate::from_parts);
     rate.map_or_else(
         || scaled(scaled_rate, RATE_SCALE),
@@ -48,20 +48,20 @@ pub(super) fn per_cent(scaled_rate: &str) -> String {
 }
 
 /// Unit-milliseconds, with a sign or without, as balance-seconds.
-pub(super) fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
+pub fn balance_seconds(unit_ms: &str, trace: &Explanation) -> String {
     let (sign, digits) = unit_ms.strip_prefix('-').map_or(("", unit_ms), |digits| ("-", digits));
     format!("{sign}{}", scaled(digits, u32::from(trace.decimals) + 3))
 }
 
 /// `exchange.deposit.v1` as `deposit`.
-pub(super) fn event_type(kind: &str) -> &str {
+pub fn event_type(kind: &str) -> &str {
     kind.strip_prefix("exchange.")
         .and_then(|kind| kind.strip_suffix(".v1"))
         .unwrap_or(kind)
 }
 
 /// Where an event is.
-pub(super) fn place(event: &ExplainedEvent) -> String {
+pub fn place(event: &ExplainedEvent) -> String {
     format!("{}, offset {}", event.partition, event.offset)
 }
 
@@ -83,12 +83,12 @@ fn duration_in(ms: u64, name: impl Fn(u64, usize) -> String) -> String {
 }
 
 /// `1 d 2 min 1.001 s`
-pub(super) fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     duration_in(ms, |_, unit| ["d", "h", "min", "s"][unit].into())
 }
 
 /// `1 day 2 minutes 1.001 seconds`
-pub(super) fn duration_in_words(ms: u64) -> String {
+pub fn duration_in_words(ms: u64) -> String {
     duration_in(ms, |count, unit| {
         let name = ["day", "hour", "minute", "second"][unit];
         format!("{name}{}", if count == 1 { "" } else { "s" })
@@ -96,7 +96,7 @@ pub(super) fn duration_in_words(ms: u64) -> String {
 }
 
 /// A time in UTC: `1 November 2026, 08:00`, with seconds if there are any. A text that is no time stays as it is.
-pub(super) fn moment(text: &str) -> String {
+pub fn moment(text: &str) -> String {
     let time = TimeMs::parse(text).ok();
     let time = time.and_then(|time| Timestamp::from_millisecond(time.get()).ok());
     let Some(time) = time else { return text.to_owned() };

@@ -13,7 +13,7 @@ const FORMULA: [char; 12] = ['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', 
 
 /// Makes a cell text to a spreadsheet, if it is no number: an apostrophe is put in front of each character that begins a formula, at the
 /// start of the cell or behind a separator. To undo it, remove one apostrophe at each of these places that has one.
-pub(super) fn harmless(cell: &str) -> Cow<'_, str> {
+pub fn harmless(cell: &str) -> Cow<'_, str> {
     if is_number(cell) || !(cell.starts_with(FORMULA) || cell.contains(SEPARATORS)) {
         return Cow::Borrowed(cell);
     }
@@ -78,7 +78,7 @@ const TRUTH_VALUES: [&str; 28] = [
 ];
 
 /// A cell that a spreadsheet shows as the value that is given here.
-pub(super) fn for_spreadsheet(cell: &str) -> Cow<'_, str> {
+pub fn for_spreadsheet(cell: &str) -> Cow<'_, str> {
     if cell.is_empty() || is_exact_number(cell) || is_plain_word(cell) {
         return Cow::Borrowed(cell);
     }

@@ -1,0 +1,42 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use crate::serve::accrued::Processors;
+use crate::serve::answer::{Problem, Readers};
+use crate::serve::view::{View, ViewError};
+
+/// The view, and the threads that read it.
+#[derive(Clone)]
+pub struct Api {
+    pub(super) view: Arc<View>,
+    readers: Readers,
+    /// Where estimates are asked for, if anywhere.
+    pub(super) processors: Option<Arc<Processors>>,
+}
+
+impl Api {
+    #[must_use]
+    pub const fn new(view: Arc<View>, readers: Readers, processors: Option<Arc<Processors>>) -> Self {
+        Self {
+            view,
+            readers,
+            processors,
+        }
+    }
+
+    /// Reads the view on a thread that may block.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let view = Arc::clone(&self.view);
+        self.readers.run(move || read(&view)).await?
+    }
+}
+
+impl From<ViewError> for Problem {
+    fn from(error: ViewError) -> Self {
+        Self::internal(&error.to_string())
+    }
+}

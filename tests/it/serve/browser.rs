@@ -1,0 +1,69 @@
+//! The pages in a real Chromium, over a real run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use softstake::generate::Synthetic;
+
+use super::reads::{by, settled, text};
+use super::served::{Desk, Served};
+use crate::common::installed::cache;
+use crate::common::on_bus;
+
+#[test]
+fn each_page_for_each_reader_on_each_screen() {
+    let place = settled(&Synthetic {
+        events: 6_000,
+        accounts: 60,
+        assets: 3,
+        epochs: 24,
+        late: 0.03,
+        bad: 0.02,
+        ..Synthetic::default()
+    });
+    let paid = by(&place, "softstake.distributions", |record| {
+        text(&record["data"], "account").to_owned()
+    });
+    let by_payouts: BTreeMap<usize, &String> = paid.iter().map(|(account, paid)| (paid.len(), account)).collect();
+    let (_, account) = by_payouts.last_key_value().expect("an account that was paid");
+    let desk = Desk::new();
+    // Pages ask more in a minute than people do.
+    let patient = ["--requests-per-minute", "100000", "--refusals-per-minute", "10000"].map(str::to_owned);
+    let (open, guarded) = (
+        place.bus().with_file_name("open"),
+        place.bus().with_file_name("guarded"),
+    );
+    let serve = |view: &Path, more: &[String]| {
+        let mut command = on_bus("serve", &place.bus());
+        command
+            .arg("--view")
+            .arg(view)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(&patient)
+            .args(more);
+        Served::of(&mut command, view.with_extension("log"))
+    };
+    let (open, guarded) = (serve(&open, &[]), serve(&guarded, &desk.flags()));
+    open.caught_up();
+    let customer = desk.token(&json!({ "sub": "customer", "scope": "softstake.customer", "account": account }));
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser.sh");
+    let mut command = Command::new(tests);
+    command.arg(cache().join("browser"));
+    command.args([&open, &guarded].map(|served| format!("http://{}", served.address)));
+    command
+        .args([&customer, &desk.role("operator"), *account])
+        .stdin(Stdio::null());
+    let output = command.output().expect("the tests of the pages");
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let passed = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .any(|line| line.trim_start_matches(['#', 'ℹ', ' ']) == "fail 0");
+    assert!(passed, "{}", String::from_utf8_lossy(&output.stdout));
+}

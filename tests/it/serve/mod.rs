@@ -1,0 +1,11 @@
+//! The read side, `softstake serve`.
+
+mod access;
+mod accrued;
+mod answers;
+mod bounds;
+mod browser;
+mod catching_up;
+mod reads;
+pub mod served;
+mod starting;

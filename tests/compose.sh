@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml from an empty disk until the payouts are in PostgreSQL. Then it kills and restarts each container,
-# idle and while a day is settled. No payout may change, be lost or be paid twice. The first deviation ends it with status 1.
+# idle and while a day is settled. No payout may change, be lost or be paid twice, and the read side must show one account
+# what was credited to it. The first deviation ends it with status 1.
 #
 #   SOFTSTAKE_BIN, PAYOUT_BIN    programs to use; otherwise they are compiled in a container, which takes long
 #   COMPOSE                      Compose v2, if it is not a plugin of docker
@@ -21,7 +22,7 @@ began=$SECONDS
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 fail() {
   say "FAILED: $*"
-  for service in kafka topics payout-topic generator softstake-1 softstake-2 postgres payout prometheus; do
+  for service in kafka topics payout-topic generator softstake-1 softstake-2 postgres payout issuer serve prometheus; do
     echo "--- the end of what $service said"
     compose logs --no-log-prefix --tail 15 "$service" 2>&1 | cut -c1-400 || true
   done
@@ -38,7 +39,7 @@ fi
 clean() {
   [ -z "$publishing" ] || kill "$publishing" 2>/dev/null || true
   if [ -n "${KEEP:-}" ]; then
-    echo "left running: project $project, image tag $IMAGE_TAG, port $KAFKA_PORT"
+    echo "left running: project $project, image tag $IMAGE_TAG, ports $KAFKA_PORT and $SERVE_PORT"
     return
   fi
   compose down --volumes --timeout 5 >/dev/null 2>&1 || true
@@ -116,11 +117,42 @@ publish() {
   done >>"$work/publish.log" 2>&1
 }
 
+# as ROLE [ACCOUNT]: a token.
+as() { compose run --rm --no-deps -T issuer token "$@" 2>/dev/null; }
+# ask TOKEN PATH: what the read side answers on the port of this machine, with status 200 and the certificate of this project.
+ask() {
+  curl --silent --show-error --fail --max-time 30 --cacert "$work/server.pem" --header "Authorization: Bearer $1" "https://localhost:$SERVE_PORT$2"
+}
+# The status of its answer.
+ask_status() {
+  curl --silent --max-time 30 --cacert "$work/server.pem" --header "Authorization: Bearer $1" --output "$work/refused" --write-out '%{http_code}' \
+    "https://localhost:$SERVE_PORT$2" || true
+}
+# What the account of $account was paid and credited, as the read side tells it: id, amount, credited amount.
+served() {
+  ask "$customer" "/v1/accounts/$account/distributions?format=csv" >"$work/served.csv" || return 1
+  python3 -c '
+import csv, sys
+for row in csv.DictReader(open(sys.argv[1], newline="")):
+    assert row["sealed"] == "true", row
+    print(row["id"], row["amount"], row["credited_amount"], sep="|")
+' "$work/served.csv" | LC_ALL=C sort
+}
+# It is exactly what the payout consumer has credited to that account.
+shows_the_credits() {
+  served >"$work/served" || return 1
+  sql --command "SELECT distribution, amount, amount FROM credits WHERE account = '$account' ORDER BY distribution COLLATE \"C\"" >"$work/credited" || return 1
+  [ -s "$work/credited" ] && cmp -s "$work/served" "$work/credited"
+}
+# shown WHEN: waits until the read side shows all credits.
+shown() { wait_for "$1, the read side shows the credits of $account" shows_the_credits; }
+
 # Prometheus has this answer, one sample without labels, to a query.
 prometheus_says() {
   [[ $(docker exec "$(container prometheus)" promtool query instant http://localhost:9090 "$2") = "{} => $1 @"* ]]
 }
 both_are_scraped() { prometheus_says 2 'count(up{job="softstake"} == 1)' && prometheus_says 2 'sum(softstake_ready{job="softstake"})'; }
+serve_is_scraped() { prometheus_says 1 'sum(softstake_view_ready{job="softstake-serve"})'; }
 
 # ---- images and programs
 
@@ -139,6 +171,7 @@ deploy/images/make.sh "${images[@]}"
 export IMAGE_TAG=$project
 # Not the usual ports, which may be in use.
 export KAFKA_PORT=${KAFKA_PORT:-$((30000 + $$ % 10000))}
+export SERVE_PORT=${SERVE_PORT:-$((50000 + $$ % 10000))}
 export PROMETHEUS_PORT=${PROMETHEUS_PORT:-$((40000 + $$ % 10000))}
 if [ -n "${SOFTSTAKE_BIN:-}" ]; then
   mkdir "$work/out"
@@ -157,32 +190,52 @@ days=$DAYS
 export DAYS
 say 'docker compose up, from an empty disk'
 compose up --detach --quiet-pull 2>"$work/up.log" || { cat "$work/up.log"; fail 'it does not come up'; }
-for service in topics payout-topic generator; do wait_for "the end of $service" is_done "$service"; done
+for service in topics payout-topic generator issuer; do wait_for "the end of $service" is_done "$service"; done
 say 'topics are created, events are published'
 settled "$days"
 say "paid: $(totals)"
 save_credits
 
+# ---- the read side
+
+wait_for 'the health of serve' is_up serve
+compose exec -T serve cat /etc/softstake/server.pem >"$work/server.pem"
+account=$(sql --command 'SELECT account FROM credits GROUP BY account ORDER BY count(*) DESC, account LIMIT 1')
+customer=$(as customer "$account")
+shown 'after the first days'
+[ "$(ask_status "$customer" "/v1/accounts/$account/summary")" = 200 ] || fail "the customer does not see the own summary: $(cat "$work/refused")"
+[ "$(ask_status "$customer" "/v1/accounts/${account}x/summary")" = 403 ] || fail "the customer sees another account: $(cat "$work/refused")"
+[ "$(ask_status "$(as operator)" "/v1/accounts/$account/summary")" = 403 ] || fail "the operator sees an account: $(cat "$work/refused")"
+[ "$(ask_status nonsense /v1/session)" = 401 ] || fail "no token is needed: $(cat "$work/refused")"
+compose exec -T serve grep --quiet "\"account\":\"$account\",\"allowed\":true" /var/lib/softstake/reads.jsonl || fail 'the audit log lacks a read'
+! compose exec -T serve ls /var/lib/softstake/token.key >/dev/null 2>&1 || fail 'the read side has the key that signs tokens'
+say "over HTTPS, $account sees its $(wc -l <"$work/served") payouts, all as credited; others are refused"
+
 # ---- monitoring
 
 for service in softstake-1 softstake-2 prometheus; do wait_for "the health of $service" is_up "$service"; done
 wait_for 'both instances are scraped and ready' both_are_scraped
+wait_for 'the read side is scraped and ready' serve_is_scraped
 rules=$(grep -cE '^ *- (alert|record): ' deploy/prometheus/rules.yml)
 wait_for "all $rules rules are loaded" prometheus_says "$rules" 'sum(prometheus_rule_group_rules)'
 wait_for 'the recorded number of instances is 2' prometheus_says 2 'sum(softstake:instances:count)'
 wait_for 'all seals are counted' prometheus_says "$((days * ASSETS))" 'sum(softstake_seals_total)'
-say "Prometheus has loaded $rules rules and scrapes both instances; Grafana is not tested, because no package has it"
+say "Prometheus has loaded $rules rules and scrapes both instances and the read side; Grafana is not tested, because no package has it"
 
 # ---- kills of idle containers
 
-for service in kafka softstake-1 softstake-2 postgres payout; do
+cp "$work/served" "$work/served.before"
+for service in kafka softstake-1 softstake-2 postgres payout serve; do
+  wait_for "the health of $service before it is killed" is_up "$service"
   kill_it "$service"
   sleep 3
   start_it "$service"
   same "after the return of $service"
+  shown "after the return of $service"
+  cmp -s "$work/served" "$work/served.before" || fail "after the return of $service, the read side answers something else"
   say "$service was killed while idle and is back; the payouts are the same"
 done
-for service in topics payout-topic generator; do
+for service in topics payout-topic generator issuer; do
   docker start "$(container "$service")" >/dev/null
   wait_for "the end of $service" is_done "$service"
   same "after a second run of $service"
@@ -191,7 +244,8 @@ done
 
 # ---- kills at work
 
-for service in kafka softstake-1 softstake-2 postgres payout; do
+for service in kafka softstake-1 softstake-2 postgres payout serve; do
+  wait_for "the health of $service before it is killed" is_up "$service"
   publish $((days + 1)) &
   publishing=$!
   sleep "$((RANDOM % 4)).$((RANDOM % 10))"
@@ -201,6 +255,7 @@ for service in kafka softstake-1 softstake-2 postgres payout; do
   wait "$publishing" || fail "day $days is not published"
   settled $((days + 1))
   same "after the return of $service"
+  shown "after the return of $service"
   days=$((days + 1))
   save_credits
   say "$service was killed while day $days was settled and is back; $(totals)"
@@ -220,12 +275,15 @@ wait_for 'both instances are scraped and ready again' both_are_scraped
 publish $((days + 1)) &
 publishing=$!
 sleep 2
-docker kill "$(container kafka)" "$(container softstake-1)" "$(container softstake-2)" "$(container postgres)" "$(container payout)" >/dev/null
+wait_for 'the health of serve' is_up serve
+docker kill "$(container kafka)" "$(container softstake-1)" "$(container softstake-2)" "$(container postgres)" "$(container payout)" \
+  "$(container serve)" >/dev/null
 sleep 1
-for service in kafka postgres softstake-1 softstake-2 payout; do start_it "$service"; done
+for service in kafka postgres softstake-1 softstake-2 payout serve; do start_it "$service"; done
 wait "$publishing" || fail "day $days is not published"
 settled $((days + 1))
 same 'after all were killed'
+shown 'after all were killed'
 days=$((days + 1))
 save_credits
 say "all were killed at once while day $days was settled and are back; $(totals)"
@@ -286,6 +344,16 @@ executions=$(compose exec -T softstake-1 softstake reconcile payouts 2>"$work/re
   [[ $executions = *$'\n0 acknowledgements were repeated'* ]] || fail "the executions differ from the payouts: $(cat "$work/reconcile.log") $executions"
 say "${executions%%$'\n'*}"
 
+# A view from nothing answers the same.
+shown 'at the end'
+cp "$work/served" "$work/served.before"
+compose stop serve 2>/dev/null
+compose run --rm --no-deps -T --entrypoint /bin/rm serve -r /var/lib/softstake/view >/dev/null 2>&1 || fail 'the view cannot be deleted'
+start_it serve
+shown 'with a new view'
+cmp -s "$work/served" "$work/served.before" || fail 'a new view answers something else'
+say 'the view was deleted and built again; its answers are the same'
+
 # The same days on a directory bus, by one process without kills.
 docker run --rm --volume "$project-reference:/var/lib/softstake" --entrypoint /bin/sh "softstake:$project" -euc "
   gen() { softstake gen --bus dir:bus --epochs 30 --events ${EVENTS:-300000} --accounts ${ACCOUNTS:-1000} --partitions ${SOURCE_PARTITIONS:-2} \"\$@\"; }
@@ -306,7 +374,7 @@ say 'the payouts and roots are exactly those of the same days on a directory bus
 # ---- restarts of processes that end by themselves
 
 if [ "$(id -u)" = 0 ]; then
-  for service in kafka softstake-1 softstake-2 postgres payout; do
+  for service in kafka softstake-1 softstake-2 postgres payout serve; do
     process=$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")
     kill -KILL "$process" 2>/dev/null || { say 'the processes of the containers are not visible here, so restarts are not tested'; break; }
     restarted() { is_up "$service" && [ "$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")" != "$process" ]; }
@@ -318,5 +386,5 @@ fi
 
 # On SIGTERM all stop in time and with success.
 compose stop 2>/dev/null
-for service in softstake-1 softstake-2; do is_done "$service" || fail "$service was stopped: $(docker inspect --format '{{.State.ExitCode}}' "$(container "$service")")"; done
+for service in softstake-1 softstake-2 serve; do is_done "$service" || fail "$service was stopped: $(docker inspect --format '{{.State.ExitCode}}' "$(container "$service")")"; done
 say 'all have stopped'

@@ -41,7 +41,7 @@ deb=$(echo "$work"/dist/*.deb) tarball=$(echo "$work"/dist/*.tar.gz)
 say "$(cd "$work/dist" && du -h --apparent-size ./*.deb ./*.tar.gz | tr '\t\n' '  ')"
 say "$(dpkg-deb --field "$deb" Depends)"
 dpkg-deb --contents "$deb" >"$work/contents"
-for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/softstake.service usr/share/man/man1/softstake-run.1.gz \
+for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/{softstake,softstake-serve}.service usr/share/man/man1/{softstake-run,softstake-serve}.1.gz \
   usr/share/doc/softstake/{copyright,changelog.gz,README.md,THIRD-PARTY-LICENCES.txt.gz} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json \
   usr/share/doc/softstake/deploy/{prometheus/rules.yml,grafana/softstake.json}; do
   grep -q " \./$file\$" "$work/contents" || fail "the .deb lacks $file"
@@ -91,6 +91,8 @@ quietly 'apt-get install' in_deb apt-get install -y --no-install-recommends /tmp
 say "installed, with $(($(in_deb dpkg-query --show | wc -l) - before - 1)) dependencies"
 is 'missing libraries' "$(in_deb ldd /usr/bin/softstake | grep -c 'not found' || true)" 0
 settles installed softstake
+is 'the user of the read side' "$(in_deb sh -c 'getent passwd softstake-serve | cut -d: -f6,7; id -gn softstake-serve')" \
+  $'/var/lib/softstake-serve:/usr/sbin/nologin\nsoftstake'
 is 'the user' "$(in_deb getent passwd softstake | cut -d: -f6,7)" /var/lib/softstake:/usr/sbin/nologin
 is 'the state folder' "$(in_deb stat --format '%U:%G %a' /var/lib/softstake)" 'softstake:softstake 700'
 is 'the settings' "$(in_deb stat --format '%U:%G %a' /etc/softstake/softstake.toml)" 'root:softstake 640'
@@ -107,7 +109,45 @@ quietly "$command" as_service sh -c "cd /var/lib/softstake && exec $command --st
 is 'seals' "$(cat "$work"/installed/var/lib/softstake/bus/softstake.epochs/*.jsonl | wc -l)" 8
 say 'the command of the unit works as the user of the service, with the installed settings'
 
-# ---- pages, completions, unit
+# The read side as its service does: its user in the group of the other one, its variables, and folders that systemd would make. The stores are
+# closed to it, so the bus is elsewhere.
+unit=deploy/softstake-serve.service
+cp -a "$work/installed/var/lib/softstake/bus" "$work/installed/srv/softstake-bus"
+in_deb chmod -R g+rX /srv/softstake-bus
+in_deb install -d -o softstake-serve -g softstake -m 700 /var/lib/softstake-serve /var/log/softstake-serve
+as_reader() { in_deb setpriv --reuid softstake-serve --regid softstake --clear-groups "$@"; }
+! as_reader ls /var/lib/softstake >/dev/null 2>&1 || fail 'the read side can look into the folder of the stores'
+mapfile -t variables < <(sed -n 's/^Environment=//p' "$unit")
+command=$(sed -n 's/^ExecStart=//p' "$unit")
+as_reader env "${variables[@]}" timeout --preserve-status 30 sh -c "umask 077 && cd /var/lib/softstake-serve && exec $command --bus dir:/srv/softstake-bus --listen 127.0.0.1:0" \
+  >"$work/serve.log" 2>&1 &
+reader=$!
+for _ in $(seq 20); do
+  address=$(sed -n 's#.* serving on http://\([0-9.:]*\);.*#\1#p' "$work/serve.log")
+  [ -z "$address" ] || break
+  sleep 1
+done
+[ -n "$address" ] || { cp "$work/serve.log" "$work/log"; fail 'the read side does not listen'; }
+# asks PATH: the answer, without its head.
+asks() {
+  exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+  printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" >&3
+  sed '1,/^\r$/d' <&3
+  exec 3<&-
+}
+for _ in $(seq 20); do
+  sealed=$(asks /v1/assets/ATOM/epochs)
+  [[ $sealed != *'"state":"sealed"'* ]] || break
+  sleep 1
+done
+[[ $sealed = *'"state":"sealed"'* ]] || { cp "$work/serve.log" "$work/log"; fail "the read side shows no sealed epoch: $sealed"; }
+[[ $(asks /) = *'<html'* ]] || fail 'the read side has no page'
+wait $reader || { cp "$work/serve.log" "$work/log"; fail 'the read side fails'; }
+is 'the view' "$(in_deb stat --format '%U:%G %a' /var/lib/softstake-serve/view)" 'softstake-serve:softstake 700'
+rm -r "$work/installed/srv/softstake-bus"
+say 'the command of softstake-serve.service works as its user, and shows a sealed epoch'
+
+# ---- pages, completions, units
 
 quietly 'apt-get install of tools' in_deb apt-get install -y --no-install-recommends mandoc groff-base zsh fish systemd
 pages=$(cd "$work/installed/usr/share/man/man1" && ls softstake*.gz)
@@ -123,11 +163,13 @@ quietly 'zsh completions' in_deb zsh -n /usr/share/zsh/vendor-completions/_softs
 quietly 'fish completions' in_deb fish --no-execute /usr/share/fish/vendor_completions.d/softstake.fish
 is 'what fish completes' "$(in_deb fish -c 'complete -C "softstake reconcile --ht"' | cut -f1)" --html
 say 'completions of bash, zsh and fish are read'
-unit=/usr/lib/systemd/system/softstake.service
-quietly 'systemd-analyze verify' in_deb systemd-analyze verify --man=no "$unit"
-[ ! -s "$work/log" ] || fail 'systemd-analyze verify warns'
-quietly 'systemd-analyze security' in_deb systemd-analyze security --offline=true --no-pager --threshold=20 "$unit"
-say "$(grep -o 'Overall exposure level.*' "$work/log")"
+for unit in softstake softstake-serve; do
+  unit=/usr/lib/systemd/system/$unit.service
+  quietly 'systemd-analyze verify' in_deb systemd-analyze verify --man=no "$unit"
+  [ ! -s "$work/log" ] || fail 'systemd-analyze verify warns'
+  quietly 'systemd-analyze security' in_deb systemd-analyze security --offline=true --no-pager --threshold=20 "$unit"
+  say "$(grep -o 'Overall exposure level.*' "$work/log")"
+done
 
 # ---- upgrade, removal, purge
 

@@ -40,6 +40,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The tables of Kafka in a configuration file: of `kafka`, with these properties and files. */}}
+{{- define "softstake.tomlKafka" -}}
+[kafka]
+brokers = {{ required "kafka.brokers is missing: name some brokers as host:port, separated by commas" .kafka.brokers | toJson }}
+deployment = {{ .kafka.deployment | toJson }}
+
+[kafka.properties]
+{{- range $property, $value := .properties }}
+{{- /* A large number would be written with an exponent. */}}
+{{ $property | toJson }} = {{ ternary (int64 $value) $value (kindIs "float64" $value) | toString | toJson }}
+{{- end }}
+
+[kafka.files]
+{{- range .files }}
+{{ .property | toJson }} = {{ printf "/run/secrets/softstake/%s" .property | toJson }}
+{{- end }}
+{{- end -}}
+
+{{/* The ports of the brokers, as rules of a NetworkPolicy. */}}
+{{- define "softstake.kafkaPorts" -}}
+{{- $ports := list }}
+{{- range splitList "," .Values.kafka.brokers }}
+{{- $ports = append $ports (regexFind "[0-9]+$" (trim .) | default "9092" | int) }}
+{{- end }}
+{{- range .Values.networkPolicy.kafkaPorts }}
+{{- $ports = append $ports (int .) }}
+{{- end }}
+{{- range $ports | uniq }}
+- { protocol: TCP, port: {{ . }} }
+{{- end }}
+{{- end -}}
+
 {{/* The configuration file. toJson writes strings as TOML does. */}}
 {{- define "softstake.toml" -}}
 bus = "kafka"
@@ -54,20 +86,7 @@ threads = {{ int .Values.threads }}
 dedup_days = {{ int .Values.dedupDays }}
 {{- end }}
 
-[kafka]
-brokers = {{ required "kafka.brokers is missing: name some brokers as host:port, separated by commas" .Values.kafka.brokers | toJson }}
-deployment = {{ .Values.kafka.deployment | toJson }}
-
-[kafka.properties]
-{{- range $property, $value := .Values.kafka.properties }}
-{{- /* A large number would be written with an exponent. */}}
-{{ $property | toJson }} = {{ ternary (int64 $value) $value (kindIs "float64" $value) | toString | toJson }}
-{{- end }}
-
-[kafka.files]
-{{- range .Values.kafka.files }}
-{{ .property | toJson }} = {{ printf "/run/secrets/softstake/%s" .property | toJson }}
-{{- end }}
+{{ include "softstake.tomlKafka" (dict "kafka" .Values.kafka "properties" .Values.kafka.properties "files" .Values.kafka.files) }}
 {{- if .Values.snapshots.place }}
 
 [snapshots]
@@ -131,4 +150,59 @@ capabilities: { drop: [ALL] }
   mountPath: /run/secrets/softstake
   readOnly: true
 {{- end }}
+{{- end -}}
+
+{{/* The read side. */}}
+{{- define "softstake.serveName" -}}
+{{ include "softstake.fullname" . }}-serve
+{{- end -}}
+
+{{- define "softstake.serveScheme" -}}
+{{ ternary "HTTPS" "HTTP" (ne .Values.serve.tls.secret "") }}
+{{- end -}}
+
+{{/* The files of its user on the brokers. */}}
+{{- define "softstake.serveFiles" -}}
+{{ default .Values.kafka.files .Values.serve.kafka.files | toJson }}
+{{- end -}}
+
+{{- define "softstake.serveToml" -}}
+{{- $serve := .Values.serve -}}
+bus = "kafka"
+{{- if $serve.threads }}
+threads = {{ int $serve.threads }}
+{{- end }}
+
+{{ include "softstake.tomlKafka" (dict "kafka" .Values.kafka "properties" (merge (dict) $serve.kafka.properties .Values.kafka.properties) "files" (include "softstake.serveFiles" . | fromJsonArray)) }}
+
+[serve]
+listen = "0.0.0.0:{{ int $serve.port }}"
+view = "/var/lib/softstake/view"
+{{- if $serve.tls.secret }}
+tls_certificate = "/run/secrets/softstake-tls/tls.crt"
+tls_key = "/run/secrets/softstake-tls/tls.key"
+{{- else }}
+behind_proxy = {{ $serve.behindProxy | toJson }}
+{{- end }}
+{{- if $serve.tokens.keysSecret }}
+token_keys = "/run/secrets/softstake-tokens/keys"
+{{- else }}
+token_jwks_url = {{ $serve.tokens.jwksUrl | toJson }}
+{{- end }}
+{{- with $serve.tokens.issuer }}
+token_issuer = {{ . | toJson }}
+{{- end }}
+{{- with $serve.tokens.audience }}
+token_audience = {{ . | toJson }}
+{{- end }}
+requests_per_minute = {{ int $serve.requestsPerMinute }}
+refusals_per_minute = {{ int $serve.refusalsPerMinute }}
+connections = {{ int $serve.connections }}
+{{- with $serve.executions }}
+executions = {{ . | toJson }}
+{{- end }}
+
+[log]
+format = {{ .Values.log.format | toJson }}
+level = {{ .Values.log.level | toJson }}
 {{- end -}}

@@ -115,6 +115,8 @@ pub(super) fn take_events(client: &BaseConsumer<AskingContext>) {
 #[derive(Debug, Default)]
 pub(super) struct ClientLog {
     rate_limit: RateLimit,
+    /// How many lines librdkafka has written.
+    lines: AtomicU64,
     pub(super) reasons: Arc<Reasons>,
 }
 
@@ -122,11 +124,17 @@ impl ClientLog {
     pub(super) fn new(reasons: &Arc<Reasons>) -> Self {
         Self {
             rate_limit: RateLimit::default(),
+            lines: AtomicU64::new(0),
             reasons: Arc::clone(reasons),
         }
     }
 
+    pub(super) fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.lines.fetch_add(1, Ordering::Relaxed);
         // librdkafka retries by itself, and the caller reports the outcome. So nothing here needs more than a log line.
         match level {
             // Every client gets all properties, also those that only concern producers or only consumers.

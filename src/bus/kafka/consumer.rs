@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset as BrokerOffset;
@@ -13,11 +13,22 @@ use crate::bus::kafka::client::ClientLog;
 use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
-/// The queue counts as empty after this many empty polls: a poll may return a client event, of which there are few, in place of a record.
+/// The queue counts as empty after this many empty polls: a poll may take a client event, of which there are few, in place of a record.
 const EMPTY_POLLS: u32 = 4;
 
 #[derive(Default)]
 pub(super) struct ConsumerLog(ClientLog);
+
+/// The context of a consumer that is polled by [`poll`].
+pub(super) trait PolledContext: ConsumerContext {
+    fn client_log(&self) -> &ClientLog;
+}
+
+impl PolledContext for ConsumerLog {
+    fn client_log(&self) -> &ClientLog {
+        &self.0
+    }
+}
 
 impl ClientContext for ConsumerLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -35,8 +46,22 @@ impl ClientContext for ConsumerLog {
 impl ConsumerContext for ConsumerLog {}
 
 /// The next record, end or error of a consumer; `None` if there is none now.
-pub(super) fn poll<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
-    (0..EMPTY_POLLS).find_map(|_| consumer.poll(Duration::ZERO))
+///
+/// Lines of librdkafka's log are in the same queue. A poll that takes one looks like one of an empty queue, and after an outage there may be hundreds
+/// of them in front of the records. They do not count: the queue tells of records only once, so a caller that leaves some there is not told of more.
+pub(super) fn poll<C: PolledContext>(consumer: &BaseConsumer<C>) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
+    let mut empty = 0;
+    while empty < EMPTY_POLLS {
+        let lines = consumer.context().client_log().lines();
+        let found = consumer.poll(Duration::ZERO);
+        if found.is_some() {
+            return found;
+        }
+        if consumer.context().client_log().lines() == lines {
+            empty += 1;
+        }
+    }
+    None
 }
 
 /// The partition of a record; `None` if it is of no topic of ours.

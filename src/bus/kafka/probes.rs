@@ -20,7 +20,7 @@ use rdkafka::{ClientContext, Message, TopicPartitionList};
 
 use crate::bus::error::OpenError;
 use crate::bus::kafka::client::{ClientLog, Signal};
-use crate::bus::kafka::consumer::{from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka};
+use crate::bus::kafka::consumer::{PolledContext, from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka};
 use crate::bus::kafka::evidence::{Evidence, Finding, append};
 use crate::bus::kafka::failure::{Attempt, is_connection, text};
 use crate::bus::kafka::reconnect::LongLivedClients;
@@ -182,6 +182,12 @@ impl ClientContext for SearchContext {
 }
 
 impl ConsumerContext for SearchContext {}
+
+impl PolledContext for SearchContext {
+    fn client_log(&self) -> &ClientLog {
+        &self.0
+    }
+}
 
 /// The thread that answers the questions, ended with this.
 pub(super) struct Prober {

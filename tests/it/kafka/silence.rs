@@ -96,6 +96,20 @@ fn a_broker_that_was_silent_for_longer_than_its_session_stops_no_instance() {
     end(&deployment, instances);
 }
 
+/// Lines of librdkafka's log wait in one queue with the records. After an outage there may be hundreds.
+#[test]
+fn records_behind_many_lines_of_the_log_are_read() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 2);
+    let mut command = deployment.run(0);
+    command.env("SOFTSTAKE_KAFKA__PROPERTIES__DEBUG", "all");
+    let process = Instance::start(command.args(LISTEN), deployment.log(0));
+    let endpoint = Endpoint::of_log(|| deployment.said(0));
+    begin(&deployment);
+    seal_one_more(&deployment, 1);
+    end(&deployment, vec![(process, endpoint)]);
+}
+
 /// An instance that has lost its partitions says that it is because of the brokers, and the age of its lags grows.
 #[test]
 fn an_instance_without_partitions_says_that_no_broker_answers() {

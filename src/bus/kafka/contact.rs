@@ -152,6 +152,9 @@ pub(super) fn reach(settings: &KafkaSettings, patience: &Patience<'_>) -> Result
     }
 }
 
+/// Why a broker that answers is not enough.
+const NO_BROKERS: &str = "a broker answers, but names no broker: it has just come back, and is let in within seconds";
+
 /// One client that tries to reach a broker.
 struct Trial<'a> {
     settings: &'a KafkaSettings,
@@ -184,8 +187,12 @@ impl<'a> Trial<'a> {
         for _ in 0..requests {
             let found = self.client.fetch_metadata(Some(Topic::Control.name()), REQUEST);
             take_events(&self.client);
-            let Err(error) = found else { return None };
-            why = crate::bus::kafka::failure::text(&error);
+            why = match found {
+                Ok(metadata) if !metadata.brokers().is_empty() => return None,
+                // A client that comes now would forget all brokers: see `reconnect`.
+                Ok(_) => NO_BROKERS.into(),
+                Err(error) => crate::bus::kafka::failure::text(&error),
+            };
             let lately = self.client.context().log.reasons.lately();
             if !lately.is_empty() {
                 why = join(&lately);

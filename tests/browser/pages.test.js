@@ -143,7 +143,7 @@ test('history: "Why this amount?" has the steps, and checks the proof', () =>
     assert.equal(address.searchParams.get('why'), `${paid.asset}:${paid.epoch}`);
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'detached' });
-    assert.equal(new URL(page.url()).searchParams.get('why'), null);
+    await page.waitForURL((url) => !url.searchParams.has('why'));
     // The address of an explanation can be sent to somebody.
     await open(page, address.href);
     await page.getByRole('dialog').getByText('Step by step').waitFor();

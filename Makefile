@@ -31,11 +31,18 @@ export COMPOSE ?= $(TOOLS)/bin/docker-compose
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq
 
-.PHONY: help setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test alerts-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test site clean
+.PHONY: help own-sources setup test-setup build build-all demo test lint advisories fmt bench kill-test chaos-test alerts-test compose-test deploy-lint-setup deploy-lint dist-setup dist dist-test site clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
-setup: ## install the system packages for the build, and build RocksDB
+# Cargo tells by the times of files whether a build is of these sources. Another clone's build may be newer than the files here.
+own-sources:
+	@mkdir -p "$(CARGO_TARGET_DIR)"; \
+	if [ "$$(cat "$(CARGO_TARGET_DIR)/clone" 2>/dev/null)" != "$(CURDIR)" ]; then \
+	  find benches examples src tests -name '*.rs' -exec touch {} +; echo "$(CURDIR)" >"$(CARGO_TARGET_DIR)/clone"; \
+	fi
+
+setup: own-sources ## install the system packages for the build, and build RocksDB
 	@packages=""; \
 	command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || packages="$$packages build-essential"; \
 	ldconfig -p | grep -q 'libclang[-.]' || ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || packages="$$packages libclang-dev"; \

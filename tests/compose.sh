@@ -377,7 +377,8 @@ if [ "$(id -u)" = 0 ]; then
   for service in kafka softstake-1 softstake-2 postgres payout serve; do
     process=$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")
     kill -KILL "$process" 2>/dev/null || { say 'the processes of the containers are not visible here, so restarts are not tested'; break; }
-    restarted() { is_up "$service" && [ "$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")" != "$process" ]; }
+    # In this order: before the end is noticed, the health is still that of the process that was killed.
+    restarted() { [ "$(docker inspect --format '{{.State.Pid}}' "$(container "$service")")" != "$process" ] && is_up "$service"; }
     wait_for "the restart of $service" restarted
     same "after the restart of $service"
   done

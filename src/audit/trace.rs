@@ -300,6 +300,7 @@ impl<'a> TracedIngest<'a> {
         self.ingest
             .apply_record(offset, value, decoded, &mut self.seen, &mut self.outputs)?;
         self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
+        self.ingest.finish_blocks(&mut self.outputs);
         let after = self.ingest.state().counts;
         Ok(if after.dead_letters != before.dead_letters {
             Some(self.rejection())

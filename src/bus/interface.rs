@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::bus::batch::Batch;
 use crate::bus::error::{CommitError, MembershipError, ReadError};
+use crate::bus::pending::PendingCommit;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -87,6 +88,21 @@ pub trait Bus: Log {
     /// # Errors
     /// `NotOurs` if another process runs the task now; `Unconfirmed` if only the bus knows whether the commit took place.
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError>;
+
+    /// Begins to commit, and does not wait for the outcome if the bus is elsewhere. A task has one commit on its way at most. The bus's version
+    /// grows when the outcome is known.
+    ///
+    /// # Errors
+    /// As [`Bus::commit`].
+    fn begin_commit(
+        &self,
+        task: TaskId,
+        outputs: Arc<Outputs>,
+        position: &Position,
+    ) -> Result<PendingCommit, CommitError> {
+        self.commit(task, &outputs, position)?;
+        Ok(PendingCommit::done(task))
+    }
 
     /// This process's part of a deployment that several processes share; `None` where one process runs all tasks.
     fn membership(&self) -> Option<&dyn Membership> {

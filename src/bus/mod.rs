@@ -5,6 +5,7 @@ mod error;
 mod identity;
 mod interface;
 mod outputs;
+mod pending;
 mod position;
 mod running_digest;
 mod topic_names;
@@ -24,5 +25,6 @@ pub use error::{
 };
 pub use identity::{DeploymentId, DeploymentIdentity};
 pub use interface::{Access, Bus, Log, Membership, Reader};
+pub use pending::{CommitOutcome, PendingCommit};
 pub use position::{Cursor, Mark, Position, TaskId};
 pub use running_digest::{RecordDigest, RunningDigest};

@@ -193,7 +193,7 @@ pub const TRANSACTION: Family = Family {
     kind: FamilyKind::Histogram,
     unit: "seconds",
     labels: &["task"],
-    help: "Time a task waits for the bus to commit its outputs and position",
+    help: "Time until the bus has committed the outputs and position of a task",
 };
 
 pub const PERSIST: Family = Family {

@@ -80,8 +80,9 @@ pub struct CoordinatorTask {
     /// When it was noted last.
     noted: Instant,
     stats: Arc<Stats>,
-    /// The counts of what is published.
+    /// The counts of what is published, and of what is on its way.
     published: ControlCounts,
+    sent: ControlCounts,
     /// Whether recovery is over.
     is_working: bool,
 }
@@ -114,6 +115,7 @@ impl CoordinatorTask {
             noted: Instant::now(),
             stats,
             published: ControlCounts::default(),
+            sent: ControlCounts::default(),
             is_working: false,
         };
         task.update_unfinished();
@@ -192,12 +194,15 @@ impl Fold for CoordinatorTask {
         self.update_unfinished();
     }
 
+    fn complete_outputs(&mut self, _: &mut Outputs) {
+        self.sent = self.coordinator.counts();
+    }
+
     fn published(&mut self, outputs: &Outputs) {
         let seals = outputs.iter().filter(|(to, ..)| to.topic == Topic::Epochs);
         Stats::add(&self.stats.seals, seals.count() as u64);
-        let counts = self.coordinator.counts();
-        self.stats.count_control(self.published, counts);
-        self.published = counts;
+        self.stats.count_control(self.published, self.sent);
+        self.published = self.sent;
         if let Some(announcer) = &self.stats.announcer {
             announcer.tell_control(outputs);
         }

@@ -1,6 +1,6 @@
 //! How long the parts of a step take, as histograms, by the kind of task.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
@@ -71,9 +71,9 @@ impl Default for Durations {
 }
 
 impl Durations {
-    /// A part of a step of `task` that began then ends now.
-    pub fn note(&self, task: TaskId, part: StepPart, began: Instant) {
-        self.of(TaskKind::of(task), part).observe(began.elapsed().as_secs_f64());
+    /// A part of a step of `task` took so long.
+    pub fn note(&self, task: TaskId, part: StepPart, took: Duration) {
+        self.of(TaskKind::of(task), part).observe(took.as_secs_f64());
     }
 
     #[must_use]

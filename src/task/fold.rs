@@ -66,7 +66,15 @@ pub trait Fold: Send {
     /// Recovery is over, or was not needed: from here on, the outputs are new.
     fn begin_work(&mut self) {}
 
-    /// These outputs of the last step are on the bus now. They are new: in recovery this is not called.
+    /// Bytes of outputs that the fold holds back, to make fewer and larger records of them.
+    fn held_back_bytes(&self) -> usize {
+        0
+    }
+
+    /// The outputs up to here are published now, or dropped in recovery: adds those that were held back.
+    fn complete_outputs(&mut self, _outputs: &mut Outputs) {}
+
+    /// These outputs are on the bus now: all up to the last call of [`Fold::complete_outputs`]. They are new: in recovery this is not called.
     fn published(&mut self, _outputs: &Outputs) {}
 
     /// Bytes in memory that [`Fold::write_state`] would add to the changes.

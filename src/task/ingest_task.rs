@@ -33,8 +33,9 @@ pub struct IngestTask {
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<Offset>,
-    /// The counts of what is published.
+    /// The counts of what is published, and of what is on its way.
     published: IngestCounts,
+    sent: IngestCounts,
     /// The first offset of the source partition, if a decision has just brought it and it is not 0.
     beginning: Option<Offset>,
 }
@@ -65,6 +66,7 @@ impl IngestTask {
             stats,
             known_end: None,
             published: IngestCounts::default(),
+            sent: IngestCounts::default(),
             beginning: None,
         })
     }
@@ -258,14 +260,22 @@ impl Fold for IngestTask {
         self.published = self.ingest.state().counts;
     }
 
+    fn held_back_bytes(&self) -> usize {
+        self.ingest.open_bytes()
+    }
+
+    fn complete_outputs(&mut self, outputs: &mut Outputs) {
+        self.ingest.finish_blocks(outputs);
+        self.sent = self.ingest.state().counts;
+    }
+
     fn published(&mut self, outputs: &Outputs) {
-        let counts = self.ingest.state().counts;
-        let new = counts.since(self.published);
+        let new = self.sent.since(self.published);
         self.stats.count_source(self.ingest.source().topic, new);
         if let Some(announcer) = &self.stats.announcer {
             announcer.tell_source_rejections(new.dead_letters, outputs);
         }
-        self.published = counts;
+        self.published = self.sent;
     }
 
     fn unwritten_bytes(&self) -> usize {

@@ -48,8 +48,8 @@ impl TaskSpans {
         tracing::info_span!(target: SPANS, parent: None, "batch", %task, %partition, records, recovering).entered()
     }
 
-    pub fn transaction(&self) -> EnteredSpan {
-        tracing::info_span!(target: SPANS, "transaction", task = %self.task).entered()
+    pub fn transaction(&self) -> Span {
+        tracing::info_span!(target: SPANS, "transaction", task = %self.task)
     }
 
     pub fn persist(&self, recovering: bool) -> EnteredSpan {

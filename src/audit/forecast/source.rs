@@ -87,6 +87,7 @@ impl ForecastIngest {
         self.ingest
             .apply_record(offset, value, &decoded, &mut self.seen, &mut self.outputs)?;
         self.ingest.end_batch(offset.next()?, &mut self.outputs)?;
+        self.ingest.finish_blocks(&mut self.outputs);
         let after = self.ingest.state().counts;
         if after.unlisted > before.unlisted {
             self.count_unlisted(offset, &decoded, unlisted);

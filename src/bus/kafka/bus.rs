@@ -15,6 +15,7 @@ use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::kafka::transaction::Transactions;
 use crate::bus::outputs;
+use crate::bus::pending::PendingCommit;
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -136,8 +137,18 @@ impl Log for KafkaBus {
 
 impl Bus for KafkaBus {
     fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
-        outputs::check(outputs)?;
-        self.transactions.commit(task, outputs, position)
+        let begun = self.begin_commit(task, Arc::new(outputs.clone()), position)?;
+        begun.wait().map(drop)
+    }
+
+    fn begin_commit(
+        &self,
+        task: TaskId,
+        outputs: Arc<Outputs>,
+        position: &Position,
+    ) -> Result<PendingCommit, CommitError> {
+        outputs::check(&outputs)?;
+        self.transactions.begin(task, outputs, position)
     }
 
     fn membership(&self) -> Option<&dyn Membership> {

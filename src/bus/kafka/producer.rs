@@ -24,6 +24,7 @@ use crate::bus::kafka::failure;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::reasons::join;
+use crate::bus::pending::CommitOutcome;
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicKind, TopicPartition};
@@ -33,14 +34,14 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why the outcome of a commit is unknown when the process stops.
 pub(super) const TOLD_TO_STOP: &str = "the process was told to stop";
 
-/// A commit, with the channel of the thread that waits for its outcome.
+/// A commit, with the channel for its outcome.
 pub(super) struct CommitRequest {
     pub(super) task: TaskId,
-    pub(super) outputs: Outputs,
+    pub(super) outputs: Arc<Outputs>,
     pub(super) position: Position,
     /// `position` as Kafka keeps it.
     pub(super) metadata: String,
-    pub(super) reply: SyncSender<Result<(), CommitError>>,
+    pub(super) reply: SyncSender<CommitOutcome>,
 }
 
 /// A record that was not delivered.

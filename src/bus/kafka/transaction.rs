@@ -1,6 +1,6 @@
 //! Transactions: each has the outputs and positions of many tasks.
 //!
-//! One thread has the producer. A task hands its commit to that thread and waits. All commits that arrive while a transaction is in progress
+//! One thread has the producer. A task hands its commit to that thread, and gathers the next one meanwhile. All commits that arrive while a transaction is in progress
 //! share the next one, up to a size. So they share its cost, and no reader waits long for its records.
 //!
 //! The outcome of a transaction is never guessed. If an error requires an abort before the commit was requested, the transaction is aborted, and
@@ -19,6 +19,7 @@ use crate::bus::kafka::brokers::Brokers;
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::position;
 use crate::bus::kafka::producer::{CommitRequest, TOLD_TO_STOP, TransactionError, TransactionalProducer, Transactor};
+use crate::bus::pending::PendingCommit;
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
 
@@ -63,15 +64,20 @@ impl Transactions {
         })
     }
 
-    /// Appends `outputs` and moves `task` to `position`. `Ok`: both are done. `Unconfirmed`: both or neither, and the task restarts from its
-    /// store to learn which.
-    pub(super) fn commit(&self, task: TaskId, outputs: &Outputs, position: &Position) -> Result<(), CommitError> {
+    /// Begins to append `outputs` and to move `task` to `position`. If the outcome is `Unconfirmed`: both or neither, and the task restarts
+    /// from its store to learn which.
+    pub(super) fn begin(
+        &self,
+        task: TaskId,
+        outputs: Arc<Outputs>,
+        position: &Position,
+    ) -> Result<PendingCommit, CommitError> {
         let closed = || CommitError::NotOurs { task };
         let (reply, outcome) = sync_channel(1);
         let request = CommitRequest {
             task,
             metadata: position::encode(task, position)?,
-            outputs: outputs.clone(),
+            outputs,
             position: position.clone(),
             reply,
         };
@@ -83,7 +89,7 @@ impl Transactions {
                 .send(request)
                 .map_err(|_| closed())?;
         }
-        outcome.recv().map_err(|_| closed())?
+        Ok(PendingCommit::new(task, outcome))
     }
 
     /// Finishes the commits that were handed over, and accepts no more.
@@ -124,6 +130,8 @@ impl TransactionThread {
             let began = Instant::now();
             let commits = group.len();
             self.commit(group);
+            // Their tasks learn of it.
+            self.transactor.brokers.signal.raise();
             tracing::trace!(
                 "a transaction of {commits} commits, {bytes} bytes, took {} ms",
                 began.elapsed().as_millis()
@@ -265,7 +273,7 @@ impl TransactionThread {
 fn reply(group: Group, mut outcome: impl FnMut(TaskId) -> Result<(), CommitError>) {
     for request in group {
         // The task may have gone.
-        let _ = request.reply.send(outcome(request.task));
+        let _ = request.reply.send(outcome(request.task).map(|()| Instant::now()));
     }
 }
 

@@ -38,6 +38,9 @@ use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
 use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 
+/// Blocks are written when they have this many bytes together. Brokers accept records up to a megabyte, and one batch may come on top.
+const BLOCK_BYTES: usize = 256 << 10;
+
 /// An ingest task.
 #[derive(Debug)]
 pub struct Ingest {
@@ -50,8 +53,9 @@ pub struct Ingest {
     blocks: Vec<BlockBuilder>,
     /// The ledger partitions whose open block is not empty.
     filled: Vec<u16>,
-    /// The first offset that the open blocks cover.
+    /// The offsets that the open blocks cover: the first, and the one after the last.
     block_from: Offset,
+    block_to: Offset,
     /// The lowest offset of a recorded cut; [`Offset::NO_LIMIT`] if there is none.
     next_cut: Offset,
 }
@@ -237,6 +241,7 @@ impl Ingest {
             blocks,
             filled: Vec::new(),
             block_from: Offset::START,
+            block_to: Offset::START,
             next_cut: Offset::NO_LIMIT,
         };
         ingest.next_cut = ingest.lowest_cut();
@@ -432,20 +437,40 @@ impl Ingest {
         Ok(false)
     }
 
-    /// Begins a batch at `offset`: the next blocks cover the records from there.
+    /// Begins a batch at `offset`. Blocks that are open stay open; others cover the records from there.
     pub const fn begin_batch(&mut self, offset: Offset) {
-        self.block_from = offset;
+        if self.filled.is_empty() {
+            self.block_from = offset;
+        }
     }
 
-    /// Ends a batch at `offset`. All its outputs are then in `out`.
+    /// Ends a batch at `offset`. All its outputs are then in `out`, but for the blocks that are open: see [`Self::finish_blocks`].
     ///
     /// # Errors
     /// A cut that the protocol rules out.
     pub fn end_batch(&mut self, offset: Offset, out: &mut Outputs) -> Result<(), Fault> {
         self.cross_cuts(offset, out)?;
-        self.flush(offset, out);
+        self.block_to = offset;
+        if self.open_bytes() >= BLOCK_BYTES {
+            self.flush(offset, out);
+        }
         self.keep_times(offset);
         Ok(())
+    }
+
+    /// The bytes of the blocks that are open.
+    #[must_use]
+    pub fn open_bytes(&self) -> usize {
+        let open = self
+            .filled
+            .iter()
+            .filter_map(|partition| self.blocks.get(usize::from(*partition)));
+        open.map(BlockBuilder::bytes).sum()
+    }
+
+    /// Writes the blocks that are open, between two batches. Their postings are on the ledger only then, so this comes before each commit.
+    pub fn finish_blocks(&mut self, out: &mut Outputs) {
+        self.flush(self.block_to, out);
     }
 
     /// Adds the times of a batch that ends at `offset` to what is kept of the postings.

@@ -214,6 +214,7 @@ impl Partition {
             .unwrap();
         self.offset = self.offset.next().unwrap();
         self.ingest.end_batch(self.offset, &mut out).unwrap();
+        self.ingest.finish_blocks(&mut out);
         self.merge();
         let after = self.ingest.state().counts;
         if after.duplicates > before.duplicates {

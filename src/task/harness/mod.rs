@@ -14,19 +14,19 @@
 //! **A store must be of this log.** A position carries a digest of all records before it. Where the store, or the end of recovery, is at the offset of
 //! the committed position, the digests must be equal too. Otherwise the store was derived from other records: it is moved away, and rebuilt.
 
+mod publication;
+mod publishing;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bus::{
-    Access, Batch, Cursor, FileError, LogName, Mark, Outputs, Position, ReadError, Reader, TaskId, Topic,
-    TopicPartition,
-};
-use crate::core::fault::impossible;
+use crate::bus::{Access, Batch, Cursor, FileError, Mark, Position, ReadError, Reader, TaskId, Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, StoreError};
 use crate::task::durations::StepPart;
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, JobProgress, StepContext};
+use crate::task::harness::publication::Publication;
 use crate::task::inputs::{LostRecords, blame_deletion, describe, open_inputs, other_log, quarantine_if_unusable};
 use crate::task::pool::{Progress, Task};
 use crate::task::stats::Stats;
@@ -65,8 +65,7 @@ pub struct Harness<F> {
     /// By input: a batch that is read but not fully applied, and the number of its records that are applied.
     unapplied: Vec<Option<(Batch, usize)>>,
     position: Position,
-    /// The position of this task on the bus.
-    committed: Option<Position>,
+    publication: Publication,
     /// In recovery: the committed position, at which recovery ends.
     recover_to: Option<Position>,
     /// The position of the store when the task started.
@@ -74,7 +73,6 @@ pub struct Harness<F> {
     /// Whether the store was new then, so that everything in it comes from the log.
     from_start: bool,
     changes: Changes,
-    outputs: Outputs,
     persisted: Instant,
     /// Whether the position has moved since the last persist.
     dirty: bool,
@@ -148,10 +146,9 @@ impl<F: Fold> Harness<F> {
             store,
             readers,
             position,
-            committed,
+            publication: Publication::new(task, committed),
             recover_to,
             changes: Changes::default(),
-            outputs: Outputs::default(),
             persisted: Instant::now(),
             dirty: false,
             limits,
@@ -167,86 +164,6 @@ impl<F: Fold> Harness<F> {
         error.at(&format!("{} at {}", self.task, describe(&self.position)))
     }
 
-    /// Ends a step that brought the task to `self.position`.
-    fn finish_step(&mut self) -> Result<(), TaskError> {
-        self.dirty = true;
-        if self.recover_to.is_some() {
-            self.outputs.clear();
-            self.end_recovery_if_done()?;
-        } else if !self.outputs.is_empty() {
-            self.commit()?;
-        }
-        self.entry.note(&self.position, self.recover_to.as_ref());
-        if self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes {
-            self.persist()?;
-        }
-        Ok(())
-    }
-
-    /// Publishes the outputs and the position.
-    fn commit(&mut self) -> Result<(), TaskError> {
-        let Some(bus) = self.access.bus() else {
-            return Err(self.error(impossible("a commit while the store is rebuilt").into()));
-        };
-        tracing::trace!(task = %self.task, "at {}: committing", describe(&self.position));
-        let _span = self.spans.transaction();
-        let began = Instant::now();
-        bus.commit(self.task, &self.outputs, &self.position)?;
-        self.stats.durations.note(self.task, StepPart::Transaction, began);
-        self.fold.published(&self.outputs);
-        self.outputs.clear();
-        self.committed = Some(self.position.clone());
-        Ok(())
-    }
-
-    /// Ends recovery at the committed position, if the records read up to there are those that were read for it.
-    fn end_recovery_if_done(&mut self) -> Result<(), TaskError> {
-        let Some(recover_to) = &self.recover_to else {
-            return Ok(());
-        };
-        if let Some(partition) = self.position.contradicts(recover_to) {
-            let offset = self.position.offset(partition);
-            if !self.from_start {
-                return Err(other_log(self.task, partition, offset).into());
-            }
-            return Err(TaskError::Read(ReadError::SourceChanged {
-                partition,
-                log: LogName::Topic(partition.topic),
-                offset,
-                what: "has other records".into(),
-            }));
-        }
-        if !self.position.is_before(recover_to) {
-            self.store.confirm()?;
-            tracing::info!(task = %self.task, "recovery is finished");
-            self.recover_to = None;
-            self.spans.end_recovery();
-            self.fold.begin_work();
-        }
-        Ok(())
-    }
-
-    fn persist(&mut self) -> Result<(), TaskError> {
-        if self.dirty {
-            let recovering = self.recover_to.is_some();
-            tracing::trace!(task = %self.task, recovering, "at {}: persisting", describe(&self.position));
-            // In recovery the bus is ahead already. Otherwise it must get the position first, even without outputs.
-            if !recovering && self.committed.as_ref() != Some(&self.position) && !self.is_rebuild() {
-                self.commit()?;
-            }
-            let _span = self.spans.persist(recovering);
-            let began = Instant::now();
-            self.fold
-                .write_state(&mut self.changes)
-                .map_err(|error| self.error(error))?;
-            self.store.commit(&mut self.changes, &self.position)?;
-            self.stats.durations.note(self.task, StepPart::Persist, began);
-            self.dirty = false;
-        }
-        self.persisted = Instant::now();
-        Ok(())
-    }
-
     /// The fold, and the context for its next step.
     fn fold_and_context(&mut self) -> (&mut F, StepContext<'_>) {
         let context = StepContext {
@@ -255,7 +172,7 @@ impl<F: Fold> Harness<F> {
             position: &self.position,
             recovering: self.recover_to.is_some(),
             changes: &mut self.changes,
-            outputs: &mut self.outputs,
+            outputs: &mut self.publication.outputs,
         };
         (&mut self.fold, context)
     }
@@ -464,7 +381,7 @@ impl<F: Fold> Harness<F> {
         let (fold, mut context) = self.fold_and_context();
         let applied = fold.apply(input, &batch, first, &mut context);
         let applied = applied.map_err(|error| self.error(error))?;
-        self.stats.durations.note(self.task, StepPart::Batch, began);
+        self.stats.durations.note(self.task, StepPart::Batch, began.elapsed());
         self.entry.count(applied - first);
         let mark = match batch.offset(applied) {
             // Only a fold with jobs stops within a batch. It reads the ledger, whose marks need no evidence of the bus.
@@ -512,6 +429,13 @@ impl<F: Fold> Harness<F> {
             self.persist()?;
             return Ok(Progress::Idle);
         }
+        if self.recover_to.is_none() {
+            self.publish()?;
+            // The bus wakes the task when the commit is done.
+            if self.publication.is_full(self.fold.held_back_bytes()) {
+                return Ok(Progress::Idle);
+            }
+        }
         if self.fold.has_job() {
             self.continue_job()?;
             return Ok(Progress::Worked);
@@ -524,7 +448,7 @@ impl<F: Fold> Harness<F> {
                 break;
             }
         }
-        if self.dirty && self.persisted.elapsed() > PERSIST_AFTER {
+        if self.dirty && self.persisted.elapsed() > PERSIST_AFTER && !self.publication.is_on_its_way() {
             self.persist()?;
         }
         if self.is_rebuild() {

@@ -14,6 +14,7 @@ pub mod config;
 pub mod core;
 pub mod deployment;
 pub mod generate;
+pub mod instances;
 pub mod listener;
 pub mod monitor;
 pub mod serve;

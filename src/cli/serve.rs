@@ -11,12 +11,12 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::private::keep_files_private;
 use crate::cli::{bus, logging, signals};
 use crate::config::{BusAddress, ConfigError, Key, Loaded, LogFormat, ServeConfig};
-use crate::serve::accrued::Processors;
 use crate::serve::answer::Readers;
 use crate::serve::api::{self, Api};
 use crate::serve::auth::{AccessSettings, KeySource, TokenRules};
 use crate::serve::credits::{DirCredits, KafkaCredits};
 use crate::serve::http::{ServeError, Serving, TlsFiles, run};
+use crate::serve::processors::Processors;
 use crate::serve::view::{CreditSource, View, ViewError};
 use crate::serve::{pages, probes};
 
@@ -97,7 +97,7 @@ pub(super) struct ServeFlags {
     /// The topic on which the payout service tells what it has credited
     #[arg(long, value_name = "TOPIC")]
     executions: Option<String>,
-    /// The instances of `softstake run`, for estimates: host:port of `monitor.listen`, separated by commas
+    /// The instances of `softstake run`, for estimates and for what they do: host:port of `monitor.listen`, separated by commas
     #[arg(long, value_name = "HOST:PORT,...")]
     processors: Option<String>,
     /// File with the token of those instances, `monitor.token_file`

@@ -14,10 +14,11 @@ use crate::cli::output::{Output, write_line};
 use crate::cli::signals;
 use crate::config::{Key, Loaded};
 use crate::core::values::time::timestamp;
+use crate::instances::{InstanceAddress, InstancePoll, PollSettings};
 use crate::top::compose::compose;
 use crate::top::draw::as_text;
 use crate::top::screen::StatusScreen;
-use crate::top::{InstanceAddress, InstancePoll, Palette, PollSettings, terminal};
+use crate::top::{Palette, terminal};
 
 /// Watch the instances of a deployment in the terminal: troubles, lags, epochs, seals and disks
 #[derive(Debug, clap::Args)]

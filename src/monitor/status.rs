@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::bus::{TopicKind, TopicPartition};
+use crate::bus::{Topic, TopicKind, TopicPartition};
+use crate::core::contract::decision::Offsets;
 use crate::core::contract::rules::NEWEST_RULES;
-use crate::core::coordinate::waiting::{UnfinishedEvent, WaitingEvent};
+use crate::core::coordinate::waiting::{Missing, UnfinishedEvent, WaitingEvent};
 use crate::core::values::time::timestamp;
 use crate::deployment::observed::{Observed, ObservedRun};
 use crate::monitor::health::{readiness, sentence};
@@ -17,6 +18,9 @@ use crate::monitor::tasks::{TaskReport, reports};
 use crate::store::rocks::StoreProperty;
 use crate::task::coordinator_task::UnfinishedWork;
 use crate::task::stats::{EventTime, Stats};
+
+/// How many missing partitions an event names.
+const MOST_MISSING: usize = 100;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ProcessStatus {
@@ -86,7 +90,17 @@ struct EpochStatus {
     epoch: u64,
     waits_for: &'static str,
     missing: String,
+    missing_partitions: Vec<MissingPartition>,
+    /// While subtotals are missing: the offset that each source partition has to pass.
+    cut: Option<Offsets>,
     waits_seconds: Option<f64>,
+}
+
+/// A partition whose part is missing.
+#[derive(Debug, Serialize)]
+struct MissingPartition {
+    topic: &'static str,
+    partition: u32,
 }
 
 /// Another control event that waits.
@@ -95,6 +109,7 @@ struct WaitStatus {
     event: &'static str,
     what: String,
     missing: String,
+    missing_partitions: Vec<MissingPartition>,
     waits_seconds: Option<f64>,
 }
 
@@ -233,12 +248,18 @@ fn coordinator(unfinished: &UnfinishedWork, observed: &Observed) -> CoordinatorS
                 epoch: epoch.get(),
                 waits_for: waits_for(missing),
                 missing: missing.to_string(),
+                missing_partitions: missing_partitions(missing),
+                cut: match missing {
+                    Missing::Subtotals { cut, .. } => Some(cut.clone()),
+                    _ => None,
+                },
                 waits_seconds: waits_seconds(event),
             }),
             other => control_events.push(WaitStatus {
                 event: event_kind(other),
                 what: other.to_string(),
                 missing: missing.to_string(),
+                missing_partitions: missing_partitions(missing),
                 waits_seconds: waits_seconds(other),
             }),
         }
@@ -267,6 +288,23 @@ fn coordinator(unfinished: &UnfinishedWork, observed: &Observed) -> CoordinatorS
         halted: halted.collect(),
         seals: seals.collect(),
     }
+}
+
+/// The first of the partitions that are waited for.
+fn missing_partitions(missing: &Missing) -> Vec<MissingPartition> {
+    let all: Vec<TopicPartition> = match missing {
+        Missing::Answers(sources) => sources.clone(),
+        Missing::Seal(_) => Vec::new(),
+        Missing::Subtotals { partitions, .. } | Missing::Previews(partitions) | Missing::Receipts(partitions) => {
+            let ledger = partitions.iter().map(|partition| Topic::Ledger.partition(*partition));
+            ledger.collect()
+        }
+    };
+    let first = all.iter().take(MOST_MISSING).map(|one| MissingPartition {
+        topic: one.topic.name(),
+        partition: one.partition,
+    });
+    first.collect()
 }
 
 fn settlements(stats: &Stats) -> Vec<SettlementStatus> {

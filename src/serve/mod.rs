@@ -11,4 +11,5 @@ pub mod figures;
 pub mod http;
 pub mod pages;
 pub mod probes;
+pub mod processors;
 pub mod view;

@@ -1,8 +1,8 @@
 //! The screen of what is known: the statuses of all instances in, texts and their severity out.
 
-use crate::top::sample::InstanceSample;
+use crate::instances::{InstanceSample, problems};
 use crate::top::screen::StatusScreen;
-use crate::top::{overview, problems, sections};
+use crate::top::{overview, sections};
 
 /// The screen at the time of `clock`.
 #[must_use]
@@ -11,7 +11,7 @@ pub fn compose(samples: &[InstanceSample], clock: &str) -> StatusScreen {
         title: overview::title(samples),
         clock: clock.to_owned(),
         figures: overview::figures(samples),
-        problems: problems::problems(samples),
+        problems: problems(samples),
         sections: sections::sections(samples),
     }
 }

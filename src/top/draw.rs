@@ -8,7 +8,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::top::figures::counted;
+use crate::instances::counted;
 use crate::top::lines::{Palette, cut, flow, problem, rule, table};
 use crate::top::screen::{ScreenSection, StatusScreen, Tab};
 

@@ -6,8 +6,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::top::figures::UNKNOWN;
-use crate::top::screen::{ColumnForm, MarkedText, ScreenSection, SectionRow, Severity};
+use crate::instances::{MarkedText, Severity, UNKNOWN};
+use crate::top::screen::{ColumnForm, ScreenSection, SectionRow};
 
 /// The columns of a symbol and the blank behind it.
 const SYMBOL: usize = 3;

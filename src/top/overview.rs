@@ -1,39 +1,10 @@
 //! The header: which deployment it is, and the figures of all instances together.
 
-use std::collections::BTreeMap;
-
-use crate::top::document::{CoordinatorDocument, PartitionDocument, SafeText, StatusDocument};
-use crate::top::figures::{UNKNOWN, count, counted, duration, known, rate};
-use crate::top::followed::followed;
-use crate::top::sample::{InstanceAnswer, InstanceSample};
-use crate::top::screen::{MarkedText, Severity};
-
-/// The statuses of the instances that answer.
-pub(super) fn statuses(samples: &[InstanceSample]) -> impl Iterator<Item = &StatusDocument> {
-    samples.iter().filter_map(InstanceSample::status)
-}
-
-/// The deployment that an instance names: its bus, and its name on Kafka.
-pub(super) fn deployment(status: &StatusDocument) -> Option<String> {
-    let bus = status.bus.as_ref()?;
-    Some(match &status.deployment {
-        Some(name) => format!("{bus} {name}"),
-        None => bus.to_string(),
-    })
-}
-
-/// How many instances have each of these values.
-pub(super) fn numbers_by<T: Ord>(
-    samples: &[InstanceSample],
-    value: impl Fn(&StatusDocument) -> Option<T>,
-) -> BTreeMap<T, usize> {
-    let mut numbers = BTreeMap::new();
-    for value in statuses(samples).filter_map(value) {
-        let number: &mut usize = numbers.entry(value).or_default();
-        *number = number.saturating_add(1);
-    }
-    numbers
-}
+use crate::instances::{
+    CoordinatorDocument, InstanceAnswer, InstanceSample, MarkedText, Severity, UNKNOWN, coordinators, count, counted,
+    deployment, duration, followed, known, numbers_by, partitions_without_lag, rate, records_per_second, statuses,
+    sum_of, version,
+};
 
 pub(super) fn title(samples: &[InstanceSample]) -> String {
     let deployments: Vec<String> = numbers_by(samples, deployment).into_keys().collect();
@@ -41,22 +12,6 @@ pub(super) fn title(samples: &[InstanceSample]) -> String {
         [] => "no instance answers".into(),
         all => all.join(", "),
     }
-}
-
-/// The version of the program and the newest rules that it knows.
-pub(super) fn version(status: &StatusDocument) -> Option<String> {
-    let version = status.version.as_ref()?;
-    Some(match status.rules {
-        Some(rules) => format!("{version} rules {rules}"),
-        None => version.to_string(),
-    })
-}
-
-pub(super) fn coordinators(samples: &[InstanceSample]) -> Vec<String> {
-    let all = samples
-        .iter()
-        .filter(|sample| sample.status().is_some_and(|status| status.coordinator.is_some()));
-    all.map(InstanceSample::name).collect()
 }
 
 pub(super) fn figures(samples: &[InstanceSample]) -> Vec<MarkedText> {
@@ -108,42 +63,26 @@ fn versions(samples: &[InstanceSample]) -> MarkedText {
     }
 }
 
-/// The sum of what is known; `None` if nothing is.
-fn sum(samples: &[InstanceSample], lag: fn(&PartitionDocument) -> Option<u64>) -> Option<u64> {
-    let partitions = statuses(samples).flat_map(|status| &status.partitions);
-    partitions.filter_map(lag).reduce(u64::saturating_add)
-}
-
-/// The number of partitions of input topics whose lag is not known: their tasks do not work, or the bus does not answer.
-fn without_lag(samples: &[InstanceSample]) -> usize {
-    let reads_input = |kind: &SafeText| matches!(kind.as_str(), "ingest" | "sequence");
-    let tasks = statuses(samples).flat_map(|status| &status.tasks);
-    let tasks = tasks.filter(|task| task.kind.as_ref().is_some_and(reads_input)).count();
-    let partitions = statuses(samples).flat_map(|status| &status.partitions);
-    let with_lag = partitions.filter(|partition| partition.lag_records.is_some()).count();
-    tasks.saturating_sub(with_lag)
-}
-
 /// Rate, lags and delay of all partitions.
 fn work(samples: &[InstanceSample]) -> Vec<MarkedText> {
-    let tasks = statuses(samples).flat_map(|status| &status.tasks);
-    let ingest = tasks.filter(|task| task.kind.as_ref().is_some_and(|kind| kind.as_str() == "ingest"));
-    let per_second = ingest.filter_map(|task| task.records_per_second).reduce(|a, b| a + b);
     let partitions = || statuses(samples).flat_map(|status| &status.partitions);
     let delay = partitions()
         .filter_map(|one| one.event_time_delay_seconds)
         .reduce(f64::max);
     let is_late = statuses(samples).flat_map(followed).any(|one| one.is_behind());
     let late = if is_late { Severity::Warn } else { Severity::Plain };
-    let mut lag = format!("lag {}", known(sum(samples, |one| one.lag_records)));
-    let unknown = without_lag(samples);
+    let mut lag = format!("lag {}", known(sum_of(samples, |one| one.lag_records)));
+    let unknown = partitions_without_lag(samples);
     if unknown > 0 {
         lag.push_str(&format!(" without {}", counted(unknown, "partition")));
     }
     let unsure = if unknown > 0 { Severity::Warn } else { late };
-    let inner = known(sum(samples, |one| one.lag_offsets));
+    let inner = known(sum_of(samples, |one| one.lag_offsets));
     vec![
-        MarkedText::new(Severity::Plain, format!("{} records/s", rate(per_second))),
+        MarkedText::new(
+            Severity::Plain,
+            format!("{} records/s", rate(records_per_second(samples))),
+        ),
         MarkedText::new(unsure, lag),
         MarkedText::new(Severity::Plain, format!("inner lag {inner}")),
         MarkedText::new(

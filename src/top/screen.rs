@@ -1,27 +1,6 @@
-//! What the screen has, without a terminal: texts, and how bad each of them is.
+//! What the screen has, without a terminal: texts, each with a mark.
 
-/// How bad something is. The worst is the greatest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    #[default]
-    Plain,
-    /// To look at.
-    Warn,
-    /// To mend.
-    Bad,
-}
-
-impl Severity {
-    /// A symbol of two characters, for those who see no colours.
-    #[must_use]
-    pub const fn symbol(self) -> &'static str {
-        match self {
-            Self::Plain => "  ",
-            Self::Warn => "! ",
-            Self::Bad => "!!",
-        }
-    }
-}
+use crate::instances::{MarkedText, Severity};
 
 /// A part of the screen that is reached by a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,22 +37,6 @@ impl Tab {
             Self::Epochs => "epochs",
             Self::Seals => "seals",
             Self::Disks => "disks",
-        }
-    }
-}
-
-/// A short text with a mark: a figure of the header, or a problem in a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MarkedText {
-    pub mark: Severity,
-    pub text: String,
-}
-
-impl MarkedText {
-    pub(super) fn new(mark: Severity, text: impl Into<String>) -> Self {
-        Self {
-            mark,
-            text: text.into(),
         }
     }
 }

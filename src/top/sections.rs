@@ -3,13 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::top::document::{SafeText, SnapshotDocument, StatusDocument};
-use crate::top::figures::{UNKNOWN, bytes, count, duration, known, percent, rate};
-use crate::top::followed::{FollowedPartition, followed};
-use crate::top::overview::{statuses, version};
-use crate::top::problems::{epochs_since, is_seal_late};
-use crate::top::sample::{InstanceAnswer, InstanceSample};
-use crate::top::screen::{ColumnForm, ScreenSection, SectionRow, Severity, Tab, number, text};
+use crate::instances::{
+    InstanceSample, PartitionAt, SafeText, Severity, SnapshotDocument, StatusDocument, UNKNOWN, bytes, count, duration,
+    epochs_since, instance_state, is_seal_late, known, percent, rate, statuses, tasks_by_state, version,
+    worst_partitions,
+};
+use crate::top::screen::{ColumnForm, ScreenSection, SectionRow, Tab, number, text};
 
 const INSTANCES: &[ColumnForm] = &[
     text("instance", 0),
@@ -112,29 +111,14 @@ fn instances(samples: &[InstanceSample]) -> Vec<SectionRow> {
 }
 
 fn instance(sample: &InstanceSample) -> SectionRow {
-    let (mark, state) = match &sample.answer {
-        InstanceAnswer::Asked => (Severity::Plain, "being asked"),
-        InstanceAnswer::Away(_) => (Severity::Bad, "unreachable"),
-        InstanceAnswer::Status(status) if !status.troubles.is_empty() => (
-            Severity::Bad,
-            match status.ready {
-                Some(true) => "ready, in trouble",
-                _ => "in trouble",
-            },
-        ),
-        InstanceAnswer::Status(status) => match status.ready {
-            Some(true) => (Severity::Plain, "ready"),
-            Some(false) => (Severity::Warn, "not ready"),
-            None => (Severity::Plain, UNKNOWN),
-        },
-    };
+    let (mark, state) = instance_state(sample);
     let status = sample.status();
     SectionRow {
         mark,
         cells: vec![
             sample.name(),
             state.into(),
-            status.map_or_else(|| UNKNOWN.into(), tasks_by_state),
+            status.map_or_else(|| UNKNOWN.into(), tasks_in_words),
             duration(status.and_then(|status| status.uptime_seconds)),
             status.and_then(version).unwrap_or_else(|| UNKNOWN.into()),
             sample.address.to_string(),
@@ -143,90 +127,40 @@ fn instance(sample: &InstanceSample) -> SectionRow {
 }
 
 /// `11 working, 1 recovering`.
-fn tasks_by_state(status: &StatusDocument) -> String {
-    let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
-    for task in &status.tasks {
-        let state = task.state.as_ref().map_or(UNKNOWN, |state| state.as_str());
-        let number = numbers.entry(state).or_default();
-        *number = number.saturating_add(1);
-    }
+fn tasks_in_words(status: &StatusDocument) -> String {
+    let numbers = tasks_by_state([status]);
     if numbers.is_empty() {
         return "none".into();
     }
-    let mut numbers: Vec<(&str, u64)> = numbers.into_iter().collect();
-    numbers.sort_by_key(|(state, number)| (Reverse(of_state(Some(state))), Reverse(*number)));
     let each = numbers
         .iter()
         .map(|(state, number)| format!("{} {state}", count(*number)));
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// How bad the state of a task is.
-fn of_state(state: Option<&str>) -> Severity {
-    match state {
-        Some("stopped" | "restarting" | "waiting") => Severity::Bad,
-        Some("working") | None => Severity::Plain,
-        Some(_) => Severity::Warn,
-    }
-}
-
-/// A task with the partition that it follows. The greatest is shown first.
-struct PartitionRow {
-    row: SectionRow,
-    lag: u64,
-    delay: f64,
-    inner: u64,
-}
-
 fn partitions(samples: &[InstanceSample]) -> Vec<SectionRow> {
-    let mut rows = Vec::new();
-    for sample in samples {
-        let Some(status) = sample.status() else {
-            continue;
-        };
-        let all = followed(status);
-        rows.extend(all.iter().map(|one| partition(&sample.name(), one)));
-    }
-    rows.sort_by(|a, b| {
-        let mark = b.row.mark.cmp(&a.row.mark);
-        let delay = || b.delay.total_cmp(&a.delay);
-        mark.then_with(|| b.lag.cmp(&a.lag))
-            .then_with(delay)
-            .then_with(|| b.inner.cmp(&a.inner))
-    });
-    rows.into_iter().map(|one| one.row).collect()
+    worst_partitions(samples).iter().map(partition).collect()
 }
 
-fn partition(instance: &str, one: &FollowedPartition<'_>) -> PartitionRow {
-    let state = one.task.and_then(|task| task.state.as_ref());
-    let late = match one.is_behind() {
-        true => Severity::Warn,
-        false => Severity::Plain,
-    };
-    let lag = match one.partition.map(|home| (home.lag_records, home.lag_offsets)) {
+fn partition(one: &PartitionAt<'_>) -> SectionRow {
+    let followed = &one.followed;
+    let lag = match followed.partition.map(|home| (home.lag_records, home.lag_offsets)) {
         Some((Some(records), _)) => count(records),
         // Not records: offsets of the ledger or the inbox.
         Some((None, Some(offsets))) => format!("{} o", count(offsets)),
         _ => UNKNOWN.into(),
     };
-    let inputs = one.task.iter().flat_map(|task| &task.inputs);
-    let recovering = inputs.filter_map(|input| input.recovery_remaining_offsets);
-    PartitionRow {
-        row: SectionRow {
-            mark: of_state(state.map(SafeText::as_str)).max(late),
-            cells: vec![
-                one.name(),
-                shown(state),
-                lag,
-                rate(one.rate()),
-                duration(one.delay()),
-                known(recovering.reduce(u64::saturating_add)),
-                instance.to_owned(),
-            ],
-        },
-        lag: one.lag(),
-        delay: one.delay().unwrap_or_default(),
-        inner: one.partition.and_then(|home| home.lag_offsets).unwrap_or_default(),
+    SectionRow {
+        mark: one.mark,
+        cells: vec![
+            followed.name(),
+            shown(followed.state()),
+            lag,
+            rate(followed.rate()),
+            duration(followed.delay()),
+            known(followed.to_recover()),
+            one.instance.clone(),
+        ],
     }
 }
 

@@ -8,11 +8,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
+use crate::instances::{InstanceAnswer, InstanceSample, SafeText};
 use crate::top::compose::compose;
-use crate::top::document::SafeText;
 use crate::top::draw::{Navigation, as_text, draw};
 use crate::top::lines::Palette;
-use crate::top::sample::{InstanceAnswer, InstanceSample};
 use crate::top::screen::StatusScreen;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 10)];
@@ -287,6 +286,22 @@ fn a_partition_at_two_instances_and_two_deployments_are_told() {
     let other = text(&second);
     let said = "!! the instances are of 2 deployments: kafka other, kafka payments";
     assert!(other.contains(said) && !other.contains("at two instances"), "{other}");
+}
+
+#[test]
+fn a_close_that_waits_names_who_has_not_passed_its_cut() {
+    let [mut first, second] = at_work();
+    first["coordinator"]["epochs"] = json!([{
+        "asset": "ATOM", "epoch": 4, "waits_for": "subtotals", "missing": "the subtotals of the ledger partitions 0", "waits_seconds": 61.0,
+        "missing_partitions": [{"topic": "softstake.ledger", "partition": 0}],
+        "cut": {"exchange.deposits": {"0": 7, "3": 9, "8": 1}},
+    }]);
+    let samples = [answers("10.0.0.1:9464", &first), answers("10.0.0.2:9464", &second)];
+    let text = as_text(&screen(&samples), None).join(" ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = "epoch 4 of ATOM has waited 1m 1s: the subtotals of the ledger partitions 0 missing. Not past its cut: exchange.deposits:3 at \
+                offset 7 of 9, exchange.deposits:8 at no instance that answers";
+    assert!(text.contains(said), "{text}");
 }
 
 #[test]

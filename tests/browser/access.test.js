@@ -5,9 +5,13 @@ import { after, before, test } from 'node:test';
 import {
   ACCOUNT,
   CUSTOMER,
+  DESKTOP,
   GUARDED,
   OPERATOR,
+  PHONE,
   api,
+  assertAccessible,
+  assertFits,
   historyOf,
   open,
   settled,
@@ -89,6 +93,9 @@ test('an operator sees operations, and no history', () =>
     await open(page, '/operations');
     await page.getByRole('heading', { name: 'Epochs under way' }).waitFor();
     assert.ok((await page.locator('.table-place[aria-label="Epochs under way"] tbody tr').count()) > 0);
+    // This server asks no processor.
+    await page.locator('.processor').getByText('set serve.processors').waitFor();
+    assert.equal(await page.locator('.processor').getByRole('alert').count(), 0);
     await open(page, historyOf(ACCOUNT));
     await page.getByRole('alert').first().waitFor();
     assert.equal(await page.locator('.payouts table').count(), 0);
@@ -137,6 +144,175 @@ test('too many questions, a server that is not ready, and no network: a sentence
       await page.locator('.payouts tbody tr').first().waitFor();
     },
     { expected: /status of \d\d\d|ERR_FAILED/ },
+  ));
+
+test('history: an estimate that is not there now is a quiet sentence, and without a processor there is none', async () => {
+  await withPage(
+    async (page) => {
+      await answer(page, /\/accrued$/, 503, { title: 'Not available now', status: 503 }, { 'retry-after': '10' });
+      await open(page, historyOf(ACCOUNT));
+      await page.getByText('cannot be estimated now').waitFor();
+      assert.equal(await page.getByRole('alert').count(), 0);
+      assert.ok((await page.locator('.payouts tbody tr').count()) > 0);
+    },
+    { expected: /status of 503/ },
+  );
+  await withPage(
+    async (page) => {
+      await open(page, '/history');
+      assert.equal(await page.locator('.accrued').count(), 0);
+      assert.equal(await page.getByRole('alert').count(), 0);
+    },
+    { base: GUARDED, token: CUSTOMER },
+  );
+});
+
+/** A bad night: an instance is away, a task is in trouble, and closes wait. */
+function night() {
+  const wait = (asset, waits_for, partitions, more = {}) => ({
+    event: 'close',
+    asset,
+    epoch: 7,
+    what: null,
+    waits_for,
+    missing: `what ${waits_for} says`,
+    waits_seconds: 3_725,
+    partitions,
+    partitions_left_out: 0,
+    ...more,
+  });
+  const at = (number, offset, cut) => ({
+    partition: `exchange.deposits:${number}`,
+    offset,
+    cut,
+    state: offset === null ? null : 'working',
+    instance: offset === null ? null : 'softstake-1',
+  });
+  const instance = (more) => ({
+    address: '10.0.0.7:9464 (softstake)',
+    answered_seconds_ago: 0.4,
+    tasks: [],
+    unreachable_because: null,
+    uptime_seconds: 90_000,
+    version: '0.1.0 rules 2',
+    ...more,
+  });
+  return {
+    problems: [
+      { severity: 'bad', text: 'softstake-0 does not answer (last answer 2m 3s ago): <b>Connection refused</b>' },
+      { severity: 'warn', text: 'epoch 7 of ATOM has waited 1h 2m: the subtotals of the ledger partitions 0 missing' },
+    ],
+    instances: [
+      instance({ name: 'softstake-0', state: 'unreachable', severity: 'bad', unreachable_because: 'no answer within 5s' }),
+      instance({
+        name: 'x'.repeat(80),
+        state: 'in trouble',
+        severity: 'bad',
+        tasks: [
+          { state: 'restarting', count: 1 },
+          { state: 'working', count: 1_200 },
+        ],
+      }),
+    ],
+    coordinators: ['softstake-1'],
+    tasks: [
+      { state: 'restarting', count: 1 },
+      { state: 'working', count: 1_200 },
+    ],
+    records_per_second: 812_345.6,
+    lag_records: 1_234_567,
+    partitions_without_lag: 1,
+    waits: [
+      wait('ATOM', 'subtotals', [at(3, 5, 1_000_000), at(4, null, 9)]),
+      wait('SOL', 'answers', Array.from({ length: 100 }, (_, number) => at(number, 5, null)), { partitions_left_out: 41 }),
+      wait('BTC', 'seal', []),
+      wait(null, null, [], { event: 'listing', epoch: null, what: 'the listing of DOT', missing: 'the answers of x' }),
+    ],
+    topics: [
+      {
+        topic: 'exchange.deposits',
+        partitions: 100,
+        lag_records: 1_234_567,
+        lag_offsets: null,
+        records_per_second: 812_345.6,
+        delay_seconds: 61,
+      },
+      {
+        topic: 'softstake.ledger',
+        partitions: 8,
+        lag_records: null,
+        lag_offsets: 12,
+        records_per_second: 3.4,
+        delay_seconds: null,
+      },
+    ],
+    partitions: [
+      {
+        task: 'ingest exchange.deposits:3',
+        state: 'restarting',
+        severity: 'bad',
+        topic: 'exchange.deposits',
+        partition: 3,
+        lag_records: null,
+        lag_offsets: null,
+        records_per_second: 0,
+        delay_seconds: null,
+        to_recover: 77,
+        instance: 'softstake-1',
+      },
+    ],
+    left_out: 12,
+  };
+}
+
+test('operations: a bad night is told in words, fits a phone, and breaks no rule of accessibility', async () => {
+  for (const options of [DESKTOP, PHONE, { ...PHONE, colorScheme: 'dark' }]) {
+    await withPage(
+      async (page) => {
+        await answer(page, /\/v1\/processor$/, 200, night(), { 'content-type': 'application/json' });
+        await open(page, '/operations');
+        const part = page.locator('.processor');
+        await part.getByText('exchange.deposits:3').first().waitFor();
+        const rows = part.locator('.table-place[aria-label^="What closed epochs"] tbody tr');
+        const text = async (at) => (await rows.nth(at).textContent()).replace(/[\s\u202f]+/g, ' ');
+        assert.match(await text(0), /ATOM, epoch 7/);
+        assert.match(await text(0), /1 h 2 min/);
+        assert.match(await text(0), /exchange\.deposits:3: at 5 of the cut at 1 000 000, working at softstake-1/);
+        assert.match(await text(0), /exchange\.deposits:4, at no instance that answers/);
+        assert.match(await text(1), /141 partitions, first exchange\.deposits:0/);
+        assert.match(await text(2), /the seal of an earlier epoch/);
+        assert.match(await text(3), /the listing of DOT/);
+        assert.equal(await part.locator('.problems b').count(), 0, 'a text became an element');
+        await part.locator('details').evaluateAll((all) =>
+          all.forEach((one) => {
+            one.open = true;
+          }),
+        );
+        await assertFits(page, 'a bad night');
+        await assertAccessible(page, 'a bad night');
+      },
+      { options },
+    );
+  }
+});
+
+test('operations: without the coordinator, waits are not known; and a processor that fails has a way on', () =>
+  withPage(
+    async (page) => {
+      const alone = { ...night(), coordinators: [], waits: [] };
+      await answer(page, /\/v1\/processor$/, 200, alone, { 'content-type': 'application/json' });
+      await open(page, '/operations');
+      await page.getByText('The instance with the coordinator does not answer.').waitFor();
+      await page.unroute(/\/v1\/processor$/);
+      await answer(page, /\/v1\/processor$/, 503, { title: 'Not available now', status: 503 });
+      await open(page, '/operations');
+      await page.locator('.processor').getByRole('alert').waitFor();
+      await page.getByRole('heading', { name: 'Epochs under way' }).waitFor();
+      await page.unroute(/\/v1\/processor$/);
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await page.getByRole('heading', { name: 'Instances', exact: true }).waitFor();
+    },
+    { expected: /status of 503/ },
   ));
 
 test('what a problem says is shown as it says it', () =>

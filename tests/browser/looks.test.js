@@ -55,6 +55,7 @@ test('the chart and all that opens break no rule of accessibility', () =>
     await settled(page);
     await page.getByText('All figures as a table').click();
     await page.getByText('Records that came late').click();
+    for (const rules of await page.getByText('The rules behind it').all()) await rules.click();
     await settled(page);
     await assertAccessible(page, 'an open history');
     for (const address of ['/operations', '/audit']) {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ACCOUNT, api } from './setup.js';
 
 const assets = new URL('../../src/serve/pages/assets/', import.meta.url);
-const { grouped, isZero, perCent, periodText, scaled, timeText } = await import(new URL('format.js', assets));
+const { duration, grouped, isZero, perCent, perSecond, periodText, scaled, sumOf, timeText } = await import(new URL('format.js', assets));
 const { verifyProof } = await import(new URL('merkle.js', assets));
 
 test('amounts stay texts', () => {
@@ -39,6 +39,32 @@ test('amounts stay texts', () => {
     assert.equal(scaled(count, exponent), text);
   }
   assert.ok(isZero('-0.00') && !isZero('0.01'));
+});
+
+test('sums are exact', () => {
+  for (const [amounts, sum] of [
+    [[], '0'],
+    [['0.1', '0.2'], '0.3'],
+    [['9'.repeat(30), '0.000000000000000001'], `${'9'.repeat(30)}.000000000000000001`],
+    [['1.50', '-2'], '-0.5'],
+    [['1.5', '0.5'], '2'],
+    [['-0.01', '0.01'], '0'],
+  ])
+    assert.equal(sumOf(amounts), sum);
+});
+
+test('durations have two units, and rates few digits', () => {
+  for (const [seconds, text] of [
+    [null, '–'],
+    [0.04, '0.0 s'],
+    [59.4, '59 s'],
+    [59.6, '1 min 0 s'],
+    [7_500, '2 h 5 min'],
+    [90_000_000, '1\u202f041 d 16 h'],
+    [-3, '\u22123.0 s'],
+  ])
+    assert.equal(duration(seconds), text.replaceAll(' ', '\u00a0'));
+  assert.deepEqual([null, 0, 3.25, 12_345.6].map(perSecond), ['–', '0', '3.3', '12\u202f346']);
 });
 
 test('times say their zone, and a whole day is its date', () => {

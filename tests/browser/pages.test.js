@@ -40,6 +40,37 @@ test('history: payouts, totals and the account are those of the API', () =>
     assert.equal(await page.getByLabel('Account', { exact: true }).inputValue(), ACCOUNT);
   }));
 
+test('history: what is accrued so far is the estimate of the API, and says that it is one', () =>
+  withPage(async (page) => {
+    const { items } = await api(`accounts/${account}/accrued`);
+    const worth = items.filter(
+      (item) => item.epochs.length && !(item.balance === '0' && item.epochs.every((one) => one.eligibility === 'empty')),
+    );
+    assert.ok(worth.length, 'the account has accrued something');
+    await open(page, historyOf(ACCOUNT));
+    const part = page.locator('.accrued');
+    await part.getByRole('heading', { name: 'Accrued so far' }).waitFor();
+    await part.getByText('Estimate', { exact: true }).waitFor();
+    await part.getByText('Not paid and not final').waitFor();
+    assert.deepEqual(
+      await texts(part.locator('.card h3')),
+      worth.map((item) => item.asset),
+    );
+    for (const [at, item] of worth.entries()) {
+      const card = part.locator('.card').nth(at);
+      if (item.epochs.length === 1 && item.epochs[0].reward !== null) {
+        assert.equal(await card.locator('.big').textContent(), `${item.epochs[0].reward_so_far} ${item.reward_asset}`);
+      }
+      await card.getByText('The rules behind it').click();
+      const balance = card.locator('dl').first().locator('dd').first();
+      assert.equal(await balance.textContent(), `${item.balance} ${item.asset}`);
+      assert.equal(await card.locator('h4').count(), Math.min(4, item.epochs.length));
+      const [newest] = item.epochs.slice(-1);
+      const average = card.locator('dl').nth(1).locator('div', { hasText: 'Average balance' }).locator('dd');
+      assert.equal(await average.textContent(), `${newest.average_balance} ${item.asset}`);
+    }
+  }));
+
 test('history: the choice of a token is in the address, and a chart has the exact figures', () =>
   withPage(async (page) => {
     const summary = await api(`accounts/${account}/summary?by=day`);
@@ -239,6 +270,31 @@ test('operations: counts, epochs, held epochs and dead letters', () =>
       await place.getByText('Record', { exact: true }).first().click();
       assert.equal(await place.locator('pre').first().textContent(), items[0].payload ?? items[0].payload_base64);
     }
+  }));
+
+test('operations: instances, lags and tasks are those that the processor tells', () =>
+  withPage(async (page) => {
+    const answer = await api('processor');
+    await open(page, '/operations');
+    const part = page.locator('.processor');
+    const big = (title) =>
+      part.locator('.card', { has: page.getByRole('heading', { name: title, exact: true }) }).locator('.big');
+    assert.equal(await big('Instances ready').textContent(), '1 of 2');
+    const working = answer.tasks.find((one) => one.state === 'working').count;
+    assert.equal(await big('Tasks working').textContent(), String(working));
+    assert.equal(await big('Lag').textContent(), '0');
+    const sentences = part.locator('.problems li > span:last-child');
+    assert.ok((await texts(sentences)).some((text) => text.startsWith('127.0.0.1:1 does not answer')));
+    const rows = (label) => part.locator(`.table-place[aria-label="${label}"] tbody tr`);
+    assert.equal(await rows('Instances').count(), 2);
+    await rows('Instances').filter({ hasText: 'Connection refused' }).getByText('unreachable').waitFor();
+    assert.deepEqual(
+      await texts(rows('Lag by topic').locator('th')),
+      answer.topics.map((one) => one.topic),
+    );
+    await part.getByText('No closed epoch waits.').waitFor();
+    await part.locator('summary', { hasText: 'with their partitions' }).click();
+    assert.equal(await rows('Tasks, each with the partition that it follows').count(), answer.partitions.length);
   }));
 
 test('treasury: positions and figures are exact, and the choice is in the address', () =>

@@ -26,6 +26,7 @@ try {
   await take('history-phone', chosen, PHONE);
   await take('why', why, DESKTOP, explained);
   for (const page of ['operations', 'finance', 'audit']) await take(page, `/${page}`, DESKTOP);
+  await take('operations-phone', '/operations', PHONE);
   await take('treasury', `/treasury?${new URLSearchParams({ asset: paid.asset })}`, DESKTOP);
 } finally {
   await stopBrowser();

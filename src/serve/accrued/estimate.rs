@@ -57,6 +57,8 @@ pub struct AccruedEpoch {
     pub counted_balance: Option<String>,
     /// What the epoch adds to the due, if the balance stays as it is.
     pub reward: Option<String>,
+    /// The part of it that the balance has earned up to now.
+    pub reward_so_far: Option<String>,
     /// What the reward is estimated by: the rate of the programme or the close, or what this sealed epoch paid for the same balance.
     pub like_epoch: Option<Epoch>,
     /// The programme in force, as JSON, with every default.
@@ -180,16 +182,19 @@ impl AccountOf<'_> {
             }
             _ => (None, None, None),
         };
+        let so_far = self.so_far(&measure, start_ms, end_ms)?;
+        let reward_so_far = reward.and_then(|reward| part(reward, so_far, measure.held));
         Ok(Some(AccruedEpoch {
             epoch,
             start_ms,
             end_ms,
             state,
-            balance_seconds_so_far: rules.balance_seconds(self.so_far(&measure, start_ms, end_ms)?).into(),
+            balance_seconds_so_far: rules.balance_seconds(so_far).into(),
             average_balance: rules.average(measure.held).into(),
             eligibility: name(measure.eligibility, is_by_owner),
             counted_balance: counted,
-            reward,
+            reward: reward.map(|reward| rules.reward(reward).into()),
+            reward_so_far: reward_so_far.map(|reward| rules.reward(reward).into()),
             like_epoch,
             programme: programme.to_value(terms.programme_decimals()),
         }))
@@ -226,13 +231,13 @@ impl AccountOf<'_> {
         rules: &Rules,
         counted: U512,
         weight: U512,
-    ) -> Result<(Option<String>, Option<Epoch>), Fault> {
+    ) -> Result<(Option<U512>, Option<Epoch>), Fault> {
         if programme.mode != Mode::Pool {
             let no_pot = Pot {
                 to_share: U512::ZERO,
                 weight: U512::ZERO,
             };
-            return Ok((Some(rules.reward(rules.share(weight, no_pot)?).into()), None));
+            return Ok((Some(rules.share(weight, no_pot)?), None));
         }
         let terms = &self.listed.terms;
         let like = self
@@ -243,10 +248,20 @@ impl AccountOf<'_> {
             let rewarded = magnitude(parse_signed_units(&seal.rewarded, terms.reward_decimals())?);
             let eligible = magnitude(parse_signed_units(&seal.eligible_balance_seconds, terms.decimals + 3)?);
             let reward = rewarded.checked_mul(counted)?.checked_div(eligible)?;
-            Some((rules.reward(reward).into(), seal.epoch))
+            Some((reward, seal.epoch))
         });
         Ok(like.unzip())
     }
+}
+
+/// The part of a reward for `held` that was earned with `so_far` of it.
+fn part(reward: U512, so_far: I256, held: I256) -> Option<U512> {
+    if so_far.is_negative() {
+        return Some(U512::ZERO);
+    }
+    // A balance below zero takes away from `held` what was earned.
+    let earned = magnitude(so_far.min(held));
+    reward.checked_mul(earned)?.checked_div(magnitude(held))
 }
 
 fn name(eligibility: Eligibility, is_by_owner: bool) -> &'static str {
@@ -277,4 +292,25 @@ fn added(balance: I256, delta: I256) -> Result<I256, Fault> {
     balance
         .checked_add(delta)
         .ok_or(Fault::Overflow("an account's balance"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_so_far_is_never_more_than_the_whole() {
+        let cases = [
+            (100_u64, 1, 4, 25_u64),
+            (100, 4, 4, 100),
+            (100, 1, 3, 33),
+            (100, 0, 4, 0),
+            (100, -5, 4, 0),
+            (100, 9, 4, 100),
+        ];
+        for (reward, so_far, held, expected) in cases {
+            let part = part(U512::from(reward), I256::from(so_far), I256::from(held));
+            assert_eq!(part, Some(U512::from(expected)), "{so_far} of {held}");
+        }
+    }
 }

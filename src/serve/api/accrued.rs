@@ -9,13 +9,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::core::values::time::{TimeMs, timestamp};
-use crate::serve::accrued::{AccruedEpoch, AccruedEstimate, ProcessorsError, estimates};
+use crate::serve::accrued::{AccruedEpoch, AccruedEstimate, estimates};
 use crate::serve::answer::{Problem, ProblemBody};
 use crate::serve::api::answers::ListAnswer;
 use crate::serve::api::reply;
 use crate::serve::api::request::ApiRequest;
 use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
+use crate::serve::processors::ProcessorsError;
 use crate::serve::view::ViewError;
 
 /// What an account holds of an asset, and has accrued.
@@ -49,6 +50,8 @@ pub struct AccruedEpochAnswer {
     pub counted_balance: Option<String>,
     /// An estimate of the reward, if the balance stays as it is; null if there is nothing to estimate it by.
     pub reward: Option<String>,
+    /// The part of `reward` that the balance has earned up to now.
+    pub reward_so_far: Option<String>,
     /// Of a pool, which is not known before the close: the sealed epoch whose reward for the same balance this is. Null if a rate decides.
     pub like_epoch: Option<u64>,
     /// The programme in force in the epoch (contract, section 3.2), with every default.
@@ -138,6 +141,7 @@ impl From<AccruedEpoch> for AccruedEpochAnswer {
             eligibility: epoch.eligibility,
             counted_balance: epoch.counted_balance,
             reward: epoch.reward,
+            reward_so_far: epoch.reward_so_far,
             like_epoch: epoch.like_epoch.map(|epoch| epoch.get()),
             programme: epoch.programme,
         }

@@ -30,6 +30,8 @@ pub struct SessionAnswer {
     pub roles: Vec<&'static str>,
     /// When the token ends.
     pub expires_at: Option<String>,
+    /// Whether this server asks the processor: then there are estimates and `/v1/processor`.
+    pub has_processor: bool,
 }
 
 /// How far the bus is read.

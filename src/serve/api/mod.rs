@@ -8,6 +8,7 @@ mod cursor;
 mod explain;
 mod figures;
 mod openapi;
+mod processor;
 mod reply;
 mod reports;
 mod request;
@@ -62,6 +63,7 @@ pub fn routes(api: Api) -> Router {
         .route("/v1/dead-letters/counts", get(reports::dead_letter_counts))
         .route("/v1/late-postings", get(reports::late_postings))
         .route("/v1/late-postings/counts", get(reports::late_posting_counts))
+        .route("/v1/processor", get(processor::processor))
         .route("/v1/openapi.json", get(openapi::show))
         .with_state(api)
 }

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use crate::serve::answer::Problem;
 use crate::serve::api::request::ApiRequest;
 use crate::serve::api::shared::Api;
-use crate::serve::api::{accounts, accrued, assets, explain, figures, reply, reports, session, summary};
+use crate::serve::api::{accounts, accrued, assets, explain, figures, processor, reply, reports, session, summary};
 use crate::serve::auth::{Caller, Right};
 
 #[derive(OpenApi)]
@@ -41,6 +41,7 @@ use crate::serve::auth::{Caller, Right};
         reports::dead_letter_counts,
         reports::late_postings,
         reports::late_posting_counts,
+        processor::processor,
         show
     ),
     security(("token" = []))

@@ -24,6 +24,7 @@ pub(super) async fn session(State(api): State<Api>, caller: Caller, request: Api
         account: caller.account.as_ref().map(|account| account.as_str().to_owned()),
         roles: caller.roles.iter().map(|role| role.name()).collect(),
         expires_at: caller.expires.map(|time| timestamp(i128::from(time.get()))),
+        has_processor: api.processors.is_some(),
     };
     reply::json(&api, &request, &answer)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::serve::accrued::Processors;
 use crate::serve::answer::{Problem, Readers};
+use crate::serve::processors::Processors;
 use crate::serve::view::{View, ViewError};
 
 /// The view, and the threads that read it.

@@ -68,6 +68,8 @@ pub enum Right<'a> {
     /// Figures of treasury, and positions.
     Treasury,
     Finance,
+    /// What the instances of the processor do.
+    Processor,
 }
 
 impl Right<'_> {
@@ -85,7 +87,7 @@ impl Right<'_> {
             Self::EpochDistributions | Self::Finance => matches!(role, Finance | Auditor),
             Self::HeldFigures => matches!(role, Operator | Finance | Treasury | Auditor),
             Self::DeadLetterCounts => matches!(role, Support | Operator | Auditor),
-            Self::DeadLetters => matches!(role, Operator | Auditor),
+            Self::DeadLetters | Self::Processor => matches!(role, Operator | Auditor),
             Self::LatePostings => matches!(role, Operator | Finance | Auditor),
             Self::Treasury => matches!(role, Finance | Treasury | Auditor),
         }
@@ -113,6 +115,7 @@ impl Right<'_> {
             Self::LatePostings => "late_postings",
             Self::Treasury => "treasury",
             Self::Finance => "finance",
+            Self::Processor => "processor",
         }
     }
 }
@@ -130,6 +133,7 @@ impl fmt::Display for Right<'_> {
             Self::LatePostings => "the late postings of all accounts",
             Self::Treasury => "the figures of treasury",
             Self::Finance => "the figures of finance",
+            Self::Processor => "what the processor does",
         })
     }
 }
@@ -153,6 +157,7 @@ mod tests {
             (Right::LatePostings, "--yy-y"),
             (Right::Treasury, "---yyy"),
             (Right::Finance, "---y-y"),
+            (Right::Processor, "--y--y"),
         ] {
             let cells: String = Role::ALL
                 .into_iter()

@@ -34,6 +34,7 @@ macro_rules! files {
 }
 
 files! {
+    "accrued.js" CODE,
     "api.js" CODE,
     "audit.html" HTML,
     "audit.js" CODE,
@@ -51,6 +52,7 @@ files! {
     "operations.html" HTML,
     "operations.js" CODE,
     "parts.css" STYLE,
+    "processor.js" CODE,
     "shell.js" CODE,
     "table.js" CODE,
     "treasury.html" HTML,

@@ -26,7 +26,7 @@ pub const SERVE: &[(&str, i32, &str)] = &[
     (
         "serve --bus BUS --view FILE/view --processors nowhere --processors-token-file FILE/none",
         2,
-        "is no host:port",
+        "\"nowhere\" must be host:port",
     ),
     (
         "run --until-idle --bus BUS --state STATE --monitor-listen 127.0.0.1:0 --monitor-token-file FILE/none",

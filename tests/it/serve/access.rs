@@ -31,7 +31,7 @@ fn on_this_machine_alone_everybody_sees_everything() {
     let session = served.ask("GET", "/v1/session", &[]);
     assert_eq!(session.status, 200);
     let expected = json!({
-        "subject": "local", "account": null, "expires_at": null,
+        "subject": "local", "account": null, "expires_at": null, "has_processor": false,
         "roles": ["customer", "support", "operator", "finance", "treasury", "auditor"],
     });
     assert_eq!(session.json(), expected);
@@ -320,6 +320,7 @@ fn every_cell_of_the_table() {
         ("/v1/late-postings".into(), "--yy-y"),
         ("/v1/late-postings/counts".into(), "--yy-y"),
         ("/v1/positions".into(), "---yyy"),
+        ("/v1/processor".into(), "--y--y"),
     ];
     let tokens =
         roles.map(|role| desk.token(&json!({ "sub": role, "scope": format!("softstake.{role}"), "account": own })));

@@ -58,6 +58,7 @@ impl Scene {
         let address = processor.address().to_string();
         let flags = ["--processors", &address, "--processors-token-file", token];
         let served = Served::start(&place, &flags.map(str::to_owned));
+        assert_eq!(served.value("/v1/session")["has_processor"], true);
         Self {
             place,
             anchor,
@@ -141,6 +142,14 @@ fn the_estimate_of_a_rate_is_what_is_then_paid() {
     assert_eq!(before["epochs"][0]["programme"]["max_balance"], "50");
     // The first day is over, so all of it is accrued: 70.5 from the fifth second on.
     assert_eq!(before["epochs"][0]["balance_seconds_so_far"], "6090847.5");
+    assert_eq!(before["epochs"][0]["reward_so_far"], before["epochs"][0]["reward"]);
+    let figure = |name: &str| {
+        before["epochs"][1][name]
+            .as_str()
+            .and_then(|text| text.parse::<f64>().ok())
+    };
+    let part = figure("reward_so_far").expect("a part") / figure("reward").expect("a reward");
+    assert!((0.49..0.6).contains(&part), "half a day of a day: {part}");
     for epoch in [0, 1] {
         scene.close("SOL", epoch, "0");
         let estimate = &before["epochs"][epoch as usize];
@@ -189,7 +198,10 @@ fn who_does_not_earn_is_told_why() {
     // The status came in the first epoch, and decides from the second on.
     assert_eq!(out["epochs"][0]["eligibility"], "earns");
     assert_eq!(out["epochs"][1]["eligibility"], "excluded");
-    assert_eq!(out["epochs"][1]["reward"], Value::Null);
+    assert_eq!(
+        (&out["epochs"][1]["reward"], &out["epochs"][1]["reward_so_far"]),
+        (&Value::Null, &Value::Null)
+    );
     let reply = scene.served.read("/v1/accounts/nobody/accrued");
     assert_eq!((reply.status, &reply.json()["items"]), (200, &json!([])));
 }
@@ -226,7 +238,7 @@ fn without_a_processor_the_answer_says_so() {
         (vec!["--processors-token-file", &token], "give --processors"),
         (
             vec!["--processors", "nowhere", "--processors-token-file", &token],
-            "is no host:port",
+            "\"nowhere\" must be host:port",
         ),
         (
             vec!["--processors", "127.0.0.1:1", "--processors-token-file", "missing"],

@@ -11,6 +11,7 @@ use super::reads::{by, settled, text};
 use super::served::{Desk, Served};
 use crate::common::installed::cache;
 use crate::common::on_bus;
+use crate::deployment::monitor::endpoint::Watched;
 
 #[test]
 fn each_page_for_each_reader_on_each_screen() {
@@ -45,7 +46,14 @@ fn each_page_for_each_reader_on_each_screen() {
             .args(more);
         Served::of(&mut command, view.with_extension("log"))
     };
-    let (open, guarded) = (serve(&open, &[]), serve(&guarded, &desk.flags()));
+    // The open server asks a processor that runs, and one that is away. The guarded one asks none.
+    desk.put("token", b"a-token-of-the-read-side");
+    let token = desk.path("token").display().to_string();
+    let processor = Watched::start(&place, &["--monitor-token-file", &token]);
+    processor.until_ready();
+    let addresses = format!("{},127.0.0.1:1", processor.address());
+    let asks = ["--processors", &addresses, "--processors-token-file", &token].map(str::to_owned);
+    let (open, guarded) = (serve(&open, &asks), serve(&guarded, &desk.flags()));
     open.caught_up();
     let customer = desk.token(&json!({ "sub": "customer", "scope": "softstake.customer", "account": account }));
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser.sh");

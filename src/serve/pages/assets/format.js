@@ -65,6 +65,20 @@ export function isNegative(value) {
   return (value ?? '').startsWith('-');
 }
 
+/** The exact sum of plain decimals. */
+export function sumOf(amounts) {
+  const parts = amounts.map((value) => PLAIN.exec(value)).filter(Boolean);
+  const decimals = Math.max(0, ...parts.map(([, , , fraction = '']) => fraction.length));
+  const units = parts.reduce(
+    (sum, [, sign, whole, fraction = '']) => sum + BigInt(`${sign}${whole}${fraction.padEnd(decimals, '0')}`),
+    0n,
+  );
+  const digits = String(units < 0n ? -units : units).padStart(decimals + 1, '0');
+  const point = digits.length - decimals;
+  const fraction = digits.slice(point).replace(/0+$/, '');
+  return `${units < 0n ? '-' : ''}${digits.slice(0, point)}${fraction ? `.${fraction}` : ''}`;
+}
+
 /** A share from 0 to 1 as per cent: the point moves, nothing is computed. */
 export function perCent(share) {
   const parts = PLAIN.exec(share ?? '');
@@ -148,4 +162,25 @@ export function period(start, end) {
 /** `1 payout`, `12 payouts`. */
 export function counted(count, one, many = `${one}s`) {
   return `${grouped(String(count))} ${String(count) === '1' ? one : many}`;
+}
+
+/** A number of seconds in its two largest units: `3 d 4 h`, `2 h 5 min`, `2 min 3 s`, `1.5 s`. It stays on one line. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return '–';
+  if (seconds < 0) return `\u2212${duration(-seconds)}`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)}\u00a0s`;
+  const whole = Math.round(seconds);
+  const days = Math.floor(whole / 86_400);
+  const hours = Math.floor(whole / 3_600) % 24;
+  const minutes = Math.floor(whole / 60) % 60;
+  if (whole < 60) return `${whole}\u00a0s`;
+  if (whole < 3_600) return `${minutes}\u00a0min\u00a0${whole % 60}\u00a0s`;
+  if (whole < 86_400) return `${hours}\u00a0h\u00a0${minutes}\u00a0min`;
+  return `${grouped(String(days))}\u00a0d\u00a0${hours}\u00a0h`;
+}
+
+/** A rate, in whole numbers from 10 on. It is a measurement, no amount. */
+export function perSecond(rate) {
+  if (rate === null || rate === undefined) return '–';
+  return rate > 0 && rate < 10 ? rate.toFixed(1) : grouped(String(Math.max(0, Math.round(rate))));
 }

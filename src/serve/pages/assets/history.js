@@ -1,5 +1,6 @@
 // Distribution history: what an account was paid, of which token, for which day, and why.
 
+import { accruedPart } from './accrued.js';
 import { get, getText } from './api.js';
 import { chart, spark } from './chart.js';
 import { announce, button, el, fileNamePart, freshId, name, saveFile } from './dom.js';
@@ -367,6 +368,7 @@ function build(session, place) {
   const csv = button('Download CSV', () => saveCsv(csv, account), { class: 'small' });
   place.append(
     place.hasChildNodes() ? '' : el('p', { class: 'account-line' }, 'Account ', el('strong', {}, name(account))),
+    accruedPart(session, account) ?? '',
     form,
     totals,
     el(

@@ -3,12 +3,14 @@
 import { get, getAll } from './api.js';
 import { copyButton, el, name } from './dom.js';
 import { amount, counted, grouped, period, time } from './format.js';
-import { asOf, choice, empty, fillPart, parameter, section, setParameters, startPage } from './shell.js';
+import { asOf, card, choice, empty, fillPart, parameter, section, setParameters, startPage } from './shell.js';
+import { processorNotSetUp, processorSections } from './processor.js';
 import { pagedTable, table } from './table.js';
 
 /** The epochs are asked for again so often, as long as the page is seen: less often if there are many assets. */
 const EVERY_SECONDS = 15;
 const ASSETS_AT_ONCE = 20;
+const PROCESSOR_EVERY_SECONDS = 5;
 let everySeconds = EVERY_SECONDS;
 /** So many of an asset's newest epochs are looked at. What waits is among them. */
 const NEWEST = 12;
@@ -148,16 +150,6 @@ function epochTable(perAsset) {
     ],
     rows,
     { hideCaption: true },
-  );
-}
-
-function card(title, big, note, tone) {
-  return el(
-    'li',
-    { class: `card${tone ? ` ${tone}` : ''}` },
-    el('h3', {}, title),
-    el('p', { class: 'big' }, big),
-    el('p', { class: 'note' }, note),
   );
 }
 
@@ -404,25 +396,38 @@ function latePostings() {
   return section('Late postings', part);
 }
 
+/** Asks again, as long as the part is on the page. What somebody is reading or has opened is not taken away. */
+function askAgain(part, refresh, seconds) {
+  const again = async () => {
+    if (!part.isConnected) return;
+    const isUsed =
+      part.contains(document.activeElement) ||
+      part.querySelector('details[open]') ||
+      getSelection()?.containsNode(part, true);
+    if (!document.hidden && !isUsed) await refresh();
+    setTimeout(again, seconds() * 1_000);
+  };
+  setTimeout(again, seconds() * 1_000);
+}
+
 function build(session, place) {
+  const may = (...roles) => session.roles.some((role) => roles.includes(role));
   const top = el('div', { class: 'part' });
   const refresh = () => fillPart(top, 'the epochs', overview);
   place.append(top);
-  const may = (...roles) => session.roles.some((role) => roles.includes(role));
+  if (may('operator', 'auditor')) {
+    const processor = el('div', { class: 'part processor' });
+    place.append(processor);
+    if (session.has_processor) {
+      const ask = () => fillPart(processor, 'what the processor does', processorSections);
+      ask();
+      askAgain(processor, ask, () => PROCESSOR_EVERY_SECONDS);
+    } else processor.append(processorNotSetUp());
+  }
   place.append(deadLetters(may('operator', 'auditor')));
   if (may('operator', 'finance', 'auditor')) place.append(latePostings());
   refresh();
-  const again = async () => {
-    if (!top.isConnected) return;
-    // What somebody is reading or has opened is not taken away.
-    const isUsed =
-      top.contains(document.activeElement) ||
-      top.querySelector('details[open]') ||
-      getSelection()?.containsNode(top, true);
-    if (!document.hidden && !isUsed) await refresh();
-    setTimeout(again, everySeconds * 1_000);
-  };
-  setTimeout(again, everySeconds * 1_000);
+  askAgain(top, refresh, () => everySeconds);
 }
 
 startPage(build);

@@ -176,6 +176,17 @@ export function section(title, ...children) {
   return el('section', { 'aria-labelledby': id }, el('h2', { id }, title), ...children);
 }
 
+/** A figure with its name, and a sentence about it. */
+export function card(title, big, note, tone) {
+  return el(
+    'li',
+    { class: `card${tone ? ` ${tone}` : ''}` },
+    el('h3', {}, title),
+    el('p', { class: 'big' }, big),
+    el('p', { class: 'note' }, note),
+  );
+}
+
 /** Starts a page: asks who is signed in, then calls `build` with the session and the place for the page. */
 export function startPage(build) {
   watchBehind(showBehind);

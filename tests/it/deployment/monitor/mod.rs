@@ -207,6 +207,27 @@ pub fn folder_of(snapshots: &Path, topic: &str) -> PathBuf {
     manifest.expect("a snapshot").parent().expect("its folder").to_owned()
 }
 
+/// A run in which a store is lost whose snapshots cannot be read. So its task restarts again and again, and a close waits for it.
+pub fn troubled(store: &str) -> (Place, Watched) {
+    let place = begun(&pool());
+    let snapshots = place.bus().with_file_name("places");
+    let flags = ["--snapshots-place", snapshots.to_str().expect("a path")];
+    succeed(place.command(Some(2)).args(flags));
+    fs::remove_dir_all(place.state().join(store)).expect("its store");
+    let kept = folder_of(&snapshots, store);
+    fs::rename(&kept, kept.with_file_name("aside")).expect("moved");
+    std::os::unix::fs::symlink("snapshots", &kept).expect("a link to itself");
+    place.append("softstake.control", 0, [close("ATOM", 0, EPOCH, "1")]);
+    let watched = Watched::start(&place, &flags);
+    until("the task restarts and the close waits", || {
+        let (_, status) = watched.json("/status");
+        let mut partitions = status["partitions"].as_array().expect("partitions").iter();
+        let is_lag_known = partitions.any(|one| one["lag_records"] == 0);
+        is_lag_known && status["troubles"][0].is_string() && status["coordinator"]["epochs"][0].is_object()
+    });
+    (place, watched)
+}
+
 /// The store of a source partition is lost, and its snapshots cannot be read: its task restarts again and again, and a close waits for it.
 #[test]
 fn a_task_that_restarts_and_the_close_that_waits_for_it_are_seen() {
@@ -244,6 +265,8 @@ fn a_task_that_restarts_and_the_close_that_waits_for_it_are_seen() {
         (&json!("ATOM"), &json!(0), &json!("answers"))
     );
     assert_eq!(epoch["missing"], "the answers of exchange.deposits:0");
+    let missing = json!([{"topic": "exchange.deposits", "partition": 0}]);
+    assert_eq!((&epoch["missing_partitions"], &epoch["cut"]), (&missing, &Value::Null));
     // What kept it away is mended.
     fs::remove_file(&kept).expect("the link");
     fs::rename(&aside, &kept).expect("moved back");

@@ -1,7 +1,6 @@
 //! `softstake top` over real processes: printed, and on a terminal.
 
 use std::env;
-use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -9,11 +8,10 @@ use serde_json::json;
 use softstake::top::{Palette, terminal};
 
 use super::endpoint::{LISTEN, Watched};
-use super::{EPOCH, begun, folder_of};
+use super::{EPOCH, begun, troubled};
 use crate::common::events::{close, event, pool};
 use crate::common::live_terminal::LiveTerminal;
-use crate::common::process::until;
-use crate::common::{Place, fail, softstake, succeed};
+use crate::common::{fail, softstake, succeed};
 
 const SIGTERM: u32 = 15;
 
@@ -33,30 +31,9 @@ fn nobody() -> String {
     listener.local_addr().expect("its address").to_string()
 }
 
-/// The store of the source partition is lost, and its snapshots cannot be read. So its task restarts again and again, and a close waits for it.
-fn troubled() -> (Place, Watched) {
-    let place = begun(&pool());
-    let snapshots = place.bus().with_file_name("places");
-    let flags = ["--snapshots-place", snapshots.to_str().expect("a path")];
-    succeed(place.command(Some(2)).args(flags));
-    fs::remove_dir_all(place.state().join("ingest/exchange.deposits/0")).expect("its store");
-    let kept = folder_of(&snapshots, "exchange.deposits");
-    fs::rename(&kept, kept.with_file_name("aside")).expect("moved");
-    std::os::unix::fs::symlink("snapshots", &kept).expect("a link to itself");
-    place.append("softstake.control", 0, [close("ATOM", 0, EPOCH, "1")]);
-    let watched = Watched::start(&place, &flags);
-    until("the task restarts and the close waits", || {
-        let (_, status) = watched.json("/status");
-        let mut partitions = status["partitions"].as_array().expect("partitions").iter();
-        let is_lag_known = partitions.any(|one| one["lag_records"] == 0);
-        is_lag_known && status["troubles"][0].is_string() && status["coordinator"]["epochs"][0].is_object()
-    });
-    (place, watched)
-}
-
 #[test]
 fn troubles_are_printed() {
-    let (_place, watched) = troubled();
+    let (_place, watched) = troubled("ingest/exchange.deposits/0");
     let (address, nobody) = (watched.address().to_string(), nobody());
     let text = printed(&[&address, &nobody, "no-such-host.invalid:9464"]);
     for part in [

@@ -1,32 +1,29 @@
 //! Asks all instances for their status, again and again. An instance that does not answer holds up no other, and is no error.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use reqwest::header::HOST;
-use reqwest::{Client, redirect};
-use tokio::net::lookup_host;
 use tokio::runtime::{Builder, Runtime};
-use url::Url;
 
-use crate::top::address::{InstanceAddress, host_and_port};
-use crate::top::document::{SafeText, StatusDocument};
-use crate::top::sample::{InstanceAnswer, InstanceSample};
+use crate::instances::address::InstanceAddress;
+use crate::instances::client::{InstanceClient, InstancePlace, InstanceQuestion};
+use crate::instances::document::{SafeText, StatusDocument};
+use crate::instances::sample::{InstanceAnswer, InstanceSample};
 
 /// How many instances are asked at a time.
-const AT_A_TIME: usize = 64;
+const AT_A_TIME: usize = 32;
 
-/// The largest answer that is read. An instance with 4,096 tasks has some 3 MB.
-const MOST_BYTES: usize = 16 << 20;
-
-/// An address that a name had is asked for so long after its last answer. An instance in trouble may have lost its name.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+/// An instance with 4,096 tasks has some 3 MB.
+const STATUS: InstanceQuestion<'_> = InstanceQuestion {
+    path: "status",
+    parameters: &[],
+    token: None,
+    most_bytes: 16 << 20,
+};
 
 /// Whom to ask, and how often.
 #[derive(Debug, Clone)]
@@ -38,11 +35,11 @@ pub struct PollSettings {
     pub timeout: Duration,
 }
 
-/// All answers. Another thread brings them up to date.
+/// All answers, as they come.
 #[derive(Debug)]
 pub struct InstancePoll {
-    settings: PollSettings,
-    client: Client,
+    client: InstanceClient,
+    interval: Duration,
     seen: Mutex<BTreeMap<String, Seen>>,
 }
 
@@ -52,34 +49,23 @@ struct Seen {
     answer: InstanceAnswer,
     /// When it answered, and its status.
     last: Option<(Instant, Arc<StatusDocument>)>,
-    since: Instant,
-}
-
-/// Where one instance is asked.
-#[derive(Debug, Clone)]
-struct Place {
-    url: Url,
-    /// The name that the address was found under.
-    name: Option<String>,
 }
 
 impl InstancePoll {
     /// # Errors
     /// The client for HTTP cannot be made.
     pub fn new(settings: PollSettings) -> Result<Self, String> {
-        let client = Client::builder()
-            // The endpoint has few connections, and each is for one request. A proxy would not reach the instances.
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .timeout(settings.timeout)
-            .build()
-            .map_err(|error| format!("cannot make an HTTP client: {}", cause(&error)))?;
         Ok(Self {
-            settings,
-            client,
+            client: InstanceClient::new(settings.addresses, settings.timeout)?,
+            interval: settings.interval,
             seen: Mutex::default(),
         })
+    }
+
+    /// Who asks. It knows the addresses that names had.
+    #[must_use]
+    pub const fn client(&self) -> &InstanceClient {
+        &self.client
     }
 
     /// Asks all instances once.
@@ -100,7 +86,7 @@ impl InstancePoll {
         let work = move || {
             runtime.block_on(async {
                 loop {
-                    let next = tokio::time::Instant::now() + poll.settings.interval;
+                    let next = tokio::time::Instant::now() + poll.interval;
                     poll.round().await;
                     tokio::time::sleep_until(next).await;
                 }
@@ -130,11 +116,9 @@ impl InstancePoll {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn round(&self) {
-        let mut places = BTreeMap::new();
-        for address in &self.settings.addresses {
-            self.find(address, &mut places).await;
-        }
+    /// Asks all instances once. Each answer is there as soon as it comes.
+    pub async fn round(&self) {
+        let places = self.client.places().await;
         {
             let mut seen = self.seen();
             seen.retain(|address, _| places.contains_key(address));
@@ -152,46 +136,6 @@ impl InstancePoll {
         asked.await;
     }
 
-    /// Adds the instances of an address. One name may have many.
-    async fn find(&self, address: &InstanceAddress, places: &mut BTreeMap<String, Result<Place, String>>) {
-        let Some((name, port)) = &address.name else {
-            let place = Place {
-                url: address.url.clone(),
-                name: None,
-            };
-            places.insert(shown(&address.url), Ok(place));
-            return;
-        };
-        // An instance in trouble may have lost its name.
-        let mut found: Vec<SocketAddr> = self.known_as(name, *port);
-        let looked_up = tokio::time::timeout(self.settings.timeout, lookup_host((name.as_str(), *port))).await;
-        let why = match looked_up {
-            Ok(Ok(addresses)) => {
-                found.extend(one_family(addresses.collect()));
-                "its name has no address".to_owned()
-            }
-            Ok(Err(error)) => format!("its name is not found: {error}"),
-            Err(_) => format!("its name is not found within {:?}", self.settings.timeout),
-        };
-        if found.is_empty() {
-            places.insert(shown(&address.url), Err(why));
-        }
-        let found = found.into_iter().filter_map(|found| place(address, name, found));
-        places.extend(found.map(|(address, place)| (address, Ok(place))));
-    }
-
-    /// The addresses that a name had in earlier rounds, but for those that have not answered for long.
-    fn known_as(&self, name: &str, port: u16) -> Vec<SocketAddr> {
-        let suffix = format!(" ({name})");
-        let seen = self.seen();
-        let known = seen.iter().filter_map(|(address, seen)| {
-            let silent_since = seen.last.as_ref().map_or(seen.since, |(at, _)| *at);
-            let found: SocketAddr = address.strip_suffix(&suffix)?.parse().ok()?;
-            (found.port() == port && silent_since.elapsed() < FORGOTTEN_AFTER).then_some(found)
-        });
-        known.collect()
-    }
-
     fn note(&self, address: &str, answer: Result<StatusDocument, String>) {
         let mut seen = self.seen();
         let seen = seen.entry(address.to_owned()).or_insert_with(Seen::new);
@@ -205,40 +149,26 @@ impl InstancePoll {
         }
     }
 
-    async fn ask(&self, place: &Place) -> Result<StatusDocument, String> {
-        let mut request = self.client.get(place.url.clone());
-        if let Some(name) = &place.name {
-            request = request.header(HOST, name);
-        }
-        let in_words = |error: reqwest::Error| match error.is_timeout() {
-            true => format!("no answer within {:?}", self.settings.timeout),
-            false => cause(&error),
-        };
-        let mut response = request.send().await.map_err(in_words)?;
-        if !response.status().is_success() {
-            let status = response.status().as_u16();
+    async fn ask(&self, place: &InstancePlace) -> Result<StatusDocument, String> {
+        let reply = self.client.ask(place, &STATUS).await?;
+        if !reply.status.is_success() {
+            let status = reply.status.as_u16();
             return Err(format!(
                 "it answers with status {status}: is it the address of `monitor.listen`?"
             ));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(in_words)? {
-            if body.len().saturating_add(chunk.len()) > MOST_BYTES {
-                return Err(format!("its answer has more than {} MiB", MOST_BYTES >> 20));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| format!("its answer is no status: {error}: is it the address of `monitor.listen`?"))
+        let status = serde_json::from_slice(&reply.body)
+            .map_err(|error| format!("its answer is no status: {error}: is it the address of `monitor.listen`?"))?;
+        self.client.note_answer(place);
+        Ok(status)
     }
 }
 
 impl Seen {
-    fn new() -> Self {
+    const fn new() -> Self {
         Self {
             answer: InstanceAnswer::Asked,
             last: None,
-            since: Instant::now(),
         }
     }
 }
@@ -246,43 +176,6 @@ impl Seen {
 fn runtime() -> Result<Runtime, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("cannot start the asynchronous runtime: {error}"))
-}
-
-/// The name of an instance that is asked by its URL.
-fn shown(url: &Url) -> String {
-    match (url.scheme(), url.path()) {
-        ("http", "/status") => host_and_port(url),
-        _ => url.to_string(),
-    }
-}
-
-/// One of the hosts of a name.
-fn place(address: &InstanceAddress, name: &str, found: SocketAddr) -> Option<(String, Place)> {
-    let mut url = address.url.clone();
-    url.set_ip_host(found.ip()).ok()?;
-    let place = Place {
-        url,
-        name: Some(match address.url.port() {
-            Some(port) => format!("{name}:{port}"),
-            None => name.to_owned(),
-        }),
-    };
-    Some((format!("{found} ({name})"), place))
-}
-
-/// IPv4 addresses, or all others if there are none. A host with both kinds is one instance.
-fn one_family(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let ipv4: Vec<SocketAddr> = found.iter().filter(|found| found.is_ipv4()).copied().collect();
-    if ipv4.is_empty() { found } else { ipv4 }
-}
-
-/// The cause of an error, which says most.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
@@ -350,7 +243,7 @@ mod tests {
             (server(b"SSH-2.0-x\r\n".to_vec()), "invalid HTTP"),
             (server(Vec::new()), "no answer within 4s"),
             (
-                server(http(&" ".repeat(MOST_BYTES + 1))),
+                server(http(&" ".repeat(STATUS.most_bytes + 1))),
                 "its answer has more than 16 MiB",
             ),
         ];
@@ -396,37 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_lost_its_name_is_asked_on_for_a_while() {
+    fn an_instance_that_went_away_keeps_its_last_status() {
         let settings = PollSettings {
-            addresses: vec!["localhost:1".parse().unwrap()],
+            addresses: vec!["127.0.0.1:1".parse().unwrap()],
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         };
         let poll = InstancePoll::new(settings).unwrap();
-        poll.note("127.0.0.9:1 (localhost)", Ok(StatusDocument::default()));
-        poll.note("127.0.0.9:2 (localhost)", Err("away".into()));
+        poll.note("127.0.0.1:1", Ok(StatusDocument::default()));
+        poll.note("127.0.0.9:1 (gone)", Ok(StatusDocument::default()));
         poll.once().unwrap();
         let samples = poll.samples();
-        let away = samples
-            .iter()
-            .find(|sample| sample.address.as_str() == "127.0.0.9:1 (localhost)");
-        assert!(why(away.unwrap()).starts_with("Connection refused"));
-        assert!(away.unwrap().last.is_some());
-        let old = Instant::now() - FORGOTTEN_AFTER;
-        for seen in poll.seen().values_mut() {
-            seen.since = old;
-            seen.last = None;
-        }
-        poll.once().unwrap();
-        let samples = poll.samples();
-        let left: Vec<&str> = samples.iter().map(|sample| sample.address.as_str()).collect();
-        assert_eq!(left, ["127.0.0.1:1 (localhost)"]);
-    }
-
-    #[test]
-    fn a_host_with_both_kinds_of_addresses_is_one_instance() {
-        let [four, six]: [SocketAddr; 2] = ["10.0.0.1:1", "[fe80::1]:1"].map(|address| address.parse().unwrap());
-        assert_eq!(one_family(vec![six, four]), [four]);
-        assert_eq!(one_family(vec![six]), [six]);
+        assert_eq!(samples.len(), 1, "no address has this name any more: {samples:?}");
+        assert!(why(&samples[0]).starts_with("Connection refused"));
+        assert!(samples[0].last.is_some());
     }
 }

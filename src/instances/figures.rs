@@ -3,19 +3,22 @@
 use indicatif::{HumanBytes, HumanCount};
 
 /// What is shown for a figure that an instance did not tell.
-pub(super) const UNKNOWN: &str = "-";
+pub const UNKNOWN: &str = "-";
 
 /// A number with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
-pub(super) fn known(number: Option<u64>) -> String {
+#[must_use]
+pub fn known(number: Option<u64>) -> String {
     number.map_or_else(|| UNKNOWN.into(), count)
 }
 
 /// A rate, in whole numbers from 10 on.
-pub(super) fn rate(per_second: Option<f64>) -> String {
+#[must_use]
+pub fn rate(per_second: Option<f64>) -> String {
     match per_second {
         None => UNKNOWN.into(),
         Some(rate) if rate > 0.0 && rate < 10.0 => format!("{rate:.1}"),
@@ -24,12 +27,14 @@ pub(super) fn rate(per_second: Option<f64>) -> String {
     }
 }
 
-pub(super) fn bytes(number: Option<u64>) -> String {
+#[must_use]
+pub fn bytes(number: Option<u64>) -> String {
     number.map_or_else(|| UNKNOWN.into(), |number| HumanBytes(number).to_string())
 }
 
 /// A duration in its two largest units: `3d 4h`, `2h 5m`, `2m 3s`, `1.5s`.
-pub(super) fn duration(seconds: Option<f64>) -> String {
+#[must_use]
+pub fn duration(seconds: Option<f64>) -> String {
     let Some(seconds) = seconds else {
         return UNKNOWN.into();
     };
@@ -51,13 +56,15 @@ pub(super) fn duration(seconds: Option<f64>) -> String {
 }
 
 /// A part of a whole. It is 100 % only if it is all.
-pub(super) fn percent(ratio: f64) -> String {
+#[must_use]
+pub fn percent(ratio: f64) -> String {
     let hundredths = (ratio.clamp(0.0, 1.0) * 100.0).floor();
     format!("{hundredths:.0}%")
 }
 
 /// `1 task`, `2 tasks`.
-pub(super) fn counted(number: usize, thing: &str) -> String {
+#[must_use]
+pub fn counted(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", HumanCount(number.try_into().unwrap_or(u64::MAX)))
 }

@@ -1,7 +1,8 @@
-//! What an instance answers to `/status`, as far as the screen shows it.
+//! What an instance answers to `/status`, as far as it is shown.
 //!
 //! Unknown fields are ignored, and any field may be absent or `null`: instances may be of a later or an earlier version.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
@@ -108,6 +109,8 @@ pub struct InputDocument {
 pub struct PartitionDocument {
     pub topic: Option<SafeText>,
     pub partition: Option<u64>,
+    /// The next offset that its task reads.
+    pub offset: Option<u64>,
     pub lag_records: Option<u64>,
     pub lag_offsets: Option<u64>,
     pub event_time_delay_seconds: Option<f64>,
@@ -136,7 +139,19 @@ pub struct EpochDocument {
     pub epoch: Option<u64>,
     pub waits_for: Option<SafeText>,
     pub missing: Option<SafeText>,
+    #[serde(deserialize_with = "list")]
+    pub missing_partitions: Vec<MissingDocument>,
+    /// While subtotals are missing: the offset that each source partition has to pass, by topic.
+    pub cut: Option<BTreeMap<SafeText, BTreeMap<u64, u64>>>,
     pub waits_seconds: Option<f64>,
+}
+
+/// A partition whose part is missing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct MissingDocument {
+    pub topic: Option<SafeText>,
+    pub partition: Option<u64>,
 }
 
 /// Another control event that waits.
@@ -146,6 +161,8 @@ pub struct ControlDocument {
     pub event: Option<SafeText>,
     pub what: Option<SafeText>,
     pub missing: Option<SafeText>,
+    #[serde(deserialize_with = "list")]
+    pub missing_partitions: Vec<MissingDocument>,
     pub waits_seconds: Option<f64>,
 }
 
@@ -210,6 +227,10 @@ mod tests {
             (seals[0].asset.as_ref().unwrap().as_str(), seals[0].epoch),
             ("ATOM", None)
         );
+        let epoch = r#"{"cut": {"exchange.deposits": {"3": 9}}, "missing_partitions": [{"topic": "softstake.ledger", "partition": 0}]}"#;
+        let epoch: EpochDocument = serde_json::from_str(epoch).unwrap();
+        assert_eq!(epoch.cut.unwrap()[&SafeText::new("exchange.deposits")][&3], 9);
+        assert_eq!(epoch.missing_partitions[0].partition, Some(0));
         let empty: StatusDocument = serde_json::from_str("{}").unwrap();
         assert!(empty.coordinator.is_none() && empty.snapshots.is_none());
         assert!(serde_json::from_str::<StatusDocument>("[]1").is_err());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::top::document::{SafeText, StatusDocument};
+use crate::instances::document::{SafeText, StatusDocument};
 
 /// The last answer of an instance.
 #[derive(Debug, Clone)]

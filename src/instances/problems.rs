@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::top::document::{CoordinatorDocument, SafeText, SealDocument, StatusDocument};
-use crate::top::figures::{UNKNOWN, bytes, counted, duration, known, rate};
-use crate::top::followed::{FollowedPartition, followed, partition_name};
-use crate::top::overview::{coordinators, deployment, numbers_by, statuses, version};
-use crate::top::sample::{InstanceAnswer, InstanceSample};
-use crate::top::screen::{MarkedText, Severity};
+use crate::instances::document::{CoordinatorDocument, SafeText, SealDocument, StatusDocument};
+use crate::instances::facts::{coordinators, deployment, numbers_by, statuses, version};
+use crate::instances::figures::{UNKNOWN, bytes, counted, duration, known, rate};
+use crate::instances::followed::{FollowedPartition, followed, partition_name};
+use crate::instances::marked::{MarkedText, Severity};
+use crate::instances::sample::{InstanceAnswer, InstanceSample};
+use crate::instances::waits::{PartitionPlaces, in_words};
 
 /// A control event may wait for so many seconds before it is a problem.
 const LONG_WAIT_SECONDS: f64 = 60.0;
@@ -26,7 +27,9 @@ const LITTLE_ROOM_BYTES: u64 = 1 << 30;
 /// From here on, commits go to the log.
 const MANY_LEVEL0_FILES: u64 = 20;
 
-pub(super) fn problems(samples: &[InstanceSample]) -> Vec<MarkedText> {
+/// What is wrong, in sentences, the worst first.
+#[must_use]
+pub fn problems(samples: &[InstanceSample]) -> Vec<MarkedText> {
     let mut problems = Vec::new();
     let mut add = |mark, text: String| problems.push(MarkedText::new(mark, text));
     away(samples, &mut add);
@@ -37,10 +40,10 @@ pub(super) fn problems(samples: &[InstanceSample]) -> Vec<MarkedText> {
         }
     }
     behind(samples, &mut add);
-    let mut said = BTreeSet::new();
+    let (places, mut said) = (PartitionPlaces::new(samples), BTreeSet::new());
     for coordinator in statuses(samples).filter_map(|status| status.coordinator.as_ref()) {
         // Two instances may have it for a while. Each sentence is said once.
-        of_epochs(coordinator, &mut |mark, text: String| {
+        of_epochs(coordinator, &places, &mut |mark, text: String| {
             if said.insert(text.clone()) {
                 add(mark, text);
             }
@@ -178,7 +181,7 @@ fn epoch_of(asset: Option<&impl ToString>, epoch: Option<u64>) -> String {
     format!("epoch {epoch} of {asset}")
 }
 
-fn of_epochs(coordinator: &CoordinatorDocument, add: &mut impl FnMut(Severity, String)) {
+fn of_epochs(coordinator: &CoordinatorDocument, places: &PartitionPlaces<'_>, add: &mut impl FnMut(Severity, String)) {
     for one in &coordinator.halted {
         let epoch = epoch_of(one.asset.as_ref(), one.epoch);
         add(
@@ -202,9 +205,18 @@ fn of_epochs(coordinator: &CoordinatorDocument, add: &mut impl FnMut(Severity, S
     let is_long = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds >= LONG_WAIT_SECONDS);
     for one in coordinator.epochs.iter().filter(|one| is_long(one.waits_seconds)) {
         let (epoch, since) = (epoch_of(one.asset.as_ref(), one.epoch), duration(one.waits_seconds));
+        let missing = text(one.missing.as_ref());
+        let behind = match one.cut {
+            Some(_) => places.awaited_by(one),
+            None => Vec::new(),
+        };
+        let behind = match behind.iter().any(|one| one.cut.is_some()) {
+            true => format!(". Not past its cut: {}", in_words(&behind)),
+            false => String::new(),
+        };
         add(
             Severity::Warn,
-            format!("{epoch} has waited {since}: {} missing", text(one.missing.as_ref())),
+            format!("{epoch} has waited {since}: {missing} missing{behind}"),
         );
     }
     for one in coordinator
@@ -249,12 +261,14 @@ fn late_seals(seals: &[SealDocument], add: &mut impl FnMut(Severity, String)) {
 }
 
 /// The lengths of an epoch that passed since the end of the newest sealed one.
-pub(super) fn epochs_since(seal: &SealDocument) -> Option<f64> {
+#[must_use]
+pub fn epochs_since(seal: &SealDocument) -> Option<f64> {
     let length = seal.epoch_seconds.filter(|length| *length > 0.0)?;
     Some(seal.age_seconds? / length)
 }
 
-pub(super) fn is_seal_late(seal: &SealDocument) -> bool {
+#[must_use]
+pub fn is_seal_late(seal: &SealDocument) -> bool {
     epochs_since(seal).is_some_and(|epochs| epochs > LATE_SEAL)
 }
 

@@ -74,7 +74,8 @@ test-setup: setup ## also install Kafka, PostgreSQL, Chromium and Python package
 	fi; \
 	tests/kafka/libs.sh "$(CACHE)/kafka" >/dev/null; \
 	tests/payout_python.sh "$(CACHE)/python" >/dev/null; \
-	tests/parquet_python.sh "$(CACHE)/python" >/dev/null
+	tests/parquet_python.sh "$(CACHE)/python" >/dev/null; \
+	tests/schemathesis_python.sh "$(CACHE)/python" >/dev/null
 
 build: setup ## build the program, at $CARGO_TARGET_DIR/release/softstake
 	cargo build --release --locked --package softstake

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::core::contract::records::Seal;
 use crate::core::values::csv_cell::harmless;
@@ -39,23 +40,31 @@ const COLUMNS: [&str; 18] = [
     "credited_amount",
 ];
 
+/// The form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum FileFormat {
+    Json,
+    Csv,
+}
+
 /// Distributions to an account
 ///
-/// The newest first. With `format=csv`, the whole period in one file, at most 100,000 rows.
+/// The newest first. With `format=csv`, the whole period in one file, at most 100,000 rows, whatever `limit` and `cursor` are.
 #[utoipa::path(get, path = "/v1/accounts/{account}/distributions", tag = "accounts",
     params(
         ("account" = String, Path, description = "The account; a `/` in it is written as %2F"),
         ("asset" = Option<String>, Query, description = "Only this asset"),
         ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
         ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
-        ("format" = Option<String>, Query, description = "`json` or `csv`; default: json"),
+        ("format" = inline(Option<FileFormat>), Query, description = "Default: json"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")
     ),
     responses(
-        (status = 200, description = "A page, or a CSV file", body = ListAnswer<DistributionAnswer>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody),
-        (status = 401, description = "No valid token", body = ProblemBody),
+        (status = 200, description = "A page, or a CSV file",
+            content((ListAnswer<DistributionAnswer> = "application/json"), (String = "text/csv")),
+            headers(("Content-Disposition" = String, description = "The name of a CSV file"))),
         (status = 403, description = "The token does not show this account", body = ProblemBody)
     ))]
 pub(super) async fn distributions(
@@ -73,14 +82,15 @@ pub(super) async fn distributions(
         to,
         sealed_only: !caller.sees_unsealed(),
     };
-    let is_csv = request.choice("format", &[("json", false), ("csv", true)])?;
-    if is_csv == Some(true) {
+    // A file has no pages, but a wrong parameter is wrong for it as well.
+    let page = request.page()?;
+    let format = request.choice("format", &[("json", FileFormat::Json), ("csv", FileFormat::Csv)])?;
+    if format == Some(FileFormat::Csv) {
         let text = api
             .read(move |view| distributions_csv(view, account.as_str(), &filter))
             .await?;
         return Ok(reply::csv(&api, &request, "distributions", text));
     }
-    let page = request.page()?;
     let page = api
         .read(move |view| Ok(view.distributions(account.as_str(), &filter, page.after.as_deref(), page.limit)?))
         .await?;

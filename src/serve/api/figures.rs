@@ -75,7 +75,7 @@ pub(super) async fn treasury(State(api): State<Api>, caller: Caller, request: Ap
     params(
         ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
         ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
-        ("by" = Option<String>, Query, description = "`month`; default: month")
+        ("by" = Option<String>, Query, pattern = "^month$", description = "`month`; default: month")
     ),
     responses(
         (status = 200, description = "A line for each month and asset", body = FinanceAnswer),

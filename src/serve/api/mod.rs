@@ -8,6 +8,7 @@ mod cursor;
 mod explain;
 mod figures;
 mod openapi;
+mod openapi_common;
 mod processor;
 mod reply;
 mod reports;

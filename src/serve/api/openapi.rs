@@ -1,11 +1,14 @@
 //! The description of the API, in OpenAPI 3.1.
 
+use std::sync::LazyLock;
+
 use axum::extract::State;
 use axum::response::Response;
+use serde_json::Value;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::serve::answer::Problem;
+use crate::serve::api::openapi_common::with_common;
 use crate::serve::api::request::ApiRequest;
 use crate::serve::api::shared::Api;
 use crate::serve::api::{accounts, accrued, assets, explain, figures, processor, reply, reports, session, summary};
@@ -48,22 +51,29 @@ use crate::serve::auth::{Caller, Right};
 )]
 struct Description;
 
+/// It does not change while the process runs.
+static DESCRIPTION: LazyLock<Result<Value, String>> = LazyLock::new(|| {
+    let described = serde_json::to_value(Description::openapi());
+    let described = described.and_then(with_common);
+    described.map_err(|error| error.to_string())
+});
+
 /// The description of the whole API.
-#[must_use]
-pub fn description() -> utoipa::openapi::OpenApi {
-    let mut description = Description::openapi();
-    let components = description.components.get_or_insert_default();
-    components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    description
+///
+/// # Errors
+/// If its parts do not fit. A test makes it.
+pub fn description() -> Result<&'static Value, String> {
+    DESCRIPTION.as_ref().map_err(Clone::clone)
 }
 
 /// This description
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "session",
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "session", operation_id = "openapi",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(super) async fn show(State(api): State<Api>, caller: Caller, request: ApiRequest) -> Result<Response, Problem> {
     caller.may(Right::Shared).await?;
     request.allow(&[])?;
-    reply::json(&api, &request, &description())
+    let described = description().map_err(|error| Problem::internal(&error))?;
+    reply::json(&api, &request, described)
 }
 
 #[cfg(test)]
@@ -72,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_path_is_described_once() {
-        let text = serde_json::to_value(description()).unwrap();
+        let text = description().unwrap();
         assert!(
             text["openapi"].as_str().unwrap().starts_with("3.1"),
             "{}",

@@ -17,7 +17,7 @@ use crate::serve::api::cursor;
 /// Items of a page, if `limit` is not given.
 const PAGE: usize = 50;
 /// The most items of a page.
-pub(super) const LARGEST_PAGE: usize = 500;
+const LARGEST_PAGE: u32 = 500;
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -188,18 +188,8 @@ impl ApiRequest {
 
     /// The part of the list that is asked for.
     pub(super) fn page(&self) -> Result<PageRequest, Problem> {
-        let limit = match self.parameter("limit") {
-            None => PAGE,
-            Some(text) => {
-                let number = text.parse().ok().filter(|number| (1..=LARGEST_PAGE).contains(number));
-                number.ok_or_else(|| {
-                    Problem::parameter(
-                        "limit",
-                        format!("`limit` must be a whole number from 1 to {LARGEST_PAGE}, and not {text:?}."),
-                    )
-                })?
-            }
-        };
+        let limit = self.whole("limit", 1, LARGEST_PAGE)?;
+        let limit = limit.map_or(PAGE, |limit| limit as usize);
         let after = self.parameter("cursor").map(|text| cursor::read(&self.list, text));
         let after = after
             .transpose()

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use ethnum::I256;
 use ruint::aliases::U512;
+use utoipa::ToSchema;
 
 use crate::core::contract::records::Distribution;
 use crate::core::values::amount::{ExactAmount, format_units_wide, parse_signed_units};
@@ -25,7 +26,8 @@ const PART: usize = 1_000;
 const DECIMALS: u8 = 18;
 
 /// What the payouts are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 enum By {
     Day,
     Month,
@@ -85,7 +87,7 @@ type SumsOfAssets = BTreeMap<(Asset, Asset), PayoutSum>;
         ("asset" = Option<String>, Query, description = "Only this asset"),
         ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
         ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
-        ("by" = Option<String>, Query, description = "`day` or `month`; without it there are totals alone")
+        ("by" = inline(Option<By>), Query, description = "Without it there are totals alone")
     ),
     responses(
         (status = 200, description = "Totals and periods", body = SummaryAnswer),

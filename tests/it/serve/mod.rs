@@ -6,6 +6,7 @@ mod answers;
 mod bounds;
 mod browser;
 mod catching_up;
+mod described;
 mod processor;
 mod reads;
 pub mod served;

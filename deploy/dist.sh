@@ -46,7 +46,7 @@ documents() {
   put 755 examples/verify_proof.py -t "$1/examples"
   # docs/alerts.md and docs/operations.md link to them.
   put 644 deploy/prometheus/rules.yml -t "$1/deploy/prometheus"
-  put 644 deploy/grafana/softstake.json -t "$1/deploy/grafana"
+  put 644 deploy/grafana/*.json -t "$1/deploy/grafana"
 }
 # pack FOLDER: as a tar archive, in one order, with one owner and one time.
 pack() {

@@ -43,7 +43,7 @@ say "$(dpkg-deb --field "$deb" Depends)"
 dpkg-deb --contents "$deb" >"$work/contents"
 for file in usr/bin/softstake etc/softstake/softstake.toml usr/lib/systemd/system/{softstake,softstake-serve}.service usr/share/man/man1/{softstake-run,softstake-serve}.1.gz \
   usr/share/doc/softstake/{copyright,changelog.gz,README.md,THIRD-PARTY-LICENCES.txt.gz} usr/share/doc/softstake/schemas/softstake.distribution.v1.schema.json \
-  usr/share/doc/softstake/deploy/{prometheus/rules.yml,grafana/softstake.json}; do
+  usr/share/doc/softstake/deploy/{prometheus/rules.yml,grafana/softstake{,-serve}.json}; do
   grep -q " \./$file\$" "$work/contents" || fail "the .deb lacks $file"
 done
 ! grep -v ' root/root ' "$work/contents" || fail 'a file in the .deb is not of root'

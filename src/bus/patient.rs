@@ -26,6 +26,8 @@ pub struct Limit {
     pub stop: Arc<AtomicBool>,
     /// The longest time without progress; `None` for ever.
     pub timeout: Option<Duration>,
+    /// Whether the log tells of a wait. Else the caller tells of the error that it ends with.
+    pub tells: bool,
 }
 
 /// An error of a request, which may pass by itself.
@@ -125,7 +127,7 @@ impl ReadWait {
         why: &str,
     ) -> Result<(), BrokerError> {
         let silent = progress.silent_since(self.since);
-        let Limit { stop, timeout } = &progress.limit;
+        let Limit { stop, timeout, tells } = &progress.limit;
         if stop.load(Ordering::Relaxed) || timeout.is_some_and(|timeout| silent >= timeout) {
             return Err(BrokerError::GaveUp {
                 action: action.to_owned(),
@@ -133,7 +135,7 @@ impl ReadWait {
                 seconds: silent.as_secs(),
             });
         }
-        if silent >= TELL_AFTER && self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+        if *tells && silent >= TELL_AFTER && self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
             tracing::warn!("cannot {action} for {} s: {why}; trying again", silent.as_secs());
         }
@@ -430,7 +432,12 @@ mod tests {
         };
         let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let stop = Arc::default();
-        PatientLog::new(Arc::new(log), Limit { stop, timeout })
+        let limit = Limit {
+            stop,
+            timeout,
+            tells: true,
+        };
+        PatientLog::new(Arc::new(log), limit)
     }
 
     fn read(log: &PatientLog) -> Result<Vec<String>, ReadError> {

@@ -53,7 +53,11 @@ impl ReadFlags {
     /// How long this command waits for brokers and records.
     pub(super) fn limit(&self, stop: Arc<AtomicBool>) -> Limit {
         let timeout = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
-        Limit { stop, timeout }
+        Limit {
+            stop,
+            timeout,
+            tells: true,
+        }
     }
 
     /// The configuration of this process, overridden by these flags.
@@ -140,6 +144,7 @@ impl ControlFlags {
         Limit {
             stop: Arc::default(),
             timeout,
+            tells: true,
         }
     }
 }

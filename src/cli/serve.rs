@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Instant, SystemTime};
 
 use crate::bus::archive::ArchiveBus;
 use crate::cli::flags::{KafkaFlags, given};
@@ -11,11 +12,11 @@ use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::private::keep_files_private;
 use crate::cli::{bus, logging, signals};
 use crate::config::{BusAddress, ConfigError, Key, Loaded, LogFormat, ServeConfig};
-use crate::serve::answer::Readers;
 use crate::serve::api::{self, Api};
 use crate::serve::auth::{AccessSettings, KeySource, TokenRules};
 use crate::serve::credits::{DirCredits, KafkaCredits};
-use crate::serve::http::{ServeError, Serving, TlsFiles, run};
+use crate::serve::http::{ServeError, ServeParts, Serving, TlsFiles, run};
+use crate::serve::metrics::ObservedServe;
 use crate::serve::processors::Processors;
 use crate::serve::view::{CreditSource, View, ViewError};
 use crate::serve::{pages, probes};
@@ -158,6 +159,7 @@ impl Serve {
 }
 
 fn work(loaded: &Loaded) -> Outcome {
+    let started = (SystemTime::now(), Instant::now());
     let serving = serving(loaded)?;
     serving.check().map_err(|error| refused(loaded, error))?;
     let path = loaded.config.serve.view.as_ref();
@@ -172,25 +174,40 @@ fn work(loaded: &Loaded) -> Outcome {
     let follower = {
         let (view, stop) = (Arc::clone(&view), Arc::clone(&stop));
         thread::Builder::new().name("follow".into()).spawn(move || {
-            let followed = view.follow(log.as_ref(), credits, &stop);
             // Without news of the bus, answers would be old without a sign of it.
-            stop.store(true, Ordering::Relaxed);
-            followed
+            let _ends = StopAtEnd(Arc::clone(&stop));
+            view.follow(log.as_ref(), credits, &stop)
         })
     };
     let follower =
         follower.map_err(|error| Failure::Failed(format!("cannot start the thread that reads the bus: {error}")))?;
     let manner = manner(&serving);
     let began = |address| tracing::info!("serving on {}{address}; {}", manner.0, manner.1);
-    let paths = |readers: &Readers| {
-        let guarded = api::routes(Api::new(Arc::clone(&view), readers.clone(), processors.clone()));
-        (guarded, pages::routes().merge(probes::routes(Arc::clone(&view))))
+    let paths = |parts: &ServeParts| {
+        let guarded = api::routes(Api::new(Arc::clone(&view), parts.readers.clone(), processors.clone()));
+        let observed = ObservedServe {
+            view: Arc::clone(&view),
+            access: Arc::clone(&parts.access),
+            readers: parts.readers.clone(),
+            requests: Arc::clone(&parts.requests),
+            started,
+        };
+        (guarded, pages::routes().merge(probes::routes(observed)))
     };
     let served = run(serving, paths, &stop, began).map_err(|error| refused(loaded, error));
     stop.store(true, Ordering::Relaxed);
     let followed = follower.join();
     let followed = followed.map_err(|_| Failure::Failed("the thread that reads the bus panicked".into()))?;
     served.and(followed.map_err(Failure::from))
+}
+
+/// Stops the process when its thread ends, also by a panic.
+struct StopAtEnd(Arc<AtomicBool>);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Where estimates are asked for, if anywhere.

@@ -5,6 +5,7 @@ mod bounds;
 mod connection;
 mod tls;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use connection::ClientAddress;
 pub use tls::acceptor;
 
 use crate::listener::connection::{Activity, Connection};
+use crate::outage::Outage;
 
 /// The pause after a connection that could not be accepted: there may be no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,16 +36,25 @@ pub async fn serve(
     routes: &Router,
     stop: &Arc<AtomicBool>,
 ) {
-    let mut open = Vec::<Open>::new();
+    let (mut open, outage) = (Vec::<Open>::new(), Outage::default());
     while !stop.load(Ordering::Relaxed) {
         let accepted = match tokio::time::timeout(LOOK_EVERY, listener.accept()).await {
             Err(_) => continue,
             Ok(accepted) => accepted,
         };
         let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                if let Some(lasted) = outage.ends() {
+                    tracing::info!("connections are accepted again after {} s", lasted.as_secs());
+                }
+                accepted
+            }
+            // The client went away before.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                tracing::debug!("cannot accept a connection: {error}");
+                if outage.begins() {
+                    tracing::warn!("cannot accept connections now: {error}");
+                }
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

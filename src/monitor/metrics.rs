@@ -10,10 +10,10 @@ use crate::core::contract::rules::NEWEST_RULES;
 use crate::core::coordinate::gate_state::GateState;
 use crate::core::coordinate::waiting::{Missing, UnfinishedEvent};
 use crate::deployment::observed::{Observed, ObservedRun};
-use crate::monitor::families::{self, Family};
+use crate::metrics::{BUILD, Family, Samples};
+use crate::monitor::families::{self, FAMILIES};
 use crate::monitor::health::readiness;
 use crate::monitor::monitored::Monitored;
-use crate::monitor::samples::Samples;
 use crate::monitor::tasks::{TaskReport, TaskState, reports};
 use crate::store::rocks::{StoreKind, StoreProperty};
 use crate::task::TaskError;
@@ -27,10 +27,10 @@ use crate::task::task_board::InputProgress;
 /// # Errors
 /// If a family and its samples disagree.
 pub(super) fn text(process: &Monitored) -> Result<String, fmt::Error> {
-    let (observed, mut samples) = (&process.observed, Samples::default());
+    let (observed, mut samples) = (&process.observed, Samples::of(&FAMILIES));
     let stats = &observed.stats;
     let rules = NEWEST_RULES.to_string();
-    samples.info(&families::BUILD, [env!("CARGO_PKG_VERSION"), &rules]);
+    samples.info(&BUILD, [env!("CARGO_PKG_VERSION"), &rules]);
     samples.number(&families::UPTIME, [], process.uptime().as_secs_f64());
     samples.count(&families::READY, [], u64::from(readiness(process).ready));
     let tasks = reports(stats);

@@ -10,7 +10,6 @@ mod holdings_access;
 mod metrics;
 mod monitored;
 mod routes;
-mod samples;
 mod server;
 mod status;
 mod tasks;

@@ -12,13 +12,13 @@ use serde_json::json;
 
 use crate::core::values::credentials::without_credentials;
 use crate::core::values::printable::escape_json;
+use crate::metrics::OPEN_METRICS;
 use crate::monitor::health::readiness;
 use crate::monitor::holdings::holdings;
 use crate::monitor::metrics;
 use crate::monitor::monitored::Monitored;
 use crate::monitor::status::status;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
 
 type Process = State<Arc<Monitored>>;

@@ -6,35 +6,39 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memchr::memrchr;
 
-use crate::bus::FileError;
 use crate::bus::kafka::{ForeignTopic, KafkaSettings};
 use crate::bus::patient::Limit;
+use crate::bus::{BrokerError, FileError};
 use crate::core::values::offset::Offset;
-use crate::serve::view::{CreditSource, TakeCredit, ViewError};
+use crate::serve::view::{CreditSource, CreditsError, TakeCredit};
 
-/// Bytes of a file that are read at a time. A longer line is not read.
+/// Bytes that are read at a time. A longer line of a file is not read.
 const PART: usize = 8 << 20;
 /// The time between two looks at the topic on Kafka: each opens it anew.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// The time-out of a look.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a look waits for brokers. Meanwhile nothing else is followed.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far each partition is read: bytes of a file, or offsets.
 type ReadTill = BTreeMap<u32, u64>;
 
-fn read_till(position: Option<&[u8]>) -> Result<ReadTill, ViewError> {
+fn read_till(position: Option<&[u8]>) -> Result<ReadTill, CreditsError> {
     let Some(bytes) = position else {
         return Ok(ReadTill::new());
     };
-    postcard::from_bytes(bytes).map_err(|error| ViewError::Credits(format!("how far they are read is lost: {error}")))
+    postcard::from_bytes(bytes).map_err(|error| {
+        CreditsError::Wrong(format!(
+            "the view has lost how far they are read ({error}): delete it, it is rebuilt"
+        ))
+    })
 }
 
-fn write_till(till: &ReadTill) -> Result<Vec<u8>, ViewError> {
-    postcard::to_stdvec(till).map_err(|error| ViewError::Credits(error.to_string()))
+fn write_till(till: &ReadTill) -> Result<Vec<u8>, CreditsError> {
+    postcard::to_stdvec(till).map_err(|error| CreditsError::Wrong(error.to_string()))
 }
 
 /// The files of a topic in a directory.
@@ -50,7 +54,7 @@ impl DirCredits {
         Self { folder: bus.join(name) }
     }
 
-    fn partitions(&self) -> Result<Vec<u32>, ViewError> {
+    fn partitions(&self) -> Result<Vec<u32>, FileError> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(FileError::io("list", &self.folder))?,
@@ -69,18 +73,29 @@ impl DirCredits {
 }
 
 impl CreditSource for DirCredits {
-    fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, ViewError> {
+    fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, CreditsError> {
         let mut till = read_till(position)?;
-        for number in self.partitions()? {
+        let found = self.partitions()?;
+        if found.is_empty() && !till.is_empty() {
+            let folder = self.folder.display();
+            return Err(CreditsError::Away(format!("{folder} has no file, and had some before")));
+        }
+        let shorter = |path: &Path| {
+            CreditsError::Wrong(format!(
+                "{} is shorter than what was read of it: restore it, or delete the view to read it again",
+                path.display()
+            ))
+        };
+        if let Some(gone) = till.keys().find(|number| !found.contains(number)) {
+            return Err(shorter(&self.folder.join(format!("{gone}.jsonl"))));
+        }
+        for number in found {
             let path = self.folder.join(format!("{number}.jsonl"));
             let failed = || FileError::io("read", &path);
             let from = till.get(&number).copied().unwrap_or(0);
             let mut file = File::open(&path).map_err(failed())?;
             if file.metadata().map_err(failed())?.len() < from {
-                return Err(ViewError::Credits(format!(
-                    "{} is shorter than what was read of it: restore it, or delete the view to read it again",
-                    path.display()
-                )));
+                return Err(shorter(&path));
             }
             file.seek(SeekFrom::Start(from)).map_err(failed())?;
             let mut bytes = Vec::new();
@@ -89,8 +104,8 @@ impl CreditSource for DirCredits {
             let whole = memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
             if whole == 0 && bytes.len() == PART {
                 let path = path.display();
-                return Err(ViewError::Credits(format!(
-                    "{path} has a line of more than {PART} bytes"
+                return Err(CreditsError::Wrong(format!(
+                    "{path} has a line of more than {PART} bytes: take it out of the bus, or leave out `serve.executions`"
                 )));
             }
             let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
@@ -109,7 +124,8 @@ pub struct KafkaCredits {
     settings: KafkaSettings,
     name: String,
     stop: Arc<AtomicBool>,
-    looked: Option<Instant>,
+    /// Whether more is known to be there.
+    has_more: bool,
 }
 
 impl KafkaCredits {
@@ -120,37 +136,73 @@ impl KafkaCredits {
             settings,
             name,
             stop,
-            looked: None,
+            has_more: false,
         }
+    }
+
+    fn open(&self) -> Result<Option<ForeignTopic>, CreditsError> {
+        let limit = Limit {
+            stop: Arc::clone(&self.stop),
+            timeout: Some(TIMEOUT),
+            tells: false,
+        };
+        Ok(ForeignTopic::open(self.settings.clone(), &self.name, limit)?)
+    }
+}
+
+/// Why a read of the topic ends before its end.
+enum CutShort {
+    Enough,
+    Failed(CreditsError),
+}
+
+impl From<BrokerError> for CutShort {
+    fn from(error: BrokerError) -> Self {
+        Self::Failed(error.into())
     }
 }
 
 impl CreditSource for KafkaCredits {
-    fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, ViewError> {
-        let mut till = read_till(position)?;
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
-            return write_till(&till);
-        }
-        self.looked = Some(Instant::now());
-        let limit = Limit {
-            stop: Arc::clone(&self.stop),
-            timeout: Some(TIMEOUT),
-        };
-        let opened = ForeignTopic::open(self.settings.clone(), &self.name, limit);
-        let opened = opened.map_err(|error| ViewError::Credits(error.to_string()))?;
-        let Some(topic) = opened else {
-            return write_till(&till);
+    fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, CreditsError> {
+        self.has_more = false;
+        let (mut till, name) = (read_till(position)?, &self.name);
+        let Some(topic) = self.open()? else {
+            // Brokers that have just started may not know it yet.
+            return match till.is_empty() {
+                true => write_till(&till),
+                false => Err(CreditsError::Away(format!("topic {name} is not there any more"))),
+            };
         };
         let from = till
             .iter()
             .map(|(number, offset)| (*number, Offset::new(*offset)))
             .collect();
-        topic.after(&from).read(|partition, offset, event| {
+        if let Some((number, read, end)) = topic.lost(&from) {
+            return Err(CreditsError::Wrong(format!(
+                "topic {name}:{number} ends at offset {end}, and was read up to {read}: it was deleted and created again, or lost records; \
+                 restore it, or delete the view to read it again"
+            )));
+        }
+        let mut bytes = 0;
+        let read = topic.after(&from).read(|partition, offset, event| {
+            if bytes >= PART {
+                return Err(CutShort::Enough);
+            }
+            bytes += event.len();
             let number = u32::try_from(partition).unwrap_or_default();
             till.insert(number, offset.get().saturating_add(1));
-            take(event)
-        })?;
+            take(event).map_err(|error| CutShort::Failed(error.into()))
+        });
+        match read {
+            Ok(()) => {}
+            Err(CutShort::Enough) => self.has_more = true,
+            Err(CutShort::Failed(error)) => return Err(error),
+        }
         write_till(&till)
+    }
+
+    fn pause(&self) -> Duration {
+        if self.has_more { Duration::ZERO } else { LOOK_EVERY }
     }
 }
 
@@ -182,8 +234,38 @@ mod tests {
         fs::write(folder.join("0.jsonl"), "a\nb\ntorn\n\n").unwrap();
         fs::write(folder.join("2.jsonl"), "c\n").unwrap();
         assert_eq!(read(&mut position), ["torn", "c"]);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_may_pass_and_what_is_not_what_was_read_does_not() {
+        let bus = tempfile::tempdir().unwrap();
+        let (folder, aside) = (bus.path().join("x"), bus.path().join("aside"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("0.jsonl"), "a\nb\n").unwrap();
+        let mut source = DirCredits::new(bus.path(), "x");
+        let position = source.read_on(None, &mut |_| Ok(())).unwrap();
+        let mut read = |position: &[u8]| source.read_on(Some(position), &mut |_| Ok(())).map(drop);
+        fs::rename(&folder, &aside).unwrap();
+        assert!(
+            matches!(read(&position), Err(CreditsError::Away(_))),
+            "a folder that is gone"
+        );
+        fs::write(&folder, "no folder").unwrap();
+        assert!(matches!(read(&position), Err(CreditsError::Away(_))), "no folder");
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&aside, &folder).unwrap();
+        read(&position).unwrap();
+        fs::write(folder.join("1.jsonl"), "c\n").unwrap();
+        fs::rename(folder.join("0.jsonl"), folder.join("zero")).unwrap();
+        assert!(matches!(read(&position), Err(CreditsError::Wrong(why)) if why.contains("shorter")));
         fs::write(folder.join("0.jsonl"), "a\n").unwrap();
-        let error = source.read_on(position.as_deref(), &mut |_| Ok(())).unwrap_err();
-        assert!(error.to_string().contains("shorter"), "{error}");
+        assert!(matches!(read(&position), Err(CreditsError::Wrong(why)) if why.contains("shorter")));
+        fs::rename(folder.join("zero"), folder.join("0.jsonl")).unwrap();
+        read(&position).unwrap();
+        let lost = read(b"\xff");
+        assert!(
+            matches!(&lost, Err(CreditsError::Wrong(why)) if why.contains("delete it")),
+            "{lost:?}"
+        );
     }
 }

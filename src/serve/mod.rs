@@ -9,6 +9,7 @@ pub mod auth;
 pub mod credits;
 pub mod figures;
 pub mod http;
+pub mod metrics;
 pub mod pages;
 pub mod probes;
 pub mod processors;

@@ -71,6 +71,16 @@ impl ForeignTopic {
         }))
     }
 
+    /// A partition that ends below one of these offsets, with that offset and its end: records that were read are not there any more.
+    #[must_use]
+    pub fn lost(&self, read_to: &BTreeMap<u32, Offset>) -> Option<(u32, Offset, Offset)> {
+        read_to.iter().find_map(|(number, read)| {
+            let range = i32::try_from(*number).ok().and_then(|number| self.ranges.get(&number));
+            let end = range.map_or(Offset::START, |(_, end)| *end);
+            (end < *read).then_some((*number, *read, end))
+        })
+    }
+
     /// The same topic without the records before these offsets.
     #[must_use]
     pub fn after(mut self, from: &BTreeMap<u32, Offset>) -> Self {

@@ -1,6 +1,7 @@
 //! The pool for reads that block, so that the threads which serve never wait for a disk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -14,6 +15,8 @@ const FREE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Readers {
     free: Arc<Semaphore>,
+    /// Reads that did not find a free place in time.
+    refused: Arc<AtomicU64>,
 }
 
 impl Readers {
@@ -21,7 +24,14 @@ impl Readers {
     pub fn new(at_a_time: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(at_a_time.max(1))),
+            refused: Arc::default(),
         }
+    }
+
+    /// How many reads were refused, because too many waited.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 
     /// Runs a read on a thread that may block. A client that goes away does not end it, and it counts until it ends.
@@ -31,6 +41,7 @@ impl Readers {
     pub async fn run<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         let free = Arc::clone(&self.free).acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(FREE_WITHIN, free).await else {
+            self.refused.fetch_add(1, Relaxed);
             return Err(Problem::unavailable("Too many reads wait; try again in a moment.", 2));
         };
         let work = move || {

@@ -10,7 +10,7 @@ use crate::core::values::csv_cell::harmless;
 use crate::serve::answer::{Problem, ProblemBody, ProblemKind};
 use crate::serve::api::answers::{DistributionAnswer, ListAnswer, SealedDistributionAnswer};
 use crate::serve::api::reply;
-use crate::serve::api::request::ApiRequest;
+use crate::serve::api::request::{ApiRequest, PageRequest};
 use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
 use crate::serve::view::{PaidDistribution, PayoutFilter, View, ViewProofError};
@@ -58,8 +58,7 @@ enum FileFormat {
         ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
         ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
         ("format" = inline(Option<FileFormat>), Query, description = "Default: json"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page, or a CSV file",
@@ -83,7 +82,7 @@ pub(super) async fn distributions(
         sealed_only: !caller.sees_unsealed(),
     };
     // A file has no pages, but a wrong parameter is wrong for it as well.
-    let page = request.page()?;
+    request.page()?;
     let format = request.choice("format", &[("json", FileFormat::Json), ("csv", FileFormat::Csv)])?;
     if format == Some(FileFormat::Csv) {
         let text = api
@@ -91,14 +90,10 @@ pub(super) async fn distributions(
             .await?;
         return Ok(reply::csv(&api, &request, "distributions", text));
     }
-    let page = api
-        .read(move |view| Ok(view.distributions(account.as_str(), &filter, page.after.as_deref(), page.limit)?))
-        .await?;
-    let answer = ListAnswer {
-        next: request.next(page.next.as_deref()),
-        items: page.items.into_iter().map(DistributionAnswer::from).collect(),
+    let read = move |view: &View, page: &PageRequest| {
+        Ok(view.distributions(account.as_str(), &filter, page.after.as_deref(), page.limit)?)
     };
-    reply::json(&api, &request, &answer)
+    reply::list::<DistributionAnswer, _>(&api, &request, read).await
 }
 
 fn distributions_csv(view: &View, account: &str, filter: &PayoutFilter) -> Result<Vec<u8>, Problem> {

@@ -1,6 +1,6 @@
 //! What an account has accrued in epochs that are not settled yet.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,6 +18,9 @@ use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
 use crate::serve::processors::ProcessorsError;
 use crate::serve::view::ViewError;
+
+/// Some instances may fail while others answer, so the end of an outage is told only this long after its begin.
+const OUTAGE: Duration = Duration::from_secs(60);
 
 /// What an account holds of an asset, and has accrued.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,9 +85,16 @@ pub(super) async fn accrued(State(api): State<Api>, caller: Caller, request: Api
     };
     let assets = u16::try_from(api.view.catalogue().listings().count()).unwrap_or(u16::MAX);
     let holdings = match processors.holdings(&account, assets.max(1)).await {
-        Ok(holdings) => holdings,
+        Ok(holdings) => {
+            if let Some(lasted) = api.no_estimates.ends_after(OUTAGE) {
+                tracing::info!("estimates are given again after {} s", lasted.as_secs());
+            }
+            holdings
+        }
         Err(error) => {
-            if let ProcessorsError::Failed(why) = &error {
+            if let ProcessorsError::Failed(why) = &error
+                && api.no_estimates.begins()
+            {
                 tracing::warn!("no estimate: {why}");
             }
             return Err(Problem::unavailable(

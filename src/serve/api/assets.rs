@@ -16,16 +16,15 @@ use crate::serve::api::answers::{
     ItemsAnswer, ListAnswer, PositionAnswer, ProgrammeAnswer,
 };
 use crate::serve::api::reply;
-use crate::serve::api::request::ApiRequest;
+use crate::serve::api::request::{ApiRequest, PageRequest};
 use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
-use crate::serve::view::{HeldBack, ListingOnRecord, PublishedState, View, ViewCatalogue, ViewError};
+use crate::serve::view::{HeldBack, ListingOnRecord, PublishedState, View, ViewCatalogue, ViewError, ViewPage};
 
 /// All assets that are listed or were
 #[utoipa::path(get, path = "/v1/assets", tag = "assets",
     params(
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page, by name", body = ListAnswer<AssetAnswer>),
@@ -34,26 +33,17 @@ use crate::serve::view::{HeldBack, ListingOnRecord, PublishedState, View, ViewCa
 pub(super) async fn assets(State(api): State<Api>, caller: Caller, request: ApiRequest) -> Result<Response, Problem> {
     caller.may(Right::Shared).await?;
     request.allow(&["limit", "cursor"])?;
-    let page = request.page()?;
-    let catalogue = api.view.catalogue();
-    let names = catalogue.assets();
-    let is_after = |asset: &Asset| {
-        page.after
-            .as_deref()
-            .is_none_or(|after| asset.as_str().as_bytes() > after)
-    };
-    let mut rest = names.iter().copied().filter(is_after);
-    let shown: Vec<Asset> = rest.by_ref().take(page.limit).collect();
-    let last = shown.last().filter(|_| rest.next().is_some());
-    let answer = ListAnswer {
-        next: request.next(last.map(|asset| asset.as_str().as_bytes())),
-        items: shown
+    let read = |view: &View, page: &PageRequest| {
+        let catalogue = view.catalogue();
+        let names = catalogue.assets().into_iter();
+        let ViewPage { items, next } = reply::part(names, |asset| asset.as_str().as_bytes().to_vec(), page);
+        let newest = items
             .iter()
-            .filter_map(|asset| catalogue.listings_of(*asset).next_back())
-            .map(|(_, listed)| asset_answer(listed))
-            .collect(),
+            .filter_map(|asset| catalogue.listings_of(*asset).next_back());
+        let items = newest.map(|(_, listed)| asset_answer(listed)).collect();
+        Ok(ViewPage { items, next })
     };
-    reply::json(&api, &request, &answer)
+    reply::list::<AssetAnswer, _>(&api, &request, read).await
 }
 
 fn asset_answer(listed: &ListingOnRecord) -> AssetAnswer {
@@ -137,8 +127,7 @@ fn epoch_key((number, epoch): (u16, Epoch)) -> Vec<u8> {
 #[utoipa::path(get, path = "/v1/assets/{asset}/epochs", tag = "assets",
     params(
         ("asset" = String, Path, description = "The asset"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page", body = ListAnswer<EpochAnswer>),
@@ -147,30 +136,19 @@ fn epoch_key((number, epoch): (u16, Epoch)) -> Vec<u8> {
 pub(super) async fn epochs(State(api): State<Api>, caller: Caller, request: ApiRequest) -> Result<Response, Problem> {
     caller.may(Right::Shared).await?;
     request.allow(&["limit", "cursor"])?;
-    let (asset, page) = (request.asset()?, request.page()?);
+    let asset = request.asset()?;
     let sees_held = caller.has(Right::HeldFigures);
-    let (items, next) = api
-        .read(move |view| {
-            let catalogue = view.catalogue();
-            if catalogue.listings_of(asset).next().is_none() {
-                return Err(unknown_asset(asset));
-            }
-            let is_after = |at: &(u16, Epoch)| page.after.as_deref().is_none_or(|after| &epoch_key(*at)[..] > after);
-            let mut rest = all_epochs(&catalogue, asset).filter(is_after);
-            let shown: Vec<_> = rest.by_ref().take(page.limit).collect();
-            let next = shown.last().filter(|_| rest.next().is_some()).map(|at| epoch_key(*at));
-            let items: Result<Vec<EpochAnswer>, Problem> = shown
-                .iter()
-                .filter_map(|(_, epoch)| epoch_answer(view, &catalogue, asset, *epoch, sees_held).transpose())
-                .collect();
-            Ok((items?, next))
-        })
-        .await?;
-    let answer = ListAnswer {
-        next: request.next(next.as_deref()),
-        items,
+    let read = move |view: &View, page: &PageRequest| {
+        let catalogue = view.catalogue();
+        if catalogue.listings_of(asset).next().is_none() {
+            return Err(unknown_asset(asset));
+        }
+        let ViewPage { items, next } = reply::part(all_epochs(&catalogue, asset), |at| epoch_key(*at), page);
+        let answer = |(_, epoch)| epoch_answer(view, &catalogue, asset, epoch, sees_held).transpose();
+        let items: Result<Vec<EpochAnswer>, Problem> = items.into_iter().filter_map(answer).collect();
+        Ok(ViewPage { items: items?, next })
     };
-    reply::json(&api, &request, &answer)
+    reply::list::<EpochAnswer, _>(&api, &request, read).await
 }
 
 /// An epoch; `None` if there is none yet.
@@ -255,8 +233,7 @@ pub(super) async fn epoch(State(api): State<Api>, caller: Caller, request: ApiRe
     params(
         ("asset" = String, Path, description = "The asset"),
         ("epoch" = u64, Path, description = "The number of the epoch"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page", body = ListAnswer<DistributionAnswer>),
@@ -270,20 +247,14 @@ pub(super) async fn epoch_distributions(
 ) -> Result<Response, Problem> {
     caller.may(Right::EpochDistributions).await?;
     request.allow(&["limit", "cursor"])?;
-    let (asset, epoch, page) = (request.asset()?, request.epoch()?, request.page()?);
-    let page = api
-        .read(move |view| {
-            if view.catalogue().state(asset, epoch).is_none() {
-                return Err(no_epoch(asset, epoch));
-            }
-            Ok(view.epoch_distributions(asset, epoch, page.after.as_deref(), page.limit)?)
-        })
-        .await?;
-    let answer = ListAnswer {
-        next: request.next(page.next.as_deref()),
-        items: page.items.into_iter().map(DistributionAnswer::from).collect(),
+    let (asset, epoch) = (request.asset()?, request.epoch()?);
+    let read = move |view: &View, page: &PageRequest| {
+        if view.catalogue().state(asset, epoch).is_none() {
+            return Err(no_epoch(asset, epoch));
+        }
+        Ok(view.epoch_distributions(asset, epoch, page.after.as_deref(), page.limit)?)
     };
-    reply::json(&api, &request, &answer)
+    reply::list::<DistributionAnswer, _>(&api, &request, read).await
 }
 
 /// All held epochs

@@ -15,7 +15,7 @@ use crate::serve::api::reply;
 use crate::serve::api::request::{ApiRequest, PageRequest};
 use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
-use crate::serve::view::{KeptLatePosting, KeptLetter, KeptLetterFilter, LateOf, View, ViewPage};
+use crate::serve::view::{KeptLatePosting, KeptLetter, KeptLetterFilter, LateOf, View};
 
 /// Rejected records
 ///
@@ -24,8 +24,7 @@ use crate::serve::view::{KeptLatePosting, KeptLetter, KeptLetterFilter, LateOf, 
     params(
         ("code" = Option<String>, Query, description = "Only this code (contract, section 6)"),
         ("topic" = Option<String>, Query, description = "Only records of this topic"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page", body = ListAnswer<DeadLetterAnswer>),
@@ -49,15 +48,9 @@ pub(super) async fn dead_letters(
         code: request.choice("code", &codes)?,
         topic: request.choice("topic", &topics)?,
     };
-    let page = request.page()?;
-    let page = api
-        .read(move |view| Ok(view.dead_letters(&filter, page.after.as_deref(), page.limit)?))
-        .await?;
-    let answer = ListAnswer {
-        next: request.next(page.next.as_deref()),
-        items: page.items.into_iter().map(DeadLetterAnswer::from).collect(),
-    };
-    reply::json(&api, &request, &answer)
+    let read =
+        move |view: &View, page: &PageRequest| Ok(view.dead_letters(&filter, page.after.as_deref(), page.limit)?);
+    reply::list::<DeadLetterAnswer, _>(&api, &request, read).await
 }
 
 impl From<KeptLetter> for DeadLetterAnswer {
@@ -104,8 +97,7 @@ pub(super) async fn dead_letter_counts(
 #[utoipa::path(get, path = "/v1/late-postings", tag = "operations",
     params(
         ("asset" = Option<String>, Query, description = "Only this asset"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page", body = ListAnswer<LatePostingAnswer>),
@@ -118,13 +110,12 @@ pub(super) async fn late_postings(
 ) -> Result<Response, Problem> {
     caller.may(Right::LatePostings).await?;
     request.allow(&["asset", "limit", "cursor"])?;
-    let (asset, page) = (request.asset_filter()?, request.page()?);
-    let of_asset = move |view: &View, page: &PageRequest| {
-        let of = asset.map_or(LateOf::All, LateOf::Asset);
-        view.late_postings(of, page.after.as_deref(), page.limit)
+    let of = request.asset_filter()?;
+    let read = move |view: &View, page: &PageRequest| {
+        let of = of.map_or(LateOf::All, LateOf::Asset);
+        Ok(view.late_postings(of, page.after.as_deref(), page.limit)?)
     };
-    let page = api.read(move |view| Ok(of_asset(view, &page)?)).await?;
-    reply::json(&api, &request, &late_list(&request, page))
+    reply::list::<LatePostingAnswer, _>(&api, &request, read).await
 }
 
 /// Late postings of an account
@@ -133,8 +124,7 @@ pub(super) async fn late_postings(
 #[utoipa::path(get, path = "/v1/accounts/{account}/late-postings", tag = "accounts",
     params(
         ("account" = String, Path, description = "The account; a `/` in it is written as %2F"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page; default: 50"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before")
+        PageRequest
     ),
     responses(
         (status = 200, description = "A page", body = ListAnswer<LatePostingAnswer>),
@@ -148,33 +138,28 @@ pub(super) async fn account_late_postings(
     let account = request.account()?;
     caller.may(Right::Account(&account)).await?;
     request.allow(&["limit", "cursor"])?;
-    let page = request.page()?;
-    let page = api
-        .read(move |view| {
-            let of = LateOf::Account(account.as_str());
-            Ok(view.late_postings(of, page.after.as_deref(), page.limit)?)
-        })
-        .await?;
-    reply::json(&api, &request, &late_list(&request, page))
+    let read = move |view: &View, page: &PageRequest| {
+        let of = LateOf::Account(account.as_str());
+        Ok(view.late_postings(of, page.after.as_deref(), page.limit)?)
+    };
+    reply::list::<LatePostingAnswer, _>(&api, &request, read).await
 }
 
-fn late_list(request: &ApiRequest, page: ViewPage<KeptLatePosting>) -> ListAnswer<LatePostingAnswer> {
-    let answer = |kept: KeptLatePosting| LatePostingAnswer {
-        event_id: kept.event_id,
-        event_source: kept.event_source,
-        account: kept.account,
-        asset: kept.asset.to_string(),
-        delta: kept.delta,
-        event_time: kept.event_time,
-        missed_epoch: kept.missed_epoch.get(),
-        applied_epoch: kept.applied_epoch.get(),
-        policy: kept.policy,
-        partition: kept.partition,
-        offset: kept.offset.get(),
-    };
-    ListAnswer {
-        next: request.next(page.next.as_deref()),
-        items: page.items.into_iter().map(answer).collect(),
+impl From<KeptLatePosting> for LatePostingAnswer {
+    fn from(kept: KeptLatePosting) -> Self {
+        Self {
+            event_id: kept.event_id,
+            event_source: kept.event_source,
+            account: kept.account,
+            asset: kept.asset.to_string(),
+            delta: kept.delta,
+            event_time: kept.event_time,
+            missed_epoch: kept.missed_epoch.get(),
+            applied_epoch: kept.applied_epoch.get(),
+            policy: kept.policy,
+            partition: kept.partition,
+            offset: kept.offset.get(),
+        }
     }
 }
 

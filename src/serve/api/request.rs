@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 use url::form_urlencoded;
+use utoipa::IntoParams;
 
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
@@ -30,11 +31,16 @@ pub(super) struct ApiRequest {
     pub(super) if_none_match: Option<String>,
 }
 
-/// A page of a list.
-#[derive(Debug, Clone)]
+/// A page of a list, and the parameters that ask for it.
+#[derive(Debug, Clone, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageRequest {
-    pub(super) after: Option<Vec<u8>>,
+    /// Items of a page; default: 50
+    #[param(value_type = Option<usize>, required = false, minimum = 1, maximum = 500)]
     pub(super) limit: usize,
+    /// `next` of the page before
+    #[param(rename = "cursor", value_type = Option<String>, required = false)]
+    pub(super) after: Option<Vec<u8>>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ApiRequest {
@@ -194,7 +200,7 @@ impl ApiRequest {
         let after = after
             .transpose()
             .map_err(|why| Problem::parameter("cursor", format!("`cursor` {why}.")))?;
-        Ok(PageRequest { after, limit })
+        Ok(PageRequest { limit, after })
     }
 
     /// The cursor of the next part of the list.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::outage::Outage;
 use crate::serve::answer::{Problem, Readers};
 use crate::serve::processors::Processors;
 use crate::serve::view::{View, ViewError};
@@ -13,15 +14,18 @@ pub struct Api {
     readers: Readers,
     /// Where estimates are asked for, if anywhere.
     pub(super) processors: Option<Arc<Processors>>,
+    /// While they do not tell.
+    pub(super) no_estimates: Arc<Outage>,
 }
 
 impl Api {
     #[must_use]
-    pub const fn new(view: Arc<View>, readers: Readers, processors: Option<Arc<Processors>>) -> Self {
+    pub fn new(view: Arc<View>, readers: Readers, processors: Option<Arc<Processors>>) -> Self {
         Self {
             view,
             readers,
             processors,
+            no_estimates: Arc::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use crate::core::values::time::TimeMs;
 use crate::serve::answer::{Problem, ProblemKind};
 use crate::serve::auth::caller::{AskedFrom, Caller};
-use crate::serve::auth::key_ring::KeyRing;
+use crate::serve::auth::key_ring::{IssuerFigures, KeyRing};
 use crate::serve::auth::limiter::Limiter;
 use crate::serve::auth::read_audit::ReadAudit;
 use crate::serve::auth::token::{TokenError, TokenHolder, TokenRules, verify};
@@ -41,11 +42,29 @@ pub struct AccessSettings {
 /// Decides who asks.
 #[derive(Debug)]
 pub struct AccessCheck {
-    ring: Option<Arc<KeyRing>>,
+    ring: Option<KeyRing>,
     rules: TokenRules,
     audit: Option<Arc<ReadAudit>>,
     subjects: Limiter,
     refusals: Limiter,
+    counts: RefusalCounts,
+}
+
+/// How many requests were refused.
+#[derive(Debug, Default)]
+struct RefusalCounts {
+    /// In the order of [`TokenError::ALL`].
+    tokens: [AtomicU64; TokenError::ALL.len()],
+    limited_subjects: AtomicU64,
+    limited_addresses: AtomicU64,
+}
+
+impl RefusalCounts {
+    fn refuse(&self, error: TokenError) {
+        if let Some(count) = self.tokens.get(error as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl AccessCheck {
@@ -61,11 +80,12 @@ impl AccessCheck {
         };
         let audit = settings.audit_log.as_deref().map(ReadAudit::open).transpose()?;
         Ok(Self {
-            ring: ring.map(Arc::new),
+            ring,
             rules: settings.rules,
             audit: audit.map(Arc::new),
             subjects: Limiter::new(settings.requests_per_minute),
             refusals: Limiter::new(settings.refusals_per_minute),
+            counts: RefusalCounts::default(),
         })
     }
 
@@ -75,28 +95,82 @@ impl AccessCheck {
         self.ring.is_some()
     }
 
+    /// Whether tokens can be verified: an issuer may not have given its keys yet.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.ring.as_ref().is_none_or(|ring| ring.has_keys())
+    }
+
+    /// How many tokens were refused, by the name of the reason.
+    pub fn refused_tokens(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = TokenError::ALL.iter().zip(&self.counts.tokens);
+        counts.map(|(error, count)| (error.name(), count.load(Relaxed)))
+    }
+
+    /// How many requests were too many: of a subject, and of an address without valid tokens.
+    #[must_use]
+    pub fn limited(&self) -> (u64, u64) {
+        let RefusalCounts {
+            limited_subjects,
+            limited_addresses,
+            ..
+        } = &self.counts;
+        (limited_subjects.load(Relaxed), limited_addresses.load(Relaxed))
+    }
+
+    /// The audit log, if there is one.
+    #[must_use]
+    pub fn audit(&self) -> Option<&ReadAudit> {
+        self.audit.as_deref()
+    }
+
+    /// What is known of the issuer of keys, if there is one.
+    #[must_use]
+    pub fn issuer(&self) -> Option<IssuerFigures> {
+        self.ring.as_ref().and_then(KeyRing::issuer_figures)
+    }
+
+    /// Fetches the keys of an issuer again and again. It may never end.
+    pub async fn keep_keys_fresh(&self) {
+        if let Some(ring) = &self.ring {
+            ring.keep_fresh().await;
+        }
+    }
+
     /// Finds out who asks, by the header of the request.
     ///
     /// # Errors
-    /// 401 without a valid token, 429 if there were too many requests.
+    /// 401 without a valid token, 429 if there were too many requests, 503 if there are no keys yet.
     pub async fn identify(&self, headers: &HeaderMap, asked: AskedFrom) -> Result<Caller, Problem> {
         let Some(ring) = &self.ring else {
             return Ok(Caller::local(Arc::new(asked), self.audit.clone()));
         };
         let name = address_group(&asked.address);
-        self.refusals.look(&name).map_err(too_many_refusals)?;
+        self.refusals.look(&name).map_err(|wait| {
+            self.counts.limited_addresses.fetch_add(1, Relaxed);
+            too_many_refusals(wait)
+        })?;
+        if !ring.has_keys() {
+            return Err(Problem::unavailable(
+                "The issuer of tokens has not told its keys yet, so no token can be verified. Try again in a moment. The log of this process says why.",
+                5,
+            ));
+        }
         let held = match bearer(headers) {
-            Ok(token) => self.check(ring, token).await.map_err(|error| {
-                tracing::debug!("a token is refused: {error}");
-                invalid(error)
-            }),
-            Err(problem) => Err(problem),
+            Ok(token) => self.check(ring, token).await,
+            Err(error) => Err(error),
         };
-        let holder = held.inspect_err(|_| {
+        let holder = held.map_err(|error| {
+            tracing::debug!("a token is refused: {error}");
+            self.counts.refuse(error);
             // The one that is too many is refused like this one, the next is told to wait.
             let _ = self.refusals.take(&name);
+            refusal(error)
         })?;
-        self.subjects.take(&holder.subject).map_err(too_many_requests)?;
+        self.subjects.take(&holder.subject).map_err(|wait| {
+            self.counts.limited_subjects.fetch_add(1, Relaxed);
+            too_many_requests(wait)
+        })?;
         Ok(Caller {
             subject: holder.subject,
             account: holder.account,
@@ -107,11 +181,7 @@ impl AccessCheck {
         })
     }
 
-    async fn check(&self, ring: &Arc<KeyRing>, token: &str) -> Result<TokenHolder, TokenError> {
-        if ring.is_stale() {
-            let ring = Arc::clone(ring);
-            tokio::spawn(async move { ring.renew().await });
-        }
+    async fn check(&self, ring: &KeyRing, token: &str) -> Result<TokenHolder, TokenError> {
         match verify(token, &ring.keys(), &self.rules, now()) {
             Err(TokenError::UnknownKey) if ring.renew().await => verify(token, &ring.keys(), &self.rules, now()),
             verified => verified,
@@ -127,35 +197,37 @@ fn now() -> f64 {
 }
 
 /// The token of a request.
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let first = given.next();
     if given.next().is_some() {
-        return Err(unauthorized(
-            "The request has more than one header Authorization.",
-            Some("invalid_request"),
-        ));
+        return Err(TokenError::Several);
     }
     let token = first.and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    token.filter(|token| !token.is_empty()).ok_or_else(|| {
-        unauthorized(
-            "Send a token, as `Authorization: Bearer TOKEN`. docs/serve.md says what it must have.",
-            None,
-        )
-    })
+    token.filter(|token| !token.is_empty()).ok_or(TokenError::Missing)
 }
 
 /// Says that a token has ended, because its holder can get a new one. What else is wrong with it only helps who makes tokens up.
-fn invalid(error: TokenError) -> Problem {
-    let detail = match error {
-        TokenError::Ended => "The token has ended; get a new one.",
-        TokenError::NotYet => "The token is not valid yet.",
-        _ => "The token is not valid here. The log of this process says why, at level debug.",
-    };
-    unauthorized(detail, Some("invalid_token"))
+fn refusal(error: TokenError) -> Problem {
+    match error {
+        TokenError::Missing => unauthorized(
+            "Send a token, as `Authorization: Bearer TOKEN`. docs/serve.md says what it must have.",
+            None,
+        ),
+        TokenError::Several => unauthorized(
+            "The request has more than one header Authorization.",
+            Some("invalid_request"),
+        ),
+        TokenError::Ended => unauthorized("The token has ended; get a new one.", Some("invalid_token")),
+        TokenError::NotYet => unauthorized("The token is not valid yet.", Some("invalid_token")),
+        _ => unauthorized(
+            "The token is not valid here. The log of this process says why, at level debug.",
+            Some("invalid_token"),
+        ),
+    }
 }
 
 /// A refusal as RFC 6750 asks for it.
@@ -219,7 +291,7 @@ mod tests {
             }
             bearer(&headers)
                 .map(str::to_owned)
-                .map_err(|problem| problem.detail().to_owned())
+                .map_err(|error| refusal(error).detail().to_owned())
         };
         assert_eq!(with(&["Bearer a.b.c"]), Ok("a.b.c".into()));
         assert_eq!(with(&["bearer  a.b.c"]), Ok("a.b.c".into()));

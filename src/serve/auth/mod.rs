@@ -11,6 +11,7 @@ mod verifying_key;
 
 pub use access::{AccessCheck, AccessSettings, KeySource};
 pub use caller::{AskedFrom, Caller};
+pub use key_ring::IssuerFigures;
 pub use read_audit::ReadAudit;
 pub use rights::{Right, Role};
 pub use token::TokenRules;

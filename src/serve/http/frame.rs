@@ -18,6 +18,7 @@ use crate::serve::auth::{AccessCheck, AskedFrom};
 use crate::serve::http::entity_tag::{know_plain, tag_compressed};
 use crate::serve::http::guard::Guard;
 use crate::serve::http::hardening::harden;
+use crate::serve::http::requests::{RequestCounts, count};
 
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub access: Arc<AccessCheck>,
+    pub requests: Arc<RequestCounts>,
     /// Whether this process listens on an address of this machine alone.
     pub is_local: bool,
     pub is_behind_proxy: bool,
@@ -54,6 +56,7 @@ pub fn framed(frame: &Frame, guarded: Router, open: Router) -> Router {
         .layer(from_fn_with_state(frame.clone(), pass))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(frame.is_encrypted, finish))
+        .layer(from_fn_with_state(Arc::clone(&frame.requests), count))
 }
 
 async fn nowhere() -> Problem {

@@ -4,7 +4,9 @@ mod entity_tag;
 mod frame;
 mod guard;
 mod hardening;
+mod requests;
 mod server;
 
 pub use frame::{Frame, framed};
-pub use server::{ServeError, Serving, TlsFiles, run};
+pub use requests::{RequestCounts, RouteFigures};
+pub use server::{ServeError, ServeParts, Serving, TlsFiles, run};

@@ -12,6 +12,7 @@ use crate::listener::{self, Bounds, ListenError};
 use crate::serve::answer::Readers;
 use crate::serve::auth::{AccessCheck, AccessSettings};
 use crate::serve::http::frame::{Frame, framed};
+use crate::serve::http::requests::RequestCounts;
 
 /// Threads that serve. They never wait for a disk.
 const SERVING_THREADS: usize = 2;
@@ -85,14 +86,23 @@ impl Serving {
     }
 }
 
-/// Listens and answers until `stop` is set. `paths` makes the paths of the API, for callers who are known, and those for everybody; it gets the pool
-/// for reads that block. `began` learns the address.
+/// What the paths are made with.
+#[derive(Debug)]
+pub struct ServeParts {
+    /// The pool for reads that block.
+    pub readers: Readers,
+    pub access: Arc<AccessCheck>,
+    pub requests: Arc<RequestCounts>,
+}
+
+/// Listens and answers until `stop` is set. `paths` makes the paths of the API, for callers who are known, and those for everybody. `began` learns
+/// the address.
 ///
 /// # Errors
 /// If it cannot start.
 pub fn run(
     serving: Serving,
-    paths: impl FnOnce(&Readers) -> (Router, Router),
+    paths: impl FnOnce(&ServeParts) -> (Router, Router),
     stop: &Arc<AtomicBool>,
     began: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
@@ -111,13 +121,21 @@ pub fn run(
     let access = runtime
         .block_on(AccessCheck::open(serving.access))
         .map_err(ServeError::File)?;
-    let frame = Frame {
+    let parts = ServeParts {
+        readers: Readers::new(serving.readers),
         access: Arc::new(access),
+        requests: Arc::default(),
+    };
+    let access = Arc::clone(&parts.access);
+    runtime.spawn(async move { access.keep_keys_fresh().await });
+    let frame = Frame {
+        access: Arc::clone(&parts.access),
+        requests: Arc::clone(&parts.requests),
         is_local: serving.listen.ip().is_loopback(),
         is_behind_proxy: serving.behind_proxy.is_some(),
         is_encrypted: tls.is_some() || serving.behind_proxy.is_some(),
     };
-    let (guarded, open) = paths(&Readers::new(serving.readers));
+    let (guarded, open) = paths(&parts);
     let routes = framed(&frame, guarded, open);
     let bounds = Bounds {
         header_within: Duration::from_secs(15),

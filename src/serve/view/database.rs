@@ -14,6 +14,7 @@ use rocksdb::{
 
 use crate::serve::view::error::ViewError;
 use crate::serve::view::keys;
+use crate::serve::view::progress::ViewDisk;
 
 /// The version of all keys and values. Another version is refused.
 const VERSION: u32 = 1;
@@ -22,6 +23,8 @@ const INCOMING: &str = "incoming";
 /// Bytes of blocks, indexes and filters in memory.
 const CACHE_BYTES: usize = 96 << 20;
 const BUFFER_BYTES: usize = 16 << 20;
+/// Nothing is written while the disk has less: compaction needs room, and an audit log is often on the same disk.
+const ROOM_BYTES: u64 = 256 << 20;
 
 pub(super) struct ViewDatabase {
     db: DB,
@@ -113,6 +116,7 @@ impl ViewDatabase {
 
     /// Commits a batch in one step.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), ViewError> {
+        self.check_room()?;
         let mut writing = WriteOptions::default();
         writing.disable_wal(true);
         self.db
@@ -130,16 +134,57 @@ impl ViewDatabase {
         &self,
         rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<PathBuf, ViewError> {
+        self.check_room()?;
         let number = self.files.fetch_add(1, Ordering::Relaxed);
         let file = self.path.join(INCOMING).join(format!("{number}.sst"));
-        let failed = || ViewError::rocks("write a file for", &self.path);
-        let mut writer = SstFileWriter::create(&self.file_options);
-        writer.open(&file).map_err(failed())?;
-        for (key, value) in rows {
-            writer.put(key, value).map_err(failed())?;
+        let written = write_sorted(&self.file_options, &file, rows);
+        if written.is_err() {
+            // On a full disk, a part of a file is in the way.
+            let _ = fs::remove_file(&file);
         }
-        writer.finish().map_err(failed())?;
+        written.map_err(ViewError::rocks("write a file for", &self.path))?;
         Ok(file)
+    }
+
+    /// The free bytes of the disk with the view.
+    fn free_bytes(&self) -> Result<u64, ViewError> {
+        let found = rustix::fs::statvfs(&self.path);
+        let found = found.map_err(|error| ViewError::io("look at the disk of", &self.path)(error.into()))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// The disk, and what the files of the view take of it.
+    pub(super) fn disk(&self) -> Result<ViewDisk, ViewError> {
+        let failed = || ViewError::io("look at", &self.path);
+        let mut used = 0_u64;
+        for folder in [self.path.clone(), self.path.join(INCOMING)] {
+            for entry in fs::read_dir(folder).map_err(failed())? {
+                // A file may be gone meanwhile, because it was compacted.
+                if let Ok(about) = entry.map_err(failed())?.metadata()
+                    && about.is_file()
+                {
+                    used = used.saturating_add(about.len());
+                }
+            }
+        }
+        Ok(ViewDisk {
+            free_bytes: self.free_bytes()?,
+            used_bytes: used,
+        })
+    }
+
+    /// # Errors
+    /// If there is not enough room for more.
+    pub(super) fn check_room(&self) -> Result<(), ViewError> {
+        let free = self.free_bytes()?;
+        if free >= ROOM_BYTES {
+            return Ok(());
+        }
+        Err(ViewError::NoRoom {
+            path: self.path.clone(),
+            free_mb: free >> 20,
+            needed_mb: ROOM_BYTES >> 20,
+        })
     }
 
     /// Commits files in one step. No two of them overlap.
@@ -158,6 +203,20 @@ impl ViewDatabase {
             what: what.into(),
         }
     }
+}
+
+/// Writes a file of ascending keys.
+fn write_sorted<'a>(
+    options: &Options,
+    file: &Path,
+    rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(), rocksdb::Error> {
+    let mut writer = SstFileWriter::create(options);
+    writer.open(file)?;
+    for (key, value) in rows {
+        writer.put(key, value)?;
+    }
+    writer.finish()
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> ViewError {

@@ -12,7 +12,7 @@ use crate::core::contract::decision::Decision;
 use crate::core::contract::records::PayoutExecuted;
 use crate::core::values::offset::Offset;
 use crate::serve::view::catalogue::ViewCatalogue;
-use crate::serve::view::credits::{Credit, CreditSource};
+use crate::serve::view::credits::{Credit, CreditSource, CreditsError};
 use crate::serve::view::database::ViewDatabase;
 use crate::serve::view::error::ViewError;
 use crate::serve::view::keys;
@@ -94,8 +94,9 @@ impl View {
         self.followed.note(partition, offset, end);
     }
 
-    pub(super) fn note_looked(&self) {
-        self.followed.note_looked();
+    /// What the follower notes.
+    pub(super) const fn followed(&self) -> &Followed {
+        &self.followed
     }
 
     /// The mark of a partition; `None` if nothing of it was read.
@@ -162,6 +163,10 @@ impl View {
         partition: TopicPartition,
         records: &[(Offset, String)],
     ) -> Result<(), ViewError> {
+        if !records.is_empty() {
+            // Else they are told and counted with each attempt.
+            self.database.check_room()?;
+        }
         for (offset, why) in records {
             tracing::warn!("{partition}, offset {offset}: no record of softstake ({why}); the view leaves it out");
             let key = keys::unreadable(partition, *offset);
@@ -190,7 +195,7 @@ impl View {
     }
 
     /// Reads the payout service's acknowledgements on. Returns whether there were any.
-    pub(super) fn read_credits(&self, source: &mut (dyn CreditSource + 'static)) -> Result<bool, ViewError> {
+    pub(super) fn read_credits(&self, source: &mut dyn CreditSource) -> Result<bool, CreditsError> {
         let before = self.database.get(keys::CREDITS_READ)?;
         let mut batch = WriteBatch::default();
         let mut seen: BTreeMap<String, ()> = BTreeMap::new();

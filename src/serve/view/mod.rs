@@ -3,6 +3,7 @@
 //! It follows from the bus, so it may be deleted at any time: the next start builds it again.
 
 mod catalogue;
+mod credit_reader;
 mod credits;
 mod database;
 mod error;
@@ -20,11 +21,11 @@ mod small_topics;
 mod tests;
 
 pub use catalogue::{HeldBack, ListingOnRecord, PublishedState, ViewCatalogue};
-pub use credits::{Credit, CreditSource, TakeCredit};
+pub use credits::{Credit, CreditSource, CreditsError, TakeCredit};
 pub use error::ViewError;
 pub use kept::{CatalogueOfView, View, ViewPage};
 pub use payouts::{PaidDistribution, PayoutFilter};
-pub use progress::{ViewProgress, ViewedPartition};
+pub use progress::{ViewDisk, ViewProgress, ViewedPartition};
 pub use proofs::ViewProofError;
 pub use reports::{KeptLetterFilter, LateOf};
 pub use small_topics::{KeptLatePosting, KeptLetter};

@@ -1,10 +1,10 @@
 //! How far the bus is read.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bus::TopicPartition;
+use crate::bus::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
 /// How far one partition is read.
@@ -23,6 +23,20 @@ pub struct ViewProgress {
     /// How long ago this process looked at all ends; `None` if it has not yet.
     pub looked_ago: Option<Duration>,
     pub partitions: Vec<ViewedPartition>,
+    /// How many records of each topic this process has brought into the view.
+    pub records: BTreeMap<Topic, u64>,
+    /// How long ago the payout service's acknowledgements were read, or were to be read first; `None` if they are not read.
+    pub credits_ago: Option<Duration>,
+    /// The disk with the view, as it was last looked at.
+    pub disk: Option<ViewDisk>,
+}
+
+/// The disk with the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewDisk {
+    pub free_bytes: u64,
+    /// Of the files of the view.
+    pub used_bytes: u64,
 }
 
 impl ViewProgress {
@@ -52,20 +66,41 @@ struct Noted {
     looked: Option<Instant>,
     /// The next offset and the end of each partition.
     partitions: BTreeMap<TopicPartition, (Offset, Offset)>,
+    records: BTreeMap<Topic, u64>,
+    credits: Option<Instant>,
+    disk: Option<ViewDisk>,
 }
 
 impl Followed {
     pub(super) fn note(&self, partition: TopicPartition, offset: Offset, end: Offset) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.partitions.insert(partition, (offset, end));
+        self.noted().partitions.insert(partition, (offset, end));
+    }
+
+    /// Counts records that were committed.
+    pub(super) fn count(&self, topic: Topic, records: usize) {
+        let mut noted = self.noted();
+        let count = noted.records.entry(topic).or_default();
+        *count = count.saturating_add(records as u64);
     }
 
     pub(super) fn note_looked(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).looked = Some(Instant::now());
+        self.noted().looked = Some(Instant::now());
+    }
+
+    pub(super) fn note_credits(&self) {
+        self.noted().credits = Some(Instant::now());
+    }
+
+    pub(super) fn note_disk(&self, disk: ViewDisk) {
+        self.noted().disk = Some(disk);
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn progress(&self) -> ViewProgress {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.noted();
         let partitions = noted
             .partitions
             .iter()
@@ -77,6 +112,9 @@ impl Followed {
         ViewProgress {
             looked_ago: noted.looked.map(|looked| looked.elapsed()),
             partitions: partitions.collect(),
+            records: noted.records.clone(),
+            credits_ago: noted.credits.map(|read| read.elapsed()),
+            disk: noted.disk,
         }
     }
 }

@@ -398,10 +398,7 @@ fn after_a_crash_nothing_is_lost_or_doubled() {
     publisher.late(2, "carol", 3);
     publisher.seal(2, &[("alice", "4")]);
     let stop = std::sync::atomic::AtomicBool::new(false);
-    ViewFollower::new(&view, &publisher.bus, &stop)
-        .unwrap()
-        .round(None)
-        .unwrap();
+    ViewFollower::new(&view, &publisher.bus, &stop).round().unwrap();
     let expected = answers(&view, &ACCOUNTS);
     crashed(&first, &copy);
     let after = open(&copy, &publisher);

@@ -7,6 +7,8 @@ mod bounds;
 mod browser;
 mod catching_up;
 mod described;
+mod metrics;
+pub mod outages;
 mod processor;
 mod reads;
 pub mod served;

@@ -30,6 +30,10 @@ pub struct TokenRules {
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
+    #[error("there is none")]
+    Missing,
+    #[error("the request has more than one header Authorization")]
+    Several,
     #[error("it is no signed JWT")]
     Malformed,
     #[error("it is longer than any token here")]
@@ -58,6 +62,49 @@ pub(super) enum TokenError {
     Subject,
     #[error("its `account` is no name of an account")]
     Account,
+}
+
+impl TokenError {
+    pub(super) const ALL: [Self; 16] = [
+        Self::Missing,
+        Self::Several,
+        Self::Malformed,
+        Self::TooLong,
+        Self::Algorithm,
+        Self::Critical,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Claims,
+        Self::NoEnd,
+        Self::Ended,
+        Self::NotYet,
+        Self::Issuer,
+        Self::Audience,
+        Self::Subject,
+        Self::Account,
+    ];
+
+    /// Its name in metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Several => "several",
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+            Self::Algorithm => "algorithm",
+            Self::Critical => "critical",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Claims => "claims",
+            Self::NoEnd => "no_end",
+            Self::Ended => "ended",
+            Self::NotYet => "not_yet",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Subject => "subject",
+            Self::Account => "account",
+        }
+    }
 }
 
 /// What a valid token says.

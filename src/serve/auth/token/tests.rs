@@ -319,3 +319,12 @@ fn what_is_wrong_with_a_file_of_keys_is_said() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+#[test]
+fn every_reason_has_a_place_and_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<&str> = TokenError::ALL.into_iter().map(TokenError::name).collect();
+    assert_eq!(names.len(), TokenError::ALL.len());
+    for (place, error) in TokenError::ALL.into_iter().enumerate() {
+        assert_eq!(error as usize, place, "{error}");
+    }
+}

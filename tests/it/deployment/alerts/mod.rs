@@ -22,15 +22,17 @@ use crate::deployment::monitor::endpoint::Watched;
 type Scenario = fn(&Prometheus);
 
 /// What happens, each in a deployment of its own.
-const SCENARIOS: [(&str, Scenario); 15] = [
+const SCENARIOS: [(&str, Scenario); 17] = [
     ("broker", broker::on_a_broker),
     ("close", tasks::close_waits),
     ("copy", disks::snapshots_are_refused),
     ("disk", disks::disk_is_full),
     ("held", records::held_then_halted),
     ("hung-disk", disks::disk_hangs),
+    ("issuer", served::the_issuer_of_tokens_does_not_answer),
     ("no-coordinator", tasks::no_coordinator),
     ("read-side", served::the_read_side_reads_strange_records_and_goes_away),
+    ("read-side-disk", served::the_disk_of_the_read_side_is_full),
     ("records", records::refused_and_late),
     ("restarts", tasks::process_restarts),
     ("settlement", tasks::settlement_is_stuck),

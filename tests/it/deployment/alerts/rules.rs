@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// What is replaced: times only. Numbers of records, bytes, files and epochs stay.
-const SHORTER: [(&str, &str); 24] = [
+const SHORTER: [(&str, &str); 26] = [
     ("interval: 30s", "interval: 1s"),
     // How long a state lasts before its alert fires. What takes ten minutes is longer than any start or takeover of the tests.
     ("for: 1m\n", "for: 1s\n"),
@@ -40,6 +40,14 @@ const SHORTER: [(&str, &str); 24] = [
     (
         "softstake_snapshot_age_seconds > 3 * softstake_snapshot_interval_seconds",
         "softstake_snapshot_age_seconds > 18 * softstake_snapshot_interval_seconds",
+    ),
+    (
+        "softstake_serve_keys_age_seconds > 3600",
+        "softstake_serve_keys_age_seconds > 10",
+    ),
+    (
+        "softstake_view_executions_age_seconds > 900",
+        "softstake_view_executions_age_seconds > 10",
     ),
     (
         "softstake:persist_seconds:p99_10m > 5",

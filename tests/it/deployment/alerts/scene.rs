@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::prometheus::{Job, Prometheus};
 use crate::common::events::{ago, deposit, event, listing_from, pool};
-use crate::common::process::until;
+use crate::common::process::{Process, until};
 use crate::common::{Place, on_bus, run_by, succeed};
 use crate::deployment::monitor::endpoint::{LISTEN, Watched};
 use crate::deployment::monitor::folder_of;
@@ -149,7 +149,12 @@ pub fn on_own_disk(command: &Command, state: &Path, megabytes: u32) -> Command {
 
 /// A folder of the disk of a process from [`on_own_disk`].
 pub fn seen_by(watched: &Watched, folder: &Path) -> PathBuf {
-    let root = PathBuf::from(format!("/proc/{}/root", watched.process.id()));
+    seen_of(&watched.process, folder)
+}
+
+/// The same of any process.
+pub fn seen_of(process: &Process, folder: &Path) -> PathBuf {
+    let root = PathBuf::from(format!("/proc/{}/root", process.id()));
     root.join(folder.strip_prefix("/").expect("an absolute path"))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::documented;
+use super::table::documented_in;
 use crate::common::files::files_below;
 
 const RULES: &str = "deploy/prometheus/rules.yml";
@@ -20,15 +20,8 @@ fn text_of(path: &str) -> String {
 
 /// The names of all samples, by the tables of `docs/metrics.md` and, for the read side, of `docs/serve.md`.
 fn samples() -> BTreeSet<String> {
-    let of_serve = text_of("docs/serve.md");
-    let rows = of_serve
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `softstake_view_"));
-    let mut names: BTreeSet<String> = rows
-        .filter_map(|row| row.split_once('`'))
-        .map(|(name, _)| format!("softstake_view_{name}"))
-        .collect();
-    for [name, kind, ..] in documented() {
+    let mut names = BTreeSet::new();
+    for [name, kind, ..] in ["docs/metrics.md", "docs/serve.md"].into_iter().flat_map(documented_in) {
         let name = name.trim_matches('`').to_owned();
         if kind == "histogram" {
             names.extend(["_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")));

@@ -5,6 +5,7 @@ pub mod endpoint;
 mod holdings;
 mod hostile;
 pub mod open_metrics;
+pub mod table;
 mod top;
 mod traces;
 
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use softstake::generate::Synthetic;
-use softstake::monitor::families::{FAMILIES, Family, FamilyKind};
+use softstake::monitor::families::FAMILIES;
 
 use self::endpoint::Watched;
+use self::table::{as_rows, check_families, documented_in};
 use crate::common::events::{close, deposit, event, listing, pool};
 use crate::common::files::files_below;
 use crate::common::process::until;
@@ -338,71 +340,11 @@ fn an_address_that_cannot_be_used_is_an_error_of_the_configuration() {
     assert!(!place.state().exists(), "nothing was begun");
 }
 
-/// The rows of the table in `docs/metrics.md`, without what to do.
-fn documented() -> Vec<[String; 5]> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("the table");
-    let rows = text.lines().filter(|line| line.starts_with("| `softstake_"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 8, "{row}");
-        assert!(!cells[6].is_empty(), "{row}");
-        [cells[1], cells[2], cells[3], cells[4], cells[5]].map(str::to_owned)
-    })
-    .collect()
-}
-
 #[test]
 fn the_table_of_metrics_is_what_the_endpoint_has() {
-    let suffix = |family: &Family| match family.kind {
-        FamilyKind::Counter => "_total",
-        FamilyKind::Info => "_info",
-        FamilyKind::Gauge | FamilyKind::Histogram => "",
-    };
-    let families = FAMILIES.iter().map(|family| {
-        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-        [
-            format!("`{}{}`", family.name, suffix(family)),
-            family.kind.name().to_owned(),
-            family.unit.to_owned(),
-            labels.join(", "),
-            family.help.to_owned(),
-        ]
-    });
-    assert_eq!(documented(), families.collect::<Vec<_>>());
+    assert_eq!(documented_in("docs/metrics.md"), as_rows(&FAMILIES));
     let place = begun(&pool());
     let watched = Watched::start(&place, &[]);
     watched.until_ready();
-    let metrics = watched.metrics();
-    let seen: Vec<(&str, &str, &str, &str)> = metrics
-        .families
-        .iter()
-        .map(|family| {
-            (
-                family.name.as_str(),
-                family.kind.as_str(),
-                family.unit.as_str(),
-                family.help.as_str(),
-            )
-        })
-        .collect();
-    let expected: Vec<(&str, &str, &str, &str)> = FAMILIES
-        .iter()
-        .map(|family| (family.name, family.kind.name(), family.unit, family.help))
-        .collect();
-    assert_eq!(seen, expected);
-    for family in &metrics.families {
-        let labels = FAMILIES
-            .iter()
-            .find(|known| known.name == family.name)
-            .expect("known")
-            .labels;
-        for sample in &family.samples {
-            let names = sample.labels.keys().map(String::as_str).filter(|name| *name != "le");
-            assert_eq!(
-                names.collect::<BTreeSet<_>>(),
-                labels.iter().copied().collect(),
-                "{sample:?}"
-            );
-        }
-    }
+    check_families(&watched.metrics(), &FAMILIES);
 }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::monitor::families::{FAMILIES, Family, FamilyKind};
+use crate::metrics::family::{Family, FamilyKind};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -22,11 +22,25 @@ enum SampleValue {
     Info,
 }
 
-/// The samples of one scrape, by the name of their family.
-#[derive(Debug, Default)]
-pub(super) struct Samples(BTreeMap<&'static str, Vec<(Labels, SampleValue)>>);
+/// The samples of one scrape.
+#[derive(Debug)]
+pub struct Samples {
+    /// All families of the endpoint, in its order.
+    families: &'static [Family],
+    /// By the name of their family.
+    samples: BTreeMap<&'static str, Vec<(Labels, SampleValue)>>,
+}
 
 impl Samples {
+    /// No samples yet.
+    #[must_use]
+    pub const fn of(families: &'static [Family]) -> Self {
+        Self {
+            families,
+            samples: BTreeMap::new(),
+        }
+    }
+
     /// Adds a sample of a counter, or of a gauge with a whole number. The labels have the order of the family's.
     pub fn count<const N: usize>(&mut self, family: &Family, labels: [&str; N], value: u64) {
         self.add(family, labels, SampleValue::Count(value));
@@ -46,13 +60,17 @@ impl Samples {
     }
 
     fn add<const N: usize>(&mut self, family: &Family, values: [&str; N], value: SampleValue) {
+        debug_assert!(self.families.contains(family), "{}", family.name);
         debug_assert_eq!(family.labels.len(), N, "{}", family.name);
         let labels = family.labels.iter().zip(values);
         let labels = labels.map(|(label, value)| (*label, value.to_owned())).collect();
-        self.0.entry(family.name).or_default().push((labels, value));
+        self.samples.entry(family.name).or_default().push((labels, value));
     }
 
     /// The text of all families, also of those without samples.
+    ///
+    /// # Errors
+    /// If a family and its samples disagree.
     pub fn text(self) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self));
@@ -70,7 +88,7 @@ impl Samples {
             FamilyKind::Info => MetricType::Info,
         };
         let mut all = encoder.encode_descriptor(family.stem(), family.help, unit.as_ref(), kind)?;
-        for (labels, value) in self.0.get(family.name).into_iter().flatten() {
+        for (labels, value) in self.samples.get(family.name).into_iter().flatten() {
             match value {
                 SampleValue::Info => all.encode_info(labels)?,
                 value if labels.is_empty() => value.encode(family.kind, &mut all)?,
@@ -90,7 +108,7 @@ impl SampleValue {
             }
             Self::Count(count) => encoder.encode_gauge(&i64::try_from(*count).unwrap_or(i64::MAX)),
             Self::Number(number) => encoder.encode_gauge(number),
-            // A histogram has the kind of task as a label, and an info is nothing but labels.
+            // Each histogram has a label, and an info is nothing but labels.
             Self::Histogram(_) | Self::Info => Err(fmt::Error),
         }
     }
@@ -98,7 +116,7 @@ impl SampleValue {
 
 impl Collector for Samples {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        FAMILIES
+        self.families
             .iter()
             .try_for_each(|family| self.encode_family(family, &mut encoder))
     }
@@ -107,17 +125,38 @@ impl Collector for Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::families;
+
+    const fn family(
+        name: &'static str,
+        kind: FamilyKind,
+        unit: &'static str,
+        labels: &'static [&'static str],
+    ) -> Family {
+        Family {
+            name,
+            kind,
+            unit,
+            labels,
+            help: "What it is",
+        }
+    }
+
+    const HALTED: Family = family("softstake_halted_epochs", FamilyKind::Gauge, "", &["asset"]);
+    const SEALS: Family = family("softstake_seals", FamilyKind::Counter, "", &[]);
+    const UPTIME: Family = family("softstake_uptime_seconds", FamilyKind::Gauge, "seconds", &[]);
+    const BATCH: Family = family("softstake_batch_seconds", FamilyKind::Histogram, "seconds", &["task"]);
+    const READY: Family = family("softstake_ready", FamilyKind::Gauge, "", &[]);
+    const FAMILIES: [Family; 5] = [HALTED, SEALS, UPTIME, BATCH, READY];
 
     #[test]
     fn every_family_is_written_and_what_a_label_holds_is_escaped() {
-        let mut samples = Samples::default();
-        samples.count(&families::HALTED, ["A\"\n\\"], 1);
-        samples.count(&families::SEALS, [], 3);
-        samples.number(&families::UPTIME, [], 0.5);
+        let mut samples = Samples::of(&FAMILIES);
+        samples.count(&HALTED, ["A\"\n\\"], 1);
+        samples.count(&SEALS, [], 3);
+        samples.number(&UPTIME, [], 0.5);
         let histogram = Histogram::new([1.0]);
         histogram.observe(2.0);
-        samples.histogram(&families::BATCH, ["ingest"], &histogram);
+        samples.histogram(&BATCH, ["ingest"], &histogram);
         let text = samples.text().unwrap();
         for expected in [
             "softstake_halted_epochs{asset=\"A\\\"\\n\\\\\"} 1\n",

@@ -319,8 +319,9 @@ mod tests {
             for status in ["200", "304", "400", "401", "403", "405", "429", "500", "503"] {
                 assert!(operation["responses"][status].is_object(), "{path} {status}");
             }
-            let is_named = path.contains('{');
-            assert_eq!(operation["responses"]["404"].is_object(), is_named, "{path}");
+            // Something is named that may not be there, or the server is not set up for it.
+            let may_be_missing = path.contains('{') || path == "/v1/processor";
+            assert_eq!(operation["responses"]["404"].is_object(), may_be_missing, "{path}");
         }
     }
 }

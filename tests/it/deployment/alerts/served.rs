@@ -105,6 +105,8 @@ pub fn the_disk_of_the_read_side_is_full(prometheus: &Prometheus) {
     let mut file = File::create(&filler).expect("a file");
     let piece = vec![1; 1 << 20];
     while file.write_all(&piece).is_ok() {}
+    // The last page of the audit log has room for some lines.
+    until("a read is refused", || read().status == 503);
     job.until_fired_while(&["ReadAuditFails", "ServeErrors", "ViewDiskLow"], || {
         for _ in 0..20 {
             read().problem(503);

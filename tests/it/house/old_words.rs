@@ -206,4 +206,9 @@ pub const ALLOWED: &[Allowed] = &[
         file: ".js",
         reason: "a quiet colour of text",
     },
+    Allowed {
+        form: "switch",
+        file: ".java",
+        reason: "a keyword of Java",
+    },
 ];

@@ -1,0 +1,77 @@
+"""The results of a comparison as JSON and as Markdown: medians, spreads and ratios."""
+
+import json
+import statistics
+
+# Key, what it is, how it is written, and whether more is better.
+FIGURES = [
+    ("events_per_second", "Events a second, to all processed and committed", "{:,.0f}", True),
+    ("ingest_seconds", "Time for all events, s", "{:.1f}", False),
+    ("ingest_cpu", "Processor time of the program, s", "{:.1f}", False),
+    ("ingest_broker_cpu", "Processor time of the broker, s", "{:.1f}", False),
+    ("ingest_both_cpu", "Processor time of both, s", "{:.1f}", False),
+    ("cpu_per_event_us", "Processor time of the program for an event, µs", "{:.2f}", False),
+    ("broker_cpu_per_event_us", "Processor time of the broker for an event, µs", "{:.2f}", False),
+    ("restart_seconds", "From a start after SIGKILL to the next event processed, s", "{:.2f}", False),
+    ("settle_seconds", "From the closes to the last seal, s", "{:.1f}", False),
+    ("settle_cpu_per_payout_us", "Settlement: processor time of the program for a payout, µs", "{:.2f}", False),
+    ("settle_broker_cpu_per_payout_us", "Settlement: processor time of the broker for a payout, µs", "{:.2f}", False),
+    ("state_mb", "State on disk after a stop at the end, MB", "{:,.0f}", False),
+    ("topics_mb", "Its own topics on the broker's disk at the end, MB", "{:,.0f}", False),
+    ("peak_mb", "Peak memory of the program, MB", "{:,.0f}", False),
+]
+
+
+def summary(values):
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def summarise(rounds):
+    """For each figure: both programs, and how many times better Softstake is, round by round."""
+    figures = {}
+    for key, _, _, more_is_better in FIGURES:
+        ours = [pair["softstake"][key] for pair in rounds]
+        theirs = [pair["streams"][key] for pair in rounds]
+        pairs = zip(ours, theirs) if more_is_better else zip(theirs, ours)
+        ratios = [better / worse for better, worse in pairs if worse]
+        figures[key] = {
+            "softstake": summary(ours),
+            "streams": summary(theirs),
+            "ratio": summary(ratios) if ratios else None,
+        }
+    return figures
+
+
+def cell(form, figure):
+    if figure is None:
+        return "-"
+    text = [form.format(figure[part]) for part in ("median", "least", "most")]
+    return text[0] if text[1] == text[2] else f"{text[0]} ({text[1]} to {text[2]})"
+
+
+def markdown(setup, figures):
+    rows = [
+        "# Softstake and Kafka Streams at the same job",
+        "",
+        f"{setup['events']:,} events, {setup['accounts']:,} accounts, {setup['assets']} assets, "
+        f"{setup['epochs']} epochs, {setup['source_partitions']} source partitions, "
+        f"{setup['ledger_partitions']} ledger partitions; {setup['payouts']:,} payouts, equal in every round.",
+        f"Rounds: {setup['rounds']}. Medians, with the least and the most in brackets. Above 1, Softstake is better.",
+        "",
+    ]
+    rows += [f"- {name}: {value}" for name, value in setup["machine"].items()]
+    rows += ["", "| figure | Softstake | Kafka Streams | ratio |", "|---|---|---|---|"]
+    for key, what, form, _ in FIGURES:
+        of = figures[key]
+        ratio = cell("{:.2f}", of["ratio"])
+        rows.append(f"| {what} | {cell(form, of['softstake'])} | {cell(form, of['streams'])} | {ratio} |")
+    return "\n".join(rows) + "\n"
+
+
+def write(folder, setup, rounds):
+    figures = summarise(rounds)
+    document = {"setup": setup, "figures": figures, "rounds": rounds}
+    (folder / "results.json").write_text(json.dumps(document, indent=2) + "\n")
+    text = markdown(setup, figures)
+    (folder / "results.md").write_text(text)
+    return text

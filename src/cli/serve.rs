@@ -170,6 +170,7 @@ fn work(loaded: &Loaded) -> Outcome {
     };
     let view = Arc::new(View::open(path, log.identity())?);
     let credits = credits(loaded, &stop)?;
+    let follows_credits = credits.is_some();
     let processors = processors(&loaded.config.serve)?.map(Arc::new);
     let follower = {
         let (view, stop) = (Arc::clone(&view), Arc::clone(&stop));
@@ -184,7 +185,8 @@ fn work(loaded: &Loaded) -> Outcome {
     let manner = manner(&serving);
     let began = |address| tracing::info!("serving on {}{address}; {}", manner.0, manner.1);
     let paths = |parts: &ServeParts| {
-        let guarded = api::routes(Api::new(Arc::clone(&view), parts.readers.clone(), processors.clone()));
+        let api = Api::new(Arc::clone(&view), parts.readers.clone(), processors.clone());
+        let guarded = api::routes(api.following_credits(follows_credits));
         let observed = ObservedServe {
             view: Arc::clone(&view),
             access: Arc::clone(&parts.access),

@@ -45,13 +45,17 @@ fn write_till(till: &ReadTill) -> Result<Vec<u8>, CreditsError> {
 #[derive(Debug)]
 pub struct DirCredits {
     folder: PathBuf,
+    name: String,
 }
 
 impl DirCredits {
     /// The topic `name` of the bus at `bus`. It may not exist yet.
     #[must_use]
     pub fn new(bus: &Path, name: &str) -> Self {
-        Self { folder: bus.join(name) }
+        Self {
+            folder: bus.join(name),
+            name: name.to_owned(),
+        }
     }
 
     fn partitions(&self) -> Result<Vec<u32>, FileError> {
@@ -73,6 +77,10 @@ impl DirCredits {
 }
 
 impl CreditSource for DirCredits {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, CreditsError> {
         let mut till = read_till(position)?;
         let found = self.partitions()?;
@@ -163,6 +171,10 @@ impl From<BrokerError> for CutShort {
 }
 
 impl CreditSource for KafkaCredits {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn read_on(&mut self, position: Option<&[u8]>, take: &mut TakeCredit<'_>) -> Result<Vec<u8>, CreditsError> {
         self.has_more = false;
         let (mut till, name) = (read_till(position)?, &self.name);

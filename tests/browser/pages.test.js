@@ -146,12 +146,29 @@ test('history: a day has the payouts of the epochs that are over in it, also at 
     const lastDay = (one) => new Date(Date.parse(one.epoch_end) - 1).toISOString().slice(0, 10);
     const day = lastDay(all[0]);
     const wanted = all.filter((one) => lastDay(one) === day).slice(0, 30);
+    const dayAfter = new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10);
+    const asked = [];
+    page.on('request', (request) => asked.push(new URL(request.url())));
     await open(page, historyOf(ACCOUNT, { from: day, to: day }));
     assert.deepEqual(
       await texts(page.locator('.payouts tbody tr td:nth-child(3)')),
       wanted.map((one) => `${one.amount} ${one.reward_asset}`),
     );
     assert.equal(await page.getByLabel('To (UTC)').inputValue(), day);
+    // Statements and treasury have the same rule, so each page asks for whole days.
+    await open(page, `/finance?${new URLSearchParams({ from: day, to: day })}`);
+    await open(page, `/treasury?${new URLSearchParams({ asset: all[0].asset, from: day, to: day })}`);
+    const bounded = asked.filter((url) => url.pathname.startsWith('/v1/') && url.searchParams.has('to'));
+    assert.ok(
+      ['/v1/finance', `/v1/treasury/${encodeURIComponent(all[0].asset)}`].every((path) =>
+        bounded.some((url) => url.pathname === path),
+      ),
+    );
+    for (const url of bounded) {
+      assert.deepEqual([url.searchParams.get('from'), url.searchParams.get('to')], [day, dayAfter], url.pathname);
+    }
+    const { items } = await api(`finance?${new URLSearchParams({ from: day, to: dayAfter })}`);
+    assert.ok(items.length && items.every((line) => lastDay({ epoch_end: line.end }) === day));
   }));
 
 test('history: "Why this amount?" has the steps, and checks the proof', () =>
@@ -341,6 +358,40 @@ test('finance: each statement of the API has its card', () =>
     await page.getByLabel('Asset').selectOption(asset);
     await settled(page);
     assert.equal(await page.locator('article.card').count(), items.filter((one) => one.asset === asset).length);
+  }));
+
+test('finance: what is accrued and not sealed, now and at the end of a day', () =>
+  withPage(async (page) => {
+    const shown = async () => {
+      await settled(page);
+      const place = page.locator('.table-place[aria-label="Accrued, not yet sealed"]');
+      return place.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    };
+    const wanted = ({ items }) =>
+      items.map((one) => [one.asset, one.amount === null ? '–' : `${one.amount} ${one.reward_asset}`]);
+    const day = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+    const next = new Date(Date.parse(day) + 86_400_000).toISOString();
+    const past = await api(`finance/accrued?${new URLSearchParams({ at: next })}`);
+    await open(page, `/finance?${new URLSearchParams({ at: day })}`);
+    assert.deepEqual(
+      (await shown()).map((cells) => [cells[0], cells[4]]),
+      wanted(past),
+    );
+    const section = page.locator('section', { has: page.getByRole('heading', { name: 'Accrued, not yet sealed' }) });
+    assert.deepEqual(
+      await texts(section.locator('.card .big')),
+      past.totals.map((one) => `${one.amount} ${one.reward_asset}`),
+    );
+    // Without a day, it is as of now: between two answers of the API.
+    const before = await api('finance/accrued');
+    await page.getByLabel('At the end of (UTC), else now').fill('');
+    await settled(page);
+    assert.equal(new URL(page.url()).searchParams.get('at'), null);
+    const now = await shown();
+    assert.deepEqual(
+      now.map((cells) => cells[0]),
+      before.items.map((one) => one.asset),
+    );
   }));
 
 test('audit: seals have the roots of the API, and a root goes into the form', () =>

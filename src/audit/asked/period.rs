@@ -1,4 +1,4 @@
-//! A question about the epochs that end in a period of time.
+//! A question about the epochs of a period of time.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use crate::core::values::asset::Asset;
 use crate::core::values::period::TimePeriod;
 
-/// Some assets, or all if none is named, and a period in which epochs end.
+/// Some assets, or all if none is named, and a period that has the last moments of epochs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AskedPeriod {
     pub assets: BTreeSet<Asset>,
@@ -28,9 +28,9 @@ impl fmt::Display for AskedPeriod {
             false => f.write_str(&assets.join(", "))?,
         }
         match (self.period.from, self.period.to) {
-            (Some(from), Some(to)) => write!(f, " ends from {from} on and before {to}"),
-            (Some(from), None) => write!(f, " ends from {from} on"),
-            (None, Some(to)) => write!(f, " ends before {to}"),
+            (Some(from), Some(to)) => write!(f, " has its last moment from {from} on and before {to}"),
+            (Some(from), None) => write!(f, " has its last moment from {from} on"),
+            (None, Some(to)) => write!(f, " has its last moment before {to}"),
             (None, None) => f.write_str(" ends"),
         }
     }

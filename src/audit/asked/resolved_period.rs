@@ -1,4 +1,4 @@
-//! Whether the deployment has the epochs that end in a period of time.
+//! Whether the deployment has the epochs of a period of time.
 
 use crate::audit::asked::period::AskedPeriod;
 use crate::audit::asked::{Asked, AskedError, AssetProgress, EpochProgress, Inventory, MissingEpochs};
@@ -6,6 +6,7 @@ use crate::core::values::asset::Asset;
 use crate::core::values::calendar::Calendar;
 use crate::core::values::ids::Epoch;
 use crate::core::values::period::TimePeriod;
+use crate::core::values::time::TimeMs;
 
 /// The answer to whether the epochs of a period are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub struct ResolvedPeriod {
     /// How many of its epochs are there.
     there: u64,
     missing: Vec<MissingEpochs>,
-    /// Assets that were asked for by name, and have no epoch that ends in the period.
+    /// Assets that were asked for by name, and have no epoch of the period.
     without_epoch: Vec<Asset>,
 }
 
 impl AskedPeriod {
-    /// A question about the epochs that end in a period.
+    /// A question about the epochs of a period: those whose last moment is in it.
     ///
     /// # Errors
     /// If no moment is in the period.
@@ -41,7 +42,7 @@ impl Inventory {
         progress.is_some_and(|progress| progress.sealed.contains(&epoch))
     }
 
-    /// Finds which epochs that end in a period are as far as `needed`, and which are not. Without an end, the question is about all epochs that are closed.
+    /// Finds which epochs of a period are as far as `needed`, and which are not. Without an end, the question is about all epochs that are closed.
     ///
     /// # Errors
     /// If an asset is not listed, or none is.
@@ -60,7 +61,7 @@ impl Inventory {
         };
         let asked = resolved.asked.clone();
         for (asset, progress) in self.0.iter().filter(|(asset, _)| asked.has_asset(**asset)) {
-            let Some((from, to)) = progress.ending_in(asked.period) else {
+            let Some((from, to)) = progress.of_period(asked.period) else {
                 if !asked.assets.is_empty() {
                     resolved.without_epoch.push(*asset);
                 }
@@ -75,8 +76,8 @@ impl Inventory {
 }
 
 impl AssetProgress {
-    /// The first and the last epoch that ends in a period, if it has a bound there; `None` if no epoch does.
-    fn ending_in(&self, period: TimePeriod) -> Option<(Option<Epoch>, Option<Epoch>)> {
+    /// The first and the last epoch of a period, if it has a bound there; `None` if it has no epoch.
+    fn of_period(&self, period: TimePeriod) -> Option<(Option<Epoch>, Option<Epoch>)> {
         if period.is_everything() || self.listings.is_empty() {
             return Some((None, None));
         }
@@ -89,12 +90,9 @@ impl AssetProgress {
                 .find(|listed| listed.calendar.first() <= begins)?;
             let from = period
                 .from
-                .map_or(begins, |from| first_ending(&listed.calendar, from.get()).max(begins));
-            // An end is excluded: the last epoch is the one before the first that ends there or later.
-            let to = match period
-                .to
-                .map(|to| first_ending(&listed.calendar, to.get()).get().checked_sub(1))
-            {
+                .map_or(begins, |from| epoch_of(&listed.calendar, from).max(begins));
+            // An end is excluded: the last epoch is the one before the first whose last moment is there or later.
+            let to = match period.to.map(|to| epoch_of(&listed.calendar, to).get().checked_sub(1)) {
                 None => ends,
                 Some(Some(to)) => Epoch::new(to).min(ends),
                 Some(None) => continue,
@@ -109,17 +107,9 @@ impl AssetProgress {
     }
 }
 
-/// The first epoch that ends at a time, or later.
-fn first_ending(calendar: &Calendar, time_ms: i64) -> Epoch {
-    let since = i128::from(time_ms).saturating_sub(calendar.end_ms(calendar.first()));
-    if since <= 0 {
-        return calendar.first();
-    }
-    let length = i128::from(calendar.length_ms());
-    let epochs = since.saturating_add(length - 1) / length;
-    calendar
-        .first()
-        .saturating_add(u64::try_from(epochs).unwrap_or(u64::MAX))
+/// The first epoch whose last moment is at a time, or later: the one that has the time.
+fn epoch_of(calendar: &Calendar, time: TimeMs) -> Epoch {
+    calendar.epoch_of(time).unwrap_or(calendar.first())
 }
 
 impl ResolvedPeriod {
@@ -143,7 +133,7 @@ impl ResolvedPeriod {
         }
     }
 
-    /// Checks that epochs end in the period, whether they are there or not: some, and some of each asset that was named.
+    /// Checks that the period has epochs, whether they are there or not: some, and some of each asset that was named.
     ///
     /// # Errors
     /// `NoEpoch`.
@@ -163,7 +153,6 @@ impl ResolvedPeriod {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::values::time::TimeMs;
 
     const DAY: i64 = 86_400_000;
 
@@ -203,35 +192,38 @@ mod tests {
     }
 
     #[test]
-    fn the_epochs_that_end_in_a_period() {
+    fn the_epochs_whose_last_moment_is_in_a_period() {
         // Bounds in half days. Epochs 3 to 7 end at 22, 24, 26, 28 and 30; 8 and 9 at 41 and 42.
         for (from, to, expected) in [
             (None, None, "6: right"),
-            (Some(22), Some(25), "2: right"),
+            (Some(21), Some(25), "2: right"),
             (Some(22), Some(24), "1: right"),
-            (Some(23), Some(24), "0: no epoch of ATOM ends from"),
+            (Some(23), Some(24), "1: right"),
+            (Some(22), Some(23), "0: no epoch of ATOM has its last moment from"),
             (
-                Some(24),
+                Some(22),
                 Some(27),
                 "1: not everything that was asked for is there: ATOM epoch 5",
             ),
-            (Some(28), Some(43), "4: right"),
-            (Some(28), None, "4: right"),
+            (Some(26), Some(42), "4: right"),
+            (Some(26), None, "4: right"),
             (None, Some(25), "2: right"),
-            (None, Some(22), "0: no epoch of ATOM ends before"),
-            (Some(31), Some(41), "0: no epoch of ATOM ends from"),
+            (None, Some(22), "1: right"),
+            (None, Some(21), "0: no epoch of ATOM has its last moment before"),
+            (Some(31), Some(41), "1: right"),
+            (Some(30), Some(40), "0: no epoch of ATOM has its last moment from"),
             (
-                Some(42),
-                Some(45),
+                Some(41),
+                Some(44),
                 "1: not everything that was asked for is there: ATOM epochs 10 to 11",
             ),
             (
-                Some(43),
-                Some(45),
+                Some(42),
+                Some(44),
                 "0: nothing of what was asked for is there: ATOM epochs 10 to 11",
             ),
             (
-                Some(43),
+                Some(42),
                 None,
                 "0: nothing of what was asked for is there: ATOM epoch 10",
             ),
@@ -244,7 +236,11 @@ mod tests {
             let found = checked(between(from, to), true);
             assert!(found.starts_with(expected), "{from:?} to {to:?}: {found}");
         }
-        assert!(checked(between(Some(23), Some(24)), false).starts_with("0: no epoch of any asset ends from"));
+        let found = checked(between(Some(22), Some(23)), false);
+        assert!(
+            found.starts_with("0: no epoch of any asset has its last moment from"),
+            "{found}"
+        );
     }
 
     #[test]

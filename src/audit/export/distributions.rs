@@ -55,7 +55,7 @@ pub fn export(
             return Ok(());
         }
         let end = time(place, "epoch_end", &paid.epoch_end)?;
-        if !scope.asked.period.includes(end) {
+        if !scope.asked.period.includes_epoch_ending(end) {
             return Ok(());
         }
         let is_sealed = scope.inventory.is_sealed(paid.asset, paid.epoch);

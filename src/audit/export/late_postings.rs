@@ -21,7 +21,7 @@ pub const COLUMNS: [ExportColumn; 10] = [
     ExportColumn::text("policy"),
 ];
 
-/// Writes a row for each late posting, in the order of the bus. The period bounds the end of the epoch that a posting counts in, sealed or not.
+/// Writes a row for each late posting, in the order of the bus. The period has the epoch that a posting counts in, sealed or not.
 ///
 /// # Errors
 /// A failure of the bus or of the sink, or a record that softstake did not write.
@@ -37,7 +37,7 @@ pub fn export(bus: &dyn Log, scope: &mut ExportScope, sink: &mut dyn RowSink) ->
         let dates = scope.inventory.dates(late.asset, late.applied_epoch);
         let end = dates.map(|(_, end)| time(place, "applied_epoch", &end)).transpose()?;
         if !end.map_or(scope.asked.period.is_everything(), |end| {
-            scope.asked.period.includes(end)
+            scope.asked.period.includes_epoch_ending(end)
         }) {
             return Ok(());
         }

@@ -50,7 +50,7 @@ pub fn export(bus: &dyn Log, scope: &ExportScope, sink: &mut dyn RowSink) -> Res
         let end = time(place, "epoch_end", &seal.epoch_end)?;
         // A seal of a moment ago waits for the next export: its epoch counted as missing.
         let is_wanted = scope.asked.has_asset(seal.asset)
-            && scope.asked.period.includes(end)
+            && scope.asked.period.includes_epoch_ending(end)
             && scope.inventory.is_sealed(seal.asset, seal.epoch);
         if !is_wanted {
             return Ok(());

@@ -1,6 +1,6 @@
 //! The payouts of a customer in a year, each with the time of its accrual and the time of its credit.
 //!
-//! A payout accrues at the end of its epoch. It is credited when the payout service says so, which may be in another year. Tax offices differ in which of
+//! A payout accrues at the end of its epoch, and in the year that has the epoch's last moment. It is credited when the payout service says so, which may be in another year. Tax offices differ in which of
 //! the two they ask for, so the caller chooses. What is not credited yet is listed apart: it has no time of credit that could decide.
 
 use std::collections::{BTreeMap, HashMap};
@@ -37,7 +37,7 @@ pub const COLUMNS: [ExportColumn; 10] = [
 /// Which time decides to which year a payout belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaxTime {
-    /// The end of its epoch.
+    /// The last moment of its epoch.
     Accrual,
     /// When the payout service credited it.
     Credit,
@@ -132,10 +132,10 @@ pub fn tax_year(
         Ok(())
     })?;
     let wanted = |paid: &TaxedPayout| match (by, &paid.credit) {
-        (TaxTime::Accrual, _) => year.includes(paid.accrued_at),
+        (TaxTime::Accrual, _) => year.includes_epoch_ending(paid.accrued_at),
         (TaxTime::Credit, Some(credit)) => year.includes(credit.at),
         // It may be credited in a later year, or was forgotten in an earlier one.
-        (TaxTime::Credit, None) => year.to.is_none_or(|to| paid.accrued_at < to),
+        (TaxTime::Credit, None) => year.reaches_epoch_ending(paid.accrued_at),
     };
     collected.payouts = payouts.into_values().filter(wanted).collect();
     let decides = |paid: &TaxedPayout| match (by, &paid.credit) {

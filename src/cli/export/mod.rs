@@ -31,9 +31,9 @@ use crate::core::values::time::TimeMs;
 /// Write what was published as CSV, JSON lines or Parquet
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only sealed distributions are written, if nothing else is said. A period bounds the ends of epochs: --from is included, --to is \
-not. A date is its midnight in UTC. Memory does not grow with the number of records.
-Exit status: 3 if an asset is not listed, an account has no record, no epoch ends in the period, or some epoch that does is not \
+Only sealed distributions are written, if nothing else is said. A period has the epochs whose last moment is in it: --from is \
+included, --to is not. So an epoch that ends at midnight is of the day before. A date is its midnight in UTC. Memory does not grow with the number of records.
+Exit status: 3 if an asset is not listed, an account has no record, the period has no epoch, or some epoch of it is not \
 sealed. The rows of the others are written all the same.
 
 Example:
@@ -91,7 +91,7 @@ struct ExportSeals {
 /// Write the late postings: events that came after the cut of their epoch
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The period bounds the end of the epoch that a posting counts in. That epoch may still be open.
+The period has the epoch that a posting counts in. That epoch may still be open.
 
 Example:
   softstake export late-postings --bus dir:bus --asset ATOM --format jsonl")]
@@ -109,10 +109,10 @@ struct ExportLatePostings {
 /// The assets and the period of an export.
 #[derive(Debug, Args)]
 struct ScopeFlags {
-    /// Only epochs that end at this time or later: a date such as 2026-11-01, or an RFC 3339 time
+    /// Only epochs whose last moment is at this time or later: a date such as 2026-11-01, or an RFC 3339 time
     #[arg(long, value_name = "TIME", value_parser = bound)]
     from: Option<TimeMs>,
-    /// Only epochs that end before this time
+    /// Only epochs whose last moment is before this time
     #[arg(long, value_name = "TIME", value_parser = bound)]
     to: Option<TimeMs>,
     /// Only this asset; may be given more than once

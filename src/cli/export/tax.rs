@@ -33,12 +33,12 @@ enum DecidingTime {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each payout has the time of its accrual (the end of its epoch) and the time of its credit, from the events `payout.executed.v1` that \
-`softstake reconcile payouts` reads as well. --by chooses which of the two decides the year. An epoch that ends at midnight of New \
-Year's Eve accrues in the new year. Years are those of UTC.
+`softstake reconcile payouts` reads as well. --by chooses which of the two decides the year. An epoch accrues in \
+the year of its last moment: one that ends at midnight of New Year's Eve accrues in the old year. Years are those of UTC.
 A payout without a credit has an empty time of credit, and is listed at the end, with the state `not_credited`. With --by credit, \
 that is every one that accrued before the end of the year. Sums per reward asset are exact. They are shown apart from the rows: as a \
 table with --out, else on standard error.
-Exit status: 1 if a payout was credited twice; 3 if the account has no payout in the year, an epoch that ends in the year is not \
+Exit status: 1 if a payout was credited twice; 3 if the account has no payout in the year, an epoch of the year is not \
 sealed, an asset is not listed, or the topic of the credits does not exist.
 
 Example:
@@ -50,7 +50,7 @@ pub(super) struct ExportTax {
     /// The calendar year
     #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(u16).range(1970..=9998))]
     year: u16,
-    /// Which time decides the year: the end of the epoch, or when the payout service credited the payout
+    /// Which time decides the year: the last moment of the epoch, or when the payout service credited the payout
     #[arg(long, value_enum, default_value = "accrual")]
     by: DecidingTime,
     /// Only this asset; may be given more than once

@@ -1,4 +1,7 @@
 //! Periods of time, as people name them: from a day or a moment, up to another one.
+//!
+//! One rule says which epochs are in a period: those whose last moment is in it. The last moment is a millisecond before the end. So the epochs of October are
+//! those that people count as October's, also the one that ends at midnight of 1 November.
 
 use crate::core::values::time::{TimeError, TimeMs};
 
@@ -12,9 +15,33 @@ pub struct TimePeriod {
 }
 
 impl TimePeriod {
+    /// Whether an instant is in it. Whether an epoch is, tells [`includes_epoch_ending`](Self::includes_epoch_ending).
     #[must_use]
     pub fn includes(&self, time: TimeMs) -> bool {
-        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+        self.from.is_none_or(|from| time >= from) && self.is_before_end(time)
+    }
+
+    /// Whether an epoch that ends at `end` is in it.
+    #[must_use]
+    pub fn includes_epoch_ending(&self, end: TimeMs) -> bool {
+        self.includes(last_moment(end))
+    }
+
+    /// Whether an epoch that ends at `end` is in it, or before it.
+    #[must_use]
+    pub fn reaches_epoch_ending(&self, end: TimeMs) -> bool {
+        self.is_before_end(last_moment(end))
+    }
+
+    /// The earliest and the latest end of an epoch that is in it.
+    #[must_use]
+    pub fn epoch_ends(&self) -> (Option<TimeMs>, Option<TimeMs>) {
+        let after = |from: TimeMs| TimeMs::from(from.get().saturating_add(1));
+        (self.from.map(after), self.to)
+    }
+
+    fn is_before_end(&self, time: TimeMs) -> bool {
+        self.to.is_none_or(|to| time < to)
     }
 
     /// Whether no moment is in it.
@@ -51,13 +78,26 @@ pub fn parse_bound(text: &str) -> Result<TimeMs, TimeError> {
     TimeMs::parse(text)
 }
 
-/// The month of a time in UTC, as `2026-10`.
+/// The last moment of an epoch that ends at `end`, which belongs to the next one.
+const fn last_moment(end: TimeMs) -> TimeMs {
+    TimeMs::from(end.get().saturating_sub(1))
+}
+
+/// The day in UTC that an epoch with this end belongs to, as `2026-10-31`.
 #[must_use]
-pub fn month_of(time: TimeMs) -> String {
-    let mut text = time.to_string();
-    // Behind the month are a hyphen, the day and the time of day.
-    let day = text.find('T').unwrap_or(text.len()).saturating_sub("-01".len());
+pub fn day_of_epoch_ending(end: TimeMs) -> String {
+    let mut text = last_moment(end).to_string();
+    let day = text.find('T').unwrap_or(text.len());
     text.truncate(day);
+    text
+}
+
+/// The month in UTC that an epoch with this end belongs to, as `2026-10`.
+#[must_use]
+pub fn month_of_epoch_ending(end: TimeMs) -> String {
+    let mut text = day_of_epoch_ending(end);
+    // Behind the month are a hyphen and the day.
+    text.truncate(text.len().saturating_sub("-01".len()));
     text
 }
 
@@ -111,9 +151,38 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_its_year_and_its_number() {
-        assert_eq!(month_of(time("2026-10-31T23:59:59.999Z")), "2026-10");
-        assert_eq!(month_of(time("2026-11-01T00:00:00Z")), "2026-11");
-        assert_eq!(month_of(TimeMs::from(i64::MAX)), "+292278994-08");
+    fn an_epoch_is_in_the_period_of_its_last_moment() {
+        let october = TimePeriod {
+            from: parse_bound("2026-10-01").ok(),
+            to: parse_bound("2026-11-01").ok(),
+        };
+        for (end, is_october, reaches) in [
+            ("2026-10-01T00:00:00Z", false, true),
+            ("2026-10-01T00:00:00.001Z", true, true),
+            ("2026-10-02T00:00:00Z", true, true),
+            ("2026-11-01T00:00:00Z", true, true),
+            ("2026-11-01T00:00:00.001Z", false, false),
+        ] {
+            let end = time(end);
+            assert_eq!(october.includes_epoch_ending(end), is_october, "{end}");
+            assert_eq!(october.reaches_epoch_ending(end), reaches, "{end}");
+            let (first, last) = october.epoch_ends();
+            assert_eq!((first..=last).contains(&Some(end)), is_october, "{end}");
+        }
+        assert!(TimePeriod::default().includes_epoch_ending(TimeMs::from(i64::MIN)));
+        assert_eq!(TimePeriod::default().epoch_ends(), (None, None));
+    }
+
+    #[test]
+    fn an_epoch_that_ends_at_midnight_is_of_the_day_and_the_month_before() {
+        for (end, day, month) in [
+            ("2026-10-31T23:59:59.999Z", "2026-10-31", "2026-10"),
+            ("2026-11-01T00:00:00Z", "2026-10-31", "2026-10"),
+            ("2026-11-01T00:00:00.001Z", "2026-11-01", "2026-11"),
+        ] {
+            assert_eq!(day_of_epoch_ending(time(end)), day);
+            assert_eq!(month_of_epoch_ending(time(end)), month);
+        }
+        assert_eq!(month_of_epoch_ending(TimeMs::from(i64::MAX)), "+292278994-08");
     }
 }

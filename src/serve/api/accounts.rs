@@ -55,8 +55,8 @@ enum FileFormat {
     params(
         ("account" = String, Path, description = "The account; a `/` in it is written as %2F"),
         ("asset" = Option<String>, Query, description = "Only this asset"),
-        ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
-        ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
+        ("from" = Option<String>, Query, description = "Epochs whose last moment is at this date or time, or later"),
+        ("to" = Option<String>, Query, description = "Epochs whose last moment is before this date or time"),
         ("format" = inline(Option<FileFormat>), Query, description = "Default: json"),
         PageRequest
     ),
@@ -74,11 +74,9 @@ pub(super) async fn distributions(
     let account = request.account()?;
     caller.may(Right::Account(&account)).await?;
     request.allow(&["asset", "from", "to", "format", "limit", "cursor"])?;
-    let (from, to) = request.period()?;
     let filter = PayoutFilter {
         asset: request.asset_filter()?,
-        from,
-        to,
+        period: request.period()?,
         sealed_only: !caller.sees_unsealed(),
     };
     // A file has no pages, but a wrong parameter is wrong for it as well.

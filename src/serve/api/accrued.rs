@@ -120,7 +120,7 @@ pub(super) async fn accrued(State(api): State<Api>, caller: Caller, request: Api
     reply::json(&api, &request, &answer)
 }
 
-fn now() -> TimeMs {
+pub(super) fn now() -> TimeMs {
     let since_1970 = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -4,14 +4,15 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::core::values::ids::Epoch;
-use crate::core::values::period::TimePeriod;
 use crate::serve::answer::{Problem, ProblemBody};
+use crate::serve::api::accrued::now;
 use crate::serve::api::reply;
 use crate::serve::api::request::ApiRequest;
 use crate::serve::api::shared::Api;
 use crate::serve::auth::{Caller, Right};
 use crate::serve::figures::FigureError;
 use crate::serve::figures::finance::{FinanceLine, finance as finance_lines};
+use crate::serve::figures::liabilities::{Liabilities, liabilities};
 use crate::serve::figures::treasury::{TreasuryFigures, treasury as treasury_figures};
 use crate::serve::view::ViewError;
 
@@ -33,8 +34,8 @@ pub struct FinanceAnswer {
 #[utoipa::path(get, path = "/v1/treasury/{asset}", tag = "treasury",
     params(
         ("asset" = String, Path, description = "The asset"),
-        ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
-        ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
+        ("from" = Option<String>, Query, description = "Epochs whose last moment is at this date or time, or later"),
+        ("to" = Option<String>, Query, description = "Epochs whose last moment is before this date or time"),
         ("unbonding_days" = Option<u32>, Query, minimum = 1, maximum = 365, description = "Days until staked coins are free again; default: 21")
     ),
     responses(
@@ -52,8 +53,7 @@ pub(super) async fn treasury(State(api): State<Api>, caller: Caller, request: Ap
             "{asset} is not listed. /v1/assets has the listed assets."
         )));
     }
-    let (from, to) = request.period()?;
-    let period = TimePeriod { from, to };
+    let period = request.period()?;
     let days = request.whole("unbonding_days", 1, MOST_UNBONDING_DAYS)?;
     let figures = api
         .read(move |view| {
@@ -62,7 +62,8 @@ pub(super) async fn treasury(State(api): State<Api>, caller: Caller, request: Ap
                 seals.push(seal);
                 Ok(true)
             })?;
-            Ok(treasury_figures(asset, &seals, period, days.unwrap_or(UNBONDING_DAYS)).map_err(wrong)?)
+            let days = days.unwrap_or(UNBONDING_DAYS);
+            Ok(treasury_figures(asset, &seals, period, days).map_err(ViewError::from)?)
         })
         .await?;
     reply::json(&api, &request, &figures)
@@ -73,8 +74,8 @@ pub(super) async fn treasury(State(api): State<Api>, caller: Caller, request: Ap
 /// The sums of the seals of each asset, with the line that shows that no money appeared or vanished.
 #[utoipa::path(get, path = "/v1/finance", tag = "finance",
     params(
-        ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
-        ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
+        ("from" = Option<String>, Query, description = "Epochs whose last moment is at this date or time, or later"),
+        ("to" = Option<String>, Query, description = "Epochs whose last moment is before this date or time"),
         ("by" = Option<String>, Query, pattern = "^month$", description = "`month`; default: month")
     ),
     responses(
@@ -86,8 +87,8 @@ pub(super) async fn finance(State(api): State<Api>, caller: Caller, request: Api
     caller.may(Right::Finance).await?;
     request.allow(&["from", "to", "by"])?;
     request.choice("by", &[("month", ())])?;
-    let (from, to) = request.period()?;
-    let period = TimePeriod { from, to };
+    let period = request.period()?;
+    let follows_credits = api.follows_credits;
     let mut items = api
         .read(move |view| {
             let mut seals = Vec::new();
@@ -100,13 +101,45 @@ pub(super) async fn finance(State(api): State<Api>, caller: Caller, request: Api
                 let mut listings = catalogue.listings_of(asset);
                 listings.any(|(_, listed)| listed.terms.calendar.first() == epoch)
             };
-            Ok(finance_lines(&seals, begins_listing, period, None).map_err(wrong)?)
+            let credited = follows_credits.then(|| view.credited()).transpose()?;
+            Ok(finance_lines(&seals, begins_listing, period, credited.as_ref()).map_err(ViewError::from)?)
         })
         .await?;
     items.sort_by(|a, b| b.month.cmp(&a.month));
     reply::json(&api, &request, &FinanceAnswer { items })
 }
 
-fn wrong(error: FigureError) -> ViewError {
-    ViewError::Figure(error.to_string())
+/// What is accrued and in no statement yet
+///
+/// By asset and epoch: what accounts have accrued in epochs that are open, closed or held, in the reward asset. At an earlier time, also the part of an epoch
+/// that had begun then and is sealed now. So it and the statement of what had ended by then have everything once. Void epochs are left out.
+#[utoipa::path(get, path = "/v1/finance/accrued", tag = "finance",
+    params(("at" = Option<String>, Query, description = "A date or time that is not in the future; default: now")),
+    responses(
+        (status = 200, description = "The totals, and the lines that they are of", body = Liabilities),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody),
+        (status = 403, description = "No role of the token may see this", body = ProblemBody)
+    ))]
+pub(super) async fn finance_accrued(
+    State(api): State<Api>,
+    caller: Caller,
+    request: ApiRequest,
+) -> Result<Response, Problem> {
+    caller.may(Right::Finance).await?;
+    request.allow(&["at"])?;
+    let now = now();
+    let at = request.past("at", now)?.unwrap_or(now);
+    let answer = api
+        .read(move |view| {
+            let seal_of = |asset, epoch| view.seal(asset, epoch);
+            Ok(liabilities(&view.catalogue(), seal_of, at)?)
+        })
+        .await?;
+    reply::json(&api, &request, &answer)
+}
+
+impl From<FigureError> for ViewError {
+    fn from(error: FigureError) -> Self {
+        Self::Figure(error.to_string())
+    }
 }

@@ -40,6 +40,7 @@ use crate::serve::auth::{Caller, Right};
         assets::positions,
         figures::treasury,
         figures::finance,
+        figures::finance_accrued,
         reports::dead_letters,
         reports::dead_letter_counts,
         reports::late_postings,

@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::period::{TimePeriod, parse_bound};
 use crate::core::values::time::TimeMs;
 use crate::serve::answer::Problem;
 use crate::serve::api::cursor;
@@ -164,14 +165,25 @@ impl ApiRequest {
     }
 
     /// `from` and `to`: dates or times. A date is the start of its day in UTC.
-    pub(super) fn period(&self) -> Result<(Option<TimeMs>, Option<TimeMs>), Problem> {
+    pub(super) fn period(&self) -> Result<TimePeriod, Problem> {
         let (from, to) = (self.time("from")?, self.time("to")?);
         match (from, to) {
             (Some(first), Some(end)) if first >= end => Err(Problem::parameter(
                 "to",
                 "`to` must be later than `from`: `from` is included, `to` is not.",
             )),
-            _ => Ok((from, to)),
+            _ => Ok(TimePeriod { from, to }),
+        }
+    }
+
+    /// A date or a time that is not in the future.
+    pub(super) fn past(&self, name: &'static str, now: TimeMs) -> Result<Option<TimeMs>, Problem> {
+        match self.time(name)? {
+            Some(time) if time > now => Err(Problem::parameter(
+                name,
+                format!("`{name}` is in the future; it is {now} now. Leave it out for now."),
+            )),
+            time => Ok(time),
         }
     }
 
@@ -179,12 +191,8 @@ impl ApiRequest {
         let Some(text) = self.parameter(name) else {
             return Ok(None);
         };
-        let whole = match text.len() {
-            10 => format!("{text}T00:00:00Z"),
-            // In a query, a plus sign is a blank.
-            _ => text.replace(' ', "+"),
-        };
-        TimeMs::parse(&whole).map(Some).map_err(|error| {
+        // In a query, a plus sign is a blank.
+        parse_bound(&text.replace(' ', "+")).map(Some).map_err(|error| {
             Problem::parameter(
                 name,
                 format!("`{name}` is {text:?}, which {error}. A date such as 2026-11-22 will do."),

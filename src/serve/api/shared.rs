@@ -16,6 +16,8 @@ pub struct Api {
     pub(super) processors: Option<Arc<Processors>>,
     /// While they do not tell.
     pub(super) no_estimates: Arc<Outage>,
+    /// Whether the view follows what the payout service credits.
+    pub(super) follows_credits: bool,
 }
 
 impl Api {
@@ -26,7 +28,15 @@ impl Api {
             readers,
             processors,
             no_estimates: Arc::default(),
+            follows_credits: false,
         }
+    }
+
+    /// The same, over a view that follows what the payout service credits, or not.
+    #[must_use]
+    pub fn following_credits(mut self, follows: bool) -> Self {
+        self.follows_credits = follows;
+        self
     }
 
     /// Reads the view on a thread that may block.

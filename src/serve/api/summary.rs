@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::core::contract::records::Distribution;
 use crate::core::values::amount::{ExactAmount, format_units_wide, parse_signed_units};
 use crate::core::values::asset::Asset;
+use crate::core::values::period::{day_of_epoch_ending, month_of_epoch_ending};
 use crate::core::values::time::TimeMs;
 use crate::serve::answer::{Problem, ProblemBody};
 use crate::serve::api::answers::{PeriodAnswer, SummaryAnswer, TotalAnswer};
@@ -36,12 +37,10 @@ enum By {
 impl By {
     /// The period that an epoch is in: the day or the month of its last moment.
     fn period(self, end: TimeMs) -> String {
-        let last = TimeMs::from(end.get().saturating_sub(1)).to_string();
-        let length = match self {
-            Self::Day => "2026-10-01".len(),
-            Self::Month => "2026-10".len(),
-        };
-        last.get(..length).unwrap_or(&last).to_owned()
+        match self {
+            Self::Day => day_of_epoch_ending(end),
+            Self::Month => month_of_epoch_ending(end),
+        }
     }
 }
 
@@ -85,8 +84,8 @@ type SumsOfAssets = BTreeMap<(Asset, Asset), PayoutSum>;
     params(
         ("account" = String, Path, description = "The account; a `/` in it is written as %2F"),
         ("asset" = Option<String>, Query, description = "Only this asset"),
-        ("from" = Option<String>, Query, description = "Epochs that end at this date or time, or later"),
-        ("to" = Option<String>, Query, description = "Epochs that end before this date or time"),
+        ("from" = Option<String>, Query, description = "Epochs whose last moment is at this date or time, or later"),
+        ("to" = Option<String>, Query, description = "Epochs whose last moment is before this date or time"),
         ("by" = inline(Option<By>), Query, description = "Without it there are totals alone")
     ),
     responses(
@@ -98,11 +97,9 @@ pub(super) async fn summary(State(api): State<Api>, caller: Caller, request: Api
     let account = request.account()?;
     caller.may(Right::Account(&account)).await?;
     request.allow(&["asset", "from", "to", "by"])?;
-    let (from, to) = request.period()?;
     let filter = PayoutFilter {
         asset: request.asset_filter()?,
-        from,
-        to,
+        period: request.period()?,
         sealed_only: true,
     };
     let by = request.choice("by", &[("day", By::Day), ("month", By::Month)])?;
@@ -197,13 +194,5 @@ mod tests {
             .unwrap();
         assert_eq!(debt.average().unwrap(), "-0.333333333333333333");
         assert!(debt.add(&paid("x", "2026-11-01T00:00:03Z", "1", "1")).is_none());
-    }
-
-    #[test]
-    fn an_epoch_is_in_the_period_of_its_last_moment() {
-        let period = |by: By, text: &str| by.period(TimeMs::parse(text).unwrap());
-        assert_eq!(period(By::Day, "2026-11-01T00:00:00Z"), "2026-10-31");
-        assert_eq!(period(By::Month, "2026-11-01T00:00:00Z"), "2026-10");
-        assert_eq!(period(By::Day, "2026-11-01T00:00:00.001Z"), "2026-11-01");
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! - [`treasury`]: how much was staked, and how much of it stays long enough to be staked again.
 //! - [`finance`]: the sums of each month, checked as `softstake statement` checks them.
+//! - [`liabilities`]: what is accrued and not in a statement yet.
 
 pub mod finance;
+pub mod liabilities;
 pub mod treasury;
 
 use crate::audit::statement::SumTooLarge;
@@ -17,6 +19,12 @@ use crate::core::values::time::TimeMs;
 pub enum FigureError {
     #[error("the seal of {asset} epoch {epoch} has no valid `{field}`: softstake did not write it")]
     Field {
+        asset: Asset,
+        epoch: Epoch,
+        field: &'static str,
+    },
+    #[error("the decisions on {asset} epoch {epoch} have no valid `{field}`: softstake did not write them")]
+    Decision {
         asset: Asset,
         epoch: Epoch,
         field: &'static str,

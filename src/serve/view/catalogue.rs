@@ -131,6 +131,14 @@ impl ListingOnRecord {
         }
     }
 
+    /// The epochs whose close was accepted, from one on, ascending.
+    pub fn closed_from(&self, first: Epoch) -> impl Iterator<Item = Epoch> {
+        let closed = self.epochs.range(first.min(self.oldest_open)..self.oldest_open);
+        closed
+            .filter(|(_, on_record)| on_record.is_closed)
+            .map(|(epoch, _)| *epoch)
+    }
+
     fn epoch_mut(&mut self, epoch: Epoch) -> &mut EpochOnRecord {
         self.epochs.entry(epoch).or_default()
     }
@@ -147,7 +155,7 @@ pub struct ViewCatalogue {
 }
 
 impl ViewCatalogue {
-    pub(super) fn seal(&mut self, asset: Asset, epoch: Epoch) {
+    pub(in crate::serve) fn seal(&mut self, asset: Asset, epoch: Epoch) {
         self.sealed.insert((asset, epoch));
         // Gate and pool are in the seal now.
         if let Some(listing) = self.listing_of_mut(asset, epoch) {
@@ -156,7 +164,7 @@ impl ViewCatalogue {
     }
 
     /// Adds a decision. One that tells nothing of listings and epochs changes nothing.
-    pub(super) fn add(&mut self, decision: &Decision) {
+    pub(in crate::serve) fn add(&mut self, decision: &Decision) {
         match decision {
             Decision::Rules { version, .. } => self.rules = *version,
             Decision::ListingAccepted { listing, .. } => self.listings.push(ListingOnRecord {

@@ -17,7 +17,7 @@ use crate::serve::view::keys;
 use crate::serve::view::progress::ViewDisk;
 
 /// The version of all keys and values. Another version is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The folder of files that are not yet part of the view.
 const INCOMING: &str = "incoming";
 /// Bytes of blocks, indexes and filters in memory.

@@ -9,10 +9,8 @@ use rocksdb::WriteBatch;
 
 use crate::bus::{Mark, TopicPartition};
 use crate::core::contract::decision::Decision;
-use crate::core::contract::records::PayoutExecuted;
 use crate::core::values::offset::Offset;
 use crate::serve::view::catalogue::ViewCatalogue;
-use crate::serve::view::credits::{Credit, CreditSource, CreditsError};
 use crate::serve::view::database::ViewDatabase;
 use crate::serve::view::error::ViewError;
 use crate::serve::view::keys;
@@ -192,37 +190,6 @@ impl View {
         self.database.write(batch)?;
         *self.totals.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(totals);
         Ok(())
-    }
-
-    /// Reads the payout service's acknowledgements on. Returns whether there were any.
-    pub(super) fn read_credits(&self, source: &mut dyn CreditSource) -> Result<bool, CreditsError> {
-        let before = self.database.get(keys::CREDITS_READ)?;
-        let mut batch = WriteBatch::default();
-        let mut seen: BTreeMap<String, ()> = BTreeMap::new();
-        let after = source.read_on(before.as_deref(), &mut |record| {
-            let Ok(executed) = PayoutExecuted::read(record) else {
-                // `softstake reconcile payouts` reports it.
-                return Ok(());
-            };
-            let key = keys::credit(&executed.distribution);
-            // The first credit counts, and a repetition changes nothing.
-            if seen.insert(executed.distribution.clone(), ()).is_some() || self.database.get(&key)?.is_some() {
-                return Ok(());
-            }
-            let credit = Credit {
-                amount: executed.written_amount,
-                at: executed.credited_at,
-            };
-            let value = postcard::to_stdvec(&credit).map_err(|error| self.database.damaged(error.to_string()))?;
-            batch.put(key, value);
-            Ok(())
-        })?;
-        if before.as_deref() == Some(&after[..]) {
-            return Ok(false);
-        }
-        batch.put(keys::CREDITS_READ, &after);
-        self.database.write(batch)?;
-        Ok(true)
     }
 
     /// Reads a part of a range of keys: at most `limit` items after the key `after`. `read` may leave out a row.

@@ -32,6 +32,9 @@ const LATE_BY_ASSET: u8 = b'i';
 const LATE_COUNTS: u8 = b'j';
 const CREDITS: u8 = b'k';
 const UNREADABLE: u8 = b'l';
+/// The events of second and later credits of a distribution.
+const CREDITS_AGAIN: u8 = b'm';
+const CREDIT_SUMS: u8 = b'n';
 
 /// A key that is built piece by piece.
 #[derive(Debug, Clone, Default)]
@@ -267,6 +270,22 @@ pub(super) fn late_count(asset: Asset, missed: Epoch) -> Vec<u8> {
 
 pub(super) fn credit(distribution: &str) -> Vec<u8> {
     ViewKey::table(CREDITS).last(distribution).0
+}
+
+/// A credit of a distribution that was credited before, by another event.
+pub(super) fn credit_again(distribution: &str, identity: &[u8; 16]) -> Vec<u8> {
+    let mut key = ViewKey::table(CREDITS_AGAIN).last(distribution).0;
+    key.extend_from_slice(identity);
+    key
+}
+
+pub(super) fn credit_sums() -> ViewKey {
+    ViewKey::table(CREDIT_SUMS)
+}
+
+/// What was credited of an epoch.
+pub(super) fn credit_sum(asset: Asset, epoch: Epoch) -> Vec<u8> {
+    credit_sums().asset(asset).epoch(epoch).0
 }
 
 /// A record that no Softstake wrote.

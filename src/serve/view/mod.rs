@@ -21,7 +21,7 @@ mod small_topics;
 mod tests;
 
 pub use catalogue::{HeldBack, ListingOnRecord, PublishedState, ViewCatalogue};
-pub use credits::{Credit, CreditSource, CreditsError, TakeCredit};
+pub use credits::{Credit, CreditSource, CreditedSums, CreditsError, TakeCredit};
 pub use error::ViewError;
 pub use kept::{CatalogueOfView, View, ViewPage};
 pub use payouts::{PaidDistribution, PayoutFilter};

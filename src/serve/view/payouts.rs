@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use crate::core::contract::records::{Distribution, Seal, read_data};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
-use crate::core::values::time::TimeMs;
-use crate::serve::view::credits::Credit;
+use crate::core::values::period::TimePeriod;
+use crate::serve::view::credits::{Credit, read_credit};
 use crate::serve::view::error::ViewError;
 use crate::serve::view::kept::{View, ViewPage};
 use crate::serve::view::keys;
@@ -25,10 +25,8 @@ pub struct PaidDistribution {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PayoutFilter {
     pub asset: Option<Asset>,
-    /// Their epochs end at this time or later.
-    pub from: Option<TimeMs>,
-    /// Their epochs end before this time.
-    pub to: Option<TimeMs>,
+    /// It has the last moment of their epochs.
+    pub period: TimePeriod,
     /// Only those of sealed epochs.
     pub sealed_only: bool,
 }
@@ -47,13 +45,14 @@ impl View {
     ) -> Result<ViewPage<PaidDistribution>, ViewError> {
         let catalogue = self.catalogue();
         let prefix = keys::of_account(account).0;
-        // The newest come first, so the range begins where the time does that is excluded.
-        let from = match filter.to {
-            Some(to) => keys::of_account(account).newest_first(to.get().saturating_sub(1)).0,
+        // The newest come first, so the range begins with the latest end.
+        let (first_end, last_end) = filter.period.epoch_ends();
+        let from = match last_end {
+            Some(last) => keys::of_account(account).newest_first(last.get()).0,
             None => prefix.clone(),
         };
-        let to = match filter.from {
-            Some(from) => keys::end_of(&keys::of_account(account).newest_first(from.get()).0),
+        let to = match first_end {
+            Some(first) => keys::end_of(&keys::of_account(account).newest_first(first.get()).0),
             None => keys::end_of(&prefix),
         };
         if from >= to {
@@ -131,10 +130,7 @@ impl View {
         let distribution = frame.and_then(|frame| read_distribution(account, asset, epoch, &frame, value));
         let distribution = distribution.ok_or_else(|| self.database.damaged("a distribution"))?;
         let credit = match self.database.get(&keys::credit(&distribution.id()))? {
-            Some(value) => {
-                let damaged = |error: postcard::Error| self.database.damaged(format!("a credit: {error}"));
-                Some(postcard::from_bytes(&value).map_err(damaged)?)
-            }
+            Some(value) => Some(read_credit(&self.database, &value)?),
             None => None,
         };
         Ok(PaidDistribution {

@@ -19,6 +19,7 @@ use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
 use crate::core::values::ids::Epoch;
 use crate::core::values::offset::Offset;
+use crate::core::values::period::TimePeriod;
 use crate::core::values::time::{TimeMs, timestamp};
 
 const DAY_MS: i128 = 86_400_000;
@@ -234,7 +235,7 @@ fn published() -> Publisher {
 }
 
 /// Copies the files of a view as they are: that is what a crash leaves.
-fn crashed(from: &Path, to: &Path) {
+pub(super) fn crashed(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -265,17 +266,18 @@ fn an_accounts_distributions_come_newest_first_and_are_filtered() {
     assert_eq!(ids(&one), ["ATOM:1:alice"]);
     let next = view.distributions("alice", &filter, one.next.as_deref(), 1).unwrap();
     assert_eq!((ids(&next), next.next), (vec!["ATOM:0:alice".to_owned()], None));
-    // From the end of the first day on, and before the end of the second.
+    // An epoch that ends at midnight is of the day before.
     let day = |days: i64| Some(TimeMs::from(days * 86_400_000));
     for (from, to, expected) in [
-        (day(1), day(2), vec!["ATOM:0:alice"]),
-        (day(2), None, vec!["ATOM:2:alice", "ATOM:1:alice"]),
-        (None, day(1), vec![]),
-        (day(4), None, vec![]),
+        (day(0), day(1), vec!["ATOM:0:alice"]),
+        (day(1), day(2), vec!["ATOM:1:alice"]),
+        (day(1), None, vec!["ATOM:2:alice", "ATOM:1:alice"]),
+        (None, day(1), vec!["ATOM:0:alice"]),
+        (None, day(0), vec![]),
+        (day(3), None, vec![]),
     ] {
         let filter = PayoutFilter {
-            from,
-            to,
+            period: TimePeriod { from, to },
             ..PayoutFilter::default()
         };
         let found = view.distributions("alice", &filter, None, 10).unwrap();

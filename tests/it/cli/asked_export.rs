@@ -34,17 +34,17 @@ pub const EXPORT: &[(&str, i32, &str)] = &[
     (
         "export distributions --bus BUS --asset ATOM --from 2026-11-02 --to 2026-11-09",
         3,
-        "ATOM epochs 2 to 6 (2026-11-03T00:00:00.000Z to 2026-11-08T00:00:00.000Z) are not closed",
+        "ATOM epochs 2 to 7 (2026-11-03T00:00:00.000Z to 2026-11-09T00:00:00.000Z) are not closed",
     ),
     (
         "export distributions --bus BUS --from 2027-01-01",
         3,
-        "nothing of what was asked for is there: ATOM epoch 60",
+        "nothing of what was asked for is there: ATOM epoch 61",
     ),
     (
         "export distributions --bus BUS --to 2026-11-01",
         3,
-        "no epoch of any asset ends before 2026-11-01T00:00:00.000Z",
+        "no epoch of any asset has its last moment before 2026-11-01T00:00:00.000Z",
     ),
     (
         "export distributions --bus BUS --from 2026-11-05 --to 2026-11-02",
@@ -74,9 +74,9 @@ pub const EXPORT: &[(&str, i32, &str)] = &[
     ("export seals --bus BUS --asset DOT", 3, "no epoch is closed"),
     ("export seals --bus EMPTY", 3, "no asset is listed here"),
     (
-        "export seals --bus BUS --asset SOL --to 2026-11-02",
+        "export seals --bus BUS --asset SOL --to 2026-11-01",
         3,
-        "no epoch of SOL ends before",
+        "no epoch of SOL has its last moment before",
     ),
     (
         "export seals --bus BUS --format jsonl --out NEW --spreadsheet",
@@ -94,7 +94,7 @@ pub const EXPORT: &[(&str, i32, &str)] = &[
     (
         "export late-postings --bus BUS --to 2026-10-01",
         3,
-        "no epoch of any asset ends before",
+        "no epoch of any asset has its last moment before",
     ),
     (
         "export tax nobody --year 2026 --bus BUS --acks FILE/acks.jsonl",
@@ -104,12 +104,12 @@ pub const EXPORT: &[(&str, i32, &str)] = &[
     (
         "export tax ann --year 2026 --by credit --bus BUS --acks FILE/acks.jsonl",
         3,
-        "not everything that was asked for is there: ATOM epochs 2 to 59",
+        "not everything that was asked for is there: ATOM epochs 2 to 60",
     ),
     (
         "export tax ann --year 2025 --bus BUS --acks FILE/acks.jsonl",
         3,
-        "no epoch of any asset ends from 2025-01-01T00:00:00.000Z on and before 2026-01-01T00:00:00.000Z",
+        "no epoch of any asset has its last moment from 2025-01-01T00:00:00.000Z on and before 2026-01-01T00:00:00.000Z",
     ),
     (
         "export tax ann --year 26 --bus BUS --acks FILE/acks.jsonl",

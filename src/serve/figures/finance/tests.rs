@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::values::amount::SignedAmount;
 use crate::serve::figures::samples::{asset, day, seal};
 
 /// What happens in an epoch: whether it is `apr`, the pool or what is rewarded, and what is withheld and carried after it.
@@ -45,7 +44,7 @@ fn chain(happenings: &[Happening], relisted: Option<usize>) -> Vec<Seal<'static>
 fn lines(seals: &[Seal<'_>], relisted: Option<usize>, period: TimePeriod) -> Vec<FinanceLine> {
     let begins =
         |_, epoch: Epoch| epoch == Epoch::FIRST || relisted.is_some_and(|first| epoch == Epoch::new(first as u64));
-    let executed: Executed = seals
+    let credited: CreditedSums = seals
         .iter()
         .map(|seal| {
             (
@@ -54,7 +53,7 @@ fn lines(seals: &[Seal<'_>], relisted: Option<usize>, period: TimePeriod) -> Vec
             )
         })
         .collect();
-    finance(seals, begins, period, Some(&executed)).unwrap()
+    finance(seals, begins, period, Some(&credited)).unwrap()
 }
 
 /// The amounts that are summed over a line, in an order.
@@ -139,10 +138,64 @@ fn a_seal_that_does_not_add_up_is_named_in_its_month() {
 fn without_executions_nothing_is_said_of_them() {
     let seals = chain(&[(false, 10, 0, 1, 2); 2], None);
     let found = finance(&seals, |_, _| false, TimePeriod::default(), None).unwrap();
-    assert_eq!(found[0].executed, None);
-    let elsewhere: Executed = [((asset(), Epoch::new(7)), ExactAmount::parse("4").unwrap())].into();
+    let none = (&None, &None, &None);
+    assert_eq!(
+        (
+            &found[0].executed,
+            &found[0].not_credited,
+            &found[0].over_credited_epochs
+        ),
+        none
+    );
+    let elsewhere: CreditedSums = [((asset(), Epoch::new(7)), ExactAmount::parse("4").unwrap())].into();
     let found = finance(&seals, |_, _| false, TimePeriod::default(), Some(&elsewhere)).unwrap();
     assert_eq!(found[0].executed.as_deref(), Some("0"));
+    assert_eq!(found[0].not_credited.as_ref(), Some(&found[0].distributed));
+    assert_eq!(found[0].over_credited_epochs, Some(vec![]));
+}
+
+#[test]
+fn what_is_credited_beyond_the_distributed_is_negative_and_its_epochs_are_named() {
+    let seals = chain(&[(false, 10, 0, 0, 2); 3], None);
+    assert_eq!(
+        [&*seals[1].distributed, &*seals[2].distributed],
+        ["7", "7"],
+        "of 10 and 2 that are carried in, 3 are commission and 2 are carried out"
+    );
+    let credited = |of: [&str; 3]| -> CreditedSums {
+        let sums = (0..).zip(of);
+        sums.map(|(epoch, sum)| ((asset(), Epoch::new(epoch)), ExactAmount::parse(sum).unwrap()))
+            .collect()
+    };
+    for (of, executed, not_credited, over) in [
+        (["5", "7", "7"], "19", "0", vec![]),
+        (["5", "0", "6.5"], "11.5", "7.5", vec![]),
+        // One epoch hides what another lacks in the sum, but not in the list.
+        (["5", "9", "5"], "19", "0", vec![1]),
+        (
+            ["6", "7", "7.000000000000000001"],
+            "20.000000000000000001",
+            "-1.000000000000000001",
+            vec![0, 2],
+        ),
+    ] {
+        let found = finance(
+            &seals,
+            |_, epoch| epoch == Epoch::FIRST,
+            TimePeriod::default(),
+            Some(&credited(of)),
+        );
+        let [line] = &found.unwrap()[..] else {
+            panic!("one line")
+        };
+        assert_eq!(
+            (line.executed.as_deref(), line.not_credited.as_deref()),
+            (Some(executed), Some(not_credited)),
+            "{of:?}"
+        );
+        let over: Vec<Epoch> = over.into_iter().map(Epoch::new).collect();
+        assert_eq!(line.over_credited_epochs.as_ref(), Some(&over), "{of:?}");
+    }
 }
 
 proptest! {

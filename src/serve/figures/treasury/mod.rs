@@ -30,9 +30,9 @@ const DAY_MS: i64 = 86_400_000;
 pub struct TreasuryFigures {
     #[schema(value_type = String)]
     pub asset: Asset,
-    /// The sealed epochs that end in the period, oldest first.
+    /// The sealed epochs whose last moment is in the period, oldest first.
     pub epochs: Vec<EpochBalances>,
-    /// As of the newest sealed epoch that ends before the end of the period.
+    /// As of the newest sealed epoch whose last moment is before the end of the period.
     pub retained: Option<RetainedShare>,
     /// Without `retained`, a sentence that says why.
     pub not_retained_because: Option<String>,
@@ -113,10 +113,10 @@ pub fn treasury<'a>(
     let (mut epochs, mut closings) = (Vec::new(), Vec::<Closing>::new());
     for seal in seals.into_iter().filter(|seal| seal.asset == asset) {
         let closing = Closing::of(seal)?;
-        if period.to.is_some_and(|to| closing.end >= to) {
+        if !period.reaches_epoch_ending(closing.end) {
             break;
         }
-        if period.includes(closing.end) {
+        if period.includes_epoch_ending(closing.end) {
             epochs.push(balances(seal, &closing, closings.last())?);
         }
         closings.push(closing);

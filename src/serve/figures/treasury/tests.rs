@@ -43,7 +43,7 @@ fn averages_balances_and_flows_of_a_period() {
     assert_eq!(all[1].eligible_average, "70");
     assert_eq!(all[2].closing_balance, "-5");
     // The first flow of a period needs the seal before it.
-    let last = figures(&seals, between(3, 4), 21).epochs;
+    let last = figures(&seals, between(2, 3), 21).epochs;
     assert_eq!(last, all[2..]);
     assert!(figures(&seals, between(5, 9), 21).epochs.is_empty());
 }

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { el, freshId, name } from './dom.js';
-import { amount, counted, dayText, isNegative, isZero } from './format.js';
+import { amount, counted, dayText, isNegative, isZero, period, timeText } from './format.js';
 import {
   choice,
   empty,
@@ -14,6 +14,7 @@ import {
   setParameters,
   startPage,
 } from './shell.js';
+import { table } from './table.js';
 
 function line(term, value) {
   return el('div', {}, el('dt', {}, term), el('dd', {}, amount(value)));
@@ -60,28 +61,49 @@ function owedLine(month) {
     : 'Withheld at the end is owed to accounts. It is paid with later rewards.';
 }
 
-function executed(month, unit) {
+/** What was credited of it, and what is still to be credited; nothing if executions are not followed. */
+function credits(month) {
   if (month.executed === null || month.executed === undefined) return null;
-  const isSame = month.executed === month.distributed;
-  return el(
-    'div',
-    {},
-    el('dt', {}, 'Credited by the payout service'),
+  const unit = month.reward_asset;
+  const isOver = isNegative(month.not_credited);
+  const isAll = isZero(month.not_credited);
+  const over = month.over_credited_epochs ?? [];
+  const line = (term, ...value) => el('div', {}, el('dt', {}, term), el('dd', {}, ...value));
+  const badge = (tone, text) => [' ', el('span', { class: `badge ${tone}` }, text)];
+  return [
     el(
-      'dd',
-      {},
-      amount(month.executed, unit),
-      ' ',
-      el('span', { class: `badge ${isSame ? 'good' : 'warn'}` }, isSame ? 'as distributed' : 'not as distributed'),
+      'dl',
+      { class: 'lines beside credits' },
+      line('Credited by the payout service', amount(month.executed, unit)),
+      line(
+        'Not credited yet',
+        amount(month.not_credited, unit),
+        isOver ? badge('bad', 'too much credited') : null,
+        isAll && !over.length ? badge('good', 'all credited') : null,
+      ),
     ),
-  );
+    over.length
+      ? el(
+          'p',
+          { class: 'notice bad' },
+          `More was credited than distributed in ${over.length === 1 ? 'epoch' : 'epochs'} ${listed(over)}. `,
+          'softstake reconcile payouts names each payout.',
+        )
+      : null,
+  ];
+}
+
+/** The first few of a list. */
+function listed(epochs) {
+  const shown = epochs.slice(0, 8).join(', ');
+  return epochs.length > 8 ? `${shown} and ${epochs.length - 8} more` : shown;
 }
 
 function statement(month) {
   const unit = month.reward_asset;
   const id = freshId('statement');
   const [sources, uses] = sides(month);
-  const credited = executed(month, unit);
+  const credited = credits(month);
   const isFunded = month.mode === 'apr';
   const isOther = month.asset !== month.reward_asset;
   return el(
@@ -123,7 +145,7 @@ function statement(month) {
         ),
       ),
     ),
-    credited ? el('dl', { class: 'lines beside' }, credited) : null,
+    credited,
     month.conserved
       ? null
       : el(
@@ -165,6 +187,13 @@ async function months() {
             : `All ${counted(items.length, 'statement')} add up: what came in is what went out, to the last digit.`,
         )
       : null,
+    items.length && items.every((item) => item.executed === null)
+      ? el(
+          'p',
+          { class: 'muted' },
+          'What the payout service credited is not followed: start softstake serve with --executions to see it here.',
+        )
+      : null,
     periods.length
       ? periods.map((month) =>
           section(
@@ -176,11 +205,111 @@ async function months() {
   ];
 }
 
+/** What the amount of a line rests on, in words. */
+function basisOf(line) {
+  const like = `Estimate: like epoch ${line.like_epoch}`;
+  const words = {
+    held: 'The distributions that are held',
+    pool: 'Estimate: the pool, less the commission',
+    like_epoch: like,
+    sealed: 'Sealed since: the part up to then',
+    nothing: 'The programme rewards nothing',
+    unknown: 'Not known: no epoch is sealed to estimate by',
+  };
+  return words[line.basis] ?? line.basis;
+}
+
+function accruedTable(items) {
+  return table(
+    'Accrued, not yet sealed',
+    [
+      { head: 'Asset', kind: 'row', cell: (line) => name(line.asset) },
+      {
+        head: 'Epochs',
+        cell: (line) =>
+          line.first_epoch === line.last_epoch ? String(line.first_epoch) : `${line.first_epoch} to ${line.last_epoch}`,
+      },
+      { head: 'State', cell: (line) => line.state },
+      { head: 'Time', cell: (line) => el('span', {}, period(line.start, line.until)) },
+      {
+        head: 'Amount',
+        kind: 'number',
+        cell: (line) => el('span', {}, line.amount === null ? '–' : amount(line.amount, line.reward_asset)),
+      },
+      { head: 'Rests on', cell: (line) => basisOf(line) },
+    ],
+    items,
+    { hideCaption: true },
+  );
+}
+
+/** The day in the address, and the time that is asked for: its end, or now if it is not over. */
+function accruedAt() {
+  const day = parameter('at').slice(0, 10);
+  const end = Date.parse(day) + 86_400_000;
+  return Number.isNaN(end) || end > Date.now() ? { day, at: '' } : { day, at: new Date(end).toISOString() };
+}
+
+async function accrued() {
+  const { at } = accruedAt();
+  const answer = await get(['finance', 'accrued'], { at });
+  if (!answer.items.length) return empty('Nothing is accrued that is not sealed.', `As of ${timeText(answer.as_of)}.`);
+  return [
+    el(
+      'ul',
+      { class: 'cards' },
+      answer.totals.map((total) =>
+        el(
+          'li',
+          { class: `card${total.is_complete ? '' : ' warned'}` },
+          el('h3', {}, name(total.reward_asset)),
+          el('p', { class: 'big' }, amount(total.amount, total.reward_asset)),
+          el('p', { class: 'note' }, total.is_complete ? 'accrued' : 'and what is not known'),
+        ),
+      ),
+    ),
+    accruedTable(answer.items),
+    el('p', { class: 'muted' }, `As of ${timeText(answer.as_of)}. What accounts are owed of sealed epochs is not in it.`),
+  ];
+}
+
+function accruedSection() {
+  const part = el('div', { class: 'part' });
+  const load = () => fillPart(part, 'what is accrued', accrued);
+  const id = freshId('at');
+  const input = el('input', {
+    id,
+    type: 'date',
+    value: accruedAt().day,
+    min: '2000-01-01',
+    max: new Date().toISOString().slice(0, 10),
+    onchange: () => {
+      setParameters({ at: input.value });
+      load();
+    },
+  });
+  load();
+  return section(
+    'Accrued, not yet sealed',
+    el(
+      'p',
+      { class: 'muted' },
+      'What accounts have earned in epochs that no statement has yet. Together with the statements up to the same time, it has every epoch once.',
+    ),
+    el(
+      'div',
+      { class: 'filters' },
+      el('div', { class: 'field' }, el('label', { for: id }, 'At the end of (UTC), else now'), input),
+    ),
+    part,
+  );
+}
+
 let reload = () => {};
 
 function build(session, place) {
   const part = el('div', { class: 'part' });
-  place.append(part);
+  place.append(part, accruedSection());
   reload = () => fillPart(part, 'the statement', months);
   reload();
 }

@@ -251,21 +251,14 @@ export function followHistory() {
 
 const DATE = /^\d{4}-\d\d-\d\d$/;
 
-/** The moment from which on an epoch that ends there has its last moment in this day. */
-const dayBegins = (day) => `${day}T00:00:00.001Z`;
-
 /**
- * The period in the address, as the API bounds the ends of epochs. Both days are included, so a month has the epochs
- * whose last moment is in it: one that ends at midnight belongs to the day before. A date that is none is sent as it is,
- * and the server says what is wrong.
+ * The period in the address, for the API. Here both days are included, there the end is not. A date that is none is sent
+ * as it is, and the server says what is wrong.
  */
 export function periodQuestion() {
   const [from, to] = [parameter('from'), parameter('to')];
   const after = DATE.test(to) ? Date.parse(to) + 86_400_000 : NaN;
-  return {
-    from: DATE.test(from) && !Number.isNaN(Date.parse(from)) ? dayBegins(from) : from,
-    to: Number.isNaN(after) ? to : dayBegins(new Date(after).toISOString().slice(0, 10)),
-  };
+  return { from, to: Number.isNaN(after) ? to : new Date(after).toISOString().slice(0, 10) };
 }
 
 /** The two fields of a period, and what clears or sets them. */

@@ -14,11 +14,6 @@ pub const SERVE: &[(&str, i32, &str)] = &[
         "the file of keys",
     ),
     (
-        "serve --bus BUS --view FILE/view --token-jwks-url http://127.0.0.1:1/ --audit-log NEW",
-        2,
-        "the keys cannot be fetched from",
-    ),
-    (
         "serve --bus BUS --view FILE/view --tls-certificate FILE/none.pem --tls-key FILE/none.key",
         2,
         "cannot read the certificate file",

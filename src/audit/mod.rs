@@ -10,7 +10,7 @@
 //! - [`replay`] runs the deployment's tasks again over its recorded input.
 //! - The audits: [`reconcile`] compares the published records with a replay. [`what_if`] replays under other rules. [`explain`] explains one
 //!   payout. [`payouts`] and [`balances`] compare with the books of others. [`proof`] proves that a payout is under a seal. [`archive`] copies
-//!   the topics. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events. [`redrive`]
+//!   the topics. [`reconciliation`] is what the results of those that compare begin with. [`forecast`] tells what a run would reject. [`control_topic`] tells what was decided on control events. [`redrive`]
 //!   tells what became of dead letters. [`statement`] checks seals and adds them up.
 //!   [`export`] turns published records into rows.
 
@@ -30,6 +30,7 @@ pub mod proof;
 pub mod published;
 pub mod read_counter;
 pub mod reconcile;
+pub mod reconciliation;
 pub mod record_fields;
 pub mod redrive;
 pub mod replay;

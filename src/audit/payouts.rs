@@ -147,6 +147,12 @@ impl Payouts {
     /// How many findings are kept.
     pub const KEPT: usize = 1_000_000;
 
+    /// How many findings there are.
+    #[must_use]
+    pub fn wrong(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
     fn sums_of(&mut self, reward_asset: &str) -> &mut PayoutSums {
         self.sums.entry(reward_asset.to_owned()).or_default()
     }

@@ -15,6 +15,11 @@ pub(super) fn time() -> Result<Timestamp, Failure> {
     }
 }
 
+/// The time as records and results have it.
+pub(super) fn text(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
 fn parse(value: &str) -> Result<Timestamp, Failure> {
     let seconds = value.parse().ok().filter(|seconds| *seconds >= 0);
     let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -33,6 +38,7 @@ mod tests {
     fn a_time_is_whole_seconds_since_1970() {
         assert_eq!(parse("1764172800").unwrap().to_string(), "2025-11-26T16:00:00Z");
         assert_eq!(parse("0").unwrap().to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(text(parse("1764172800").unwrap()), "2025-11-26T16:00:00.000Z");
         for wrong in ["-1", "1.5", "today", "99999999999999", "99999999999999999999"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

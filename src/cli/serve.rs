@@ -18,6 +18,7 @@ use crate::serve::credits::{DirCredits, KafkaCredits};
 use crate::serve::http::{ServeError, ServeParts, Serving, TlsFiles, run};
 use crate::serve::metrics::ObservedServe;
 use crate::serve::processors::Processors;
+use crate::serve::reconciliations::ReconciliationFolder;
 use crate::serve::view::{CreditSource, View, ViewError};
 use crate::serve::{pages, probes};
 
@@ -104,6 +105,9 @@ pub(super) struct ServeFlags {
     /// File with the token of those instances, `monitor.token_file`
     #[arg(long, value_name = "FILE")]
     processors_token_file: Option<String>,
+    /// The folder of results of `softstake reconcile`, in JSON: NAME.json
+    #[arg(long, value_name = "DIR")]
+    reconcile_results: Option<String>,
 }
 
 impl ServeFlags {
@@ -125,6 +129,7 @@ impl ServeFlags {
             (Key::ServeExecutions, &self.executions),
             (Key::ServeProcessors, &self.processors),
             (Key::ServeProcessorsTokenFile, &self.processors_token_file),
+            (Key::ServeReconcileResults, &self.reconcile_results),
         ])
     }
 }
@@ -172,6 +177,8 @@ fn work(loaded: &Loaded) -> Outcome {
     let credits = credits(loaded, &stop)?;
     let follows_credits = credits.is_some();
     let processors = processors(&loaded.config.serve)?.map(Arc::new);
+    let results = loaded.config.serve.reconcile_results.clone();
+    let results = results.map(|path| Arc::new(ReconciliationFolder::new(path)));
     let follower = {
         let (view, stop) = (Arc::clone(&view), Arc::clone(&stop));
         thread::Builder::new().name("follow".into()).spawn(move || {
@@ -186,7 +193,10 @@ fn work(loaded: &Loaded) -> Outcome {
     let began = |address| tracing::info!("serving on {}{address}; {}", manner.0, manner.1);
     let paths = |parts: &ServeParts| {
         let api = Api::new(Arc::clone(&view), parts.readers.clone(), processors.clone());
-        let guarded = api::routes(api.following_credits(follows_credits));
+        let api = api
+            .following_credits(follows_credits)
+            .showing_reconciliations(results.clone());
+        let guarded = api::routes(api);
         let observed = ObservedServe {
             view: Arc::clone(&view),
             access: Arc::clone(&parts.access),

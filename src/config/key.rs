@@ -40,6 +40,7 @@ pub enum Key {
     ServeExecutions,
     ServeProcessors,
     ServeProcessorsTokenFile,
+    ServeReconcileResults,
     LogFormat,
     LogLevel,
 }
@@ -49,7 +50,7 @@ const OF_SERVE: &str = "serve.";
 
 impl Key {
     /// All settings, in the order in which they are shown.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Bus,
         Self::State,
         Self::Partitions,
@@ -81,6 +82,7 @@ impl Key {
         Self::ServeExecutions,
         Self::ServeProcessors,
         Self::ServeProcessorsTokenFile,
+        Self::ServeReconcileResults,
         Self::LogFormat,
         Self::LogLevel,
     ];
@@ -120,6 +122,7 @@ impl Key {
             Self::ServeExecutions => "serve.executions",
             Self::ServeProcessors => "serve.processors",
             Self::ServeProcessorsTokenFile => "serve.processors_token_file",
+            Self::ServeReconcileResults => "serve.reconcile_results",
             Self::LogFormat => "log.format",
             Self::LogLevel => "log.level",
         }
@@ -192,6 +195,11 @@ impl Key {
                 .processors_token_file
                 .as_ref()
                 .map(|path| path.display().to_string()),
+            Self::ServeReconcileResults => config
+                .serve
+                .reconcile_results
+                .as_ref()
+                .map(|path| path.display().to_string()),
             Self::LogFormat => Some(config.log.format.name().into()),
             Self::LogLevel => Some(config.log.level.clone()),
         }
@@ -243,6 +251,7 @@ impl Key {
             Self::ServeExecutions => config.serve.executions = Some(topic(value.text()?)?),
             Self::ServeProcessors => config.serve.processors = Some(named(value.text()?)?),
             Self::ServeProcessorsTokenFile => config.serve.processors_token_file = Some(file(value.text()?)?),
+            Self::ServeReconcileResults => config.serve.reconcile_results = Some(file(value.text()?)?),
             Self::LogFormat => {
                 config.log.format = match value.text()? {
                     "human" => LogFormat::Human,

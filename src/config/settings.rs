@@ -73,6 +73,8 @@ pub struct ServeConfig {
     pub processors: Option<String>,
     /// The file of the token that those instances ask for.
     pub processors_token_file: Option<PathBuf>,
+    /// The folder in which a scheduled job puts results of `softstake reconcile`.
+    pub reconcile_results: Option<PathBuf>,
 }
 
 impl Default for ServeConfig {
@@ -94,6 +96,7 @@ impl Default for ServeConfig {
             executions: None,
             processors: None,
             processors_token_file: None,
+            reconcile_results: None,
         }
     }
 }

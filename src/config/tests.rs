@@ -308,6 +308,7 @@ fn the_sample_has_every_setting_with_its_default() {
         Key::ServeExecutions,
         Key::ServeProcessors,
         Key::ServeProcessorsTokenFile,
+        Key::ServeReconcileResults,
     ];
     for key in Key::ALL {
         assert!(

@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod pages;
 pub mod probes;
 pub mod processors;
+pub mod reconciliations;
 pub mod view;

@@ -360,12 +360,38 @@ test('finance: each statement of the API has its card', () =>
     assert.equal(await page.locator('article.card').count(), items.filter((one) => one.asset === asset).length);
   }));
 
+test('finance: what is credited of each statement, and what is not credited yet', () =>
+  withPage(async (page) => {
+    const { items } = await api('finance');
+    assert.ok(items.every((one) => one.executed !== null));
+    assert.ok(items.some((one) => one.over_credited_epochs.length));
+    await open(page, '/finance');
+    const cards = await page
+      .locator('article.card')
+      .evaluateAll((nodes) =>
+        nodes.map((card) => [
+          card.querySelector('.big').textContent,
+          ...[...card.querySelectorAll('.credits dd .amount')].map((node) => node.textContent),
+          card.querySelector('.notice')?.textContent.match(/in epochs? (.*)\. softstake/)?.[1] ?? '',
+        ]),
+      );
+    const wanted = items.map((one) => [
+      `${one.distributed} ${one.reward_asset}`,
+      one.executed,
+      one.not_credited,
+      one.over_credited_epochs.join(', '),
+    ]);
+    assert.deepEqual(cards.sort(), wanted.sort());
+  }));
+
 test('finance: what is accrued and not sealed, now and at the end of a day', () =>
   withPage(async (page) => {
     const shown = async () => {
       await settled(page);
       const place = page.locator('.table-place[aria-label="Accrued, not yet sealed"]');
-      return place.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+      return place
+        .locator('tbody tr')
+        .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
     };
     const wanted = ({ items }) =>
       items.map((one) => [one.asset, one.amount === null ? '–' : `${one.amount} ${one.reward_asset}`]);
@@ -384,7 +410,7 @@ test('finance: what is accrued and not sealed, now and at the end of a day', () 
     );
     // Without a day, it is as of now: between two answers of the API.
     const before = await api('finance/accrued');
-    await page.getByLabel('At the end of (UTC), else now').fill('');
+    await page.getByLabel('As of the end of (UTC)').fill('');
     await settled(page);
     assert.equal(new URL(page.url()).searchParams.get('at'), null);
     const now = await shown();
@@ -392,6 +418,36 @@ test('finance: what is accrued and not sealed, now and at the end of a day', () 
       now.map((cells) => cells[0]),
       before.items.map((one) => one.asset),
     );
+  }));
+
+test('audit: results of reconciliations, with their first differences', () =>
+  withPage(async (page) => {
+    const { items, unreadable } = await api('reconciliations');
+    assert.deepEqual(items.map((one) => one.kind).sort(), ['payouts', 'records']);
+    await open(page, '/audit');
+    const place = page.locator('.table-place[aria-label^="Results of reconciliations"]');
+    const badges = await texts(place.locator('tbody .badge'));
+    const differ = (one) => `${one.disagreements} differences`;
+    assert.deepEqual(
+      badges.map((text) => text.replace(/\s/g, ' ')),
+      items.map((one) => (one.agrees ? 'agrees' : differ(one))),
+    );
+    await place.getByText('First differences').first().click();
+    const wrong = items.find((one) => !one.agrees);
+    assert.deepEqual(
+      await texts(place.locator('details[open] li bdi')),
+      wrong.first_disagreements.map((one) => one.of),
+    );
+    await page.getByText(unreadable[0].reason).waitFor();
+  }));
+
+test('audit: without a folder, one sentence says what to set', () =>
+  withPage(async (page) => {
+    await page.route('**/v1/reconciliations', (route) =>
+      route.fulfill({ json: { is_set: false, items: [], unreadable: [], left_out: 0 } }),
+    );
+    await open(page, '/audit');
+    await page.getByText('set serve.reconcile_results to the folder').waitFor();
   }));
 
 test('audit: seals have the roots of the API, and a root goes into the form', () =>

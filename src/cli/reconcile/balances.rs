@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::audit::balances::{BalanceOutcome, BalanceRow, Balances, BalancesError, TimeResolution, compare};
+use crate::audit::reconciliation::{ReconciledScope, ReconciliationHead, ReconciliationKind};
 use crate::cli::csv_file::{CsvFile, CsvForm, SpreadsheetFlag};
 use crate::cli::flags::ReadFlags;
-use crate::cli::input;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::table::{TextTable, count, counted};
+use crate::cli::{input, made_at};
 
 /// How many rows the table shows.
 const SHOWN: usize = 20;
@@ -53,8 +56,15 @@ fn time_resolution(text: &str) -> Result<TimeResolution, String> {
 
 impl ReconcileBalances {
     pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
+        let made_at = made_at::time()?;
         let file = input::open(&self.against)?;
-        let balances = self.bus.read(|bus| {
+        let loaded = self.bus.load()?;
+        let compared = ReconciledScope {
+            bus: loaded.bus()?.to_string(),
+            with: Some(self.against.display().to_string()),
+            ..ReconciledScope::default()
+        };
+        let balances = self.bus.read_with(&loaded, |bus| {
             compare(bus, file, self.time_resolution).map_err(|error| match error {
                 BalancesError::File(error) => Failure::Usage(format!("{}: {error}", self.against.display())),
                 error => error.into(),
@@ -64,7 +74,7 @@ impl ReconcileBalances {
             csv(&balances, path, self.spreadsheet.form())?;
         }
         if self.json {
-            out.json(&balances)?;
+            json(&balances, (made_at, compared), out)?;
         } else {
             tables(&balances, out)?;
         }
@@ -85,23 +95,45 @@ impl From<BalancesError> for Failure {
     }
 }
 
-fn tables(balances: &Balances, out: &mut Output<'_>) -> Outcome {
-    let of = |outcome| balances.counts().get(&outcome).copied().unwrap_or(0);
+/// The verdict in a sentence or two.
+fn verdict(balances: &Balances) -> String {
     if balances.rows.is_empty() {
-        write_line!(
-            out,
+        return format!(
             "EQUAL: all {} of the file agree with the log. Accounts that the file does not name were not compared.",
             counted(balances.agree, "balance", "balances")
-        )?;
-    } else {
-        write_line!(
-            out,
-            "NOT EQUAL: {} differ, {} cannot be read; {} agree.",
-            count(of(BalanceOutcome::Differs)),
-            count(of(BalanceOutcome::Malformed)),
-            count(balances.agree)
-        )?;
+        );
     }
+    let counts = balances.counts();
+    let of = |outcome| count(counts.get(&outcome).copied().unwrap_or(0));
+    format!(
+        "NOT EQUAL: {} differ, {} cannot be read; {} agree.",
+        of(BalanceOutcome::Differs),
+        of(BalanceOutcome::Malformed),
+        count(balances.agree)
+    )
+}
+
+fn json(balances: &Balances, (made_at, compared): (Timestamp, ReconciledScope), out: &mut Output<'_>) -> Outcome {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        head: ReconciliationHead,
+        #[serde(flatten)]
+        balances: &'a Balances,
+    }
+    let head = ReconciliationHead {
+        kind: ReconciliationKind::Balances,
+        made_at: made_at::text(made_at),
+        compared,
+        agrees: balances.rows.is_empty(),
+        disagreements: balances.rows.len() as u64,
+        verdict: verdict(balances),
+    };
+    out.json(&Document { head, balances })
+}
+
+fn tables(balances: &Balances, out: &mut Output<'_>) -> Outcome {
+    write_line!(out, "{}", verdict(balances))?;
     if balances.not_taken_in > 0 {
         let waiting = counted(balances.not_taken_in, "source record is", "source records are");
         write_line!(out, "{waiting} not taken in yet, and not part of any balance.")?;

@@ -56,6 +56,12 @@ impl Findings {
         }
     }
 
+    /// How many records differ; a decision that differs counts as one.
+    pub(super) fn disagreements(&self) -> u64 {
+        let differences = self.report.differences.len() as u64 + self.report.more_differences;
+        differences + u64::from(self.deviation.is_some())
+    }
+
     /// The counts of each topic.
     pub(super) fn topics(&self) -> BTreeMap<&'static str, GroupCounts> {
         let mut topics: BTreeMap<&'static str, GroupCounts> = BTreeMap::new();

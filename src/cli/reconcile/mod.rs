@@ -98,6 +98,10 @@ impl Reconcile {
             None => {}
         }
         let made_at = made_at::time()?;
+        let filter = EpochFilter {
+            asset: self.asset,
+            epoch: self.epoch,
+        };
         let loaded = self.bus.load()?;
         let bars = logging::begin(&loaded)?;
         let stop = signals::stop_on_signals(1)?;
@@ -105,7 +109,7 @@ impl Reconcile {
         let Some(origin) = bus::read_patiently(address, &loaded.config, self.bus.limit(Arc::clone(&stop)))? else {
             return Err(self.stopped());
         };
-        let findings = self.find(&loaded.config, &address.to_string(), &origin, &bars, &stop)?;
+        let findings = self.find((&loaded.config, filter), &address.to_string(), &origin, &bars, &stop)?;
         if let Some(path) = &self.csv {
             show::csv(&findings, path, self.spreadsheet.form())?;
         }
@@ -113,7 +117,7 @@ impl Reconcile {
             html::write(&findings, made_at, path)?;
         }
         if self.json {
-            show::json(&findings, out)?;
+            show::json(&findings, made_at, filter, out)?;
         } else {
             show::tables(&findings, out)?;
         }
@@ -122,16 +126,12 @@ impl Reconcile {
 
     fn find(
         &self,
-        config: &Config,
+        (config, filter): (&Config, EpochFilter),
         name: &str,
         origin: &Arc<dyn Log>,
         bars: &MultiProgress,
         stop: &AtomicBool,
     ) -> Result<Findings, Failure> {
-        let filter = EpochFilter {
-            asset: self.asset,
-            epoch: self.epoch,
-        };
         let began = Instant::now();
         let point = PointInTime::read(origin.as_ref())?;
         if point.decisions.is_empty() {

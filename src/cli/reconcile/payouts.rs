@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::audit::asked::{Asked, EpochProgress, Inventory, Resolved};
 use crate::audit::payouts::{AcknowledgementPlace, Acknowledgements, PayoutFinding, Payouts, PayoutsError, compare};
+use crate::audit::reconciliation::{ReconciledScope, ReconciliationHead, ReconciliationKind};
 use crate::audit::replay::EpochFilter;
 use crate::cli::csv_file::{CsvFile, CsvForm, SpreadsheetFlag};
 use crate::cli::flags::ReadFlags;
-use crate::cli::input;
-use crate::cli::missing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
 use crate::cli::reconcile::executions::{Lines, topic, topic_name};
 use crate::cli::table::{TextTable, count, counted};
+use crate::cli::{input, made_at, missing};
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -63,6 +65,7 @@ pub(in crate::cli) struct ReconcilePayouts {
 
 impl ReconcilePayouts {
     pub(in crate::cli) fn run(&self, out: &mut Output<'_>) -> Outcome {
+        let made_at = made_at::time()?;
         let filter = EpochFilter {
             asset: self.asset,
             epoch: self.epoch,
@@ -86,7 +89,13 @@ impl ReconcilePayouts {
             csv(&payouts, path, self.spreadsheet.form())?;
         }
         if self.json {
-            json(&payouts, &resolved, out)?;
+            let compared = ReconciledScope {
+                bus: loaded.bus()?.to_string(),
+                with: Some(self.with()),
+                asset: self.asset,
+                epoch: self.epoch,
+            };
+            json(&payouts, &resolved, (made_at, compared), out)?;
         } else {
             tables(&payouts, &resolved, out)?;
         }
@@ -96,6 +105,12 @@ impl ReconcilePayouts {
             Err(Failure::Found)
         }
     }
+
+    /// What the log is compared with.
+    fn with(&self) -> String {
+        let file = self.acks.as_ref();
+        file.map_or_else(|| self.executions.clone(), |path| path.display().to_string())
+    }
 }
 
 impl From<PayoutsError> for Failure {
@@ -104,30 +119,35 @@ impl From<PayoutsError> for Failure {
     }
 }
 
-fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome {
-    let wrong: u64 = payouts.counts.values().sum();
-    missing::show(resolved.missing(), out)?;
-    if wrong == 0 && resolved.is_nothing() {
-        write_line!(out, "NOTHING COMPARED: no epoch is sealed.")?;
-    } else if wrong == 0 && payouts.sealed == 0 {
-        write_line!(out, "RIGHT: nothing was distributed, and nothing credited.")?;
-    } else if wrong == 0 {
-        let all = counted(payouts.sealed, "distribution was", "distributions were");
-        write_line!(out, "RIGHT: all {all} credited once, in the right amount.")?;
-    } else {
-        let kinds: Vec<_> = payouts
-            .counts
-            .iter()
-            .map(|(kind, number)| format!("{} {}", count(*number), kind.name().replace('_', " ")))
-            .collect();
-        write_line!(
-            out,
-            "NOT RIGHT: {}; {} of {} are right.",
-            kinds.join(", "),
-            count(payouts.right),
-            counted(payouts.sealed, "sealed distribution", "sealed distributions")
-        )?;
+/// The verdict in a sentence.
+fn verdict(payouts: &Payouts, resolved: &Resolved) -> String {
+    let is_right = payouts.counts.is_empty();
+    if is_right && resolved.is_nothing() {
+        return "NOTHING COMPARED: no epoch is sealed.".into();
     }
+    if is_right && payouts.sealed == 0 {
+        return "RIGHT: nothing was distributed, and nothing credited.".into();
+    }
+    if is_right {
+        let all = counted(payouts.sealed, "distribution was", "distributions were");
+        return format!("RIGHT: all {all} credited once, in the right amount.");
+    }
+    let kinds: Vec<_> = payouts
+        .counts
+        .iter()
+        .map(|(kind, number)| format!("{} {}", count(*number), kind.name().replace('_', " ")))
+        .collect();
+    format!(
+        "NOT RIGHT: {}; {} of {} are right.",
+        kinds.join(", "),
+        count(payouts.right),
+        counted(payouts.sealed, "sealed distribution", "sealed distributions")
+    )
+}
+
+fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome {
+    missing::show(resolved.missing(), out)?;
+    write_line!(out, "{}", verdict(payouts, resolved))?;
     let again = counted(payouts.redelivered, "acknowledgement was", "acknowledgements were");
     write_line!(out, "{again} repeated, which changes nothing.")?;
     write_line!(out)?;
@@ -151,8 +171,9 @@ fn tables(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outco
         table.row(cells(finding));
     }
     table.write(out)?;
-    if wrong > SHOWN as u64 {
-        let more = counted(wrong - SHOWN as u64, "finding", "findings");
+    let more = payouts.wrong().saturating_sub(SHOWN as u64);
+    if more > 0 {
+        let more = counted(more, "finding", "findings");
         write_line!(out, "… and {more} more; --csv and --json show them.")?;
     }
     Ok(())
@@ -191,7 +212,21 @@ fn csv(payouts: &Payouts, path: &Path, form: CsvForm) -> Outcome {
     file.finish()
 }
 
-fn json(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome {
+fn json(
+    payouts: &Payouts,
+    resolved: &Resolved,
+    (made_at, compared): (Timestamp, ReconciledScope),
+    out: &mut Output<'_>,
+) -> Outcome {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        head: ReconciliationHead,
+        counts: Value,
+        findings: &'a [PayoutFinding],
+        #[serde(flatten)]
+        rest: Value,
+    }
     let sums: serde_json::Map<_, _> = payouts
         .sums
         .iter()
@@ -208,14 +243,26 @@ fn json(payouts: &Payouts, resolved: &Resolved, out: &mut Output<'_>) -> Outcome
         .iter()
         .map(|(kind, number)| (kind.name().to_owned(), json!(number)))
         .collect();
-    out.json(&json!({
+    let head = ReconciliationHead {
+        kind: ReconciliationKind::Payouts,
+        made_at: made_at::text(made_at),
+        compared,
+        agrees: payouts.counts.is_empty() && resolved.check().is_ok(),
+        disagreements: payouts.wrong(),
+        verdict: verdict(payouts, resolved),
+    };
+    let rest = json!({
         "right": payouts.counts.is_empty() && !resolved.is_nothing(),
         "missing": resolved.missing(),
         "sealed": payouts.sealed,
         "credited_as_they_should_be": payouts.right,
         "redelivered": payouts.redelivered,
         "totals": sums,
-        "counts": counts,
-        "findings": payouts.findings,
-    }))
+    });
+    out.json(&Document {
+        head,
+        counts: Value::Object(counts),
+        findings: &payouts.findings,
+        rest,
+    })
 }

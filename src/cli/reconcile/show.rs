@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::audit::reconcile::report::{GroupCounts, RecordDifference};
+use crate::audit::reconciliation::{ReconciledScope, ReconciliationHead, ReconciliationKind};
+use crate::audit::replay::EpochFilter;
 use crate::cli::csv_file::{CsvFile, CsvForm};
-use crate::cli::missing;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::{Output, write_line};
 use crate::cli::reconcile::findings::Findings;
 use crate::cli::table::{TextTable, count, counted};
+use crate::cli::{made_at, missing};
 use crate::core::values::ids::Epoch;
 
 /// How many differences the table shows.
@@ -135,7 +138,16 @@ fn differences(findings: &Findings, out: &mut Output<'_>) -> Outcome {
 }
 
 /// Writes everything as one JSON document.
-pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
+pub(super) fn json(findings: &Findings, made_at: Timestamp, filter: EpochFilter, out: &mut Output<'_>) -> Outcome {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        head: ReconciliationHead,
+        differences: &'a [RecordDifference],
+        more_differences: u64,
+        #[serde(flatten)]
+        rest: Value,
+    }
     #[derive(Serialize)]
     struct GroupLine<'a> {
         topic: &'static str,
@@ -160,7 +172,20 @@ pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
     let deviation = findings.deviation.as_ref().map(|deviation| {
         json!({ "number": deviation.number, "recorded": deviation.recorded, "replayed": deviation.replayed })
     });
-    out.json(&json!({
+    let head = ReconciliationHead {
+        kind: ReconciliationKind::Records,
+        made_at: made_at::text(made_at),
+        compared: ReconciledScope {
+            bus: findings.bus.clone(),
+            with: None,
+            asset: filter.asset,
+            epoch: filter.epoch,
+        },
+        agrees: findings.outcome().is_ok(),
+        disagreements: findings.disagreements(),
+        verdict: findings.verdict(),
+    };
+    let rest = json!({
         "bus": findings.bus,
         "equal": findings.is_equal(),
         "missing": findings.missing,
@@ -173,9 +198,13 @@ pub(super) fn json(findings: &Findings, out: &mut Output<'_>) -> Outcome {
         "groups": groups,
         "epochs": report.seals,
         "published_later": report.later,
-        "differences": report.differences,
-        "more_differences": report.more_differences,
-    }))
+    });
+    out.json(&Document {
+        head,
+        differences: &report.differences,
+        more_differences: report.more_differences,
+        rest,
+    })
 }
 
 /// Writes the differences as CSV, a line for each field.

@@ -118,7 +118,11 @@ pub(super) async fn finance(State(api): State<Api>, caller: Caller, request: Api
     responses(
         (status = 200, description = "The totals, and the lines that they are of", body = Liabilities),
         (status = 400, description = "A parameter is wrong", body = ProblemBody),
-        (status = 403, description = "No role of the token may see this", body = ProblemBody)
+        (status = 401, description = "No valid token", body = ProblemBody),
+        (status = 403, description = "No role of the token may see this", body = ProblemBody),
+        (status = 429, description = "Too many requests", body = ProblemBody),
+        (status = 500, description = "What was published contradicts itself", body = ProblemBody),
+        (status = 503, description = "Busy", body = ProblemBody)
     ))]
 pub(super) async fn finance_accrued(
     State(api): State<Api>,

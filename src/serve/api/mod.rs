@@ -10,6 +10,7 @@ mod figures;
 mod openapi;
 mod openapi_common;
 mod processor;
+mod reconciliations;
 mod reply;
 mod reports;
 mod request;
@@ -61,6 +62,7 @@ pub fn routes(api: Api) -> Router {
         .route("/v1/treasury/{asset}", get(figures::treasury))
         .route("/v1/finance", get(figures::finance))
         .route("/v1/finance/accrued", get(figures::finance_accrued))
+        .route("/v1/reconciliations", get(reconciliations::reconciliations))
         .route("/v1/dead-letters", get(reports::dead_letters))
         .route("/v1/dead-letters/counts", get(reports::dead_letter_counts))
         .route("/v1/late-postings", get(reports::late_postings))

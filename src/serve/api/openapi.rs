@@ -11,7 +11,9 @@ use crate::serve::answer::Problem;
 use crate::serve::api::openapi_common::with_common;
 use crate::serve::api::request::ApiRequest;
 use crate::serve::api::shared::Api;
-use crate::serve::api::{accounts, accrued, assets, explain, figures, processor, reply, reports, session, summary};
+use crate::serve::api::{
+    accounts, accrued, assets, explain, figures, processor, reconciliations, reply, reports, session, summary,
+};
 use crate::serve::auth::{Caller, Right};
 
 #[derive(OpenApi)]
@@ -41,6 +43,7 @@ use crate::serve::auth::{Caller, Right};
         figures::treasury,
         figures::finance,
         figures::finance_accrued,
+        reconciliations::reconciliations,
         reports::dead_letters,
         reports::dead_letter_counts,
         reports::late_postings,

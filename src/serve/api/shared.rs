@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::outage::Outage;
 use crate::serve::answer::{Problem, Readers};
 use crate::serve::processors::Processors;
+use crate::serve::reconciliations::ReconciliationFolder;
 use crate::serve::view::{View, ViewError};
 
 /// The view, and the threads that read it.
@@ -18,6 +19,8 @@ pub struct Api {
     pub(super) no_estimates: Arc<Outage>,
     /// Whether the view follows what the payout service credits.
     pub(super) follows_credits: bool,
+    /// Where results of reconciliations are, if anywhere.
+    pub(super) reconciliations: Option<Arc<ReconciliationFolder>>,
 }
 
 impl Api {
@@ -29,6 +32,7 @@ impl Api {
             processors,
             no_estimates: Arc::default(),
             follows_credits: false,
+            reconciliations: None,
         }
     }
 
@@ -36,6 +40,13 @@ impl Api {
     #[must_use]
     pub fn following_credits(mut self, follows: bool) -> Self {
         self.follows_credits = follows;
+        self
+    }
+
+    /// The same, with results of reconciliations.
+    #[must_use]
+    pub fn showing_reconciliations(mut self, folder: Option<Arc<ReconciliationFolder>>) -> Self {
+        self.reconciliations = folder;
         self
     }
 

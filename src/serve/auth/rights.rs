@@ -70,6 +70,8 @@ pub enum Right<'a> {
     Finance,
     /// What the instances of the processor do.
     Processor,
+    /// Results of reconciliations.
+    Reconciliations,
 }
 
 impl Right<'_> {
@@ -84,7 +86,7 @@ impl Right<'_> {
                 Support | Finance | Auditor => true,
                 Operator | Treasury => false,
             },
-            Self::EpochDistributions | Self::Finance => matches!(role, Finance | Auditor),
+            Self::EpochDistributions | Self::Finance | Self::Reconciliations => matches!(role, Finance | Auditor),
             Self::HeldFigures => matches!(role, Operator | Finance | Treasury | Auditor),
             Self::DeadLetterCounts => matches!(role, Support | Operator | Auditor),
             Self::DeadLetters | Self::Processor => matches!(role, Operator | Auditor),
@@ -98,7 +100,11 @@ impl Right<'_> {
     pub const fn is_audited(&self) -> bool {
         matches!(
             self,
-            Self::Account(_) | Self::EpochDistributions | Self::DeadLetters | Self::LatePostings
+            Self::Account(_)
+                | Self::EpochDistributions
+                | Self::DeadLetters
+                | Self::LatePostings
+                | Self::Reconciliations
         )
     }
 
@@ -116,6 +122,7 @@ impl Right<'_> {
             Self::Treasury => "treasury",
             Self::Finance => "finance",
             Self::Processor => "processor",
+            Self::Reconciliations => "reconciliations",
         }
     }
 }
@@ -134,6 +141,7 @@ impl fmt::Display for Right<'_> {
             Self::Treasury => "the figures of treasury",
             Self::Finance => "the figures of finance",
             Self::Processor => "what the processor does",
+            Self::Reconciliations => "the results of reconciliations",
         })
     }
 }
@@ -158,6 +166,7 @@ mod tests {
             (Right::Treasury, "---yyy"),
             (Right::Finance, "---y-y"),
             (Right::Processor, "--y--y"),
+            (Right::Reconciliations, "---y-y"),
         ] {
             let cells: String = Role::ALL
                 .into_iter()

@@ -169,9 +169,10 @@ impl CreditBatch<'_> {
             return Ok(());
         };
         if executed.amount.units().len() > MOST_DIGITS {
-            let (id, amount) = (&executed.distribution, &executed.written_amount);
+            // The log names no account.
+            let (asset, epoch) = of;
             tracing::warn!(
-                "a credit of {amount} for {id} is more than any asset has; the sums of finance leave it out"
+                "a credit for {asset} epoch {epoch} is more than any asset has; the sums of finance leave it out, and `softstake reconcile payouts` names it"
             );
             return Ok(());
         }
@@ -271,10 +272,12 @@ fn epoch_of(id: &str) -> Option<(Asset, Epoch)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use serde_json::json;
 
     use super::*;
-    use crate::serve::view::tests::crashed;
 
     /// Events of a topic, so many of which are read at a time.
     struct Told {
@@ -369,6 +372,17 @@ mod tests {
             let was_new = self.read_credits(source).unwrap();
             self.database.flush().unwrap();
             was_new
+        }
+    }
+
+    /// Copies the files of a view as they are: that is what a crash leaves.
+    fn crashed(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && path.file_name().unwrap() != "LOCK" {
+                fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            }
         }
     }
 

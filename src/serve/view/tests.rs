@@ -235,7 +235,7 @@ fn published() -> Publisher {
 }
 
 /// Copies the files of a view as they are: that is what a crash leaves.
-pub(super) fn crashed(from: &Path, to: &Path) {
+fn crashed(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

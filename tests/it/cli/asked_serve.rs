@@ -39,6 +39,7 @@ pub const SERVE_NAMES_NOTHING: &[&str] = &[
     "--listen",
     "--log-format",
     "--log-level",
+    "--reconcile-results",
     "--refusals-per-minute",
     "--requests-per-minute",
     "--threads",

@@ -322,6 +322,7 @@ fn every_cell_of_the_table() {
         ("/v1/positions".into(), "---yyy"),
         ("/v1/processor".into(), "--y--y"),
         ("/v1/finance/accrued".into(), "---y-y"),
+        ("/v1/reconciliations".into(), "---y-y"),
     ];
     let tokens =
         roles.map(|role| desk.token(&json!({ "sub": role, "scope": format!("softstake.{role}"), "account": own })));

@@ -1,6 +1,7 @@
 //! The pages in a real Chromium, over a real run.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,8 +11,37 @@ use softstake::generate::Synthetic;
 use super::reads::{by, settled, text};
 use super::served::{Desk, Served};
 use crate::common::installed::cache;
-use crate::common::on_bus;
+use crate::common::records::acknowledgement;
+use crate::common::{Place, on_bus, softstake};
 use crate::deployment::monitor::endpoint::Watched;
+
+/// Credits all but each tenth payout; one of them twice, and one with too much.
+fn pay_out(place: &Place) {
+    let paid = place.records("softstake.distributions");
+    let credits = paid.iter().enumerate().filter(|(number, _)| number % 10 != 9);
+    let credits = credits.map(|(number, record)| {
+        let amount = text(&record["data"], "amount");
+        let amount = if number == 1 { "1000" } else { amount };
+        acknowledgement(number, text(record, "id"), amount).to_string()
+    });
+    let again = acknowledgement(paid.len(), text(&paid[0], "id"), text(&paid[0]["data"], "amount"));
+    place.append("payout.executions", 0, credits.chain([again.to_string()]));
+}
+
+/// A folder with results of a scheduled job, and a torn file.
+fn reconciled(place: &Place) -> String {
+    let folder = place.bus().with_file_name("results");
+    fs::create_dir(&folder).expect("a folder");
+    for (name, line) in [("records", vec![]), ("payouts", vec!["payouts"])] {
+        let mut command = softstake();
+        command.arg("reconcile").args(line).arg("--json");
+        command.arg("--bus").arg(format!("dir:{}", place.bus().display()));
+        let output = command.output().expect("the program starts");
+        fs::write(folder.join(format!("{name}.json")), output.stdout).expect("a result");
+    }
+    fs::write(folder.join("torn.json"), "{").expect("a torn file");
+    folder.display().to_string()
+}
 
 #[test]
 fn each_page_for_each_reader_on_each_screen() {
@@ -30,6 +60,8 @@ fn each_page_for_each_reader_on_each_screen() {
     let by_payouts: BTreeMap<usize, &String> = paid.iter().map(|(account, paid)| (paid.len(), account)).collect();
     let (_, account) = by_payouts.last_key_value().expect("an account that was paid");
     let desk = Desk::new();
+    pay_out(&place);
+    let results = reconciled(&place);
     // Pages ask more in a minute than people do.
     let patient = ["--requests-per-minute", "100000", "--refusals-per-minute", "10000"].map(str::to_owned);
     let (open, guarded) = (
@@ -52,8 +84,10 @@ fn each_page_for_each_reader_on_each_screen() {
     let processor = Watched::start(&place, &["--monitor-token-file", &token]);
     processor.until_ready();
     let addresses = format!("{},127.0.0.1:1", processor.address());
-    let asks = ["--processors", &addresses, "--processors-token-file", &token].map(str::to_owned);
-    let (open, guarded) = (serve(&open, &asks), serve(&guarded, &desk.flags()));
+    let asks = ["--processors", &addresses, "--processors-token-file", &token];
+    let shows = ["--executions", "payout.executions", "--reconcile-results", &results];
+    let more: Vec<String> = asks.into_iter().chain(shows).map(str::to_owned).collect();
+    let (open, guarded) = (serve(&open, &more), serve(&guarded, &desk.flags()));
     open.caught_up();
     let customer = desk.token(&json!({ "sub": "customer", "scope": "softstake.customer", "account": account }));
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser.sh");

@@ -13,5 +13,6 @@ pub mod outages;
 mod periods;
 mod processor;
 mod reads;
+mod reconciliations;
 pub mod served;
 mod starting;

@@ -79,7 +79,7 @@ impl Deployment {
     }
 
     fn at(&self, at: i64) -> Liabilities {
-        let seal_of = |_, epoch| Ok::<_, FigureError>(self.seals.get(&epoch).cloned());
+        let seal_of = |_: Asset, epoch: Epoch| Ok::<_, FigureError>(self.seals.get(&epoch).cloned());
         liabilities(&self.catalogue, seal_of, TimeMs::from(at)).unwrap()
     }
 
@@ -279,7 +279,7 @@ fn an_earlier_time_counts_what_was_accrued_then() {
 fn what_softstake_did_not_write_is_named() {
     let mut deployment = Deployment::new(&pool());
     deployment.seal(0, |seal| seal.rewarded = "1e3".into());
-    let seal_of = |_, epoch| Ok::<_, FigureError>(deployment.seals.get(&epoch).cloned());
+    let seal_of = |_: Asset, epoch: Epoch| Ok::<_, FigureError>(deployment.seals.get(&epoch).cloned());
     let error = liabilities(&deployment.catalogue, seal_of, TimeMs::from(time(1, 1))).unwrap_err();
     assert!(
         error.to_string().contains("ATOM epoch 0 has no valid `rewarded`"),

@@ -1,11 +1,11 @@
-// Audit: seals with their roots, and a form that checks a proof in this browser.
+// Audit: results of reconciliations, seals with their roots, and a form that checks a proof in this browser.
 
 import { get, getAll } from './api.js';
 import { announce, button, copyButton, el, freshId, name } from './dom.js';
-import { amount, grouped, period } from './format.js';
+import { amount, counted, grouped, period, time, withoutMillis } from './format.js';
 import { parseProof, verifyProof } from './merkle.js';
 import { choice, empty, fillPart, parameter, section, setParameters, startPage } from './shell.js';
-import { pagedTable } from './table.js';
+import { pagedTable, table } from './table.js';
 
 /** A proof has some 20 hashes. What is much larger is no proof. */
 const LARGEST = 256 * 1024;
@@ -267,6 +267,129 @@ function proofForm() {
   };
 }
 
+/** What was compared, in words. */
+const KINDS = {
+  records: 'Published records, computed again from the log',
+  payouts: 'Credits of the payout service',
+  balances: 'Balances of another ledger',
+};
+
+/** A badge that tells whether a result agrees. */
+function agreement(result) {
+  if (result.agrees) return el('span', { class: 'badge good' }, 'agrees');
+  const count = result.disagreements;
+  return count
+    ? el('span', { class: 'badge bad' }, counted(count, 'difference'))
+    : el('span', { class: 'badge warn' }, 'not complete');
+}
+
+function scopeOf(result) {
+  const parts = [
+    result.with ? `with ${result.with}` : '',
+    result.asset ? `asset ${result.asset}` : '',
+    result.epoch === null ? '' : `epoch ${result.epoch}`,
+  ];
+  return parts.filter(Boolean).join(', ');
+}
+
+function disagreements(result) {
+  const first = result.first_disagreements;
+  if (!first.length) return null;
+  const more = result.disagreements - first.length;
+  return el(
+    'details',
+    {},
+    el('summary', {}, 'First differences'),
+    el(
+      'ul',
+      {},
+      first.map((one) =>
+        el(
+          'li',
+          {},
+          el('strong', {}, one.kind.replaceAll('_', ' ')),
+          ' ',
+          name(one.of),
+          one.detail ? el('span', { class: 'second-line', dir: 'auto' }, one.detail) : null,
+        ),
+      ),
+    ),
+    more > 0 ? el('p', { class: 'muted' }, `and ${grouped(String(more))} more, in the file.`) : null,
+  );
+}
+
+function resultTable(items) {
+  return table(
+    'Results of reconciliations, newest first',
+    [
+      { head: 'Made', kind: 'row', cell: (result) => time(withoutMillis(result.made_at)) },
+      {
+        head: 'Compared',
+        cell: (result) => {
+          const scope = scopeOf(result);
+          return el(
+            'span',
+            {},
+            KINDS[result.kind] ?? result.kind,
+            scope ? el('span', { class: 'second-line', dir: 'auto' }, scope) : null,
+          );
+        },
+      },
+      { head: 'Result', cell: agreement },
+      {
+        head: 'Verdict',
+        kind: 'wide',
+        cell: (result) => el('div', {}, el('span', { dir: 'auto' }, result.verdict), disagreements(result)),
+      },
+    ],
+    items,
+    { hideCaption: true },
+  );
+}
+
+async function results() {
+  const found = await get(['reconciliations']);
+  if (!found.is_set) {
+    return el(
+      'p',
+      { class: 'muted' },
+      'No results are shown: set serve.reconcile_results to the folder in which a scheduled job puts them.',
+    );
+  }
+  return [
+    found.unreadable.length
+      ? el(
+          'div',
+          { class: 'notice warn' },
+          el('p', {}, `${counted(found.unreadable.length, 'file')} of the folder cannot be shown:`),
+          el(
+            'ul',
+            {},
+            found.unreadable.map((one) =>
+              el('li', { dir: 'auto' }, one.file ? [name(one.file), ': '] : null, one.reason),
+            ),
+          ),
+        )
+      : null,
+    found.items.length
+      ? resultTable(found.items)
+      : empty('No result yet.', 'A result appears when the scheduled job has run.'),
+    found.left_out ? el('p', { class: 'muted' }, `${counted(found.left_out, 'older file')} not shown.`) : null,
+  ];
+}
+
+/** Results of the commands below, for those who may see them. */
+function reconciliations(session) {
+  if (!session.roles.some((role) => ['finance', 'auditor'].includes(role))) return null;
+  const part = el('div', { class: 'part' });
+  fillPart(part, 'results', results);
+  return section(
+    'Reconciliations',
+    el('p', { class: 'muted' }, 'Whether what was published follows from the log, and agrees with other books.'),
+    part,
+  );
+}
+
 function commands() {
   const lines = [
     ['Compute all payouts again from the log, and compare', 'softstake reconcile --bus dir:ARCHIVE --html report.html'],
@@ -297,7 +420,7 @@ function commands() {
 
 function build(session, place) {
   const form = proofForm();
-  place.append(form.node, seals(form.useRoot), commands());
+  place.append(...[reconciliations(session), form.node, seals(form.useRoot), commands()].filter(Boolean));
 }
 
 startPage(build);

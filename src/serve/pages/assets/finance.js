@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { el, freshId, name } from './dom.js';
-import { amount, counted, dayText, isNegative, isZero, period, timeText } from './format.js';
+import { amount, counted, dayText, isNegative, isZero, period, timeText, withoutMillis } from './format.js';
 import {
   choice,
   empty,
@@ -85,7 +85,7 @@ function credits(month) {
     over.length
       ? el(
           'p',
-          { class: 'notice bad' },
+          { class: 'notice bad inner' },
           `More was credited than distributed in ${over.length === 1 ? 'epoch' : 'epochs'} ${listed(over)}. `,
           'softstake reconcile payouts names each payout.',
         )
@@ -165,6 +165,7 @@ async function months() {
   const shown = items.filter((item) => !wanted || item.asset === wanted);
   const periods = [...new Set(shown.map((item) => item.month))].sort().reverse();
   const broken = items.filter((item) => !item.conserved).length;
+  const over = items.filter((item) => item.over_credited_epochs?.length).length;
   return [
     el(
       'div',
@@ -185,6 +186,13 @@ async function months() {
           broken
             ? `${counted(broken, 'statement')} of ${items.length} do not add up. Their cards say so.`
             : `All ${counted(items.length, 'statement')} add up: what came in is what went out, to the last digit.`,
+        )
+      : null,
+    over
+      ? el(
+          'p',
+          { class: 'notice bad' },
+          `More was credited than distributed in ${counted(over, 'statement')}. Their cards say so.`,
         )
       : null,
     items.length && items.every((item) => item.executed === null)
@@ -219,7 +227,14 @@ function basisOf(line) {
   return words[line.basis] ?? line.basis;
 }
 
-function accruedTable(items) {
+/** When the epochs of a line are, or since when they are open. */
+function whenOf(line, asOf) {
+  if (line.until !== asOf) return period(line.start, line.until);
+  const start = /T00:00:00(\.0+)?Z$/.test(line.start) ? dayText(line.start) : timeText(line.start);
+  return el('time', { datetime: line.start }, `since ${start}`);
+}
+
+function accruedTable(items, asOf) {
   return table(
     'Accrued, not yet sealed',
     [
@@ -230,7 +245,7 @@ function accruedTable(items) {
           line.first_epoch === line.last_epoch ? String(line.first_epoch) : `${line.first_epoch} to ${line.last_epoch}`,
       },
       { head: 'State', cell: (line) => line.state },
-      { head: 'Time', cell: (line) => el('span', {}, period(line.start, line.until)) },
+      { head: 'Time', cell: (line) => el('span', {}, whenOf(line, asOf)) },
       {
         head: 'Amount',
         kind: 'number',
@@ -253,7 +268,8 @@ function accruedAt() {
 async function accrued() {
   const { at } = accruedAt();
   const answer = await get(['finance', 'accrued'], { at });
-  if (!answer.items.length) return empty('Nothing is accrued that is not sealed.', `As of ${timeText(answer.as_of)}.`);
+  const asOf = `As of ${timeText(withoutMillis(answer.as_of))}.`;
+  if (!answer.items.length) return empty('Nothing is accrued that is not sealed.', asOf);
   return [
     el(
       'ul',
@@ -268,8 +284,8 @@ async function accrued() {
         ),
       ),
     ),
-    accruedTable(answer.items),
-    el('p', { class: 'muted' }, `As of ${timeText(answer.as_of)}. What accounts are owed of sealed epochs is not in it.`),
+    accruedTable(answer.items, answer.as_of),
+    el('p', { class: 'muted' }, `${asOf} What accounts are owed of sealed epochs is not in it.`),
   ];
 }
 
@@ -294,12 +310,12 @@ function accruedSection() {
     el(
       'p',
       { class: 'muted' },
-      'What accounts have earned in epochs that no statement has yet. Together with the statements up to the same time, it has every epoch once.',
+      'What accounts have earned of all assets in epochs that no statement has yet. With the statements up to the same time, it has every epoch once.',
     ),
     el(
       'div',
       { class: 'filters' },
-      el('div', { class: 'field' }, el('label', { for: id }, 'At the end of (UTC), else now'), input),
+      el('div', { class: 'field' }, el('label', { for: id }, 'As of the end of (UTC)'), input),
     ),
     part,
   );

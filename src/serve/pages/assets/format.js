@@ -142,6 +142,11 @@ export function timeText(text) {
   return `${dayText(text)}, ${parts.hour}:${parts.minute}${seconds}${fraction} UTC`;
 }
 
+/** A time to the second, for one that nobody needs more exactly. */
+export function withoutMillis(text) {
+  return (text ?? '').replace(/\.\d+Z$/, 'Z');
+}
+
 export function time(text) {
   return text ? el('time', { datetime: text }, timeText(text)) : el('span', {}, '–');
 }

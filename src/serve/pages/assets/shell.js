@@ -2,7 +2,7 @@
 
 import { Problem, get, keepToken, token, watchBehind } from './api.js';
 import { announce, button, el, freshId, name } from './dom.js';
-import { counted, timeText } from './format.js';
+import { counted, timeText, withoutMillis } from './format.js';
 
 /** Which roles a page is for. Everybody may look at seals and check a proof. */
 const PAGES = {
@@ -221,7 +221,7 @@ export function startPage(build) {
 
 /** `As of 14:05:09 UTC`. */
 export function asOf() {
-  return `As of ${timeText(new Date().toISOString().replace(/\.\d+Z$/, 'Z'))}`;
+  return `As of ${timeText(withoutMillis(new Date().toISOString()))}`;
 }
 
 /** Parameters in the address, so that a view can be sent to somebody. */
@@ -252,8 +252,8 @@ export function followHistory() {
 const DATE = /^\d{4}-\d\d-\d\d$/;
 
 /**
- * The period in the address, for the API. Here both days are included, there the end is not. A date that is none is sent
- * as it is, and the server says what is wrong.
+ * The period in the address, for the API. Here both days are included, there the end is not. A date that is none is
+ * sent as it is, and the server says what is wrong.
  */
 export function periodQuestion() {
   const [from, to] = [parameter('from'), parameter('to')];

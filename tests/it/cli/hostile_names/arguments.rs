@@ -157,6 +157,8 @@ const LINES: &[&[&str]] = &[
         "X",
         "--processors-token-file",
         "X",
+        "--reconcile-results",
+        "X",
     ],
     &["topics", "--kafka-brokers", "X", "--partitions", "X"],
     &["topics", "--kafka-deployment", "X"],

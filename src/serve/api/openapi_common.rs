@@ -1,4 +1,4 @@
-//! What the routes share, and what a name means wherever it stands: it is added to the description here, so that no route repeats it.
+//! What the routes share, and what a name means wherever it is used: it is added to the description here, so that no route repeats it.
 //!
 //! `openapi_common.json` has it, as the description has it.
 

@@ -28,7 +28,7 @@ impl<F: Fold> Harness<F> {
         Ok(())
     }
 
-    /// Publishes what there is to publish, unless an earlier commit is on its way: then the outputs are gathered for the next one.
+    /// Publishes the outputs, unless an earlier commit is on its way: then they are gathered for the next one.
     pub(super) fn publish(&mut self) -> Result<(), TaskError> {
         self.note_arrived(false)?;
         let has_outputs = !self.publication.outputs.is_empty() || self.fold.held_back_bytes() > 0;

@@ -151,6 +151,10 @@ fn disagreement(kind: ReconciliationKind, item: &Value) -> Disagreement {
         let value = if value.is_empty() { "nothing" } else { value };
         format!("{name} {value}")
     };
+    let in_asset = |name: &str| match text(name) {
+        "" => String::new(),
+        amount => format!("{amount} {}", text("reward_asset")),
+    };
     let (word, of, mut details) = match kind {
         ReconciliationKind::Records => {
             let fields = item.get("fields").and_then(Value::as_array);
@@ -171,10 +175,9 @@ fn disagreement(kind: ReconciliationKind, item: &Value) -> Disagreement {
             text("distribution").to_owned(),
             vec![
                 format!(
-                    "{}, {} {}",
-                    side(text("distributed"), "distributed"),
-                    side(text("credited"), "credited"),
-                    text("reward_asset")
+                    "{}, {}",
+                    side(&in_asset("distributed"), "distributed"),
+                    side(&in_asset("credited"), "credited")
                 ),
                 text("note").to_owned(),
             ],

@@ -67,7 +67,7 @@ fn the_newest_is_first_and_has_its_first_disagreements() {
         Disagreement {
             kind: "unpaid".into(),
             of: "ATOM:0:u-1".into(),
-            detail: "distributed 1.5, credited nothing ATOM".into()
+            detail: "distributed 1.5 ATOM, credited nothing".into()
         }
     );
     assert_eq!(

@@ -192,7 +192,7 @@ async function months() {
       ? el(
           'p',
           { class: 'notice bad' },
-          `More was credited than distributed in ${counted(over, 'statement')}. Their cards say so.`,
+          `More was credited than distributed in ${counted(over, 'statement')}. ${over === 1 ? 'Its card says' : 'Their cards say'} so.`,
         )
       : null,
     items.length && items.every((item) => item.executed === null)

@@ -90,6 +90,8 @@ def before_call(ctx, case, kwargs):
                 case.path_parameters[name] = quote(printable(asked, most), safe="")
     if "from" in query and "to" in query and not is_before(query["from"], query["to"]):
         del query["to"]
+    if "at" in query and not is_before(query["at"], datetime.now(timezone.utc).isoformat()):
+        del query["at"]
     if "cursor" in query:
         query["cursor"] = next_cursor(case)
         if query["cursor"] is None:

@@ -14,6 +14,11 @@ pub const SERVE: &[(&str, i32, &str)] = &[
         "the file of keys",
     ),
     (
+        "serve --bus BUS --view FILE/view --token-jwks-url http://10.0.0.1/ --audit-log NEW",
+        2,
+        "it must begin with https://",
+    ),
+    (
         "serve --bus BUS --view FILE/view --tls-certificate FILE/none.pem --tls-key FILE/none.key",
         2,
         "cannot read the certificate file",

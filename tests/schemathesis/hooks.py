@@ -57,7 +57,7 @@ def is_valid(case):
 
 @schemathesis.hook
 def flatmap_case(ctx, case):
-    """Lets half of the valid cases name accounts and epochs of the bus, and some say that they have the answer already."""
+    """Lets half of the valid cases name records of the run, and some say that they have the answer already."""
     if not is_valid(case):
         return st.just(case)
     places = st.one_of(st.none(), st.sampled_from(PLACES))

@@ -126,7 +126,9 @@ pub fn the_disk_of_the_read_side_is_full(prometheus: &Prometheus) {
     until("it shows accounts again", || read().status == 200);
     until("the view goes on", || served.said().contains("the view goes on"));
     let read = "softstake_view_records_total{topic=\"softstake.dead-letters\"} 1\n";
-    assert!(served.ask("GET", "/metrics", &[]).body.contains(read));
+    until("the record is in the view", || {
+        served.ask("GET", "/metrics", &[]).body.contains(read)
+    });
     for told in [
         "reads of accounts are refused",
         "the view waits",

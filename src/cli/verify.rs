@@ -26,8 +26,16 @@ pub(super) struct Verify {
     /// The proof; - for standard input
     file: PathBuf,
     /// The root of the epoch, in hexadecimal
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = root)]
     root: Option<String>,
+}
+
+/// A root, which is 64 hexadecimal digits.
+fn root(text: &str) -> Result<String, String> {
+    match text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("a root has 64 hexadecimal digits; `softstake query epochs ASSET --json` shows it whole".into()),
+    }
 }
 
 impl Verify {
@@ -52,5 +60,19 @@ impl Verify {
             )?;
         }
         proven(&proof, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_root_is_refused() {
+        let whole = "7D0c".repeat(16);
+        assert_eq!(root(&whole), Ok("7d0c".repeat(16)));
+        for text in ["", "7d0c", &whole[1..], &"x".repeat(64)] {
+            assert!(root(text).unwrap_err().contains("64 hexadecimal digits"), "{text}");
+        }
     }
 }

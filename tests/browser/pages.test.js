@@ -154,7 +154,7 @@ test('history: a day has the payouts of the epochs that are over in it, also at 
       await texts(page.locator('.payouts tbody tr td:nth-child(3)')),
       wanted.map((one) => `${one.amount} ${one.reward_asset}`),
     );
-    assert.equal(await page.getByLabel('To (UTC)').inputValue(), day);
+    assert.equal(await page.getByLabel('To, included (UTC)').inputValue(), day);
     // Statements and treasury have the same rule, so each page asks for whole days.
     await open(page, `/finance?${new URLSearchParams({ from: day, to: day })}`);
     await open(page, `/treasury?${new URLSearchParams({ asset: all[0].asset, from: day, to: day })}`);

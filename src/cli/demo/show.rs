@@ -264,6 +264,7 @@ pub(super) fn next(results: &DemoResults, folder: &Path, out: &mut Output<'_>) -
             late.epoch
         )?;
     }
+    write_line!(out, "  {program} serve --bus {bus} --view {}", path("view"))?;
     write_line!(out, "  {program} reconcile --bus {bus} --html {}", path("report.html"))?;
     write_line!(out, "  {program} statement --bus {bus}")?;
     write_line!(out, "  {program} check --bus {bus}")?;

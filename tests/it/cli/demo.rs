@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use crate::common::process::until;
 use crate::common::{softstake, succeed};
+use crate::serve::served::Served;
 
 #[test]
 fn every_suggestion_of_the_demo_works_when_it_is_pasted() {
@@ -28,11 +30,22 @@ fn every_suggestion_of_the_demo_works_when_it_is_pasted() {
         "query",
         "check",
         "run",
+        "serve",
     ] {
         let word = format!("softstake {name} ");
         assert!(suggestions.iter().any(|line| line.contains(&word)), "{name}: {said}");
     }
     for line in &suggestions {
+        if line.contains("softstake serve ") {
+            let mut shell = Command::new("sh");
+            // Another test may have the port.
+            shell.args(["-c", &format!("exec {line} --listen 127.0.0.1:0")]);
+            let served = Served::of(&mut shell, folder.path().join("serve.log"));
+            until("the payouts are shown", || {
+                served.ask("GET", "/readyz", &[]).status == 200
+            });
+            continue;
+        }
         let mut shell = Command::new("sh");
         shell.args(["-c", line]).env_clear().env("PATH", "/usr/bin:/bin");
         // The demo has records that are rejected, and `check` reports them.

@@ -266,7 +266,7 @@ function payoutTable(account, explain) {
     nothing: () =>
       filters().asset || filters().from || filters().to
         ? empty('No payout in this period.', 'Choose another token or a longer period.')
-        : empty('No payout yet.', 'A payout appears here when the period that it is for is over and sealed.'),
+        : empty('No payout yet.', 'A payout appears here when the period that it is for is over and sealed. Small and capital letters of an account differ.'),
   });
 }
 

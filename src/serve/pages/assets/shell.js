@@ -275,7 +275,7 @@ export function periodFields(onchange) {
     return input;
   });
   const fields = inputs.map((input, at) =>
-    el('div', { class: 'field' }, el('label', { for: input.id }, at === 0 ? 'From (UTC)' : 'To (UTC)'), input),
+    el('div', { class: 'field' }, el('label', { for: input.id }, at === 0 ? 'From (UTC)' : 'To, included (UTC)'), input),
   );
   return { inputs, fields };
 }

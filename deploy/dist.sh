@@ -39,7 +39,8 @@ for shell in bash zsh fish; do "$work/softstake" completions "$shell" >"$work/$s
 put() { install -D -m "$@"; }
 documents() {
   put 644 README.md CHANGELOG.md -t "$1"
-  put 644 docs/*.md -t "$1/docs"
+  put 644 docs/*.md docs/*.svg -t "$1/docs"
+  put 644 docs/pages/*.png -t "$1/docs/pages"
   put 644 schemas/*.* -t "$1/schemas"
   mkdir "$1/schemas/examples"
   cp -R --no-preserve=all schemas/examples/valid "$1/schemas/examples"

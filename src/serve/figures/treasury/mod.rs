@@ -155,10 +155,11 @@ fn retained(closings: &[Closing], unbonding_days: u32) -> Result<RetainedShare, 
     let newest = closings.last().ok_or("no epoch is sealed")?;
     let mut shares = shares(closings, newest, unbonding_days);
     if shares.len() < FEWEST_WINDOWS {
+        let end = newest.end.to_string();
+        let day = end.split('T').next().unwrap_or(&end);
         return Err(format!(
-            "{} windows of {unbonding_days} days lie in the {WINDOW_DAYS} days before {}, and {FEWEST_WINDOWS} are needed",
+            "{} windows of {unbonding_days} days lie in the {WINDOW_DAYS} days before {day}, and {FEWEST_WINDOWS} are needed",
             shares.len(),
-            newest.end
         ));
     }
     shares.sort_unstable();

@@ -87,7 +87,8 @@ function credits(month) {
           'p',
           { class: 'notice bad inner' },
           `More was credited than distributed in ${over.length === 1 ? 'epoch' : 'epochs'} ${listed(over)}. `,
-          'softstake reconcile payouts names each payout.',
+          el('code', {}, 'softstake reconcile payouts'),
+          ' names each payout.',
         )
       : null,
   ];

@@ -174,10 +174,12 @@ impl Served {
 
     /// A command that serves, and writes its log to a new file.
     pub fn of(command: &mut Command, log: PathBuf) -> Self {
-        let process = Process::logging(command, &log);
+        let mut process = Process::logging(command, &log);
         let mut address = None;
         until("it serves", || {
+            let ended = process.ended();
             let text = fs::read_to_string(&log).expect("the log");
+            assert!(!ended, "it ended: {text}");
             let line = text.lines().find_map(|line| line.split_once("serving on "));
             let named = line.and_then(|(_, rest)| rest.split_once("://")?.1.split_once(';'));
             address = named.and_then(|(address, _)| address.parse().ok());

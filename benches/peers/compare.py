@@ -312,16 +312,20 @@ def settings():
     return setting
 
 
+def ended(number, _):
+    tell(f"stopped by signal {number}; ending all processes")
+    sys.exit(128 + number)
+
+
 def main():
     setting = settings()
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda number, _: sys.exit(128 + number))
+        signal.signal(stop, ended)
     facts = {
         "events": setting.events,
         "accounts": setting.accounts,
         "assets": setting.assets,
         "epochs": setting.epochs,
-        "rounds": setting.rounds,
         "source_partitions": len(SOURCES) * setting.topic_partitions,
         "ledger_partitions": setting.ledger_partitions,
         "stream_threads": setting.threads,
@@ -330,9 +334,13 @@ def main():
     comparison = Comparison(setting)
     try:
         comparison.start()
-        rounds = [comparison.round(number) for number in range(1, setting.rounds + 1)]
-        facts["payouts"] = rounds[0]["softstake"]["payouts"]
-        print(report.write(comparison.folder, facts, rounds))
+        rounds = []
+        for number in range(1, setting.rounds + 1):
+            rounds.append(comparison.round(number))
+            facts |= {"rounds": number, "payouts": rounds[0]["softstake"]["payouts"]}
+            # Written after each round: a comparison that is stopped keeps what it measured.
+            text = report.write(comparison.folder, facts, rounds)
+        print(text)
         tell(f"results.json and results.md are in {comparison.folder}")
     finally:
         end_all()

@@ -40,6 +40,7 @@ fn every_suggestion_of_the_demo_works_when_it_is_pasted() {
             let mut shell = Command::new("sh");
             // Another test may have the port.
             shell.args(["-c", &format!("exec {line} --listen 127.0.0.1:0")]);
+            shell.env_clear().env("PATH", "/usr/bin:/bin");
             let served = Served::of(&mut shell, folder.path().join("serve.log"));
             until("the payouts are shown", || {
                 served.ask("GET", "/readyz", &[]).status == 200

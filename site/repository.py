@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLACE = "repository"
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 CODE = re.compile(r"(^ *(`{3,}).*?^ *\2`* *$|(?<!`)(`+)(?!`).+?(?<!`)\3(?!`))", re.M | re.S)
+PICTURES = (".png", ".svg")
 LANGUAGES = {".rs": "rs", ".py": "py", ".sh": "bash", ".service": "ini"}
 
 
@@ -73,7 +74,11 @@ class Pages:
             target, mark, fragment = found[1].partition("#")
             if not target or re.match(r"[a-z][a-z0-9+.-]*:", target):
                 return found[0]
-            shown = self.add(posixpath.normpath(posixpath.join(folder, target)), file)
+            place = posixpath.normpath(posixpath.join(folder, target))
+            if place.startswith("docs/") and place.endswith(PICTURES) and (ROOT / place).exists():
+                # mdBook copies it.
+                return f"]({posixpath.relpath(place.removeprefix('docs/'), here or '.')})"
+            shown = self.add(place, file)
             return f"]({posixpath.relpath(page_of(shown), here or '.')}{mark}{fragment})"
 
         # A link's text may be code, so its end can be in the piece behind: `](` is never within code.

@@ -26,6 +26,19 @@ fn output(command: &mut Command) -> Vec<u8> {
     succeed(command).stdout
 }
 
+/// A JSON result without the name of the bus and the time of the run.
+fn without_names(result: &[u8]) -> Value {
+    let mut value: Value = serde_json::from_slice(result).expect("JSON");
+    if let Some(object) = value.as_object_mut() {
+        object.remove("bus");
+        object.remove("made_at");
+    }
+    if let Some(compared) = value.pointer_mut("/compared").and_then(Value::as_object_mut) {
+        compared.remove("bus");
+    }
+    value
+}
+
 impl Both<'_> {
     fn on_kafka(&self) -> [&str; 4] {
         ["--bus", "kafka", "--kafka-brokers", &self.deployment.bootstrap]
@@ -39,18 +52,7 @@ impl Both<'_> {
     fn run(&self, arguments: &[&str]) -> Vec<u8> {
         let of_kafka = output(softstake().args(arguments).args(self.on_kafka()));
         let of_archive = output(softstake().args(arguments).args(self.on_archive()));
-        let without_name = |bytes: &[u8]| {
-            let mut value: Value = serde_json::from_slice(bytes).expect("JSON");
-            if let Some(object) = value.as_object_mut() {
-                object.remove("bus");
-                object.remove("made_at");
-            }
-            if let Some(compared) = value.pointer_mut("/compared").and_then(Value::as_object_mut) {
-                compared.remove("bus");
-            }
-            value
-        };
-        assert_eq!(without_name(&of_kafka), without_name(&of_archive), "{arguments:?}");
+        assert_eq!(without_names(&of_kafka), without_names(&of_archive), "{arguments:?}");
         of_kafka
     }
 }
@@ -158,7 +160,7 @@ fn balances(both: &Both<'_>, folder: &Path) {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        without_names(&output.stdout)
     };
     let of_kafka = report(&both.on_kafka());
     assert_eq!(of_kafka, report(&both.on_archive()));

@@ -1,6 +1,8 @@
 //! Measures the view of `softstake serve`: how fast it catches up with a directory bus, and how long it takes to read the history of an account.
+//! First in this process, then over HTTP from a real `serve` with a view of its own, at a fixed rate.
 //!
-//! `cargo bench --bench view`; settings: DISTRIBUTIONS (1,000,000), EPOCHS (10), PARTITIONS (8), READS (20,000). `TMPDIR` should be on a disk.
+//! `cargo bench --bench view`; settings: DISTRIBUTIONS (1,000,000), EPOCHS (10), PARTITIONS (8), READS (20,000), RATE (500 requests a second),
+//! SECONDS (30). `TMPDIR` should be on a disk.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a measurement that fails ends")]
 
@@ -9,7 +11,10 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Place, setting};
@@ -182,7 +187,12 @@ fn processor() -> f64 {
 
 /// The peak memory of this process since the last call of [`forget_peak`], in MB.
 fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("its figures");
+    peak_of("self")
+}
+
+/// The peak memory of a process, in MB.
+fn peak_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its figures");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) >> 10
@@ -212,9 +222,7 @@ fn main() {
     }
     // In a process of its own, so that its memory does not count.
     let program = std::env::current_exe().expect("this program");
-    let status = std::process::Command::new(program)
-        .env("WRITE_TO", place.bus())
-        .status();
+    let status = Command::new(program).env("WRITE_TO", place.bus()).status();
     assert!(status.expect("it starts").success());
     rustix::fs::sync();
     let bus = ReadOnlyDir::open(&place.bus()).expect("a bus");
@@ -242,17 +250,120 @@ fn main() {
         durations.push(began.elapsed());
         assert_eq!(page.items.len() as u64, epochs.min(50));
     }
-    durations.sort_unstable();
-    let at = |part: f64| {
-        durations
-            .get((durations.len() as f64 * part) as usize)
-            .copied()
-            .unwrap_or(Duration::MAX)
-    };
-    println!("history of an account: p50 {:.0?}, p99 {:.0?}", at(0.5), at(0.99));
+    println!("history of an account, in this process: {}", spread(durations));
     for what in ["first proof of an epoch", "second"] {
         let began = Instant::now();
         view.proof(atom(), Epoch::new(epochs - 1), &name(1)).expect("a proof");
         println!("{what}: {:.1?}", began.elapsed());
     }
+    drop(view);
+    measure_http(&place, accounts, rows);
+}
+
+/// The middle of these durations, that of 99 of 100, and the longest.
+fn spread(mut durations: Vec<Duration>) -> String {
+    durations.sort_unstable();
+    let at = |percent: usize| {
+        let index = (durations.len() * percent / 100).min(durations.len().saturating_sub(1));
+        durations.get(index).copied().unwrap_or(Duration::MAX)
+    };
+    format!("p50 {:.2?}, p99 {:.2?}, longest {:.2?}", at(50), at(99), at(100))
+}
+
+/// The connections over which a real `serve` is asked. More than it answers at once, so that a slow answer holds up few requests.
+const CONNECTIONS: u64 = 32;
+
+/// Asks for a path over a connection that stays open; the status and the length of the body.
+fn get(stream: &mut BufReader<TcpStream>, path: &str) -> Option<(u16, usize)> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes()).ok()?;
+    let (mut status, mut length) = (None, None);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(rest) = line.strip_prefix("http/1.1 ") {
+            status = rest.get(..3)?.parse().ok();
+        }
+        if let Some(rest) = line.strip_prefix("content-length:") {
+            length = rest.trim().parse().ok();
+        }
+    }
+    let length = length?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((status?, length))
+}
+
+fn connect(address: SocketAddr) -> Option<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(BufReader::new(stream))
+}
+
+/// A `serve` catches up with the bus into a view of its own, then answers RATE requests a second. The duration of a request counts from the
+/// moment when it was due, so one that waits for a connection counts as slow.
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn measure_http(place: &Place, accounts: u64, rows: u64) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    drop(listener);
+    let began = Instant::now();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_softstake"))
+        .args(["serve", "--requests-per-minute", "1000000", "--log-level", "warn"])
+        .args(["--listen", &address.to_string()])
+        .args(["--bus", &format!("dir:{}", place.bus().display()), "--view"])
+        .arg(place.state().join("served"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let is_ready = || connect(address).and_then(|mut stream| get(&mut stream, "/readyz"));
+    while is_ready().is_none_or(|(status, _)| status != 200) {
+        assert!(
+            began.elapsed() < Duration::from_secs(600),
+            "not ready after ten minutes"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let elapsed = began.elapsed();
+    println!(
+        "serve is ready after {elapsed:.1?}: {:.0} distributions a second, start included",
+        rows as f64 / elapsed.as_secs_f64()
+    );
+    let (rate, seconds) = (setting("RATE", 500), setting("SECONDS", 30));
+    let start = Instant::now();
+    let asked = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..CONNECTIONS)
+            .map(|first| {
+                scope.spawn(move || {
+                    let mut stream = connect(address).expect("a connection");
+                    let mut durations = Vec::new();
+                    for request in (first..rate * seconds).step_by(CONNECTIONS as usize) {
+                        let due = start + Duration::from_secs(1) * request as u32 / rate as u32;
+                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        let account = name(request.wrapping_mul(0x9e37_79b9_7f4a_7c15) % accounts);
+                        let path = format!("/v1/accounts/{account}/distributions?limit=50");
+                        let (status, length) = get(&mut stream, &path).expect("an answer");
+                        assert!(status == 200 && length > 1_000, "{status} with {length} bytes");
+                        durations.push(due.elapsed());
+                    }
+                    durations
+                })
+            })
+            .collect();
+        let durations = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        durations.flatten().collect::<Vec<_>>()
+    });
+    println!(
+        "history of an account over HTTP: {} requests in {:.1?}, {}; peak of the process {} MB",
+        asked.len(),
+        start.elapsed(),
+        spread(asked),
+        peak_of(&server.id().to_string())
+    );
+    server.kill().expect("it runs");
+    server.wait().expect("its end");
 }

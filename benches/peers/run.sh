@@ -15,6 +15,8 @@ done
 [ -x "$softstake" ] || { echo "$softstake is missing: \`make build\` makes it" >&2; exit 1; }
 
 libs="${SOFTSTAKE_TEST_KAFKA_LIBS:-$("$here/../../tests/kafka/libs.sh" "$cache/kafka")}"
+# It is no setting of the program, which refuses it.
+unset SOFTSTAKE_TEST_KAFKA_LIBS
 mvn -q -B -f "$here/streams/pom.xml" -DbuildDirectory="$build" package \
   dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$build/jars" >&2
 cp "$build/peer-streams-0.jar" "$build/jars/"

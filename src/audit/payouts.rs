@@ -221,7 +221,7 @@ impl Epochs {
 /// An acknowledgement that was read.
 struct SeenAcknowledgement {
     /// Of all that its copies must have in common.
-    fingerprint: u128,
+    fingerprint: u64,
     place: AcknowledgementPlace,
     /// Whether its distribution is among those that are compared.
     is_wanted: bool,

@@ -13,7 +13,7 @@ pub const DEFAULT_DEDUP_DAYS: u64 = 7;
 /// An applied event, as the dedup index keeps it under its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenEvent {
-    pub fingerprint: u128,
+    pub fingerprint: u64,
     /// The epochs of its postings, by their time. A status has none, and never expires.
     pub postings: ArrayVec<AssetEpoch, MAX_LEGS>,
 }
@@ -21,14 +21,14 @@ pub struct SeenEvent {
 impl SeenEvent {
     /// An event without postings: a status or a control event. It never expires.
     #[must_use]
-    pub const fn without_postings(fingerprint: u128) -> Self {
+    pub const fn without_postings(fingerprint: u64) -> Self {
         Self {
             fingerprint,
             postings: ArrayVec::new_const(),
         }
     }
 
-    /// Stored form: the fingerprint in 16 bytes, then number and epoch of each posting in 2 and 4; little-endian.
+    /// Stored form: the fingerprint in 8 bytes, then number and epoch of each posting in 2 and 4; little-endian.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.fingerprint.to_le_bytes());
         for at in &self.postings {
@@ -45,7 +45,7 @@ impl SeenEvent {
             what: "a seen event",
             why: "its length is wrong".into(),
         };
-        let (fingerprint, mut rest) = bytes.split_first_chunk::<16>().ok_or_else(undecodable)?;
+        let (fingerprint, mut rest) = bytes.split_first_chunk::<8>().ok_or_else(undecodable)?;
         let mut postings = ArrayVec::new();
         while let Some((at, tail)) = rest.split_first_chunk::<6>() {
             let at = AssetEpoch::from_le_bytes(*at);
@@ -56,7 +56,7 @@ impl SeenEvent {
             return Err(undecodable());
         }
         Ok(Self {
-            fingerprint: u128::from_le_bytes(*fingerprint),
+            fingerprint: u64::from_le_bytes(*fingerprint),
             postings,
         })
     }
@@ -66,7 +66,7 @@ impl SeenEvent {
 ///
 /// # Errors
 /// `conflicting_duplicate`, if the event is not an identical copy.
-pub fn check_copy(applied: u128, copy: u128) -> Result<(), Rejection> {
+pub fn check_copy(applied: u64, copy: u64) -> Result<(), Rejection> {
     if applied == copy {
         return Ok(());
     }

@@ -65,7 +65,7 @@ impl CreditState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Credit {
     identity: [u8; 16],
-    fingerprint: u128,
+    fingerprint: u64,
     at: TimeMs,
     amount: ExactAmount,
 }

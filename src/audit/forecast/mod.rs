@@ -275,7 +275,7 @@ impl<'a> Forecast<'a> {
 struct ControlForecast {
     recorded: RecordedOutcomes,
     /// Fingerprints of the accepted events, by identity.
-    seen: HashMap<[u8; 16], u128>,
+    seen: HashMap<[u8; 16], u64>,
     /// By number.
     listings: Vec<ForecastListing>,
     sources: BTreeSet<TopicPartition>,
@@ -325,7 +325,7 @@ impl ControlForecast {
             Decoded::Rejected(rejection) => return Ok(ForecastOutcome::Rejected(rejection)),
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
-        let fingerprint = envelope.fingerprint();
+        let fingerprint = envelope.fingerprint;
         if let Some(seen) = self.seen.get(&identity) {
             return Ok(match check_copy(*seen, fingerprint) {
                 Ok(()) => ForecastOutcome::Duplicate,

@@ -1,11 +1,15 @@
-//! A record of an input topic, read as far as its envelope.
+//! A record of an input topic, read as far as it can be without the state of a task.
 
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fingerprint;
 use crate::core::contract::rejection::Rejection;
 
-/// A record of an input topic, up to its envelope. The fields of the event are read later: copies are recognised without them.
+/// A record of an input topic. Its envelope is judged; its fields are judged later, because copies are recognised without them.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every record is an event, and they are read in a row"
+)]
 pub enum Decoded<'a> {
     /// A blank line.
     Blank,
@@ -21,7 +25,7 @@ impl<'a> Decoded<'a> {
         if value.is_empty() {
             return Self::Blank;
         }
-        match Envelope::read(value) {
+        match Envelope::read_with_event(value) {
             Ok(envelope) => {
                 let identity = fingerprint::identity(&envelope.id, &envelope.source);
                 Self::Event(envelope, identity)

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
-use crate::core::contract::fields::{FieldSet, RawField, fields};
-use crate::core::contract::fingerprint::{Part, fingerprint};
+use crate::core::contract::fields::{FieldSet, JsonObject, RawField, fields};
+use crate::core::contract::fingerprint::{fingerprint, fingerprint_of_members};
+use crate::core::contract::members::Members;
 use crate::core::contract::rejection::{Code, Rejection};
+use crate::core::values::time::TimeMs;
 
-/// The envelope of an input record. The time and the data are not judged yet.
+/// The envelope of an input record. Its time and its data are not judged.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// `id` and `source` together identify the event.
@@ -19,6 +22,18 @@ pub struct Envelope<'a> {
     pub time: &'a str,
     /// A raw JSON object.
     pub data: &'a str,
+    /// The fingerprint of type, time and data. Identical copies of an event have the same.
+    pub fingerprint: u64,
+    /// The source event, if it was read in the same pass. `None` says nothing: it is read, and perhaps rejected, later.
+    pub source_event: Option<TimedEvent<'a>>,
+}
+
+/// A source event without a fault in its time and fields. Whether its type is in force is not judged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TimedEvent<'a> {
+    pub event_type: EventType,
+    pub time: TimeMs,
+    pub event: SourceEvent<'a>,
 }
 
 fields!(EnvelopeFields {
@@ -36,13 +51,66 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// `invalid_json`, `invalid_event`.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Rejection> {
+        let mut members = Members::default();
+        if members.read(bytes) {
+            Self::of_members(&members, |_, _, _| None)
+        } else {
+            Self::of_text(bytes)
+        }
+    }
+
+    /// Reads the envelope of a record, and in the same pass the source event if the record has the
+    /// [common shape](crate::core::contract::members).
+    ///
+    /// # Errors
+    /// `invalid_json`, `invalid_event`, because of the envelope.
+    pub fn read_with_event(bytes: &'a [u8]) -> Result<Self, Rejection> {
+        let mut members = Members::default();
+        if members.read(bytes) {
+            Self::of_members(&members, TimedEvent::read)
+        } else {
+            Self::of_text(bytes)
+        }
+    }
+
+    /// Reads the envelope of any record, by `serde_json`.
+    ///
+    /// # Errors
+    /// `invalid_json`, `invalid_event`.
+    pub fn of_text(bytes: &'a [u8]) -> Result<Self, Rejection> {
         if let Some(what) = foreign_start(bytes) {
             return Err(Code::InvalidJson.because(what));
         }
         let text = std::str::from_utf8(bytes).map_err(|error| {
             Code::InvalidJson.because(format!("the record is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
-        let fields: EnvelopeFields<'a> = fields::record(text)?;
+        Self::of_fields(fields::record(text)?, |event_type, time, data| {
+            (fingerprint(event_type, time, data), None)
+        })
+    }
+
+    #[inline]
+    fn of_members(
+        members: &Members<'a>,
+        read_event: impl FnOnce(&str, &'a str, JsonObject<'_, 'a>) -> Option<TimedEvent<'a>>,
+    ) -> Result<Self, Rejection> {
+        let fields = EnvelopeFields::of_members(members.all());
+        Self::of_fields(fields, |event_type, time, data| {
+            let object = JsonObject::within(members.all(), data);
+            let fingerprint = match object.members() {
+                Some(members) => fingerprint_of_members(event_type, time, members),
+                None => fingerprint(event_type, time, data),
+            };
+            (fingerprint, read_event(event_type, time, object))
+        })
+    }
+
+    /// Checks the fields. `read` gives fingerprint and event, from type, time and data.
+    #[inline]
+    fn of_fields(
+        fields: EnvelopeFields<'a>,
+        read: impl FnOnce(&str, &'a str, &'a str) -> (u64, Option<TimedEvent<'a>>),
+    ) -> Result<Self, Rejection> {
         fields.check_twice()?;
         let specversion = fields::text(fields.specversion, "specversion")?;
         if specversion != "1.0" {
@@ -56,23 +124,29 @@ impl<'a> Envelope<'a> {
             return Err(Code::InvalidEvent.because("`data` must be a JSON object"));
         }
         let time = fields::required(fields.time, "time")?;
+        let (fingerprint, source_event) = read(&event_type, time, data);
         Ok(Self {
             id,
             source,
             event_type,
             time,
             data,
+            fingerprint,
+            source_event,
         })
     }
+}
 
-    /// The fingerprint of type, time and data. Identical copies of an event have the same.
-    #[must_use]
-    pub fn fingerprint(&self) -> u128 {
-        fingerprint(
-            &self.event_type,
-            Some(Part::Json(self.time)),
-            Some(Part::Json(self.data)),
-        )
+impl<'a> TimedEvent<'a> {
+    /// The event, if nothing is wrong with it.
+    #[inline]
+    fn read(event_type: &str, time: &str, data: JsonObject<'_, 'a>) -> Option<Self> {
+        let event_type = EventType::named(event_type).filter(|event_type| !event_type.is_control())?;
+        Some(Self {
+            event_type,
+            time: fields::time(time, "time").ok()?,
+            event: SourceEvent::read(event_type, data).ok()?,
+        })
     }
 }
 

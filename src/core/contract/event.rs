@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::contract::fields;
-use crate::core::contract::fields::{RawField, fields};
+use crate::core::contract::fields::{JsonObject, RawField, fields};
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::contract::rules::{FIRST_RULES, MADE_UP_RULES};
 use crate::core::values::account::AccountName;
@@ -61,12 +61,15 @@ impl EventType {
     /// # Errors
     /// `unsupported_type`.
     pub fn in_force(name: &str, rules: u64) -> Result<Self, Rejection> {
-        let named = Self::of(name)?;
-        if named.since() <= rules {
-            Ok(named)
-        } else {
-            Err(unsupported(name))
-        }
+        Self::named(name)
+            .filter(|named| named.is_in_force(rules))
+            .ok_or_else(|| unsupported(name))
+    }
+
+    /// Whether the version `rules` of the contract has this type.
+    #[must_use]
+    pub const fn is_in_force(self, rules: u64) -> bool {
+        self.since() <= rules
     }
 
     /// The first version of the rules that has this type.
@@ -82,7 +85,13 @@ impl EventType {
     /// # Errors
     /// `unsupported_type`.
     pub fn of(name: &str) -> Result<Self, Rejection> {
-        Ok(match name {
+        Self::named(name).ok_or_else(|| unsupported(name))
+    }
+
+    /// The type with this name, in any version of the rules, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "exchange.deposit.v1" => Self::Deposit,
             "exchange.opening_balance.v1" => Self::OpeningBalance,
             "exchange.withdrawal.v1" => Self::Withdrawal,
@@ -101,7 +110,7 @@ impl EventType {
             "softstake.loss_accepted.v1" => Self::LossAccepted,
             "softstake.rules.v1" => Self::Rules,
             "exchange.made_up_credit.v1" if cfg!(feature = "made-up-rules") => Self::MadeUpCredit,
-            _ => return Err(unsupported(name)),
+            _ => return None,
         })
     }
 
@@ -132,7 +141,7 @@ impl EventType {
 }
 
 /// An event of a source topic. The syntax of its fields is checked; the rules that depend on an asset are not.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceEvent<'a> {
     Deposit(Balance<'a>),
     /// A balance from before the asset was listed. It counts from the anchor.
@@ -171,7 +180,7 @@ pub enum SourceEvent<'a> {
 }
 
 /// An amount that an account gets or loses.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance<'a> {
     pub account: AccountName<'a>,
     pub asset: Asset,
@@ -179,7 +188,7 @@ pub struct Balance<'a> {
 }
 
 /// A fee other than zero: a debit, or a credit if it is a rebate. A fee of zero is none.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fee {
     pub asset: Asset,
     /// Whether the event gives it with a minus.
@@ -188,7 +197,7 @@ pub struct Fee {
 }
 
 /// A trade: the buyer gets `base` and pays `quote`. A side that is missing is no customer; one of the two is there.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trade<'a> {
     pub base: Asset,
     pub quote: Asset,
@@ -203,7 +212,7 @@ pub struct Trade<'a> {
 }
 
 /// One side of a trade.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party<'a> {
     pub account: AccountName<'a>,
     pub fee: Option<Fee>,
@@ -273,27 +282,27 @@ fields!(AdjustmentFields {
 fields!(StatusFields { account, status, asset });
 
 impl<'a> SourceEvent<'a> {
-    /// Reads `data`, a raw JSON object, as an event of type `event_type`.
+    /// Reads `data`, a JSON object, as an event of type `event_type`.
     ///
     /// # Errors
     /// `invalid_event`, `invalid_amount`; `wrong_topic` for a control event.
-    pub fn read(event_type: EventType, data: &'a str) -> Result<Self, Rejection> {
+    pub fn read(event_type: EventType, data: JsonObject<'_, 'a>) -> Result<Self, Rejection> {
         match event_type {
             EventType::Deposit | EventType::MadeUpCredit => balance(data).map(Self::Deposit),
             EventType::OpeningBalance => balance(data).map(Self::OpeningBalance),
             EventType::Withdrawal => {
-                let fields: WithdrawalFields = fields::object(data, "data")?;
+                let fields: WithdrawalFields = data.fields("data")?;
                 let account = fields::account(fields.account, "account")?;
                 let asset = fields::asset(fields.asset, "asset")?;
                 let amount = fields::amount(fields.amount, "amount")?;
                 Ok(Self::Withdrawal {
                     balance: Balance { account, asset, amount },
-                    fee: fee(fields.fee, ["fee", "fee.asset", "fee.amount"])?,
+                    fee: fee(data, fields.fee, ["fee", "fee.asset", "fee.amount"])?,
                 })
             }
             EventType::Trade => trade(data).map(|trade| Self::Trade(Box::new(trade))),
             EventType::Transfer => {
-                let fields: TransferFields = fields::object(data, "data")?;
+                let fields: TransferFields = data.fields("data")?;
                 Ok(Self::Transfer {
                     from: fields::account(fields.from_account, "from_account")?,
                     to: fields::account(fields.to_account, "to_account")?,
@@ -310,7 +319,7 @@ impl<'a> SourceEvent<'a> {
                 Ok(Self::RewardAdjustment { negative, balance })
             }
             EventType::AccountStatus => {
-                let fields: StatusFields = fields::object(data, "data")?;
+                let fields: StatusFields = data.fields("data")?;
                 let account = fields::account(fields.account, "account")?;
                 let status = match fields::text(fields.status, "status")?.as_ref() {
                     "enrolled" => Status::Enrolled,
@@ -332,8 +341,8 @@ impl<'a> SourceEvent<'a> {
 }
 
 /// An adjustment: whether it takes, and the rest.
-fn adjustment(data: &str) -> Result<(bool, Balance<'_>), Rejection> {
-    let fields: AdjustmentFields = fields::object(data, "data")?;
+fn adjustment<'a>(data: JsonObject<'_, 'a>) -> Result<(bool, Balance<'a>), Rejection> {
+    let fields: AdjustmentFields = data.fields("data")?;
     let account = fields::account(fields.account, "account")?;
     let asset = fields::asset(fields.asset, "asset")?;
     let (negative, amount) = fields::signed_amount(fields.delta, "delta")?;
@@ -342,8 +351,8 @@ fn adjustment(data: &str) -> Result<(bool, Balance<'_>), Rejection> {
 }
 
 /// A deposit or an opening balance.
-fn balance(data: &str) -> Result<Balance<'_>, Rejection> {
-    let fields: BalanceFields = fields::object(data, "data")?;
+fn balance<'a>(data: JsonObject<'_, 'a>) -> Result<Balance<'a>, Rejection> {
+    let fields: BalanceFields = data.fields("data")?;
     Ok(Balance {
         account: fields::account(fields.account, "account")?,
         asset: fields::asset(fields.asset, "asset")?,
@@ -351,8 +360,8 @@ fn balance(data: &str) -> Result<Balance<'_>, Rejection> {
     })
 }
 
-fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
-    let fields: TradeFields = fields::object(data, "data")?;
+fn trade<'a>(data: JsonObject<'_, 'a>) -> Result<Trade<'a>, Rejection> {
+    let fields: TradeFields = data.fields("data")?;
     let trade = Trade {
         base: fields::asset(fields.base_asset, "base_asset")?,
         quote: fields::asset(fields.quote_asset, "quote_asset")?,
@@ -360,6 +369,7 @@ fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
         quantity: fields::amount(fields.quantity, "quantity")?,
         quote_quantity: fields::if_given(fields.quote_quantity, "quote_quantity", fields::amount_or_zero)?,
         buyer: party(
+            data,
             fields.buyer,
             [
                 "buyer",
@@ -370,6 +380,7 @@ fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
             ],
         )?,
         seller: party(
+            data,
             fields.seller,
             [
                 "seller",
@@ -388,12 +399,12 @@ fn trade(data: &str) -> Result<Trade<'_>, Rejection> {
     Ok(trade)
 }
 
-/// An optional fee; `None` if it is zero. `names` are the names of the fee and of its two fields.
-fn fee(field: RawField<'_>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
+/// An optional fee in `object`; `None` if it is zero. `names` are the names of the fee and of its two fields.
+fn fee<'a>(object: JsonObject<'_, 'a>, field: RawField<'a>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> {
     let Some(raw) = fields::not_null(field, names[0])? else {
         return Ok(None);
     };
-    let fields: FeeFields = fields::object(raw, names[0])?;
+    let fields: FeeFields = object.inside(raw).fields(names[0])?;
     let asset = fields::asset(fields.asset, names[1])?;
     let (is_rebate, amount) = fields::signed_amount_or_zero(fields.amount, names[2])?;
     Ok((!amount.is_zero()).then_some(Fee {
@@ -403,14 +414,15 @@ fn fee(field: RawField<'_>, names: [&str; 3]) -> Result<Option<Fee>, Rejection> 
     }))
 }
 
-/// An optional side of a trade. `names` are the names of the side, its account, its fee and the fee's fields.
-fn party<'a>(field: RawField<'a>, names: [&str; 5]) -> Result<Option<Party<'a>>, Rejection> {
+/// An optional side of the trade `data`. `names` are the names of the side, its account, its fee and the fee's fields.
+fn party<'a>(data: JsonObject<'_, 'a>, field: RawField<'a>, names: [&str; 5]) -> Result<Option<Party<'a>>, Rejection> {
     let Some(raw) = fields::not_null(field, names[0])? else {
         return Ok(None);
     };
-    let fields: PartyFields = fields::object(raw, names[0])?;
+    let side = data.inside(raw);
+    let fields: PartyFields = side.fields(names[0])?;
     Ok(Some(Party {
         account: fields::account(fields.account, names[1])?,
-        fee: fee(fields.fee, [names[2], names[3], names[4]])?,
+        fee: fee(side, fields.fee, [names[2], names[3], names[4]])?,
     }))
 }

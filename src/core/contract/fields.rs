@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::core::contract::members::ObjectMembers;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::values::account::AccountName;
 use crate::core::values::amount::{Amount, AmountError};
@@ -21,9 +22,20 @@ use crate::core::values::time::TimeMs;
 pub enum RawField<'a> {
     #[default]
     Missing,
-    Given(&'a RawValue),
+    Given(&'a str),
+    /// A string without escapes, with its quotes.
+    Plain(&'a str),
     /// Nobody can tell which value is meant.
     Twice,
+}
+
+impl<'a> RawField<'a> {
+    fn give(&mut self, value: Self) {
+        *self = match self {
+            Self::Missing => value,
+            _ => Self::Twice,
+        };
+    }
 }
 
 /// A struct of raw fields, declared with [`fields`].
@@ -32,6 +44,21 @@ pub trait FieldSet<'a>: Default {
 
     /// The field with this name.
     fn field(&mut self, name: &[u8]) -> Option<&mut RawField<'a>>;
+
+    /// The fields among the members of an object.
+    fn of_members(members: ObjectMembers<'_, 'a>) -> Self {
+        let mut fields = Self::default();
+        for member in members.iter() {
+            if let Some(field) = fields.field(member.name()) {
+                field.give(if member.is_string() {
+                    RawField::Plain(member.value())
+                } else {
+                    RawField::Given(member.value())
+                });
+            }
+        }
+        fields
+    }
 }
 
 /// Declares a struct of raw fields. A name that is a keyword is given behind `=`.
@@ -89,13 +116,7 @@ impl<'de, T: FieldSet<'de>> Visitor<'de> for Object<'de, T> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
         while let Some(field) = map.next_key_seed(FieldName(&mut self))? {
             match field {
-                Some(field) => {
-                    let value = map.next_value()?;
-                    *field = match field {
-                        RawField::Missing => RawField::Given(value),
-                        RawField::Given(_) | RawField::Twice => RawField::Twice,
-                    };
-                }
+                Some(field) => field.give(RawField::Given(map.next_value::<&RawValue>()?.get())),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -145,6 +166,55 @@ impl<'de: 'o, 'o, T: FieldSet<'de>> FieldName<'o, 'de, T> {
             unknown.get_or_insert(name);
         }
         field
+    }
+}
+
+/// A JSON object whose fields are read from its members if they are known, and from its text if not. Both give the same.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonObject<'m, 'a> {
+    text: &'a str,
+    members: Option<ObjectMembers<'m, 'a>>,
+}
+
+impl<'m, 'a> JsonObject<'m, 'a> {
+    /// An object, or any other JSON value in its place.
+    #[must_use]
+    pub const fn of_text(text: &'a str) -> Self {
+        Self { text, members: None }
+    }
+
+    /// The value of one of these members.
+    #[must_use]
+    pub fn within(members: ObjectMembers<'m, 'a>, value: &'a str) -> Self {
+        Self {
+            text: value,
+            members: members.of_value(value),
+        }
+    }
+
+    #[must_use]
+    pub const fn members(&self) -> Option<ObjectMembers<'m, 'a>> {
+        self.members
+    }
+
+    /// Its fields; `what` is its name. Fields that are not known are ignored.
+    ///
+    /// # Errors
+    /// `invalid_event` if it is no object.
+    pub fn fields<T: FieldSet<'a>>(&self, what: &str) -> Result<T, Rejection> {
+        match self.members {
+            Some(members) => Ok(T::of_members(members)),
+            None => object(self.text, what),
+        }
+    }
+
+    /// The object that is the value of one of its fields.
+    #[must_use]
+    pub fn inside(&self, value: &'a str) -> Self {
+        match self.members {
+            Some(members) => Self::within(members, value),
+            None => Self::of_text(value),
+        }
     }
 }
 
@@ -225,7 +295,7 @@ fn json_type(text: &str) -> &'static str {
 pub fn optional<'a>(field: RawField<'a>, name: &str) -> Result<Option<&'a str>, Rejection> {
     match field {
         RawField::Missing => Ok(None),
-        RawField::Given(raw) => Ok(Some(raw.get())),
+        RawField::Given(raw) | RawField::Plain(raw) => Ok(Some(raw)),
         RawField::Twice => Err(Code::InvalidEvent.because(format!("`{name}` is given twice"))),
     }
 }
@@ -254,7 +324,7 @@ pub fn required<'a>(field: RawField<'a>, name: &str) -> Result<&'a str, Rejectio
 
 /// A raw JSON value as a string; rejected with `code` if it is none.
 pub fn string<'a>(text: &'a str, name: &str, code: Code) -> Result<Cow<'a, str>, Rejection> {
-    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+    let Some(inner) = between_quotes(text) else {
         return Err(code.because(format!("`{name}` must be a JSON string, not {}", json_type(text))));
     };
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -265,9 +335,26 @@ pub fn string<'a>(text: &'a str, name: &str, code: Code) -> Result<Cow<'a, str>,
         .map_err(|_| code.because(format!("`{name}` holds an escape that is no Unicode character")))
 }
 
+/// A required string; rejected with `code` if it is another JSON value.
+#[inline]
+fn characters<'a>(field: RawField<'a>, name: &str, code: Code) -> Result<Cow<'a, str>, Rejection> {
+    match field {
+        RawField::Plain(quoted) => Ok(Cow::Borrowed(between_quotes(quoted).unwrap_or_default())),
+        field => string(required(field, name)?, name, code),
+    }
+}
+
+#[inline]
+fn between_quotes(text: &str) -> Option<&str> {
+    match text.as_bytes() {
+        [b'"', .., b'"'] => text.get(1..text.len().saturating_sub(1)),
+        _ => None,
+    }
+}
+
 /// A required string.
 pub fn text<'a>(field: RawField<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {
-    string(required(field, name)?, name, Code::InvalidEvent)
+    characters(field, name, Code::InvalidEvent)
 }
 
 /// A required account name (contract, section 3).
@@ -283,7 +370,7 @@ pub fn asset(field: RawField<'_>, name: &str) -> Result<Asset, Rejection> {
 
 /// A required amount greater than zero.
 pub fn amount(field: RawField<'_>, name: &str) -> Result<Amount, Rejection> {
-    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    let text = characters(field, name, Code::InvalidAmount)?;
     Amount::parse(&text)
         .and_then(Amount::positive)
         .map_err(|error| bad_amount(name, &error))
@@ -291,7 +378,7 @@ pub fn amount(field: RawField<'_>, name: &str) -> Result<Amount, Rejection> {
 
 /// A required amount that may be zero.
 pub fn amount_or_zero(field: RawField<'_>, name: &str) -> Result<Amount, Rejection> {
-    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    let text = characters(field, name, Code::InvalidAmount)?;
     Amount::parse(&text).map_err(|error| bad_amount(name, &error))
 }
 
@@ -304,7 +391,7 @@ pub fn signed_amount(field: RawField<'_>, name: &str) -> Result<(bool, Amount), 
 
 /// A required signed amount that may be zero: whether it has a minus, and its magnitude.
 pub fn signed_amount_or_zero(field: RawField<'_>, name: &str) -> Result<(bool, Amount), Rejection> {
-    let text = string(required(field, name)?, name, Code::InvalidAmount)?;
+    let text = characters(field, name, Code::InvalidAmount)?;
     Amount::parse_signed(&text).map_err(|error| bad_amount(name, &error))
 }
 

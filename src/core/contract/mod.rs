@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod gate;
 pub mod listing;
 pub mod loss;
+pub mod members;
 pub mod merkle;
 pub mod programme;
 mod programme_fields;

@@ -75,7 +75,7 @@ impl Coordinator {
             Decoded::Rejected(rejection) => return self.reject(offset, &bytes, &rejection, None, out),
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
-        let fingerprint = envelope.fingerprint();
+        let fingerprint = envelope.fingerprint;
         let judged = match seen_events.get(&identity) {
             Some(seen) => match check_copy(seen.fingerprint, fingerprint) {
                 Ok(()) => {
@@ -114,7 +114,7 @@ impl Coordinator {
     }
 
     /// Counts an accepted event, and keeps it to recognise copies of it.
-    pub(super) fn keep_accepted(&mut self, identity: [u8; 16], fingerprint: u128, seen_events: &mut impl DedupIndex) {
+    pub(super) fn keep_accepted(&mut self, identity: [u8; 16], fingerprint: u64, seen_events: &mut impl DedupIndex) {
         self.counts.accepted = self.counts.accepted.saturating_add(1);
         seen_events.insert(identity, SeenEvent::without_postings(fingerprint));
     }

@@ -105,7 +105,7 @@ struct PendingQuestion {
     /// The control record, for a dead letter.
     payload: Vec<u8>,
     identity: [u8; 16],
-    fingerprint: u128,
+    fingerprint: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

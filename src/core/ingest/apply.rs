@@ -150,14 +150,14 @@ impl Ingest {
         seen_events: &mut impl DedupIndex,
         out: &mut Outputs,
     ) -> Result<(), NotApplied> {
-        let fingerprint = envelope.fingerprint();
+        let fingerprint = envelope.fingerprint;
         if let Some(seen) = seen_events.get(identity).filter(|seen| !self.is_expired(seen)) {
             check_copy(seen.fingerprint, fingerprint)?;
             self.state.counts.duplicates += 1;
             return Ok(());
         }
         let (time, event) = read_event(envelope, self.rules_at(offset))?;
-        let epochs = if let SourceEvent::AccountStatus { account, status, asset } = &event {
+        let epochs = if let SourceEvent::AccountStatus { account, status, asset } = event.as_ref() {
             self.add_entry(&Entry::Status(StatusEntry {
                 bucket: bucket(account.as_str()),
                 account: account.borrowed(),

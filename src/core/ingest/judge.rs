@@ -1,9 +1,12 @@
 //! The rules about an event of a source topic, and about one leg of a listed asset, that need no state. What
 //! depends on cuts (too old, late) is in `apply.rs`.
 
+use std::borrow::Cow;
+
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
+use crate::core::contract::fields::JsonObject;
 use crate::core::contract::rejection::{Code, Rejection};
 use crate::core::ingest::legs::{Leg, LegSort};
 use crate::core::values::calendar::{Calendar, MAX_DAYS_AHEAD};
@@ -31,18 +34,28 @@ pub struct LocatedLeg {
     pub epoch: Epoch,
 }
 
-/// Reads the event in an envelope from a source topic, by the version of the rules in force there. `docs/contract-notes.md` gives the order of the checks.
+/// Reads the event in an envelope from a source topic, by the version of the rules in force there. `docs/contract-notes.md`
+/// gives the order of the checks. An event without fault was mostly read with its envelope.
 ///
 /// # Errors
 /// `unsupported_type`, `wrong_topic`, `invalid_time`, `invalid_event`, `invalid_amount`.
-pub fn read_event<'a>(envelope: &Envelope<'a>, rules: u64) -> Result<(TimeMs, SourceEvent<'a>), Rejection> {
+pub fn read_event<'e, 'a>(
+    envelope: &'e Envelope<'a>,
+    rules: u64,
+) -> Result<(TimeMs, Cow<'e, SourceEvent<'a>>), Rejection> {
+    if let Some(read) = &envelope.source_event
+        && read.event_type.is_in_force(rules)
+    {
+        return Ok((read.time, Cow::Borrowed(&read.event)));
+    }
+    let data = JsonObject::of_text(envelope.data);
     let event_type = EventType::in_force(&envelope.event_type, rules)?;
     if event_type.is_control() {
         // Always fails: `wrong_topic` comes before `invalid_time`.
-        SourceEvent::read(event_type, envelope.data)?;
+        SourceEvent::read(event_type, data)?;
     }
     let time = fields::time(envelope.time, "time")?;
-    Ok((time, SourceEvent::read(event_type, envelope.data)?))
+    Ok((time, Cow::Owned(SourceEvent::read(event_type, data)?)))
 }
 
 /// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.

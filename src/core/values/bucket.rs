@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
-
 use crate::core::values::account::{NameError, owner};
+use crate::core::values::sha256::sha256;
 
 /// The number of buckets.
 pub const BUCKETS: u16 = 4096;
@@ -13,7 +12,7 @@ pub const BUCKETS: u16 = 4096;
 /// in one bucket.
 #[inline]
 pub fn bucket(account: &str) -> u16 {
-    let [first, second, ..] = <[u8; 32]>::from(Sha256::digest(owner(account).as_bytes()));
+    let [first, second, ..] = sha256([owner(account).as_bytes()]);
     u16::from(first) << 4 | u16::from(second) >> 4
 }
 

@@ -12,5 +12,6 @@ pub mod offset;
 pub mod period;
 pub mod printable;
 pub mod rate;
+pub mod sha256;
 pub mod similar;
 pub mod time;

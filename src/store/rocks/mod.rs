@@ -53,7 +53,7 @@ use crate::store::rocks::scan::RocksScan;
 use crate::store::{Scan, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// The number of attempts to open a store for reading while it changes.
 const ATTEMPTS: usize = 50;

@@ -192,7 +192,7 @@ fn another_format_or_owner_is_rejected() {
     drop(store);
     let message = rejection(path, settings(2));
     assert!(
-        message.contains("has format version 9, this softstake knows 5"),
+        message.contains("has format version 9, this softstake knows 6"),
         "{message}"
     );
     assert!(message.contains(&path.display().to_string()), "{message}");

@@ -2,194 +2,204 @@
 //!
 //! # The scheme
 //!
-//! Fingerprints are stored, so the scheme never changes. `H(seed, bytes)` is XXH3-128 with that seed; `a ‖ b` puts
-//! 128-bit hashes side by side, little-endian.
+//! Fingerprints are stored, so another scheme needs another format version of the stores. `H` is XXH3 of 64 bits, with seed 0
+//! unless one is named. Each JSON value has one *text*, however it is spelled:
 //!
-//! | JSON value | hash |
+//! | JSON value | text |
 //! |---|---|
-//! | `null`, `true`, `false` | `H(1, the word)` |
-//! | string | `H(2, its characters in UTF-8)`, once unescaped; a lone surrogate as the three bytes UTF-8 would give it |
-//! | number | `H(3, canonical text)`: `-` if below zero, the digits from the first to the last that is not zero, `e`, and the exponent of the last digit in decimal; `0e0` for zero |
-//! | array | fold from 0: `acc = H(4, acc ‖ element)`; then `H(5, acc ‖ number of elements)` |
-//! | object | wrapping sum of `H(6, name as a string ‖ value)`; then `H(7, sum ‖ number of members)` |
+//! | `null`, `true`, `false` | the word |
+//! | string | `"`, its characters in UTF-8 once unescaped, with `\` before each `"` and `\`, then `"`; a lone surrogate as the three bytes UTF-8 would give it |
+//! | number | `-` if below zero, the digits from the first to the last that is not zero, `e`, and the exponent of the last digit in decimal; `0e0` for zero |
+//! | array | `[`, the texts of its elements with `,` between them, `]` |
+//! | object | `{`, its digest in 8 bytes, `}` |
 //!
-//! The sum makes the order of members irrelevant, and members of equal names a multiset. The fingerprint is
-//! `H(8, type as a string ‖ time ‖ data ‖ presence)`, where an absent part is 0 and `presence` is 1 for a time plus 2
-//! for data.
+//! The digest of an object is the wrapping sum of one hash per member. So the order of members does not matter, and members
+//! of equal names are a multiset. The hash of a member is `H(text of the name, ":", text of the value)`. If the value is an
+//! object, it is `H(text of the name)`, with the digest of that object as the seed.
 //!
-//! It serves against copies of a producer that retries. It is no defence against a search for collisions.
+//! The fingerprint of an event is `H` of 24 bytes: `H(characters of the type)`, `H(text of the time)`, digest of the data. All
+//! numbers are little-endian.
+//!
+//! The text of a string without escapes is the string as it is written. So `"account":"u-42"` is hashed in its place.
+//!
+//! # Why 64 bits
+//!
+//! Fingerprints are compared only if the identities are equal. Two different events of one identity look like copies in one
+//! case of 2^64. It is no defence against a search for such a case, but nobody gains by one: the second event is not applied
+//! either way. It counts as a copy, and makes no dead letter.
 
 #[cfg(test)]
 mod tests;
 
-use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-const WORD: u64 = 1;
-const STRING: u64 = 2;
-const NUMBER: u64 = 3;
-const ELEMENT: u64 = 4;
-const ARRAY: u64 = 5;
-const MEMBER: u64 = 6;
-const OBJECT: u64 = 7;
-const EVENT: u64 = 8;
-
-/// A JSON value of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'a> {
-    /// JSON text, known to be valid.
-    Json(&'a str),
-    /// The characters of a string, such as a `ce_time` header: equal to the JSON string of those characters.
-    Text(&'a str),
-}
+use crate::core::contract::members::ObjectMembers;
+use crate::core::values::sha256::sha256;
 
 /// The fingerprint of an event's type, time and data, which all copies must have in common (contract, section 3). Events
-/// with the same JSON values have the same fingerprint. Other events differ, except by a collision of 128-bit hashes.
+/// with the same JSON values have the same fingerprint. Other events differ, except by a collision. `time` and `data` are
+/// JSON text, known to be valid.
 ///
-/// The time is linear in the length of the text, and the memory in its nesting. Text that is not valid JSON has a
-/// fingerprint too.
-pub fn fingerprint(event_type: &str, time: Option<Part<'_>>, data: Option<Part<'_>>) -> u128 {
-    let mut scratch = Vec::new();
-    let mut hash = |part: Option<Part<'_>>| match part {
-        None => 0,
-        Some(Part::Text(text)) => hash_bytes(STRING, text.as_bytes()),
-        Some(Part::Json(text)) => hash_json(text.as_bytes(), &mut scratch),
+/// Time and memory are linear in the length of the text. Text that is not valid JSON has a fingerprint too.
+#[must_use]
+pub fn fingerprint(event_type: &str, time: &str, data: &str) -> u64 {
+    combine(event_type, value_hash(time), object_digest(data))
+}
+
+/// The same fingerprint, if the members of `data` are known already. `time` is a value of such a record too.
+#[must_use]
+pub fn fingerprint_of_members(event_type: &str, time: &str, data: ObjectMembers<'_, '_>) -> u64 {
+    let time = if time.starts_with('"') {
+        xxh3_64(time.as_bytes())
+    } else {
+        value_hash(time)
     };
-    let presence = u128::from(time.is_some()) | u128::from(data.is_some()) << 1;
-    let hashes = [hash(Some(Part::Text(event_type))), hash(time), hash(data), presence];
-    let mut bytes = [0; 64];
-    for (slot, hash) in bytes.chunks_exact_mut(16).zip(hashes) {
+    combine(event_type, time, members_digest(data))
+}
+
+fn combine(event_type: &str, time: u64, data: u64) -> u64 {
+    let mut bytes = [0; 24];
+    let hashes = [xxh3_64(event_type.as_bytes()), time, data];
+    for (slot, hash) in bytes.chunks_exact_mut(8).zip(hashes) {
         slot.copy_from_slice(&hash.to_le_bytes());
     }
-    xxh3_128_with_seed(&bytes, EVENT)
+    xxh3_64(&bytes)
 }
 
 /// The identity of an event within its topic partition: the first 16 bytes of the SHA-256 of the length of `id` in
 /// bytes (32 bits, little-endian), `id` and `source`.
 pub fn identity(id: &str, source: &str) -> [u8; 16] {
     // No record has 4 GiB.
-    let length = u32::try_from(id.len()).unwrap_or(u32::MAX);
-    let hash = Sha256::new()
-        .chain_update(length.to_le_bytes())
-        .chain_update(id)
-        .chain_update(source)
-        .finalize();
-    let [identity @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(hash);
+    let length = u32::try_from(id.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let hash = sha256([&length, id.as_bytes(), source.as_bytes()]);
+    let [identity @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
     identity
+}
+
+/// The digest of an object whose members are known. Their nesting is bounded, and no string has an escape.
+fn members_digest(members: ObjectMembers<'_, '_>) -> u64 {
+    members.iter().fold(0, |sum: u64, member| {
+        sum.wrapping_add(if member.is_string() && member.is_compact() {
+            xxh3_64(member.text())
+        } else if member.is_object() {
+            xxh3_64_with_seed(member.quoted_name(), members_digest(member.inside()))
+        } else {
+            let mut text = Vec::with_capacity(member.text().len().saturating_add(40));
+            text.extend_from_slice(member.quoted_name());
+            text.push(b':');
+            push_value(member.value().as_bytes(), &mut text);
+            xxh3_64(&text)
+        })
+    })
+}
+
+/// The digest of an object, from its JSON text.
+fn object_digest(object: &str) -> u64 {
+    let mut text = Vec::new();
+    push_value(object.as_bytes(), &mut text);
+    match text.split_last_chunk::<9>() {
+        Some((b"{", [digest @ .., b'}'])) => u64::from_le_bytes(*digest),
+        // Not an object.
+        _ => xxh3_64(&text),
+    }
+}
+
+/// The hash of the text of a JSON value.
+fn value_hash(value: &str) -> u64 {
+    let mut text = Vec::new();
+    push_value(value.as_bytes(), &mut text);
+    xxh3_64(&text)
 }
 
 /// An array or object that is not closed yet.
 struct Open {
     is_object: bool,
-    /// How many values it has so far.
-    count: u64,
-    /// The array's fold or the object's sum so far.
-    hash: u128,
-    /// In an object, whether a name was read whose value comes next, and the name's hash.
-    is_named: bool,
-    name: u128,
+    /// The sum of the object's members so far.
+    sum: u64,
+    /// Where the text of the object's current member begins.
+    start: usize,
 }
 
 impl Open {
-    const fn new(is_object: bool) -> Open {
-        Open {
-            is_object,
-            count: 0,
-            hash: 0,
-            is_named: false,
-            name: 0,
+    /// Adds the current member to the sum, and removes its text.
+    fn end_member(&mut self, text: &mut Vec<u8>) {
+        let member = text.get(self.start..).unwrap_or_default();
+        if member.is_empty() {
+            return;
         }
-    }
-
-    #[inline]
-    fn add(&mut self, value: u128) {
-        self.count = self.count.wrapping_add(1);
-        if self.is_object {
-            self.is_named = false;
-            self.hash = self.hash.wrapping_add(hash_pair(MEMBER, self.name, value));
-        } else {
-            self.hash = hash_pair(ELEMENT, self.hash, value);
-        }
-    }
-
-    #[inline]
-    fn close(&self) -> u128 {
-        hash_pair(
-            if self.is_object { OBJECT } else { ARRAY },
-            self.hash,
-            u128::from(self.count),
-        )
+        let hash = match member.split_last_chunk::<11>() {
+            // Only a member whose value is an object ends with a brace.
+            Some((name, [b':', b'{', digest @ .., b'}'])) => xxh3_64_with_seed(name, u64::from_le_bytes(*digest)),
+            _ => xxh3_64(member),
+        };
+        self.sum = self.sum.wrapping_add(hash);
+        text.truncate(self.start);
     }
 }
 
-/// The hash of the first JSON value of a text. The stack is on the heap, because the sender decides the nesting.
-fn hash_json(text: &[u8], scratch: &mut Vec<u8>) -> u128 {
-    let mut outer: Vec<Open> = Vec::new();
-    let mut current: Option<Open> = None;
-    let mut rest = text;
+/// Appends the text of the first value of a JSON text. The stack is on the heap, because the sender decides the nesting.
+fn push_value(json: &[u8], text: &mut Vec<u8>) {
+    let mut open: Vec<Open> = Vec::new();
+    let mut rest = json;
     while let [byte, tail @ ..] = rest {
-        let value = match byte {
-            // In valid JSON, separators carry no information.
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => {
-                rest = tail;
-                continue;
+        let (is_value, after) = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => (false, tail),
+            b':' => {
+                text.push(b':');
+                (false, tail)
+            }
+            b',' => {
+                match open.last_mut() {
+                    Some(object) if object.is_object => object.end_member(text),
+                    _ => text.push(b','),
+                }
+                (false, tail)
             }
             b'{' | b'[' => {
-                rest = tail;
-                outer.extend(current.replace(Open::new(*byte == b'{')));
-                continue;
-            }
-            b'}' | b']' => {
-                rest = tail;
-                let closed = current.take().map_or(0, |open| open.close());
-                current = outer.pop();
-                closed
-            }
-            b'"' => {
-                let (string, after) = hash_string(tail, scratch);
-                rest = after;
-                match &mut current {
-                    Some(open) if open.is_object && !open.is_named => {
-                        (open.is_named, open.name) = (true, string);
-                        continue;
-                    }
-                    _ => string,
+                let is_object = *byte == b'{';
+                if !is_object {
+                    text.push(b'[');
                 }
+                open.push(Open {
+                    is_object,
+                    sum: 0,
+                    start: text.len(),
+                });
+                (false, tail)
             }
+            b'}' => {
+                if let Some(mut object) = open.pop() {
+                    object.end_member(text);
+                    text.push(b'{');
+                    text.extend_from_slice(&object.sum.to_le_bytes());
+                    text.push(b'}');
+                }
+                (true, tail)
+            }
+            b']' => {
+                open.pop();
+                text.push(b']');
+                (true, tail)
+            }
+            b'"' => (true, push_string(tail, text)),
             _ => {
                 let (token, after) = split_token(rest);
-                rest = after;
                 match byte {
-                    b'-' | b'0'..=b'9' => hash_number(token, scratch),
-                    _ => hash_bytes(WORD, token),
+                    b'-' | b'0'..=b'9' => push_number(token, text),
+                    _ => text.extend_from_slice(token),
                 }
+                (true, after)
             }
         };
-        match &mut current {
-            Some(open) => open.add(value),
-            None => return value,
+        // A name is in an object, which is open.
+        if is_value && open.is_empty() {
+            return;
         }
+        rest = after;
     }
-    // A valid JSON text does not end within a value.
-    0
-}
-
-#[inline]
-fn hash_bytes(seed: u64, bytes: &[u8]) -> u128 {
-    xxh3_128_with_seed(bytes, seed)
-}
-
-#[inline]
-fn hash_pair(seed: u64, left: u128, right: u128) -> u128 {
-    let mut bytes = [0; 32];
-    for (slot, hash) in bytes.chunks_exact_mut(16).zip([left, right]) {
-        slot.copy_from_slice(&hash.to_le_bytes());
-    }
-    xxh3_128_with_seed(&bytes, seed)
 }
 
 /// Splits off a number or a word. It is never empty.
-#[inline]
 fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     let ends = |byte: &u8| {
         matches!(
@@ -201,71 +211,41 @@ fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at_checked(length).unwrap_or((text, &[]))
 }
 
-/// The hash of a string, and the text after its closing quote. `text` begins after the opening quote.
-#[inline]
-fn hash_string<'a>(text: &'a [u8], scratch: &mut Vec<u8>) -> (u128, &'a [u8]) {
-    let special = find_quote_or_backslash(text);
-    match text.split_at_checked(special) {
-        Some((string, [b'"', rest @ ..])) => (hash_bytes(STRING, string), rest),
-        Some((start, escaped)) => {
-            scratch.clear();
-            scratch.extend_from_slice(start);
-            let rest = unescape(escaped, scratch);
-            (hash_bytes(STRING, scratch), rest)
-        }
-        None => (0, &[]),
-    }
-}
-
-/// The index of the first quote or backslash; the length if there is none.
-#[inline]
-fn find_quote_or_backslash(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The lowest bit set marks the lowest byte that is zero; bits above it may be false.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & ONES << 7;
-    let (words, tail) = text.as_chunks::<8>();
-    for (i, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ u64::from_le_bytes([b'"'; 8])) | zeros(word ^ u64::from_le_bytes([b'\\'; 8]));
-        if found != 0 {
-            return i * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let in_tail = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-    words.len() * 8 + in_tail.unwrap_or(tail.len())
-}
-
-/// Appends the characters of a string up to its closing quote. Returns the text after it. Escapes that JSON does not
-/// know stay unchanged.
-#[cold]
-fn unescape<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+/// Appends the text of a string, and returns what follows its closing quote. `json` begins after the opening quote. Escapes that JSON does
+/// not know stay unchanged.
+fn push_string<'a>(mut json: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
+    text.push(b'"');
     loop {
-        let (plain, special) = text
-            .split_at_checked(find_quote_or_backslash(text))
-            .unwrap_or((text, &[]));
-        out.extend_from_slice(plain);
-        text = match special {
-            [b'"', rest @ ..] => return rest,
+        let special = memchr::memchr2(b'"', b'\\', json).unwrap_or(json.len());
+        let (plain, rest) = json.split_at_checked(special).unwrap_or((json, &[]));
+        text.extend_from_slice(plain);
+        json = match rest {
             [b'\\', b'u', rest @ ..] => match code_unit(rest) {
-                Some((unit, rest)) => push_code_unit(unit, rest, out),
+                Some((unit, rest)) => push_code_unit(unit, rest, text),
                 None => {
-                    out.extend_from_slice(b"\\u");
+                    text.extend_from_slice(b"\\u");
                     rest
                 }
             },
             [b'\\', escape, rest @ ..] => {
                 match escape {
-                    b'"' | b'\\' | b'/' => out.push(*escape),
-                    b'b' => out.push(0x08),
-                    b'f' => out.push(0x0c),
-                    b'n' => out.push(b'\n'),
-                    b'r' => out.push(b'\r'),
-                    b't' => out.push(b'\t'),
-                    other => out.extend_from_slice(&[b'\\', *other]),
+                    b'/' => text.push(b'/'),
+                    b'b' => text.push(0x08),
+                    b'f' => text.push(0x0c),
+                    b'n' => text.push(b'\n'),
+                    b'r' => text.push(b'\r'),
+                    b't' => text.push(b'\t'),
+                    // Quote and backslash keep theirs.
+                    other => text.extend_from_slice(&[b'\\', *other]),
                 }
                 rest
             }
-            _ => return &[],
+            [_, rest @ ..] => {
+                text.push(b'"');
+                return rest;
+            }
+            // A valid JSON text does not end within a string.
+            [] => return &[],
         };
     }
 }
@@ -281,56 +261,56 @@ fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 /// Appends the character of an escaped UTF-16 code unit; if the next escape completes a surrogate pair, the character
-/// of both. Returns the text after it.
-fn push_code_unit<'a>(unit: u32, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+/// of both. Returns what follows.
+fn push_code_unit<'a>(unit: u32, rest: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     if let 0xd800..=0xdbff = unit
         && let [b'\\', b'u', next @ ..] = rest
         && let Some((low @ 0xdc00..=0xdfff, after)) = code_unit(next)
         && let Some(character) = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
     {
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         return after;
     }
     match char::from_u32(unit) {
-        Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        Some(special @ ('"' | '\\')) => text.extend([b'\\', special as u8]),
+        Some(character) => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         // A lone surrogate: 1110xxxx 10xxxxxx 10xxxxxx, as for any other unit of 16 bits.
-        None => out.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|byte| byte as u8)),
+        None => text.extend([0xe0 | unit >> 12, 0x80 | unit >> 6 & 0x3f, 0x80 | unit & 0x3f].map(|byte| byte as u8)),
     }
     rest
 }
 
-/// The hash of a number, `-?digits(.digits)?([eE][+-]?digits)?`.
-fn hash_number(token: &[u8], scratch: &mut Vec<u8>) -> u128 {
+/// Appends the text of a number, `-?digits(.digits)?([eE][+-]?digits)?`.
+fn push_number(token: &[u8], text: &mut Vec<u8>) {
     let (negative, unsigned) = strip_sign(token);
     let (mantissa, exponent) = split_around(unsigned, |byte| matches!(byte, b'e' | b'E'));
     let (whole, fraction) = split_around(mantissa, |byte| byte == b'.');
 
-    scratch.clear();
-    // Room for the exponent's digits in nearly every case.
-    scratch.reserve(token.len().saturating_add(40));
+    let start = text.len();
     if negative {
-        scratch.push(b'-');
+        text.push(b'-');
     }
-    let first_digit = scratch.len();
+    let first_digit = text.len();
     let whole = trim_start_zeros(whole);
-    scratch.extend_from_slice(whole);
-    scratch.extend_from_slice(if whole.is_empty() {
+    text.extend_from_slice(whole);
+    text.extend_from_slice(if whole.is_empty() {
         trim_start_zeros(fraction)
     } else {
         fraction
     });
-    let untrimmed = scratch.len();
-    while scratch.len() > first_digit && scratch.last() == Some(&b'0') {
-        scratch.pop();
+    let untrimmed = text.len();
+    while text.len() > first_digit && text.last() == Some(&b'0') {
+        text.pop();
     }
-    if scratch.len() == first_digit {
-        return hash_bytes(NUMBER, b"0e0");
+    if text.len() == first_digit {
+        text.truncate(start);
+        text.extend_from_slice(b"0e0");
+        return;
     }
     // Texts are shorter than 2^63, so these fit, and so does their difference.
-    let shift = (untrimmed - scratch.len()) as i128 - fraction.len() as i128;
-    scratch.push(b'e');
-    push_exponent(exponent, shift, scratch);
-    hash_bytes(NUMBER, scratch)
+    let shift = (untrimmed - text.len()) as i128 - fraction.len() as i128;
+    text.push(b'e');
+    push_exponent(exponent, shift, text);
 }
 
 /// Appends `exponent + shift` in decimal. The exponent is any number of digits with an optional sign, or nothing.

@@ -14,7 +14,7 @@ pub struct PayoutExecuted {
     /// Of `id` and `source`.
     pub identity: [u8; 16],
     /// Of type, time and data. Two events with one identity must have the same.
-    pub fingerprint: u128,
+    pub fingerprint: u64,
     /// The id of the distribution.
     pub distribution: String,
     pub amount: ExactAmount,
@@ -59,7 +59,7 @@ impl PayoutExecuted {
             .map_err(|error| Code::InvalidTime.because(format!("`data.credited_at` is {credited_at}: {error}")))?;
         Ok(Self {
             identity: fingerprint::identity(&envelope.id, &envelope.source),
-            fingerprint: envelope.fingerprint(),
+            fingerprint: envelope.fingerprint,
             distribution,
             amount,
             written_amount,

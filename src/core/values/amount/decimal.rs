@@ -3,7 +3,7 @@
 use ruint::aliases::{U256, U512};
 
 use crate::core::values::amount::digits::{
-    U64_DIGITS, append_digits, number, power_of_ten, split, without_leading_zeros, without_trailing_zeros,
+    U64_DIGITS, append_digits, number, power_of_ten, short, split, without_leading_zeros, without_trailing_zeros,
 };
 use crate::core::values::amount::error::{AmountError, MAX_PRODUCT_DIGITS, MAX_UNITS};
 
@@ -28,6 +28,17 @@ impl Amount {
     /// [`AmountError::Syntax`].
     #[inline]
     pub fn parse(text: &str) -> Result<Self, AmountError> {
+        match short(text) {
+            Some((significand, scale)) => Ok(Self {
+                significand: U256::from(significand),
+                scale,
+                is_too_long: false,
+            }),
+            None => Self::parse_any(text),
+        }
+    }
+
+    fn parse_any(text: &str) -> Result<Self, AmountError> {
         let (whole, fraction) = split(text)?;
         let whole = without_leading_zeros(whole);
         let fraction = without_trailing_zeros(fraction);

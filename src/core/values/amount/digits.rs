@@ -44,6 +44,37 @@ pub(super) fn split(text: &str) -> Result<(&[u8], &[u8]), AmountError> {
     Ok((whole, fraction))
 }
 
+/// A plain decimal number of at most [`U64_DIGITS`] characters, in one pass: the number that its digits are up to the last of the fraction
+/// that is not zero, and how many of them are behind the point. `None` for a longer text, and for one that is no such number.
+#[inline]
+pub(super) fn short(text: &str) -> Option<(u64, usize)> {
+    let bytes = text.as_bytes();
+    if bytes.len() > U64_DIGITS {
+        return None;
+    }
+    let (mut value, mut trimmed) = (0, 0);
+    // Up to where the text counts, and where its fraction begins.
+    let (mut end, mut fraction) = (0, None);
+    for (at, byte) in bytes.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            value = append_digits(value, &[*byte]);
+            if digit != 0 || fraction.is_none() {
+                (trimmed, end) = (value, at + 1);
+            }
+        } else if *byte == b'.' && fraction.is_none() && at > 0 {
+            fraction = Some(at + 1);
+        } else {
+            return None;
+        }
+    }
+    match fraction {
+        None => (!bytes.is_empty()).then_some((trimmed, 0)),
+        Some(fraction) if fraction == bytes.len() => None,
+        Some(fraction) => Some((trimmed, end.saturating_sub(fraction))),
+    }
+}
+
 #[inline]
 fn digits_at_start(bytes: &[u8]) -> usize {
     bytes

@@ -286,6 +286,12 @@ fn put_account(out: &mut Vec<u8>, account: &AccountName<'_>) {
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u128) {
+    while value > u128::from(u64::MAX) {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    // Nearly all values: half of the arithmetic.
+    let mut value = value as u64;
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -313,7 +319,21 @@ fn take_u8(rest: &mut &[u8]) -> Result<u8, Fault> {
     take::<1>(rest).map(|[byte]| byte)
 }
 
+#[inline]
 fn take_varint(rest: &mut &[u8]) -> Result<u128, Fault> {
+    let mut value = 0u64;
+    // Up to 63 bits: nearly all values.
+    for (at, byte) in rest.iter().take(9).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if *byte < 0x80 {
+            *rest = rest.get(at + 1..).unwrap_or_default();
+            return Ok(u128::from(value));
+        }
+    }
+    take_long_varint(rest)
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Result<u128, Fault> {
     let mut value = 0u128;
     for shift in (0..128).step_by(7) {
         let byte = take_u8(rest)?;

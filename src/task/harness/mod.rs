@@ -39,6 +39,8 @@ pub const STEP_BYTES: usize = 1 << 20;
 pub const CHANGES_BYTES: usize = 448 << 20;
 /// An idle task persists its changes after this time.
 const PERSIST_AFTER: Duration = Duration::from_secs(1);
+/// A busy task persists its changes after this time: a task that recovers has so much to do again.
+const PERSIST_BUSY_AFTER: Duration = Duration::from_secs(2);
 /// A task that waits for a decision about deleted records looks this often whether they are back.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// A rebuild waits this long for records that the bus has not brought yet.

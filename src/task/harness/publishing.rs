@@ -7,7 +7,7 @@ use crate::core::fault::impossible;
 use crate::task::durations::StepPart;
 use crate::task::error::TaskError;
 use crate::task::fold::Fold;
-use crate::task::harness::Harness;
+use crate::task::harness::{Harness, PERSIST_BUSY_AFTER};
 use crate::task::inputs::{describe, other_log};
 
 impl<F: Fold> Harness<F> {
@@ -22,7 +22,8 @@ impl<F: Fold> Harness<F> {
             self.publish()?;
         }
         self.entry.note(&self.position, self.recover_to.as_ref());
-        if self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes {
+        let is_much = self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes;
+        if is_much || self.persisted.elapsed() > PERSIST_BUSY_AFTER {
             self.persist()?;
         }
         Ok(())

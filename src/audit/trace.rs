@@ -19,7 +19,7 @@ use crate::core::contract::appends::Outputs;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::event::Status;
 use crate::core::contract::records::{DeadLetter, LatePosting, read_data};
-use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::dedup::SeenEvent;
 use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::ledger::{Entry, LedgerRecord, Posting};
 use crate::core::values::account::AccountName;
@@ -207,18 +207,7 @@ impl ConcernedAccounts<'_> {
 }
 
 /// The seen events of one source partition that matter for the accounts.
-#[derive(Default)]
-struct TracedSeenEvents(HashMap<[u8; 16], SeenEvent>);
-
-impl DedupIndex for TracedSeenEvents {
-    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
-        self.0.get(identity)
-    }
-
-    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
-        self.0.insert(identity, seen);
-    }
-}
+type TracedSeenEvents = HashMap<[u8; 16], SeenEvent>;
 
 /// The ingest state machine of one source partition.
 struct TracedIngest<'a> {

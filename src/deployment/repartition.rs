@@ -457,7 +457,7 @@ fn open_store(
     committed: Option<&Position>,
 ) -> Result<Box<dyn Store>, DeploymentError> {
     let identity = record.identity(deployment.bus.log());
-    Ok(deployment.stores.open(owner, &identity, committed, None)?)
+    Ok(deployment.stores.open(owner, &identity, committed)?)
 }
 
 /// Rejects a store that is not where its task stopped.

@@ -13,7 +13,7 @@ use crate::deployment::open_files;
 use crate::snapshot::{SnapshotFigures, SnapshotSeries, SnapshotSettings, Snapshots, SnapshottedStore, Usable};
 use crate::store::memory::{MemoryContents, MemoryStore};
 use crate::store::rocks::{
-    Expired, LiveStores, MemoryLimits, RocksStore, StoreFigures, StoreKind, StoreResources, StoreSettings,
+    LiveStores, MemoryLimits, RocksStore, StoreFigures, StoreKind, StoreResources, StoreSettings,
 };
 use crate::store::{Store, StoreError};
 use crate::task::TaskError;
@@ -69,14 +69,12 @@ pub trait Stores: Send + Sync {
         Ok(())
     }
 
-    /// Opens the store of a task, or creates it. `committed` is the committed position of the task: no snapshot past it is used. The store may drop keys that
-    /// `expired` accepts, at any time.
+    /// Opens the store of a task, or creates it. `committed` is the committed position of the task: no snapshot past it is used.
     fn open(
         &self,
         owner: StoreOwner,
         deployment: &DeploymentIdentity,
         committed: Option<&Position>,
-        expired: Option<Expired>,
     ) -> Result<Box<dyn Store>, TaskError>;
 
     /// Creates an empty store of a task, in place of any other, and not from a snapshot.
@@ -214,11 +212,8 @@ impl StateDirectory {
         Ok(any.then_some(replaced))
     }
 
-    fn settings(&self, owner: StoreOwner, deployment: &DeploymentIdentity, expired: Option<Expired>) -> StoreSettings {
-        StoreSettings {
-            expired,
-            ..StoreSettings::new(self.resources.clone(), owner.description(deployment))
-        }
+    fn settings(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> StoreSettings {
+        StoreSettings::new(self.resources.clone(), owner.description(deployment))
     }
 
     /// Opens a store. A missing store is restored from its newest usable snapshot; without one, a new store is created.
@@ -227,7 +222,6 @@ impl StateDirectory {
         owner: StoreOwner,
         deployment: &DeploymentIdentity,
         committed: Option<&Position>,
-        expired: Option<&Expired>,
     ) -> Result<RocksStore, TaskError> {
         let folder = folder(&self.path, owner);
         if let Some(snapshots) = &self.snapshots
@@ -240,7 +234,7 @@ impl StateDirectory {
             };
             // Read every block once, so that damage is found before the task uses the store.
             let restored = snapshots.restore(&series(owner, deployment), &folder, usable, |arrived| {
-                let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, deployment, None))?;
+                let store = RocksStore::open(arrived, owner.kind(), self.settings(owner, deployment))?;
                 store.verify().map(|_| store)
             });
             restored.map_err(|error| {
@@ -254,7 +248,7 @@ impl StateDirectory {
         Ok(RocksStore::open(
             &folder,
             owner.kind(),
-            self.settings(owner, deployment, expired.cloned()),
+            self.settings(owner, deployment),
         )?)
     }
 
@@ -316,9 +310,8 @@ impl Stores for StateDirectory {
         owner: StoreOwner,
         deployment: &DeploymentIdentity,
         committed: Option<&Position>,
-        expired: Option<Expired>,
     ) -> Result<Box<dyn Store>, TaskError> {
-        let open = || self.open_or_restore(owner, deployment, committed, expired.as_ref());
+        let open = || self.open_or_restore(owner, deployment, committed);
         let store = match open() {
             Err(TaskError::Store(error)) if error.needs_rebuild() => {
                 self.set_aside(owner, &error)?;
@@ -338,7 +331,7 @@ impl Stores for StateDirectory {
 
     fn create(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> Result<Box<dyn Store>, TaskError> {
         self.remove(owner)?;
-        let settings = self.settings(owner, deployment, None);
+        let settings = self.settings(owner, deployment);
         Ok(Box::new(RocksStore::open(
             &folder(&self.path, owner),
             owner.kind(),
@@ -492,7 +485,6 @@ impl Stores for MemoryStores {
         owner: StoreOwner,
         _deployment: &DeploymentIdentity,
         _committed: Option<&Position>,
-        _expired: Option<Expired>,
     ) -> Result<Box<dyn Store>, TaskError> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Box::new(MemoryStore::open(all.entry(owner).or_default())))
@@ -500,7 +492,7 @@ impl Stores for MemoryStores {
 
     fn create(&self, owner: StoreOwner, deployment: &DeploymentIdentity) -> Result<Box<dyn Store>, TaskError> {
         self.remove(owner)?;
-        self.open(owner, deployment, None, None)
+        self.open(owner, deployment, None)
     }
 
     fn remove(&self, owner: StoreOwner) -> Result<(), TaskError> {

@@ -14,14 +14,12 @@ use crate::deployment::layout::LedgerLayout;
 use crate::deployment::record::{DeploymentRecord, load_or_create_record};
 use crate::deployment::settings::{Deployment, RunMode, STEP_BYTES};
 use crate::deployment::state_directory::StoreOwner;
-use crate::store::rocks::Expired;
 use crate::store::{Store, tables};
 use crate::task::accrue_task::AccrueTask;
 use crate::task::coordinator_task::{CoordinatorTask, UnfinishedWork};
 use crate::task::fold::Fold;
 use crate::task::harness::{CHANGES_BYTES, Harness, StepLimits};
 use crate::task::ingest_task::IngestTask;
-use crate::task::seen_events::DedupWindow;
 use crate::task::sequencer_task::SequencerTask;
 use crate::task::stats::Stats;
 use crate::task::{Task, TaskError};
@@ -211,18 +209,15 @@ impl<'a> TaskFactory<'a> {
 
     fn ingest(&self, source: TopicPartition) -> Result<Box<dyn Task>, TaskError> {
         let dedup_days = self.deployment.dedup_days;
-        let window = Arc::new(DedupWindow::default());
-        let filter = Arc::clone(&window);
-        let expired: Expired = Arc::new(move |key, value| filter.expires(key, value));
         let task = TaskId::ingest(source);
         let committed = self.committed(task)?;
-        let store = self.store(StoreOwner::Ingest(source), committed.as_ref(), Some(expired))?;
+        let store = self.store(StoreOwner::Ingest(source), committed.as_ref())?;
         let fold = IngestTask::new(
             source,
             dedup_days,
             self.layout.partitions,
+            self.limits.changes_bytes,
             store.as_ref(),
-            window,
             Arc::clone(&self.stats),
         )?;
         self.harness(task, fold, store, committed)
@@ -247,13 +242,8 @@ impl<'a> TaskFactory<'a> {
         Ok(Box::new(harness))
     }
 
-    fn store(
-        &self,
-        owner: StoreOwner,
-        committed: Option<&Position>,
-        expired: Option<Expired>,
-    ) -> Result<Box<dyn Store>, TaskError> {
-        self.deployment.stores.open(owner, &self.identity, committed, expired)
+    fn store(&self, owner: StoreOwner, committed: Option<&Position>) -> Result<Box<dyn Store>, TaskError> {
+        self.deployment.stores.open(owner, &self.identity, committed)
     }
 
     /// The store of a task of the layout in force. After a layout change the store must exist already: the log before the change belongs to
@@ -264,7 +254,7 @@ impl<'a> TaskFactory<'a> {
         task: TaskId,
         committed: Option<&Position>,
     ) -> Result<Box<dyn Store>, TaskError> {
-        let store = self.store(owner, committed, None)?;
+        let store = self.store(owner, committed)?;
         if self.layout.generation > 0 && store.get(&tables::STATE)?.is_none() {
             // An empty store would keep the next start from restoring a snapshot.
             drop(store);

@@ -9,7 +9,7 @@ use crate::snapshot::series::SnapshotSeries;
 use crate::snapshot::snapshots::Snapshots;
 use crate::snapshot::upload::{UploadJob, UploadOutcome};
 use crate::store::rocks::RocksStore;
-use crate::store::{Changes, Scan, Store, StoreError};
+use crate::store::{Changes, Scan, SortedRuns, Store, StoreError};
 
 /// A checkpoint that takes longer delays its task noticeably, and is logged.
 const SLOW_CHECKPOINT: Duration = Duration::from_secs(1);
@@ -113,6 +113,10 @@ impl Store for SnapshottedStore {
 
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {
         self.store.scan(from, to)
+    }
+
+    fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError> {
+        self.store.runs()
     }
 
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! A store in memory, for tests: it behaves like the store on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,8 @@ use crate::bus::Position;
 use crate::store::changes::Changes;
 use crate::store::changes::KeyChange;
 use crate::store::error::StoreError;
-use crate::store::{Scan, Store, row};
+use crate::store::runs::block_key;
+use crate::store::{Scan, SortedRuns, Store, row};
 
 /// The contents of a [`MemoryStore`]. A clone is another handle to the same contents, so they can outlive a task that "crashes".
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct MemoryContents(Arc<Mutex<MemoryData>>);
 #[derive(Debug, Clone, Default)]
 struct MemoryData {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The blocks of the sorted runs.
+    blocks: BTreeMap<[u8; 8], Vec<u8>>,
     position: Position,
 }
 
@@ -82,6 +85,10 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryScan { rows, next: 0 }))
     }
 
+    fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError> {
+        Ok(Arc::new(self.contents.clone()))
+    }
+
     fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {
         let path = Path::new(PLACE);
         let mut data = self.contents.lock();
@@ -126,6 +133,32 @@ impl Store for MemoryStore {
         data.position = position.clone();
         self.position = position.clone();
         changes.clear();
+        Ok(())
+    }
+}
+
+impl SortedRuns for MemoryContents {
+    fn add(&self, run: u32, blocks: &mut dyn Iterator<Item = Vec<u8>>) -> Result<(), StoreError> {
+        // The blocks may come from runs of this store.
+        let keyed: Vec<_> = blocks
+            .zip(0..)
+            .map(|(block, number)| (block_key(run, number), block))
+            .collect();
+        self.lock().blocks.extend(keyed);
+        Ok(())
+    }
+
+    fn block(&self, run: u32, block: u32) -> Result<Vec<u8>, StoreError> {
+        let found = self.lock().blocks.get(&block_key(run, block)).cloned();
+        found.ok_or_else(|| StoreError::damaged(Path::new(PLACE), format!("block {block} of run {run} is missing")))
+    }
+
+    fn keep_only(&self, kept: &BTreeSet<u32>) -> Result<(), StoreError> {
+        let is_kept = |key: &[u8; 8]| {
+            key.first_chunk()
+                .is_some_and(|run| kept.contains(&u32::from_be_bytes(*run)))
+        };
+        self.lock().blocks.retain(|key, _| is_kept(key));
         Ok(())
     }
 }

@@ -7,12 +7,16 @@ mod error;
 pub mod memory;
 pub mod rocks;
 pub mod row;
+mod runs;
 pub mod tables;
+
+use std::sync::Arc;
 
 use crate::bus::Position;
 
 pub use changes::Changes;
 pub use error::StoreError;
+pub use runs::SortedRuns;
 
 /// The store of a task. Keys are ordered by their bytes.
 ///
@@ -36,6 +40,12 @@ pub trait Store: Send {
 
     /// Scans the keys from `from` (included) to `to` (excluded), ascending. It does not see later commits.
     fn scan(&self, from: &[u8], to: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError>;
+
+    /// The sorted runs of the store. They keep it open, so they are dropped before it.
+    ///
+    /// # Errors
+    /// `ReadOnly`.
+    fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError>;
 
     /// Called between the steps of the task, also of an idle one: for what a store does beside commits.
     fn maintain(&mut self) {}

@@ -6,7 +6,7 @@
 //! |---|---|---|---|---|
 //! | 0 | own | all | `format`, `owner`, `position` | the store's own: format version, owner, position of the newest commit (`store::rocks`) |
 //! | 1 | state | all | | state of the fold (version byte, postcard) |
-//! | 2 | seen | ingest, coordinate | identity (16 bytes) | fingerprint, asset and epoch of each posting (`core::dedup`) |
+//! | 2 | seen controls | coordinate | identity (16 bytes) | fingerprint (u64, little-endian) |
 //! | 3 | passed | ingest | asset name (32 bytes, zero padded; all zero for the names that are only known together) | what ingest passed over while the asset was not listed (version byte, postcard) |
 //! | 4 | rows | accrue | asset (u16), epoch (u32), bucket (u16), account | delta, weighted sum (`store::row`) |
 //! | 5 | openings | accrue | asset (u16), bucket (u16), account | balance, withheld amount (`store::row`) |
@@ -18,6 +18,8 @@
 //! | 11 | resettled | accrue | as rows, of a sealed epoch | what all late postings add to S, the newest R' (`store::row`) |
 //! | 12 | sealed | accrue | asset (u16), epoch (u32) | a sealed epoch that may be settled again (version byte, postcard) |
 //! | 13 | days | ingest | as passed, then a day of UTC (i64, sign bit flipped) | the oldest and the newest time of the postings of that day (version byte, postcard) |
+//! | 14 | id logs | ingest | number (u64) | ids in the order of their events (`task::seen_ids`) |
+//! | 15 | id runs | ingest | number (u32) | what a sorted run of ids holds; its blocks are no keys (version byte, postcard) |
 //!
 //! Rows and the tables 11 and 12 are kept for the dedup window after their epoch is sealed, because `resettle` needs them. Then they are deleted.
 //!
@@ -37,7 +39,7 @@ use crate::core::values::offset::Offset;
 
 /// The key of the state.
 pub const STATE: [u8; 1] = [1];
-const SEEN: u8 = 2;
+const SEEN_CONTROLS: u8 = 2;
 const UNLISTED: u8 = 3;
 const ROWS: u8 = 4;
 const OPENINGS: u8 = 5;
@@ -49,6 +51,8 @@ const LATE: u8 = 10;
 const RESETTLED: u8 = 11;
 const SEALED: u8 = 12;
 const DAYS: u8 = 13;
+const ID_LOGS: u8 = 14;
+const ID_RUNS: u8 = 15;
 
 /// Lengths of the prefixes before the bucket. Tables by asset and epoch have that of rows.
 const ROWS_PREFIX: usize = 7;
@@ -58,17 +62,56 @@ const STATUSES_PREFIX: usize = 1;
 /// The length of the key of a day.
 const DAY_KEY: usize = 1 + MAX_ASSET_BYTES + 8;
 
-/// The key of a seen event.
+/// The key of an accepted control event.
 #[must_use]
-pub fn seen(identity: &[u8; 16]) -> [u8; 17] {
-    let mut key = [SEEN; 17];
+pub fn seen_control(identity: &[u8; 16]) -> [u8; 17] {
+    let mut key = [SEEN_CONTROLS; 17];
     key[1..].copy_from_slice(identity);
     key
 }
 
+/// The key of a log of ids.
 #[must_use]
-pub fn is_seen(key: &[u8]) -> bool {
-    key.first() == Some(&SEEN)
+pub fn id_log(number: u64) -> [u8; 9] {
+    let mut key = [ID_LOGS; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The range of all logs of ids: from, to.
+#[must_use]
+pub const fn all_id_logs() -> ([u8; 1], [u8; 1]) {
+    ([ID_LOGS], [ID_LOGS + 1])
+}
+
+/// The key of what a sorted run of ids holds.
+#[must_use]
+pub fn id_run(number: u32) -> [u8; 5] {
+    let mut key = [ID_RUNS; 5];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The range of all sorted runs of ids: from, to.
+#[must_use]
+pub const fn all_id_runs() -> ([u8; 1], [u8; 1]) {
+    ([ID_RUNS], [ID_RUNS + 1])
+}
+
+/// Reads the number from the key of a log of ids.
+pub fn id_log_number(key: &[u8]) -> Result<u64, Fault> {
+    let number = key.get(1..).and_then(|number| number.try_into().ok());
+    number
+        .map(u64::from_be_bytes)
+        .ok_or_else(|| undecodable("the key of a log of ids"))
+}
+
+/// Reads the number from the key of a sorted run of ids.
+pub fn id_run_number(key: &[u8]) -> Result<u32, Fault> {
+    let number = key.get(1..).and_then(|number| number.try_into().ok());
+    number
+        .map(u32::from_be_bytes)
+        .ok_or_else(|| undecodable("the key of a run of ids"))
 }
 
 /// The key of an asset that is not listed, in the passed table; with zeros for a name, of all that have no entry of their own.

@@ -15,7 +15,7 @@ use crate::core::values::offset::Offset;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, StepContext, load_state};
-use crate::task::seen_events::StoredDedupIndex;
+use crate::task::seen_controls::SeenControls;
 use crate::task::stats::Stats;
 
 const INPUTS: [TopicPartition; 1] = [Topic::Inbox.partition(0)];
@@ -75,7 +75,7 @@ impl SealedTo {
 /// The coordinator's task.
 pub struct CoordinatorTask {
     coordinator: Coordinator,
-    dedup: StoredDedupIndex,
+    dedup: SeenControls,
     unfinished: Arc<Mutex<UnfinishedWork>>,
     /// When it was noted last.
     noted: Instant,
@@ -110,7 +110,7 @@ impl CoordinatorTask {
             .map_err(|fault| FoldError::from(fault).at(&TaskId::COORDINATE.to_string()))?;
         let mut task = Self {
             coordinator,
-            dedup: StoredDedupIndex::default(),
+            dedup: SeenControls::default(),
             unfinished,
             noted: Instant::now(),
             stats,
@@ -171,7 +171,7 @@ impl Fold for CoordinatorTask {
             self.coordinator.receive(record.value, context.outputs)?;
             loop {
                 if let Some(identity) = self.coordinator.next_identity() {
-                    self.dedup.load(std::iter::once(&identity), context.store)?;
+                    self.dedup.load(&identity, context.store)?;
                 }
                 if !self.coordinator.take_turn(&mut self.dedup, context.outputs)? {
                     break;
@@ -226,7 +226,7 @@ mod tests {
     use crate::bus::{Mark, Position};
     use crate::core::protocol::messages::{Inbox, SequencedRecord};
     use crate::store::memory::MemoryStore;
-    use crate::store::{Scan, StoreError};
+    use crate::store::{Scan, SortedRuns, StoreError};
 
     use super::*;
 
@@ -249,6 +249,10 @@ mod tests {
 
         fn scan(&self, _: &[u8], _: &[u8]) -> Result<Box<dyn Scan + '_>, StoreError> {
             panic!("the coordinator reads a whole table into memory")
+        }
+
+        fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError> {
+            self.0.runs()
         }
 
         fn commit(&mut self, changes: &mut Changes, position: &Position) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Batch, Log, Outputs, TaskId, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, Record, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::fields;
@@ -16,20 +16,21 @@ use crate::core::values::time::TimeMs;
 use crate::store::{Changes, Store, tables};
 use crate::task::error::TaskError;
 use crate::task::fold::{Fold, FoldError, StepContext, load_state};
-use crate::task::seen_events::{DedupWindow, StoredDedupIndex};
+use crate::task::seen_ids::SeenIds;
 use crate::task::stats::Stats;
 
 const DECISIONS: TopicPartition = Topic::Decisions.partition(0);
 const CONTROL: TopicPartition = Topic::Control.partition(0);
 /// The source is the second input. Decisions come first, so that every decision known by then applies to the source records that follow.
 const SOURCE_INPUT: usize = 1;
+/// So many records are decoded, then looked up, then applied: few enough to stay in the processor's cache.
+const DECODED_AT_ONCE: usize = 128;
 
 /// The ingest task of a source partition.
 pub struct IngestTask {
     ingest: Ingest,
     inputs: [TopicPartition; 2],
-    dedup: StoredDedupIndex,
-    window: Arc<DedupWindow>,
+    seen: SeenIds,
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<Offset>,
@@ -41,13 +42,13 @@ pub struct IngestTask {
 }
 
 impl IngestTask {
-    /// Restores the fold from its store.
+    /// Restores the fold from its store. The task may keep `changes_bytes` in memory, about.
     pub fn new(
         source: TopicPartition,
         dedup_days: u64,
         partitions: Partitions,
+        changes_bytes: usize,
         store: &dyn Store,
-        window: Arc<DedupWindow>,
         stats: Arc<Stats>,
     ) -> Result<Self, TaskError> {
         let state = load_state(store, "the state of an ingest task")?.unwrap_or_default();
@@ -57,12 +58,10 @@ impl IngestTask {
             .check_rules()
             .map_err(|fault| FoldError::from(fault).at(&TaskId::ingest(source).to_string()))?;
         stats.note(source, ingest.state().counts);
-        window.set(ingest.oldest_kept());
         Ok(Self {
             ingest,
             inputs: [DECISIONS, source],
-            dedup: StoredDedupIndex::default(),
-            window,
+            seen: SeenIds::open(store, changes_bytes).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?,
             stats,
             known_end: None,
             published: IngestCounts::default(),
@@ -121,13 +120,27 @@ impl IngestTask {
             context.log.verify(source)?;
         }
         self.ingest.begin_batch(context.position.offset(source));
-        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record.value)).collect();
-        self.dedup
-            .load(decoded.iter().filter_map(Decoded::identity), context.store)?;
         let had_nameless = self.ingest.has_nameless();
-        for (record, decoded) in batch.iter().zip(&decoded) {
-            self.ingest
-                .apply_record(record.offset, record.value, decoded, &mut self.dedup, context.outputs)?;
+        let (mut part, mut newest) = (Vec::with_capacity(DECODED_AT_ONCE), None);
+        let mut records = batch.iter();
+        loop {
+            part.extend(
+                records
+                    .by_ref()
+                    .take(DECODED_AT_ONCE)
+                    .map(|record| (record, Decoded::read(record.value))),
+            );
+            if part.is_empty() {
+                break;
+            }
+            self.seen
+                .load(part.iter().filter_map(|(_, decoded)| decoded.identity()))?;
+            for (record, decoded) in &part {
+                self.ingest
+                    .apply_record(record.offset, record.value, decoded, &mut self.seen, context.outputs)?;
+            }
+            newest = newest_time(&part).or(newest);
+            part.clear();
         }
         self.ingest.end_batch(batch.next.offset, context.outputs)?;
         self.merge_days(context.store)?;
@@ -142,7 +155,7 @@ impl IngestTask {
             Stats::add(&self.stats.records, batch.len() as u64);
         }
         self.stats.note(source, self.ingest.state().counts);
-        if let Some(time) = newest_time(&decoded) {
+        if let Some(time) = newest {
             self.stats.note_event_time(source, time);
         }
         Ok(batch.len())
@@ -179,9 +192,9 @@ impl IngestTask {
     }
 }
 
-/// The time of the newest event of a batch. Only its last records are looked at: this is once a batch, not once a record.
-fn newest_time(decoded: &[Decoded<'_>]) -> Option<TimeMs> {
-    decoded.iter().rev().take(4).find_map(|decoded| match decoded {
+/// The time of the newest of these events. Only the last records are looked at: this is for each part of a batch, and not for each record.
+fn newest_time(part: &[(Record<'_>, Decoded<'_>)]) -> Option<TimeMs> {
+    part.iter().rev().take(4).find_map(|(_, decoded)| match decoded {
         Decoded::Event(envelope, _) => fields::time(envelope.time, "time").ok(),
         _ => None,
     })
@@ -279,11 +292,11 @@ impl Fold for IngestTask {
     }
 
     fn unwritten_bytes(&self) -> usize {
-        self.dedup.unwritten_bytes() + self.ingest.unwritten_bytes()
+        self.seen.unwritten_bytes() + self.ingest.unwritten_bytes()
     }
 
     fn write_state(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
-        self.dedup.write(changes);
+        self.seen.write(self.ingest.oldest_kept(), changes)?;
         let passed = self.ingest.take_passed();
         for (asset, unlisted) in passed.unlisted {
             changes.put(&tables::unlisted(asset), &codec::encode(&unlisted)?);
@@ -292,7 +305,6 @@ impl Fold for IngestTask {
             changes.put(&tables::day(day), &codec::encode(&times)?);
         }
         changes.put(&tables::STATE, &codec::encode(self.ingest.state())?);
-        self.window.set(self.ingest.oldest_kept());
         Ok(())
     }
 }
@@ -322,7 +334,7 @@ mod tests {
 
     fn task(store: &dyn Store) -> Result<IngestTask, TaskError> {
         let one = Partitions::new(1).unwrap();
-        IngestTask::new(SOURCE, 7, one, store, Arc::default(), Arc::default())
+        IngestTask::new(SOURCE, 7, one, 0, store, Arc::default())
     }
 
     impl Run {

@@ -10,7 +10,7 @@ use crate::core::contract::listing::Listing;
 use crate::core::contract::records::{DeadLetter, read_data};
 use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings::ListingAnswer;
-use crate::core::dedup::{DedupIndex, SeenEvent};
+use crate::core::dedup::SeenEvent;
 use crate::core::ingest::judge::read_event;
 use crate::core::ingest::legs::legs;
 use crate::core::ingest::{Ingest, IngestState};
@@ -32,18 +32,7 @@ pub enum ForecastOutcome {
 }
 
 /// The applied events of one source partition: some 100 bytes for each.
-#[derive(Default)]
-struct ForecastSeenEvents(HashMap<[u8; 16], SeenEvent>);
-
-impl DedupIndex for ForecastSeenEvents {
-    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
-        self.0.get(identity)
-    }
-
-    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
-        self.0.insert(identity, seen);
-    }
-}
+type ForecastSeenEvents = HashMap<[u8; 16], SeenEvent>;
 
 /// The ingest state machine of one source partition, with all decisions.
 pub(super) struct ForecastIngest {

@@ -76,7 +76,7 @@ impl Coordinator {
             Decoded::Event(envelope, identity) => (envelope, identity),
         };
         let fingerprint = envelope.fingerprint;
-        let judged = match seen_events.get(&identity) {
+        let judged = match seen_events.find(&identity, |_| true) {
             Some(seen) => match check_copy(seen.fingerprint, fingerprint) {
                 Ok(()) => {
                     self.counts.duplicates = self.counts.duplicates.saturating_add(1);

@@ -13,7 +13,7 @@ use crate::core::contract::programme::LatePolicy;
 use crate::core::contract::records::{DeadLetter, LatePosting};
 use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
-use crate::core::dedup::{DedupIndex, SeenEvent, check_copy};
+use crate::core::dedup::{DedupIndex, PostingEpochs, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::legs::{Leg, LegSort, legs};
@@ -91,9 +91,6 @@ struct Lateness {
     applied_end_ms: i128,
 }
 
-/// The epochs of an event's postings by their time: the postings of one trade can lie in six epochs.
-type Epochs = ArrayVec<AssetEpoch, MAX_LEGS>;
-
 impl Ingest {
     /// Applies the record at `offset`. All records below it must have been applied, and `offset` must be below
     /// [`Ingest::limit`].
@@ -151,7 +148,7 @@ impl Ingest {
         out: &mut Outputs,
     ) -> Result<(), NotApplied> {
         let fingerprint = envelope.fingerprint;
-        if let Some(seen) = seen_events.get(identity).filter(|seen| !self.is_expired(seen)) {
+        if let Some(seen) = seen_events.find(identity, |seen| !self.is_expired(seen)) {
             check_copy(seen.fingerprint, fingerprint)?;
             self.state.counts.duplicates += 1;
             return Ok(());
@@ -167,7 +164,7 @@ impl Ingest {
                 status: *status,
                 asset: *asset,
             }));
-            Epochs::new()
+            PostingEpochs::new()
         } else {
             let epochs = self.apply_legs(offset, envelope, time, &legs(&event), out)?;
             if epochs.is_empty() {
@@ -203,7 +200,7 @@ impl Ingest {
         time: TimeMs,
         legs: &[Leg<'_>],
         out: &mut Outputs,
-    ) -> Result<Epochs, NotApplied> {
+    ) -> Result<PostingEpochs, NotApplied> {
         let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
         let mut ignored: ArrayVec<(&Leg<'_>, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
         for (index, leg) in legs.iter().enumerate() {
@@ -216,7 +213,7 @@ impl Ingest {
         for (leg, why) in ignored {
             self.note_ignored(leg, why, time, offset);
         }
-        let mut epochs = Epochs::new();
+        let mut epochs = PostingEpochs::new();
         for posting in &postings {
             let mut at = posting.at;
             if let Some(late) = &posting.late {

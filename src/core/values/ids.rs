@@ -86,7 +86,7 @@ impl FromStr for Epoch {
 }
 
 /// An asset and one of its epochs, by number. Epoch numbers here fit into 32 bits, as keys of the stores have four bytes for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AssetEpoch {
     number: u16,
     epoch: u32,

@@ -11,7 +11,7 @@ use crate::store::changes::Changes;
 use crate::store::error::StoreError;
 use crate::store::rocks::own_keys::{AFTER_OWN_KEYS, POSITION, decode_position};
 use crate::store::rocks::scan::RocksScan;
-use crate::store::{Scan, Store};
+use crate::store::{Scan, SortedRuns, Store};
 
 /// The open stores of a process, by their folders.
 #[derive(Default)]
@@ -95,6 +95,12 @@ impl Store for LiveStore<'_> {
         let mut cursor = self.snapshot.raw_iterator_opt(reading);
         cursor.seek(from.max(AFTER_OWN_KEYS));
         Ok(Box::new(RocksScan::new(cursor, self.path)))
+    }
+
+    fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError> {
+        Err(StoreError::ReadOnly {
+            path: self.path.to_owned(),
+        })
     }
 
     fn commit(&mut self, _changes: &mut Changes, _position: &Position) -> Result<(), StoreError> {

@@ -23,6 +23,7 @@ mod kind;
 mod live;
 mod options;
 mod own_keys;
+mod runs;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -33,14 +34,14 @@ use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter, WriteBatch,
-    WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter,
+    WriteBatch, WriteOptions,
 };
 
 pub use figures::{Figures, StoreFigures, StoreProperty};
 pub use kind::StoreKind;
 pub use live::LiveStores;
-pub use options::{Expired, MIN_TABLES, MemoryLimits, OTHER_FILES, StoreResources};
+pub use options::{MIN_TABLES, MemoryLimits, OTHER_FILES, StoreResources};
 
 use crate::bus::Position;
 use crate::store::changes::{Changes, KeyChange};
@@ -49,8 +50,9 @@ use crate::store::rocks::figures::OpenStore;
 use crate::store::rocks::folder::{has_tables, manifest, remove_files};
 use crate::store::rocks::live::LiveEntry;
 use crate::store::rocks::own_keys::{AFTER_OWN_KEYS, FORMAT, OWNER, POSITION, decode_position};
+use crate::store::rocks::runs::{RUNS, RocksRuns};
 use crate::store::rocks::scan::RocksScan;
-use crate::store::{Scan, Store};
+use crate::store::{Scan, SortedRuns, Store};
 
 /// The version of the format on disk, with the keys and values of all tables. Another version is rejected.
 pub const FORMAT_VERSION: u32 = 6;
@@ -76,8 +78,6 @@ pub struct StoreSettings {
     pub resources: StoreResources,
     /// Task, bus and layout, in words. An existing store of another owner is rejected.
     pub owner: String,
-    /// Selects keys that the store may drop.
-    pub expired: Option<Expired>,
     /// A commit of at least this many operations becomes a file of its own.
     pub file_from: usize,
 }
@@ -92,7 +92,6 @@ impl StoreSettings {
         Self {
             resources,
             owner: owner.into(),
-            expired: None,
             file_from: FILE_FROM,
         }
     }
@@ -143,9 +142,11 @@ impl RocksStore {
             ));
         }
         check_room(&settings.resources, path)?;
-        let mut options = options::options(kind, &settings.resources, settings.expired);
+        let mut options = options::options(kind, &settings.resources);
         options.create_if_missing(true);
-        let db = DB::open_cf_descriptors(&options, path, [default_family(&options)])
+        options.create_missing_column_families(true);
+        let families = families(&options, &settings.resources);
+        let db = DB::open_cf_descriptors(&options, path, families)
             .map(Arc::new)
             .map_err(|error| open_error(path, error))?;
 
@@ -198,10 +199,10 @@ impl RocksStore {
         }
         for _ in 0..ATTEMPTS {
             let before = manifest(path)?;
-            let mut options = options::options(kind, resources, None);
+            let mut options = options::options(kind, resources);
             // Open all files at once. They stay readable when the writer removes them.
             options.set_max_open_files(-1);
-            let opened = DB::open_cf_descriptors_as_secondary(&options, path, scratch, [default_family(&options)]);
+            let opened = DB::open_cf_descriptors_as_secondary(&options, path, scratch, families(&options, resources));
             let unchanged = before.is_some() && before == manifest(path)?;
             let db = match opened {
                 Ok(db) => db,
@@ -272,18 +273,26 @@ impl RocksStore {
     /// # Errors
     /// If a block is damaged.
     pub fn verify(&self) -> Result<u64, StoreError> {
-        let mut reading = ReadOptions::default();
-        reading.fill_cache(false);
-        reading.set_readahead_size(2 << 20);
-        let mut cursor = self.db.raw_iterator_opt(reading);
-        cursor.seek_to_first();
         let mut keys = 0u64;
-        while cursor.valid() {
-            keys += 1;
-            cursor.next();
+        for name in [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, RUNS] {
+            let mut reading = ReadOptions::default();
+            reading.fill_cache(false);
+            reading.set_readahead_size(2 << 20);
+            let mut cursor = self.db.raw_iterator_cf_opt(self.family(name)?, reading);
+            cursor.seek_to_first();
+            while cursor.valid() {
+                keys += 1;
+                cursor.next();
+            }
+            cursor.status().map_err(StoreError::rocks("read from", &self.path))?;
         }
-        cursor.status().map_err(StoreError::rocks("read from", &self.path))?;
         Ok(keys)
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
+        self.db
+            .cf_handle(name)
+            .ok_or_else(|| StoreError::damaged(&self.path, format!("its column family `{name}` is missing")))
     }
 
     #[must_use]
@@ -372,10 +381,7 @@ impl Store for RocksStore {
     }
 
     fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let family = self
-            .db
-            .cf_handle(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)
-            .ok_or_else(|| StoreError::damaged(&self.path, "its column family is missing"))?;
+        let family = self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?;
         // RocksDB would sort the keys, too, but with a slower comparison.
         let mut sorted: Vec<_> = keys.iter().enumerate().collect();
         sorted.sort_unstable_by(|a, b| a.1.cmp(b.1));
@@ -399,6 +405,19 @@ impl Store for RocksStore {
         let mut cursor = self.db.raw_iterator_opt(reading);
         cursor.seek(from.max(AFTER_OWN_KEYS));
         Ok(Box::new(RocksScan::new(cursor, &self.path)))
+    }
+
+    fn runs(&self) -> Result<Arc<dyn SortedRuns>, StoreError> {
+        match &self.write_access {
+            Some(access) => Ok(Arc::new(RocksRuns {
+                db: Arc::clone(&self.db),
+                path: self.path.clone(),
+                options: options::run_options(&access.resources),
+            })),
+            None => Err(StoreError::ReadOnly {
+                path: self.path.clone(),
+            }),
+        }
     }
 
     fn maintain(&mut self) {
@@ -463,8 +482,12 @@ fn check_room(resources: &StoreResources, path: &Path) -> Result<(), StoreError>
     })
 }
 
-fn default_family(options: &Options) -> ColumnFamilyDescriptor {
-    ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone())
+/// The column families of a store: its keys, and its sorted runs.
+fn families(options: &Options, resources: &StoreResources) -> [ColumnFamilyDescriptor; 2] {
+    [
+        ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone()),
+        ColumnFamilyDescriptor::new(RUNS, options::run_options(resources)),
+    ]
 }
 
 /// Writes format version and owner to a new store.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rocksdb::compaction_filter::Decision;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, MergeOperands, Options, WriteBufferManager};
 
 use crate::store::error::StoreError;
@@ -13,9 +12,6 @@ use crate::store::rocks::figures::StoreFigures;
 use crate::store::rocks::kind::StoreKind;
 use crate::store::rocks::live::LiveStores;
 use crate::store::row;
-
-/// Selects, by key and value, entries that no task looks up again. The store may drop them at any time, or keep them for long.
-pub type Expired = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
 /// Limits for all stores of a process together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +127,7 @@ impl StoreResources {
 /// With this many files at level 0, compaction is behind, and commits have to wait for it.
 pub(super) const CROWDED: u16 = 20;
 
-pub(super) fn options(kind: StoreKind, resources: &StoreResources, expired: Option<Expired>) -> Options {
+pub(super) fn options(kind: StoreKind, resources: &StoreResources) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&resources.cache);
     table.set_block_size(16 << 10);
@@ -139,11 +135,6 @@ pub(super) fn options(kind: StoreKind, resources: &StoreResources, expired: Opti
     // Indexes and filters count toward the limit of the cache, and are evicted last.
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
-    if kind == StoreKind::Ingest {
-        // One false positive in 700, not in 100: each costs the read of a block, and a lookup asks every file of level 0.
-        table.set_bloom_filter(14.0, false);
-        table.set_optimize_filters_for_memory(true);
-    }
 
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
@@ -175,15 +166,21 @@ pub(super) fn options(kind: StoreKind, resources: &StoreResources, expired: Opti
 
     // RocksDB may group additions in any way: the sum is the same. If a group overflows, the read or compaction fails.
     options.set_merge_operator_associative("softstake.row.1", add);
-    if let Some(expired) = expired {
-        options.set_compaction_filter(c"softstake.expired", move |_level, key: &[u8], value: &[u8]| {
-            if key.first() != Some(&0) && expired(key, value) {
-                Decision::Remove
-            } else {
-                Decision::Keep
-            }
-        });
-    }
+    options
+}
+
+/// Options for the sorted runs of a store with these `options`. Their blocks are as random as hashes, so nothing compresses them.
+pub(super) fn run_options(resources: &StoreResources) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&resources.cache);
+    table.set_format_version(6);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_env(&resources.env);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_disable_auto_compactions(true);
     options
 }
 

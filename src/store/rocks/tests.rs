@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use ethnum::I256;
 use proptest::prelude::*;
@@ -263,17 +264,47 @@ fn left_over_files_are_removed() {
     assert!(!file.exists());
 }
 
+/// The blocks of a run, if the store has it.
+fn blocks_of(store: &dyn Store, run: u32, count: u32) -> Option<Vec<Vec<u8>>> {
+    let runs = store.runs().unwrap();
+    (0..count).map(|block| runs.block(run, block).ok()).collect()
+}
+
 #[test]
-fn a_compaction_drops_expired_keys() {
+fn runs_are_there_at_once_and_stay_until_they_are_removed() {
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = settings(2);
-    settings.expired = Some(Arc::new(|_key, value| value == [1]));
-    let mut store = RocksStore::open(directory.path(), StoreKind::Ingest, settings).unwrap();
+    let blocks = |first: u8| vec![vec![first; 40_000], Vec::new(), vec![first + 1]];
+    let mut store = open(directory.path());
     commit(&mut store, 1, 5);
-    commit(&mut store, 2, 5);
-    store.compact();
-    assert_eq!(everything(&store).len(), 6);
-    assert_eq!(store.position(), &at(2));
+    let before = everything(&store);
+    let runs = store.runs().unwrap();
+    for run in [0, 1, 7, u32::MAX] {
+        runs.add(run, &mut blocks(run as u8 % 100).into_iter()).unwrap();
+    }
+    let error = runs.block(1, 3).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    drop((runs, store));
+
+    let store = open(directory.path());
+    assert_eq!((everything(&store), store.position()), (before, &at(1)));
+    for run in [0, 1, 7, u32::MAX] {
+        assert_eq!(blocks_of(&store, run, 3), Some(blocks(run as u8 % 100)), "{run}");
+    }
+    // A snapshot has them, and `verify` reads them.
+    let keys = store.verify().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    store.checkpoint(&copy.path().join("copy")).unwrap();
+    assert_eq!(open(&copy.path().join("copy")).verify().unwrap(), keys);
+    store.runs().unwrap().keep_only(&BTreeSet::from([1, u32::MAX])).unwrap();
+    drop(store);
+
+    let store = open(directory.path());
+    assert_eq!(store.verify().unwrap(), keys - 6);
+    let found = [0, 1, 7, u32::MAX].map(|run| blocks_of(&store, run, 3).is_some());
+    assert_eq!(found, [false, true, false, true]);
+    // A number may be used again.
+    store.runs().unwrap().add(7, &mut blocks(50).into_iter()).unwrap();
+    assert_eq!(blocks_of(&store, 7, 3), Some(blocks(50)));
 }
 
 #[test]

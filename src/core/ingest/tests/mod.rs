@@ -15,7 +15,7 @@ use crate::core::contract::listing::Listing;
 use crate::core::contract::records::{DeadLetter, read_data};
 use crate::core::contract::rejection::Code;
 use crate::core::contract::topic::{Topic, TopicPartition};
-use crate::core::dedup::{DEFAULT_DEDUP_DAYS, DedupIndex, SeenEvent};
+use crate::core::dedup::{DEFAULT_DEDUP_DAYS, SeenEvent};
 use crate::core::fault::Fault;
 use crate::core::ingest::{AssetDay, DayTimes, Ingest, IngestState, UnlistedPostings};
 use crate::core::protocol::codec;
@@ -44,18 +44,7 @@ fn time(ms: i64) -> String {
     timestamp(i128::from(ms))
 }
 
-#[derive(Default)]
-struct SeenEvents(HashMap<[u8; 16], SeenEvent>);
-
-impl DedupIndex for SeenEvents {
-    fn get(&self, identity: &[u8; 16]) -> Option<&SeenEvent> {
-        self.0.get(identity)
-    }
-
-    fn insert(&mut self, identity: [u8; 16], seen: SeenEvent) {
-        self.0.insert(identity, seen);
-    }
-}
+type SeenEvents = HashMap<[u8; 16], SeenEvent>;
 
 /// A source partition with its store.
 struct Partition {

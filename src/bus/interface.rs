@@ -46,6 +46,18 @@ pub trait Log: Send + Sync {
         self.readable_end(partition)
     }
 
+    /// Those of these partitions in which no record that can be read now is at or after the given offset. Where that cannot be found out now, the
+    /// partition is left out.
+    fn drained(&self, places: &BTreeMap<TopicPartition, Offset>) -> Result<BTreeSet<TopicPartition>, ReadError> {
+        let mut drained = BTreeSet::new();
+        for (partition, offset) in places {
+            if self.readable_end(*partition)? <= *offset {
+                drained.insert(*partition);
+            }
+        }
+        Ok(drained)
+    }
+
     /// A reader positioned at `from`.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub(super) struct Run {
     #[command(flatten)]
     settings: SettingFlags,
     /// Exit with status 0 once every record is processed and every accepted close is sealed
+    ///
+    /// On Kafka, that is every record that is there when the command starts, whichever instance processes it.
     #[arg(long)]
     until_idle: bool,
 }
@@ -58,11 +60,6 @@ impl Run {
         let config = &loaded.config;
         let state = loaded.state()?;
         let address = loaded.bus()?;
-        if self.until_idle && *address == BusAddress::Kafka {
-            return Err(Failure::Usage(
-                "--until-idle is for a directory bus: on Kafka new records may arrive at any time; stop it with SIGTERM".into(),
-            ));
-        }
         let stop = signals::stop_on_signals(i32::from(self.until_idle))?;
         let stats = Arc::new(Stats::announced());
         let observed = Arc::new(Observed::new(Arc::clone(&stats)));

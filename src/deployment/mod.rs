@@ -1,6 +1,7 @@
 //! A deployment as one process runs it: its settings on record, its stores, and its tasks on a few threads.
 
 pub mod account;
+mod catch_up;
 mod diagnosis;
 pub mod error;
 mod held_up;

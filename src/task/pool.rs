@@ -55,8 +55,20 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 pub enum PoolEnd {
     /// It was told to stop.
     Stopped,
-    /// No task had anything to do, and the bus had no news.
+    /// No task had anything to do, and the bus had no news; or the deployment has caught up.
     Idle,
+}
+
+/// When a pool ends by itself.
+#[derive(Debug, Clone, Copy)]
+pub enum PoolGoal<'a> {
+    /// Never: only when it is told to stop.
+    Never,
+    /// When no task has anything to do. This process has all tasks, and the first error ends the pool, too.
+    Idle,
+    /// When this is set: the deployment, which other processes share, has caught up. Before, an error that stops a task ends the pool, and one that may
+    /// pass does not.
+    CaughtUp(&'a AtomicBool),
 }
 
 /// The tasks to step, and when to end.
@@ -65,8 +77,7 @@ pub struct TaskPool<'a> {
     /// This process's part of the deployment; `None` if it runs all tasks.
     pub membership: Option<&'a dyn Membership>,
     pub threads: usize,
-    /// Whether to end when no task has anything to do. Then the first error ends the pool, too.
-    pub until_idle: bool,
+    pub until: PoolGoal<'a>,
     /// Set to end the pool.
     pub stop: &'a AtomicBool,
     /// The tasks that this process has to run now.
@@ -121,7 +132,7 @@ struct PoolState {
 }
 
 impl TaskPool<'_> {
-    /// Steps the tasks until `stop` is set, an error ends the process, or, with `until_idle`, no task has anything to do.
+    /// Steps the tasks until `stop` is set, an error ends the process, or the goal is reached.
     /// A clean end closes the tasks.
     ///
     /// # Errors
@@ -149,8 +160,12 @@ impl TaskPool<'_> {
         match closed {
             // Another process has the task now, and continues after its last commit.
             Err(error) if error.reaction() == Reaction::LeaveOff => Ok(end),
-            // A stop does not wait for brokers. The next start continues from the store, up to what was committed.
-            Err(error) if end == PoolEnd::Stopped && error.reaction() == Reaction::TryAgain => {
+            // A stop does not wait for brokers. The next start continues from the store, up to what was committed. All that a catch-up waited for is
+            // committed.
+            Err(error)
+                if (end == PoolEnd::Stopped || matches!(self.until, PoolGoal::CaughtUp(_)))
+                    && error.reaction() == Reaction::TryAgain =>
+            {
                 tracing::info!("stopped with work that the next start does again: {error}");
                 Ok(end)
             }
@@ -210,11 +225,21 @@ impl PoolThreads<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    const fn is_until_idle(&self) -> bool {
+        matches!(self.pool.until, PoolGoal::Idle)
+    }
+
     fn work(&self) {
         let mut state = self.lock();
         while state.end.is_none() {
             if self.pool.stop.load(Ordering::Relaxed) {
                 self.finish(&mut state, Ok(PoolEnd::Stopped));
+                break;
+            }
+            if let PoolGoal::CaughtUp(reached) = self.pool.until
+                && reached.load(Ordering::Relaxed)
+            {
+                self.finish(&mut state, Ok(PoolEnd::Idle));
                 break;
             }
             if state.assignment != Some(self.pool.assignment()) {
@@ -371,7 +396,7 @@ impl PoolThreads<'_> {
             return;
         }
         // Without a wait, the error is the end, and is told as such.
-        if !self.pool.until_idle {
+        if !self.is_until_idle() {
             tracing::error!(task = %id, "waits for a decision, the other tasks continue: {error}");
         }
         let why = error.to_string();
@@ -392,14 +417,13 @@ impl PoolThreads<'_> {
 
     fn handle_error(&self, state: &mut PoolState, id: TaskId, error: TaskError) {
         state.blocked.remove(&id);
-        let ends_at_first_error = self.pool.until_idle;
         match error.reaction() {
             Reaction::LeaveOff => {
                 tracing::debug!(task = %id, "another process has this task: {error}");
                 state.to_run.remove(&id);
                 self.remove_task(state, id);
             }
-            Reaction::TryAgain if !ends_at_first_error => {
+            Reaction::TryAgain if !self.is_until_idle() => {
                 let attempt = state.attempts.entry(id).or_default();
                 let pause = FIRST_PAUSE.saturating_mul(1 << (*attempt).min(8)).min(LONGEST_PAUSE);
                 *attempt = attempt.saturating_add(1);
@@ -409,7 +433,7 @@ impl PoolThreads<'_> {
                 self.pool.task_states.note(id, TroubleKind::Restarts, why);
                 state.restarts.push((Instant::now() + pause, id));
             }
-            Reaction::StopTask if !ends_at_first_error && self.pool.is_member() => {
+            Reaction::StopTask if matches!(self.pool.until, PoolGoal::Never) && self.pool.is_member() => {
                 tracing::error!(task = %id, "stopped, the other tasks continue: {error}");
                 let why = error.to_string();
                 self.pool.task_states.note(id, TroubleKind::Stopped, why);
@@ -444,13 +468,13 @@ impl PoolThreads<'_> {
         state.watching = true;
         drop(state);
         let seen = self.pool.log.version();
-        let at_most = if self.pool.until_idle { Duration::ZERO } else { WAIT };
+        let at_most = if self.is_until_idle() { Duration::ZERO } else { WAIT };
         let outcome = self.pool.log.wait(seen, at_most);
         let mut state = self.lock();
         state.watching = false;
         match outcome {
             Err(error) => self.finish(&mut state, Err(error.into())),
-            Ok(version) if version == seen && self.pool.until_idle => {
+            Ok(version) if version == seen && self.is_until_idle() => {
                 let end = match state.blocked.pop_first() {
                     Some((_, (_, error))) => Err(error),
                     None => Ok(PoolEnd::Idle),

@@ -1,8 +1,9 @@
 //! The bus on Kafka of a process that works on its deployment.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bus::error::{CommitError, OpenError, ReadError};
 use crate::bus::interface::{Bus, Log, Membership, Reader};
@@ -10,6 +11,7 @@ use crate::bus::kafka::brokers::{Brokers, LOOK_UP, range};
 use crate::bus::kafka::client::Signal;
 use crate::bus::kafka::contact::Patience;
 use crate::bus::kafka::decisions::{Decisions, DecisionsReader};
+use crate::bus::kafka::evidence::Finding;
 use crate::bus::kafka::member::Member;
 use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::settings::KafkaSettings;
@@ -105,6 +107,23 @@ impl Log for KafkaBus {
         let range = range(self.member.consumer(), partition, LOOK_UP);
         let (_, end) = range.map_err(|error| self.brokers.failed(&self.brokers.attempt(partition), &error))?;
         Ok(end)
+    }
+
+    /// The last offsets of a partition may be transaction markers, so each is searched for a record.
+    fn drained(&self, places: &BTreeMap<TopicPartition, Offset>) -> Result<BTreeSet<TopicPartition>, ReadError> {
+        let ask = |(partition, from): (&TopicPartition, &Offset)| {
+            (*partition, self.brokers.probes.ask(*partition, *from, true))
+        };
+        let asked: Vec<_> = places.iter().map(ask).collect();
+        let deadline = Instant::now() + LOOK_UP;
+        let mut drained = BTreeSet::new();
+        for (partition, answer) in asked {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            if let Ok(Finding::End(_)) = answer.recv_timeout(wait) {
+                drained.insert(partition);
+            }
+        }
+        Ok(drained)
     }
 
     fn open(&self, partition: TopicPartition, from: &Mark) -> Result<Box<dyn Reader>, ReadError> {

@@ -16,5 +16,6 @@ mod recreated;
 mod redrive;
 mod serve;
 mod silence;
+mod until_idle;
 mod upgrade;
 mod waits;

@@ -14,6 +14,8 @@
 //! What never comes is told by the process that can know it: [`CatchUp::stuck`].
 
 mod closes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

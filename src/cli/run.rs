@@ -36,7 +36,16 @@ pub(super) struct Run {
     /// On Kafka, that is every record that is there when the command starts, whichever instance processes it.
     #[arg(long)]
     until_idle: bool,
+    /// For benchmarks alone: publishes on Kafka without transactions
+    ///
+    /// EXACTLY ONCE IS LOST. A restart or a rebalance may publish the same distributions twice, and what is published may be read before it is whole.
+    /// Never use it where anybody is paid. The value says that this is known.
+    #[arg(long, hide = true, value_name = "ACKNOWLEDGEMENT", value_parser = [ACKNOWLEDGEMENT])]
+    bench_without_transactions: Option<String>,
 }
+
+/// The value of the flag that turns transactions off.
+const ACKNOWLEDGEMENT: &str = "exactly-once-is-lost";
 
 impl Run {
     pub(super) fn run(&self) -> Outcome {
@@ -60,6 +69,7 @@ impl Run {
         let config = &loaded.config;
         let state = loaded.state()?;
         let address = loaded.bus()?;
+        let config = &self.measured(config, address)?;
         let stop = signals::stop_on_signals(i32::from(self.until_idle))?;
         let stats = Arc::new(Stats::announced());
         let observed = Arc::new(Observed::new(Arc::clone(&stats)));
@@ -94,6 +104,22 @@ impl Run {
             )),
             RunEnd::Alarmed(alarms) => Err(alarmed(&alarms)),
         }
+    }
+
+    /// The configuration, without transactions if that is to be measured.
+    fn measured(&self, config: &Config, address: &BusAddress) -> Result<Config, Failure> {
+        let mut config = config.clone();
+        if self.bench_without_transactions.is_some() {
+            if *address != BusAddress::Kafka {
+                let why = "--bench-without-transactions is for Kafka: a directory bus has no other transactions";
+                return Err(Failure::Usage(why.into()));
+            }
+            tracing::warn!(
+                "without transactions, for a benchmark: exactly once is lost, so nothing may be paid from these topics"
+            );
+            config.kafka.is_transactional = false;
+        }
+        Ok(config)
     }
 
     /// Works on the bus until it is idle, stopped or fails.

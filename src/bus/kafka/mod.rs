@@ -2,7 +2,7 @@
 //!
 //! - `bus`, `read_only`: the two buses; `brokers` has what both share.
 //! - `member`, `assignment`, `owners`: this process in the group: which tasks it may run and commit, and who has the others.
-//! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks.
+//! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks. `untransacted`: none, in benchmarks.
 //! - `fetcher`: one consumer for all partitions that are read; `probes`: another, for a look at single records and ends.
 //! - `watch`: whether the records that were read are still there.
 //! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
@@ -43,6 +43,7 @@ pub mod settings;
 pub mod topics;
 mod transaction;
 pub mod transaction_writer;
+mod untransacted;
 mod watch;
 
 pub use bus::KafkaBus;

@@ -45,7 +45,7 @@ pub(super) struct CommitRequest {
 }
 
 /// A record that was not delivered.
-struct Undelivered {
+pub(super) struct Undelivered {
     /// `None` if the topic is not one of ours.
     topic: Option<Topic>,
     bytes: usize,
@@ -55,7 +55,7 @@ struct Undelivered {
 /// The producer's context. It keeps the first record that was not delivered.
 pub(super) struct Deliveries {
     log: ClientLog,
-    undelivered: Mutex<Option<Undelivered>>,
+    pub(super) undelivered: Mutex<Option<Undelivered>>,
 }
 
 impl ClientContext for Deliveries {
@@ -130,6 +130,10 @@ impl Transactor {
         self.stop.load(Ordering::Relaxed)
     }
 
+    fn is_transactional(&self) -> bool {
+        self.brokers.settings.is_transactional
+    }
+
     /// A new producer, registered with the brokers: they fence its predecessor, and end that one's transaction if it is open. If its commit
     /// was requested, they complete the commit; otherwise they abort.
     pub(super) fn producer(&self) -> Result<TransactionalProducer, TransactionError> {
@@ -143,6 +147,9 @@ impl Transactor {
         let producer: TransactionalProducer = config
             .create_with_context(context)
             .map_err(|error| Rejected(attempt.failed(&error).into()))?;
+        if !self.is_transactional() {
+            return Ok(producer);
+        }
         match producer.init_transactions(REQUEST_TIMEOUT) {
             Ok(()) => Ok(producer),
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {
@@ -199,6 +206,9 @@ impl Transactor {
         producer: TransactionalProducer,
         group: &[Arc<CommitRequest>],
     ) -> Result<TransactionalProducer, TransactionError> {
+        if !self.is_transactional() {
+            return self.publish_then_commit(producer, group);
+        }
         // A transaction that cannot begin has sent nothing.
         producer.begin_transaction().map_err(|error| Again(error.to_string()))?;
         match self.send_and_commit(&producer, group) {
@@ -288,7 +298,7 @@ impl Transactor {
         Err(Unconfirmed(why))
     }
 
-    fn not_delivered(&self, record: &Undelivered) -> TransactionError {
+    pub(super) fn not_delivered(&self, record: &Undelivered) -> TransactionError {
         match (record.topic, record.error.rdkafka_error_code()) {
             (Some(topic), Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge)) => {
                 let bytes = record.bytes;
@@ -307,7 +317,7 @@ impl Transactor {
 }
 
 /// The positions of a group of commits, as Kafka keeps them.
-fn offsets(group: &[Arc<CommitRequest>]) -> Result<TopicPartitionList, TransactionError> {
+pub(super) fn offsets(group: &[Arc<CommitRequest>]) -> Result<TopicPartitionList, TransactionError> {
     let mut offsets = TopicPartitionList::new();
     for request in group {
         let home = request.task.home();
@@ -323,7 +333,7 @@ fn offsets(group: &[Arc<CommitRequest>]) -> Result<TopicPartitionList, Transacti
 }
 
 /// Waits until each record is delivered or has failed. `commit_transaction` would wait as well, but checks only every 100 ms.
-fn wait_until_delivered(producer: &TransactionalProducer) {
+pub(super) fn wait_until_delivered(producer: &TransactionalProducer) {
     let began = Instant::now();
     while producer.in_flight_count() > 0 && began.elapsed() < REQUEST_TIMEOUT {
         std::thread::sleep(Duration::from_micros(500));
@@ -335,7 +345,7 @@ fn needs_to_write(topic: &str) -> String {
 }
 
 /// Hands a record to the producer.
-fn send(
+pub(super) fn send(
     producer: &TransactionalProducer,
     to: TopicPartition,
     key: &[u8],

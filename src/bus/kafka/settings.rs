@@ -31,6 +31,8 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     /// Properties whose values are in files: mostly secrets.
     pub files: BTreeMap<String, PathBuf>,
+    /// Whether commits are transactions. They always are, but in benchmarks that measure what transactions cost.
+    pub is_transactional: bool,
 }
 
 /// Without the values of secrets.
@@ -61,6 +63,7 @@ impl Default for KafkaSettings {
             instance: None,
             properties: BTreeMap::new(),
             files: BTreeMap::new(),
+            is_transactional: true,
         }
     }
 }
@@ -436,7 +439,7 @@ impl KafkaSettings {
     /// For the transactional producer.
     pub(super) fn producer(&self, transactional_id: &str) -> Result<ClientConfig, FileError> {
         let largest = MAX_RECORD_BYTES.to_string();
-        let properties = self.merged(
+        let mut properties = self.merged(
             &[
                 ("linger.ms", "2"),
                 ("batch.size", "1000000"),
@@ -450,13 +453,15 @@ impl KafkaSettings {
                 ("message.max.bytes", &largest),
             ],
             &[
-                ("transactional.id", transactional_id),
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
                 // The default of Java's producers: the records of a key stay in one partition, whichever producer writes them.
                 ("partitioner", "murmur2_random"),
             ],
         )?;
+        if self.is_transactional {
+            set(&mut properties, &[("transactional.id", transactional_id)]);
+        }
         Ok(client_config(properties))
     }
 }

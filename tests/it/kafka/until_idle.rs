@@ -194,3 +194,40 @@ fn what_never_comes_by_itself_is_named() {
         "{said}"
     );
 }
+
+#[test]
+fn a_benchmark_can_turn_transactions_off_and_has_to_say_what_is_lost() {
+    const FLAG: &str = "--bench-without-transactions";
+    const ACKNOWLEDGEMENT: &str = "exactly-once-is-lost";
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    let said = fail(command(&deployment, 0).args([FLAG, "yes"]), 2);
+    assert!(said.contains(ACKNOWLEDGEMENT), "{said}");
+    let directory = Place::new();
+    let said = fail(directory.command(None).args([FLAG, ACKNOWLEDGEMENT]), 2);
+    assert!(said.contains("is for Kafka"), "{said}");
+    for place in [&deployment.place, &directory] {
+        for (topic, records) in held() {
+            place.append(topic, 0, records);
+        }
+    }
+    deployment.publish();
+    let mut command = command(&deployment, 0);
+    command.args([FLAG, ACKNOWLEDGEMENT]);
+    let ended = Instance::start(&mut command, deployment.log(0)).end(PATIENCE);
+    assert_eq!(ended, Some(0), "{}", deployment.said(0));
+    assert!(
+        deployment.said(0).contains("exactly once is lost"),
+        "{}",
+        deployment.said(0)
+    );
+    directory.run(Some(2));
+    deployment.dump();
+    assert_eq!(payouts(&deployment.place), payouts(&directory));
+    // Without markers between them, offsets are dense.
+    let inbox = cluster.read_committed("softstake.inbox");
+    let last = inbox.last().expect("a record").offset;
+    assert_eq!(usize::try_from(last + 1), Ok(inbox.len()));
+    // Another run continues, with transactions.
+    succeeds(&deployment);
+}

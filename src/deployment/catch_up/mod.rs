@@ -182,7 +182,7 @@ impl CatchUp<'_> {
         }
     }
 
-    /// Goes through the stages as far as possible.
+    /// Takes one stage after the other, as far as possible.
     fn look_at(&self, search: &mut Search, ended: &Receiver<()>) -> Result<(), Pending> {
         if let Stage::Inputs = search.stage {
             self.look_at_inputs(search, ended)?;

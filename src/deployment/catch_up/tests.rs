@@ -82,7 +82,7 @@ impl Deployed {
         self.bus.commit(task, &Outputs::default(), &position).unwrap();
     }
 
-    /// All that is there is processed, but for the seal.
+    /// Both records are processed, but for the seal.
     fn process(&self) {
         self.close_and_decide();
         self.commit(TaskId::ingest(DEPOSITS), &[DEPOSITS, DECISIONS]);

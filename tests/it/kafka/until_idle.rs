@@ -172,7 +172,7 @@ fn what_never_comes_by_itself_is_named() {
     cluster.produce("softstake.control", 0, [listing("A", 2, 100, &pool())]);
     cluster.produce("exchange.deposits", 0, [deposit("1", 0, "ann", "A", "1")]);
     succeeds(&deployment);
-    // Records that were deleted unread. The close is settled with what is there only after their loss is accepted.
+    // Records that were deleted unread. The close is settled only after their loss is accepted.
     let trades = ["2", "3"].map(|id| deposit(id, 0, "eve", "A", "1"));
     cluster.produce("exchange.trades", 0, trades);
     cluster.delete_before("exchange.trades", 0, 2);

@@ -278,7 +278,7 @@ impl CatchUp<'_> {
     }
 
     /// What the rest waits for, if it does not come by itself, and this process can know that: it has the coordinator, or the task that waits. Any other
-    /// process goes on until it gets that task.
+    /// process goes on until it gets that task. Every process sees that unread records are gone with their topic.
     fn stuck(&self, search: &mut Search) -> Result<Option<String>, Pending> {
         if let Some(decided_at) = search.decided_at
             && let Some(why) = self.blocked(search, decided_at)?
@@ -286,10 +286,9 @@ impl CatchUp<'_> {
             return Ok(Some(why));
         }
         let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !unfinished.is_current {
-            return Ok(None);
-        }
-        if let Stage::Seals = search.stage {
+        if let Stage::Seals = search.stage
+            && unfinished.is_current
+        {
             // An alarm stops its epoch and all later ones of the asset.
             let halted = |(asset, epoch): (Asset, Epoch)| {
                 let mut halted = unfinished.halted.iter();
@@ -299,7 +298,10 @@ impl CatchUp<'_> {
                 return Ok(Some(unfinished.alarms.join("; ")));
             }
         }
-        let gone = self.gone(&unfinished)?;
+        let mut gone = self.gone_unread(search)?;
+        if unfinished.is_current {
+            gone.extend(self.gone(&unfinished)?);
+        }
         let Some(source) = gone.first() else {
             search.gone_since = None;
             return Ok(None);
@@ -324,6 +326,22 @@ impl CatchUp<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The source partitions that are not on the bus any more, and were not read up to the end that they had.
+    fn gone_unread(&self, search: &Search) -> Result<BTreeSet<TopicPartition>, Pending> {
+        let mut gone = BTreeSet::new();
+        if let Stage::Inputs = search.stage {
+            for goal in &search.goals {
+                if self.is_gone(goal.input)? {
+                    let position = self.log.committed(goal.task)?.unwrap_or_default();
+                    if position.offset(goal.input) < goal.to {
+                        gone.insert(goal.input);
+                    }
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// The source partitions that are not on the bus any more, and whose answer or barrier the coordinator waits for.

@@ -196,6 +196,21 @@ fn what_never_comes_by_itself_is_named() {
 }
 
 #[test]
+fn a_source_topic_that_goes_unread_ends_the_wait() {
+    let cluster = Cluster::single();
+    let deployment = Deployment::new(&cluster, 2, 1);
+    let open = cluster.begin("exchange", "exchange.trades", 0, [deposit("1", 0, "ann", "A", "1")]);
+    let mut instance = start(&deployment, 0);
+    still_runs(&mut instance);
+    cluster.delete_topic("exchange.trades");
+    assert_eq!(instance.end(PATIENCE), Some(1), "{}", deployment.said(0));
+    let said = deployment.said(0);
+    let last = said.lines().last().expect("a line");
+    assert!(last.contains("exchange.trades"), "{said}");
+    drop(open);
+}
+
+#[test]
 fn a_benchmark_can_turn_transactions_off_and_has_to_say_what_is_lost() {
     const FLAG: &str = "--bench-without-transactions";
     const ACKNOWLEDGEMENT: &str = "exactly-once-is-lost";

@@ -6,6 +6,7 @@
 #
 #   ISSUER_PRIVATE    the folder of the key that signs tokens. Who reads it can see everything
 #   ISSUER_PUBLIC     the folder for `softstake serve`: the public key of tokens, its certificate and the key of that
+#   ISSUER_MONITOR    optional: the folder for the token that `softstake serve` shows to the instances of `softstake run`
 #   ISSUER_NAMES      what the certificate is for; default: DNS:localhost,IP:127.0.0.1
 set -eu
 : "${ISSUER_PRIVATE:?}"
@@ -43,6 +44,10 @@ CONFIG
     cat "$scratch/server.pem" >"$ISSUER_PUBLIC/server.pem.new"
     mv "$ISSUER_PUBLIC/server.pem.new" "$ISSUER_PUBLIC/server.pem"
     rm -r "$scratch"
+  fi
+  if [ -n "${ISSUER_MONITOR:-}" ] && [ ! -s "$ISSUER_MONITOR/monitor-token" ]; then
+    openssl rand -hex 32 >"$ISSUER_MONITOR/monitor-token.new"
+    mv "$ISSUER_MONITOR/monitor-token.new" "$ISSUER_MONITOR/monitor-token"
   fi
   openssl x509 -in "$ISSUER_PUBLIC/server.pem" -noout -fingerprint -sha256 -enddate
 }

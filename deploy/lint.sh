@@ -90,7 +90,34 @@ refused --values "$chart/ci/serve.yaml" --set serve.auditLog.claim=
 refused --values "$chart/ci/serve.yaml" --set serve.auditLog.sidecar=true
 refused --values "$chart/ci/serve.yaml" --set serve.ingress.enabled=true
 refused --values "$chart/ci/serve.yaml" --set-string 'serve.kafka.properties.sasl\.password=secret'
+# The instances tell the read side nothing without a token.
+refused --values "$chart/ci/serve.yaml" --set monitoring.tokenSecret= --set serve.processors=rewards-softstake:9464
+refused --values "$chart/ci/serve.yaml" --set 'serve.processors=a:9464 b:9464'
 refused --values "$chart/ci/minimal.yaml" --set serve.ingress.enabled=true --set serve.ingress.host=rewards.example
+# rendered TEMPLATE VALUES...: what the chart makes of these values.
+rendered() {
+  local template=$1
+  shift
+  "$HELM" template rewards "$chart" --show-only "templates/$template.yaml" "$@"
+}
+# asked ADDRESSES VALUES...: the read side asks the instances at these addresses; none if it is empty.
+asked() {
+  local wanted=$1 found
+  shift
+  found=$(rendered serve-configmap "$@" | sed -n 's/^ *processors = "\(.*\)"$/\1/p')
+  [ "$found" = "$wanted" ] || fail "the read side asks '$found', not '$wanted', with: $*"
+}
+pod=rewards-softstake
+asked "$pod-0.$pod:9464,$pod-1.$pod:9464,$pod-2.$pod:9464" --values "$chart/ci/serve.yaml" --set replicas=3
+asked "$pod:9000" --values "$chart/ci/serve.yaml" --set replicas=0 --set monitoring.port=9000
+asked "$pod:9464" --values "$chart/ci/serve.yaml" --set "serve.processors=$pod:9464"
+asked '' --values "$chart/ci/serve.yaml" --set monitoring.tokenSecret=
+# Both policies let it through: the one of the read side, and that of the instances, where only Prometheus is named.
+rendered serve-networkpolicy --values "$chart/ci/serve.yaml" | grep -q 'component: instance' || fail 'the read side does not reach the instances'
+rendered networkpolicy --values "$chart/ci/full.yaml" | grep -q 'component: serve' || fail 'the instances do not let the read side in'
+for port in 9464 443; do
+  rendered serve-networkpolicy --values "$chart/ci/full.yaml" | grep -q "port: $port }" || fail "the read side does not reach port $port"
+done
 pages=$(sed -n 's|^ *("\(/[a-z]*\)", .*|\1|p' src/serve/pages/files.rs | sort)
 [ -n "$pages" ] || fail 'the pages of the program are not found'
 paths=$("$HELM" template rewards "$chart" --values "$chart/ci/full.yaml" --show-only templates/serve-ingress.yaml | sed -n 's/^ *- path: //p' | sort)

@@ -123,6 +123,28 @@ as() { compose run --rm --no-deps -T issuer token "$@" 2>/dev/null; }
 ask() {
   curl --silent --show-error --fail --max-time 30 --cacert "$work/server.pem" --header "Authorization: Bearer $1" "https://localhost:$SERVE_PORT$2"
 }
+# processor WHICH...: whether the read side shows these instances, no others, and that each answers.
+processor() {
+  ask "$(as operator)" /v1/processor >"$work/processor.json" || return 1
+  python3 -c '
+import json, sys
+instances = json.load(open(sys.argv[1]))["instances"]
+answered = sorted(one["name"] for one in instances if one["unreachable_because"] is None)
+assert answered == sorted(sys.argv[2:]) and len(instances) == len(answered), instances
+' "$work/processor.json" "$@"
+}
+# Whether an instance tells the read side what $account has accrued: it takes the token.
+accrues() { ask "$customer" "/v1/accounts/$account/accrued" >"$work/accrued.json"; }
+# Whether the read side shows these kinds of reconciliations, and that each agrees.
+reconciled() {
+  ask "$(as auditor)" /v1/reconciliations >"$work/reconciliations.json" || return 1
+  python3 -c '
+import json, sys
+results = json.load(open(sys.argv[1]))
+assert not results["unreadable"] and all(one["agrees"] for one in results["items"]), results
+assert sorted(one["kind"] for one in results["items"]) == sorted(sys.argv[2:]), results
+' "$work/reconciliations.json" "$@"
+}
 # The status of its answer.
 ask_status() {
   curl --silent --max-time 30 --cacert "$work/server.pem" --header "Authorization: Bearer $1" --output "$work/refused" --write-out '%{http_code}' \
@@ -209,6 +231,9 @@ shown 'after the first days'
 [ "$(ask_status nonsense /v1/session)" = 401 ] || fail "no token is needed: $(cat "$work/refused")"
 compose exec -T serve grep --quiet "\"account\":\"$account\",\"allowed\":true" /var/lib/softstake/reads.jsonl || fail 'the audit log lacks a read'
 ! compose exec -T serve ls /var/lib/softstake/token.key >/dev/null 2>&1 || fail 'the read side has the key that signs tokens'
+wait_for 'both instances, as the read side shows them' processor softstake-1 softstake-2
+wait_for "what $account has accrued" accrues
+! compose exec -T softstake-1 ls /etc/softstake/server.key >/dev/null 2>&1 || fail 'an instance has the key of the read side'
 say "over HTTPS, $account sees its $(wc -l <"$work/served") payouts, all as credited; others are refused"
 
 # ---- monitoring
@@ -343,6 +368,13 @@ wait_for 'the executions of all payouts' all_executed
 executions=$(compose exec -T softstake-1 softstake reconcile payouts 2>"$work/reconcile.log") && [[ $executions = 'RIGHT: all '* ]] &&
   [[ $executions = *$'\n0 acknowledgements were repeated'* ]] || fail "the executions differ from the payouts: $(cat "$work/reconcile.log") $executions"
 say "${executions%%$'\n'*}"
+
+# The same comparison and that of the records, for the audit page.
+for what in records payouts; do
+  compose run --rm --no-deps -T --env WHAT="$what" reconcile >"$work/reconcile.log" 2>&1 || fail "the $what differ: $(cat "$work/reconcile.log")"
+done
+reconciled records payouts || fail "the audit page shows something else: $(cat "$work/reconciliations.json")"
+say 'the audit page shows both reconciliations, and that they agree'
 
 # A view from nothing answers the same.
 shown 'at the end'

@@ -97,6 +97,9 @@ keep = {{ int .Values.snapshots.keep }}
 
 [monitor]
 listen = "0.0.0.0:{{ int .Values.monitoring.port }}"
+{{- if .Values.monitoring.tokenSecret }}
+token_file = "/run/secrets/softstake-monitor/token"
+{{- end }}
 
 [log]
 format = {{ .Values.log.format | toJson }}
@@ -166,6 +169,46 @@ capabilities: { drop: [ALL] }
 {{ default .Values.kafka.files .Values.serve.kafka.files | toJson }}
 {{- end -}}
 
+{{/* The instances that the read side asks. Each pod has a name, so that one that is away is told as such, and does not just disappear. */}}
+{{- define "softstake.processors" -}}
+{{- $name := include "softstake.fullname" . -}}
+{{- $port := int .Values.monitoring.port -}}
+{{- if .Values.serve.processors -}}
+{{ .Values.serve.processors }}
+{{- else if .Values.replicas -}}
+{{- $addresses := list -}}
+{{- range $pod := until (int .Values.replicas) -}}
+{{- $addresses = append $addresses (printf "%s-%d.%s:%d" $name $pod $name $port) -}}
+{{- end -}}
+{{ join "," $addresses }}
+{{- else -}}
+{{ $name }}:{{ $port }}
+{{- end -}}
+{{- end -}}
+
+{{/* The ports of serve.processors, as rules of a NetworkPolicy. */}}
+{{- define "softstake.processorPorts" -}}
+{{- $ports := list }}
+{{- range splitList "," .Values.serve.processors }}
+{{- $address := trim . }}
+{{- $url := urlParse (ternary $address (printf "http://%s" $address) (contains "://" $address)) }}
+{{- $usual := ternary "443" "80" (eq $url.scheme "https") }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default $usual | int) }}
+{{- end }}
+{{- range $ports | uniq }}
+- { protocol: TCP, port: {{ . }} }
+{{- end }}
+{{- end -}}
+
+{{- define "softstake.monitorToken" -}}
+- name: monitor-token
+  secret:
+    secretName: {{ .Values.monitoring.tokenSecret }}
+    defaultMode: 0440
+    items:
+      - { key: {{ .Values.monitoring.tokenKey | quote }}, path: token }
+{{- end -}}
+
 {{- define "softstake.serveToml" -}}
 {{- $serve := .Values.serve -}}
 bus = "kafka"
@@ -200,6 +243,13 @@ refusals_per_minute = {{ int $serve.refusalsPerMinute }}
 connections = {{ int $serve.connections }}
 {{- with $serve.executions }}
 executions = {{ . | toJson }}
+{{- end }}
+{{- if .Values.monitoring.tokenSecret }}
+processors = {{ include "softstake.processors" . | toJson }}
+processors_token_file = "/run/secrets/softstake-monitor/token"
+{{- end }}
+{{- if $serve.reconcileResults.claim }}
+reconcile_results = "/var/lib/softstake-reconciliations"
 {{- end }}
 
 [log]

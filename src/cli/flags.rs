@@ -17,6 +17,8 @@ use crate::config::{BusAddress, ConfigError, Key, Loaded};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::period::{TimePeriod, parse_bound};
+use crate::core::values::time::TimeMs;
 use crate::task::stats::Stats;
 
 /// The parts of a deployment.
@@ -163,6 +165,26 @@ pub(super) struct PayoutFlags {
     pub(super) bus: ReadFlags,
 }
 
+/// A period of time, which has the epochs whose last moment is in it.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct PeriodFlags {
+    /// Only epochs whose last moment is at this time or later: a date such as 2026-11-01, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    from: Option<TimeMs>,
+    /// Only epochs whose last moment is before this time
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    to: Option<TimeMs>,
+}
+
+impl PeriodFlags {
+    pub(super) const fn period(self) -> TimePeriod {
+        TimePeriod {
+            from: self.from,
+            to: self.to,
+        }
+    }
+}
+
 /// Every setting.
 #[derive(Debug, Args)]
 pub(super) struct SettingFlags {
@@ -279,6 +301,11 @@ pub(super) fn tell_notice(loaded: &Loaded) {
 pub(super) fn account(name: &str) -> Result<AccountName<'static>, String> {
     name.parse()
         .map_err(|error| format!("not an account's name: it {error}"))
+}
+
+/// Parses the bound of a period.
+fn bound(text: &str) -> Result<TimeMs, String> {
+    parse_bound(text).map_err(|error| format!("it {error}, nor a date such as 2026-11-22"))
 }
 
 /// The settings whose flags were given.

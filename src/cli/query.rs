@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::asked::{Asked, AskedError, EpochProgress, Inventory, check_listed};
+use crate::audit::asked::{Asked, AskedError, AskedPeriod, EpochProgress, Inventory, ResolvedPeriod, check_listed};
 use crate::bus::Log;
-use crate::cli::flags::{DeploymentFlags, ReadFlags, account};
+use crate::cli::flags::{DeploymentFlags, PeriodFlags, ReadFlags, account};
 use crate::cli::missing;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::{Output, write_line};
@@ -19,6 +19,7 @@ use crate::core::contract::records::{Distribution, Seal};
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::time::TimeMs;
 use crate::deployment::account::{AccountHoldings, AssetHolding, read_account};
 
 /// Look up an account, its distributions, or an asset's epochs
@@ -57,7 +58,11 @@ Example:
     },
     /// Show the payouts of an account
     #[command(after_help = "\
-Example:
+A period has the epochs whose last moment is in it: --from is included, --to is not. So an epoch that ends at midnight is of \
+the day before. A date is its midnight in UTC. With a period, the exit status is 3, too, if some epoch of it is not sealed.
+
+Examples:
+  softstake query distributions alice --bus dir:bus --from 2026-11-01 --to 2026-12-01
   softstake query distributions alice --bus dir:bus --json
   softstake query distributions alice --bus kafka --kafka-brokers kafka-1:9092")]
     Distributions {
@@ -67,6 +72,8 @@ Example:
         /// Only this asset
         #[arg(long)]
         asset: Option<Asset>,
+        #[command(flatten)]
+        period: PeriodFlags,
         #[command(flatten)]
         flags: BusFlags,
         /// JSON instead of a table
@@ -134,19 +141,23 @@ impl Query {
             AccountOrEpochs::Distributions {
                 name,
                 asset,
+                period,
                 flags,
                 json,
-            } => distributions(flags, name.as_str(), *asset, *json, out),
+            } => {
+                let asked = AskedPeriod::new(*asset, period.period())?;
+                distributions(flags, name.as_str(), &asked, *json, out)
+            }
             AccountOrEpochs::Epochs { asset, flags, json } => epochs(flags, *asset, *json, out),
         }
     }
 }
 
-fn distributions(flags: &BusFlags, name: &str, asset: Option<Asset>, json: bool, out: &mut Output<'_>) -> Outcome {
-    let (found, sealed) = flags.bus.read(|bus| read_distributions(bus, name, asset))?;
-    let rows = found.iter().map(|data| QueriedDistribution {
+fn distributions(flags: &BusFlags, name: &str, asked: &AskedPeriod, json: bool, out: &mut Output<'_>) -> Outcome {
+    let found = flags.bus.read(|bus| read_distributions(bus, name, asked))?;
+    let rows = found.distributions.iter().map(|data| QueriedDistribution {
         data,
-        sealed: sealed.contains(&(data.asset, data.epoch)),
+        sealed: found.sealed.contains(&(data.asset, data.epoch)),
     });
     let rows: Vec<_> = rows.collect();
     if json {
@@ -154,37 +165,51 @@ fn distributions(flags: &BusFlags, name: &str, asset: Option<Asset>, json: bool,
     } else {
         show_distributions(&rows, out)?;
     }
-    if rows.is_empty() {
+    if rows.is_empty() && !found.resolved.as_ref().is_some_and(ResolvedPeriod::is_nothing) {
+        let of_asset: String = asked.assets.iter().map(|asset| format!(" of {asset}")).collect();
+        let in_period = match asked.period.is_everything() {
+            true => String::new(),
+            false => format!(" for an epoch that has its last moment {}", asked.period),
+        };
         return Err(Failure::Absent(format!(
-            "there is no distribution to {name}{}",
-            asset.map_or_else(String::new, |asset| format!(" of {asset}"))
+            "there is no distribution to {name}{of_asset}{in_period}"
         )));
     }
-    Ok(())
+    Ok(found.resolved.map_or(Ok(()), |resolved| resolved.check())?)
 }
 
-type SealedOfAssets = BTreeSet<(Asset, Epoch)>;
+/// The distributions to an account.
+struct FoundDistributions {
+    distributions: Vec<Distribution<'static>>,
+    sealed: BTreeSet<(Asset, Epoch)>,
+    /// Whether the epochs of the period are sealed, if a period is asked for.
+    resolved: Option<ResolvedPeriod>,
+}
 
-/// The distributions to an account, and the epochs that are sealed.
-fn read_distributions(
-    bus: &dyn Log,
-    name: &str,
-    asset: Option<Asset>,
-) -> Result<(Vec<Distribution<'static>>, SealedOfAssets), Failure> {
-    if let Some(asset) = asset {
-        Inventory::read(bus)?.check_asset(asset)?;
+fn read_distributions(bus: &dyn Log, name: &str, asked: &AskedPeriod) -> Result<FoundDistributions, Failure> {
+    let has_period = !asked.period.is_everything();
+    let mut resolved = None;
+    if has_period || !asked.assets.is_empty() {
+        let epochs = Inventory::read(bus)?.resolve_period(asked.clone(), EpochProgress::Sealed)?;
+        resolved = Some(epochs).filter(|_| has_period);
     }
-    let of_asset = |given: Asset| asset.is_none_or(|asset| asset == given);
+    // One whose end cannot be read is in every period: it must not go unseen.
+    let in_period = |end: &str| TimeMs::parse(end).map_or(true, |end| asked.period.includes_epoch_ending(end));
     // The seals are read second: an epoch that is sealed then had its distributions before.
-    let mut found =
-        records::all::<Distribution>(bus, Some(name), |data| data.account == *name && of_asset(data.asset))?;
-    found.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
+    let mut distributions = records::all::<Distribution>(bus, Some(name), |data| {
+        data.account == *name && asked.has_asset(data.asset) && in_period(&data.epoch_end)
+    })?;
+    distributions.sort_by(|a, b| (&a.asset, a.epoch).cmp(&(&b.asset, b.epoch)));
     let mut sealed = BTreeSet::new();
     records::each::<Seal>(bus, None, |seal| {
         sealed.insert((seal.asset, seal.epoch));
         Ok(())
     })?;
-    Ok((found, sealed))
+    Ok(FoundDistributions {
+        distributions,
+        sealed,
+        resolved,
+    })
 }
 
 fn epochs(flags: &BusFlags, asset: Asset, json: bool, out: &mut Output<'_>) -> Outcome {

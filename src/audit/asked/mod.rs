@@ -240,6 +240,13 @@ impl Inventory {
         self.0.get(&asset)?.dates(epoch, epoch)
     }
 
+    /// The end of an epoch, if the asset's listing is on the bus.
+    #[must_use]
+    pub fn epoch_end(&self, asset: Asset, epoch: Epoch) -> Option<TimeMs> {
+        let end_ms = self.0.get(&asset)?.calendar(epoch)?.end_ms(epoch);
+        Some(TimeMs::from(i64::try_from(end_ms).unwrap_or(i64::MAX)))
+    }
+
     /// Whether an epoch is the first one of a listing. Nothing is carried or withheld into it.
     #[must_use]
     pub fn begins_listing(&self, asset: Asset, epoch: Epoch) -> bool {
@@ -329,9 +336,14 @@ impl AssetProgress {
         })
     }
 
+    /// The calendar of the listing that has an epoch.
+    fn calendar(&self, epoch: Epoch) -> Option<Calendar> {
+        let begun = |listed: &&ListedPeriod| listed.calendar.first() <= epoch;
+        Some(self.listings.iter().rev().find(begun)?.calendar)
+    }
+
     fn dates(&self, first: Epoch, last: Epoch) -> Option<(String, String)> {
-        let begun = |listed: &&ListedPeriod| listed.calendar.first() <= first;
-        let calendar = self.listings.iter().rev().find(begun)?.calendar;
+        let calendar = self.calendar(first)?;
         let end_ms = calendar.end_ms(last);
         let is_writable = end_ms <= YEAR_10000_MS;
         is_writable.then(|| (timestamp(calendar.start_ms(first)), timestamp(end_ms)))

@@ -27,11 +27,9 @@ impl fmt::Display for AskedPeriod {
             true => f.write_str("any asset")?,
             false => f.write_str(&assets.join(", "))?,
         }
-        match (self.period.from, self.period.to) {
-            (Some(from), Some(to)) => write!(f, " has its last moment from {from} on and before {to}"),
-            (Some(from), None) => write!(f, " has its last moment from {from} on"),
-            (None, Some(to)) => write!(f, " has its last moment before {to}"),
-            (None, None) => f.write_str(" ends"),
+        match self.period.is_everything() {
+            true => f.write_str(" ends"),
+            false => write!(f, " has its last moment {}", self.period),
         }
     }
 }

@@ -119,6 +119,12 @@ impl ResolvedPeriod {
         self.there == 0
     }
 
+    /// Epochs of the period that are not there.
+    #[must_use]
+    pub fn missing(&self) -> &[MissingEpochs] {
+        &self.missing
+    }
+
     /// Checks that the question can be answered in full. A question without bounds is about the epochs that are there.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::audit::export::{ExportError, distributions, late_postings, seals};
 use crate::bus::Log;
 use crate::cli::export::rows::{RowFlags, RowWriter};
 use crate::cli::export::tax::ExportTax;
-use crate::cli::flags::{ReadFlags, account};
+use crate::cli::flags::{PeriodFlags, ReadFlags, account};
 use crate::cli::input;
 use crate::cli::message::message;
 use crate::cli::outcome::{Failure, Outcome};
@@ -25,8 +25,6 @@ use crate::cli::output::Output;
 use crate::cli::table::counted;
 use crate::core::values::account::AccountName;
 use crate::core::values::asset::Asset;
-use crate::core::values::period::{TimePeriod, parse_bound};
-use crate::core::values::time::TimeMs;
 
 /// Write what was published as CSV, JSON lines or Parquet
 #[derive(Debug, Args)]
@@ -109,12 +107,8 @@ struct ExportLatePostings {
 /// The assets and the period of an export.
 #[derive(Debug, Args)]
 struct ScopeFlags {
-    /// Only epochs whose last moment is at this time or later: a date such as 2026-11-01, or an RFC 3339 time
-    #[arg(long, value_name = "TIME", value_parser = bound)]
-    from: Option<TimeMs>,
-    /// Only epochs whose last moment is before this time
-    #[arg(long, value_name = "TIME", value_parser = bound)]
-    to: Option<TimeMs>,
+    #[command(flatten)]
+    period: PeriodFlags,
     /// Only this asset; may be given more than once
     #[arg(long = "asset", value_name = "ASSET")]
     assets: Vec<Asset>,
@@ -131,17 +125,9 @@ struct AccountFlags {
     file: Option<PathBuf>,
 }
 
-fn bound(text: &str) -> Result<TimeMs, String> {
-    parse_bound(text).map_err(|error| format!("it {error}, nor a date such as 2026-11-22"))
-}
-
 impl ScopeFlags {
     fn asked(&self) -> Result<AskedPeriod, Failure> {
-        let period = TimePeriod {
-            from: self.from,
-            to: self.to,
-        };
-        Ok(AskedPeriod::new(self.assets.iter().copied(), period)?)
+        Ok(AskedPeriod::new(self.assets.iter().copied(), self.period.period())?)
     }
 }
 

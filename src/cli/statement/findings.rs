@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::audit::asked::{HeldEpoch, Resolved};
+use crate::audit::asked::HeldEpoch;
 use crate::audit::statement::Seals;
 use crate::audit::statement::totals::PeriodTotal;
+use crate::cli::statement::scope::StatementCoverage;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
 
@@ -28,7 +29,7 @@ pub(super) struct StatementFindings {
     pub(super) seals: Seals,
     pub(super) totals: Vec<PeriodTotal>,
     pub(super) unsealed: Vec<UnsealedEpoch>,
-    pub(super) resolved: Resolved,
+    pub(super) coverage: StatementCoverage,
     /// A sentence for each check that failed.
     pub(super) wrong: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 mod distributions;
 mod findings;
+mod scope;
 mod show;
 
 use std::collections::BTreeMap;
@@ -10,45 +11,52 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::audit::asked::{Asked, EpochProgress, Inventory};
+use crate::audit::asked::Inventory;
 use crate::audit::statement::checks::check_seals;
 use crate::audit::statement::totals::totals;
 use crate::audit::statement::{Seals, SumTooLarge};
 use crate::bus::scan::scan_range;
 use crate::bus::{Log, Mark, Topic};
 use crate::cli::csv_file::SpreadsheetFlag;
-use crate::cli::flags::ReadFlags;
+use crate::cli::flags::{PeriodFlags, ReadFlags};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::output::Output;
 use crate::cli::records::each;
 use crate::cli::statement::findings::{StatementFindings, UnsealedEpoch};
+use crate::cli::statement::scope::StatementScope;
 use crate::core::contract::decision::Decision;
 use crate::core::contract::records::Seal;
 use crate::core::values::amount::SignedAmount;
 use crate::core::values::asset::Asset;
 use crate::core::values::ids::Epoch;
+use crate::core::values::time::TimeMs;
 
 /// Show what was distributed, withheld and carried, by asset and epoch, for finance
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every line comes from a seal and is checked: within an epoch, no money appeared or vanished; and each epoch starts with \
-what the epoch before left. Amounts are in the reward asset, and debts and deficits are negative. In apr mode the exchange funds \
+what the epoch before left. A period has the epochs whose last moment is in it: --from is included, --to is not. So an epoch \
+that ends at midnight is of the day before. A date is its midnight in UTC. Amounts are in the reward asset, and debts and deficits are negative. In apr mode the exchange funds \
 the rewards, and a pool that was given counts for nothing.
-Exit status: 1 if a check fails; 3 if an epoch that was asked for is not sealed, or the asset is not listed.
+Exit status: 1 if a check fails; 3 if an epoch that was asked for is not sealed, the period has no epoch, or the asset is not \
+listed.
 
-Example:
-  softstake statement --bus dir:bus --asset ATOM --from-epoch 0 --to-epoch 29 --csv november.csv")]
+Examples:
+  softstake statement --bus dir:bus --from 2026-11-01 --to 2026-12-01 --csv november.csv
+  softstake statement --bus dir:bus --asset ATOM --from-epoch 0 --to-epoch 29")]
 pub(super) struct Statement {
     #[command(flatten)]
     bus: ReadFlags,
     /// Only this asset
     #[arg(long)]
     asset: Option<Asset>,
+    #[command(flatten)]
+    period: PeriodFlags,
     /// From this epoch on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "to"])]
     from_epoch: Option<Epoch>,
     /// Up to this epoch, included
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "to"])]
     to_epoch: Option<Epoch>,
     /// Also add up every distribution, and compare with the seals
     #[arg(long)]
@@ -65,9 +73,9 @@ pub(super) struct Statement {
 
 impl Statement {
     pub(super) fn run(&self, out: &mut Output<'_>) -> Outcome {
-        let asked = Asked::new(self.asset, self.from_epoch, self.to_epoch)?;
+        let scope = StatementScope::new(self.asset, self.period.period(), (self.from_epoch, self.to_epoch))?;
         let bus = self.bus.open()?;
-        let findings = self.find(bus.as_ref(), asked)?;
+        let findings = self.find(bus.as_ref(), &scope)?;
         if let Some(path) = &self.csv {
             show::csv(&findings.seals, path, self.spreadsheet.form())?;
         }
@@ -75,7 +83,7 @@ impl Statement {
             let epochs: Vec<&Seal<'_>> = findings.seals.values().collect();
             out.json(&json!({
                 "totals": findings.totals, "epochs": epochs, "not_sealed": findings.unsealed,
-                "missing": findings.resolved.missing(), "wrong": findings.wrong,
+                "missing": findings.coverage.missing, "wrong": findings.wrong,
             }))?;
         } else {
             show::tables(&findings, out)?;
@@ -83,23 +91,30 @@ impl Statement {
         if !findings.wrong.is_empty() {
             return Err(Failure::Found);
         }
-        Ok(findings.resolved.check()?)
+        Ok(findings.coverage.complete?)
     }
 
-    fn find(&self, bus: &dyn Log, asked: Asked) -> Result<StatementFindings, Failure> {
+    fn find(&self, bus: &dyn Log, scope: &StatementScope) -> Result<StatementFindings, Failure> {
         let inventory = Inventory::read(bus)?;
-        let resolved = inventory.resolve(asked, EpochProgress::Sealed)?;
+        let coverage = scope.resolve(&inventory)?;
+        // A seal's own end counts only if its asset has no listing on the bus.
+        let includes = |seal: &Seal<'_>| {
+            let end = inventory.epoch_end(seal.asset, seal.epoch);
+            let end = end.or_else(|| TimeMs::parse(&seal.epoch_end).ok());
+            scope.includes(seal.asset, seal.epoch, end)
+        };
         let mut seals = Seals::new();
         let mut wrong = Vec::new();
         each::<Seal>(bus, None, |seal| {
             let (asset, epoch) = (seal.asset, seal.epoch);
-            if seals.insert((asset, epoch), seal.into_owned()).is_some() && asked.includes(asset, epoch) {
+            let is_included = includes(&seal);
+            if seals.insert((asset, epoch), seal.into_owned()).is_some() && is_included {
                 wrong.push(format!("{asset} epoch {epoch} has two seals"));
             }
             Ok(())
         })?;
-        let unsealed = unsealed(bus, asked, &seals, &inventory)?;
-        seals.retain(|(asset, epoch), _| asked.includes(*asset, *epoch));
+        let unsealed = unsealed(bus, scope, &seals, &inventory)?;
+        seals.retain(|_, seal| includes(seal));
         let begins_listing = |asset, epoch| inventory.begins_listing(asset, epoch);
         let found = check_seals(seals.values(), begins_listing);
         wrong.extend(found.iter().map(ToString::to_string));
@@ -111,7 +126,7 @@ impl Statement {
             totals: sums.into_iter().map(|((), total)| total).collect(),
             seals,
             unsealed,
-            resolved,
+            coverage,
             wrong,
         })
     }
@@ -124,7 +139,12 @@ impl From<SumTooLarge> for Failure {
 }
 
 /// Epochs that are closed but not sealed, or open with rewards or adjustments of their pools.
-fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -> Result<Vec<UnsealedEpoch>, Failure> {
+fn unsealed(
+    bus: &dyn Log,
+    scope: &StatementScope,
+    seals: &Seals,
+    inventory: &Inventory,
+) -> Result<Vec<UnsealedEpoch>, Failure> {
     let mut unsealed: BTreeMap<(Asset, Epoch), (bool, SignedAmount)> = BTreeMap::new();
     let decisions = Topic::Decisions.partition(0);
     let end = bus.readable_end(decisions)?;
@@ -150,9 +170,10 @@ fn unsealed(bus: &dyn Log, asked: Asked, seals: &Seals, inventory: &Inventory) -
         }
         Ok::<_, Failure>(())
     })?;
+    let includes = |asset, epoch| scope.includes(asset, epoch, inventory.epoch_end(asset, epoch));
     let open = unsealed
         .into_iter()
-        .filter(|((asset, epoch), _)| asked.includes(*asset, *epoch) && !seals.contains_key(&(*asset, *epoch)));
+        .filter(|((asset, epoch), _)| includes(*asset, *epoch) && !seals.contains_key(&(*asset, *epoch)));
     Ok(open
         .map(|((asset, epoch), (closed, rewards))| UnsealedEpoch {
             asset,

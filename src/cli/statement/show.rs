@@ -79,10 +79,10 @@ pub(super) fn tables(findings: &StatementFindings, out: &mut Output<'_>) -> Outc
         seals,
         totals,
         unsealed,
-        resolved,
+        coverage,
         wrong,
     } = findings;
-    missing::show(resolved.missing(), out)?;
+    missing::show(&coverage.missing, out)?;
     if totals.is_empty() {
         write_line!(out, "No epoch is sealed in this period.")?;
     } else {
@@ -100,7 +100,7 @@ pub(super) fn tables(findings: &StatementFindings, out: &mut Output<'_>) -> Outc
         return Ok(());
     }
     write_line!(out)?;
-    if resolved.check().is_ok() {
+    if coverage.complete.is_ok() {
         write_line!(out, "Everything adds up.")
     } else {
         write_line!(out, "The sealed epochs add up. The period is not complete.")

@@ -3,6 +3,8 @@
 //! One rule says which epochs are in a period: those whose last moment is in it. The last moment is a millisecond before the end. So the epochs of October are
 //! those that people count as October's, also the one that ends at midnight of 1 November.
 
+use std::fmt;
+
 use crate::core::values::time::{TimeError, TimeMs};
 
 /// A period of time. Its start is included, its end is not.
@@ -64,6 +66,18 @@ impl TimePeriod {
             from: Some(start(year)?),
             to: Some(start(year.checked_add(1)?)?),
         })
+    }
+}
+
+/// Continues a sentence about a moment that is in it.
+impl fmt::Display for TimePeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => write!(f, "from {from} on and before {to}"),
+            (Some(from), None) => write!(f, "from {from} on"),
+            (None, Some(to)) => write!(f, "before {to}"),
+            (None, None) => f.write_str("at any time"),
+        }
     }
 }
 

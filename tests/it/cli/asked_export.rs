@@ -1,4 +1,5 @@
-//! What `export` and `reconcile payouts` are asked for and is not there: more rows of the table in `asked`.
+//! What `export` and `reconcile payouts` are asked for and is not there, and periods that `statement` and `query` are asked for: more rows of the table
+//! in `asked`.
 
 /// Assets, accounts, periods and credits that are not there.
 pub const EXPORT: &[(&str, i32, &str)] = &[
@@ -12,6 +13,57 @@ pub const EXPORT: &[(&str, i32, &str)] = &[
         "reconcile payouts --bus BUS --executions other.executions",
         3,
         "there is no topic other.executions in ",
+    ),
+    (
+        "statement --bus BUS --from 2026-11-05 --to 2026-11-02",
+        2,
+        "no moment is in the period",
+    ),
+    ("statement --bus BUS --from yesterday", 2, "nor a date such as"),
+    (
+        "statement --bus BUS --from 2026-11-01 --to-epoch 3",
+        2,
+        "cannot be used with",
+    ),
+    (
+        "statement --bus BUS --asset ATOM --from 2026-11-02 --to 2026-11-09",
+        3,
+        "ATOM epochs 2 to 7 (2026-11-03T00:00:00.000Z to 2026-11-09T00:00:00.000Z) are not closed",
+    ),
+    (
+        "statement --bus BUS --from 2027-01-01",
+        3,
+        "nothing of what was asked for is there: ATOM epoch 61",
+    ),
+    (
+        "statement --bus BUS --to 2026-11-01",
+        3,
+        "no epoch of any asset has its last moment before 2026-11-01T00:00:00.000Z",
+    ),
+    (
+        "query distributions ann --bus BUS --from 2026-11-05 --to 2026-11-02",
+        2,
+        "no moment is in the period",
+    ),
+    (
+        "query distributions ann --bus BUS --to tomorrow",
+        2,
+        "nor a date such as",
+    ),
+    (
+        "query distributions ann --bus BUS --asset ATOM --from 2026-11-02 --to 2026-11-09",
+        3,
+        "ATOM epochs 2 to 7 (2026-11-03T00:00:00.000Z to 2026-11-09T00:00:00.000Z) are not closed",
+    ),
+    (
+        "query distributions ann --bus BUS --to 2026-11-01",
+        3,
+        "no epoch of any asset has its last moment before 2026-11-01T00:00:00.000Z",
+    ),
+    (
+        "query distributions nobody --bus BUS --asset ATOM --from 2026-11-02 --to 2026-11-03",
+        3,
+        "to nobody of ATOM for an epoch that has its last moment from 2026-11-02T00:00:00.000Z on and before 2026-11-03",
     ),
     ("export distributions --bus EMPTY", 3, "no asset is listed here"),
     ("export distributions --bus BUS --asset ATMO", 3, "did you mean ATOM?"),

@@ -171,6 +171,7 @@ impl World {
             "reconcile --json",
             "statement",
             "statement --json",
+            "statement --from 2000-01-01",
             "check",
         ] {
             cases.push(case(line, 0, move |_| on(&self.right, line)));
@@ -226,6 +227,7 @@ impl World {
         for line in [
             format!("query account {account}"),
             format!("query distributions {account} --json"),
+            format!("query distributions {account} --from 2000-01-01"),
             "query epochs ATOM".to_owned(),
         ] {
             let query = move |_| self.with_state(on(&self.right, &line));

@@ -146,6 +146,7 @@ const TABLES: &[(&str, usize)] = &[
     ("query epochs ASSET --bus BUS", 1),
     ("statement --bus BUS", 2),
     ("statement --bus BUS --to-epoch 4", 2),
+    ("statement --bus BUS --from 2000-01-01", 2),
     ("reconcile --bus BUS", 2),
     ("reconcile --bus CHANGED", 3),
     ("reconcile payouts --bus BUS --acks acks.jsonl", 2),

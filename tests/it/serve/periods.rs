@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::reads::text;
 use super::served::Served;
 use crate::common::events::{close, deposit, event, listing_from, pool, time};
-use crate::common::{Place, on_bus, softstake, succeed};
+use crate::common::{Place, softstake, succeed};
 
 const DAY_S: u32 = 86_400;
 const DAY_MS: i64 = 86_400_000;
@@ -58,6 +58,14 @@ fn exported(place: &Place, line: &str) -> Vec<Value> {
         .collect()
 }
 
+/// What a command with `--json` answers.
+fn json_of(place: &Place, command: &str, line: &str) -> Value {
+    let mut asked = softstake();
+    asked.arg(command).args(line.split(' ')).arg("--json");
+    asked.arg("--bus").arg(format!("dir:{}", place.bus().display()));
+    serde_json::from_slice(&succeed(&mut asked).stdout).expect("JSON")
+}
+
 fn epochs(rows: &[Value]) -> Vec<u64> {
     let mut epochs: Vec<u64> = rows
         .iter()
@@ -106,9 +114,12 @@ fn a_month_has_the_epoch_that_ends_at_its_midnight() {
             panic!("{lines:?}");
         };
         let (first, last) = (expected[0].to_string(), expected[expected.len() - 1].to_string());
-        let mut statement = on_bus("statement", &place.bus());
-        statement.args(["--json", "--asset", "ATOM", "--from-epoch", &first, "--to-epoch", &last]);
-        let statement: Value = serde_json::from_slice(&succeed(&mut statement).stdout).expect("JSON");
+        let numbers = format!("--asset ATOM --from-epoch {first} --to-epoch {last}");
+        let statement = json_of(&place, "statement", &flags);
+        assert_eq!(statement, json_of(&place, "statement", &numbers));
+        assert_eq!(epochs(statement["epochs"].as_array().expect("epochs")), expected);
+        let queried = json_of(&place, "query", &format!("distributions ann {flags}"));
+        assert_eq!(epochs(queried.as_array().expect("rows")), expected);
         let total = &statement["totals"][0];
         for name in [
             "asset",

@@ -5,7 +5,21 @@ import { test } from 'node:test';
 import { ACCOUNT, api } from './setup.js';
 
 const assets = new URL('../../src/serve/pages/assets/', import.meta.url);
-const { duration, grouped, isZero, perCent, perSecond, periodText, scaled, sumOf, timeText } = await import(new URL('format.js', assets));
+const {
+  codeParts,
+  daysOfMonth,
+  duration,
+  grouped,
+  isZero,
+  monthAfter,
+  numberParts,
+  perCent,
+  perSecond,
+  periodText,
+  scaled,
+  sumOf,
+  timeText,
+} = await import(new URL('format.js', assets));
 const { verifyProof } = await import(new URL('merkle.js', assets));
 
 test('amounts stay texts', () => {
@@ -76,6 +90,45 @@ test('times say their zone, and a whole day is its date', () => {
     periodText('2026-11-03T01:00:00.000Z', '2026-11-03T02:00:00.000Z'),
     '3 Nov 2026, 01:00 UTC to 3 Nov 2026, 02:00 UTC',
   );
+});
+
+test('the numbers of a sentence are found, and no part of a name, a time or a date is one', () => {
+  for (const [text, numbers] of [
+    ['From 24 November 2026, 00:00 to 25 November 2026, 00:00 (UTC) you held 31642.342661 ATOM on average.', ['24', '25', '31642.342661']],
+    ['It earns 12.5 % a year, at 3 USDT for 1 1INCH. 40000.', ['12.5', '3', '1', '40000']],
+    ['At 2026-11-01T00:00:00.000Z, u-000009 and ABC.1000 and 1000_X and v1.2.3', []],
+    ['Of this, 1000, 2000 and 30.5.', ['1000', '2000', '30.5']],
+    ['', []],
+  ]) {
+    const parts = numberParts(text);
+    assert.deepEqual(
+      parts.filter(([, isNumber]) => isNumber).map(([part]) => part),
+      numbers,
+      text,
+    );
+    assert.equal(parts.map(([part]) => part).join(''), text);
+  }
+});
+
+test('what is between backticks is code, and a lonely backtick stays', () => {
+  for (const [text, parts] of [
+    ['`gate` has the field `max`, or not', [['gate', true], [' has the field ', false], ['max', true], [', or not', false]]],
+    ['a ` b', [['a ` b', false]]],
+    ['a `b` c ` d', [['a ', false], ['b', true], [' c ` d', false]]],
+    ['``', [['``', false]]],
+    ['`<b>`', [['<b>', true]]],
+    ['', []],
+  ])
+    assert.deepEqual(codeParts(text), parts, text);
+});
+
+test('months go over the ends of years, and have their days', () => {
+  assert.deepEqual(
+    [monthAfter('2026-12', 1), monthAfter('2026-01', -1), monthAfter('2026-11', 0)],
+    ['2027-01', '2025-12', '2026-11'],
+  );
+  assert.deepEqual(daysOfMonth('2026-12'), { from: '2026-12-01', to: '2026-12-31' });
+  assert.deepEqual(daysOfMonth('2028-02'), { from: '2028-02-01', to: '2028-02-29' });
 });
 
 test('a proof holds, and no changed byte of what it says passes', async () => {

@@ -131,6 +131,54 @@ test('history: pages follow the cursor of the server', () =>
     assert.deepEqual(await rows(), all.slice(0, 2));
   }));
 
+test('history: one token has its total over the whole width, and a way back to all', () =>
+  withPage(async (page) => {
+    const { totals } = await api(`accounts/${account}/summary?by=month`);
+    const [{ asset, amount, reward_asset: unit }] = totals;
+    await open(page, historyOf(ACCOUNT, { asset }));
+    const total = page.locator('.card.only');
+    assert.equal(await total.locator('.big').textContent(), `${amount} ${unit}`);
+    assert.equal(await page.locator('.card.choose').count(), 0);
+    const width = (locator) => locator.evaluate((node) => node.getBoundingClientRect().width);
+    assert.equal(await width(total), await width(page.locator('figure.chart')));
+    await total.getByText('Show all tokens').click();
+    await page.locator('.card.choose').first().waitFor();
+    await settled(page);
+    assert.equal(await page.locator('.card.choose').count(), totals.length);
+    assert.equal(new URL(page.url()).searchParams.get('asset'), null);
+  }));
+
+test('history: months are chosen one after the other, with the keyboard alone', () =>
+  withPage(async (page) => {
+    const asked = [];
+    page.on('request', (request) => asked.push(new URL(request.url())));
+    await open(page, historyOf(ACCOUNT, { from: '2026-01-15', to: '2026-03-20' }));
+    const shown = async () => {
+      await settled(page);
+      const { searchParams } = new URL(page.url());
+      const fields = [page.getByLabel('From (UTC)'), page.getByLabel('To, included (UTC)')];
+      const period = [searchParams.get('from'), searchParams.get('to')];
+      assert.deepEqual(await Promise.all(fields.map((field) => field.inputValue())), period);
+      return period;
+    };
+    const press = async (label) => {
+      await page.getByRole('group', { name: 'Month' }).getByRole('button', { name: label }).focus();
+      await page.keyboard.press('Enter');
+    };
+    await press('Previous month, Dec 2025');
+    assert.deepEqual(await shown(), ['2025-12-01', '2025-12-31']);
+    await press('Next month, Jan 2026');
+    await press('Next month, Feb 2026');
+    assert.deepEqual(await shown(), ['2026-02-01', '2026-02-28']);
+    const last = asked.filter((url) => url.pathname.endsWith('/distributions')).at(-1).searchParams;
+    assert.deepEqual([last.get('from'), last.get('to')], ['2026-02-01', '2026-03-01']);
+    const isPressed = () => page.getByRole('button', { name: /^This month/ }).getAttribute('aria-pressed');
+    assert.equal(await isPressed(), 'false');
+    await press(/^This month/);
+    assert.equal((await shown())[0].slice(0, 7), new Date().toISOString().slice(0, 7));
+    assert.equal(await isPressed(), 'true');
+  }));
+
 test('history: a period without payouts says so', () =>
   withPage(async (page) => {
     await open(page, historyOf(ACCOUNT, { from: '2001-01-01', to: '2001-02-01' }));
@@ -184,6 +232,11 @@ test('history: "Why this amount?" has the steps, and checks the proof', () =>
     await dialog.getByText('Step by step').waitFor();
     assert.equal(await dialog.locator('.paid').textContent(), `${paid.amount} ${paid.reward_asset}`);
     assert.deepEqual(await texts(dialog.locator('.sentences li')), explanation.sentences);
+    const numbers = await texts(dialog.locator('.sentences .amount'));
+    assert.ok(numbers.includes(paid.amount), `${paid.amount} is not among ${numbers}`);
+    assert.ok(!numbers.some((number) => /^20\d\d$/.test(number)), `a year is among ${numbers}`);
+    const gaps = numbers.filter((number) => /^\d{4}/.test(number)).length;
+    assert.ok((await dialog.locator('.sentences .amount .group').count()) >= gaps);
     assert.equal(await dialog.locator('.steps li').count(), explanation.steps.length);
     await dialog.getByRole('button', { name: 'Check the proof here' }).click();
     await dialog.getByText('Proven.').waitFor();
@@ -282,11 +335,33 @@ test('operations: counts, epochs, held epochs and dead letters', () =>
       const place = page.locator('.table-place[aria-label="Dead letters, newest first"]');
       assert.deepEqual(
         await texts(place.locator('.reason')),
-        items.map((one) => one.reason),
+        items.map((one) => one.reason.replace(/`([^`]+)`/g, '$1')),
       );
+      for (const [at, { reason }] of items.entries()) {
+        assert.deepEqual(
+          await texts(place.locator('.reason').nth(at).locator('code')),
+          [...reason.matchAll(/`([^`]+)`/g)].map(([, code]) => code),
+        );
+      }
       await place.getByText('Record', { exact: true }).first().click();
       assert.equal(await place.locator('pre').first().textContent(), items[0].payload ?? items[0].payload_base64);
     }
+  }));
+
+test('operations: what a record has between backticks is text, whatever it is', () =>
+  withPage(async (page) => {
+    const hostile = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
+    await page.route('**/v1/dead-letters?*', async (route) => {
+      const answer = await (await route.fetch()).json();
+      answer.items[0].reason = `\`${hostile}\` must not be ${hostile}`;
+      await route.fulfill({ json: answer });
+    });
+    await open(page, '/operations');
+    const reason = page.locator('.reason').first();
+    assert.equal(await reason.textContent(), `${hostile} must not be ${hostile}`);
+    assert.equal(await reason.locator('code').textContent(), hostile);
+    assert.equal(await reason.locator('img, script').count(), 0);
+    assert.match(await page.title(), /Softstake/);
   }));
 
 test('operations: instances, lags and tasks are those that the processor tells', () =>
@@ -334,7 +409,16 @@ test('treasury: positions and figures are exact, and the choice is in the addres
       await texts(page.locator('.figures tbody tr td:nth-child(2)')),
       figures.epochs.map((one) => `${one.closing_balance} ${wanted.asset}`).reverse(),
     );
-    assert.equal(await page.locator('.table-place[aria-label^="Positions"] tbody tr').count(), items.length);
+    const rows = page.locator('.table-place[aria-label^="Positions"] tbody tr');
+    assert.equal(await rows.count(), items.length);
+    // The card names the day of the same epoch, and an epoch that ends at midnight is of the day before.
+    const newest = figures.epochs.at(-1);
+    const card = page.locator('.card', { has: page.getByRole('heading', { name: 'Eligible at the end' }) });
+    assert.equal(newest.epoch, wanted.epoch);
+    const day = (await card.locator('time').textContent()).split(' to ').at(-1);
+    const shown = await rows.filter({ hasText: wanted.asset }).locator('td').first().textContent();
+    assert.equal(shown.replace(/\s/g, ' '), `epoch ${wanted.epoch}, up to ${day}`);
+    await page.getByText('whatever period is chosen above').waitFor();
   }));
 
 test('finance: each statement of the API has its card', () =>

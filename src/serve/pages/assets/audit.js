@@ -2,7 +2,7 @@
 
 import { get, getAll } from './api.js';
 import { announce, button, copyButton, el, freshId, name } from './dom.js';
-import { amount, counted, grouped, period, time, withoutMillis } from './format.js';
+import { amount, counted, grouped, period, time, withCode, withoutMillis } from './format.js';
 import { parseProof, verifyProof } from './merkle.js';
 import { choice, empty, fillPart, parameter, section, setParameters, startPage } from './shell.js';
 import { pagedTable, table } from './table.js';
@@ -366,7 +366,7 @@ async function results() {
             'ul',
             {},
             found.unreadable.map((one) =>
-              el('li', { dir: 'auto' }, one.file ? [name(one.file), ': '] : null, one.reason),
+              el('li', { dir: 'auto' }, one.file ? [name(one.file), ': '] : null, withCode(one.reason)),
             ),
           ),
         )

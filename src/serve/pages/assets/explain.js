@@ -2,7 +2,7 @@
 
 import { get, getText } from './api.js';
 import { announce, button, el, fileNamePart, freshId, name, saveFile } from './dom.js';
-import { amount, period } from './format.js';
+import { amount, period, withNumbers } from './format.js';
 import { verifyProof } from './merkle.js';
 import { fillPart } from './shell.js';
 
@@ -73,7 +73,7 @@ function steps(explanation) {
         {},
         el('span', {}, stepWords(step.name)),
         el('span', { class: 'value' }, amount(step.value, step.unit)),
-        step.why ? el('span', { class: 'why' }, step.why) : null,
+        step.why ? el('span', { class: 'why' }, withNumbers(step.why)) : null,
       ),
     ),
   );
@@ -109,7 +109,7 @@ async function bodyOf(account, asset, epoch) {
     el(
       'ul',
       { class: 'sentences' },
-      explanation.sentences.map((sentence) => el('li', { dir: 'auto' }, sentence)),
+      explanation.sentences.map((sentence) => el('li', { dir: 'auto' }, withNumbers(sentence))),
     ),
     el('h3', {}, 'Step by step'),
     steps(explanation),

@@ -51,7 +51,7 @@ function sides(month) {
 function epochsOf(month) {
   return month.first_epoch === month.last_epoch
     ? `epoch ${month.first_epoch}`
-    : `epochs ${month.first_epoch} to ${month.last_epoch}`;
+    : el('span', { class: 'together' }, `epochs ${month.first_epoch} to ${month.last_epoch}`);
 }
 
 function owedLine(month) {
@@ -121,7 +121,7 @@ function statement(month) {
       ),
     ),
     el('p', { class: 'big' }, amount(month.distributed, unit)),
-    el('p', { class: 'note' }, 'distributed in ', counted(month.payouts, 'payout'), `, ${epochsOf(month)}`),
+    el('p', { class: 'note' }, 'distributed in ', counted(month.payouts, 'payout'), ', ', epochsOf(month)),
     el(
       'div',
       { class: 'ledger' },
@@ -274,7 +274,7 @@ async function accrued() {
   return [
     el(
       'ul',
-      { class: 'cards' },
+      { class: 'cards three' },
       answer.totals.map((total) =>
         el(
           'li',

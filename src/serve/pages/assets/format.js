@@ -57,6 +57,39 @@ export function amount(value, unit) {
   return unit ? [node, ' ', el('bdi', { class: 'unit' }, unit)] : node;
 }
 
+/** A number in a sentence. Neither a part of a name, a time or a date, nor the year after a month. */
+const NUMBER = new RegExp(
+  `(?<!\\b(?:January|February|March|April|May|June|July|August|September|October|November|December) )` +
+    String.raw`(?<![\p{L}\p{N}.,:_/-])\d+(?:\.\d+)?(?![\p{L}\p{N}:_/-]|[.,]\d)`,
+  'gu',
+);
+
+/** What a pattern finds in a text, and what is between: `[text, isFound]`, in order. */
+function partsOf(text, pattern, shown) {
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(pattern)) {
+    if (found.index > end) parts.push([text.slice(end, found.index), false]);
+    parts.push([shown(found), true]);
+    end = found.index + found[0].length;
+  }
+  if (end < text.length) parts.push([text.slice(end), false]);
+  return parts;
+}
+
+/** The numbers of a sentence, and the words between. */
+export const numberParts = (text) => partsOf(text, NUMBER, ([number]) => number);
+
+/** What a message has between backticks, and the words between. A backtick without another stays. */
+export const codeParts = (text) => partsOf(text, /`([^`]+)`/g, ([, code]) => code);
+
+/** A sentence whose numbers are grouped as elsewhere. What is copied is the sentence. */
+export const withNumbers = (text) => numberParts(text).map(([part, isNumber]) => (isNumber ? amount(part) : part));
+
+/** A message with what is between backticks as code. All of it may come from outside, and becomes text nodes alone. */
+export const withCode = (text) =>
+  codeParts(text ?? '').map(([part, isCode]) => (isCode ? el('code', {}, part) : part));
+
 export function isZero(value) {
   return /^-?0+(\.0+)?$/.test(value ?? '');
 }
@@ -147,8 +180,12 @@ export function withoutMillis(text) {
   return (text ?? '').replace(/\.\d+Z$/, 'Z');
 }
 
+/** Dates and times, each of which stays on one line. They are separated by `, ` or ` to `. */
+const together = (text) =>
+  text.split(/( to |(?<=,) )/).map((part, at) => (at % 2 ? part : el('span', { class: 'together' }, part)));
+
 export function time(text) {
-  return text ? el('time', { datetime: text }, timeText(text)) : el('span', {}, '–');
+  return text ? el('time', { datetime: text }, together(timeText(text))) : el('span', {}, '–');
 }
 
 /** A period in the fewest words: a whole UTC day is its date, otherwise start to end. */
@@ -161,7 +198,27 @@ export function periodText(start, end) {
 }
 
 export function period(start, end) {
-  return el('time', { datetime: start, title: `${timeText(start)} to ${timeText(end)}` }, periodText(start, end));
+  return el('time', { datetime: start, title: `${timeText(start)} to ${timeText(end)}` }, together(periodText(start, end)));
+}
+
+/** The last day of a period that ends at a midnight, which belongs to the next one; otherwise the moment of its end. */
+export function lastDay(end) {
+  const text = /T00:00:00(\.0+)?Z$/.test(end)
+    ? dayText(new Date(Date.parse(end) - 86_400_000).toISOString().slice(0, 10))
+    : timeText(end);
+  return el('time', { datetime: end }, together(text));
+}
+
+/** `2026-10` and 1 give `2026-11`. */
+export function monthAfter(month, months) {
+  const [year, number] = month.split('-').map(Number);
+  return new Date(Date.UTC(year, number - 1 + months, 1)).toISOString().slice(0, 7);
+}
+
+/** The first and the last day of a month such as `2026-10`. */
+export function daysOfMonth(month) {
+  const end = Date.parse(`${monthAfter(month, 1)}-01`) - 86_400_000;
+  return { from: `${month}-01`, to: new Date(end).toISOString().slice(0, 10) };
 }
 
 /** `1 payout`, `12 payouts`. */

@@ -4,7 +4,7 @@ import { accruedPart } from './accrued.js';
 import { get, getText } from './api.js';
 import { chart, spark } from './chart.js';
 import { announce, button, el, fileNamePart, freshId, name, saveFile } from './dom.js';
-import { amount, counted, dayText, period, periodText, time } from './format.js';
+import { amount, counted, dayText, daysOfMonth, monthAfter, period, periodText, time } from './format.js';
 import { openExplanation, saveProof } from './explain.js';
 import {
   choice,
@@ -38,6 +38,19 @@ function presets() {
     [String(thisYear), { from: `${thisYear}-01-01`, to: `${thisYear}-12-31` }],
     [String(thisYear - 1), { from: `${thisYear - 1}-01-01`, to: `${thisYear - 1}-12-31` }],
   ];
+}
+
+/** Steps from the chosen month, or from this one if none is chosen. */
+const MONTH_STEPS = [
+  ['Previous month', -1],
+  ['This month', null],
+  ['Next month', 1],
+];
+
+function monthOf(step) {
+  const today = dayOf(Date.now()).slice(0, 7);
+  const chosen = parameter('from') || parameter('to');
+  return step === null ? today : monthAfter(/^\d{4}-\d\d-\d\d$/.test(chosen) ? chosen.slice(0, 7) : today, step);
 }
 
 const filters = () => ({ asset: parameter('asset'), from: parameter('from'), to: parameter('to') });
@@ -79,18 +92,24 @@ function periodForm(assets, changed) {
     inputs: [fromInput, toInput],
     fields,
   } = periodFields(changed);
-  const buttons = presets().map(([label, range]) =>
-    button(label, () => {
-      fromInput.value = range.from;
-      toInput.value = range.to;
-      changed(range);
-    }),
-  );
+  const choose = (range) => {
+    fromInput.value = range.from;
+    toInput.value = range.to;
+    changed(range);
+  };
+  const small = { class: 'small' };
+  const buttons = presets().map(([label, range]) => button(label, () => choose(range), small));
+  const months = MONTH_STEPS.map(([label, step]) => button(label, () => choose(daysOfMonth(monthOf(step))), small));
   const mark = () => {
     const now = filters();
-    presets().forEach(([, range], at) =>
-      buttons[at].setAttribute('aria-pressed', String(range.from === now.from && range.to === now.to)),
-    );
+    const isNow = (range) => String(range.from === now.from && range.to === now.to);
+    presets().forEach(([, range], at) => buttons[at].setAttribute('aria-pressed', isNow(range)));
+    MONTH_STEPS.forEach(([label, step], at) => {
+      const month = monthOf(step);
+      months[at].setAttribute('aria-label', `${label}, ${dayText(month)}`);
+      months[at].title = dayText(month);
+      if (step === null) months[at].setAttribute('aria-pressed', isNow(daysOfMonth(month)));
+    });
   };
   mark();
   const tokens = el('div', { class: 'field' });
@@ -108,17 +127,39 @@ function periodForm(assets, changed) {
     { class: 'filters', role: 'group', 'aria-label': 'Filters' },
     tokens,
     fields,
-    el('fieldset', { class: 'presets' }, el('legend', { class: 'hidden-text' }, 'Period'), buttons),
+    el(
+      'div',
+      { class: 'periods' },
+      el('fieldset', { class: 'presets' }, el('legend', { class: 'hidden-text' }, 'Period'), buttons),
+      el('fieldset', { class: 'presets months' }, el('legend', { class: 'hidden-text' }, 'Month'), months),
+    ),
   );
   form.mark = mark;
   form.setTokens = setTokens;
   return form;
 }
 
+/** The only total, above its chart: as wide as that, and without a drawing of the same. */
+function onlyTotal(total, chosen) {
+  const query = new URLSearchParams(location.search);
+  query.delete('asset');
+  query.delete('why');
+  return el(
+    'div',
+    { class: 'card only' },
+    el('h3', {}, name(total.asset)),
+    el('p', { class: 'big' }, amount(total.amount, total.reward_asset)),
+    el('p', { class: 'note' }, counted(total.payouts, 'payout')),
+    chosen.asset ? el('a', { href: `?${query}`, 'data-asset': total.asset }, 'Show all tokens') : null,
+  );
+}
+
 function totalCards(summary, chosen) {
   const wanted = chosen.asset;
+  const heading = el('h2', { class: 'hidden-text' }, 'Totals by token');
+  if (summary.totals.length === 1) return [heading, onlyTotal(summary.totals[0], chosen)];
   return [
-    el('h2', { class: 'hidden-text' }, 'Totals by token'),
+    heading,
     el(
       'ul',
       { class: 'cards' },
@@ -151,10 +192,7 @@ function totalCards(summary, chosen) {
 
 /** The period after this one: the next day, or the next month. */
 function nextPeriod(text, by) {
-  const next = new Date(`${by === 'day' ? text : `${text}-01`}T00:00:00Z`);
-  if (by === 'day') next.setUTCDate(next.getUTCDate() + 1);
-  else next.setUTCMonth(next.getUTCMonth() + 1);
-  return next.toISOString().slice(0, text.length);
+  return by === 'day' ? dayOf(Date.parse(text) + DAY) : monthAfter(text, 1);
 }
 
 /** A place for each period, also for those without a payout, so that equal times are equally wide. */

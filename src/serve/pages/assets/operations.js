@@ -2,7 +2,7 @@
 
 import { get, getAll } from './api.js';
 import { copyButton, el, name } from './dom.js';
-import { amount, counted, grouped, period, time } from './format.js';
+import { amount, counted, grouped, period, time, withCode } from './format.js';
 import { asOf, card, choice, empty, fillPart, parameter, section, setParameters, startPage } from './shell.js';
 import { processorNotSetUp, processorSections } from './processor.js';
 import { pagedTable, table } from './table.js';
@@ -283,7 +283,7 @@ function deadLetters(mayRead) {
       {
         head: 'Reason and record',
         kind: 'wide',
-        cell: (letter) => el('div', {}, el('span', { class: 'reason', dir: 'auto' }, letter.reason), record(letter)),
+        cell: (letter) => el('div', {}, el('span', { class: 'reason', dir: 'auto' }, withCode(letter.reason)), record(letter)),
       },
     ],
     limit: 20,

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { el, name } from './dom.js';
-import { counted, duration, grouped, perSecond } from './format.js';
+import { counted, duration, grouped, perSecond, withCode } from './format.js';
 import { asOf, card, empty, section } from './shell.js';
 import { table } from './table.js';
 
@@ -40,7 +40,7 @@ function problemList(problems) {
         'li',
         {},
         badge(problem.severity === 'bad' ? 'Mend' : 'Look at', problem.severity),
-        el('span', { dir: 'auto' }, problem.text),
+        el('span', { dir: 'auto' }, withCode(problem.text)),
       ),
     ),
   );

@@ -2,7 +2,7 @@
 
 import { Problem, get, keepToken, token, watchBehind } from './api.js';
 import { announce, button, el, freshId, name } from './dom.js';
-import { counted, timeText, withoutMillis } from './format.js';
+import { counted, timeText, withCode, withoutMillis } from './format.js';
 
 /** Which roles a page is for. Everybody may look at seals and check a proof. */
 const PAGES = {
@@ -107,7 +107,7 @@ function showSignIn(problem, start) {
 
 /** What a problem looks like. `again` asks again, if that can help. */
 export function problemNotice(problem, again) {
-  const lines = [el('strong', {}, problem.title ?? 'Something went wrong'), ' ', problem.detail ?? ''];
+  const lines = [el('strong', {}, problem.title ?? 'Something went wrong'), ' ', withCode(problem.detail)];
   const seconds = Number(problem.retryAfter);
   if (problem.status === 429 || problem.status === 503) {
     lines.push(seconds > 0 ? ` Try again in ${counted(seconds, 'second')}.` : ' Wait a moment, and try again.');

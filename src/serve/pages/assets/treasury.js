@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { chart } from './chart.js';
 import { el, name } from './dom.js';
-import { amount, counted, isNegative, perCent, period, periodText } from './format.js';
+import { amount, counted, isNegative, lastDay, perCent, period, periodText } from './format.js';
 import {
   choice,
   empty,
@@ -32,7 +32,7 @@ function positionTable(positions) {
         cell: (row) =>
           row.epoch === null || row.epoch === undefined
             ? 'none yet'
-            : el('span', {}, `epoch ${row.epoch}, to `, periodText(row.epoch_end, row.epoch_end).split(' to ')[0]),
+            : el('span', { class: 'where' }, `epoch ${row.epoch}, up\u00a0to\u00a0`, lastDay(row.epoch_end)),
       },
       { head: 'Eligible, on average', kind: 'number', cell: (row) => amount(row.eligible_average, row.asset) },
       { head: 'Eligible, at its end', kind: 'number', cell: (row) => amount(row.closing_balance, row.asset) },
@@ -48,7 +48,7 @@ function retainedCards({ retained, not_retained_because: because }, asset) {
   if (!retained) {
     return empty(
       'How much stays is not known yet.',
-      because ?? 'It needs sealed epochs over more than the unbonding time.',
+      because ? `${because}.` : 'It needs sealed epochs over more than the unbonding time.',
     );
   }
   const windows = `${counted(retained.windows, 'window')} of ${counted(retained.unbonding_days, 'day')} (the unbonding time), within the last ${counted(retained.window_days, 'day')}`;
@@ -87,7 +87,7 @@ async function assetPart(asset) {
   const newest = points.at(-1);
   const withPeriod = points.map((point) => ({ ...point, period: point.start.slice(0, 10) }));
   return [
-    el('h2', { class: 'hidden-text' }, 'Newest sealed epoch'),
+    el('h2', { class: 'hidden-text' }, 'Newest sealed epoch of the period'),
     el(
       'ul',
       { class: 'cards three' },
@@ -149,7 +149,11 @@ function build(session, place) {
   const positionsPart = el('div', { class: 'part' });
   const part = el('div', { class: 'part' });
   const filters = el('div', { class: 'filters' });
-  place.append(filters, part, section('All assets', positionsPart));
+  place.append(filters, part, section(
+      'All assets',
+      el('p', { class: 'muted' }, 'Each at the end of its newest sealed epoch, whatever period is chosen above.'),
+      positionsPart,
+    ));
   fillPart(positionsPart, 'positions', async () => {
     const { items } = await get(['positions']);
     const names = items.map((item) => item.asset);

@@ -350,7 +350,7 @@ test('operations: counts, epochs, held epochs and dead letters', () =>
 
 test('operations: what a record has between backticks is text, whatever it is', () =>
   withPage(async (page) => {
-    const hostile = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
+    const hostile = '<img src=x onerror="document.title=1"><svg onload="document.title=2"></svg>';
     await page.route('**/v1/dead-letters?*', async (route) => {
       const answer = await (await route.fetch()).json();
       answer.items[0].reason = `\`${hostile}\` must not be ${hostile}`;
@@ -360,7 +360,7 @@ test('operations: what a record has between backticks is text, whatever it is', 
     const reason = page.locator('.reason').first();
     assert.equal(await reason.textContent(), `${hostile} must not be ${hostile}`);
     assert.equal(await reason.locator('code').textContent(), hostile);
-    assert.equal(await reason.locator('img, script').count(), 0);
+    assert.equal(await reason.locator('img, svg').count(), 0);
     assert.match(await page.title(), /Softstake/);
   }));
 

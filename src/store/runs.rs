@@ -6,7 +6,7 @@ use crate::store::error::StoreError;
 
 /// The sorted runs of a store. A run has a number, and blocks of bytes by number.
 ///
-/// A run is no part of a commit. It is durable as soon as it is written, and whoever writes it names it in a later commit. So after a crash there may
+/// A run is no part of a commit. It is durable as soon as it is written, and its writer names it in a later commit. So after a crash there may
 /// be runs that no commit names, but a run that a commit names is there.
 pub trait SortedRuns: Send + Sync {
     /// Writes a run, whose number no run has. Its blocks are numbered from 0 on; there is at least one.

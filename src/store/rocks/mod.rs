@@ -412,6 +412,7 @@ impl Store for RocksStore {
             Some(access) => Ok(Arc::new(RocksRuns {
                 db: Arc::clone(&self.db),
                 path: self.path.clone(),
+                incoming: self.path.join(INCOMING),
                 options: options::run_options(&access.resources),
             })),
             None => Err(StoreError::ReadOnly {

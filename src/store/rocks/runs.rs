@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rocksdb::{ColumnFamily, DB, IngestExternalFileOptions, Options, SstFileWriter};
 
 use crate::store::error::StoreError;
-use crate::store::rocks::INCOMING;
 use crate::store::runs::{SortedRuns, block_key};
 
 /// The column family of the runs.
@@ -18,6 +17,8 @@ pub(super) const RUNS: &str = "runs";
 pub(super) struct RocksRuns {
     pub(super) db: Arc<DB>,
     pub(super) path: PathBuf,
+    /// Where a run is written before it becomes part of the store.
+    pub(super) incoming: PathBuf,
     pub(super) options: Options,
 }
 
@@ -50,7 +51,7 @@ impl RocksRuns {
 
 impl SortedRuns for RocksRuns {
     fn add(&self, run: u32, blocks: &mut dyn Iterator<Item = Vec<u8>>) -> Result<(), StoreError> {
-        let file = self.path.join(INCOMING).join("run.sst");
+        let file = self.incoming.join("run.sst");
         let mut writer = SstFileWriter::create(&self.options);
         writer.open(&file).map_err(self.failed("write a file for"))?;
         for (block, number) in blocks.zip(0..) {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::core::dedup::{PostingEpochs, SeenEvent};
 use crate::core::values::ids::AssetEpoch;
-use crate::task::seen_ids::Id;
+
+/// The identity of an event: the start of a SHA-256.
+pub(super) type Id = [u8; 16];
 
 /// What is kept of an event: 16 bytes beside its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

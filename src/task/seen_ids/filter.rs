@@ -1,6 +1,6 @@
 //! A filter over ids: it tells at once of nearly every id that a run does not have it.
 
-use crate::task::seen_ids::Id;
+use crate::task::seen_ids::entry::Id;
 
 /// Bits for each id. Of the ids that a run does not have, one in some 400 passes the filter, and costs the read of a block.
 const BITS_PER_ID: u64 = 14;

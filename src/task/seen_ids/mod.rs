@@ -27,12 +27,9 @@ use crate::core::protocol::codec;
 use crate::core::values::ids::Epoch;
 use crate::store::{Changes, SortedRuns, Store, tables};
 use crate::task::fold::FoldError;
-use crate::task::seen_ids::entry::{EpochsTable, IdEntry, Kept, seen_event};
+use crate::task::seen_ids::entry::{EpochsTable, Id, IdEntry, Kept, seen_event};
 use crate::task::seen_ids::log::{log, read_log};
-use crate::task::seen_ids::run::{NewRun, Run, RunContents, merge};
-
-/// The identity of an event: the start of a SHA-256.
-type Id = [u8; 16];
+use crate::task::seen_ids::run::{IdRun, NewRun, RunContents, merge};
 
 /// How many ids a log has at most: some 1.6 MB.
 const LOG_IDS: usize = 1 << 16;
@@ -94,7 +91,7 @@ pub struct SeenIds {
     /// The recent ids that are in no log yet.
     unlogged: Vec<IdEntry>,
     next_log: u64,
-    runs: Vec<Run>,
+    runs: Vec<IdRun>,
     next_run: u32,
     /// Whether there may be runs on disk that the last commit does not name.
     has_unnamed: bool,
@@ -129,7 +126,7 @@ impl SeenIds {
         while let Some((key, value)) = scan.next()? {
             let number = tables::id_run_number(key)?;
             let contents: RunContents = codec::decode(value, "a run of ids")?;
-            ids.runs.push(Run::open(number, contents, ids.on_disk.as_ref())?);
+            ids.runs.push(IdRun::open(number, contents, ids.on_disk.as_ref())?);
             ids.next_run = number.saturating_add(1);
         }
         let (from, to) = tables::all_id_logs();
@@ -231,11 +228,11 @@ impl SeenIds {
             number: self.next_run,
             lists,
         };
-        let run = Run::write(new, std::iter::once(Ok(entries)), self.on_disk.as_ref())?;
+        let run = IdRun::write(new, std::iter::once(Ok(entries)), self.on_disk.as_ref())?;
         self.add_run(run, changes)
     }
 
-    fn add_run(&mut self, run: Run, changes: &mut Changes) -> Result<(), FoldError> {
+    fn add_run(&mut self, run: IdRun, changes: &mut Changes) -> Result<(), FoldError> {
         changes.put(&tables::id_run(run.number), &codec::encode(&run.contents)?);
         self.next_run = run.number + 1;
         self.runs.push(run);
@@ -262,7 +259,7 @@ impl SeenIds {
         let new = if merged.is_empty() {
             None
         } else {
-            let runs: Vec<&Run> = merged.iter().filter_map(|at| self.runs.get(*at)).collect();
+            let runs: Vec<&IdRun> = merged.iter().filter_map(|at| self.runs.get(*at)).collect();
             Some(merge(number, &runs, is_live, self.on_disk.as_ref())?)
         };
         let mut kept = Vec::new();

@@ -16,8 +16,7 @@ use crate::core::fault::Fault;
 use crate::core::values::ids::AssetEpoch;
 use crate::store::SortedRuns;
 use crate::task::fold::FoldError;
-use crate::task::seen_ids::Id;
-use crate::task::seen_ids::entry::{IdEntry, Kept, number_width, put_entry, read_kept, seen_event};
+use crate::task::seen_ids::entry::{Id, IdEntry, Kept, number_width, put_entry, read_kept, seen_event};
 use crate::task::seen_ids::filter::IdFilter;
 
 /// Ids for each block, at most about: a block is read for each id that is found.
@@ -34,7 +33,7 @@ pub(super) struct RunContents {
 
 /// A run that is in use.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct IdRun {
     pub number: u32,
     pub contents: RunContents,
     /// As in the contents.
@@ -76,7 +75,7 @@ pub(super) struct NewRun {
     pub lists: Vec<(PostingEpochs, u64)>,
 }
 
-impl Run {
+impl IdRun {
     /// Opens a run that the store has.
     pub fn open(number: u32, contents: RunContents, runs: &dyn SortedRuns) -> Result<Self, FoldError> {
         let undecodable = || Fault::Undecodable {
@@ -184,10 +183,10 @@ impl Run {
 /// Merges runs to one, without the ids whose posting epochs are not `wanted`.
 pub(super) fn merge(
     number: u32,
-    merged: &[&Run],
+    merged: &[&IdRun],
     wanted: impl Fn(&PostingEpochs) -> bool,
     runs: &dyn SortedRuns,
-) -> Result<Run, FoldError> {
+) -> Result<IdRun, FoldError> {
     let mut numbers = BTreeMap::<&PostingEpochs, u32>::new();
     let mut lists = Vec::<(PostingEpochs, u64)>::new();
     // By run: the new number of each of its posting epochs; `None` for those that are not wanted.
@@ -226,7 +225,7 @@ pub(super) fn merge(
         all.sort_unstable_by_key(|entry| u128::from_be_bytes(entry.id));
         Ok(all)
     });
-    Run::write(NewRun { number, lists }, parts, runs)
+    IdRun::write(NewRun { number, lists }, parts, runs)
 }
 
 fn damaged() -> Fault {

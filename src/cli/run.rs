@@ -31,15 +31,12 @@ Example:
 pub(super) struct Run {
     #[command(flatten)]
     settings: SettingFlags,
-    /// Exit with status 0 once every record is processed and every accepted close is sealed
-    ///
-    /// On Kafka, that is every record that is there when the command starts, whichever instance processes it.
+    /// Exit with status 0 once every record that is there is processed, by any instance, and every accepted close is sealed
     #[arg(long)]
     until_idle: bool,
-    /// For benchmarks alone: publishes on Kafka without transactions
-    ///
-    /// EXACTLY ONCE IS LOST. A restart or a rebalance may publish the same distributions twice, and what is published may be read before it is whole.
-    /// Never use it where anybody is paid. The value says that this is known.
+    /// For benchmarks alone: publishes on Kafka without transactions, so EXACTLY ONCE IS LOST
+    // A restart or a rebalance may publish the same distributions twice, and what is published may be read before it is whole. Never use it where
+    // anybody is paid. The value says that this is known.
     #[arg(long, hide = true, value_name = "ACKNOWLEDGEMENT", value_parser = [ACKNOWLEDGEMENT])]
     bench_without_transactions: Option<String>,
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rocksdb::DB;
 
 use crate::store::rocks::kind::StoreKind;
+use crate::store::rocks::runs::RUNS;
 
 /// The time between two looks at the figures of a store.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -65,7 +66,14 @@ impl Figures {
     }
 
     fn of(db: &DB) -> Self {
-        let integer = |name: &str| db.property_int_value(name).ok().flatten().unwrap_or(0);
+        // Of the keys, and of the sorted runs.
+        let integer = |name: &str| {
+            let runs = db.cf_handle(RUNS).map(|runs| db.property_int_value_cf(runs, name));
+            let values = [Some(db.property_int_value(name)), runs].into_iter().flatten();
+            values
+                .filter_map(|value| value.ok().flatten())
+                .fold(0u64, u64::saturating_add)
+        };
         let level0 = db.property_value("rocksdb.num-files-at-level0").ok().flatten();
         Self {
             properties: StoreProperty::ALL.map(|property| integer(&format!("rocksdb.{}", property.name()))),

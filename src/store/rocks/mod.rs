@@ -143,6 +143,7 @@ impl RocksStore {
         }
         check_room(&settings.resources, path)?;
         let mut options = options::options(kind, &settings.resources);
+        refuse_without_runs(&options, path)?;
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         let families = families(&options, &settings.resources);
@@ -489,6 +490,25 @@ fn families(options: &Options, resources: &StoreResources) -> [ColumnFamilyDescr
         ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, options.clone()),
         ColumnFamilyDescriptor::new(RUNS, options::run_options(resources)),
     ]
+}
+
+/// Rejects a store of a version that had no sorted runs, before it gets a column family that its own softstake would not open.
+fn refuse_without_runs(options: &Options, path: &Path) -> Result<(), StoreError> {
+    match DB::list_cf(options, path) {
+        Ok(names) if !names.iter().any(|name| name == RUNS) => {
+            let db = DB::open_for_read_only(options, path, false).map_err(|error| open_error(path, error))?;
+            if has_format(&db, path)? {
+                return Err(StoreError::damaged(
+                    path,
+                    format!("its column family `{RUNS}` is missing"),
+                ));
+            }
+            // A process ended while it created the store.
+            Ok(())
+        }
+        // There is no store, or one whose open tells what is wrong.
+        _ => Ok(()),
+    }
 }
 
 /// Writes format version and owner to a new store.

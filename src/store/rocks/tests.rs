@@ -264,6 +264,23 @@ fn left_over_files_are_removed() {
     assert!(!file.exists());
 }
 
+#[test]
+fn a_store_of_a_version_without_runs_is_rejected_and_stays_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let db = DB::open_default(path).unwrap();
+    db.put(b"\0format", 5u32.to_be_bytes()).unwrap();
+    drop(db);
+    let error = RocksStore::open(path, StoreKind::Ingest, settings(2)).err().unwrap();
+    assert!(matches!(error, StoreError::Version { found: 5, .. }), "{error}");
+    assert_eq!(DB::list_cf(&Options::default(), path).unwrap(), ["default"]);
+    // A store whose creation was interrupted is completed.
+    let other = tempfile::tempdir().unwrap();
+    drop(DB::open_default(other.path()).unwrap());
+    let store = RocksStore::open(other.path(), StoreKind::Ingest, settings(2)).unwrap();
+    assert!(store.runs().unwrap().keep_only(&BTreeSet::new()).is_ok());
+}
+
 /// The blocks of a run, if the store has it.
 fn blocks_of(store: &dyn Store, run: u32, count: u32) -> Option<Vec<Vec<u8>>> {
     let runs = store.runs().unwrap();

@@ -333,16 +333,18 @@ fn a_later_format_version_is_refused() {
     let place = settled();
     let store = place.state().join("coordinate");
     {
-        let store = rocksdb::DB::open(&rocksdb::Options::default(), &store).expect("the store");
+        let options = rocksdb::Options::default();
+        let families = rocksdb::DB::list_cf(&options, &store).expect("its column families");
+        let store = rocksdb::DB::open_cf(&options, &store, families).expect("the store");
         assert_eq!(
             store.get(b"\0format").expect("the version"),
-            Some(5u32.to_be_bytes().to_vec()),
+            Some(6u32.to_be_bytes().to_vec()),
             "the key has moved"
         );
-        store.put(b"\0format", 6u32.to_be_bytes()).expect("another version");
+        store.put(b"\0format", 7u32.to_be_bytes()).expect("another version");
     }
     let said = refused(&place, &store.to_string_lossy());
-    assert!(said.contains("format version 6"), "{said}");
+    assert!(said.contains("format version 7"), "{said}");
 
     let place = settled();
     let journal = file(&place, ".softstake", "journal");

@@ -122,7 +122,9 @@ fn run_tasks(
     watches_lag: bool,
 ) -> (Result<PoolEnd, TaskError>, Option<CaughtUp>) {
     let task_states = &observed.stats.task_states;
-    let (is_shared, reached) = (factory.membership().is_some(), AtomicBool::new(false));
+    // A drain or a rebuild works on a part of the tasks, and asks again when these are idle.
+    let is_shared = factory.membership().is_some() && deployment.mode == RunMode::Work;
+    let reached = AtomicBool::new(false);
     let pool = TaskPool {
         log: deployment.bus.log(),
         membership: factory.membership(),

@@ -186,9 +186,10 @@ impl Assignment {
         self.notify(signal);
     }
 
-    /// Ends all grants: the partitions already belong to other members.
-    pub(super) fn lose_all(&self, signal: &Signal) {
-        self.lock().granted.clear();
+    /// Ends the grants of these partitions at once: they belong to other members already, or their topics are gone. An evicted member loses all that it
+    /// has. A topic that is deleted takes only its own partitions: the group does not grant the others anew.
+    pub(super) fn lose(&self, homes: &[TopicPartition], signal: &Signal) {
+        self.lock().granted.retain(|home, _| !homes.contains(home));
         self.notify(signal);
     }
 
@@ -257,13 +258,14 @@ mod tests {
         assert!(assignment.acquire(task) && !assignment.acquire(task));
         assert!(may_commit(&assignment, trades));
         // Lost and granted again while the task still runs: the task has the old grant.
-        assignment.lose_all(&signal);
+        assignment.lose(&[trades], &signal);
         assert!(!may_commit(&assignment, trades));
+        assert_eq!(to_run(&assignment), [ledger], "what was not lost stays");
         assignment.grant(&[trades], ID, &signal);
         assert!(!may_commit(&assignment, trades));
-        assert_eq!(to_run(&assignment), [], "the old task has to be closed first");
+        assert_eq!(to_run(&assignment), [ledger], "the old task has to be closed first");
         assignment.release(task, &signal);
-        assert_eq!(to_run(&assignment), [trades]);
+        assert_eq!(to_run(&assignment), [trades, ledger]);
         assert!(assignment.acquire(task) && may_commit(&assignment, trades));
     }
 

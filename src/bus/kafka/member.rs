@@ -79,8 +79,11 @@ impl ConsumerContext for MemberContext {
             }
             _ => {
                 if consumer.assignment_lost() {
-                    tracing::warn!("partitions lost, because this process was away too long: {}", names());
-                    self.assignment.lose_all(&self.signal);
+                    tracing::warn!(
+                        "partitions lost, because this process was away too long, or their topics are gone: {}",
+                        names()
+                    );
+                    self.assignment.lose(&homes, &self.signal);
                 } else {
                     tracing::info!("partitions revoked: {}", names());
                     self.assignment.revoke(&homes, self.close_timeout, &self.signal);

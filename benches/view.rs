@@ -275,7 +275,7 @@ const CONNECTIONS: u64 = 32;
 
 /// Asks for a path over a connection that stays open; the status and the length of the body.
 fn get(stream: &mut BufReader<TcpStream>, path: &str) -> Option<(u16, usize)> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.get_mut().write_all(request.as_bytes()).ok()?;
     let (mut status, mut length) = (None, None);
     loop {

@@ -182,6 +182,7 @@ fn axes() -> Vec<(&'static str, Vec<Line>)> {
     let settled = [0, 1, 5].map(|epochs: u32| Line {
         name: match epochs {
             0 => "5 epochs, none closed".to_owned(),
+            1 => "1 epoch, closed".to_owned(),
             epochs => format!("{epochs} epochs, all closed"),
         },
         input: Input::Events {
@@ -353,10 +354,20 @@ fn print(line: &Line, figures: &[Figures]) {
     let (rate, ..) = spread(figures, |one| records / one.seconds);
     let (peak, ..) = spread(figures, |one| one.peak_mb);
     let (state, ..) = spread(figures, |one| one.state_mb);
+    // A parser has neither.
+    let shown = |value: f64| {
+        if value > 0.0 {
+            format!("{value:.0}")
+        } else {
+            String::new()
+        }
+    };
     println!(
-        "| {} | {cpu:.2} ({least:.2} to {most:.2}) | {} | {peak:.0} | {state:.0} |",
+        "| {} | {cpu:.2} ({least:.2} to {most:.2}) | {} | {} | {} |",
         line.name,
-        grouped(rate as u64)
+        grouped(rate as u64),
+        shown(peak),
+        shown(state)
     );
 }
 

@@ -169,7 +169,7 @@ pub(super) fn options(kind: StoreKind, resources: &StoreResources) -> Options {
     options
 }
 
-/// Options for the sorted runs of a store with these `options`. Their blocks are as random as hashes, so nothing compresses them.
+/// Options for the sorted runs of a store. Their blocks are as random as hashes, so nothing compresses them, and each run is written once.
 pub(super) fn run_options(resources: &StoreResources) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&resources.cache);

@@ -39,7 +39,9 @@ pub fn credit(place: &Place, epoch: u32) {
 }
 
 fn with_executions(place: &Place) -> Served {
-    Served::start(place, &flags(&["--executions", EXECUTIONS]))
+    let served = Served::start(place, &flags(&["--executions", EXECUTIONS]));
+    served.caught_up();
+    served
 }
 
 /// The distributions of ann, the newest first.

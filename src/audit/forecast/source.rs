@@ -1,6 +1,7 @@
 //! What a run would do with each record of a source partition.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 
 use crate::audit::error::AuditError;
 use crate::bus::{Outputs, Topic, TopicPartition};
@@ -12,7 +13,7 @@ use crate::core::contract::rejection::Rejection;
 use crate::core::coordinate::listings::ListingAnswer;
 use crate::core::dedup::SeenEvent;
 use crate::core::ingest::judge::read_event;
-use crate::core::ingest::legs::legs;
+use crate::core::ingest::legs::visit_legs;
 use crate::core::ingest::{Ingest, IngestState};
 use crate::core::protocol::codec;
 use crate::core::protocol::messages::Inbox;
@@ -99,11 +100,12 @@ impl ForecastIngest {
         let Ok((time, event)) = read_event(envelope, self.ingest.rules_at(offset)) else {
             return;
         };
-        for leg in legs(&event) {
+        let Ok(()) = visit_legs(&event, |leg| {
             if !self.ingest.lists(&leg, time, offset) {
-                *unlisted.entry(leg.asset).or_default() += 1;
+                *unlisted.entry(*leg.asset).or_default() += 1;
             }
-        }
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// What the last record wrote.

@@ -16,10 +16,9 @@ use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, PostingEpochs, SeenEvent, check_copy};
 use crate::core::fault::Fault;
 use crate::core::ingest::judge::{locate, read_event};
-use crate::core::ingest::legs::{Leg, LegSort, legs};
+use crate::core::ingest::legs::{Leg, LegSort, visit_legs};
 use crate::core::ingest::{Ingest, IngestAsset};
-use crate::core::protocol::ledger::{Adjustment, Entry, LateEntry, Posting, StatusEntry};
-use crate::core::values::account::AccountName;
+use crate::core::protocol::ledger::{Adjustment, LateEntry, Posting, StatusEntry};
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
@@ -28,10 +27,6 @@ use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
 /// The judgement of one leg that is not rejected.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "it does not outlive its event, and nearly every leg is posted"
-)]
 enum LegVerdict<'e> {
     Post(AcceptedLeg<'e>),
     Ignore(IgnoredLeg),
@@ -58,25 +53,24 @@ enum LegOwner<'a> {
 
 /// A leg that counts.
 struct AcceptedLeg<'e> {
-    entry: Entry<'e>,
-    /// The epoch that it is applied to.
-    at: AssetEpoch,
-    /// Signed units; of the reward asset for a reward.
-    delta: i128,
+    /// For a reward: in units of the reward asset, and without a time before the end.
+    posting: Posting<'e>,
+    kind: AcceptedKind,
     /// The time at which it counts.
     time: TimeMs,
-    late: Option<Lateness>,
+    /// Few are late, and the others are copied less.
+    late: Option<Box<Lateness>>,
 }
 
-impl AcceptedLeg<'_> {
-    const fn account(&self) -> &AccountName<'_> {
-        match &self.entry {
-            Entry::Posting(posting) => &posting.account,
-            Entry::Late(late) => &late.posting.account,
-            Entry::Adjustment(adjustment) => &adjustment.account,
-            Entry::Status(status) => &status.account,
-        }
-    }
+/// Which entry of the ledger a leg becomes.
+enum AcceptedKind {
+    Posting,
+    /// As the fields of [`LateEntry`].
+    Late {
+        missed: Epoch,
+        before_missed_end_ms: u64,
+    },
+    Adjustment,
 }
 
 /// What the report of a late posting says.
@@ -155,18 +149,19 @@ impl Ingest {
         }
         let (time, event) = read_event(envelope, self.rules_at(offset))?;
         let epochs = if let SourceEvent::AccountStatus { account, status, asset } = event.as_ref() {
-            self.add_entry(&Entry::Status(StatusEntry {
-                bucket: bucket(account.as_str()),
+            let bucket = bucket(account.as_str());
+            self.block(bucket).status(&StatusEntry {
+                bucket,
                 account: account.borrowed(),
                 offset,
                 time_ms: time.get(),
                 id: &envelope.id,
                 status: *status,
                 asset: *asset,
-            }));
+            });
             PostingEpochs::new()
         } else {
-            let epochs = self.apply_legs(offset, envelope, time, &legs(&event), out)?;
+            let epochs = self.apply_legs(offset, envelope, time, &event, out)?;
             if epochs.is_empty() {
                 self.state.counts.ignored += 1;
                 return Ok(());
@@ -198,38 +193,63 @@ impl Ingest {
         offset: Offset,
         envelope: &Envelope<'_>,
         time: TimeMs,
-        legs: &[Leg<'_>],
+        event: &SourceEvent<'_>,
         out: &mut Outputs,
     ) -> Result<PostingEpochs, NotApplied> {
         let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
-        let mut ignored: ArrayVec<(&Leg<'_>, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
-        for (index, leg) in legs.iter().enumerate() {
-            match self.judge_leg(offset, index, leg, time)? {
+        let mut ignored: ArrayVec<(&Asset, LegSort, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
+        let mut index = 0;
+        visit_legs(event, |leg| {
+            match self.judge_leg(offset, index, &leg, time)? {
                 LegVerdict::Post(posting) => postings.push(posting),
-                LegVerdict::Ignore(why) => ignored.push((leg, why)),
+                LegVerdict::Ignore(why) => ignored.push((leg.asset, leg.sort, why)),
             }
-        }
+            index += 1;
+            Ok::<_, Rejection>(())
+        })?;
         // From here on, nothing is rejected.
-        for (leg, why) in ignored {
-            self.note_ignored(leg, why, time, offset);
+        for (asset, sort, why) in ignored {
+            self.note_ignored(*asset, sort, why, time, offset);
         }
         let mut epochs = PostingEpochs::new();
-        for posting in &postings {
-            let mut at = posting.at;
-            if let Some(late) = &posting.late {
-                self.report_late(offset, envelope, posting, late, out)?;
+        for leg in &postings {
+            let mut at = leg.posting.at;
+            if let Some(late) = &leg.late {
+                self.report_late(offset, envelope, leg, late, out)?;
                 self.state.counts.late += 1;
                 // A second copy is judged by the epoch of its time, not by the epoch it was applied to.
                 at = AssetEpoch::new(at.number(), late.missed_epoch)?;
             }
             self.state.counts.postings += 1;
-            self.passed.note_listed(at.number(), posting.time.get());
-            self.add_entry(&posting.entry);
+            self.passed.note_listed(at.number(), leg.time.get());
+            self.add_leg(leg);
             if !epochs.contains(&at) {
                 epochs.push(at);
             }
         }
         Ok(epochs)
+    }
+
+    fn add_leg(&mut self, leg: &AcceptedLeg<'_>) {
+        let posting = &leg.posting;
+        let block = self.block(posting.bucket);
+        match leg.kind {
+            AcceptedKind::Posting => block.posting(posting),
+            AcceptedKind::Late {
+                missed,
+                before_missed_end_ms,
+            } => block.late(&LateEntry {
+                posting: posting.clone(),
+                missed,
+                before_missed_end_ms,
+            }),
+            AcceptedKind::Adjustment => block.adjustment(&Adjustment {
+                bucket: posting.bucket,
+                account: posting.account.borrowed(),
+                at: posting.at,
+                delta: posting.delta,
+            }),
+        }
     }
 
     /// What becomes of one leg: a posting with its epoch, or a leg that is ignored.
@@ -258,19 +278,21 @@ impl Ingest {
         }
         let applied = epoch.max(oldest);
         let end_ms = listed.calendar.end_ms(applied);
-        let late = (epoch < oldest).then(|| Lateness {
-            index,
-            asset,
-            decimals: match leg.sort {
-                LegSort::Reward => listed.reward_decimals,
-                LegSort::Balance | LegSort::Opening => listed.decimals,
-            },
-            missed_epoch: epoch,
-            policy: match leg.sort {
-                LegSort::Reward => LatePolicy::Carry,
-                LegSort::Balance | LegSort::Opening => listed.late_policy(applied),
-            },
-            applied_end_ms: end_ms,
+        let late = (epoch < oldest).then(|| {
+            Box::new(Lateness {
+                index,
+                asset: *asset,
+                decimals: match leg.sort {
+                    LegSort::Reward => listed.reward_decimals,
+                    LegSort::Balance | LegSort::Opening => listed.decimals,
+                },
+                missed_epoch: epoch,
+                policy: match leg.sort {
+                    LegSort::Reward => LatePolicy::Carry,
+                    LegSort::Balance | LegSort::Opening => listed.late_policy(applied),
+                },
+                applied_end_ms: end_ms,
+            })
         });
         let before = |end_ms: i128| {
             u64::try_from(end_ms - i128::from(located.time.get()))
@@ -279,39 +301,30 @@ impl Ingest {
         let at = AssetEpoch::new(number, applied).map_err(|_| {
             Code::TooFarAhead.because(format!("epoch {applied} of {asset} is beyond what can be counted"))
         })?;
-        let (bucket, account, delta) = (bucket(leg.account.as_str()), leg.account.borrowed(), located.delta);
-        let entry = if leg.sort == LegSort::Reward {
-            Entry::Adjustment(Adjustment {
-                bucket,
-                account,
-                at,
-                delta,
-            })
+        let (kind, before_end_ms) = if leg.sort == LegSort::Reward {
+            (AcceptedKind::Adjustment, 0)
         } else {
-            let policy = late.as_ref().map(|late| late.policy);
-            let posting = Posting {
-                bucket,
-                account,
-                at,
-                delta,
-                before_end_ms: match policy {
-                    Some(LatePolicy::Forfeit | LatePolicy::Resettle) => listed.calendar.length_ms(),
-                    Some(LatePolicy::Carry) | None => before(end_ms)?,
-                },
-            };
-            match policy {
-                Some(LatePolicy::Resettle) => Entry::Late(LateEntry {
-                    posting,
-                    missed: epoch,
-                    before_missed_end_ms: before(listed.calendar.end_ms(epoch))?,
-                }),
-                _ => Entry::Posting(posting),
+            match late.as_ref().map(|late| late.policy) {
+                None | Some(LatePolicy::Carry) => (AcceptedKind::Posting, before(end_ms)?),
+                Some(LatePolicy::Forfeit) => (AcceptedKind::Posting, listed.calendar.length_ms()),
+                Some(LatePolicy::Resettle) => {
+                    let late = AcceptedKind::Late {
+                        missed: epoch,
+                        before_missed_end_ms: before(listed.calendar.end_ms(epoch))?,
+                    };
+                    (late, listed.calendar.length_ms())
+                }
             }
         };
         Ok(LegVerdict::Post(AcceptedLeg {
-            entry,
-            at,
-            delta,
+            posting: Posting {
+                bucket: bucket(leg.account.as_str()),
+                account: leg.account.borrowed(),
+                at,
+                delta: located.delta,
+                before_end_ms,
+            },
+            kind,
             time: located.time,
             late,
         }))
@@ -325,7 +338,7 @@ impl Ingest {
 
     /// The listing that a leg belongs to.
     fn owner(&self, leg: &Leg<'_>, time: TimeMs, offset: Offset) -> LegOwner<'_> {
-        for number in self.state.by_name.get(&leg.asset).into_iter().flatten() {
+        for number in self.state.by_name.get(leg.asset).into_iter().flatten() {
             let Some(listed) = self.state.assets.get(usize::from(*number)) else {
                 break;
             };
@@ -351,16 +364,16 @@ impl Ingest {
     }
 
     /// Counts a leg that is ignored, and notes its time for a listing that comes later.
-    fn note_ignored(&mut self, leg: &Leg<'_>, why: IgnoredLeg, time: TimeMs, offset: Offset) {
+    fn note_ignored(&mut self, asset: Asset, sort: LegSort, why: IgnoredLeg, time: TimeMs, offset: Offset) {
         let (counts, passed) = (&mut self.state.counts, &mut self.passed);
         match why {
             IgnoredLeg::Unlisted => {
                 counts.unlisted += 1;
-                if leg.sort == LegSort::Opening {
-                    let proposed = self.state.proposed.get(&leg.asset);
-                    passed.note_opening(leg.asset, offset, proposed.map_or(&[], Vec::as_slice));
+                if sort == LegSort::Opening {
+                    let proposed = self.state.proposed.get(&asset);
+                    passed.note_opening(asset, offset, proposed.map_or(&[], Vec::as_slice));
                 } else {
-                    passed.note_unlisted(leg.asset, time.get());
+                    passed.note_unlisted(asset, time.get());
                 }
             }
             IgnoredLeg::Ended(number) => {
@@ -380,18 +393,18 @@ impl Ingest {
         &self,
         offset: Offset,
         envelope: &Envelope<'_>,
-        posting: &AcceptedLeg<'_>,
+        leg: &AcceptedLeg<'_>,
         late: &Lateness,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let account = posting.account();
+        let (posting, account) = (&leg.posting, &leg.posting.account);
         let report = LatePosting {
             event_id: Cow::Borrowed(&envelope.id),
             event_source: Cow::Borrowed(&envelope.source),
             account: account.as_str().into(),
             asset: late.asset,
             delta: amount::format_signed_units(posting.delta, late.decimals).into(),
-            event_time: timestamp(i128::from(posting.time.get())).into(),
+            event_time: timestamp(i128::from(leg.time.get())).into(),
             missed_epoch: late.missed_epoch,
             applied_epoch: posting.at.epoch(),
             policy: late.policy.name().into(),

@@ -1,8 +1,6 @@
 //! An event becomes legs, in the contract's order (section 3). If one leg is rejected, the event is. Legs of unlisted assets are ignored.
 
-use arrayvec::ArrayVec;
-
-use crate::core::contract::event::{Balance, Fee, MAX_LEGS, SourceEvent, Trade};
+use crate::core::contract::event::{Balance, Fee, SourceEvent, Trade};
 use crate::core::contract::fields;
 use crate::core::contract::rejection::Rejection;
 use crate::core::values::account::AccountName;
@@ -13,7 +11,7 @@ use crate::core::values::asset::Asset;
 #[derive(Debug)]
 pub struct Leg<'e> {
     pub account: &'e AccountName<'e>,
-    pub asset: Asset,
+    pub asset: &'e Asset,
     /// Whether it is a debit.
     pub negative: bool,
     pub amount: LegAmount<'e>,
@@ -58,39 +56,45 @@ impl Leg<'_> {
     }
 }
 
-/// The legs of an event, in the contract's order. A status has none. An amount of zero makes no leg, and gets no number.
-#[must_use]
-pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
+/// Visits the legs of an event, in the contract's order, until a visit fails. A status has none. An amount of zero makes no leg, and gets no
+/// number.
+///
+/// # Errors
+/// That of the visit.
+#[inline]
+pub fn visit_legs<'e, E>(
+    event: &'e SourceEvent<'_>,
+    mut visit: impl FnMut(Leg<'e>) -> Result<(), E>,
+) -> Result<(), E> {
     let sort = match event {
         SourceEvent::OpeningBalance(_) => LegSort::Opening,
         SourceEvent::RewardAdjustment { .. } => LegSort::Reward,
         _ => LegSort::Balance,
     };
-    let mut legs = ArrayVec::new();
-    let mut leg = |account: &'e AccountName<'_>, asset, negative, amount, field| {
-        // At most six: a trade with two fees.
-        legs.push(Leg {
+    let mut leg = |account: &'e AccountName<'_>, asset: &'e Asset, negative, amount, field| {
+        visit(Leg {
             account,
             asset,
             negative,
             amount,
             field,
             sort,
-        });
+        })
     };
     let plain = LegAmount::Plain;
     match event {
         SourceEvent::Deposit(Balance { account, asset, amount })
         | SourceEvent::OpeningBalance(Balance { account, asset, amount }) => {
-            leg(account, *asset, false, plain(amount), "amount");
+            leg(account, asset, false, plain(amount), "amount")
         }
         SourceEvent::Withdrawal {
             balance: Balance { account, asset, amount },
             fee,
         } => {
-            leg(account, *asset, true, plain(amount), "amount");
-            if let Some(fee) = fee {
-                leg(account, fee.asset, !fee.is_rebate, plain(&fee.amount), "fee.amount");
+            leg(account, asset, true, plain(amount), "amount")?;
+            match fee {
+                Some(fee) => leg(account, &fee.asset, !fee.is_rebate, plain(&fee.amount), "fee.amount"),
+                None => Ok(()),
             }
         }
         SourceEvent::Trade(trade) => {
@@ -100,15 +104,10 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             ];
             for (party, is_buyer, _) in sides {
                 let Some(party) = party else { continue };
-                leg(
-                    &party.account,
-                    trade.base,
-                    !is_buyer,
-                    plain(&trade.quantity),
-                    "quantity",
-                );
+                let quantity = plain(&trade.quantity);
+                leg(&party.account, &trade.base, !is_buyer, quantity, "quantity")?;
                 if let Some((amount, field)) = quote(trade) {
-                    leg(&party.account, trade.quote, is_buyer, amount, field);
+                    leg(&party.account, &trade.quote, is_buyer, amount, field)?;
                 }
             }
             for (party, _, field) in sides {
@@ -119,9 +118,10 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
                         amount,
                     }) = &party.fee
                 {
-                    leg(&party.account, *asset, !is_rebate, plain(amount), field);
+                    leg(&party.account, asset, !is_rebate, plain(amount), field)?;
                 }
             }
+            Ok(())
         }
         SourceEvent::Transfer {
             from,
@@ -129,8 +129,8 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
             asset,
             amount,
         } => {
-            leg(from, *asset, true, plain(amount), "amount");
-            leg(to, *asset, false, plain(amount), "amount");
+            leg(from, asset, true, plain(amount), "amount")?;
+            leg(to, asset, false, plain(amount), "amount")
         }
         SourceEvent::BalanceAdjustment {
             negative,
@@ -139,12 +139,9 @@ pub fn legs<'e>(event: &'e SourceEvent<'_>) -> ArrayVec<Leg<'e>, MAX_LEGS> {
         | SourceEvent::RewardAdjustment {
             negative,
             balance: Balance { account, asset, amount },
-        } => {
-            leg(account, *asset, *negative, plain(amount), "delta");
-        }
-        SourceEvent::AccountStatus { .. } => {}
+        } => leg(account, asset, *negative, plain(amount), "delta"),
+        SourceEvent::AccountStatus { .. } => Ok(()),
     }
-    legs
 }
 
 /// The amount of quote that a trade moves, and the field it comes from; `None` if it is zero.

@@ -30,7 +30,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::core::ingest::judge::AssetFacts;
 use crate::core::ingest::passed::{PassedPostings, Proposed};
 use crate::core::protocol::ledger;
-use crate::core::protocol::ledger::{BlockBuilder, Entry};
+use crate::core::protocol::ledger::BlockBuilder;
 use crate::core::protocol::messages::Notice;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::Partitions;
@@ -521,15 +521,6 @@ impl Ingest {
             self.filled.push(partition);
         }
         block
-    }
-
-    fn add_entry(&mut self, entry: &Entry<'_>) {
-        match entry {
-            Entry::Posting(posting) => self.block(posting.bucket).posting(posting),
-            Entry::Late(late) => self.block(late.posting.bucket).late(late),
-            Entry::Adjustment(adjustment) => self.block(adjustment.bucket).adjustment(adjustment),
-            Entry::Status(status) => self.block(status.bucket).status(status),
-        }
     }
 }
 

@@ -95,7 +95,7 @@ fn members_digest(members: ObjectMembers<'_, '_>) -> u64 {
 
 /// The digest of an object, from its JSON text.
 fn object_digest(object: &str) -> u64 {
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(object.len());
     push_value(object.as_bytes(), &mut text);
     match text.split_last_chunk::<9>() {
         Some((b"{", [digest @ .., b'}'])) => u64::from_le_bytes(*digest),

@@ -70,7 +70,7 @@ impl<'a> Members<'a> {
         if record.len() > usize::from(u16::MAX) || record.get(start) != Some(&b'{') || has_special(record) {
             return false;
         }
-        let Ok(text) = str::from_utf8(record) else { return false };
+        let Ok(text) = simdutf8::basic::from_utf8(record) else { return false };
         self.record = text;
         self.places.clear();
         let end = self.value(start, MOST_DEPTH);

@@ -8,6 +8,7 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
+use bumpalo::Bump;
 use softstake::core::contract::decoded::Decoded;
 use softstake::core::contract::envelope::Envelope;
 use softstake::core::contract::event::SourceEvent;
@@ -97,7 +98,9 @@ fn measure_all(what: &str, count: usize, mut all: impl FnMut()) {
 fn whole(records: &[Vec<u8>]) {
     let batch = usize::try_from(setting("BATCH", 4_096)).unwrap_or(1).max(1);
     for batch in records.chunks(batch) {
-        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| Decoded::read(record)).collect();
+        let memory = Bump::new();
+        let read = |record| Decoded::read_with_event(record, &memory);
+        let decoded: Vec<Decoded<'_>> = batch.iter().map(|record| read(record)).collect();
         for decoded in &decoded {
             if let Decoded::Event(envelope, identity) = decoded {
                 black_box((envelope.fingerprint, identity));
@@ -135,7 +138,7 @@ fn main() -> Outcome {
         let _ = black_box(Envelope::read(record));
     });
     measure("members, envelope, fingerprint, fields", &records, |record| {
-        let _ = black_box(Envelope::read_with_event(record));
+        let _ = black_box(Envelope::read_with_event(record, &Bump::new()));
     });
     measure_all("all, and identity, in batches", records.len(), || whole(&records));
 
@@ -157,7 +160,7 @@ fn main() -> Outcome {
 fn measure_values(records: &[Vec<u8>]) {
     let mut texts: Vec<[String; 4]> = Vec::new();
     for record in records {
-        if let Ok(envelope) = Envelope::read_with_event(record)
+        if let Ok(envelope) = Envelope::read_with_event(record, &Bump::new())
             && let Some(read) = &envelope.source_event
             && let SourceEvent::Deposit(balance) = &read.event
             && let Ok(data) = serde_json::from_str::<serde_json::Value>(envelope.data)

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bumpalo::Bump;
+
 use crate::bus::{Batch, Log, Outputs, Record, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
@@ -121,14 +123,16 @@ impl IngestTask {
         }
         self.ingest.begin_batch(context.position.offset(source));
         let had_nameless = self.ingest.has_nameless();
-        let (mut part, mut newest) = (Vec::with_capacity(DECODED_AT_ONCE), None);
+        let mut newest = None;
         let mut records = batch.iter();
         loop {
+            let memory = Bump::new();
+            let mut part = Vec::with_capacity(DECODED_AT_ONCE);
             part.extend(
                 records
                     .by_ref()
                     .take(DECODED_AT_ONCE)
-                    .map(|record| (record, Decoded::read(record.value))),
+                    .map(|record| (record, Decoded::read_with_event(record.value, &memory))),
             );
             if part.is_empty() {
                 break;
@@ -140,7 +144,6 @@ impl IngestTask {
                     .apply_record(record.offset, record.value, decoded, &mut self.seen, context.outputs)?;
             }
             newest = newest_time(&part).or(newest);
-            part.clear();
         }
         self.ingest.end_batch(batch.next.offset, context.outputs)?;
         self.merge_days(context.store)?;

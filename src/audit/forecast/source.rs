@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
+use bumpalo::Bump;
+
 use crate::audit::error::AuditError;
 use crate::bus::{Outputs, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
@@ -70,7 +72,8 @@ impl ForecastIngest {
         if self.ingest.skips(offset, &mut self.outputs)? {
             return Ok(ForecastOutcome::Ignored);
         }
-        let decoded = Decoded::read(value);
+        let memory = Bump::new();
+        let decoded = Decoded::read_with_event(value, &memory);
         let before = self.ingest.state().counts;
         self.outputs.clear();
         self.ingest.begin_batch(offset);

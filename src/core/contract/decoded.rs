@@ -1,5 +1,7 @@
 //! A record of an input topic, read as far as it can be without the state of a task.
 
+use bumpalo::Bump;
+
 use crate::core::contract::envelope::Envelope;
 use crate::core::contract::fingerprint;
 use crate::core::contract::rejection::Rejection;
@@ -20,12 +22,24 @@ pub enum Decoded<'a> {
 }
 
 impl<'a> Decoded<'a> {
+    /// Reads a record, with its fields later.
     #[must_use]
     pub fn read(value: &'a [u8]) -> Self {
+        Self::of(value, Envelope::read)
+    }
+
+    /// Reads a record of a source topic, with its fields if it has the common shape. `memory` is for texts that it does not have as they are needed.
+    #[must_use]
+    pub fn read_with_event(value: &'a [u8], memory: &'a Bump) -> Self {
+        Self::of(value, |value| Envelope::read_with_event(value, memory))
+    }
+
+    #[inline]
+    fn of(value: &'a [u8], read: impl FnOnce(&'a [u8]) -> Result<Envelope<'a>, Rejection>) -> Self {
         if value.is_empty() {
             return Self::Blank;
         }
-        match Envelope::read_with_event(value) {
+        match read(value) {
             Ok(envelope) => {
                 let identity = fingerprint::identity(&envelope.id, &envelope.source);
                 Self::Event(envelope, identity)

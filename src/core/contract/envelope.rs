@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
 use crate::core::contract::event::{EventType, SourceEvent};
 use crate::core::contract::fields;
 use crate::core::contract::fields::{FieldSet, JsonObject, RawField, fields};
@@ -18,9 +20,9 @@ pub struct Envelope<'a> {
     pub source: Cow<'a, str>,
     /// The type with its version, such as `exchange.deposit.v1`.
     pub event_type: Cow<'a, str>,
-    /// Raw JSON.
+    /// Raw JSON, perhaps in another spelling than the record's.
     pub time: &'a str,
-    /// A raw JSON object.
+    /// A raw JSON object, perhaps in another spelling.
     pub data: &'a str,
     /// The fingerprint of type, time and data. Identical copies of an event have the same.
     pub fingerprint: u64,
@@ -60,13 +62,13 @@ impl<'a> Envelope<'a> {
     }
 
     /// Reads the envelope of a record, and in the same pass the source event if the record has the
-    /// [common shape](crate::core::contract::members).
+    /// [common shape](crate::core::contract::members). `memory` is for a record that is spelled anew.
     ///
     /// # Errors
     /// `invalid_json`, `invalid_event`, because of the envelope.
-    pub fn read_with_event(bytes: &'a [u8]) -> Result<Self, Rejection> {
+    pub fn read_with_event(bytes: &'a [u8], memory: &'a Bump) -> Result<Self, Rejection> {
         let mut members = Members::default();
-        if members.read(bytes) {
+        if members.read_any_spelling(bytes, memory) {
             Self::of_members(&members, TimedEvent::read)
         } else {
             Self::of_text(bytes)

@@ -50,7 +50,7 @@ pub trait FieldSet<'a>: Default {
         let mut fields = Self::default();
         for member in members.iter() {
             if let Some(field) = fields.field(member.name()) {
-                field.give(if member.is_string() {
+                field.give(if member.is_string() && !member.has_escape() {
                     RawField::Plain(member.value())
                 } else {
                     RawField::Given(member.value())

@@ -5,6 +5,7 @@ pub mod control;
 pub mod decision;
 pub mod decoded;
 pub mod envelope;
+mod escapes;
 pub mod event;
 pub mod fields;
 pub mod fingerprint;

@@ -62,10 +62,7 @@ impl Leg<'_> {
 /// # Errors
 /// That of the visit.
 #[inline]
-pub fn visit_legs<'e, E>(
-    event: &'e SourceEvent<'_>,
-    mut visit: impl FnMut(Leg<'e>) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn visit_legs<'e, E>(event: &'e SourceEvent<'_>, mut visit: impl FnMut(Leg<'e>) -> Result<(), E>) -> Result<(), E> {
     let sort = match event {
         SourceEvent::OpeningBalance(_) => LegSort::Opening,
         SourceEvent::RewardAdjustment { .. } => LegSort::Reward,

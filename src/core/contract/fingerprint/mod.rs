@@ -33,7 +33,8 @@ mod tests;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::core::contract::members::ObjectMembers;
+use crate::core::contract::escapes::{character, code_unit};
+use crate::core::contract::members::{JsonMember, ObjectMembers};
 use crate::core::values::sha256::sha256;
 
 /// The fingerprint of an event's type, time and data, which all copies must have in common (contract, section 3). Events
@@ -49,7 +50,7 @@ pub fn fingerprint(event_type: &str, time: &str, data: &str) -> u64 {
 /// The same fingerprint, if the members of `data` are known already. `time` is a value of such a record too.
 #[must_use]
 pub fn fingerprint_of_members(event_type: &str, time: &str, data: ObjectMembers<'_, '_>) -> u64 {
-    let time = if time.starts_with('"') {
+    let time = if time.starts_with('"') && !time.contains('\\') {
         xxh3_64(time.as_bytes())
     } else {
         value_hash(time)
@@ -76,21 +77,30 @@ pub fn identity(id: &str, source: &str) -> [u8; 16] {
     identity
 }
 
-/// The digest of an object whose members are known. Their nesting is bounded, and no string has an escape.
+/// The digest of an object whose members are known. Their nesting is bounded.
 fn members_digest(members: ObjectMembers<'_, '_>) -> u64 {
     members.iter().fold(0, |sum: u64, member| {
-        sum.wrapping_add(if member.is_string() && member.is_compact() {
+        sum.wrapping_add(if member.is_string() && member.is_compact() && !member.has_escape() {
             xxh3_64(member.text())
-        } else if member.is_object() {
-            xxh3_64_with_seed(member.quoted_name(), members_digest(member.inside()))
         } else {
-            let mut text = Vec::with_capacity(member.text().len().saturating_add(40));
-            text.extend_from_slice(member.quoted_name());
-            text.push(b':');
-            push_value(member.value().as_bytes(), &mut text);
-            xxh3_64(&text)
+            odd_member_hash(member)
         })
     })
+}
+
+/// The hash of any member.
+fn odd_member_hash(member: JsonMember<'_, '_>) -> u64 {
+    if member.is_object() && !member.has_escape() {
+        return xxh3_64_with_seed(member.quoted_name(), members_digest(member.inside()));
+    }
+    let mut text = Vec::with_capacity(member.text().len().saturating_add(40));
+    push_value(member.quoted_name(), &mut text);
+    if member.is_object() {
+        return xxh3_64_with_seed(&text, members_digest(member.inside()));
+    }
+    text.push(b':');
+    push_value(member.value().as_bytes(), &mut text);
+    xxh3_64(&text)
 }
 
 /// The digest of an object, from its JSON text.
@@ -250,28 +260,11 @@ fn push_string<'a>(mut json: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
     }
 }
 
-/// Four hexadecimal digits.
-fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, rest) = text.split_at_checked(4)?;
-    let mut unit = 0;
-    for digit in digits {
-        unit = unit << 4 | char::from(*digit).to_digit(16)?;
-    }
-    Some((unit, rest))
-}
-
 /// Appends the character of an escaped UTF-16 code unit; if the next escape completes a surrogate pair, the character
 /// of both. Returns what follows.
 fn push_code_unit<'a>(unit: u32, rest: &'a [u8], text: &mut Vec<u8>) -> &'a [u8] {
-    if let 0xd800..=0xdbff = unit
-        && let [b'\\', b'u', next @ ..] = rest
-        && let Some((low @ 0xdc00..=0xdfff, after)) = code_unit(next)
-        && let Some(character) = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
-    {
-        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        return after;
-    }
-    match char::from_u32(unit) {
+    let (character, rest) = character(unit, rest);
+    match character {
         Some(special @ ('"' | '\\')) => text.extend([b'\\', special as u8]),
         Some(character) => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         // A lone surrogate: 1110xxxx 10xxxxxx 10xxxxxx, as for any other unit of 16 bits.

@@ -6,16 +6,20 @@
 //! - No backslash, and so no escapes: a string is what is between its quotes, and names are equal if their bytes are.
 //! - At most [`MOST_MEMBERS`] members in all, and [`MOST_DEPTH`] objects and arrays inside each other.
 //!
-//! Nearly all producers write nothing else. Any other record is read by `serde_json`, which decides what is valid, and says what
-//! is wrong. So this reader never rejects a record. It must not take what `serde_json` would not, and must find the same members.
-//! A test compares the two on damaged records.
+//! Nearly all producers write nothing else. A record with other white space or escapes is [spelled anew](respell) first. Only escapes that it needs
+//! stay; no name of a field needs one. Any other record is read by `serde_json`, which decides what is valid, and says what is wrong. So this reader never rejects a record. It must not
+//! take what `serde_json` would not, and must find the same members. A test compares the two on damaged records.
 //!
 //! Names may be given twice here, as they may for `serde_json`. Who reads the fields looks at that.
 
+mod respell;
 #[cfg(test)]
 mod tests;
 
 use arrayvec::ArrayVec;
+use bumpalo::Bump;
+
+use crate::core::contract::members::respell::respelled;
 
 /// A trade with all its fields and two fees has 21. The rest is for fields that are not known.
 const MOST_MEMBERS: usize = 40;
@@ -35,12 +39,16 @@ struct Place {
     end: u16,
     /// How many of the members behind this one are inside its value.
     inside: u16,
+    /// Whether there is an escape in its name or value.
+    has_escape: bool,
 }
 
 /// The members of a record. Those inside a member's value come directly behind that member.
 #[derive(Debug, Default)]
 pub struct Members<'a> {
     record: &'a str,
+    /// Whether a string may have an escape.
+    has_escapes: bool,
     places: ArrayVec<Place, MOST_MEMBERS>,
 }
 
@@ -61,20 +69,45 @@ pub struct JsonMember<'m, 'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads a record. Returns whether it has the common shape; if not, there are no members to rely on.
+    /// Reads a record. Returns whether it has the common shape as it is; if not, there are no members to rely on.
     #[must_use]
     pub fn read(&mut self, record: &'a [u8]) -> bool {
-        let Some(start) = record.iter().position(|byte| *byte != b' ') else {
-            return false;
-        };
-        if record.len() > usize::from(u16::MAX) || record.get(start) != Some(&b'{') || has_special(record) {
+        if record.len() > usize::from(u16::MAX) || has_special(record) {
             return false;
         }
-        let Ok(text) = simdutf8::basic::from_utf8(record) else { return false };
-        self.record = text;
+        self.has_escapes = false;
+        simdutf8::basic::from_utf8(record).is_ok_and(|record| self.read_text(record))
+    }
+
+    /// Reads a record, and spells it anew in `memory` if it needs that. Returns whether it has the common shape then.
+    #[must_use]
+    pub fn read_any_spelling(&mut self, record: &'a [u8], memory: &'a Bump) -> bool {
+        if record.len() > usize::from(u16::MAX) {
+            return false;
+        }
+        let Ok(text) = simdutf8::basic::from_utf8(record) else {
+            return false;
+        };
+        if !has_special(record) {
+            self.has_escapes = false;
+            return self.read_text(text);
+        }
+        respelled(text).is_some_and(|text| {
+            self.has_escapes = text.contains('\\');
+            self.read_text(memory.alloc_str(&text))
+        })
+    }
+
+    fn read_text(&mut self, record: &'a str) -> bool {
+        let bytes = record.as_bytes();
+        let start = skip_blanks(bytes, 0);
+        if bytes.get(start) != Some(&b'{') {
+            return false;
+        }
+        self.record = record;
         self.places.clear();
         let end = self.value(start, MOST_DEPTH);
-        end.is_some_and(|end| skip_blanks(record, end) == record.len())
+        end.is_some_and(|end| skip_blanks(bytes, end) == bytes.len())
     }
 
     /// The members of the record itself.
@@ -91,9 +124,27 @@ impl<'a> Members<'a> {
     fn value(&mut self, start: usize, depth: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         match *bytes.get(start)? {
-            b'"' => string_end(bytes, start + 1),
+            b'"' => self.string_end(start + 1),
             _ => self.other_value(start, depth),
         }
+    }
+
+    /// Where a string ends: behind its closing quote. It begins at `start`, behind its opening quote.
+    #[inline]
+    fn string_end(&self, start: usize) -> Option<usize> {
+        let bytes = self.record.as_bytes();
+        let mut end = quote_end(bytes, start)?;
+        if self.has_escapes {
+            // Before a quote that is not escaped, backslashes are in pairs.
+            let is_escaped = |end: usize| {
+                let before = bytes.get(start..end.saturating_sub(1)).unwrap_or_default();
+                before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+            };
+            while is_escaped(end) {
+                end = quote_end(bytes, end)?;
+            }
+        }
+        Some(end)
     }
 
     /// A value that is no string.
@@ -118,7 +169,7 @@ impl<'a> Members<'a> {
             if *bytes.get(at)? != b'"' {
                 return None;
             }
-            let name_end = string_end(bytes, at + 1)?;
+            let name_end = self.string_end(at + 1)?;
             let colon = skip_blanks(bytes, name_end);
             if *bytes.get(colon)? != b':' {
                 return None;
@@ -133,12 +184,15 @@ impl<'a> Members<'a> {
                     value: value as u16,
                     end: 0,
                     inside: 0,
+                    has_escape: false,
                 })
                 .ok()?;
             let end = self.value(value, depth)?;
             let inside = self.places.len() - index - 1;
             let place = self.places.get_mut(index)?;
             (place.end, place.inside) = (end as u16, inside as u16);
+            place.has_escape =
+                self.has_escapes && memchr::memchr(b'\\', bytes.get(usize::from(place.start)..end)?).is_some();
             at = skip_blanks(bytes, end);
             match *bytes.get(at)? {
                 b',' => at = skip_blanks(bytes, at + 1),
@@ -228,6 +282,13 @@ impl<'m, 'a> JsonMember<'m, 'a> {
         self.bytes(self.place.value, self.place.end).first() == Some(&b'"')
     }
 
+    /// Whether there is an escape in its name or value.
+    #[inline]
+    #[must_use]
+    pub const fn has_escape(&self) -> bool {
+        self.place.has_escape
+    }
+
     #[inline]
     #[must_use]
     pub fn is_object(&self) -> bool {
@@ -276,9 +337,9 @@ fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where a string ends: behind its closing quote. It begins at `at`, behind its opening quote.
+/// Behind the next quote, from `at` on.
 #[inline]
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn quote_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     const ONES: u128 = u128::from_le_bytes([1; 16]);
     const HIGH_BITS: u128 = u128::from_le_bytes([0x80; 16]);
     const QUOTES: u128 = u128::from_le_bytes([b'"'; 16]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use bumpalo::Bump;
 use serde::de::IgnoredAny;
 
 use crate::core::contract::envelope::Envelope;
@@ -30,13 +31,15 @@ fn generated() -> Vec<Vec<u8>> {
 }
 
 fn is_common(record: &[u8]) -> bool {
-    Members::default().read(record)
+    Members::default().read_any_spelling(record, &Bump::new())
 }
 
 /// How the records of a test were read.
 #[derive(Debug, Default)]
 struct Outcomes {
     common: usize,
+    /// Of the common shape once spelled anew.
+    respelled: usize,
     accepted: usize,
     rejected: usize,
     /// Their envelope is accepted, their event is not.
@@ -54,7 +57,10 @@ fn check(record: &[u8], outcomes: &mut Outcomes) {
         assert!(judged.is_ok(), "{judged:?}: {shown}");
     }
     outcomes.common += usize::from(common);
-    let (fast, slow) = match (Envelope::read_with_event(record), Envelope::of_text(record)) {
+    outcomes.respelled += usize::from(common && !Members::default().read(record));
+    let memory = Bump::new();
+    let read = Envelope::read_with_event(record, &memory);
+    let (fast, slow) = match (read, Envelope::of_text(record)) {
         (Ok(fast), Ok(slow)) => (fast, slow),
         (fast, slow) => {
             assert_eq!(fast.map(|_| ()), slow.map(|_| ()), "{shown}");
@@ -73,8 +79,13 @@ fn check(record: &[u8], outcomes: &mut Outcomes) {
     drop((fast_event, slow_event));
     let alone = Envelope::read(record).unwrap();
     assert_eq!(alone, slow, "{shown}");
+    let value = |text| serde_json::from_str::<serde_json::Value>(text).map_err(|error| error.classify());
+    assert_eq!(value(fast.time), value(slow.time), "{shown}");
+    assert_eq!(value(fast.data), value(slow.data), "{shown}");
     let without_event = Envelope {
         source_event: None,
+        time: slow.time,
+        data: slow.data,
         ..fast
     };
     assert_eq!(without_event, slow, "{shown}");
@@ -87,8 +98,7 @@ fn the_generator_writes_the_common_shape() {
     for record in &records {
         check(record, &mut outcomes);
         // By another measure than the reader's own.
-        let is_plain = !record.iter().any(|byte| matches!(byte, b'\\' | b'\t' | b'\r'));
-        let is_plain = is_plain && !record.windows(4).any(|bytes| bytes == b"[[[[");
+        let is_plain = !record.windows(4).any(|bytes| bytes == b"[[[[");
         if is_plain && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(record).is_ok() {
             assert!(is_common(record), "{}", String::from_utf8_lossy(record));
         }
@@ -122,13 +132,14 @@ fn damaged_records_are_read_as_serde_json_reads_them() {
     let enough = cases / 40;
     let Outcomes {
         common,
+        respelled,
         accepted,
         rejected,
         rejected_events,
         early,
     } = outcomes;
     assert!(
-        [common, accepted, rejected, rejected_events, early, accepted - early]
+        [common, respelled, accepted, rejected, rejected_events, early]
             .iter()
             .all(|count| *count > enough),
         "{outcomes:?}"
@@ -417,12 +428,15 @@ fn the_bounds_of_the_common_shape() {
         ("{\"a\":[1, [null],{\"b\":\"\"}]}".into(), true),
         ("{\"a\":[1,]}".into(), false),
         ("{\"a\":[1}".into(), false),
-        ("{\"a\":\t1}".into(), false),
+        ("{\"a\":\t1}".into(), true),
+        ("{\"a\":\x0b1}".into(), false),
+        ("{\"a\":\"\t\"}".into(), false),
         (" ".into(), false),
         (format!("{{\"a\":\"{}\"}}", "a".repeat(65_527)), true),
         (format!("{{\"a\":\"{}\"}}", "a".repeat(65_528)), false),
-        ("{\"a\":\"\\\\\"}".into(), false),
-        ("{\"a\\n\":1}".into(), false),
+        ("{\"a\":\"\\\\\"}".into(), true),
+        ("{\"a\":\"\\x\"}".into(), false),
+        ("{\"a\\n\":1}".into(), true),
         ("{\"a\":1,}".into(), false),
         ("{\"a\":1}{".into(), false),
         ("{\"a\" 1}".into(), false),
@@ -439,7 +453,7 @@ fn the_bounds_of_the_common_shape() {
     for length in 0..40 {
         for at in 0..length {
             for special in ['"', '\\', '\n', '\u{1f}', '\u{7f}', 'é', '!'] {
-                let mut text: Vec<char> = vec!['a'; length];
+                let mut text: Vec<char> = vec!['x'; length];
                 text[at] = special;
                 let record = format!("{{\"n\":\"{}\"}}", String::from_iter(text));
                 let expected = matches!(special, '\u{7f}' | 'é' | '!');

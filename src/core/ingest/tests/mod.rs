@@ -6,6 +6,7 @@ mod withdrawals;
 
 use std::collections::{BTreeMap, HashMap};
 
+use bumpalo::Bump;
 use serde_json::json;
 
 use crate::core::contract::appends::Outputs;
@@ -196,7 +197,8 @@ impl Partition {
     fn read(&mut self, record: &str) -> Became {
         let mut out = Outputs::default();
         let before = self.ingest.state().counts;
-        let decoded = Decoded::read(record.as_bytes());
+        let memory = Bump::new();
+        let decoded = Decoded::read_with_event(record.as_bytes(), &memory);
         self.ingest.begin_batch(self.offset);
         self.ingest
             .apply_record(self.offset, record.as_bytes(), &decoded, &mut self.seen, &mut out)

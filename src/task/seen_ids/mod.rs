@@ -9,11 +9,12 @@
 //!   [`filter`] in memory: of the ids that it does not have, one in some 400 is looked up on disk.
 //! - Runs are merged, so that there are few of them, and dropped when all their ids have expired. None is ever changed.
 //!
-//! An id costs some 26 bytes on disk. In memory, it costs 80 bytes while it is recent, then less than 2, for the filter.
+//! An id costs some 26 bytes on disk. In memory, it costs some 48 bytes while it is recent, then less than 2, for the filter.
 
 mod entry;
 mod filter;
 mod log;
+mod recent;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -30,13 +31,11 @@ use crate::store::{Changes, SortedRuns, Store, tables};
 use crate::task::fold::FoldError;
 use crate::task::seen_ids::entry::{EpochsTable, Id, IdEntry, Kept, seen_event};
 use crate::task::seen_ids::log::{log, read_log};
+use crate::task::seen_ids::recent::{RECENT_BYTES, RecentIds};
 use crate::task::seen_ids::run::{IdRun, NewRun, RunContents, merge};
 
 /// How many ids a log has at most: some 1.6 MB.
 const LOG_IDS: usize = 1 << 16;
-
-/// Memory of a recent id, about: in the map, with room to grow.
-const RECENT_BYTES: usize = 48;
 
 /// When runs are written and merged.
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +84,11 @@ type ById<T> = HashMap<Id, T, BuildHasherDefault<FirstBytes>>;
 pub struct SeenIds {
     on_disk: Arc<dyn SortedRuns>,
     sizes: RunSizes,
-    /// In no run yet.
-    recent: ById<Kept>,
+    recent: RecentIds,
     /// The posting epochs of the recent ids.
     table: EpochsTable,
-    /// The recent ids that are in no log yet.
-    unlogged: Vec<IdEntry>,
+    /// So many of the recent ids are in a log.
+    logged: usize,
     next_log: u64,
     runs: Vec<IdRun>,
     next_run: u32,
@@ -112,9 +110,9 @@ impl SeenIds {
         let mut ids = Self {
             on_disk: store.runs()?,
             sizes,
-            recent: ById::default(),
+            recent: RecentIds::default(),
             table: EpochsTable::default(),
-            unlogged: Vec::new(),
+            logged: 0,
             next_log: 0,
             runs: Vec::new(),
             next_run: 0,
@@ -138,10 +136,12 @@ impl SeenIds {
             for entry in entries {
                 if let Some(epochs) = table.get(entry.kept.epochs as usize) {
                     let epochs = ids.table.number(epochs);
-                    ids.recent.insert(entry.id, Kept { epochs, ..entry.kept });
+                    let kept = Kept { epochs, ..entry.kept };
+                    ids.recent.push(IdEntry { kept, ..entry });
                 }
             }
         }
+        ids.logged = ids.recent.entries().len();
         ids.remove_unnamed()?;
         Ok(ids)
     }
@@ -150,9 +150,9 @@ impl SeenIds {
     pub fn load<'a>(&mut self, identities: impl Iterator<Item = &'a Id>) -> Result<(), FoldError> {
         self.loaded.clear();
         let identities: Vec<&Id> = identities.collect();
-        // They are looked up in the map when they are applied, one by one. A look at all of them first brings their places into the processor's
-        // cache, and it need not wait for one before it asks for the next.
-        black_box(identities.iter().filter(|id| self.recent.contains_key(**id)).count());
+        // They are looked up among the recent ones when they are applied, one by one. A look at all of them first brings what is needed for that into
+        // the processor's cache, and it need not wait for one before it asks for the next.
+        black_box(identities.iter().filter(|id| self.recent.get(id).is_some()).count());
         if self.runs.is_empty() {
             return Ok(());
         }
@@ -177,9 +177,14 @@ impl SeenIds {
         Ok(())
     }
 
+    /// The recent ids that are in no log yet.
+    fn unlogged(&self) -> &[IdEntry] {
+        self.recent.entries().get(self.logged..).unwrap_or_default()
+    }
+
     /// Bytes that the ids take that are not written yet, about.
     pub fn unwritten_bytes(&self) -> usize {
-        self.unlogged.len() * (RECENT_BYTES + size_of::<IdEntry>())
+        self.unlogged().len() * RECENT_BYTES
     }
 
     /// Writes the ids of the events applied since the last persist, given the oldest epoch in the dedup window of each asset, by number.
@@ -187,7 +192,7 @@ impl SeenIds {
         self.remove_unnamed()?;
         self.oldest_kept.clear();
         self.oldest_kept.extend(oldest_kept);
-        if self.recent.len() >= self.sizes.from {
+        if self.recent.entries().len() >= self.sizes.from {
             self.write_run(changes)?;
         } else {
             self.write_logs(changes);
@@ -206,17 +211,17 @@ impl SeenIds {
     }
 
     fn write_logs(&mut self, changes: &mut Changes) {
-        for entries in self.unlogged.chunks(LOG_IDS) {
-            changes.put(&tables::id_log(self.next_log), &log(entries, self.table.all()));
-            self.next_log += 1;
+        let mut number = self.next_log;
+        for entries in self.unlogged().chunks(LOG_IDS) {
+            changes.put(&tables::id_log(number), &log(entries, self.table.all()));
+            number += 1;
         }
-        self.unlogged.clear();
+        (self.next_log, self.logged) = (number, self.recent.entries().len());
     }
 
     /// Makes a run of the recent ids, in place of their logs.
     fn write_run(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
-        let mut entries: Vec<IdEntry> = self.recent.drain().map(|(id, kept)| IdEntry { id, kept }).collect();
-        entries.sort_unstable_by_key(|entry| u128::from_be_bytes(entry.id));
+        let entries = self.recent.take_sorted();
         let mut lists: Vec<(PostingEpochs, u64)> = self.table.all().iter().map(|epochs| (epochs.clone(), 0)).collect();
         for entry in &entries {
             if let Some((_, ids)) = lists.get_mut(entry.kept.epochs as usize) {
@@ -224,7 +229,7 @@ impl SeenIds {
             }
         }
         self.table.clear();
-        self.unlogged.clear();
+        self.logged = 0;
         let (from, to) = tables::all_id_logs();
         changes.delete_range(&from, &to);
         self.next_log = 0;
@@ -330,10 +335,8 @@ impl RunSizes {
 
 impl DedupIndex for SeenIds {
     fn find(&self, identity: &Id, is_live: impl Fn(&SeenEvent) -> bool) -> Option<SeenEvent> {
-        let recent = self
-            .recent
-            .get(identity)
-            .and_then(|kept| seen_event(*kept, self.table.all()));
+        let recent = self.recent.get(identity);
+        let recent = recent.and_then(|kept| seen_event(kept, self.table.all()));
         let loaded = || self.loaded.get(identity)?.iter().find(|seen| is_live(seen)).cloned();
         recent.filter(|seen| is_live(seen)).or_else(loaded)
     }
@@ -343,7 +346,6 @@ impl DedupIndex for SeenIds {
             fingerprint: seen.fingerprint,
             epochs: self.table.number(&seen.postings),
         };
-        self.unlogged.push(IdEntry { id: identity, kept });
-        self.recent.insert(identity, kept);
+        self.recent.push(IdEntry { id: identity, kept });
     }
 }

@@ -100,8 +100,8 @@ impl<'a> Envelope<'a> {
         Self::of_fields(fields, |event_type, time, data| {
             let object = JsonObject::within(members.all(), data);
             let fingerprint = match object.members() {
-                Some(members) => fingerprint_of_members(event_type, time, members),
-                None => fingerprint(event_type, time, data),
+                Some(data) if !members.may_have_escapes() => fingerprint_of_members(event_type, time, data),
+                _ => fingerprint(event_type, time, data),
             };
             (fingerprint, read_event(event_type, time, object))
         })

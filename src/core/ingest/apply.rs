@@ -19,6 +19,7 @@ use crate::core::ingest::judge::{locate, read_event};
 use crate::core::ingest::legs::{Leg, LegSort, visit_legs};
 use crate::core::ingest::{Ingest, IngestAsset};
 use crate::core::protocol::ledger::{Adjustment, LateEntry, Posting, StatusEntry};
+use crate::core::values::account::AccountName;
 use crate::core::values::amount;
 use crate::core::values::asset::Asset;
 use crate::core::values::bucket::bucket;
@@ -71,6 +72,18 @@ enum AcceptedKind {
         before_missed_end_ms: u64,
     },
     Adjustment,
+}
+
+/// An account of an event, and its bucket.
+type LastBucket<'e> = Option<(&'e AccountName<'e>, u16)>;
+
+/// The bucket of an account. Most trades have two legs for each account, one after the other.
+#[inline]
+fn bucket_of<'e>(account: &'e AccountName<'e>, last: &mut LastBucket<'e>) -> u16 {
+    match last {
+        Some((known, bucket)) if std::ptr::eq(*known, account) => *bucket,
+        _ => last.insert((account, bucket(account.as_str()))).1,
+    }
 }
 
 /// What the report of a late posting says.
@@ -198,9 +211,9 @@ impl Ingest {
     ) -> Result<PostingEpochs, NotApplied> {
         let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
         let mut ignored: ArrayVec<(&Asset, LegSort, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
-        let mut index = 0;
+        let (mut index, mut last_bucket) = (0, None);
         visit_legs(event, |leg| {
-            match self.judge_leg(offset, index, &leg, time)? {
+            match self.judge_leg(offset, index, &leg, time, &mut last_bucket)? {
                 LegVerdict::Post(posting) => postings.push(posting),
                 LegVerdict::Ignore(why) => ignored.push((leg.asset, leg.sort, why)),
             }
@@ -259,6 +272,7 @@ impl Ingest {
         index: usize,
         leg: &Leg<'e>,
         time: TimeMs,
+        last_bucket: &mut LastBucket<'e>,
     ) -> Result<LegVerdict<'e>, Rejection> {
         let (number, listed) = match self.owner(leg, time, offset) {
             LegOwner::Nobody => return Ok(LegVerdict::Ignore(IgnoredLeg::Unlisted)),
@@ -318,7 +332,7 @@ impl Ingest {
         };
         Ok(LegVerdict::Post(AcceptedLeg {
             posting: Posting {
-                bucket: bucket(leg.account.as_str()),
+                bucket: bucket_of(leg.account, last_bucket),
                 account: leg.account.borrowed(),
                 at,
                 delta: located.delta,

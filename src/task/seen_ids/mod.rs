@@ -110,7 +110,7 @@ impl SeenIds {
         let mut ids = Self {
             on_disk: store.runs()?,
             sizes,
-            recent: RecentIds::default(),
+            recent: RecentIds::expecting(sizes.from),
             table: EpochsTable::default(),
             logged: 0,
             next_log: 0,

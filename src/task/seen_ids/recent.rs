@@ -9,13 +9,23 @@ pub(super) const RECENT_BYTES: usize = 48;
 
 /// Entries in the order of their events, and where each id is among them. An id is seldom found, so the places are kept apart from the entries: there
 /// are five bytes for each, of which many stay in the processor's cache.
-#[derive(Default)]
 pub(super) struct RecentIds {
     entries: Vec<IdEntry>,
     places: HashTable<u32>,
+    /// Room is made for so many with the first one.
+    expected: usize,
 }
 
 impl RecentIds {
+    /// None yet, of so many.
+    pub const fn expecting(expected: usize) -> Self {
+        Self {
+            entries: Vec::new(),
+            places: HashTable::new(),
+            expected,
+        }
+    }
+
     /// All entries. If an id is there twice, the later one counts.
     pub fn entries(&self) -> &[IdEntry] {
         &self.entries
@@ -31,6 +41,10 @@ impl RecentIds {
     /// Adds an entry, after those that are there.
     #[inline]
     pub fn push(&mut self, entry: IdEntry) {
+        if self.entries.is_empty() {
+            self.entries.reserve(self.expected);
+            self.places.reserve(self.expected, |_| 0);
+        }
         // Each takes memory, so there are never 2^32.
         let new = self.entries.len() as u32;
         let entries = &self.entries;
@@ -46,8 +60,7 @@ impl RecentIds {
     /// Takes all, by id, each once.
     pub fn take_sorted(&mut self) -> Vec<IdEntry> {
         self.places.clear();
-        let room = self.entries.len();
-        let mut entries = std::mem::replace(&mut self.entries, Vec::with_capacity(room));
+        let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|entry| u128::from_be_bytes(entry.id));
         entries.dedup_by(|later, kept| {
             let is_same = later.id == kept.id;
@@ -85,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_later_of_two_entries_counts() {
-        let mut recent = RecentIds::default();
+        let mut recent = RecentIds::expecting(3);
         for (id, fingerprint) in [(9, 1), (3, 2), (9, 3), (5, 4), (3, 5)] {
             recent.push(entry(id, fingerprint));
         }
@@ -101,7 +114,7 @@ mod tests {
 
     #[test]
     fn many_are_all_found() {
-        let mut recent = RecentIds::default();
+        let mut recent = RecentIds::expecting(3);
         // Hashes that differ in few bits collide.
         let id = |number: u64| (u128::from(number % 700) | u128::from(number) << 64).to_le_bytes();
         for number in 0..20_000 {

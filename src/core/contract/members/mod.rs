@@ -110,6 +110,12 @@ impl<'a> Members<'a> {
         end.is_some_and(|end| skip_blanks(bytes, end) == bytes.len())
     }
 
+    /// Whether a string of the record may have an escape.
+    #[must_use]
+    pub const fn may_have_escapes(&self) -> bool {
+        self.has_escapes
+    }
+
     /// The members of the record itself.
     #[must_use]
     pub fn all(&self) -> ObjectMembers<'_, 'a> {

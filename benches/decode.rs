@@ -3,12 +3,17 @@
 //! `cargo bench --bench decode`; settings: EVENTS (1,000,000), ROUNDS (5), BATCH (4,096): so many records are decoded before the first
 //! of them is applied, as in the ingest task.
 
+#[path = "../tests/it/common/program.rs"]
+#[allow(dead_code, reason = "a benchmark uses a part of the tests' helpers")]
+mod program;
+
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
 use bumpalo::Bump;
+use program::setting;
 use softstake::core::contract::decoded::Decoded;
 use softstake::core::contract::envelope::Envelope;
 use softstake::core::contract::event::SourceEvent;
@@ -24,13 +29,6 @@ use softstake::core::values::time::TimeMs;
 use softstake::generate::{Synthetic, write};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(default)
-}
 
 /// The source records of a synthetic bus.
 fn records(events: u64) -> Outcome<Vec<Vec<u8>>> {

@@ -8,6 +8,10 @@
 //!   STAGE_SECONDS (15). Its memory, open files and answers are noted every second.
 //! - PLOT: an SVG file for the plot of that run.
 
+#[path = "../tests/it/common/program.rs"]
+#[allow(dead_code, reason = "a benchmark uses a part of the tests' helpers")]
+mod program;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
@@ -17,16 +21,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use program::{setting, softstake};
 use softstake::generate::{Synthetic, write};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a whole number"))
-}
-
 fn command(bus: &Path, state: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_softstake"));
+    let mut command = softstake();
     command.args(["run", "--partitions", "4", "--log-level", "warn", "--bus"]);
     command.arg(format!("dir:{}", bus.display())).arg("--state").arg(state);
     command.stdout(Stdio::null()).stderr(Stdio::null());

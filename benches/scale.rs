@@ -12,13 +12,18 @@
 //!
 //! `TMPDIR` should be on the disk that you want to measure.
 
+#[path = "../tests/it/common/program.rs"]
+#[allow(dead_code, reason = "a benchmark uses a part of the tests' helpers")]
+mod program;
+
 use std::borrow::Cow;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use program::{setting, softstake};
 use serde::Deserialize;
 use softstake::generate::{Synthetic, write};
 
@@ -89,10 +94,6 @@ struct Fee<'a> {
     asset: Cow<'a, str>,
     #[serde(borrow)]
     amount: Cow<'a, str>,
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a whole number"))
 }
 
 /// What a line measures.
@@ -273,7 +274,7 @@ fn cpu() -> f64 {
 
 /// Runs the program on a bus until it is idle; returns its peak memory in MB.
 fn run(bus: &Path, state: &Path, ledger: u64) -> f64 {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_softstake"))
+    let mut child = softstake()
         .args(["run", "--until-idle", "--log-level", "error", "--bus"])
         .arg(format!("dir:{}", bus.display()))
         .arg("--state")

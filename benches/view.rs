@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, setting};
+use common::{Place, setting, softstake};
 use ruint::aliases::U512;
 use softstake::bus::dir::{DirBus, Options, ReadOnlyDir};
 use softstake::bus::{Bus, Cursor, Log, Outputs, Position, TaskId, Topic};
@@ -312,7 +312,7 @@ fn measure_http(place: &Place, accounts: u64, rows: u64) {
     let address = listener.local_addr().expect("its address");
     drop(listener);
     let began = Instant::now();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_softstake"))
+    let mut server = softstake()
         .args(["serve", "--requests-per-minute", "1000000", "--log-level", "warn"])
         .args(["--listen", &address.to_string()])
         .args(["--bus", &format!("dir:{}", place.bus().display()), "--view"])

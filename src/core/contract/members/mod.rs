@@ -106,7 +106,11 @@ impl<'a> Members<'a> {
         }
         self.record = record;
         self.places.clear();
-        let end = self.value(start, MOST_DEPTH);
+        let end = if self.has_escapes {
+            self.value::<true>(start, MOST_DEPTH)
+        } else {
+            self.value::<false>(start, MOST_DEPTH)
+        };
         end.is_some_and(|end| skip_blanks(bytes, end) == bytes.len())
     }
 
@@ -125,22 +129,23 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads a value, and returns where it ends. `depth` is how many objects and arrays may still be inside each other.
+    /// Reads a value, and returns where it ends. `depth` is how many objects and arrays may still be inside each other. `ESCAPES` tells, here and below,
+    /// whether strings may have escapes.
     #[inline]
-    fn value(&mut self, start: usize, depth: usize) -> Option<usize> {
+    fn value<const ESCAPES: bool>(&mut self, start: usize, depth: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         match *bytes.get(start)? {
-            b'"' => self.string_end(start + 1),
-            _ => self.other_value(start, depth),
+            b'"' => self.string_end::<ESCAPES>(start + 1),
+            _ => self.other_value::<ESCAPES>(start, depth),
         }
     }
 
     /// Where a string ends: behind its closing quote. It begins at `start`, behind its opening quote.
     #[inline]
-    fn string_end(&self, start: usize) -> Option<usize> {
+    fn string_end<const ESCAPES: bool>(&self, start: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         let mut end = quote_end(bytes, start)?;
-        if self.has_escapes {
+        if ESCAPES {
             // Before a quote that is not escaped, backslashes are in pairs.
             let is_escaped = |end: usize| {
                 let before = bytes.get(start..end.saturating_sub(1)).unwrap_or_default();
@@ -154,18 +159,18 @@ impl<'a> Members<'a> {
     }
 
     /// A value that is no string.
-    fn other_value(&mut self, start: usize, depth: usize) -> Option<usize> {
+    fn other_value<const ESCAPES: bool>(&mut self, start: usize, depth: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         match *bytes.get(start)? {
-            b'{' => self.object(start + 1, depth.checked_sub(1)?),
-            b'[' => self.array(start + 1, depth.checked_sub(1)?),
+            b'{' => self.object::<ESCAPES>(start + 1, depth.checked_sub(1)?),
+            b'[' => self.array::<ESCAPES>(start + 1, depth.checked_sub(1)?),
             b'-' | b'0'..=b'9' => number_end(bytes, start),
             _ => word_end(bytes, start),
         }
     }
 
     /// The rest of an object, from behind its brace on.
-    fn object(&mut self, start: usize, depth: usize) -> Option<usize> {
+    fn object<const ESCAPES: bool>(&mut self, start: usize, depth: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         let mut at = skip_blanks(bytes, start);
         if *bytes.get(at)? == b'}' {
@@ -175,7 +180,7 @@ impl<'a> Members<'a> {
             if *bytes.get(at)? != b'"' {
                 return None;
             }
-            let name_end = self.string_end(at + 1)?;
+            let name_end = self.string_end::<ESCAPES>(at + 1)?;
             let colon = skip_blanks(bytes, name_end);
             if *bytes.get(colon)? != b':' {
                 return None;
@@ -193,12 +198,12 @@ impl<'a> Members<'a> {
                     has_escape: false,
                 })
                 .ok()?;
-            let end = self.value(value, depth)?;
+            let end = self.value::<ESCAPES>(value, depth)?;
             let inside = self.places.len() - index - 1;
             let place = self.places.get_mut(index)?;
             (place.end, place.inside) = (end as u16, inside as u16);
             place.has_escape =
-                self.has_escapes && memchr::memchr(b'\\', bytes.get(usize::from(place.start)..end)?).is_some();
+                ESCAPES && memchr::memchr(b'\\', bytes.get(usize::from(place.start)..end)?).is_some();
             at = skip_blanks(bytes, end);
             match *bytes.get(at)? {
                 b',' => at = skip_blanks(bytes, at + 1),
@@ -209,14 +214,14 @@ impl<'a> Members<'a> {
     }
 
     /// The rest of an array, from behind its bracket on.
-    fn array(&mut self, start: usize, depth: usize) -> Option<usize> {
+    fn array<const ESCAPES: bool>(&mut self, start: usize, depth: usize) -> Option<usize> {
         let bytes = self.record.as_bytes();
         let mut at = skip_blanks(bytes, start);
         if *bytes.get(at)? == b']' {
             return Some(at + 1);
         }
         loop {
-            at = self.value(at, depth)?;
+            at = self.value::<ESCAPES>(at, depth)?;
             at = skip_blanks(bytes, at);
             match *bytes.get(at)? {
                 b',' => at = skip_blanks(bytes, at + 1),

@@ -27,10 +27,32 @@ use crate::core::values::ids::{AssetEpoch, Epoch};
 use crate::core::values::offset::Offset;
 use crate::core::values::time::{TimeMs, timestamp};
 
-/// The judgement of one leg that is not rejected.
-enum LegVerdict<'e> {
-    Post(AcceptedLeg<'e>),
-    Ignore(IgnoredLeg),
+/// The legs of an event that are judged. They are written here, and not returned one by one: that would copy each several times.
+#[derive(Default)]
+struct JudgedLegs<'e> {
+    accepted: ArrayVec<AcceptedLeg<'e>, MAX_LEGS>,
+    ignored: ArrayVec<(&'e Asset, LegSort, IgnoredLeg), MAX_LEGS>,
+    /// The last account, and its bucket. Most trades have two legs for each account, one after the other.
+    last_bucket: Option<(&'e AccountName<'e>, u16)>,
+}
+
+impl<'e> JudgedLegs<'e> {
+    /// The index of the leg that is judged next.
+    const fn next_index(&self) -> usize {
+        self.accepted.len() + self.ignored.len()
+    }
+
+    fn ignore(&mut self, leg: &Leg<'e>, why: IgnoredLeg) {
+        self.ignored.push((leg.asset, leg.sort, why));
+    }
+
+    #[inline]
+    fn bucket(&mut self, account: &'e AccountName<'e>) -> u16 {
+        match self.last_bucket {
+            Some((known, bucket)) if std::ptr::eq(known, account) => bucket,
+            _ => self.last_bucket.insert((account, bucket(account.as_str()))).1,
+        }
+    }
 }
 
 /// Why a leg is ignored.
@@ -72,18 +94,6 @@ enum AcceptedKind {
         before_missed_end_ms: u64,
     },
     Adjustment,
-}
-
-/// An account of an event, and its bucket.
-type LastBucket<'e> = Option<(&'e AccountName<'e>, u16)>;
-
-/// The bucket of an account. Most trades have two legs for each account, one after the other.
-#[inline]
-fn bucket_of<'e>(account: &'e AccountName<'e>, last: &mut LastBucket<'e>) -> u16 {
-    match last {
-        Some((known, bucket)) if std::ptr::eq(*known, account) => *bucket,
-        _ => last.insert((account, bucket(account.as_str()))).1,
-    }
 }
 
 /// What the report of a late posting says.
@@ -161,7 +171,8 @@ impl Ingest {
             return Ok(());
         }
         let (time, event) = read_event(envelope, self.rules_at(offset))?;
-        let epochs = if let SourceEvent::AccountStatus { account, status, asset } = event.as_ref() {
+        let mut epochs = PostingEpochs::new();
+        if let SourceEvent::AccountStatus { account, status, asset } = event.as_ref() {
             let bucket = bucket(account.as_str());
             self.block(bucket).status(&StatusEntry {
                 bucket,
@@ -172,15 +183,13 @@ impl Ingest {
                 status: *status,
                 asset: *asset,
             });
-            PostingEpochs::new()
         } else {
-            let epochs = self.apply_legs(offset, envelope, time, &event, out)?;
+            self.apply_legs(offset, envelope, time, &event, &mut epochs, out)?;
             if epochs.is_empty() {
                 self.state.counts.ignored += 1;
                 return Ok(());
             }
-            epochs
-        };
+        }
         self.state.counts.applied += 1;
         let seen = SeenEvent {
             fingerprint,
@@ -200,32 +209,23 @@ impl Ingest {
         })
     }
 
-    /// Judges all legs of an event, then applies those that count. Returns their epochs.
+    /// Judges all legs of an event, then applies those that count, and adds their epochs.
     fn apply_legs(
         &mut self,
         offset: Offset,
         envelope: &Envelope<'_>,
         time: TimeMs,
         event: &SourceEvent<'_>,
+        epochs: &mut PostingEpochs,
         out: &mut Outputs,
-    ) -> Result<PostingEpochs, NotApplied> {
-        let mut postings: ArrayVec<AcceptedLeg<'_>, MAX_LEGS> = ArrayVec::new();
-        let mut ignored: ArrayVec<(&Asset, LegSort, IgnoredLeg), MAX_LEGS> = ArrayVec::new();
-        let (mut index, mut last_bucket) = (0, None);
-        visit_legs(event, |leg| {
-            match self.judge_leg(offset, index, &leg, time, &mut last_bucket)? {
-                LegVerdict::Post(posting) => postings.push(posting),
-                LegVerdict::Ignore(why) => ignored.push((leg.asset, leg.sort, why)),
-            }
-            index += 1;
-            Ok::<_, Rejection>(())
-        })?;
+    ) -> Result<(), NotApplied> {
+        let mut judged = JudgedLegs::default();
+        visit_legs(event, |leg| self.judge_leg(offset, &leg, time, &mut judged))?;
         // From here on, nothing is rejected.
-        for (asset, sort, why) in ignored {
-            self.note_ignored(*asset, sort, why, time, offset);
+        for (asset, sort, why) in &judged.ignored {
+            self.note_ignored(**asset, *sort, *why, time, offset);
         }
-        let mut epochs = PostingEpochs::new();
-        for leg in &postings {
+        for leg in &judged.accepted {
             let mut at = leg.posting.at;
             if let Some(late) = &leg.late {
                 self.report_late(offset, envelope, leg, late, out)?;
@@ -240,7 +240,7 @@ impl Ingest {
                 epochs.push(at);
             }
         }
-        Ok(epochs)
+        Ok(())
     }
 
     fn add_leg(&mut self, leg: &AcceptedLeg<'_>) {
@@ -265,22 +265,28 @@ impl Ingest {
         }
     }
 
-    /// What becomes of one leg: a posting with its epoch, or a leg that is ignored.
+    /// Finds out what becomes of one leg: a posting with its epoch, or a leg that is ignored.
     fn judge_leg<'e>(
         &self,
         offset: Offset,
-        index: usize,
         leg: &Leg<'e>,
         time: TimeMs,
-        last_bucket: &mut LastBucket<'e>,
-    ) -> Result<LegVerdict<'e>, Rejection> {
+        judged: &mut JudgedLegs<'e>,
+    ) -> Result<(), Rejection> {
         let (number, listed) = match self.owner(leg, time, offset) {
-            LegOwner::Nobody => return Ok(LegVerdict::Ignore(IgnoredLeg::Unlisted)),
-            LegOwner::Ended(number) => return Ok(LegVerdict::Ignore(IgnoredLeg::Ended(number))),
+            LegOwner::Nobody => {
+                judged.ignore(leg, IgnoredLeg::Unlisted);
+                return Ok(());
+            }
+            LegOwner::Ended(number) => {
+                judged.ignore(leg, IgnoredLeg::Ended(number));
+                return Ok(());
+            }
             LegOwner::Listing(number, listed) => (number, listed),
         };
         let Some(located) = locate(leg, time, &listed.facts())? else {
-            return Ok(LegVerdict::Ignore(IgnoredLeg::BeforeAnchor(number)));
+            judged.ignore(leg, IgnoredLeg::BeforeAnchor(number));
+            return Ok(());
         };
         let (asset, epoch, oldest) = (leg.asset, located.epoch, listed.oldest_open);
         if epoch < listed.oldest_kept() {
@@ -294,7 +300,7 @@ impl Ingest {
         let end_ms = listed.calendar.end_ms(applied);
         let late = (epoch < oldest).then(|| {
             Box::new(Lateness {
-                index,
+                index: judged.next_index(),
                 asset: *asset,
                 decimals: match leg.sort {
                     LegSort::Reward => listed.reward_decimals,
@@ -330,9 +336,10 @@ impl Ingest {
                 }
             }
         };
-        Ok(LegVerdict::Post(AcceptedLeg {
+        let bucket = judged.bucket(leg.account);
+        judged.accepted.push(AcceptedLeg {
             posting: Posting {
-                bucket: bucket_of(leg.account, last_bucket),
+                bucket,
                 account: leg.account.borrowed(),
                 at,
                 delta: located.delta,
@@ -341,7 +348,8 @@ impl Ingest {
             kind,
             time: located.time,
             late,
-        }))
+        });
+        Ok(())
     }
 
     /// Whether a leg that is read at `offset`, of an event from `time`, belongs to a listing.

@@ -202,8 +202,7 @@ impl<'a> Members<'a> {
             let inside = self.places.len() - index - 1;
             let place = self.places.get_mut(index)?;
             (place.end, place.inside) = (end as u16, inside as u16);
-            place.has_escape =
-                ESCAPES && memchr::memchr(b'\\', bytes.get(usize::from(place.start)..end)?).is_some();
+            place.has_escape = ESCAPES && memchr::memchr(b'\\', bytes.get(usize::from(place.start)..end)?).is_some();
             at = skip_blanks(bytes, end);
             match *bytes.get(at)? {
                 b',' => at = skip_blanks(bytes, at + 1),

@@ -22,15 +22,19 @@ pub struct Changes {
     ranges: Vec<DeletedRange>,
 }
 
-/// What sorting needs of an operation: small, and nearly always compared without reading the buffer.
+/// What sorting needs of an operation. Operations with short keys are compared without reading the buffer, where each is somewhere else.
 #[derive(Debug, Clone, Copy)]
 struct Operation {
-    /// The first 16 bytes of the key. The first 8 would not do: they are table, asset and epoch, and equal in most keys. In two halves, so that nothing
-    /// has to be aligned to 16 bytes.
-    prefix: (u64, u64),
-    /// The offset in the buffer. It grows with every operation, so it is also their order.
-    start: usize,
+    /// Two numbers that are ordered as the operations are, but for long keys with the same start. The first has the first 16 bytes of the key. The second
+    /// has the next 8; then, in one byte, the length of the key, or [`LONG`]; then, in seven, the offset in the buffer, which grows with every operation.
+    order: (u128, u128),
 }
+
+/// The longest key that is all in [`Operation::order`].
+const SHORT: usize = 24;
+/// The length that is noted for longer ones.
+const LONG: usize = SHORT + 1;
+const LENGTH_SHIFT: u32 = 56;
 
 /// Offsets in the buffer: the lower bound from `start`, the upper bound from `to`, up to `end`.
 #[derive(Debug, Clone, Copy)]
@@ -131,10 +135,7 @@ impl Changes {
         // RocksDB takes no value of 4 GiB.
         let lengths = [key.len(), self.bytes.len() - value].map(|length| (length as u32).to_ne_bytes());
         self.bytes[start + KEY_LEN..start + KEY].copy_from_slice(lengths.as_flattened());
-        self.operations.push(Operation {
-            prefix: prefix(key),
-            start,
-        });
+        self.operations.push(Operation::new(key, start));
     }
 
     /// The ranges to delete from the store before the other changes are applied.
@@ -159,15 +160,12 @@ impl Changes {
         let mut scratch = Vec::with_capacity(row::MAX_LEN);
         let mut ahead = self.operations.chunks(LOOKED_AHEAD);
         let (mut done, mut looked_at) = (0, 0);
-        for group in self
-            .operations
-            .chunk_by(|a, b| a.prefix == b.prefix && a.key(bytes) == b.key(bytes))
-        {
+        for group in self.operations.chunk_by(|a, b| a.has_key_of(b, bytes)) {
             // In this order, they are all over the buffer. A look at many at once need not wait for one to ask for the next.
             while done >= looked_at
                 && let Some(next) = ahead.next()
             {
-                black_box(next.iter().fold(0, |sum, operation| sum ^ bytes[operation.start]));
+                black_box(next.iter().fold(0, |sum, operation| sum ^ bytes[operation.start()]));
                 looked_at += next.len();
             }
             done += group.len();
@@ -186,11 +184,10 @@ impl Changes {
     /// Sorts by key, then by order of arrival.
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        // This compares integers without a branch. The few keys with equal prefixes are sorted afterwards.
-        self.operations.sort_unstable_by_key(|operation| operation.prefix);
-        for alike in self.operations.chunk_by_mut(|a, b| a.prefix == b.prefix) {
+        self.operations.sort_unstable_by_key(|operation| operation.order);
+        for alike in self.operations.chunk_by_mut(|a, b| a.is_long() && a.starts_as(b)) {
             if alike.len() > 1 {
-                alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)).then(a.start.cmp(&b.start)));
+                alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)).then(a.start().cmp(&b.start())));
             }
         }
     }
@@ -208,7 +205,7 @@ impl Changes {
             .next_back();
         match last {
             None => group,
-            Some(deleted) => &group[group.partition_point(|operation| operation.start < deleted)..],
+            Some(deleted) => &group[group.partition_point(|operation| operation.start() < deleted)..],
         }
     }
 }
@@ -244,33 +241,54 @@ fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut Vec<u
     })
 }
 
-fn prefix(key: &[u8]) -> (u64, u64) {
-    let mut head = [0; 16];
-    match key.first_chunk() {
-        Some(first) => head = *first,
-        None => head[..key.len()].copy_from_slice(key),
-    }
-    let head = u128::from_be_bytes(head);
-    ((head >> 64) as u64, head as u64)
-}
-
 impl Operation {
+    fn new(key: &[u8], start: usize) -> Self {
+        let mut head = [0; SHORT];
+        let known = key.len().min(SHORT);
+        head[..known].copy_from_slice(&key[..known]);
+        let [first @ .., _, _, _, _, _, _, _, _] = head;
+        let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, next @ ..] = head;
+        let length = (key.len().min(LONG) as u128) << LENGTH_SHIFT;
+        let next = u128::from(u64::from_be_bytes(next)) << 64;
+        Self {
+            // No buffer has 2^56 bytes.
+            order: (u128::from_be_bytes(first), next | length | start as u128),
+        }
+    }
+
+    const fn start(&self) -> usize {
+        (self.order.1 & ((1 << LENGTH_SHIFT) - 1)) as usize
+    }
+
+    /// Whether the two keys have the same start, and the same length if they are short.
+    fn starts_as(&self, other: &Self) -> bool {
+        self.order.0 == other.order.0 && self.order.1 >> LENGTH_SHIFT == other.order.1 >> LENGTH_SHIFT
+    }
+
+    const fn is_long(&self) -> bool {
+        (self.order.1 >> LENGTH_SHIFT) as u8 == LONG as u8
+    }
+
+    fn has_key_of(&self, other: &Self, bytes: &[u8]) -> bool {
+        self.starts_as(other) && (!self.is_long() || self.key(bytes) == other.key(bytes))
+    }
+
     fn len(&self, at: usize, bytes: &[u8]) -> usize {
         let mut len = [0; size_of::<u32>()];
-        let from = self.start + at;
+        let from = self.start() + at;
         len.copy_from_slice(&bytes[from..from + size_of::<u32>()]);
         u32::from_ne_bytes(len) as usize
     }
 
     fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let from = self.start + KEY;
+        let from = self.start() + KEY;
         &bytes[from..from + self.len(KEY_LEN, bytes)]
     }
 
     fn change<'a>(&self, bytes: &'a [u8]) -> KeyChange<'a> {
-        let from = self.start + KEY + self.len(KEY_LEN, bytes);
+        let from = self.start() + KEY + self.len(KEY_LEN, bytes);
         let value = &bytes[from..from + self.len(VALUE_LEN, bytes)];
-        match bytes[self.start] {
+        match bytes[self.start()] {
             PUT => KeyChange::Put(value),
             ADD => KeyChange::Add(value),
             // The only other verb is DELETE.
@@ -367,6 +385,11 @@ mod tests {
             "0123456789abcde=4 0123456789abcdef=2 0123456789abcdefa=3 0123456789abcdefz=1",
         );
         check("ab\0=1 ab=2 ab\0\0=3", "ab=2 ab\0=1 ab\0\0=3");
+        let start = "0123456789abcdefghijklm";
+        check(
+            &format!("{start}no+1 {start}n+2 {start}+4 {start}np+8 {start}no+16 {start}n\0+32 {start}n+64"),
+            &format!("{start}+4 {start}n+66 {start}n\0+32 {start}no+17 {start}np+8"),
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::hint::black_box;
@@ -221,23 +222,25 @@ impl SeenIds {
 
     /// Makes a run of the recent ids, in place of their logs.
     fn write_run(&mut self, changes: &mut Changes) -> Result<(), FoldError> {
-        let entries = self.recent.take_sorted();
+        let entries = self.recent.sort();
         let mut lists: Vec<(PostingEpochs, u64)> = self.table.all().iter().map(|epochs| (epochs.clone(), 0)).collect();
-        for entry in &entries {
+        for entry in entries {
             if let Some((_, ids)) = lists.get_mut(entry.kept.epochs as usize) {
                 *ids += 1;
             }
         }
+        let new = NewRun {
+            number: self.next_run,
+            lists,
+        };
+        let all = std::iter::once(Ok(Cow::Borrowed(entries)));
+        let run = IdRun::write(new, all, self.on_disk.as_ref())?;
+        self.recent.clear();
         self.table.clear();
         self.logged = 0;
         let (from, to) = tables::all_id_logs();
         changes.delete_range(&from, &to);
         self.next_log = 0;
-        let new = NewRun {
-            number: self.next_run,
-            lists,
-        };
-        let run = IdRun::write(new, std::iter::once(Ok(entries)), self.on_disk.as_ref())?;
         self.add_run(run, changes)
     }
 

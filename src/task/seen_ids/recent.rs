@@ -57,19 +57,24 @@ impl RecentIds {
         self.entries.push(entry);
     }
 
-    /// Takes all, by id, each once.
-    pub fn take_sorted(&mut self) -> Vec<IdEntry> {
+    /// Sorts the entries by id, each once. They have to be cleared then: none is found any more.
+    pub fn sort(&mut self) -> &[IdEntry] {
         self.places.clear();
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by_key(|entry| u128::from_be_bytes(entry.id));
-        entries.dedup_by(|later, kept| {
+        self.entries.sort_by_key(|entry| u128::from_be_bytes(entry.id));
+        self.entries.dedup_by(|later, kept| {
             let is_same = later.id == kept.id;
             if is_same {
                 *kept = *later;
             }
             is_same
         });
-        entries
+        &self.entries
+    }
+
+    /// Removes all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.places.clear();
     }
 }
 
@@ -108,7 +113,8 @@ mod tests {
             [Some(5), Some(4), Some(3), None]
         );
         assert_eq!(recent.entries().len(), 5);
-        assert_eq!(recent.take_sorted(), [entry(3, 5), entry(5, 4), entry(9, 3)]);
+        assert_eq!(recent.sort(), [entry(3, 5), entry(5, 4), entry(9, 3)]);
+        recent.clear();
         assert_eq!((found(&recent, 3), recent.entries().len()), (None, 0));
     }
 

@@ -7,6 +7,7 @@
 //! Block `n` of a run with `2^bits` blocks has the ids whose first bits are `n`, ascending. There are 256 blocks at least, so the first byte of an id
 //! follows from its block. An entry is the other 15 bytes, then what is kept of the id ([`put_entry`]). The filter is the block behind the others.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -92,9 +93,9 @@ impl IdRun {
     }
 
     /// Writes a run. `parts` are its entries in the order of their ids, in parts that end with a block; their epochs are numbered as in `new`.
-    pub fn write(
+    pub fn write<'a>(
         new: NewRun,
-        parts: impl Iterator<Item = Result<Vec<IdEntry>, FoldError>>,
+        parts: impl Iterator<Item = Result<Cow<'a, [IdEntry]>, FoldError>>,
         runs: &dyn SortedRuns,
     ) -> Result<Self, FoldError> {
         let NewRun { number, lists } = new;
@@ -105,7 +106,7 @@ impl IdRun {
             bits,
             width: number_width(lists.len()),
             filter: IdFilter::with_room_for(ids),
-            part: Vec::new(),
+            part: Cow::Owned(Vec::new()),
             taken: 0,
             next: 0,
             fault: None,
@@ -223,7 +224,7 @@ pub(super) fn merge(
             all.extend(new);
         }
         all.sort_unstable_by_key(|entry| u128::from_be_bytes(entry.id));
-        Ok(all)
+        Ok(Cow::Owned(all))
     });
     IdRun::write(NewRun { number, lists }, parts, runs)
 }
@@ -236,12 +237,12 @@ fn damaged() -> Fault {
 }
 
 /// The blocks of a run while it is written.
-struct Writing<I> {
+struct Writing<'a, I> {
     parts: I,
     bits: u8,
     width: usize,
     filter: IdFilter,
-    part: Vec<IdEntry>,
+    part: Cow<'a, [IdEntry]>,
     /// How many entries of the part are in blocks already.
     taken: usize,
     next: u32,
@@ -249,7 +250,7 @@ struct Writing<I> {
     fault: Option<FoldError>,
 }
 
-impl<I: Iterator<Item = Result<Vec<IdEntry>, FoldError>>> Iterator for Writing<I> {
+impl<'a, I: Iterator<Item = Result<Cow<'a, [IdEntry]>, FoldError>>> Iterator for Writing<'a, I> {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Self::Item> {

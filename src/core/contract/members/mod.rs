@@ -92,9 +92,9 @@ impl<'a> Members<'a> {
             self.has_escapes = false;
             return self.read_text(text);
         }
-        respelled(text).is_some_and(|text| {
-            self.has_escapes = text.contains('\\');
-            self.read_text(memory.alloc_str(&text))
+        respelled(text, memory).is_some_and(|text| {
+            self.has_escapes = memchr::memchr(b'\\', text.as_bytes()).is_some();
+            self.read_text(text)
         })
     }
 

@@ -1,66 +1,68 @@
 //! Spells a record anew, so that it has the common shape.
 
+use bumpalo::Bump;
+use bumpalo::collections::String;
+
 use crate::core::contract::escapes::{character, code_unit};
 
 /// The same JSON with blanks for all white space, and without the escapes that it does not need. Those of quotes, backslashes, control characters
-/// and lone surrogates stay. `None` if it is no JSON because of an escape or a control character.
-pub(super) fn respelled(record: &str) -> Option<String> {
-    let mut text = Vec::with_capacity(record.len());
-    let mut rest = record.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match byte {
-            b'"' => {
-                text.push(b'"');
-                rest = push_string(rest, &mut text)?;
+/// and lone surrogates stay. `None` if it is no JSON because of an escape or a control character. It is written to `memory`.
+pub(super) fn respelled<'a>(record: &str, memory: &'a Bump) -> Option<&'a str> {
+    let mut text = String::with_capacity_in(record.len(), memory);
+    let mut rest = record;
+    while !rest.is_empty() {
+        let between = |byte: &u8| !matches!(byte, b'"' | b'\\' | ..b' ');
+        let length = rest.bytes().take_while(between).count();
+        let (copied, special) = rest.split_at_checked(length)?;
+        text.push_str(copied);
+        rest = match special.as_bytes() {
+            [] => special,
+            [b'"', ..] => {
+                text.push('"');
+                push_string(special.get(1..)?, &mut text)?
             }
-            b'\t' | b'\n' | b'\r' => text.push(b' '),
-            b'\\' | ..b' ' => return None,
-            _ => text.push(*byte),
-        }
+            [b'\t' | b'\n' | b'\r', ..] => {
+                text.push(' ');
+                special.get(1..)?
+            }
+            _ => return None,
+        };
     }
-    // Whole characters were copied, or written.
-    String::from_utf8(text).ok()
+    Some(text.into_bump_str())
 }
 
 /// Appends the rest of a string with its closing quote. Returns what follows.
-fn push_string<'a>(mut json: &'a [u8], text: &mut Vec<u8>) -> Option<&'a [u8]> {
+fn push_string<'j>(mut json: &'j str, text: &mut String<'_>) -> Option<&'j str> {
     loop {
-        let (plain, rest) = json.split_at_checked(memchr::memchr2(b'"', b'\\', json)?)?;
-        if plain.iter().any(|byte| *byte < b' ') {
+        let (plain, special) = json.split_at_checked(memchr::memchr2(b'"', b'\\', json.as_bytes())?)?;
+        if plain.bytes().any(|byte| byte < b' ') {
             return None;
         }
-        text.extend_from_slice(plain);
-        json = match rest {
-            [
-                b'\\',
-                escaped @ (b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't'),
-                rest @ ..,
-            ] => {
-                text.extend([b'\\', *escaped]);
+        text.push_str(plain);
+        json = match special.as_bytes() {
+            [b'"', ..] => {
+                text.push('"');
+                return special.get(1..);
+            }
+            [b'\\', b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {
+                let (escape, rest) = special.split_at_checked(2)?;
+                text.push_str(escape);
                 rest
             }
-            [b'\\', b'/', rest @ ..] => {
-                text.push(b'/');
-                rest
+            [b'\\', b'/', ..] => {
+                text.push('/');
+                special.get(2..)?
             }
-            [b'\\', b'u', rest @ ..] => {
-                let (unit, after) = code_unit(rest)?;
+            [b'\\', b'u', escaped @ ..] => {
+                let (unit, after) = code_unit(escaped)?;
                 let (character, after) = character(unit, after);
+                let (escape, rest) = special.split_at_checked(special.len() - after.len())?;
                 match character {
-                    None | Some(..' ') => {
-                        let (digits, _) = rest.split_at_checked(4)?;
-                        text.extend_from_slice(b"\\u");
-                        text.extend_from_slice(digits);
-                    }
-                    Some(escaped @ ('"' | '\\')) => text.extend([b'\\', escaped as u8]),
-                    Some(other) => text.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+                    None | Some(..' ') => text.push_str(escape),
+                    Some(special @ ('"' | '\\')) => text.extend(['\\', special]),
+                    Some(other) => text.push(other),
                 }
-                after
-            }
-            [b'"', rest @ ..] => {
-                text.push(b'"');
-                return Some(rest);
+                rest
             }
             _ => return None,
         };
@@ -73,6 +75,8 @@ mod tests {
 
     #[test]
     fn what_is_spelled_anew_and_what_is_not() {
+        let memory = Bump::new();
+        let respelled = |record| respelled(record, &memory);
         for (record, expected) in [
             (r#"{"\u0061": "\u00e9\ud83e\udd80\/"}"#, r#"{"a": "é🦀/"}"#),
             ("{\t\"a\"\r\n:1}", r#"{ "a"  :1}"#),
@@ -81,7 +85,7 @@ mod tests {
                 "[\"\\\"\",\"\\\\\",\"\\\"\\\\\\\\\\\"\",\"\u{7f}\"]",
             ),
         ] {
-            assert_eq!(respelled(record).as_deref(), Some(expected), "{record}");
+            assert_eq!(respelled(record), Some(expected), "{record}");
             let value = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
             assert_eq!(value(record), value(expected));
         }
@@ -92,9 +96,9 @@ mod tests {
             r#""\ud83e\ud83e\n""#,
         ];
         for record in needed {
-            assert_eq!(respelled(record).as_deref(), Some(record));
+            assert_eq!(respelled(record), Some(record));
         }
-        assert_eq!(respelled(r#""\ud83e\u0041""#).as_deref(), Some(r#""\ud83eA""#));
+        assert_eq!(respelled(r#""\ud83e\u0041""#), Some(r#""\ud83eA""#));
         for record in [
             r#"{"a":\u0031}"#,
             r#"{\u0022a":1}"#,

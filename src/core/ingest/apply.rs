@@ -15,7 +15,7 @@ use crate::core::contract::rejection::{Code, NotApplied, Rejection};
 use crate::core::contract::topic::Topic;
 use crate::core::dedup::{DedupIndex, PostingEpochs, SeenEvent, check_copy};
 use crate::core::fault::Fault;
-use crate::core::ingest::judge::{locate, read_event};
+use crate::core::ingest::judge::{early_event, locate, read_event};
 use crate::core::ingest::legs::{Leg, LegSort, visit_legs};
 use crate::core::ingest::{Ingest, IngestAsset};
 use crate::core::protocol::ledger::{Adjustment, LateEntry, Posting, StatusEntry};
@@ -170,9 +170,17 @@ impl Ingest {
             self.state.counts.duplicates += 1;
             return Ok(());
         }
-        let (time, event) = read_event(envelope, self.rules_at(offset))?;
-        let mut epochs = PostingEpochs::new();
-        if let SourceEvent::AccountStatus { account, status, asset } = event.as_ref() {
+        let rules = self.rules_at(offset);
+        let late;
+        let (time, event) = match early_event(envelope, rules) {
+            Some(early) => early,
+            None => {
+                late = read_event(envelope, rules)?;
+                (late.0, late.1.as_ref())
+            }
+        };
+        let mut seen = SeenEvent::without_postings(fingerprint);
+        if let SourceEvent::AccountStatus { account, status, asset } = event {
             let bucket = bucket(account.as_str());
             self.block(bucket).status(&StatusEntry {
                 bucket,
@@ -184,17 +192,13 @@ impl Ingest {
                 asset: *asset,
             });
         } else {
-            self.apply_legs(offset, envelope, time, &event, &mut epochs, out)?;
-            if epochs.is_empty() {
+            self.apply_legs(offset, envelope, time, event, &mut seen.postings, out)?;
+            if seen.postings.is_empty() {
                 self.state.counts.ignored += 1;
                 return Ok(());
             }
         }
         self.state.counts.applied += 1;
-        let seen = SeenEvent {
-            fingerprint,
-            postings: epochs,
-        };
         seen_events.insert(*identity, seen);
         Ok(())
     }

@@ -43,10 +43,8 @@ pub fn read_event<'e, 'a>(
     envelope: &'e Envelope<'a>,
     rules: u64,
 ) -> Result<(TimeMs, Cow<'e, SourceEvent<'a>>), Rejection> {
-    if let Some(read) = &envelope.source_event
-        && read.event_type.is_in_force(rules)
-    {
-        return Ok((read.time, Cow::Borrowed(&read.event)));
+    if let Some((time, event)) = early_event(envelope, rules) {
+        return Ok((time, Cow::Borrowed(event)));
     }
     let data = JsonObject::of_text(envelope.data);
     let event_type = EventType::in_force(&envelope.event_type, rules)?;
@@ -56,6 +54,14 @@ pub fn read_event<'e, 'a>(
     }
     let time = fields::time(envelope.time, "time")?;
     Ok((time, Cow::Owned(SourceEvent::read(event_type, data)?)))
+}
+
+/// The event, if it was read with its envelope and its type is in force.
+#[inline]
+#[must_use]
+pub fn early_event<'e, 'a>(envelope: &'e Envelope<'a>, rules: u64) -> Option<(TimeMs, &'e SourceEvent<'a>)> {
+    let read = envelope.source_event.as_ref()?;
+    read.event_type.is_in_force(rules).then_some((read.time, &read.event))
 }
 
 /// Finds the epoch of a leg of an event from `time`. `None` if that is before the asset's anchor.

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
+use rustix::io::{Errno, pread};
 
 use crate::bus::error::FileError;
 
@@ -181,18 +183,18 @@ fn other_kind(kind: FileType) -> Option<&'static str> {
 /// Appends up to `len` bytes at byte `at` of a file to `buffer`; fewer only at the end of the file. Returns how many.
 pub(super) fn read_at(file: &File, path: &Path, buffer: &mut Vec<u8>, at: u64, len: usize) -> Result<usize, FileError> {
     let start = buffer.len();
-    buffer.resize(start + len, 0);
-    let mut done = 0;
-    while done < len {
-        match file.read_at(&mut buffer[start + done..], at + to_u64(done)) {
+    buffer.reserve(len);
+    while buffer.len() < start + len {
+        let at = at + to_u64(buffer.len() - start);
+        // Without zeros to overwrite. It may read more than is asked for, up to the capacity.
+        match pread(file, spare_capacity(buffer), at) {
             Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(FileError::io("read", path)(error)),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(FileError::io("read", path)(error.into())),
         }
     }
-    buffer.truncate(start + done);
-    Ok(done)
+    buffer.truncate(start + len);
+    Ok(buffer.len() - start)
 }
 
 /// A length in memory as a length on disk.

@@ -50,10 +50,7 @@ impl RecentIds {
         let entries = &self.entries;
         let is_here = |place: &u32| entry_at(entries, *place).is_some_and(|other| other.id == entry.id);
         let hash_of = |place: &u32| entry_at(entries, *place).map_or(0, |entry| hash(&entry.id));
-        match self.places.find_mut(hash(&entry.id), is_here) {
-            Some(place) => *place = new,
-            None => _ = self.places.insert_unique(hash(&entry.id), new, hash_of),
-        }
+        self.places.entry(hash(&entry.id), is_here, hash_of).insert(new);
         self.entries.push(entry);
     }
 

@@ -7,7 +7,7 @@ use crate::task::seen_ids::entry::{Id, IdEntry, Kept};
 /// Bytes of memory for each of them, about: the entry, and its place with room to grow.
 pub(super) const RECENT_BYTES: usize = 48;
 
-/// Entries in the order of their events, and where each id is among them. An id is seldom found, so the places are kept apart from the entries: there
+/// Entries in the order of their events, and where each id is among them. An id is rarely found, so the places are kept apart from the entries: there
 /// are five bytes for each, of which many stay in the processor's cache.
 pub(super) struct RecentIds {
     entries: Vec<IdEntry>,

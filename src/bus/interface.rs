@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bus::batch::Batch;
 use crate::bus::error::{CommitError, MembershipError, ReadError};
-use crate::bus::pending::PendingCommit;
+use crate::bus::pending::{PendingCommit, PendingEnd};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -39,6 +39,12 @@ pub trait Log: Send + Sync {
 
     /// The readable end of `partition` (Kafka: the last stable offset): one past the last record that can be read now; 0 if it is missing.
     fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError>;
+
+    /// Begins to look up the readable end of `partition`, and does not wait for the answer if the bus is elsewhere. The bus's version grows when it is
+    /// there.
+    fn look_up_end(&self, partition: TopicPartition) -> Result<PendingEnd, ReadError> {
+        self.readable_end(partition).map(PendingEnd::Known)
+    }
 
     /// The written end of `partition` (Kafka: the high watermark): one past the last record that any producer has written, readable or not.
     /// A cut is never below it.
@@ -159,6 +165,11 @@ pub trait Reader: Send {
 
     /// The mark after the last record that was read.
     fn mark(&self) -> &Mark;
+
+    /// An offset below which all records have arrived here, read or not, and can be read; `None` if the reader does not know one.
+    fn arrived(&self) -> Option<Offset> {
+        None
+    }
 
     /// Takes back a batch that is no longer needed, to use its memory again.
     fn recycle(&mut self, _batch: Batch) {}

@@ -25,6 +25,6 @@ pub use error::{
 };
 pub use identity::{DeploymentId, DeploymentIdentity};
 pub use interface::{Access, Bus, Log, Membership, Reader};
-pub use pending::{CommitOutcome, PendingCommit};
+pub use pending::{CommitOutcome, PendingCommit, PendingEnd};
 pub use position::{Cursor, Mark, Position, TaskId};
 pub use running_digest::{RecordDigest, RunningDigest};

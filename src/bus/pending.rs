@@ -1,10 +1,11 @@
-//! A commit whose outcome may not be known yet.
+//! A commit whose outcome may not be known yet, and an end of a partition that may not be known yet.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Instant;
 
 use crate::bus::error::CommitError;
 use crate::bus::position::TaskId;
+use crate::core::values::offset::Offset;
 
 /// What became of a commit: when it was done, or why it failed.
 pub type CommitOutcome = Result<Instant, CommitError>;
@@ -66,6 +67,38 @@ impl Drop for PendingCommit {
         if let Some(receiver) = self.outcome.take() {
             // Whatever it is, nobody asks for it any more.
             let _ = receiver.recv();
+        }
+    }
+}
+
+/// The end of a partition, which is looked up after this was asked for.
+#[derive(Debug)]
+pub enum PendingEnd {
+    Known(Offset),
+    /// The answer of another thread. It is missing if that thread could not find it out.
+    Asked(Receiver<Offset>),
+}
+
+impl PendingEnd {
+    /// A question, and where to send the answer.
+    #[must_use]
+    pub fn asked() -> (Self, Sender<Offset>) {
+        let (answer, receiver) = channel();
+        (Self::Asked(receiver), answer)
+    }
+
+    /// The end; `None` if it is not known yet, and `Some(None)` if it could not be found out.
+    pub fn poll(&mut self) -> Option<Option<Offset>> {
+        match self {
+            Self::Known(end) => Some(Some(*end)),
+            Self::Asked(receiver) => match receiver.try_recv() {
+                Ok(end) => {
+                    *self = Self::Known(end);
+                    Some(Some(end))
+                }
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => Some(None),
+            },
         }
     }
 }

@@ -225,7 +225,7 @@ impl Fold for AccrueTask {
         &self.inputs
     }
 
-    fn read_limit(&mut self, _: usize, _: Offset, _: &dyn Log) -> Result<Offset, FoldError> {
+    fn read_limit(&mut self, _: usize, _: Offset, _: Option<Offset>, _: &dyn Log) -> Result<Offset, FoldError> {
         Ok(Offset::NO_LIMIT)
     }
 

@@ -14,8 +14,15 @@ pub trait Fold: Send {
     /// The partitions that it reads. A step reads the first input before the second.
     fn inputs(&self) -> &[TopicPartition];
 
-    /// The offset before which input `input` may be read now, while the task is at `offset`.
-    fn read_limit(&mut self, input: usize, offset: Offset, log: &dyn Log) -> Result<Offset, FoldError>;
+    /// The offset before which input `input` may be read now, while the task is at `offset`. The records below `arrived` are there already, if the
+    /// reader knows that.
+    fn read_limit(
+        &mut self,
+        input: usize,
+        offset: Offset,
+        arrived: Option<Offset>,
+        log: &dyn Log,
+    ) -> Result<Offset, FoldError>;
 
     /// Applies the records of `batch` from index `first` on. Returns the number of records of the batch that are applied now.
     /// It stops after a record that starts a job; otherwise it applies the whole batch.

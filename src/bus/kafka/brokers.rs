@@ -12,9 +12,11 @@ use rdkafka::topic_partition_list::Offset as BrokerOffset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::bus::error::{BrokerError, LogName, OpenError, ReadError};
+use crate::bus::kafka::assignment::FOLLOWED;
 use crate::bus::kafka::client::{AskingContext, ClientLog, Signal, take_events};
 use crate::bus::kafka::consumer::{from_kafka, kafka_partition};
 use crate::bus::kafka::contact::{Patience, reach};
+use crate::bus::kafka::ends::Ends;
 use crate::bus::kafka::failure::Attempt;
 use crate::bus::kafka::fetcher::{Fetcher, read_attempt};
 use crate::bus::kafka::position;
@@ -48,6 +50,7 @@ pub(super) struct Brokers {
     pub(super) fetcher: Fetcher,
     pub(super) probes: Arc<Probes>,
     _prober: Prober,
+    pub(super) ends: Ends,
     pub(super) transactional_id: String,
     /// A cache, each entry with its time.
     partitions: Mutex<BTreeMap<Topic, (Instant, Vec<u32>)>>,
@@ -100,8 +103,11 @@ impl Brokers {
                 Arc::clone(&signal),
                 Arc::clone(&probes),
                 Arc::clone(&clients),
+                // An audit reads some of them only, and may not know the rest.
+                if find_ends { &[] } else { &FOLLOWED },
             ),
             _prober: Prober::start(&settings, Arc::clone(&probes), Arc::clone(&signal), &clients)?,
+            ends: Ends::start(Arc::clone(&client), Arc::clone(&signal))?,
             _reconnector: Reconnector::start(Arc::clone(&clients), &settings.brokers)?,
             clients,
             probes,

@@ -17,7 +17,7 @@ use crate::bus::kafka::reader::KafkaReader;
 use crate::bus::kafka::settings::KafkaSettings;
 use crate::bus::kafka::transaction::Transactions;
 use crate::bus::outputs;
-use crate::bus::pending::PendingCommit;
+use crate::bus::pending::{PendingCommit, PendingEnd};
 use crate::bus::position::{Mark, Position, TaskId};
 use crate::core::contract::appends::Outputs;
 use crate::core::contract::topic::{Topic, TopicPartition};
@@ -101,6 +101,10 @@ impl Log for KafkaBus {
 
     fn readable_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {
         Ok(self.brokers.range(partition)?.1)
+    }
+
+    fn look_up_end(&self, partition: TopicPartition) -> Result<PendingEnd, ReadError> {
+        Ok(self.brokers.ends.ask(partition))
     }
 
     fn written_end(&self, partition: TopicPartition) -> Result<Offset, ReadError> {

@@ -1,5 +1,7 @@
 //! What our consumers share: their log lines, their polls, and partitions and offsets as librdkafka has them.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,6 +17,9 @@ use crate::core::values::offset::Offset;
 
 /// The queue counts as empty after this many empty polls: a poll may take a client event, of which there are few, in place of a record.
 const EMPTY_POLLS: u32 = 4;
+
+/// Time-out of a question about a topic.
+const ABOUT_TOPIC: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct ConsumerLog(ClientLog);
@@ -62,6 +67,32 @@ pub(super) fn poll<C: PolledContext>(consumer: &BaseConsumer<C>) -> Option<Resul
         }
     }
     None
+}
+
+/// The topics that a client knows.
+///
+/// librdkafka looks up the leaders of a topic that is new to a client only once a second, and fetches nothing of it before. A question about the topic
+/// makes it known at once.
+#[derive(Default)]
+pub(super) struct KnownTopics(Mutex<BTreeSet<Topic>>);
+
+impl KnownTopics {
+    /// Makes topics known, before partitions of them are assigned. If the brokers do not answer, librdkafka asks again later.
+    pub(super) fn learn<C: ConsumerContext>(&self, client: &BaseConsumer<C>, topics: impl IntoIterator<Item = Topic>) {
+        for topic in topics {
+            if self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&topic) {
+                continue;
+            }
+            match client.fetch_metadata(Some(topic.name()), ABOUT_TOPIC) {
+                Ok(found) if found.topics().iter().all(|found| found.error().is_none()) => {
+                    self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+                }
+                // It does not exist yet.
+                Ok(_) => {}
+                Err(error) => return tracing::debug!("cannot look up topic {topic}: {error}"),
+            }
+        }
+    }
 }
 
 /// The partition of a record; `None` if it is of no topic of ours.

@@ -1,8 +1,9 @@
-//! One consumer for all partitions that this process reads. It has no thread of its own: readers poll it.
+//! Two consumers for all partitions that this process reads: one for the sources, and one for the rest. They have no threads of their own: readers
+//! poll them. So the records of a backlog never hold up a decision, or the ledger.
 //!
 //! A reader takes the records that have arrived for its partition. If there are none, it polls the consumer, and puts each record into the feed of
-//! the record's partition, also if that is another reader's. All records come through the consumer's one queue, in order, so none can go astray. (Queues split by partition
-//! would not do: while a partition is unknown for a moment, librdkafka may deliver its records to the consumer's own queue.)
+//! the record's partition, also if that is another reader's. All its records come through the consumer's one queue, in order, so none can go astray.
+//! (Queues split by partition would not do: while a partition is unknown for a moment, librdkafka may deliver its records to the consumer's own queue.)
 //!
 //! Partitions come and go under the lock that polls. librdkafka drops what it had queued for an assignment that has ended, so a feed never gets a
 //! record of an earlier one.
@@ -14,7 +15,7 @@
 //!
 //! [`probes`]: crate::bus::kafka::probes
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,13 +28,13 @@ use rdkafka::message::BorrowedMessage;
 use crate::bus::error::ReadError;
 use crate::bus::kafka::chunk::Chunk;
 use crate::bus::kafka::client::Signal;
-use crate::bus::kafka::consumer::{ConsumerLog, from_kafka, kafka_partition, list_of, partition_of, poll};
+use crate::bus::kafka::consumer::{ConsumerLog, KnownTopics, from_kafka, kafka_partition, list_of, partition_of, poll};
 use crate::bus::kafka::evidence::append;
 use crate::bus::kafka::failure::{Attempt, is_connection};
 use crate::bus::kafka::probes::Probes;
 use crate::bus::kafka::reconnect::LongLivedClients;
 use crate::bus::kafka::settings::KafkaSettings;
-use crate::core::contract::topic::TopicPartition;
+use crate::core::contract::topic::{Topic, TopicPartition};
 use crate::core::values::offset::Offset;
 
 /// A reader that polls stops after this many bytes. The others may wait for the consumer meanwhile.
@@ -50,21 +51,26 @@ pub(super) const CONFIRM_AFTER: Duration = Duration::from_millis(150);
 /// If the consumer may have more records, waiting tasks look again after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The consumers of a process: one, unless a partition is read twice at the same time, as audits may do.
+/// The consumers of a process: two, unless a partition is read twice at the same time, as audits may do.
 pub(super) struct Fetcher {
     settings: Arc<KafkaSettings>,
     signal: Arc<Signal>,
     probes: Arc<Probes>,
     clients: Arc<LongLivedClients>,
+    /// Topics that will be read.
+    known_topics: &'static [Topic],
     shares: Mutex<Vec<Arc<Shared>>>,
 }
 
 /// A consumer, and the feeds of its partitions.
 struct Shared {
+    /// Whether it fetches the sources, or all else.
+    is_of_sources: bool,
     signal: Arc<Signal>,
     probes: Arc<Probes>,
     /// The bytes in all feeds.
     waiting: AtomicUsize,
+    topics: KnownTopics,
     inner: Mutex<Inner>,
 }
 
@@ -123,12 +129,14 @@ impl Fetcher {
         signal: Arc<Signal>,
         probes: Arc<Probes>,
         clients: Arc<LongLivedClients>,
+        known_topics: &'static [Topic],
     ) -> Self {
         Self {
             settings,
             signal,
             probes,
             clients,
+            known_topics,
             shares: Mutex::default(),
         }
     }
@@ -137,14 +145,13 @@ impl Fetcher {
     pub(super) fn start(&self, partition: TopicPartition, from: Offset, finds_end: bool) -> Result<Feed, ReadError> {
         let attempt = read_attempt(&self.settings, partition);
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first consumer stays. A further one goes with its last reader.
-        let mut index = 0;
-        shares.retain(|shared| {
-            index += 1;
-            index == 1 || Arc::strong_count(shared) > 1
-        });
+        // The first consumer of each kind stays. A further one goes with its last reader.
+        let mut kinds = BTreeSet::new();
+        shares.retain(|shared| kinds.insert(shared.is_of_sources) || Arc::strong_count(shared) > 1);
+        let is_of_sources = Topic::SOURCES.contains(&partition.topic);
         let free = shares
             .iter()
+            .filter(|shared| shared.is_of_sources == is_of_sources)
             .find(|shared| !shared.lock().feeds.contains_key(&partition));
         let shared = match free {
             Some(shared) => Arc::clone(shared),
@@ -158,15 +165,23 @@ impl Fetcher {
                 let consumer = Arc::new(consumer);
                 self.clients.add("read records", &consumer);
                 let shared = Arc::new(Shared {
+                    is_of_sources,
                     signal: Arc::clone(&self.signal),
                     probes: Arc::clone(&self.probes),
                     waiting: AtomicUsize::new(0),
+                    topics: KnownTopics::default(),
                     inner: Mutex::new(Inner {
-                        consumer,
+                        consumer: Arc::clone(&consumer),
                         feeds: HashMap::new(),
                         full: None,
                     }),
                 });
+                // Before anything is fetched: a broker answers no question while a fetch of the same client waits for records.
+                let ours = self.known_topics.iter().copied();
+                shared.topics.learn(
+                    &consumer,
+                    ours.filter(|topic| Topic::SOURCES.contains(topic) == is_of_sources),
+                );
                 shares.push(Arc::clone(&shared));
                 shared
             }
@@ -184,6 +199,8 @@ impl Fetcher {
                 taken_at: Instant::now(),
             }),
         });
+        let consumer = Arc::clone(&shared.lock().consumer);
+        shared.topics.learn(&consumer, [partition.topic]);
         let mut inner = shared.lock();
         inner.assign(partition, from).map_err(|error| attempt.failed(&error))?;
         inner.feeds.insert(partition, Arc::clone(&state));

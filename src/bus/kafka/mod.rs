@@ -3,7 +3,8 @@
 //! - `bus`, `read_only`: the two buses; `brokers` has what both share.
 //! - `member`, `assignment`, `owners`: this process in the group: which tasks it may run and commit, and who has the others.
 //! - `transaction`, `producer`: one transaction for the outputs and positions of many tasks. `untransacted`: none, in benchmarks.
-//! - `fetcher`: one consumer for all partitions that are read; `probes`: another, for a look at single records and ends.
+//! - `fetcher`: two consumers for all partitions that are read; `probes`: another, for a look at single records and ends.
+//! - `ends`: looks up ends for tasks that do not wait for the answer.
 //! - `watch`: whether the records that were read are still there.
 //! - `reader`, `decisions`: readers of one partition; `chunk`, `evidence`, `consumer`: what these share.
 //! - `foreign_topic`: a topic that is not one of ours, read up to its end.
@@ -22,6 +23,7 @@ mod cloud_events;
 mod consumer;
 mod contact;
 mod decisions;
+mod ends;
 mod evidence;
 mod failure;
 mod fetcher;

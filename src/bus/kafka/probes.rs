@@ -20,7 +20,10 @@ use rdkafka::{ClientContext, Message, TopicPartitionList};
 
 use crate::bus::error::OpenError;
 use crate::bus::kafka::client::{ClientLog, Signal};
-use crate::bus::kafka::consumer::{PolledContext, from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka};
+use crate::bus::kafka::consumer::{
+    KnownTopics, PolledContext, from_kafka, kafka_partition, list_of, partition_of, poll, to_kafka,
+};
+use crate::bus::kafka::ends::readable_ends;
 use crate::bus::kafka::evidence::{Evidence, Finding, append};
 use crate::bus::kafka::failure::{Attempt, is_connection, text};
 use crate::bus::kafka::reconnect::LongLivedClients;
@@ -209,6 +212,7 @@ impl Prober {
         let search = Search {
             consumer,
             probes: Arc::clone(&probes),
+            topics: KnownTopics::default(),
         };
         let thread = std::thread::Builder::new().name(NAME.into()).spawn(move || {
             search.probes.compare_all_at(Instant::now() + COMPARE_EVERY);
@@ -242,6 +246,7 @@ impl Drop for Prober {
 struct Search {
     consumer: Arc<BaseConsumer<SearchContext>>,
     probes: Arc<Probes>,
+    topics: KnownTopics,
 }
 
 /// A place to search from.
@@ -279,7 +284,8 @@ impl Search {
     /// Looks at places, of which some are to be searched up to the end of their partition.
     fn look(&self, asked: Vec<(Place, bool, Sender<Finding>)>) {
         let with_end = asked.iter().filter(|(_, finds_end, _)| *finds_end);
-        let ends = self.ends(&with_end.map(|((partition, _), ..)| *partition).collect());
+        let partitions = with_end.map(|((partition, _), ..)| *partition).collect();
+        let ends: BTreeMap<_, _> = readable_ends(&self.consumer, &partitions, SEARCH).into_iter().collect();
         let (mut places, mut searched) = (Vec::new(), Vec::new());
         for ((partition, from), finds_end, answer) in asked {
             let end = ends.get(&partition).copied();
@@ -350,35 +356,6 @@ impl Search {
         Some(from_kafka(start))
     }
 
-    /// The readable ends of these partitions. One that cannot be looked up now is missing.
-    fn ends(&self, partitions: &BTreeSet<TopicPartition>) -> BTreeMap<TopicPartition, Offset> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            let (topic, number) = kafka_partition(*partition);
-            // In place of a time, this asks for the end. It is a valid offset.
-            let _ = list.add_partition_offset(topic, number, BrokerOffset::End);
-        }
-        if partitions.is_empty() {
-            return BTreeMap::new();
-        }
-        let found = match self.consumer.offsets_for_times(list, SEARCH) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::debug!("cannot look up ends of partitions: {}", text(&error));
-                return BTreeMap::new();
-            }
-        };
-        let end = |partition: &TopicPartition| {
-            let (topic, number) = kafka_partition(*partition);
-            let element = found.find_partition(topic, number)?;
-            match (element.error(), element.offset()) {
-                (Ok(()), BrokerOffset::Offset(end)) => Some((*partition, from_kafka(end))),
-                _ => None,
-            }
-        };
-        partitions.iter().filter_map(end).collect()
-    }
-
     /// The first record at or after each of these places.
     fn find(&self, places: &[Place], patience: Duration) -> Vec<Finding> {
         let mut findings: Vec<Finding> = places.iter().map(|_| Finding::Unknown).collect();
@@ -405,6 +382,7 @@ impl Search {
         patience: Duration,
         findings: &mut [Finding],
     ) -> Vec<usize> {
+        let began = Instant::now();
         // An error of an earlier search may have come late.
         while poll(&self.consumer).is_some() {}
         let mut left: BTreeMap<usize, Place> = group
@@ -413,6 +391,7 @@ impl Search {
             .collect();
         let mut list = TopicPartitionList::new();
         for (partition, from) in left.values() {
+            self.topics.learn(&self.consumer, [partition.topic]);
             let (topic, number) = kafka_partition(*partition);
             // An offset from a record is valid.
             let _ = list.add_partition_offset(topic, number, BrokerOffset::Offset(to_kafka(*from)));
@@ -457,6 +436,13 @@ impl Search {
                 self.unassign(partition);
             }
         }
+        tracing::trace!(
+            "looked at {} places in {:.1?}: {} left, {} alone; {list:?}",
+            group.len(),
+            began.elapsed(),
+            left.len(),
+            alone.len()
+        );
         for (partition, _) in left.into_values() {
             self.unassign(partition);
         }

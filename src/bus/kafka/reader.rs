@@ -236,6 +236,10 @@ impl Reader for KafkaReader {
         &self.mark
     }
 
+    fn arrived(&self) -> Option<Offset> {
+        Some(self.delivered.max(self.confirmed))
+    }
+
     fn recycle(&mut self, batch: Batch) {
         self.spare = Some(batch);
     }

@@ -16,6 +16,8 @@
 
 mod publication;
 mod publishing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +39,8 @@ use crate::task::task_spans::TaskSpans;
 pub const STEP_BYTES: usize = 1 << 20;
 /// Bytes of changes in memory, for all tasks of a process together.
 pub const CHANGES_BYTES: usize = 448 << 20;
-/// An idle task persists its changes after this time.
-const PERSIST_AFTER: Duration = Duration::from_secs(1);
+/// A task that has had nothing to do for this time persists its changes. With them, others see how far it is.
+const PERSIST_AFTER: Duration = Duration::from_millis(200);
 /// A busy task persists its changes after this time: a task that recovers has so much to do again.
 const PERSIST_BUSY_AFTER: Duration = Duration::from_secs(2);
 /// A task that waits for a decision about deleted records looks this often whether they are back.
@@ -76,6 +78,10 @@ pub struct Harness<F> {
     from_start: bool,
     changes: Changes,
     persisted: Instant,
+    /// When the position last moved.
+    moved: Instant,
+    /// Whether the changes are to be persisted as soon as the position is committed. Until then nothing is applied.
+    must_persist: bool,
     /// Whether the position has moved since the last persist.
     dirty: bool,
     limits: StepLimits,
@@ -152,6 +158,8 @@ impl<F: Fold> Harness<F> {
             recover_to,
             changes: Changes::default(),
             persisted: Instant::now(),
+            moved: Instant::now(),
+            must_persist: false,
             dirty: false,
             limits,
             lost: None,
@@ -276,7 +284,8 @@ impl<F: Fold> Harness<F> {
             return Ok(Some(to.offset(partition)));
         }
         let offset = self.position.offset(partition);
-        match self.fold.read_limit(input, offset, self.access.log()) {
+        let arrived = self.readers[input].as_ref().and_then(|reader| reader.arrived());
+        match self.fold.read_limit(input, offset, arrived, self.access.log()) {
             Ok(limit) => Ok(Some(limit)),
             // Nothing has changed yet, so the next step can try again.
             Err(FoldError::Task(TaskError::Read(error))) if error.is_unavailable() => Ok(None),
@@ -434,6 +443,9 @@ impl<F: Fold> Harness<F> {
         if self.recover_to.is_none() {
             self.publish()?;
             // The bus wakes the task when the commit is done.
+            if self.must_persist && !self.persist_if_committed()? {
+                return Ok(Progress::Idle);
+            }
             if self.publication.is_full(self.fold.held_back_bytes()) {
                 return Ok(Progress::Idle);
             }
@@ -450,8 +462,8 @@ impl<F: Fold> Harness<F> {
                 break;
             }
         }
-        if self.dirty && self.persisted.elapsed() > PERSIST_AFTER && !self.publication.is_on_its_way() {
-            self.persist()?;
+        if self.dirty && self.moved.elapsed() > PERSIST_AFTER && !self.publication.is_on_its_way() {
+            self.persist_if_committed()?;
         }
         if self.is_rebuild() {
             // The records up to the committed position exist, but the bus has not brought them yet. The task must not count as idle.

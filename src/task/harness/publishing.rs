@@ -13,7 +13,7 @@ use crate::task::inputs::{describe, other_log};
 impl<F: Fold> Harness<F> {
     /// Ends a step that brought the task to `self.position`.
     pub(super) fn finish_step(&mut self) -> Result<(), TaskError> {
-        self.dirty = true;
+        (self.dirty, self.moved) = (true, Instant::now());
         if self.recover_to.is_some() {
             self.fold.complete_outputs(&mut self.publication.outputs);
             self.publication.outputs.clear();
@@ -24,9 +24,27 @@ impl<F: Fold> Harness<F> {
         self.entry.note(&self.position, self.recover_to.as_ref());
         let is_much = self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes;
         if is_much || self.persisted.elapsed() > PERSIST_BUSY_AFTER {
-            self.persist()?;
+            self.persist_if_committed()?;
         }
         Ok(())
+    }
+
+    /// Persists if the bus has the position of the task. Otherwise commits it, and does not wait: the task persists when it has arrived, and applies
+    /// nothing before. So the thread serves other tasks meanwhile. Returns whether it has persisted.
+    pub(super) fn persist_if_committed(&mut self) -> Result<bool, TaskError> {
+        if self.recover_to.is_none() && !self.is_rebuild() {
+            self.must_persist = true;
+            self.note_arrived(false)?;
+            if !self.publication.is_on_its_way() && !self.publication.is_committed(&self.position) {
+                self.send()?;
+                self.note_arrived(false)?;
+            }
+            if self.publication.is_on_its_way() || !self.publication.is_committed(&self.position) {
+                return Ok(false);
+            }
+        }
+        self.persist()?;
+        Ok(true)
     }
 
     /// Publishes the outputs, unless an earlier commit is on its way: then they are gathered for the next one.
@@ -118,6 +136,7 @@ impl<F: Fold> Harness<F> {
             self.dirty = false;
         }
         self.persisted = Instant::now();
+        self.must_persist = false;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use crate::bus::{Batch, Log, Outputs, Record, TaskId, Topic, TopicPartition};
+use crate::bus::{Batch, Log, Outputs, PendingEnd, Record, TaskId, Topic, TopicPartition};
 use crate::core::contract::decision::Decision;
 use crate::core::contract::decoded::Decoded;
 use crate::core::contract::fields;
@@ -36,6 +36,8 @@ pub struct IngestTask {
     stats: Arc<Stats>,
     /// An end of the source partition. All control records published before it was looked up are decided, and their decisions known.
     known_end: Option<Offset>,
+    /// A later end of the source partition, and the end of control that was looked up after it.
+    ends: Option<(Offset, PendingEnd)>,
     /// The counts of what is published, and of what is on its way.
     published: IngestCounts,
     sent: IngestCounts,
@@ -66,6 +68,7 @@ impl IngestTask {
             seen: SeenIds::open(store, changes_bytes).map_err(|error| error.at(&TaskId::ingest(source).to_string()))?,
             stats,
             known_end: None,
+            ends: None,
             published: IngestCounts::default(),
             sent: IngestCounts::default(),
             beginning: None,
@@ -164,6 +167,39 @@ impl IngestTask {
         Ok(batch.len())
     }
 
+    /// An end of the source partition past `offset`, then the end of control: so the task waits for a listing that was published before these records.
+    /// `None` while the end of control is looked up.
+    fn ends_after(
+        &mut self,
+        offset: Offset,
+        arrived: Option<Offset>,
+        log: &dyn Log,
+    ) -> Result<Option<(Offset, Offset)>, FoldError> {
+        let (end, mut control) = match self.ends.take() {
+            Some(ends) if ends.0 > offset => ends,
+            _ => {
+                // At first the end that the bus has, for those who watch the progress. Later, what has arrived was written before now, without a question.
+                let end = match arrived.filter(|_| self.known_end.is_some()) {
+                    Some(arrived) => arrived,
+                    None => log.readable_end(self.ingest.source())?,
+                };
+                (end, log.look_up_end(CONTROL)?)
+            }
+        };
+        let found = match control.poll() {
+            None => None,
+            Some(Some(found)) => Some(found),
+            // Asked for again, it tells why.
+            Some(None) => {
+                let found = log.readable_end(CONTROL)?;
+                control = PendingEnd::Known(found);
+                Some(found)
+            }
+        };
+        self.ends = Some((end, control));
+        Ok(found.map(|control| (end, control)))
+    }
+
     /// Adds what the store has of the days whose times in it are not known.
     fn merge_days(&mut self, store: &dyn Store) -> Result<(), FoldError> {
         let days = self.ingest.take_unmerged_days();
@@ -219,21 +255,28 @@ impl Fold for IngestTask {
         &self.inputs
     }
 
-    fn read_limit(&mut self, input: usize, offset: Offset, log: &dyn Log) -> Result<Offset, FoldError> {
+    fn read_limit(
+        &mut self,
+        input: usize,
+        offset: Offset,
+        arrived: Option<Offset>,
+        log: &dyn Log,
+    ) -> Result<Offset, FoldError> {
         if input != SOURCE_INPUT {
             return Ok(Offset::NO_LIMIT);
         }
         let known = self.known_end.unwrap_or(offset);
-        let mut end = known;
-        if known <= offset {
-            // First the end of the source, then control: so the task waits for a listing that was published before these records.
-            end = log.readable_end(self.ingest.source())?;
-            if self.ingest.control_read() < log.readable_end(CONTROL)? {
-                return Ok(end.min(self.ingest.limit_while_undecided(offset)));
-            }
-            Stats::add(&self.stats.known, end.since(known));
-            self.known_end = Some(end);
+        if known > offset {
+            return Ok(known.min(self.ingest.limit(offset)));
         }
+        let Some((end, control)) = self.ends_after(offset, arrived, log)? else {
+            return Ok(offset);
+        };
+        if self.ingest.control_read() < control {
+            return Ok(end.min(self.ingest.limit_while_undecided(offset)));
+        }
+        Stats::add(&self.stats.known, end.since(known));
+        self.known_end = Some(end);
         Ok(end.min(self.ingest.limit(offset)))
     }
 
@@ -311,6 +354,9 @@ impl Fold for IngestTask {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod read_limit_tests;
 
 #[cfg(test)]
 mod tests {

@@ -231,19 +231,21 @@ impl Transactor {
         producer: &TransactionalProducer,
         group: &[Arc<CommitRequest>],
     ) -> Result<(), TransactionError> {
-        for request in group {
-            for (to, key, value) in request.outputs.iter() {
-                send(producer, to, key, value, &self.stop)?;
-            }
-        }
         let homes: Vec<TopicPartition> = group.iter().map(|request| request.task.home()).collect();
         let offsets = offsets(group)?;
+        // Positions first. While the brokers finish the last transaction, they reject what begins the next one. librdkafka repeats the request for
+        // positions after `retry.backoff.ms`, but the one for the partitions of records only after 20 ms, whatever is set.
         loop {
             // Asked again for each attempt: the tasks must be ours in the newest generation.
             let generation = self.member.generation(&homes).map_err(NotOurs)?;
             match producer.send_offsets_to_transaction(&offsets, &generation, REQUEST_TIMEOUT) {
                 Ok(()) => break,
                 Err(error) => self.classify(producer, group, &error, "commit positions", false)?,
+            }
+        }
+        for request in group {
+            for (to, key, value) in request.outputs.iter() {
+                send(producer, to, key, value, &self.stop)?;
             }
         }
         wait_until_delivered(producer);

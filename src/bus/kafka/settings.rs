@@ -449,7 +449,7 @@ impl KafkaSettings {
                 ("transaction.timeout.ms", "10000"),
                 // While the brokers finish a transaction, they reject the next one for a few milliseconds. With the default, each
                 // transaction would wait 100 ms.
-                ("retry.backoff.ms", "5"),
+                ("retry.backoff.ms", "2"),
                 ("message.max.bytes", &largest),
             ],
             &[

@@ -118,6 +118,9 @@ type Group = Vec<Arc<CommitRequest>>;
 
 impl TransactionThread {
     fn run(mut self, queue: &Receiver<CommitRequest>) {
+        // A process of this name that was killed may have left a transaction open. Until it is ended, nobody reads the positions in it, nor the
+        // records after it. If this fails, the first commit tries again, and tells why.
+        self.producer = self.with_timeout(Transactor::producer).ok();
         while let Ok(first) = queue.recv() {
             let mut bytes = first.outputs.bytes();
             let mut group = vec![Arc::new(first)];

@@ -10,6 +10,9 @@ use crate::core::accrue::row::Row;
 /// The length of the longest encoded row.
 pub const MAX_LEN: usize = 2 * (1 + 32);
 
+/// The encoding of a row of two zeros.
+const ZERO: [u8; 2] = [0, 0];
+
 /// Appends the encoding of `row` to `out`.
 pub fn encode(row: &Row, out: &mut Vec<u8>) {
     RowNumber::from(row.delta).write(out);
@@ -26,6 +29,18 @@ pub fn decode(bytes: &[u8]) -> Option<Row> {
     })
 }
 
+/// Appends the encoding of one number to `out`, as in a row.
+pub fn encode_number(value: I256, out: &mut Vec<u8>) {
+    RowNumber::from(value).write(out);
+}
+
+/// Decodes the number at the start of `bytes`, and returns it with the bytes after it; `None` if they begin with no encoding of one.
+#[must_use]
+pub fn decode_number(bytes: &[u8]) -> Option<(I256, &[u8])> {
+    let (number, rest) = RowNumber::read(bytes)?;
+    Some((number.wide(), rest))
+}
+
 /// Adds two encoded rows; `None` if one is not a row or the sum overflows.
 #[must_use]
 pub fn add_encoded(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
@@ -34,8 +49,14 @@ pub fn add_encoded(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
 
 /// Adds encoded rows, as `add_encoded`.
 pub(super) fn sum_encoded<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut sum = RowSum::default();
-    for row in rows {
+    let mut rows = rows.into_iter();
+    let first = rows.next().unwrap_or(&ZERO);
+    let mut sum = RowSum::decode(first)?;
+    let Some(second) = rows.next() else {
+        // It is the encoding of its sum.
+        return Some(first.to_vec());
+    };
+    for row in std::iter::once(second).chain(rows) {
         sum.add(row)?;
     }
     let mut out = Vec::with_capacity(MAX_LEN);
@@ -238,6 +259,16 @@ mod tests {
                 add_encoded(&encoded(&x), &encoded(&y)),
                 x.checked_add(y).map(|sum| encoded(&sum))
             );
+        }
+
+        #[test]
+        fn numbers_follow_one_another(a in number(), b in number()) {
+            let mut out = Vec::new();
+            encode_number(a, &mut out);
+            encode_number(b, &mut out);
+            prop_assert_eq!(&out, &encoded(&row(a, b)));
+            let (first, rest) = decode_number(&out).unwrap();
+            prop_assert_eq!((first, decode_number(rest)), (a, Some((b, &[][..]))));
         }
 
         #[test]

@@ -416,6 +416,12 @@ pub fn row_epoch(key: &[u8]) -> Result<Epoch, Fault> {
         .ok_or_else(|| undecodable("the key of a row"))
 }
 
+/// The bucket in the bytes that [`AccountTable::account_key`] returns.
+#[must_use]
+pub fn bucket_of_account(key: &[u8]) -> Option<u16> {
+    key.first_chunk().map(|bucket| u16::from_be_bytes(*bucket))
+}
+
 /// Splits the bytes that [`AccountTable::account_key`] returns into bucket and account.
 pub fn split_account_key(key: &[u8]) -> Result<(u16, AccountName<'_>), Fault> {
     let (bucket, account) = key.split_first_chunk::<2>().ok_or_else(|| undecodable("a key"))?;

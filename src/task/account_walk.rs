@@ -1,22 +1,24 @@
 //! A walk over all accounts of an epoch, in the order of bucket and account.
 //!
 //! It scans some tables side by side: opening rows, the rows and reward adjustments of the epoch, statuses, and statuses that were set aside if the
-//! epoch needs them.
+//! epoch needs them. Or it hands out what the sum of the epoch has kept of them.
 
 use std::collections::BTreeSet;
 
 use ethnum::I256;
 
 use crate::core::accrue::assess::Account;
+use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::accrue::row::Row;
 use crate::core::accrue::statuses::AsideLimit;
 use crate::core::contract::event::Status;
 use crate::core::fault::impossible;
-use crate::core::values::account::owner;
+use crate::core::values::account::{AccountName, owner};
 use crate::core::values::ids::AssetEpoch;
 use crate::store::tables::AccountTable;
 use crate::store::{Changes, Store, tables};
 use crate::task::fold::FoldError;
+use crate::task::kept_accounts::{KeptAccounts, KeptScan};
 use crate::task::resettling::Resettling;
 use crate::task::superseded_statuses::SupersededStatuses;
 use crate::task::table_scan::{TableScan, read_statuses};
@@ -26,12 +28,11 @@ pub struct AccountWalk<'a> {
     store: &'a dyn Store,
     /// Whether all accounts of a bucket are handed out at once.
     by_bucket: bool,
-    rows: TableScan<'a>,
-    openings: TableScan<'a>,
-    adjustments: TableScan<'a>,
-    statuses: TableScan<'a>,
-    /// The statuses that were set aside, if the epoch needs them.
-    set_aside: Option<TableScan<'a>>,
+    accounts_of: Accounts<'a>,
+    /// The tables that the statuses of an account are in.
+    status_tables: &'static [AccountTable],
+    /// Scans of them, if all statuses are passed.
+    statuses: Vec<TableScan<'a>>,
     /// Settles closed epochs again for late postings, if that is to be done.
     resettling: Option<Resettling<'a>>,
     /// Finds the statuses to set aside, if that is to be done.
@@ -44,24 +45,56 @@ pub struct AccountWalk<'a> {
     accounts: Vec<Account>,
 }
 
+/// Where the accounts come from.
+enum Accounts<'a> {
+    Stored {
+        rows: TableScan<'a>,
+        openings: TableScan<'a>,
+        adjustments: TableScan<'a>,
+    },
+    /// Those that the sum has kept, with their measures.
+    Kept(KeptScan<'a>),
+}
+
 impl<'a> AccountWalk<'a> {
     /// The accounts of an epoch from bucket `bucket` on. With `needs_set_aside`, their statuses include those that were set aside.
     pub fn new(store: &'a dyn Store, at: AssetEpoch, bucket: u16, needs_set_aside: bool) -> Result<Self, FoldError> {
         let open = |table| TableScan::open(store, table, bucket);
-        Ok(Self {
-            store,
-            by_bucket: false,
+        let stored = Accounts::Stored {
             rows: open(AccountTable::Rows(at))?,
             openings: open(AccountTable::Openings(at.number()))?,
             adjustments: open(AccountTable::Adjustments(at))?,
-            statuses: open(AccountTable::Statuses)?,
-            set_aside: needs_set_aside.then(|| open(AccountTable::SetAside)).transpose()?,
+        };
+        let mut walk = Self::of(store, stored, needs_set_aside);
+        walk.open_statuses(bucket)?;
+        Ok(walk)
+    }
+
+    /// The accounts that the sum of the epoch has kept, with their measures.
+    pub fn of_kept(store: &'a dyn Store, kept: &'a KeptAccounts, needs_set_aside: bool) -> Result<Self, FoldError> {
+        Ok(Self::of(store, Accounts::Kept(kept.scan()?), needs_set_aside))
+    }
+
+    const fn of(store: &'a dyn Store, accounts_of: Accounts<'a>, needs_set_aside: bool) -> Self {
+        Self {
+            store,
+            by_bucket: false,
+            accounts_of,
+            status_tables: AccountTable::statuses(needs_set_aside),
+            statuses: Vec::new(),
             resettling: None,
             superseded: None,
             account_key: Vec::new(),
             excluded_owners: BTreeSet::new(),
             accounts: Vec::new(),
-        })
+        }
+    }
+
+    fn open_statuses(&mut self, bucket: u16) -> Result<(), FoldError> {
+        let tables = self.status_tables.iter();
+        let scans = tables.map(|table| TableScan::open(self.store, *table, bucket));
+        self.statuses = scans.collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// The same walk, which hands out all accounts of a bucket at once, or one by one.
@@ -76,18 +109,21 @@ impl<'a> AccountWalk<'a> {
         Ok(self)
     }
 
-    /// The same walk, which finds the statuses to set aside on its way: see [`Self::set_aside`].
-    pub fn setting_aside(mut self, limit: Option<AsideLimit>) -> Self {
+    /// The same walk from `bucket` on, which finds the statuses to set aside on its way: see [`Self::keep_findings`].
+    pub fn setting_aside(mut self, limit: Option<AsideLimit>, bucket: u16) -> Result<Self, FoldError> {
         self.superseded = limit.map(SupersededStatuses::new);
-        self
+        if self.superseded.is_some() && self.statuses.is_empty() {
+            self.open_statuses(bucket)?;
+        }
+        Ok(self)
     }
 
     /// The next account that has more than statuses, or all of the next bucket; none at the end.
     pub fn next_accounts(&mut self) -> Result<&[Account], FoldError> {
         let mut count = 0;
         while self.find_next()? {
-            let (bucket, _) = tables::split_account_key(&self.account_key)?;
-            if count > 0 && self.accounts.first().is_some_and(|first| first.bucket != bucket) {
+            let bucket = tables::bucket_of_account(&self.account_key);
+            if count > 0 && self.accounts.first().map(|first| first.bucket) != bucket {
                 break;
             }
             self.take_account(count)?;
@@ -104,15 +140,7 @@ impl<'a> AccountWalk<'a> {
 
     /// Finds the next account, and leaves bucket and name in `account_key`. Returns false at the end.
     fn find_next(&mut self) -> Result<bool, FoldError> {
-        let keys = [&self.rows, &self.openings, &self.adjustments].map(TableScan::account_key);
-        let mut next: Option<&[u8]> = None;
-        for key in keys {
-            let key = key?;
-            next = match (next, key) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        }
+        let next = self.accounts_of.account_key()?;
         let next = match &mut self.resettling {
             Some(resettling) => resettling.next_key(next)?,
             None => next,
@@ -139,41 +167,28 @@ impl<'a> AccountWalk<'a> {
         account.name.assign(&name);
         account.statuses.clear();
         account.owner_statuses.clear();
-        account.row = Row::ZERO;
-        if self.rows.is_at(&self.account_key)? {
-            account.row = self.rows.row()?;
-            self.rows.advance()?;
-        }
-        let mut opening = Row::ZERO;
-        if self.openings.is_at(&self.account_key)? {
-            opening = self.openings.row()?;
-            self.openings.advance()?;
-        }
-        (account.opening, account.withheld) = (opening.delta, opening.weighted);
-        account.adjusted = I256::ZERO;
-        if self.adjustments.is_at(&self.account_key)? {
-            account.adjusted = self.adjustments.row()?.delta;
-            self.adjustments.advance()?;
-        }
+        let is_found = self.accounts_of.take(&self.account_key, account)?;
         account.made_good = match &mut self.resettling {
             Some(resettling) => resettling.take(&self.account_key),
             None => I256::ZERO,
         };
         self.pass_statuses(Some(index))?;
-        self.add_owner_statuses(index)
+        match self.accounts_of {
+            Accounts::Stored { .. } => self.add_owner_statuses(index),
+            Accounts::Kept(_) if is_found => Ok(()),
+            // Something is made good for an account that holds nothing now. No scan has passed its statuses for the sum.
+            Accounts::Kept(_) => self.look_up_statuses(index),
+        }
     }
 
     /// Passes the statuses up to those of the account at `index`, which takes its own; without it, all that are left after the last account.
     fn pass_statuses(&mut self, index: Option<usize>) -> Result<(), FoldError> {
         let mut account = index.and_then(|index| self.accounts.get_mut(index));
-        for scan in [Some(&mut self.statuses), self.set_aside.as_mut()]
-            .into_iter()
-            .flatten()
-        {
+        for scan in &mut self.statuses {
             while let Some(key) = scan.account_key()? {
                 match &mut account {
                     Some(_) if key > self.account_key.as_slice() => break,
-                    Some(account) if key == self.account_key.as_slice() => {
+                    Some(account) if account.measured.is_none() && key == self.account_key.as_slice() => {
                         account.statuses.push(tables::read_status(scan.key(), scan.value())?);
                     }
                     // Nobody needs the statuses that are left.
@@ -210,11 +225,22 @@ impl<'a> AccountWalk<'a> {
             return Ok(());
         }
         let owner = tables::split_account_key(key)?.1;
-        account.owner_statuses = tables::AccountTable::statuses(self.set_aside.is_some())
-            .iter()
-            .map(|table| read_statuses(self.store, *table, account.bucket, &owner))
-            .collect::<Result<Vec<_>, _>>()?
-            .concat();
+        account.owner_statuses = statuses_of(self.store, self.status_tables, account.bucket, &owner)?;
+        Ok(())
+    }
+
+    /// Gives the account at `index` its statuses and those of its owner's own account, by lookups.
+    fn look_up_statuses(&mut self, index: usize) -> Result<(), FoldError> {
+        let Some(account) = self.accounts.get_mut(index) else {
+            return Ok(());
+        };
+        account.statuses = statuses_of(self.store, self.status_tables, account.bucket, &account.name)?;
+        let owner = account.name.owner();
+        if owner != account.name.as_str() {
+            let key = self.account_key.get(..2 + owner.len()).unwrap_or_default();
+            let owner = tables::split_account_key(key)?.1;
+            account.owner_statuses = statuses_of(self.store, self.status_tables, account.bucket, &owner)?;
+        }
         Ok(())
     }
 
@@ -229,6 +255,80 @@ impl<'a> AccountWalk<'a> {
             None => Ok(()),
         }
     }
+}
+
+impl Accounts<'_> {
+    /// Bucket and name of the next account; `None` at the end.
+    fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
+        let (rows, openings, adjustments) = match self {
+            Self::Kept(kept) => return Ok(kept.account_key()),
+            Self::Stored {
+                rows,
+                openings,
+                adjustments,
+            } => (rows, openings, adjustments),
+        };
+        let mut next: Option<&[u8]> = None;
+        for key in [rows, openings, adjustments].map(TableScan::account_key) {
+            let key = key?;
+            next = match (next, key) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(next)
+    }
+
+    /// Takes what there is of the account with this key, which is the next one, or one before it. Returns whether there is anything.
+    fn take(&mut self, key: &[u8], account: &mut Account) -> Result<bool, FoldError> {
+        account.measured = None;
+        account.row = Row::ZERO;
+        let mut opening = Row::ZERO;
+        account.adjusted = I256::ZERO;
+        let mut is_found = false;
+        match self {
+            Self::Kept(kept) if kept.account_key() == Some(key) => {
+                kept.take(account)?;
+                return Ok(true);
+            }
+            Self::Kept(_) => {}
+            Self::Stored {
+                rows,
+                openings,
+                adjustments,
+            } => {
+                if rows.is_at(key)? {
+                    account.row = rows.row()?;
+                    rows.advance()?;
+                    is_found = true;
+                }
+                if openings.is_at(key)? {
+                    opening = openings.row()?;
+                    openings.advance()?;
+                    is_found = true;
+                }
+                if adjustments.is_at(key)? {
+                    account.adjusted = adjustments.row()?.delta;
+                    adjustments.advance()?;
+                    is_found = true;
+                }
+            }
+        }
+        (account.opening, account.withheld) = (opening.delta, opening.weighted);
+        Ok(is_found)
+    }
+}
+
+/// The statuses of an account in some tables.
+fn statuses_of(
+    store: &dyn Store,
+    tables: &[AccountTable],
+    bucket: u16,
+    account: &AccountName<'_>,
+) -> Result<Vec<KeptStatus>, FoldError> {
+    let each = tables.iter();
+    let each = each.map(|table| read_statuses(store, *table, bucket, account));
+    Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Whether a status with this value excludes an account that is its own owner. `account_key` is bucket and name of the account.

@@ -11,6 +11,7 @@ pub mod fold;
 pub mod harness;
 pub mod ingest_task;
 mod inputs;
+pub mod kept_accounts;
 pub mod pool;
 mod resettling;
 pub mod seen_controls;

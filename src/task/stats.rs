@@ -12,6 +12,7 @@ use crate::core::ingest::IngestCounts;
 use crate::core::values::time::TimeMs;
 use crate::task::announcer::Announcer;
 use crate::task::durations::Durations;
+use crate::task::kept_accounts::KeptBytes;
 use crate::task::settlements::Settlements;
 use crate::task::task_board::TaskBoard;
 use crate::task::task_states::TaskStates;
@@ -29,6 +30,8 @@ pub struct Stats {
     pub seals: AtomicU64,
     /// The settlements that the accrue tasks work on.
     pub settlements: Settlements,
+    /// What they keep of accounts between two scans.
+    pub kept_bytes: Arc<KeptBytes>,
     counts: Mutex<BTreeMap<TopicPartition, IngestCounts>>,
     control: Mutex<ControlCounts>,
     /// Tells in the log what is published. A replay has none, because it publishes nothing.

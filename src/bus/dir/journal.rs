@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crc32fast::Hasher;
 use memchr::memmem;
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::bus::dir::disk::{Disk, at_most, open_regular, read_at, to_u64};
@@ -174,7 +175,7 @@ fn frame(
 ) -> Result<Vec<u8>, FileError> {
     buffer.clear();
     buffer.resize(HEADER, 0);
-    let mut buffer = postcard::to_extend(body, buffer)
+    let mut buffer = postcard::serialize_with_flavor(body, FrameBody(buffer))
         .map_err(|error| FileError::io("write to", path)(std::io::Error::new(ErrorKind::InvalidData, error)))?;
     let len = to_u64(buffer.len() - HEADER).to_le_bytes();
     let sequence = sequence.to_le_bytes();
@@ -184,6 +185,27 @@ fn frame(
     buffer[8..16].copy_from_slice(&len);
     buffer[16..24].copy_from_slice(&sequence);
     Ok(buffer)
+}
+
+/// Appends what is serialized. That of the crate copies byte by byte.
+struct FrameBody(Vec<u8>);
+
+impl Flavor for FrameBody {
+    type Output = Vec<u8>;
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Self::Output> {
+        Ok(self.0)
+    }
 }
 
 /// It covers the identity of the bus. So a frame of another bus, or one inside a record's bytes, has a wrong checksum.

@@ -45,11 +45,28 @@ struct FileAppend {
     bytes: Vec<u8>,
 }
 
+/// What there is to append to each file, with room for all of it: a buffer that grows is copied again and again.
+fn with_room(outputs: &Outputs) -> BTreeMap<TopicPartition, FileAppend> {
+    /// The most that a record has around its value in a file.
+    const AROUND: usize = 8;
+    let mut sizes: BTreeMap<TopicPartition, (usize, usize)> = BTreeMap::new();
+    for (to, _key, value) in outputs.iter() {
+        let (records, bytes) = sizes.entry(to).or_default();
+        *records += 1;
+        *bytes += value.len() + AROUND;
+    }
+    let room = |(records, bytes)| FileAppend {
+        records: Vec::with_capacity(records),
+        bytes: Vec::with_capacity(bytes),
+    };
+    sizes.into_iter().map(|(to, size)| (to, room(size))).collect()
+}
+
 impl PreparedCommit {
     /// Rejects records that a file cannot hold, before anything is written.
     pub(super) fn new(task: &str, outputs: &Outputs, position: &Position) -> Result<Self, CommitError> {
         outputs::check(outputs)?;
-        let mut appends: BTreeMap<TopicPartition, FileAppend> = BTreeMap::new();
+        let mut appends = with_room(outputs);
         for (to, _key, value) in outputs.iter() {
             let append = appends.entry(to).or_default();
             let start = append.bytes.len();

@@ -34,6 +34,8 @@ pub struct Account {
     pub statuses: Vec<KeptStatus>,
     /// All statuses of its owner's own account, if it is a sub-account.
     pub owner_statuses: Vec<KeptStatus>,
+    /// How it was measured before, under the same settlement. Then row and statuses are not needed, and may be missing.
+    pub measured: Option<Measure>,
 }
 
 impl Account {
@@ -50,6 +52,7 @@ impl Account {
             made_good: I256::ZERO,
             statuses: Vec::new(),
             owner_statuses: Vec::new(),
+            measured: None,
         }
     }
 }
@@ -103,13 +106,18 @@ impl Assessor {
         }
     }
 
-    /// Measures accounts into `measures`, in their order. With scope `owner`, all accounts of an owner must be among them.
+    /// Measures accounts into `measures`, in their order. With scope `owner`, all accounts of an owner must be among them, and either all of them that
+    /// hold anything were measured before, or none.
     ///
     /// # Errors
     /// An overflow, which no accepted input comes near.
     pub fn measure(&self, accounts: &[Account], measures: &mut Vec<Measure>) -> Result<(), Fault> {
         measures.clear();
         for account in accounts {
+            if let Some(measured) = account.measured {
+                measures.push(measured);
+                continue;
+            }
             let enrolment = self.settlement.programme.enrolment;
             let verdict = self
                 .status_scope()
@@ -119,7 +127,7 @@ impl Assessor {
         if self.is_by_owner() {
             return self.weigh_owners(accounts, measures);
         }
-        for measure in measures {
+        for (_, measure) in unmeasured(accounts, measures) {
             if let Some(held) = measure.positive() {
                 measure.eligibility = self.rules.weigh(held)?;
             }
@@ -142,19 +150,28 @@ impl Assessor {
     /// Applies minimum, cap and tiers to the sum of each owner's positive accounts, and divides what comes of it among them.
     fn weigh_owners(&self, accounts: &[Account], measures: &mut [Measure]) -> Result<(), Fault> {
         let mut owners: BTreeMap<&str, U512> = BTreeMap::new();
-        for (account, measure) in accounts.iter().zip(measures.iter()) {
+        for (account, measure) in unmeasured(accounts, measures) {
             if let Some(held) = measure.positive() {
                 let together = owners.entry(account.name.owner()).or_default();
                 *together = sum(*together, held, "an owner's balance-milliseconds")?;
             }
         }
-        for (account, measure) in accounts.iter().zip(measures) {
+        for (account, measure) in unmeasured(accounts, measures) {
             let Some(held) = measure.positive() else { continue };
             let together = owners.get(account.name.owner()).copied().unwrap_or(held);
             measure.eligibility = self.rules.weigh(together)?.part(held, together)?;
         }
         Ok(())
     }
+}
+
+/// The accounts that were not measured before, with their measures.
+fn unmeasured<'a, 'm>(
+    accounts: &'a [Account],
+    measures: &'m mut [Measure],
+) -> impl Iterator<Item = (&'a Account, &'m mut Measure)> {
+    let all = accounts.iter().zip(measures);
+    all.filter(|(account, _)| account.measured.is_none())
 }
 
 impl Eligibility {
@@ -218,6 +235,12 @@ impl Summing {
             self.sums.add_account(account.withheld, measure)?;
         }
         Ok(())
+    }
+
+    /// The measures of the last accounts that were added.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
     }
 
     #[must_use]

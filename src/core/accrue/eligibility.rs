@@ -90,6 +90,12 @@ impl StatusScope<'_> {
     /// What the statuses of an account mean, with those of its owner's own account; none if it is its own owner.
     #[must_use]
     pub fn verdict(&self, own: &[KeptStatus], of_owner: &[KeptStatus], enrolment: Enrolment) -> StatusVerdict {
+        if own.is_empty() && of_owner.is_empty() {
+            return StatusVerdict {
+                earns: enrolment == Enrolment::Automatic,
+                is_excluded: false,
+            };
+        }
         let is_excluded = self.excludes(own) || self.excludes(of_owner);
         let [for_asset, for_all] = self.deciding(own);
         let earns = match (for_asset, for_all) {

@@ -88,7 +88,7 @@ impl Payments {
             let rewarded = rules.share(measure.weight(), self.pot)?;
             let parts = [account.made_good, account.adjusted, account.withheld];
             let payout = rules.pay(rewarded, parts, measure.is_excluded)?;
-            self.sums = self.sums.plus(&Emitted {
+            self.sums.add(&Emitted {
                 weight: measure.weight(),
                 rewarded,
                 made_good: account.made_good,
@@ -129,9 +129,33 @@ pub struct Emitting {
     asset: Asset,
     writer: DistributionWriter,
     partition_weight: U512,
-    roots: Vec<(u16, Hash)>,
+    roots: BucketRoots,
     pooled: bool,
-    bucket: Option<(u16, BucketTree)>,
+}
+
+/// The Merkle root of each bucket that has distributions, and the tree of the present one.
+#[derive(Debug)]
+struct BucketRoots {
+    ended: Vec<(u16, Hash)>,
+    present: Option<(u16, BucketTree)>,
+}
+
+impl BucketRoots {
+    fn add_leaf(&mut self, bucket: u16, leaf: Hash) {
+        if self.present.as_ref().is_none_or(|(present, _)| *present != bucket) {
+            self.end_bucket();
+            self.present = Some((bucket, BucketTree::default()));
+        }
+        if let Some((_, tree)) = &mut self.present {
+            tree.push_hash(leaf);
+        }
+    }
+
+    fn end_bucket(&mut self) {
+        if let Some((bucket, tree)) = self.present.take() {
+            self.ended.push((bucket, tree.root()));
+        }
+    }
 }
 
 /// The amounts that an account takes into the next epoch.
@@ -176,8 +200,10 @@ impl Emitting {
             asset: settlement.terms.asset,
             writer: DistributionWriter::new(sample)?,
             partition_weight: progress.partition_weight,
-            roots: progress.roots,
-            bucket: None,
+            roots: BucketRoots {
+                ended: progress.roots,
+                present: None,
+            },
         })
     }
 
@@ -203,15 +229,12 @@ impl Emitting {
         mut keep: impl FnMut(&Account, NextOpening),
     ) -> Result<(), Fault> {
         self.payments.add_accounts(accounts)?;
-        for (index, account) in accounts.iter().enumerate() {
-            let (Some(measure), Some(payout)) = (
-                self.payments.measures.get(index).copied(),
-                self.payments.payouts.get(index).copied(),
-            ) else {
-                return Err(impossible("an account without a payout"));
-            };
+        let rules = self.payments.assessor.rules();
+        let paid = self.payments.measures.iter().zip(&self.payments.payouts);
+        for (account, (measure, payout)) in accounts.iter().zip(paid) {
             if payout.paid > I256::ZERO {
-                self.emit(account, &measure, &payout, out)?;
+                let leaf = emit(&mut self.writer, rules, account, measure, payout, out)?;
+                self.roots.add_leaf(account.bucket, leaf);
             }
             keep(
                 account,
@@ -224,56 +247,18 @@ impl Emitting {
         Ok(())
     }
 
-    fn emit(&mut self, account: &Account, measure: &Measure, payout: &Payout, out: &mut Outputs) -> Result<(), Fault> {
-        let rules = self.payments.assessor.rules();
-        let numbers = [
-            rules.signed_reward(payout.paid),
-            rules.reward(payout.rewarded),
-            rules.signed_reward(account.made_good),
-            rules.signed_reward(account.adjusted),
-            rules.signed_reward(account.withheld),
-            rules.balance_seconds(measure.held),
-            rules.average(measure.held),
-        ];
-        let name = account.name.as_str();
-        let mut leaf = Ok(&[][..]);
-        // On Kafka, the key chooses the partition.
-        out.push_with(Topic::Distributions.partition(0), name.as_bytes(), |record| {
-            leaf = self.writer.write(record, name, &numbers);
-        });
-        let leaf = leaf_hash(leaf?);
-        self.add_leaf(account.bucket, leaf);
-        Ok(())
-    }
-
-    fn add_leaf(&mut self, bucket: u16, leaf: Hash) {
-        if self.bucket.as_ref().is_none_or(|(current, _)| *current != bucket) {
-            self.close_bucket();
-            self.bucket = Some((bucket, BucketTree::default()));
-        }
-        if let Some((_, tree)) = &mut self.bucket {
-            tree.push_hash(leaf);
-        }
-    }
-
-    fn close_bucket(&mut self) {
-        if let Some((bucket, tree)) = self.bucket.take() {
-            self.roots.push((bucket, tree.root()));
-        }
-    }
-
     /// Ends a chunk at the end of a bucket, and returns the state to store with it.
     ///
     /// # Errors
     /// If the shares so far exceed their part of the pot. Money would not be conserved, so nothing of this chunk may be published.
     pub fn end_chunk(&mut self) -> Result<EmissionProgress, Fault> {
-        self.close_bucket();
+        self.roots.end_bucket();
         self.check_conservation()?;
         Ok(EmissionProgress {
             pot: self.payments.pot,
             partition_weight: self.partition_weight,
             emitted: self.payments.sums,
-            roots: self.roots.clone(),
+            roots: self.roots.ended.clone(),
         })
     }
 
@@ -323,4 +308,31 @@ impl Emitting {
         }
         Ok(())
     }
+}
+
+/// Appends the distribution of an account to `out`, and returns the hash of its leaf.
+fn emit(
+    writer: &mut DistributionWriter,
+    rules: &Rules,
+    account: &Account,
+    measure: &Measure,
+    payout: &Payout,
+    out: &mut Outputs,
+) -> Result<Hash, Fault> {
+    let numbers = [
+        rules.signed_reward(payout.paid),
+        rules.reward(payout.rewarded),
+        rules.signed_reward(account.made_good),
+        rules.signed_reward(account.adjusted),
+        rules.signed_reward(account.withheld),
+        rules.balance_seconds(measure.held),
+        rules.average(measure.held),
+    ];
+    let name = account.name.as_str();
+    let mut leaf = Ok(&[][..]);
+    // On Kafka, the key chooses the partition.
+    out.push_with(Topic::Distributions.partition(0), name.as_bytes(), |record| {
+        leaf = writer.write(record, name, &numbers);
+    });
+    Ok(leaf_hash(leaf?))
 }

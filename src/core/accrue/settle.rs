@@ -245,9 +245,7 @@ impl Rules {
     /// An overflow, which no accepted input comes near.
     pub fn pay(&self, rewarded: U512, parts: [I256; 3], is_excluded: bool) -> Result<Payout, Fault> {
         let due = parts.into_iter().try_fold(signed(rewarded)?, signed_sum)?;
-        // The remainder has the sign of the due, so this rounds toward zero.
-        let payable = due.checked_rem(self.grain).and_then(|rest| due.checked_sub(rest));
-        let payable = payable.ok_or_else(|| impossible("a grain of zero"))?;
+        let payable = whole_grains(due, self.grain).ok_or_else(|| impossible("a grain of zero"))?;
         let is_paid = payable > I256::ZERO && payable >= self.min_payout && !is_excluded;
         let paid = if is_paid { payable } else { I256::ZERO };
         Ok(Payout {
@@ -311,6 +309,20 @@ impl Rules {
     }
 }
 
+/// The due without what is no whole grain; `None` for a grain of zero. The rest has the sign of the due, so this rounds toward zero.
+fn whole_grains(due: I256, grain: I256) -> Option<I256> {
+    if grain == I256::ONE {
+        return Some(due);
+    }
+    // Nearly all amounts are below 2^63, where a division takes a fraction of the time.
+    if let (Ok(due), Ok(grain)) = (i64::try_from(due), i64::try_from(grain))
+        && let Some(rest) = due.checked_rem(grain)
+    {
+        return due.checked_sub(rest).map(I256::from);
+    }
+    due.checked_rem(grain).and_then(|rest| due.checked_sub(rest))
+}
+
 /// A signed number of units as a decimal number.
 fn number(units: I256, decimals: u32) -> WideNumber {
     WideNumber {
@@ -350,8 +362,7 @@ impl Subtotal {
             Eligibility::Negative => one.negative = 1,
             Eligibility::BelowMinimum => one.below_minimum = 1,
         }
-        *self = self.plus(&one)?;
-        Ok(())
+        self.add(&one)
     }
 }
 

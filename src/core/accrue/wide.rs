@@ -33,6 +33,9 @@ fn narrow(value: U512) -> Option<u128> {
 /// [`Fault::Overflow`] with `what`.
 pub fn times(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
     if let (Some(a), Some(b)) = (narrow(a), narrow(b)) {
+        if let Some(product) = a.checked_mul(b) {
+            return Ok(wide(product));
+        }
         let (high, low) = U256::new(a).wrapping_mul(U256::new(b)).into_words();
         return Ok(from_words(high, low));
     }
@@ -53,7 +56,11 @@ pub fn sum(a: U512, b: U512, what: &'static str) -> Result<U512, Fault> {
 /// If `b` is 0, which no settlement divides by.
 pub fn divide(a: U512, b: U512) -> Result<U512, Fault> {
     let quotient = match (narrow(a), narrow(b)) {
-        (Some(a), Some(b)) => a.checked_div(b).map(wide),
+        // Dividing 64-bit numbers is several times faster.
+        (Some(a), Some(b)) => match (u64::try_from(a), u64::try_from(b)) {
+            (Ok(a), Ok(b)) => a.checked_div(b).map(u128::from).map(wide),
+            _ => a.checked_div(b).map(wide),
+        },
         _ => a.checked_div(b),
     };
     quotient.ok_or_else(|| impossible("a division by zero in a settlement"))

@@ -1,6 +1,6 @@
 //! RFC 6962 Merkle tree hashing with SHA-256, and the root of an epoch (contract, section 8).
 
-use sha2::{Digest, Sha256};
+use crate::core::values::sha256::sha256;
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
@@ -13,17 +13,12 @@ pub const EMPTY_ROOT: Hash = [
 
 /// A leaf's hash: SHA-256 of 0x00 and the leaf.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Sha256::new().chain_update([0x00]).chain_update(leaf).finalize().into()
+    sha256([&[0x00], leaf])
 }
 
 /// An inner node's hash: SHA-256 of 0x01 and the hashes of its two subtrees.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([0x01])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    sha256([&[0x01], left, right])
 }
 
 /// The Merkle tree of one bucket, built leaf by leaf. It holds only the roots of its full subtrees: one for each bit
@@ -119,6 +114,7 @@ mod tests {
     use super::*;
     use crate::core::values::bucket::{BUCKETS, Partitions, bucket};
     use ct_merkle::mem_backed_tree::MemoryBackedTree;
+    use sha2::{Digest, Sha256};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

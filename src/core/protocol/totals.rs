@@ -63,15 +63,24 @@ impl Subtotal {
     /// # Errors
     /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
-        Ok(Self {
-            weight: wide(self.weight, other.weight)?,
-            counted: wide(self.counted, other.counted)?,
-            closing_balance: signed_sum(self.closing_balance, other.closing_balance)?,
-            withheld_before: signed_sum(self.withheld_before, other.withheld_before)?,
-            excluded: count(self.excluded, other.excluded)?,
-            negative: count(self.negative, other.negative)?,
-            below_minimum: count(self.below_minimum, other.below_minimum)?,
-        })
+        let mut sum = *self;
+        sum.add(other)?;
+        Ok(sum)
+    }
+
+    /// Adds other sums to these. After an error these must not be used.
+    ///
+    /// # Errors
+    /// [`Fault::Overflow`], which needs far more than any accepted input.
+    pub fn add(&mut self, other: &Self) -> Result<(), Fault> {
+        self.weight = wide(self.weight, other.weight)?;
+        self.counted = wide(self.counted, other.counted)?;
+        self.closing_balance = signed_sum(self.closing_balance, other.closing_balance)?;
+        self.withheld_before = signed_sum(self.withheld_before, other.withheld_before)?;
+        self.excluded = count(self.excluded, other.excluded)?;
+        self.negative = count(self.negative, other.negative)?;
+        self.below_minimum = count(self.below_minimum, other.below_minimum)?;
+        Ok(())
     }
 }
 
@@ -122,16 +131,25 @@ impl Emitted {
     /// # Errors
     /// [`Fault::Overflow`], which needs far more than any accepted input.
     pub fn plus(&self, other: &Self) -> Result<Self, Fault> {
-        Ok(Self {
-            weight: wide(self.weight, other.weight)?,
-            rewarded: wide(self.rewarded, other.rewarded)?,
-            made_good: signed_sum(self.made_good, other.made_good)?,
-            adjusted: signed_sum(self.adjusted, other.adjusted)?,
-            distributed: signed_sum(self.distributed, other.distributed)?,
-            withheld_after: signed_sum(self.withheld_after, other.withheld_after)?,
-            largest: self.largest.max(other.largest),
-            distributions: count(self.distributions, other.distributions)?,
-        })
+        let mut sum = *self;
+        sum.add(other)?;
+        Ok(sum)
+    }
+
+    /// Adds other sums to these. After an error these must not be used.
+    ///
+    /// # Errors
+    /// [`Fault::Overflow`], which needs far more than any accepted input.
+    pub fn add(&mut self, other: &Self) -> Result<(), Fault> {
+        self.weight = wide(self.weight, other.weight)?;
+        self.rewarded = wide(self.rewarded, other.rewarded)?;
+        self.made_good = signed_sum(self.made_good, other.made_good)?;
+        self.adjusted = signed_sum(self.adjusted, other.adjusted)?;
+        self.distributed = signed_sum(self.distributed, other.distributed)?;
+        self.withheld_after = signed_sum(self.withheld_after, other.withheld_after)?;
+        self.largest = self.largest.max(other.largest);
+        self.distributions = count(self.distributions, other.distributions)?;
+        Ok(())
     }
 }
 

@@ -53,9 +53,11 @@ impl WideNumber {
         }
         // On a machine whose addresses have fewer than 32 bits this would be out of memory anyway.
         let decimals = usize::try_from(self.decimals).unwrap_or(usize::MAX);
-        match u128::try_from(self.magnitude) {
-            Ok(units) => place_point(out, itoa::Buffer::new().format(units).as_bytes(), decimals),
-            Err(_) => place_point(out, self.magnitude.to_string().as_bytes(), decimals),
+        // Most numbers have 64 bits, and these are written in half the time.
+        match (u64::try_from(self.magnitude), u128::try_from(self.magnitude)) {
+            (Ok(units), _) => place_point(out, itoa::Buffer::new().format(units).as_bytes(), decimals),
+            (_, Ok(units)) => place_point(out, itoa::Buffer::new().format(units).as_bytes(), decimals),
+            _ => place_point(out, self.magnitude.to_string().as_bytes(), decimals),
         }
     }
 }

@@ -25,6 +25,8 @@
 //!
 //! Numbers in keys are big-endian, so that keys sort by them. The name of an account has no control characters, so the byte 0 ends it.
 
+use std::ops::Range;
+
 use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::accrue::row::Row;
 use crate::core::contract::event::Status;
@@ -360,20 +362,27 @@ impl AccountTable {
 
     /// The bytes of bucket and account in one of its keys. They sort alike in these tables, which are scanned side by side.
     pub fn account_key(self, key: &[u8]) -> Result<&[u8], Fault> {
+        let account = self.account_in(key)?;
+        key.get(account).ok_or_else(|| undecodable("a key"))
+    }
+
+    /// Where [`Self::account_key`] is in a key.
+    pub fn account_in(self, key: &[u8]) -> Result<Range<usize>, Fault> {
         let from = match self {
             Self::Rows(_) | Self::Adjustments(_) | Self::Late(_) | Self::Resettled(_) => ROWS_PREFIX,
             Self::Openings(_) => OPENINGS_PREFIX,
             Self::Statuses | Self::SetAside => STATUSES_PREFIX,
         };
+        let name = from + 2;
         let rest = key
-            .get(from..)
-            .filter(|rest| rest.len() > 2)
+            .get(name..)
+            .filter(|rest| !rest.is_empty())
             .ok_or_else(|| undecodable("a key"))?;
         match self {
-            Self::Rows(_) | Self::Adjustments(_) | Self::Resettled(_) | Self::Openings(_) => Ok(rest),
+            Self::Rows(_) | Self::Adjustments(_) | Self::Resettled(_) | Self::Openings(_) => Ok(from..key.len()),
             Self::Statuses | Self::SetAside | Self::Late(_) => {
-                let end = memchr::memchr(0, &rest[2..]).ok_or_else(|| undecodable("the end of an account in a key"))?;
-                Ok(&rest[..end + 2])
+                let end = memchr::memchr(0, rest).ok_or_else(|| undecodable("the end of an account in a key"))?;
+                Ok(from..name + end)
             }
         }
     }

@@ -3,7 +3,7 @@
 //! It scans some tables side by side: opening rows, the rows and reward adjustments of the epoch, statuses, and statuses that were set aside if the
 //! epoch needs them. Or it hands out what the sum of the epoch has kept of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ethnum::I256;
 
@@ -39,8 +39,8 @@ pub struct AccountWalk<'a> {
     superseded: Option<SupersededStatuses>,
     /// Bucket and account of the present account.
     account_key: Vec<u8>,
-    /// Of the present bucket: the accounts with an exclusion that are their own owners.
-    excluded_owners: BTreeSet<Vec<u8>>,
+    /// Of the present bucket: the accounts with an exclusion that are their own owners, with their statuses once they are needed.
+    excluded_owners: BTreeMap<Vec<u8>, Option<Vec<KeptStatus>>>,
     /// Memory for the accounts handed out.
     accounts: Vec<Account>,
 }
@@ -85,7 +85,7 @@ impl<'a> AccountWalk<'a> {
             resettling: None,
             superseded: None,
             account_key: Vec::new(),
-            excluded_owners: BTreeSet::new(),
+            excluded_owners: BTreeMap::new(),
             accounts: Vec::new(),
         }
     }
@@ -140,7 +140,7 @@ impl<'a> AccountWalk<'a> {
 
     /// Finds the next account, and leaves bucket and name in `account_key`. Returns false at the end.
     fn find_next(&mut self) -> Result<bool, FoldError> {
-        let next = self.accounts_of.account_key()?;
+        let next = self.accounts_of.account_key();
         let next = match &mut self.resettling {
             Some(resettling) => resettling.next_key(next)?,
             None => next,
@@ -185,7 +185,7 @@ impl<'a> AccountWalk<'a> {
     fn pass_statuses(&mut self, index: Option<usize>) -> Result<(), FoldError> {
         let mut account = index.and_then(|index| self.accounts.get_mut(index));
         for scan in &mut self.statuses {
-            while let Some(key) = scan.account_key()? {
+            while let Some(key) = scan.account_key() {
                 match &mut account {
                     Some(_) if key > self.account_key.as_slice() => break,
                     Some(account) if account.measured.is_none() && key == self.account_key.as_slice() => {
@@ -199,7 +199,7 @@ impl<'a> AccountWalk<'a> {
                     && key.get(..2) == self.account_key.get(..2)
                     && is_owners_exclusion(key, scan.value())
                 {
-                    self.excluded_owners.insert(key.to_vec());
+                    self.excluded_owners.insert(key.to_vec(), None);
                 }
                 // Nothing is set aside while statuses that were set aside are read.
                 if let Some(superseded) = &mut self.superseded {
@@ -221,11 +221,14 @@ impl<'a> AccountWalk<'a> {
             return Ok(());
         }
         let key = self.account_key.get(..2 + owner.len()).unwrap_or_default();
-        if !self.excluded_owners.contains(key) {
+        let Some(found) = self.excluded_owners.get_mut(key) else {
             return Ok(());
+        };
+        if found.is_none() {
+            let owner = tables::split_account_key(key)?.1;
+            *found = Some(statuses_of(self.store, self.status_tables, account.bucket, &owner)?);
         }
-        let owner = tables::split_account_key(key)?.1;
-        account.owner_statuses = statuses_of(self.store, self.status_tables, account.bucket, &owner)?;
+        account.owner_statuses.extend(found.iter().flatten().cloned());
         Ok(())
     }
 
@@ -259,9 +262,9 @@ impl<'a> AccountWalk<'a> {
 
 impl Accounts<'_> {
     /// Bucket and name of the next account; `None` at the end.
-    fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
+    fn account_key(&self) -> Option<&[u8]> {
         let (rows, openings, adjustments) = match self {
-            Self::Kept(kept) => return Ok(kept.account_key()),
+            Self::Kept(kept) => return kept.account_key(),
             Self::Stored {
                 rows,
                 openings,
@@ -270,13 +273,12 @@ impl Accounts<'_> {
         };
         let mut next: Option<&[u8]> = None;
         for key in [rows, openings, adjustments].map(TableScan::account_key) {
-            let key = key?;
             next = match (next, key) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
         }
-        Ok(next)
+        next
     }
 
     /// Takes what there is of the account with this key, which is the next one, or one before it. Returns whether there is anything.
@@ -297,17 +299,17 @@ impl Accounts<'_> {
                 openings,
                 adjustments,
             } => {
-                if rows.is_at(key)? {
+                if rows.is_at(key) {
                     account.row = rows.row()?;
                     rows.advance()?;
                     is_found = true;
                 }
-                if openings.is_at(key)? {
+                if openings.is_at(key) {
                     opening = openings.row()?;
                     openings.advance()?;
                     is_found = true;
                 }
-                if adjustments.is_at(key)? {
+                if adjustments.is_at(key) {
                     account.adjusted = adjustments.row()?.delta;
                     adjustments.advance()?;
                     is_found = true;

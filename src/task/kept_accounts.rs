@@ -14,7 +14,7 @@ use crate::core::fault::{Fault, impossible};
 use crate::store::row::{decode_number, encode_number};
 
 /// Bytes that all tasks of a process keep together, at most.
-const MOST_BYTES: usize = 192 << 20;
+const MOST_BYTES: usize = 128 << 20;
 
 /// What a bucket takes besides its accounts, about.
 const BUCKET_BYTES: usize = 64;

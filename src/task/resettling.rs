@@ -132,7 +132,7 @@ impl<'a> Resettling<'a> {
     /// The late postings of a bucket.
     fn read_late(&mut self, bucket: [u8; 2]) -> Result<LateAccounts, FoldError> {
         let mut accounts = LateAccounts::new();
-        while let Some(key) = self.late.account_key()? {
+        while let Some(key) = self.late.account_key() {
             let Some(of) = key.first_chunk::<2>().filter(|of| **of <= bucket) else {
                 break;
             };

@@ -1,5 +1,7 @@
 //! Scans of the tables that are sorted by bucket and account.
 
+use std::ops::Range;
+
 use crate::core::accrue::eligibility::KeptStatus;
 use crate::core::accrue::row::Row;
 use crate::core::fault::Fault;
@@ -14,7 +16,8 @@ pub(super) struct TableScan<'a> {
     scan: Box<dyn Scan + 'a>,
     key: Vec<u8>,
     value: Vec<u8>,
-    ended: bool,
+    /// Where bucket and account are in the key; `None` at the end.
+    account: Option<Range<usize>>,
 }
 
 impl<'a> TableScan<'a> {
@@ -25,32 +28,29 @@ impl<'a> TableScan<'a> {
             scan: store.scan(&from, &to)?,
             key: Vec::new(),
             value: Vec::new(),
-            ended: false,
+            account: None,
         };
         scan.advance()?;
         Ok(scan)
     }
 
     pub(super) fn advance(&mut self) -> Result<(), FoldError> {
-        match self.scan.next()? {
+        self.account = match self.scan.next()? {
             Some((key, value)) => {
                 self.key.clear();
                 self.key.extend_from_slice(key);
                 self.value.clear();
                 self.value.extend_from_slice(value);
+                Some(self.table.account_in(key)?)
             }
-            None => self.ended = true,
-        }
+            None => None,
+        };
         Ok(())
     }
 
     /// Bucket and account of the present entry; `None` at the end.
-    pub(super) fn account_key(&self) -> Result<Option<&[u8]>, FoldError> {
-        if self.ended {
-            Ok(None)
-        } else {
-            Ok(Some(self.table.account_key(&self.key)?))
-        }
+    pub(super) fn account_key(&self) -> Option<&[u8]> {
+        self.account.clone().and_then(|account| self.key.get(account))
     }
 
     /// The key of the present entry.
@@ -69,8 +69,8 @@ impl<'a> TableScan<'a> {
     }
 
     /// Whether the present entry is of this bucket and account.
-    pub(super) fn is_at(&self, account_key: &[u8]) -> Result<bool, FoldError> {
-        Ok(self.account_key()? == Some(account_key))
+    pub(super) fn is_at(&self, account_key: &[u8]) -> bool {
+        self.account_key() == Some(account_key)
     }
 }
 

@@ -482,3 +482,41 @@ pub fn check_conservation(incoming: &Incoming<'_>, emitted: &Emitted) -> Result<
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = I256> {
+        let edges = [
+            I256::MIN,
+            I256::MAX,
+            I256::from(i64::MIN),
+            I256::from(i64::MAX),
+            I256::from(i64::MAX) + 1,
+            I256::from(i64::MIN) - 1,
+            I256::ZERO,
+            I256::ONE,
+            I256::MINUS_ONE,
+        ];
+        prop_oneof![
+            (any::<i128>(), any::<i128>(), 0_u32..256)
+                .prop_map(|(high, low, shift)| I256::from_words(high, low) >> shift),
+            prop::sample::select(edges.to_vec()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn the_short_cut_for_grains_changes_nothing(due in number(), grain in number()) {
+            let expected = due.checked_rem(grain).and_then(|rest| due.checked_sub(rest));
+            // A grain is a power of ten.
+            if grain >= I256::ZERO {
+                prop_assert_eq!(whole_grains(due, grain), expected);
+            }
+        }
+    }
+}

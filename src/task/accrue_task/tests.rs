@@ -197,6 +197,12 @@ impl Ledger {
         (at, self.apply(&ledger::notice(&barrier).unwrap()))
     }
 
+    fn persist_state(&mut self) {
+        let mut changes = Changes::default();
+        self.task.write_state(&mut changes).unwrap();
+        self.store.commit(&mut changes, &Position::default()).unwrap();
+    }
+
     /// The number of statuses that a settlement reads, and of those set aside.
     fn statuses(&self) -> (usize, usize) {
         let count = |table: AccountTable| {
@@ -376,9 +382,11 @@ fn second_epoch(
     }
     before_sum(&ledger.task);
     let (second, weight) = ledger.begin_settlement(0, 0, 1, 1_000);
+    ledger.persist_state();
     after_sum(&mut ledger);
     ledger.published.clear();
     ledger.emit(second, weight);
+    ledger.persist_state();
     let owned = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
     let published = ledger
         .published

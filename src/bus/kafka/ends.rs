@@ -169,8 +169,10 @@ mod tests {
     use super::*;
     use crate::core::contract::topic::Topic;
 
+    type FoundEnds = Vec<(TopicPartition, Offset)>;
+
     /// Look-ups that end when the test says so. It learns what each was asked for.
-    fn slow() -> (LookUp, Receiver<usize>, Sender<Vec<(TopicPartition, Offset)>>) {
+    fn slow() -> (LookUp, Receiver<usize>, Sender<FoundEnds>) {
         let (began, looks) = channel();
         let (answers, answer) = channel();
         let look_up = move |partitions: &BTreeSet<TopicPartition>| {

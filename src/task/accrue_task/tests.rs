@@ -350,12 +350,14 @@ fn a_cut_that_lacks_the_newest_status_reads_those_set_aside() {
     assert_eq!(ledger.settle(1, 50, 0, 2), Vec::<String>::new());
 }
 
+type KeysAndValues = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What the second epoch of an asset publishes, and all that its store holds afterwards. `after_sum` may change the task between sum and emission.
 fn second_epoch(
     rules: &'static str,
     before_sum: impl Fn(&AccrueTask),
     after_sum: impl Fn(&mut Ledger),
-) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<(Vec<u8>, Vec<u8>)>) {
+) -> (KeysAndValues, KeysAndValues) {
     let mut ledger = Ledger::new();
     ledger.rules = rules;
     let at = |epoch| AssetEpoch::new(0, Epoch::new(epoch)).unwrap();

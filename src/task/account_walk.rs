@@ -281,7 +281,7 @@ impl Accounts<'_> {
         next
     }
 
-    /// Takes what there is of the account with this key, which is the next one, or one before it. Returns whether there is anything.
+    /// Takes the entries of the account with this key, which is the next one, or one before it. Returns whether it has any.
     fn take(&mut self, key: &[u8], account: &mut Account) -> Result<bool, FoldError> {
         account.measured = None;
         account.row = Row::ZERO;

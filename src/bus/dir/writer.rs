@@ -45,7 +45,7 @@ struct FileAppend {
     bytes: Vec<u8>,
 }
 
-/// What there is to append to each file, with room for all of it: a buffer that grows is copied again and again.
+/// The appends of each file, still empty, with room for all of its records: a buffer that grows is copied again and again.
 fn with_room(outputs: &Outputs) -> BTreeMap<TopicPartition, FileAppend> {
     /// The most that a record has around its value in a file.
     const AROUND: usize = 8;

@@ -79,7 +79,7 @@ impl Publisher {
     fn new(cluster: &Cluster, partitions: u64, accounts: u64) -> Self {
         let mut config = cluster.client();
         config
-            .set("linger.ms", "1")
+            .set("linger.ms", "5")
             .set("queue.buffering.max.messages", "1000000");
         Self {
             producer: config.create().expect("a producer"),

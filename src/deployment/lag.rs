@@ -50,7 +50,10 @@ impl Drop for LagWatch {
 /// Looks until the other end of `ended` is dropped. The thread never owns the bus for longer than one question: its owner closes it.
 fn look(bus: &Weak<dyn Bus>, board: &TaskBoard, ended: &Receiver<()>) {
     let mut rates = Rates::default();
-    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+    // The first look is at once: a bus that is silent soon after the start is told from one that was never asked.
+    let mut wait = Duration::ZERO;
+    while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        wait = LOOK_EVERY;
         rates.note(board);
         match look_up(bus, board, ended) {
             LookUp::Complete => board.note_look_up(),

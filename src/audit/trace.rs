@@ -6,7 +6,7 @@
 //! all others with the same id and source, because they decide which record is the duplicate. So a trace reads the topics twice, but needs
 //! little memory.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::audit::error::AuditError;
 use crate::audit::history::History;
@@ -207,7 +207,7 @@ impl ConcernedAccounts<'_> {
 }
 
 /// The seen events of one source partition that matter for the accounts.
-type TracedSeenEvents = HashMap<[u8; 16], SeenEvent>;
+type TracedSeenEvents = BTreeMap<[u8; 16], SeenEvent>;
 
 /// The ingest state machine of one source partition.
 struct TracedIngest<'a> {

@@ -1,7 +1,6 @@
 //! The applied events, by which copies are recognised.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
 
@@ -57,7 +56,7 @@ pub trait DedupIndex {
 }
 
 /// All of them in memory.
-impl<S: BuildHasher> DedupIndex for HashMap<[u8; 16], SeenEvent, S> {
+impl DedupIndex for BTreeMap<[u8; 16], SeenEvent> {
     fn find(&self, identity: &[u8; 16], is_live: impl Fn(&SeenEvent) -> bool) -> Option<SeenEvent> {
         self.get(identity).filter(|seen| is_live(seen)).cloned()
     }

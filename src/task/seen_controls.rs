@@ -1,6 +1,6 @@
 //! The accepted control events, by which the coordinator recognises copies. They are few, and never expire: each has a key of its own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::core::dedup::{DedupIndex, SeenEvent};
 use crate::core::fault::Fault;
@@ -11,7 +11,7 @@ use crate::task::fold::FoldError;
 #[derive(Debug, Default)]
 pub struct SeenControls {
     /// Accepted since the last persist, and those that were looked up since.
-    known: HashMap<[u8; 16], SeenEvent>,
+    known: BTreeMap<[u8; 16], SeenEvent>,
     unwritten: Vec<([u8; 16], u64)>,
 }
 

@@ -1,6 +1,6 @@
 //! What a run would do with each record of a source partition.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use bumpalo::Bump;
@@ -35,7 +35,7 @@ pub enum ForecastOutcome {
 }
 
 /// The applied events of one source partition: some 100 bytes for each.
-type ForecastSeenEvents = HashMap<[u8; 16], SeenEvent>;
+type ForecastSeenEvents = BTreeMap<[u8; 16], SeenEvent>;
 
 /// The ingest state machine of one source partition, with all decisions.
 pub(super) struct ForecastIngest {

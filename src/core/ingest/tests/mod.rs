@@ -4,7 +4,7 @@ mod listings;
 mod rules;
 mod withdrawals;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bumpalo::Bump;
 use serde_json::json;
@@ -45,7 +45,7 @@ fn time(ms: i64) -> String {
     timestamp(i128::from(ms))
 }
 
-type SeenEvents = HashMap<[u8; 16], SeenEvent>;
+type SeenEvents = BTreeMap<[u8; 16], SeenEvent>;
 
 /// A source partition with its store.
 struct Partition {

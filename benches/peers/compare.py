@@ -294,6 +294,7 @@ def settings():
     parser.add_argument("--assets", default=4, choices=range(1, 5), **number)
     parser.add_argument("--epochs", default=2, choices=range(1, 5), help="1 to 4 [default: 2]", **number)
     parser.add_argument("--rounds", default=5, **number)
+    parser.add_argument("--warm-up", default=1, help="rounds before them that are not counted [default: 1]", **number)
     parser.add_argument("--topic-partitions", default=2, help="of each of the five source topics", **number)
     parser.add_argument("--ledger-partitions", default=4, **number)
     parser.add_argument("--threads", default=2, help="stream threads of Kafka Streams", **number)
@@ -329,12 +330,16 @@ def main():
         "source_partitions": len(SOURCES) * setting.topic_partitions,
         "ledger_partitions": setting.ledger_partitions,
         "stream_threads": setting.threads,
+        "warm_up": setting.warm_up,
         "machine": machine(setting),
     }
     comparison = Comparison(setting)
     try:
         comparison.start()
         rounds = []
+        # A new broker compiles its code while it works, which costs it more than the work. One in production has run for days.
+        for number in range(-setting.warm_up, 0):
+            comparison.round(number)
         for number in range(1, setting.rounds + 1):
             rounds.append(comparison.round(number))
             facts |= {"rounds": number, "payouts": rounds[0]["softstake"]["payouts"]}

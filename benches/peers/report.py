@@ -56,7 +56,8 @@ def markdown(setup, figures):
         f"{setup['events']:,} events, {setup['accounts']:,} accounts, {setup['assets']} assets, "
         f"{setup['epochs']} epochs, {setup['source_partitions']} source partitions, "
         f"{setup['ledger_partitions']} ledger partitions; {setup['payouts']:,} payouts, equal in every round.",
-        f"Rounds: {setup['rounds']}. Medians, with the least and the most in brackets. Above 1, Softstake is better.",
+        f"Rounds: {setup['rounds']}; not counted before them, to warm the broker up: {setup['warm_up']}.",
+        "Medians, with the least and the most in brackets. Above 1, Softstake is better.",
         "",
     ]
     rows += [f"- {name}: {value}" for name, value in setup["machine"].items()]

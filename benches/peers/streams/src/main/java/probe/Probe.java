@@ -182,6 +182,8 @@ public final class Probe {
     settings.put("bootstrap.servers", brokers);
     settings.put("isolation.level", "read_committed");
     settings.put("max.poll.records", "10000");
+    // What is looked for is mostly there. At the end of a partition a broker would wait half a second for more.
+    settings.put("fetch.max.wait.ms", String.valueOf(BLINK_MS));
     return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
   }
 

@@ -22,7 +22,7 @@ pub(super) fn published_headers() -> OwnedHeaders {
 ///
 /// In binary mode, a value that is not JSON is appended alone. The tasks reject it for that, whatever its headers are.
 pub(super) fn append_structured(headers: Option<&BorrowedHeaders>, value: &[u8], to: &mut Vec<u8>) {
-    let Some(headers) = headers else {
+    let Some(headers) = headers.filter(|all| all.iter().any(|header| attribute(header.key).is_some())) else {
         to.extend_from_slice(value);
         return;
     };

@@ -1,7 +1,7 @@
 //! Transactions: each has the outputs and positions of many tasks.
 //!
 //! One thread has the producer. A task hands its commit to that thread, and gathers the next one meanwhile. All commits that arrive while a transaction is in progress
-//! share the next one, up to a size. So they share its cost, and no reader waits long for its records.
+//! share the next one, up to a size, and it waits a moment for more. So they share its cost, and no reader waits long for its records.
 //!
 //! The outcome of a transaction is never guessed. If an error requires an abort before the commit was requested, the transaction is aborted, and
 //! repeated if the tasks are still ours. If only the brokers know the outcome, the producer is dropped. A new producer with the same transactional
@@ -29,6 +29,12 @@ const TRANSACTION_BYTES: usize = 8 << 20;
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait for a transaction when the process is to stop. Who runs the task next waits until the brokers have ended it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// After a transaction of this size, there is a backlog.
+const BACKLOG_BYTES: usize = 256 << 10;
+/// In a backlog, this is enough for a transaction.
+const ENOUGH_BYTES: usize = 4 << 20;
+/// In a backlog, a commit waits for others for this time at most.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// Pause after a transaction that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -121,23 +127,20 @@ impl TransactionThread {
         // A process of this name that was killed may have left a transaction open. Until it is ended, nobody reads the positions in it, nor the
         // records after it. If this fails, the first commit tries again, and tells why.
         self.producer = self.with_timeout(Transactor::producer).ok();
+        let mut patience = Patience::USUAL;
         while let Ok(first) = queue.recv() {
-            let mut bytes = first.outputs.bytes();
-            let mut group = vec![Arc::new(first)];
-            while bytes < TRANSACTION_BYTES
-                && let Ok(next) = queue.try_recv()
-            {
-                bytes += next.outputs.bytes();
-                group.push(Arc::new(next));
-            }
+            let group = gather(first, queue, &patience);
+            let bytes: usize = group.iter().map(|request| request.outputs.bytes()).sum();
             let began = Instant::now();
             let commits = group.len();
             self.commit(group);
             // Their tasks learn of it.
             self.transactor.brokers.signal.raise();
+            let took = began.elapsed();
+            patience = Patience::after(bytes, took);
             tracing::trace!(
                 "a transaction of {commits} commits, {bytes} bytes, took {} ms",
-                began.elapsed().as_millis()
+                took.as_millis()
             );
         }
     }
@@ -273,6 +276,58 @@ impl TransactionThread {
     }
 }
 
+/// How long a commit waits for others, to share a transaction with them.
+#[derive(Debug, PartialEq, Eq)]
+struct Patience {
+    /// It waits no longer once they have this many bytes.
+    enough: usize,
+    /// It waits no longer once none has come for this time.
+    pause: Duration,
+    /// It waits for this time at most.
+    longest: Duration,
+}
+
+impl Patience {
+    /// The tasks that a transaction wakes commit again at about the same time.
+    const USUAL: Self = Self {
+        enough: TRANSACTION_BYTES,
+        pause: Duration::from_millis(1),
+        longest: Duration::from_millis(3),
+    };
+
+    /// Patience after a transaction of this size. In a backlog it waits for many commits, but not longer than that transaction took. So the brokers have fewer
+    /// transactions to end, and records are at most about twice as late.
+    fn after(bytes: usize, took: Duration) -> Self {
+        if bytes < BACKLOG_BYTES {
+            return Self::USUAL;
+        }
+        let longest = took.min(LONGEST_WAIT);
+        Self {
+            enough: ENOUGH_BYTES,
+            pause: longest,
+            longest,
+        }
+    }
+}
+
+/// The first commit, and those that come right after it.
+fn gather(first: CommitRequest, queue: &Receiver<CommitRequest>, patience: &Patience) -> Group {
+    let began = Instant::now();
+    let mut bytes = first.outputs.bytes();
+    let mut group = vec![Arc::new(first)];
+    while bytes < TRANSACTION_BYTES {
+        let left = if bytes < patience.enough {
+            patience.longest.saturating_sub(began.elapsed()).min(patience.pause)
+        } else {
+            Duration::ZERO
+        };
+        let Ok(next) = queue.recv_timeout(left) else { break };
+        bytes += next.outputs.bytes();
+        group.push(Arc::new(next));
+    }
+    group
+}
+
 fn reply(group: Group, mut outcome: impl FnMut(TaskId) -> Result<(), CommitError>) {
     for request in group {
         // The task may have gone.
@@ -287,4 +342,68 @@ fn reply_unconfirmed(group: Group, why: &str) {
             why: why.to_owned(),
         })
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::contract::topic::Topic;
+
+    fn request(number: u32, bytes: usize) -> CommitRequest {
+        let mut outputs = Outputs::default();
+        outputs.push(Topic::Ledger.partition(0), &[], &vec![0; bytes]);
+        CommitRequest {
+            task: TaskId::ingest(Topic::Trades.partition(number)),
+            outputs: Arc::new(outputs),
+            position: Position::default(),
+            metadata: String::new(),
+            // Nobody waits for the outcome.
+            reply: sync_channel(1).0,
+        }
+    }
+
+    fn numbers(group: &Group) -> Vec<u32> {
+        group.iter().map(|request| request.task.home().partition).collect()
+    }
+
+    /// Longer than any test takes.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn commits_that_wait_share_a_transaction_up_to_a_size() {
+        let (requests, queue) = channel();
+        for number in 1..5 {
+            requests.send(request(number, TRANSACTION_BYTES / 3)).unwrap();
+        }
+        // The third one brings it just below the size, so one more is taken.
+        let group = gather(request(0, TRANSACTION_BYTES / 3), &queue, &Patience::USUAL);
+        assert_eq!(numbers(&group), [0, 1, 2, 3]);
+        // It does not wait for ever.
+        assert_eq!(numbers(&gather(queue.recv().unwrap(), &queue, &Patience::USUAL)), [4]);
+    }
+
+    #[test]
+    fn in_a_backlog_a_commit_waits_for_others_until_they_are_enough() {
+        let patience = Patience::after(BACKLOG_BYTES, LONG);
+        assert_eq!(patience.longest, LONGEST_WAIT);
+        let (requests, queue) = channel();
+        let sender = std::thread::spawn(move || {
+            for number in 1..4 {
+                std::thread::sleep(Patience::USUAL.longest);
+                requests.send(request(number, ENOUGH_BYTES / 3)).unwrap();
+            }
+            requests
+        });
+        let unhurried = Patience {
+            pause: LONG,
+            longest: LONG,
+            ..patience
+        };
+        let group = gather(request(0, ENOUGH_BYTES / 3), &queue, &unhurried);
+        let _requests = sender.join().unwrap();
+        assert_eq!(numbers(&group), [0, 1, 2, 3]);
+        let hurried = Patience::after(BACKLOG_BYTES, Duration::ZERO);
+        assert_eq!(numbers(&gather(request(9, 1), &queue, &hurried)), [9]);
+        assert_eq!(Patience::after(BACKLOG_BYTES - 1, LONG), Patience::USUAL);
+    }
 }

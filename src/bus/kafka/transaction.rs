@@ -22,6 +22,7 @@ use crate::bus::kafka::producer::{CommitRequest, TOLD_TO_STOP, TransactionError,
 use crate::bus::pending::PendingCommit;
 use crate::bus::position::{Position, TaskId};
 use crate::core::contract::appends::Outputs;
+use crate::core::contract::topic::Topic;
 
 /// A transaction accepts commits until it has this many bytes.
 const TRANSACTION_BYTES: usize = 8 << 20;
@@ -290,7 +291,7 @@ struct Patience {
 impl Patience {
     /// The tasks that a transaction wakes commit again at about the same time.
     const USUAL: Self = Self {
-        enough: TRANSACTION_BYTES,
+        enough: BACKLOG_BYTES,
         pause: Duration::from_millis(1),
         longest: Duration::from_millis(3),
     };
@@ -310,8 +311,11 @@ impl Patience {
     }
 }
 
-/// The first commit, and those that come right after it.
+/// The first commit, and those that come right after it. With `patience` if it is of a source: commits of a settlement are large, and the next ones are made
+/// only when they are done.
 fn gather(first: CommitRequest, queue: &Receiver<CommitRequest>, patience: &Patience) -> Group {
+    let is_of_source = Topic::SOURCES.contains(&first.task.home().topic);
+    let patience = if is_of_source { patience } else { &Patience::USUAL };
     let began = Instant::now();
     let mut bytes = first.outputs.bytes();
     let mut group = vec![Arc::new(first)];
@@ -347,7 +351,6 @@ fn reply_unconfirmed(group: Group, why: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::contract::topic::Topic;
 
     fn request(number: u32, bytes: usize) -> CommitRequest {
         let mut outputs = Outputs::default();
@@ -404,6 +407,12 @@ mod tests {
         assert_eq!(numbers(&group), [0, 1, 2, 3]);
         let hurried = Patience::after(BACKLOG_BYTES, Duration::ZERO);
         assert_eq!(numbers(&gather(request(9, 1), &queue, &hurried)), [9]);
+        // One of a settlement does not wait as long.
+        let of_settlement = CommitRequest {
+            task: TaskId::accrue(3),
+            ..request(0, 1)
+        };
+        assert_eq!(numbers(&gather(of_settlement, &queue, &unhurried)), [3]);
         assert_eq!(Patience::after(BACKLOG_BYTES - 1, LONG), Patience::USUAL);
     }
 }

@@ -244,7 +244,7 @@ fn main() {
         "{holders} holders are on ledger partition 0, peak memory {} MB",
         peak_mb(instance.id())
     );
-    for _ in 0..3 {
+    for _ in 0..5 {
         instance = bench.restart(instance);
     }
     let alone = bench.ingest("while nothing is settled");

@@ -150,7 +150,11 @@ impl Transactor {
         if !self.is_transactional() {
             return Ok(producer);
         }
-        match producer.init_transactions(REQUEST_TIMEOUT) {
+        let began = Instant::now();
+        // Without a connection yet, librdkafka looks for the coordinator again only after 500 ms. With the id of the cluster there is one.
+        // Whatever goes wrong here goes wrong below as well, and is told there.
+        let _ = producer.client().fetch_cluster_id(REQUEST_TIMEOUT);
+        match producer.init_transactions(REQUEST_TIMEOUT.saturating_sub(began.elapsed())) {
             Ok(()) => Ok(producer),
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {
                 let mut why = format!("the producer is not ready yet: {error}");

@@ -40,7 +40,7 @@ pub const STEP_BYTES: usize = 1 << 20;
 /// Bytes of changes in memory, for all tasks of a process together.
 pub const CHANGES_BYTES: usize = 448 << 20;
 /// A task that has had nothing to do for this time persists its changes. With them, others see how far it is.
-const PERSIST_AFTER: Duration = Duration::from_millis(200);
+const PERSIST_AFTER: Duration = Duration::from_millis(100);
 /// A busy task persists its changes after this time: a task that recovers has so much to do again.
 const PERSIST_BUSY_AFTER: Duration = Duration::from_secs(2);
 /// A task that waits for a decision about deleted records looks this often whether they are back.

@@ -140,14 +140,11 @@ fn additions(way: Way, batch: usize, operations: usize, accounts: u64, shared: &
             }
             let mut keys: Vec<_> = rows.keys().cloned().collect();
             keys.sort_unstable();
-            let mut value = Vec::new();
             for (key, old) in keys.iter().zip(store.get_many(&slices(&keys))?) {
                 let old = old
                     .map_or(Some(Row::default()), |old| row::decode(&old))
                     .ok_or("not a row")?;
-                value.clear();
-                row::encode(&old.checked_add(rows[key]).ok_or("overflow")?, &mut value);
-                changes.put(key, &value);
+                changes.put_row(key, old.checked_add(rows[key]).ok_or("overflow")?);
             }
         } else {
             for _ in 0..now {

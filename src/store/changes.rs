@@ -16,13 +16,13 @@ use crate::store::row::RowSum;
 /// All operations are in one buffer, so that none needs an allocation of its own.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// For each operation: its verb, the lengths of key and value, the key, the value. For each deleted range: its two bounds.
+    /// For each operation: its head, the key if it is long, the value. For each deleted range: its two bounds.
     bytes: Vec<u8>,
     operations: Vec<Operation>,
     ranges: Vec<DeletedRange>,
 }
 
-/// What sorting needs of an operation. Operations with short keys are compared without reading the buffer, where each is somewhere else.
+/// What sorting needs of an operation. A short key is all here, and is not in the buffer.
 #[derive(Debug, Clone, Copy)]
 struct Operation {
     /// Two numbers that are ordered as the operations are, but for long keys with the same start. The first has the first 16 bytes of the key. The second
@@ -48,10 +48,10 @@ const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const ADD: u8 = 2;
 
-/// Offsets of the parts of an operation, from its start.
-const KEY_LEN: usize = 1;
-const VALUE_LEN: usize = KEY_LEN + size_of::<u32>();
-const KEY: usize = VALUE_LEN + size_of::<u32>();
+/// The head of an operation is its verb and the length of its value, in one byte if that is below [`FAR`]. Otherwise the length follows, in four. Before a
+/// long key there are four more, for its own length.
+const VERB_BITS: u32 = 2;
+const FAR: usize = u8::MAX as usize >> VERB_BITS;
 
 /// So many operations are looked at before they are needed.
 const LOOKED_AHEAD: usize = 64;
@@ -68,22 +68,23 @@ pub(super) enum KeyChange<'a> {
 impl Changes {
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.push(PUT, key, |bytes| bytes.extend_from_slice(value));
+        self.push(PUT, key, value);
     }
 
     /// Sets `key` to a row.
     pub fn put_row(&mut self, key: &[u8], row: Row) {
-        self.push(PUT, key, |bytes| row::encode(&row, bytes));
+        self.push(PUT, key, &row::encoded(&row));
     }
 
     /// Removes `key`.
     pub fn delete(&mut self, key: &[u8]) {
-        self.push(DELETE, key, |_| ());
+        self.push(DELETE, key, &[]);
     }
 
     /// Adds `row` to the row at `key`. A missing key counts as zero.
+    #[inline]
     pub fn add(&mut self, key: &[u8], row: Row) {
-        self.push(ADD, key, |bytes| row::encode(&row, bytes));
+        self.push(ADD, key, &row::encoded(&row));
     }
 
     /// Removes all keys from `from` (included) to `to` (excluded).
@@ -113,10 +114,10 @@ impl Changes {
         self.len() == 0
     }
 
-    /// Bytes of the buffer in use.
+    /// Bytes of memory that the operations take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + size_of_val(self.operations.as_slice())
     }
 
     /// Drops all operations and keeps the memory.
@@ -126,16 +127,26 @@ impl Changes {
         self.ranges.clear();
     }
 
-    fn push(&mut self, verb: u8, key: &[u8], write_value: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[verb; KEY]);
-        self.bytes.extend_from_slice(key);
-        let value = self.bytes.len();
-        write_value(&mut self.bytes);
-        // RocksDB takes no value of 4 GiB.
-        let lengths = [key.len(), self.bytes.len() - value].map(|length| (length as u32).to_ne_bytes());
-        self.bytes[start + KEY_LEN..start + KEY].copy_from_slice(lengths.as_flattened());
-        self.operations.push(Operation::new(key, start));
+    #[inline]
+    fn push(&mut self, verb: u8, key: &[u8], value: &[u8]) {
+        let operation = Operation::new(key, self.bytes.len());
+        if value.len() < FAR {
+            self.bytes.push(verb | (value.len() as u8) << VERB_BITS);
+        } else {
+            self.bytes.push(verb | (FAR as u8) << VERB_BITS);
+            self.push_length(value.len());
+        }
+        if operation.is_long() {
+            self.push_length(key.len());
+            self.bytes.extend_from_slice(key);
+        }
+        self.bytes.extend_from_slice(value);
+        self.operations.push(operation);
+    }
+
+    fn push_length(&mut self, length: usize) {
+        // RocksDB takes no key and no value of 4 GiB.
+        self.bytes.extend_from_slice(&(length as u32).to_ne_bytes());
     }
 
     /// The ranges to delete from the store before the other changes are applied.
@@ -151,13 +162,14 @@ impl Changes {
     ) -> Result<(), StoreError> {
         self.sort();
         let bytes = &self.bytes;
-        let least = self.operations.first().map(|operation| operation.key(bytes));
-        for key in least.into_iter().chain(self.deletions().map(|(from, _)| from)) {
-            if matches!(key.first(), None | Some(0)) {
-                return Err(StoreError::reserved(path, key));
-            }
+        let mut short = [0; SHORT];
+        if let Some(first) = self.operations.first() {
+            refuse_reserved(first.key(bytes, &mut short), path)?;
         }
-        let mut scratch = Vec::with_capacity(row::MAX_LEN);
+        for (from, _) in self.deletions() {
+            refuse_reserved(from, path)?;
+        }
+        let mut scratch = row::EncodedRow::new();
         let mut ahead = self.operations.chunks(LOOKED_AHEAD);
         let (mut done, mut looked_at) = (0, 0);
         for group in self.operations.chunk_by(|a, b| a.has_key_of(b, bytes)) {
@@ -169,7 +181,7 @@ impl Changes {
                 looked_at += next.len();
             }
             done += group.len();
-            let key = group[0].key(bytes);
+            let key = group[0].key(bytes, &mut short);
             let effective = self.after_deletions(key, group);
             let change = match effective {
                 [] => continue,
@@ -187,7 +199,10 @@ impl Changes {
         self.operations.sort_unstable_by_key(|operation| operation.order);
         for alike in self.operations.chunk_by_mut(|a, b| a.is_long() && a.starts_as(b)) {
             if alike.len() > 1 {
-                alike.sort_unstable_by(|a, b| a.key(bytes).cmp(b.key(bytes)).then(a.start().cmp(&b.start())));
+                alike.sort_unstable_by(|a, b| {
+                    let by_key = a.long_key(bytes).cmp(b.long_key(bytes));
+                    by_key.then(a.start().cmp(&b.start()))
+                });
             }
         }
     }
@@ -210,8 +225,15 @@ impl Changes {
     }
 }
 
+fn refuse_reserved(key: &[u8], path: &Path) -> Result<(), StoreError> {
+    match key.first() {
+        None | Some(0) => Err(StoreError::reserved(path, key)),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Combines operations on one key; `None` if a sum overflows, or a value is no row.
-fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<KeyChange<'a>> {
+fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut row::EncodedRow) -> Option<KeyChange<'a>> {
     let mut base = None;
     let mut sum: Option<RowSum> = None;
     for operation in operations {
@@ -233,8 +255,7 @@ fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut Vec<u
     let Some(sum) = sum else {
         return base;
     };
-    scratch.clear();
-    sum.encode(scratch);
+    *scratch = sum.encoded();
     Some(match base {
         None => KeyChange::Add(scratch),
         Some(_) => KeyChange::Put(scratch),
@@ -242,6 +263,7 @@ fn combine<'a>(operations: &[Operation], bytes: &'a [u8], scratch: &'a mut Vec<u
 }
 
 impl Operation {
+    #[inline]
     fn new(key: &[u8], start: usize) -> Self {
         let mut head = [0; SHORT];
         let known = key.len().min(SHORT);
@@ -260,41 +282,79 @@ impl Operation {
         (self.order.1 & ((1 << LENGTH_SHIFT) - 1)) as usize
     }
 
+    /// The length of its key, or [`LONG`].
+    const fn known_length(&self) -> usize {
+        (self.order.1 >> LENGTH_SHIFT) as u8 as usize
+    }
+
     /// Whether the two keys have the same start, and the same length if they are short.
     fn starts_as(&self, other: &Self) -> bool {
         self.order.0 == other.order.0 && self.order.1 >> LENGTH_SHIFT == other.order.1 >> LENGTH_SHIFT
     }
 
     const fn is_long(&self) -> bool {
-        (self.order.1 >> LENGTH_SHIFT) as u8 == LONG as u8
+        self.known_length() == LONG
     }
 
     fn has_key_of(&self, other: &Self, bytes: &[u8]) -> bool {
-        self.starts_as(other) && (!self.is_long() || self.key(bytes) == other.key(bytes))
+        self.starts_as(other) && (!self.is_long() || self.long_key(bytes) == other.long_key(bytes))
     }
 
-    fn len(&self, at: usize, bytes: &[u8]) -> usize {
-        let mut len = [0; size_of::<u32>()];
-        let from = self.start() + at;
-        len.copy_from_slice(&bytes[from..from + size_of::<u32>()]);
-        u32::from_ne_bytes(len) as usize
+    /// The key. A short one is written to `short`.
+    #[inline]
+    fn key<'a>(&self, bytes: &'a [u8], short: &'a mut [u8; SHORT]) -> &'a [u8] {
+        if self.is_long() {
+            return self.long_key(bytes);
+        }
+        let (first, next) = short.split_at_mut(size_of::<u128>());
+        first.copy_from_slice(&self.order.0.to_be_bytes());
+        next.copy_from_slice(&((self.order.1 >> 64) as u64).to_be_bytes());
+        &short[..self.known_length()]
     }
 
-    fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let from = self.start() + KEY;
-        &bytes[from..from + self.len(KEY_LEN, bytes)]
+    fn long_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let (_, _, rest) = self.parts(bytes);
+        let (length, rest) = split_length(rest);
+        &rest[..length]
     }
 
+    /// Its verb, the length of its value, and what follows in the buffer.
+    #[inline]
+    fn parts<'a>(&self, bytes: &'a [u8]) -> (u8, usize, &'a [u8]) {
+        let (head, rest) = (bytes[self.start()], &bytes[self.start() + 1..]);
+        let verb = head & ((1 << VERB_BITS) - 1);
+        match usize::from(head >> VERB_BITS) {
+            FAR => {
+                let (length, rest) = split_length(rest);
+                (verb, length, rest)
+            }
+            length => (verb, length, rest),
+        }
+    }
+
+    #[inline]
     fn change<'a>(&self, bytes: &'a [u8]) -> KeyChange<'a> {
-        let from = self.start() + KEY + self.len(KEY_LEN, bytes);
-        let value = &bytes[from..from + self.len(VALUE_LEN, bytes)];
-        match bytes[self.start()] {
+        let (verb, length, mut rest) = self.parts(bytes);
+        if self.is_long() {
+            let (length, behind) = split_length(rest);
+            rest = &behind[length..];
+        }
+        let value = &rest[..length];
+        match verb {
             PUT => KeyChange::Put(value),
             ADD => KeyChange::Add(value),
             // The only other verb is DELETE.
             _ => KeyChange::Delete,
         }
     }
+}
+
+/// The length at the start of `bytes`, and the bytes after it.
+fn split_length(bytes: &[u8]) -> (usize, &[u8]) {
+    let (length, rest) = bytes.split_at(size_of::<u32>());
+    let mut number = [0; size_of::<u32>()];
+    number.copy_from_slice(length);
+    (u32::from_ne_bytes(number) as usize, rest)
 }
 
 impl DeletedRange {
@@ -323,9 +383,7 @@ mod tests {
             if let Some((from, to)) = operation.split_once("..") {
                 changes.delete_range(from.as_bytes(), to.as_bytes());
             } else if let Some((key, value)) = operation.split_once(":=") {
-                let mut encoded = Vec::new();
-                row::encode(&one(value.parse().unwrap()), &mut encoded);
-                changes.put(key.as_bytes(), &encoded);
+                changes.put_row(key.as_bytes(), one(value.parse().unwrap()));
             } else if let Some((key, value)) = operation.split_once('=') {
                 changes.put(key.as_bytes(), value.as_bytes());
             } else if let Some((key, value)) = operation.split_once('+') {

@@ -3,6 +3,7 @@
 //! A row is two numbers, the delta and the weighted sum. Each is a length byte, and that many bytes of little-endian two's complement: as few as
 //! the number needs, none for zero, at most 32. Every row has one encoding, and other bytes are rejected.
 
+use arrayvec::ArrayVec;
 use ethnum::I256;
 
 use crate::core::accrue::row::Row;
@@ -13,10 +14,22 @@ pub const MAX_LEN: usize = 2 * (1 + 32);
 /// The encoding of a row of two zeros.
 const ZERO: [u8; 2] = [0, 0];
 
-/// Appends the encoding of `row` to `out`.
-pub fn encode(row: &Row, out: &mut Vec<u8>) {
-    RowNumber::from(row.delta).write(out);
-    RowNumber::from(row.weighted).write(out);
+/// An encoded row.
+pub type EncodedRow = ArrayVec<u8, MAX_LEN>;
+
+/// The encoding of `row`.
+#[inline]
+#[must_use]
+pub fn encoded(row: &Row) -> EncodedRow {
+    encoded_numbers(RowNumber::from(row.delta), RowNumber::from(row.weighted))
+}
+
+#[inline]
+fn encoded_numbers(delta: RowNumber, weighted: RowNumber) -> EncodedRow {
+    let mut out = EncodedRow::new();
+    delta.write(&mut out);
+    weighted.write(&mut out);
+    out
 }
 
 /// Decodes a row; `None` if `bytes` are not the encoding of one.
@@ -31,14 +44,16 @@ pub fn decode(bytes: &[u8]) -> Option<Row> {
 
 /// Appends the encoding of one number to `out`, as in a row.
 pub fn encode_number(value: I256, out: &mut Vec<u8>) {
-    RowNumber::from(value).write(out);
+    let mut number = EncodedRow::new();
+    RowNumber::from(value).write(&mut number);
+    out.extend_from_slice(&number);
 }
 
 /// Decodes the number at the start of `bytes`, and returns it with the bytes after it; `None` if they begin with no encoding of one.
 #[must_use]
 pub fn decode_number(bytes: &[u8]) -> Option<(I256, &[u8])> {
-    let (number, rest) = RowNumber::read(bytes)?;
-    Some((number.wide(), rest))
+    let (number, end) = RowNumber::read(bytes, 0)?;
+    Some((number.wide(), bytes.get(end..)?))
 }
 
 /// Adds two encoded rows; `None` if one is not a row or the sum overflows.
@@ -59,9 +74,7 @@ pub(super) fn sum_encoded<'a>(rows: impl IntoIterator<Item = &'a [u8]>) -> Optio
     for row in std::iter::once(second).chain(rows) {
         sum.add(row)?;
     }
-    let mut out = Vec::with_capacity(MAX_LEN);
-    sum.encode(&mut out);
-    Some(out)
+    Some(sum.encoded().to_vec())
 }
 
 /// A running sum of encoded rows.
@@ -72,13 +85,15 @@ pub(super) struct RowSum {
 }
 
 impl RowSum {
+    #[inline]
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (delta, rest) = RowNumber::read(bytes)?;
-        let (weighted, rest) = RowNumber::read(rest)?;
-        rest.is_empty().then_some(Self { delta, weighted })
+        let (delta, middle) = RowNumber::read(bytes, 0)?;
+        let (weighted, end) = RowNumber::read(bytes, middle)?;
+        (end == bytes.len()).then_some(Self { delta, weighted })
     }
 
     /// Adds an encoded row; after `None` the sum must not be used.
+    #[inline]
     pub(super) fn add(&mut self, bytes: &[u8]) -> Option<()> {
         let other = Self::decode(bytes)?;
         self.delta = self.delta.add(other.delta)?;
@@ -86,9 +101,9 @@ impl RowSum {
         Some(())
     }
 
-    pub(super) fn encode(self, out: &mut Vec<u8>) {
-        self.delta.write(out);
-        self.weighted.write(out);
+    #[inline]
+    pub(super) fn encoded(self) -> EncodedRow {
+        encoded_numbers(self.delta, self.weighted)
     }
 }
 
@@ -128,60 +143,65 @@ impl RowNumber {
         self.wide().checked_add(other.wide()).map(Self::Wide)
     }
 
-    /// The first number of `bytes`, and the bytes after it.
-    fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (&len, rest) = bytes.split_first()?;
-        let len = usize::from(len);
-        let (digits, rest) = rest.split_at_checked(len)?;
-        let number = match digits {
-            [] => Self::Narrow(0),
-            [0] => return None,
-            [.., before, last] if redundant(*before, *last) => return None,
-            [.., last] => {
-                let sign = if last & 0x80 == 0 { 0x00 } else { 0xff };
-                if len <= 16 {
-                    let mut buffer = [sign; 16];
-                    buffer[..len].copy_from_slice(digits);
-                    Self::Narrow(i128::from_le_bytes(buffer))
+    /// The number at `at` in `bytes`, and where it ends.
+    #[inline]
+    fn read(bytes: &[u8], at: usize) -> Option<(Self, usize)> {
+        let len = usize::from(*bytes.get(at)?);
+        let (start, end) = (at + 1, at + 1 + len);
+        let digits = bytes.get(start..end)?;
+        let number = match len {
+            0 => Self::Narrow(0),
+            1..=16 => {
+                let unused = 128 - 8 * len as u32;
+                // A whole word with the digits in its high bytes: the bytes from them on, or up to them, or else a copy.
+                let high = if let Some(word) = bytes.get(start..).and_then(<[u8]>::first_chunk) {
+                    i128::from_le_bytes(*word) << unused
+                } else if let Some(word) = bytes.get(..end).and_then(<[u8]>::last_chunk) {
+                    i128::from_le_bytes(*word)
                 } else {
-                    let mut buffer = [sign; 32];
-                    buffer.get_mut(..len)?.copy_from_slice(digits);
-                    Self::Wide(I256::from_le_bytes(buffer))
-                }
+                    let mut word = [0; 16];
+                    word[16 - len..].copy_from_slice(digits);
+                    i128::from_le_bytes(word)
+                };
+                Self::Narrow(high >> unused)
+            }
+            _ => {
+                let sign = if digits.last()? & 0x80 == 0 { 0x00 } else { 0xff };
+                let mut buffer = [sign; 32];
+                buffer.get_mut(..len)?.copy_from_slice(digits);
+                Self::Wide(I256::from_le_bytes(buffer))
             }
         };
-        Some((number, rest))
+        // Each number has one encoding.
+        (number.digits() == len).then_some((number, end))
     }
 
-    fn write(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Narrow(value) => {
-                let magnitude_bits = 128 - (value ^ (value >> 127)).leading_zeros();
-                write_digits(value == 0, magnitude_bits, value.to_le_bytes(), out);
-            }
+    /// How many bytes it needs, with a bit for its sign: at most 32.
+    #[inline]
+    fn digits(self) -> usize {
+        let (is_zero, magnitude_bits) = match self {
+            Self::Narrow(value) => (value == 0, 128 - (value ^ (value >> 127)).leading_zeros()),
             Self::Wide(value) => {
                 let folded: I256 = value ^ (value >> 255_u32);
-                let magnitude_bits = 256 - folded.leading_zeros();
-                write_digits(value == I256::ZERO, magnitude_bits, value.to_le_bytes(), out);
+                (value == I256::ZERO, 256 - folded.leading_zeros())
             }
-        }
+        };
+        if is_zero { 0 } else { magnitude_bits as usize / 8 + 1 }
     }
-}
 
-/// Whether the last byte of a number only repeats the sign of the one before.
-fn redundant(before: u8, last: u8) -> bool {
-    last == if before & 0x80 == 0 { 0x00 } else { 0xff }
-}
-
-/// Writes the length and the low bytes that hold `magnitude_bits` and the sign bit.
-fn write_digits<const N: usize>(zero: bool, magnitude_bits: u32, digits: [u8; N], out: &mut Vec<u8>) {
-    // At most 255 magnitude bits, so 32 bytes at most.
-    let len = if zero { 0 } else { (magnitude_bits / 8 + 1) as u8 };
-    out.push(len);
-    // Copying all bytes and removing some is faster than copying a variable number.
-    let end = out.len() + usize::from(len);
-    out.extend_from_slice(&digits);
-    out.truncate(end);
+    /// Appends its encoding. A row has room for two.
+    #[inline]
+    fn write(self, out: &mut EncodedRow) {
+        let len = self.digits();
+        out.push(len as u8);
+        // Copying all bytes and removing some is faster than copying a variable number.
+        let end = out.len() + len;
+        let _ = match self {
+            Self::Narrow(value) => out.try_extend_from_slice(&value.to_le_bytes()),
+            Self::Wide(value) => out.try_extend_from_slice(&value.to_le_bytes()),
+        };
+        out.truncate(end);
+    }
 }
 
 #[cfg(test)]
@@ -194,12 +214,6 @@ mod tests {
         Row { delta, weighted }
     }
 
-    fn encoded(row: &Row) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode(row, &mut out);
-        out
-    }
-
     fn number() -> impl Strategy<Value = I256> {
         (any::<i128>(), any::<i128>(), 0_u32..256).prop_map(|(high, low, shift)| I256::from_words(high, low) >> shift)
     }
@@ -210,7 +224,11 @@ mod tests {
             let mut expected = vec![digits.len() as u8];
             expected.extend_from_slice(digits);
             expected.push(0);
-            assert_eq!(encoded(&row(I256::new(number), I256::ZERO)), expected, "{number}");
+            assert_eq!(
+                encoded(&row(I256::new(number), I256::ZERO)).as_slice(),
+                expected,
+                "{number}"
+            );
         };
         check(0, &[]);
         check(1, &[1]);
@@ -247,7 +265,16 @@ mod tests {
         let most = encoded(&row(I256::ZERO, I256::MAX));
         let one = encoded(&row(I256::ZERO, I256::ONE));
         assert_eq!(add_encoded(&most, &one), None);
-        assert_eq!(add_encoded(&most, &[0, 0]), Some(most));
+        assert_eq!(add_encoded(&most, &[0, 0]), Some(most.to_vec()));
+    }
+
+    #[test]
+    fn a_number_is_read_from_whatever_is_around_it() {
+        let numbers = [0, 1, -1, 200, -70_000, 1 << 62, -(1 << 70), i128::MAX, i128::MIN];
+        for (a, b) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
+            let both = row(I256::new(a), I256::new(b));
+            assert_eq!(decode(&encoded(&both)), Some(both));
+        }
     }
 
     proptest! {
@@ -257,7 +284,7 @@ mod tests {
             prop_assert_eq!(decode(&encoded(&x)), Some(x));
             prop_assert_eq!(
                 add_encoded(&encoded(&x), &encoded(&y)),
-                x.checked_add(y).map(|sum| encoded(&sum))
+                x.checked_add(y).map(|sum| encoded(&sum).to_vec())
             );
         }
 
@@ -266,7 +293,7 @@ mod tests {
             let mut out = Vec::new();
             encode_number(a, &mut out);
             encode_number(b, &mut out);
-            prop_assert_eq!(&out, &encoded(&row(a, b)));
+            prop_assert_eq!(&out, &encoded(&row(a, b)).to_vec());
             let (first, rest) = decode_number(&out).unwrap();
             prop_assert_eq!((first, decode_number(rest)), (a, Some((b, &[][..]))));
         }
@@ -274,7 +301,7 @@ mod tests {
         #[test]
         fn whatever_decodes_is_canonical(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
             if let Some(row) = decode(&bytes) {
-                prop_assert_eq!(encoded(&row), bytes);
+                prop_assert_eq!(encoded(&row).to_vec(), bytes);
             }
         }
     }

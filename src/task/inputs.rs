@@ -73,14 +73,16 @@ fn open_input(
     recover_to: Option<&Position>,
 ) -> Result<Option<Box<dyn Reader>>, TaskError> {
     let mark = store.position().inputs.get(&input).cloned().unwrap_or_default();
-    let end = log.readable_end(input)?;
-    if mark.offset > end && input.topic.kind() != TopicKind::Input {
-        return Err(TaskError::StoreAhead {
-            task,
-            partition: input,
-            stored: mark.offset,
-            end,
-        });
+    if mark.offset > Offset::START && input.topic.kind() != TopicKind::Input {
+        let end = log.readable_end(input)?;
+        if mark.offset > end {
+            return Err(TaskError::StoreAhead {
+                task,
+                partition: input,
+                stored: mark.offset,
+                end,
+            });
+        }
     }
     let is_source = Topic::SOURCES.contains(&input.topic);
     // Recovery reads these records again, so they must still be there, unchanged.

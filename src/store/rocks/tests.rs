@@ -444,9 +444,7 @@ proptest! {
                 match &step {
                     StoreOperation::Put(key, value) => changes.put(key, value),
                     StoreOperation::PutRow(key, number) => {
-                        let mut value = Vec::new();
-                        row::encode(&delta(I256::from(*number)), &mut value);
-                        changes.put(key, &value);
+                        changes.put(key, &row::encoded(&delta(I256::from(*number))));
                     }
                     StoreOperation::Delete(key) => changes.delete(key),
                     StoreOperation::Add(key, number) => changes.add(key, delta(I256::from(*number))),

@@ -54,6 +54,12 @@ impl Batch {
         self.records.len()
     }
 
+    /// Bytes of its records.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether it has no record. Its mark may have moved anyway.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -80,6 +80,8 @@ pub struct Harness<F> {
     persisted: Instant,
     /// When the position last moved.
     moved: Instant,
+    /// Whether the last batch was a large one. Then more is there, and its outputs are published with those of the next.
+    in_backlog: bool,
     /// Whether the changes are to be persisted as soon as the position is committed. Until then nothing is applied.
     must_persist: bool,
     /// Whether the position has moved since the last persist.
@@ -159,6 +161,7 @@ impl<F: Fold> Harness<F> {
             changes: Changes::default(),
             persisted: Instant::now(),
             moved: Instant::now(),
+            in_backlog: false,
             must_persist: false,
             dirty: false,
             limits,
@@ -210,6 +213,7 @@ impl<F: Fold> Harness<F> {
             .filter(|to| self.position.has_same_offsets(to) && to.cursor.job == self.position.cursor.job)
             .map(|to| to.cursor.reached.clone());
         let reached = self.position.cursor.reached.clone();
+        self.in_backlog = false;
         let (fold, mut context) = self.fold_and_context();
         let progress = fold.continue_job(&reached, until.as_deref(), &mut context);
         match progress.map_err(|error| self.error(error))? {
@@ -389,6 +393,7 @@ impl<F: Fold> Harness<F> {
         let recovering = self.recover_to.is_some();
         let _span = self.spans.batch(partition, batch.len() - first, recovering);
         let began = Instant::now();
+        self.in_backlog = !recovering && batch.bytes() >= self.limits.step_bytes / 2;
         let (fold, mut context) = self.fold_and_context();
         let applied = fold.apply(input, &batch, first, &mut context);
         let applied = applied.map_err(|error| self.error(error))?;
@@ -461,6 +466,10 @@ impl<F: Fold> Harness<F> {
             if self.is_behind(input) {
                 break;
             }
+        }
+        if self.in_backlog {
+            self.in_backlog = false;
+            self.publish()?;
         }
         if self.dirty && self.moved.elapsed() > PERSIST_AFTER && !self.publication.is_on_its_way() {
             self.persist_if_committed()?;

@@ -10,6 +10,8 @@ use crate::bus::{Bus, CommitError, Outputs, PendingCommit, Position, TaskId};
 
 /// A task with a commit on its way gathers about this many bytes for the next one. Then it waits.
 const MOST_GATHERED: usize = 1 << 20;
+/// In a backlog, a task gathers so many bytes before it commits, at least.
+pub const ENOUGH_GATHERED: usize = MOST_GATHERED / 2;
 
 /// What a task publishes.
 #[derive(Debug)]

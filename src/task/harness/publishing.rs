@@ -7,6 +7,7 @@ use crate::core::fault::impossible;
 use crate::task::durations::StepPart;
 use crate::task::error::TaskError;
 use crate::task::fold::Fold;
+use crate::task::harness::publication::ENOUGH_GATHERED;
 use crate::task::harness::{Harness, PERSIST_BUSY_AFTER};
 use crate::task::inputs::{describe, other_log};
 
@@ -47,11 +48,14 @@ impl<F: Fold> Harness<F> {
         Ok(true)
     }
 
-    /// Publishes the outputs, unless an earlier commit is on its way: then they are gathered for the next one.
+    /// Publishes the outputs, unless an earlier commit is on its way: then they are gathered for the next one. In a backlog they are gathered until they
+    /// are worth a commit.
     pub(super) fn publish(&mut self) -> Result<(), TaskError> {
         self.note_arrived(false)?;
-        let has_outputs = !self.publication.outputs.is_empty() || self.fold.held_back_bytes() > 0;
-        if has_outputs && !self.publication.is_on_its_way() {
+        let bytes = self.publication.outputs.bytes() + self.fold.held_back_bytes();
+        let has_outputs = bytes > 0 || !self.publication.outputs.is_empty();
+        let is_enough = !self.in_backlog || bytes >= ENOUGH_GATHERED;
+        if has_outputs && is_enough && !self.publication.is_on_its_way() {
             self.send()?;
             self.note_arrived(false)?;
         }

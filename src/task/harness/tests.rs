@@ -102,20 +102,17 @@ impl Bus for SlowCommits {
     }
 }
 
-#[test]
-fn a_task_that_has_to_persist_waits_for_its_commit_without_a_thread() {
+/// A task on a bus with these records, and its store.
+fn task_on(records: &[&[u8]], limits: StepLimits) -> (Harness<Passing>, Arc<SlowCommits>, MemoryContents) {
     let bus = Arc::new(SlowCommits {
         bus: MemoryBus::new(),
         on_their_way: Mutex::default(),
     });
-    bus.bus.append(SOURCE, b"one");
+    for record in records {
+        bus.bus.append(SOURCE, record);
+    }
     let contents = MemoryContents::default();
-    let limits = StepLimits {
-        step_bytes: 1,
-        // Every step has so much that it has to be persisted.
-        changes_bytes: 0,
-    };
-    let mut task = Harness::new(
+    let task = Harness::new(
         TaskId::ingest(SOURCE),
         Passing([SOURCE]),
         Access::ReadWrite(Arc::clone(&bus) as Arc<dyn Bus>),
@@ -123,8 +120,46 @@ fn a_task_that_has_to_persist_waits_for_its_commit_without_a_thread() {
         limits,
         None,
         Arc::default(),
-    )
-    .unwrap();
+    );
+    (task.unwrap(), bus, contents)
+}
+
+#[test]
+fn in_a_backlog_the_outputs_of_several_steps_are_one_commit() {
+    let record = vec![b'x'; publication::ENOUGH_GATHERED / 4];
+    let limits = StepLimits {
+        step_bytes: record.len(),
+        changes_bytes: usize::MAX,
+    };
+    let (mut task, bus, _) = task_on(&[&record[..]; 6], limits);
+    for _ in 0..3 {
+        assert!(matches!(task.step(), Ok(Progress::Worked)));
+        assert_eq!(bus.count(), 0);
+    }
+    assert!(matches!(task.step(), Ok(Progress::Worked)));
+    assert_eq!(bus.count(), 1);
+    assert_eq!(bus.end_one().offset(SOURCE), Offset::new(4));
+    for _ in 0..2 {
+        assert!(matches!(task.step(), Ok(Progress::Worked)));
+        assert_eq!(bus.count(), 0);
+    }
+    // Nothing more is there, so the rest does not wait.
+    assert!(matches!(task.step(), Ok(Progress::Idle)));
+    assert_eq!(bus.end_one().offset(SOURCE), Offset::new(6));
+    // Nor does a small record.
+    bus.bus.append(SOURCE, b"small");
+    assert!(matches!(task.step(), Ok(Progress::Worked)));
+    assert_eq!(bus.end_one().offset(SOURCE), Offset::new(7));
+}
+
+#[test]
+fn a_task_that_has_to_persist_waits_for_its_commit_without_a_thread() {
+    let limits = StepLimits {
+        step_bytes: 64,
+        // Every step has so much that it has to be persisted.
+        changes_bytes: 0,
+    };
+    let (mut task, bus, contents) = task_on(&[b"one"], limits);
     let persisted = || MemoryStore::open(&contents).position().offset(SOURCE);
     // Without changes, the first step only publishes.
     task.changes.put(b"row", b"changed");

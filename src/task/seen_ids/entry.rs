@@ -1,6 +1,6 @@
 //! An id as it is kept, and its bytes in logs and runs.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::core::dedup::{PostingEpochs, SeenEvent};
 use crate::core::values::ids::AssetEpoch;

@@ -37,6 +37,16 @@ class Softstake:
         return {}
 
 
+class WithoutTransactions(Softstake):
+    """Nobody may be paid from its topics: the hidden option is for this measurement alone."""
+
+    name = "without-transactions"
+
+    def command(self, setting, brokers, state):
+        options = ["--bench-without-transactions", "exactly-once-is-lost"]
+        return [*super().command(setting, brokers, state), *options]
+
+
 class Streams:
     name, group, inner = "streams", "peer-streams", "peer-streams-postings-repartition"
     seals, distributions = "peer.epochs", "peer.distributions"
@@ -112,8 +122,8 @@ class Comparison:
         sizes = ["--partitions", ledger, "--source-partitions", sources, "--output-partitions", ledger]
         self.softstake("topics", "--create", "--kafka-brokers", self.broker.address, *sizes)
 
-    def measure(self, program):
-        """One run of a program from an empty state: all events, a restart, and all closes."""
+    def measure(self, program, is_whole=True):
+        """One run of a program from an empty state: all events, and if it is a whole one, a restart and all closes."""
         self.runs += 1
         setting = self.setting
         state = self.folder / f"state-{self.runs}-{program.name}"
@@ -126,8 +136,9 @@ class Comparison:
         time.sleep(3)
         state.mkdir()
         figures = self.ingest(program, state)
-        figures |= self.restart(program, state)
-        figures |= self.settle(program)
+        if is_whole:
+            figures |= self.restart(program, state)
+            figures |= self.settle(program)
         figures["peak_mb"] = max(figures["peak_mb"], self.running.peak_mb())
         # A stop writes what is in memory.
         self.running.stop()
@@ -242,6 +253,19 @@ class Comparison:
             )
         return pair
 
+    def exactly_once(self, number):
+        """All events with transactions and without, in another order in every other pair."""
+        programs = [Softstake(), WithoutTransactions()]
+        pair = {}
+        for program in programs if number % 2 else reversed(programs):
+            figures = self.measure(program, is_whole=False)
+            pair[program.name] = figures
+            tell(
+                f"pair {number}, {program.name}: {figures['ingest_seconds']:.2f} s, "
+                f"{figures['cpu_per_event_us']:.2f} + {figures['broker_cpu_per_event_us']:.2f} µs an event"
+            )
+        return pair
+
 
 def is_later(line):
     return any(kind in line for kind in (b"validator_reward.v1", b"pool_adjustment.v1", b"epoch_close.v1"))
@@ -294,7 +318,8 @@ def settings():
     parser.add_argument("--assets", default=4, choices=range(1, 5), **number)
     parser.add_argument("--epochs", default=2, choices=range(1, 5), help="1 to 4 [default: 2]", **number)
     parser.add_argument("--rounds", default=5, **number)
-    parser.add_argument("--warm-up", default=1, help="rounds before them that are not counted [default: 1]", **number)
+    parser.add_argument("--warm-up", default=2, help="rounds before them that are not counted [default: 2]", **number)
+    parser.add_argument("--pairs", default=5, help="runs with transactions and without, at the end [default: 5]", **number)
     parser.add_argument("--topic-partitions", default=2, help="of each of the five source topics", **number)
     parser.add_argument("--ledger-partitions", default=4, **number)
     parser.add_argument("--threads", default=2, help="stream threads of Kafka Streams", **number)
@@ -336,7 +361,7 @@ def main():
     comparison = Comparison(setting)
     try:
         comparison.start()
-        rounds = []
+        rounds, pairs = [], []
         # A new broker compiles its code while it works, which costs it more than the work. One in production has run for days.
         for number in range(-setting.warm_up, 0):
             comparison.round(number)
@@ -344,7 +369,10 @@ def main():
             rounds.append(comparison.round(number))
             facts |= {"rounds": number, "payouts": rounds[0]["softstake"]["payouts"]}
             # Written after each round: a comparison that is stopped keeps what it measured.
-            text = report.write(comparison.folder, facts, rounds)
+            text = report.write(comparison.folder, facts, rounds, pairs)
+        for number in range(1, setting.pairs + 1):
+            pairs.append(comparison.exactly_once(number))
+            text = report.write(comparison.folder, facts, rounds, pairs)
         print(text)
         tell(f"results.json and results.md are in {comparison.folder}")
     finally:

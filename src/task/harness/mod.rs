@@ -41,10 +41,6 @@ pub const STEP_BYTES: usize = 1 << 20;
 pub const CHANGES_BYTES: usize = 448 << 20;
 /// A task that has had nothing to do for this time persists its changes. With them, others see how far it is.
 const PERSIST_AFTER: Duration = Duration::from_millis(200);
-/// A task with many changes, which take time, begins sooner.
-const PERSIST_MANY_AFTER: Duration = Duration::from_millis(50);
-/// So many bytes of changes are many.
-const MANY_CHANGES: usize = 1 << 20;
 /// A busy task persists its changes after this time: a task that recovers has so much to do again.
 const PERSIST_BUSY_AFTER: Duration = Duration::from_secs(2);
 /// A task that waits for a decision about deleted records looks this often whether they are back.
@@ -475,12 +471,7 @@ impl<F: Fold> Harness<F> {
             self.in_backlog = false;
             self.publish()?;
         }
-        let persist_after = if self.unwritten_bytes() < MANY_CHANGES {
-            PERSIST_AFTER
-        } else {
-            PERSIST_MANY_AFTER
-        };
-        if self.dirty && self.moved.elapsed() > persist_after && !self.publication.is_on_its_way() {
+        if self.dirty && self.moved.elapsed() > PERSIST_AFTER && !self.publication.is_on_its_way() {
             self.persist_if_committed()?;
         }
         if self.is_rebuild() {

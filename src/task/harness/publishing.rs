@@ -23,16 +23,11 @@ impl<F: Fold> Harness<F> {
             self.publish()?;
         }
         self.entry.note(&self.position, self.recover_to.as_ref());
-        let is_much = self.unwritten_bytes() > self.limits.changes_bytes;
+        let is_much = self.changes.bytes() + self.fold.unwritten_bytes() > self.limits.changes_bytes;
         if is_much || self.persisted.elapsed() > PERSIST_BUSY_AFTER {
             self.persist_if_committed()?;
         }
         Ok(())
-    }
-
-    /// Bytes of changes in memory.
-    pub(super) fn unwritten_bytes(&self) -> usize {
-        self.changes.bytes() + self.fold.unwritten_bytes()
     }
 
     /// Persists if the bus has the position of the task. Otherwise commits it, and does not wait: the task persists when it has arrived, and applies
